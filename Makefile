@@ -1,0 +1,52 @@
+# Every command sets up what it needs (tools/setup.sh) and is quick when that is done already.
+
+PY := .venv/bin/python
+TESTING := .venv/.ready build/system.ready build/node.ready build/stubs.ready
+
+.PHONY: help setup demo test lint format bench size clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-8s %s\n' "$$target" "$$text"; done
+
+setup: $(TESTING) ## everything into .venv and build/, nothing outside but system packages
+	@echo "set up: .venv/bin/mqttlite is there; next: make demo, make test"
+
+demo: .venv/.ready ## three boards, noisy lines, a gateway, a broker (DEMO_SECONDS=30, BROKER=mqtt://host:1883)
+	@.venv/bin/mqttlite demo
+
+test: lint ## linters, type checkers, all tests (ARGS='-k session' for some)
+	$(PY) -m pytest $(ARGS)
+
+lint: $(TESTING) ## ruff and mypy: host code as CPython, firmware/ as MicroPython
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	@if [ -n "$$(find firmware -name '*.py' 2>/dev/null)" ]; then set -x; $(PY) -m mypy --config-file tools/mypy-firmware.ini; fi
+
+format: .venv/.ready ## lets ruff write the layout and the order of imports
+	$(PY) -m ruff check --select I --fix .
+	$(PY) -m ruff format .
+
+bench: $(TESTING) ## processor time per message: broker beside Mosquitto, client beside paho-mqtt and gmqtt
+	@$(PY) -m benchmarks
+
+size: $(TESTING) ## bytes of .mpy and of heap on MicroPython, per module and for the whole client
+	@$(PY) -m benchmarks.size
+
+clean: ## removes what these commands made, .venv included
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: pyproject.toml tools/setup.sh
+	@tools/setup.sh python
+
+build/system.ready: | .venv/.ready
+	@tools/setup.sh system
+
+build/node.ready: tests/node/package.json | build/system.ready
+	@tools/setup.sh node
+
+build/stubs.ready: tools/requirements-stubs.txt | .venv/.ready
+	@tools/setup.sh stubs
