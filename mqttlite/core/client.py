@@ -1,0 +1,200 @@
+"""The client end of one network connection after another: CONNECT, keep alive, subscriptions, will (MQTT 3.1.1).
+
+`ClientProtocol` outlives connections: it keeps the session and the wanted subscriptions and brings both back. What happens
+is told to its `owner`, an object with these methods (none of them may call back into the protocol except `publish`):
+
+    on_connected(session_present)                  CONNACK accepted; everything unacknowledged is in `out` again
+    on_message(flags, topic, payload, packet_id, generation)
+                                                   a message; at QoS > 0 call `session.handled(packet_id, generation)` when done
+    on_suback(topic_filter, code)                  answer to a subscription: granted QoS, or 0x80
+    on_unsuback(topic_filter)
+    on_finished(seq, in_doubt)                     an outbound message is finished
+
+Both runtimes; no I/O, no clock: `now` is in milliseconds.
+"""
+
+from .codec import CONNACK, PINGREQ, PINGRESP, SUBACK, UNSUBACK, decode_acknowledgement, publish_head
+from .codec_client import decode_connack, decode_suback, encode_connect, encode_subscribe, encode_unsubscribe
+from .connection import Connection
+from .errors import ConnectError, ProtocolError, RefusedError
+from .session import Session
+from .text import check_topic_name
+
+SUBSCRIBE_MAX = 8  # topic filters in one SUBSCRIBE: what a careful broker accepts
+
+_WANTED = (0,)
+
+_REFUSALS = (
+    "",
+    "the broker does not speak MQTT 3.1.1",
+    "the broker does not accept this client identifier; choose another",
+    "the broker is not available now; try again later",
+    "bad user name or password",
+    "not authorised; ask for the right to connect with this client identifier and user name",
+)
+
+
+class ClientProtocol(Connection):
+    """A client's half of MQTT 3.1.1. Text arguments are UTF-8, already checked; times in ms.
+
+    `connect_fields`: client identifier, clean session, keep alive (s), user name, password, will (codec_client.encode_connect).
+    `timeout_ms`: how long CONNACK and PINGRESP may take.
+    """
+
+    def __init__(self, owner, connect_fields: tuple, session: Session, size_max: int, timeout_ms: int) -> None:
+        Connection.__init__(self, size_max)
+        self.owner = owner
+        self.state = session  # kept from one connection to the next; `self.session` is set while connected
+        session.on_finished = owner.on_finished
+        self.connect_packet = encode_connect(*connect_fields)
+        self.clean_session = connect_fields[1]
+        self.keep_alive_ms = connect_fields[2] * 900  # a tenth early, so that the broker sees it in time
+        self.timeout_ms = timeout_ms
+        self.sent_at = 0  # ms; when `out` was written last
+        self.waiting_since: "int | None" = None  # for CONNACK or PINGRESP
+        self.subscriptions: "dict[bytes, list]" = {}  # topic filter: [requested QoS, acknowledged]; QoS -1: to be ended
+        self._requests: "dict[int, list[bytes]]" = {}  # SUBSCRIBE and UNSUBSCRIBE by packet identifier
+
+    def connect(self, now: int) -> None:
+        """A network connection was opened: CONNECT is the first packet on it [MQTT-3.1.0-1]."""
+        self.parser = type(self.parser)(self.parser.size_max)
+        self.out.append(self.connect_packet)
+        self.waiting_since = self.received_at = now
+
+    def closed(self) -> None:
+        """The network connection is gone; open requests are made again on the next one."""
+        self.waiting_since = None
+        self._requests.clear()
+        Connection.closed(self)
+
+    def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
+        """Every packet that is not part of a QoS handshake."""
+        if self.session is None:
+            if first != CONNACK:
+                raise ProtocolError("MQTT-3.2.0-1", "the first packet from the broker is not CONNACK")
+            self._connack(buf, start, end)
+        elif first == SUBACK:
+            packet_id, codes = decode_suback(buf, start, end)
+            filters = self._requested(packet_id)
+            if len(filters) != len(codes):
+                raise ProtocolError("MQTT-3.8.4-5", "SUBACK does not have a return code for each topic filter")
+            for topic_filter, code in zip(filters, codes):
+                wanted = self.subscriptions.get(topic_filter)
+                if wanted and wanted[0] >= 0:
+                    wanted[1] = True
+                    if code == 0x80:
+                        del self.subscriptions[topic_filter]
+                self.owner.on_suback(topic_filter, code)
+        elif first == UNSUBACK:
+            for topic_filter in self._requested(decode_acknowledgement(buf, start, end)):
+                if self.subscriptions.get(topic_filter, _WANTED)[0] < 0:
+                    del self.subscriptions[topic_filter]
+                self.owner.on_unsuback(topic_filter)
+        elif first == PINGRESP:
+            self.waiting_since = None
+        else:
+            raise ProtocolError("4.8", "a broker may not send packet type " + str(first >> 4))
+
+    def _requested(self, packet_id: int) -> "list[bytes]":
+        filters = self._requests.pop(packet_id, None)
+        if filters is None:
+            raise ProtocolError("MQTT-2.3.1-7", "answer to an unknown request " + str(packet_id))
+        return filters
+
+    def _connack(self, buf: bytes, start: int, end: int) -> None:
+        session_present, code = decode_connack(buf, start, end)
+        if code:
+            text = _REFUSALS[code] if code < 6 else "reserved return code " + str(code)
+            raise RefusedError(code, "connection refused: " + text)
+        if session_present and self.clean_session:
+            raise ProtocolError("MQTT-3.2.2-1", "session present although a clean session was asked for")
+        self.waiting_since = None
+        self.session = self.state
+        self.state.connected(self.out, session_present)  # repeats first, then anything new
+        self._subscribe_again(session_present)
+        self.owner.on_connected(session_present)
+
+    def _subscribe_again(self, session_present: bool) -> None:
+        """Ask for every subscription that the broker does not have, and for the end of those that it should not have."""
+        missing = []
+        for topic_filter, wanted in self.subscriptions.items():
+            if wanted[0] < 0:
+                self._send_unsubscribe(topic_filter)
+            elif not (session_present and wanted[1]):
+                wanted[1] = False
+                missing.append((topic_filter, wanted[0]))
+        while missing:
+            self._send_subscribe(missing[:SUBSCRIBE_MAX])
+            missing = missing[SUBSCRIBE_MAX:]
+
+    def _send_subscribe(self, subscriptions: "list[tuple[bytes, int]]") -> None:
+        packet_id = self.state.packet_id()
+        self._requests[packet_id] = [topic_filter for topic_filter, _ in subscriptions]
+        self.out.append(encode_subscribe(packet_id, subscriptions))
+
+    def _send_unsubscribe(self, topic_filter: bytes) -> None:
+        packet_id = self.state.packet_id()
+        self._requests[packet_id] = [topic_filter]
+        self.out.append(encode_unsubscribe(packet_id, [topic_filter]))
+
+    def check_topic(self, topic: bytes) -> None:
+        """Refuse a topic name that may not stand in PUBLISH."""
+        check_topic_name(topic)
+
+    def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
+        """Hand a message to the owner, which acknowledges it when it has been handled."""
+        self.owner.on_message(first, topic, payload, packet_id, self.state.generation)
+
+    # -- requests of the application
+
+    def publish(self, flags: int, topic: bytes, payload: bytes) -> int:
+        """Accept a message (`flags`: QoS << 1 | RETAIN); its sequence number, or -1 at QoS 0 (-2: QoS 0 and not connected)."""
+        check_topic_name(topic)
+        head = publish_head(flags, topic, len(payload))
+        if flags & 6:
+            return self.state.publish(head, payload)
+        if self.session is None:
+            return -2
+        self.out += (head, payload)
+        return -1
+
+    def subscribe(self, topic_filter: bytes, qos: int) -> None:
+        """Want a subscription, now and after every reconnection. The topic filter has been checked."""
+        self.subscriptions[topic_filter] = [qos, False]
+        if self.session:
+            self._send_subscribe([(topic_filter, qos)])
+
+    def unsubscribe(self, topic_filter: bytes) -> None:
+        """End a subscription, now or after the next reconnection; `on_unsuback` follows."""
+        self.subscriptions[topic_filter] = [-1, False]
+        if self.session:
+            self._send_unsubscribe(topic_filter)
+
+    def disconnect(self) -> None:
+        """Orderly end [MQTT-3.14.4-1]: nothing may be sent after it."""
+        self.out.append(b"\xe0\0")
+        self.waiting_since = None
+
+    # -- time
+
+    def deadline(self) -> "int | None":
+        """When `tick` has to be called at the latest; None: not before something else happens."""
+        if self.waiting_since is not None:
+            return self.waiting_since + self.timeout_ms
+        if self.session and self.keep_alive_ms:
+            return self._quiet_since() + self.keep_alive_ms
+        return None
+
+    def _quiet_since(self) -> int:
+        """Since when one of the two directions has been silent: a broker that takes and never answers is gone, too."""
+        return min(self.sent_at, self.received_at)
+
+    def tick(self, now: int) -> None:
+        """Send PINGREQ when it is time [MQTT-3.1.2-23]; ConnectError when the broker has not answered in time."""
+        if self.waiting_since is not None:
+            if now - self.waiting_since >= self.timeout_ms:
+                what = "PINGREQ" if self.session else "CONNECT"
+                raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
+        elif self.session and self.keep_alive_ms and now - self._quiet_since() >= self.keep_alive_ms:
+            self.out.append(bytes((PINGREQ, 0)))
+            self.waiting_since = now

@@ -1,0 +1,67 @@
+"""One network connection, whichever end: bytes in, packets to the session, bytes out.
+
+What both roles do alike lives here: PUBLISH and its acknowledgements. `client` and `server` add the packets that only
+one of them sends. Both runtimes; no I/O, no clock (`now` is in milliseconds, any origin, growing).
+
+The owner calls `receive` with what it read, then writes `b"".join(out)` and empties `out`, then asks `deadline` when to
+call `tick`. A ProtocolError from `receive` means: write what is in `out`, and close.
+"""
+
+from .codec import PUBACK, PUBCOMP, PUBREC, PUBREL, decode_acknowledgement, decode_packet_id
+from .errors import ProtocolError
+from .parser import Parser
+
+
+class Connection:
+    """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes."""
+
+    def __init__(self, size_max: int) -> None:
+        self.parser = Parser(size_max)
+        self.out: "list[bytes]" = []
+        self.session: "Session | None" = None  # set once CONNECT has been accepted
+        self.received_at = 0  # ms
+
+    def receive(self, data: bytes, now: int) -> None:
+        """Process the bytes that arrived next: all packets that are complete."""
+        self.received_at = now
+        parser = self.parser
+        parser.feed(data)
+        first = parser.next()
+        while first:
+            kind = first & 0xF0
+            session = self.session
+            if session is None:
+                self.control(first, parser.buf, parser.start, parser.end, now)
+            elif kind == 0x30:
+                self._publish(session, first, parser.buf, parser.start, parser.end)
+            elif kind == PUBACK or kind == PUBREC or kind == PUBCOMP:
+                session.acknowledged(first, decode_acknowledgement(parser.buf, parser.start, parser.end))
+            elif first == PUBREL:
+                session.released(decode_acknowledgement(parser.buf, parser.start, parser.end))
+            else:
+                self.control(first, parser.buf, parser.start, parser.end, now)
+            first = parser.next()
+
+    def _publish(self, session: "Session", first: int, buf: bytes, start: int, end: int) -> None:
+        """PUBLISH (3.3): topic name, packet identifier where QoS > 0, payload."""
+        if end - start < 2:
+            raise ProtocolError("MQTT-3.3.2-1", "PUBLISH without topic name")
+        at = start + 2 + (buf[start] << 8 | buf[start + 1])
+        if at > end:
+            raise ProtocolError("1.5.3", "topic name is longer than its packet")
+        topic = buf[start + 2 : at]
+        if first & 6:
+            packet_id = decode_packet_id(buf, at, end)
+            self.check_topic(topic)  # before the identifier is remembered
+            if session.received(first, packet_id):
+                self.deliver(first, topic, buf[at + 2 : end], packet_id)
+        else:
+            self.check_topic(topic)
+            self.deliver(first, topic, buf[at:end], 0)
+
+    def closed(self) -> None:
+        """The network connection is gone."""
+        self.out.clear()
+        if self.session:
+            self.session.disconnected()
+            self.session = None

@@ -1,0 +1,43 @@
+"""Every error that mqttlite raises by itself. Both runtimes; imports nothing."""
+
+
+class MQTTError(Exception):
+    """Base of all errors raised by mqttlite."""
+
+
+class ProtocolError(MQTTError):
+    """The peer (or a caller) broke a rule of the standard; the network connection has to be closed [MQTT-4.8.0-1].
+
+    `rule` is the number of the normative statement, such as "MQTT-3.3.1-4", or a section where no statement has a number.
+    """
+
+    def __init__(self, rule: str, text: str) -> None:
+        super().__init__(text + " [" + rule + "]")
+        self.rule = rule
+
+
+class ConnectError(MQTTError):
+    """No connection could be made: unreachable, timed out, or the broker's answer was not CONNACK."""
+
+
+class RefusedError(ConnectError):
+    """The broker answered CONNECT with a return code other than 0 (3.2.2.3); `code` is that number."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class SubscribeError(MQTTError):
+    """The broker refused a subscription (SUBACK return code 0x80)."""
+
+
+class InDoubtError(MQTTError):
+    """The broker lost the session after it had taken a QoS 2 message (PUBREC) and before it had confirmed the end (PUBCOMP).
+
+    Whether the message reached its subscribers cannot be known; sending it again may duplicate it. The application decides.
+    """
+
+
+class ClosedError(MQTTError):
+    """The client was closed; the message or request can no longer complete."""

@@ -1,0 +1,257 @@
+"""The session: QoS 1 and 2 in both directions. This file owns the handshakes of MQTT 3.1.1 chapter 4.3 and 4.4.
+
+- It does not know which role it plays: client and server, outbound and inbound, use the same class.
+- The handshakes are two tables, (state, input) -> (state, effect); each row names its statement. A row that is missing is a
+  protocol error, never a guess.
+- It has no clock, no I/O, no store. Packets are appended to `out`, a list that the network connection owns and writes after
+  the state that they announce is durable.
+- Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The packet
+  identifier follows from it (`seq % 65535 + 1`), and what is unfinished never spans more than 65,535, so identifiers cannot
+  collide and order is the order of numbers [MQTT-2.3.1-2] [MQTT-4.6.0-1].
+
+Both runtimes; imports only lower modules of the core.
+"""
+
+from .codec import PUBACK, PUBCOMP, PUBREC, PUBREL, acknowledgement, repeated
+from .errors import ProtocolError
+
+SPAN = 65535  # packet identifiers there are
+WINDOW = 20  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
+
+# Outbound states. A message's own QoS bits tell the two kinds of SENT apart, so nothing has to be stored for them.
+FREE = 0  # unknown, or finished
+SENT1 = 2  # QoS 1 PUBLISH sent: unacknowledged
+SENT2 = 4  # QoS 2 PUBLISH sent: unacknowledged
+RELEASED = 6  # PUBREC received, PUBREL sent: unacknowledged
+
+# Inbound states of a packet identifier
+TAKEN1 = 1  # QoS 1, given to the application
+TAKEN2 = 3  # QoS 2, given to the application
+STALE1 = 5  # as TAKEN1, but the network connection it came over is gone: the peer will repeat it
+STALE2 = 7  # as TAKEN2, but the network connection it came over is gone
+OWED1 = 9  # QoS 1, handled after its connection was gone: PUBACK is owed to the repeat
+HELD = 11  # QoS 2, handled: identifier remembered until PUBREL (method B of figure 4.3)
+
+# Inputs that are no acknowledgement; a PUBLISH is its first byte without RETAIN.
+PUBLISH1 = 0x32
+PUBLISH1_DUP = 0x3A
+PUBLISH2 = 0x34
+PUBLISH2_DUP = 0x3C
+HANDLED = 1  # the application has handled the message
+LOST = 2  # the network connection is gone
+
+# Effects
+NOTHING = 0
+FINISH = 1  # outbound message finished: forget it, open the window
+DELIVER = 2  # give it to the application
+SEND = 0x10  # effects from here on are the first byte of the acknowledgement to send
+
+OUTBOUND = {
+    SENT1 << 8 | PUBACK: (FREE, FINISH),  # [MQTT-4.3.2-1]
+    SENT2 << 8 | PUBREC: (RELEASED, PUBREL),  # [MQTT-4.3.3-1]; not sent as PUBLISH again from here on
+    RELEASED << 8 | PUBREC: (RELEASED, PUBREL),  # the answer to a repeat crossed ours
+    RELEASED << 8 | PUBCOMP: (FREE, FINISH),  # [MQTT-4.3.3-1]
+    FREE << 8 | PUBACK: (FREE, NOTHING),  # answers a repeat of what is finished
+    FREE << 8 | PUBREC: (FREE, PUBREL),  # the peer remembers what we have finished: let it forget
+    FREE << 8 | PUBCOMP: (FREE, NOTHING),
+}
+
+INBOUND = {
+    FREE << 8 | PUBLISH1: (TAKEN1, DELIVER),  # [MQTT-4.3.2-2]
+    FREE << 8 | PUBLISH1_DUP: (TAKEN1, DELIVER),
+    FREE << 8 | PUBLISH2: (TAKEN2, DELIVER),  # [MQTT-4.3.3-2]
+    FREE << 8 | PUBLISH2_DUP: (TAKEN2, DELIVER),
+    FREE << 8 | PUBREL: (FREE, PUBCOMP),  # our PUBCOMP was lost
+    FREE << 8 | HANDLED: (FREE, NOTHING),  # the second of two deliveries under one identifier
+    TAKEN1 << 8 | HANDLED: (FREE, PUBACK),  # [MQTT-4.3.2-2]
+    TAKEN1 << 8 | PUBLISH1: (TAKEN1, DELIVER),  # not a repeat: the peer lost its state and uses the identifier again
+    TAKEN1 << 8 | PUBLISH1_DUP: (TAKEN1, NOTHING),  # one PUBACK answers both
+    TAKEN1 << 8 | LOST: (STALE1, NOTHING),
+    TAKEN2 << 8 | HANDLED: (HELD, PUBREC),  # [MQTT-4.3.3-2]
+    TAKEN2 << 8 | PUBLISH2: (TAKEN2, NOTHING),
+    TAKEN2 << 8 | PUBLISH2_DUP: (TAKEN2, NOTHING),
+    TAKEN2 << 8 | LOST: (STALE2, NOTHING),
+    STALE1 << 8 | HANDLED: (OWED1, NOTHING),
+    STALE1 << 8 | PUBLISH1: (TAKEN1, DELIVER),
+    STALE1 << 8 | PUBLISH1_DUP: (TAKEN1, NOTHING),
+    STALE1 << 8 | LOST: (STALE1, NOTHING),
+    STALE2 << 8 | HANDLED: (HELD, NOTHING),  # PUBREC answers the repeat
+    STALE2 << 8 | PUBLISH2: (TAKEN2, NOTHING),
+    STALE2 << 8 | PUBLISH2_DUP: (TAKEN2, NOTHING),
+    STALE2 << 8 | LOST: (STALE2, NOTHING),
+    OWED1 << 8 | PUBLISH1: (TAKEN1, DELIVER),
+    OWED1 << 8 | PUBLISH1_DUP: (FREE, PUBACK),
+    OWED1 << 8 | PUBLISH2: (TAKEN2, DELIVER),  # the peer gave up the QoS 1 message and uses its identifier again
+    OWED1 << 8 | PUBLISH2_DUP: (TAKEN2, DELIVER),
+    OWED1 << 8 | HANDLED: (OWED1, NOTHING),
+    OWED1 << 8 | LOST: (OWED1, NOTHING),
+    HELD << 8 | PUBLISH2: (HELD, PUBREC),  # never delivered twice, whatever DUP says [MQTT-4.3.3-2]
+    HELD << 8 | PUBLISH2_DUP: (HELD, PUBREC),
+    HELD << 8 | PUBREL: (FREE, PUBCOMP),  # [MQTT-4.3.3-2]
+    HELD << 8 | PUBLISH1: (TAKEN1, DELIVER),  # as above: the identifier is used again, so the QoS 2 exchange is over
+    HELD << 8 | PUBLISH1_DUP: (TAKEN1, DELIVER),
+    HELD << 8 | HANDLED: (HELD, NOTHING),
+    HELD << 8 | LOST: (HELD, NOTHING),
+}
+
+_NONE = (b"", b"")  # stands for "no such message"; its state is FREE
+
+
+class Session:
+    """Session state (4.1) of one client identifier at one end, without subscriptions.
+
+    `window`: QoS 1 and 2 messages that may be sent and unfinished. `inbound_max`: identifiers that the peer may have
+    unfinished. `on_finished(seq, in_doubt)` is called for each outbound message that is finished.
+    """
+
+    def __init__(self, window: int = WINDOW, inbound_max: int = SPAN) -> None:
+        self.window = window
+        self.inbound_max = inbound_max
+        self.on_finished: "Callable[[int, bool], None] | None" = None
+        self.out: "list[bytes] | None" = None  # packets to write; None while there is no network connection
+        self.next = 0  # sequence number of the next message accepted
+        self.sent = 0  # sequence number of the first message not sent yet
+        self.first = 0  # no message below this one is unfinished
+        self.unfinished = 0  # sent and not finished; at most `window`
+        self.generation = 0  # grows when the peer has lost the session
+        self.messages: "dict[int, tuple[bytes, bytes] | None]" = {}  # by sequence number; None: released
+        self.inbound: "dict[int, int]" = {}  # state by packet identifier
+
+    # -- the network connection comes and goes
+
+    def connected(self, out: "list[bytes]", session_present: bool) -> None:
+        """A network connection is up: CONNACK was received or is in `out`. Sends again what is unacknowledged.
+
+        `session_present`: whether the peer still has this session. If not, what is unacknowledged is sent as new, and
+        what was released is finished *in doubt*.
+        """
+        self.out = out
+        if session_present:
+            self._repeat(out)
+        else:
+            self.lost_by_peer()
+        self._pump()
+
+    def _repeat(self, out: "list[bytes]") -> None:
+        """PUBREL and PUBLISH with DUP, identifiers and order as they were [MQTT-4.4.0-1] [MQTT-4.6.0-1]."""
+        for seq in range(self.first, self.sent):
+            message = self.messages.get(seq, _NONE)
+            packet_id = seq % SPAN + 1
+            if message is None:
+                out.append(acknowledgement(PUBREL, packet_id))
+            elif message is not _NONE:
+                out += (repeated(message[0]), packet_id.to_bytes(2, "big"), message[1])
+
+    def lost_by_peer(self) -> None:
+        """The peer has no state of this session (or it is to be dropped): none may be used here either [MQTT-3.1.2-6]."""
+        self.generation += 1
+        self.inbound.clear()
+        for seq in range(self.first, self.sent):
+            if self.messages.get(seq, _NONE) is None:
+                self._finish(seq, True)
+        self.sent = self.first
+        self.unfinished = 0
+
+    def disconnected(self) -> None:
+        """The network connection is gone. The application may still be busy with messages that came over it."""
+        self.out = None
+        for packet_id, state in self.inbound.items():
+            self.inbound[packet_id] = INBOUND[state << 8 | LOST][0]
+
+    # -- outbound
+
+    def publish(self, head: bytes, payload: bytes) -> int:
+        """Accept a QoS 1 or 2 message (codec.publish_head); its sequence number. Sent now or when the window opens."""
+        seq = self.next
+        self.messages[seq] = (head, payload)
+        self.next = seq + 1
+        if self.out is not None:
+            self._pump()
+        return seq
+
+    def packet_id(self) -> int:
+        """An unused packet identifier for SUBSCRIBE or UNSUBSCRIBE [MQTT-2.3.1-2]."""
+        seq = self.next
+        self.next = seq + 1
+        return seq % SPAN + 1
+
+    def _pump(self) -> None:
+        """Send what is accepted and fits the window, in order."""
+        out = self.out
+        seq = self.sent
+        while seq < self.next and self.unfinished < self.window and seq - self.first < SPAN:
+            message = self.messages.get(seq)
+            if message:
+                if not self.unfinished:
+                    self.first = seq
+                out += (message[0], (seq % SPAN + 1).to_bytes(2, "big"), message[1])
+                self.unfinished += 1
+            seq += 1
+            self.sent = seq
+
+    def acknowledged(self, first: int, packet_id: int) -> None:
+        """PUBACK, PUBREC or PUBCOMP (`first`: its first byte) arrived. ProtocolError where the state forbids it."""
+        seq = self.first + (packet_id - 1 - self.first) % SPAN
+        message = self.messages.get(seq, _NONE) if seq < self.sent else _NONE
+        state = RELEASED if message is None else message[0][0] & 6 if message is not _NONE else FREE
+        try:
+            state, effect = OUTBOUND[state << 8 | first]
+        except KeyError:
+            raise ProtocolError(
+                "4.3", "acknowledgement type " + str(first >> 4) + " does not fit message " + str(packet_id)
+            )
+        if effect == FINISH:
+            self._finish(seq, False)
+            if self.sent < self.next:
+                self._pump()
+        elif effect >= SEND:
+            if state == RELEASED:
+                self.messages[seq] = None  # the peer owns the message now: its content is not needed any more
+            self.out.append(acknowledgement(effect, packet_id))
+
+    def _finish(self, seq: int, in_doubt: bool) -> None:
+        messages = self.messages
+        del messages[seq]
+        self.unfinished -= 1
+        if seq == self.first:
+            first = seq + 1
+            while first < self.sent and first not in messages:
+                first += 1
+            self.first = first
+        if self.on_finished:
+            self.on_finished(seq, in_doubt)
+
+    # -- inbound
+
+    def received(self, first: int, packet_id: int) -> bool:
+        """A QoS 1 or 2 PUBLISH arrived (`first`: its first byte); whether to deliver it. Call `handled` when it is."""
+        inbound = self.inbound
+        state = inbound.get(packet_id, FREE)
+        if not state and len(inbound) >= self.inbound_max:
+            raise ProtocolError("4.3.3", "more than " + str(self.inbound_max) + " unfinished messages")
+        return self._step(state, first & 0xFE, packet_id) == DELIVER
+
+    def released(self, packet_id: int) -> None:
+        """PUBREL arrived."""
+        self._step(self.inbound.get(packet_id, FREE), PUBREL, packet_id)
+
+    def handled(self, packet_id: int, generation: int) -> None:
+        """The application has handled the message that was delivered in `generation`: acknowledge it.
+
+        Called in the order of delivery, acknowledgements leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+        """
+        if generation == self.generation:
+            self._step(self.inbound.get(packet_id, FREE), HANDLED, packet_id)
+
+    def _step(self, state: int, event: int, packet_id: int) -> int:
+        try:
+            after, effect = INBOUND[state << 8 | event]
+        except KeyError:
+            raise ProtocolError("4.3", "packet type " + str(event >> 4) + " does not fit message " + str(packet_id))
+        if after:
+            self.inbound[packet_id] = after
+        elif state:
+            del self.inbound[packet_id]
+        if effect >= SEND and self.out is not None:
+            self.out.append(acknowledgement(effect, packet_id))
+        return effect
