@@ -1,0 +1,72 @@
+"""Where the other runtimes are: MicroPython as a Unix program (64 bit), MicroPython as WebAssembly (32 bit), mpy-cross.
+
+For tests and benchmarks. Finds them and builds command lines; runs nothing. What is not installed is None
+(tools/setup.sh installs it).
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NODE_MODULES = ROOT / "build" / "node" / "node_modules"
+WASM_RUNNER = ROOT / "tests" / "node" / "run_micropython.mjs"
+
+
+def _program(name: str) -> Path | None:
+    beside_python = Path(sys.executable).parent / name
+    if beside_python.exists():
+        return beside_python
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def micropython() -> Path | None:
+    """The Unix interpreter: $MICROPYTHON, else the one of the virtual environment, else the first on the path."""
+    named = os.environ.get("MICROPYTHON")
+    return Path(named) if named else _program("micropython")
+
+
+def mpy_cross() -> Path | None:
+    """The compiler from .py to .mpy."""
+    return _program("mpy-cross")
+
+
+def wasm_package() -> Path | None:
+    """MicroPython's 32-bit WebAssembly build, if it and node are there."""
+    path = NODE_MODULES / "@micropython" / "micropython-webassembly-pyscript" / "micropython.mjs"
+    return path if path.exists() and shutil.which("node") else None
+
+
+def micropython_argv(program: Path, script: Path | str, args: Sequence[str] = (), *, heap: str = "96k") -> list[str]:
+    """Command line that runs `script` (a Path is a file, a str is source) with a heap of `heap` ("96k", "2m")."""
+    code = [str(script)] if isinstance(script, Path) else ["-c", script]
+    return [str(program), "-X", f"heapsize={heap}", *code, *args]
+
+
+def micropython_env(path: Iterable[Path] = (ROOT,)) -> dict[str, str]:
+    """Environment in which MicroPython imports from the folders `path`, then its frozen modules, then from nowhere."""
+    return {**os.environ, "MICROPYPATH": ":".join([*map(str, path), ".frozen"])}
+
+
+def wasm_argv() -> list[str]:
+    """Command line of the WebAssembly runner, which reads a `wasm_request` from standard input."""
+    return ["node", str(WASM_RUNNER)]
+
+
+def wasm_request(
+    package: Path, script: Path | str, args: Sequence[str] = (), *, files: Iterable[Path] = (), root: Path = ROOT
+) -> bytes:
+    """What the WebAssembly runner is to do. `files` (of folders: .py and .mpy in them) appear under / as under `root`.
+
+    The 32-bit heap grows on demand, so there is no limit to set.
+    """
+    mounted = {}
+    for given in files:
+        for file in [given] if given.is_file() else sorted(given.rglob("*.*py")):
+            mounted["/" + file.relative_to(root).as_posix()] = str(file)
+    main = script.read_text(encoding="utf-8") if isinstance(script, Path) else script
+    return json.dumps({"package": str(package), "files": mounted, "main": main, "args": list(args)}).encode()
