@@ -1,0 +1,484 @@
+"""The client that both runtimes share: one task keeps a connection, reads and writes; the application publishes and iterates.
+
+`BaseClient` decides when to connect and what to tell the application; the protocol is `core.client`'s. A subclass per
+runtime says how to open a transport and what time it is. Only what MicroPython's asyncio has is used: Event, create_task,
+sleep, wait_for.
+
+A message that came in counts as handled when `async for` asks for the next one, or when `async with` ends without an
+exception; only then is it acknowledged. So a consumer that dies in its handler gets the message again (QoS 1 and 2).
+"""
+
+import asyncio
+import os
+
+from ..core.client import ClientProtocol
+from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, SubscribeError
+from ..core.session import Session
+from ..core.text import check_topic_filter, check_topic_name, to_utf8
+from .url import Url
+
+OUT_MAX = 512  # pieces of packets that may wait to be written before `publish` waits
+STALLED_S = 1  # how long a full inbox may stop reading while the application takes nothing
+
+
+class Message:
+    """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent because
+    of a new subscription), `dup` (the broker sends it again; the application may have seen it)."""
+
+    def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = flags >> 1 & 3
+        self.retain = flags & 1 == 1
+        self.dup = flags & 8 == 8
+        self._packet_id = packet_id
+        self._generation = generation
+
+
+class Receipt:
+    """What `publish` returns: the message is accepted. `seq` is its sequence number (-1 at QoS 0, which has no confirmation)."""
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.error: "MQTTError | None" = None
+        self.done = seq < 0
+        self._event: "asyncio.Event | None" = None
+
+    async def completed(self) -> None:
+        """Wait until the broker has confirmed the message: PUBACK (QoS 1), PUBCOMP (QoS 2); at once at QoS 0.
+
+        Raises InDoubtError when the broker lost the session in the middle of a QoS 2 hand-over, ClosedError when the
+        client was closed first.
+        """
+        if not self.done:
+            if self._event is None:
+                self._event = asyncio.Event()
+            await self._event.wait()
+        if self.error:
+            raise self.error
+
+    def _finish(self, error: "MQTTError | None") -> None:
+        self.error = error
+        self.done = True
+        if self._event:
+            self._event.set()
+
+
+_SENT = Receipt(-1)  # QoS 0: nothing to wait for
+
+
+def _checked_will(will: "tuple[str, str | bytes, int, bool] | None") -> "tuple[bytes, bytes, int, bool] | None":
+    if will is None:
+        return None
+    topic, payload, qos, retain = will
+    name = to_utf8(topic, "will topic")
+    check_topic_name(name)
+    if qos not in (0, 1, 2):
+        raise ValueError("QoS of the will is 0, 1 or 2")
+    return name, payload.encode() if isinstance(payload, str) else payload, qos, retain
+
+
+class BaseClient:
+    """An MQTT 3.1.1 client. Use it as `async with Client("mqtt://localhost") as client:`.
+
+    url             mqtt://[user:password@]host[:1883], unix:///path, serial:///dev/ttyUSB0?baud=115200; on a board also
+                    serial://2?tx=17&rx=16 for UART 2
+    client_id       identifies the session at the broker; with one, the session is kept over disconnections
+    clean_session   True: no session is kept; default: True only without client_id
+    keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
+    will            (topic, payload, qos, retain): published by the broker when the client is lost
+    window          QoS 1 and 2 messages sent and not confirmed; 20 is the most that Mosquitto handles without loss
+    queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
+    inbox_max       messages received and not taken; beyond it the connection is not read
+    size_max        largest packet accepted, in bytes
+    timeout_s       how long connecting, CONNACK and PINGRESP may take
+    retry_first     True: keep trying when the first connection fails; default: raise
+    on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str = "",
+        clean_session: "bool | None" = None,
+        keep_alive_s: int = 60,
+        username: "str | None" = None,
+        password: "str | bytes | None" = None,
+        will: "tuple[str, str | bytes, int, bool] | None" = None,
+        window: int = 20,
+        queue_max: int = 1000,
+        inbox_max: int = 1000,
+        size_max: int = 1048576,
+        timeout_s: float = 10,
+        retry_first: bool = False,
+        on_connection: "Callable[[bool, str], None] | None" = None,
+    ) -> None:
+        self.url = Url(url)
+        self.client_id = client_id or "mqttlite-" + "".join(["%02x" % byte for byte in os.urandom(6)])
+        if clean_session is None:
+            clean_session = not client_id
+        if username is None:
+            username = self.url.username
+        if password is None:
+            password = self.url.password
+        self.queue_max = queue_max
+        self.inbox_max = inbox_max
+        self.timeout_s = timeout_s
+        self.retry_first = retry_first
+        self.on_connection = on_connection
+        self.is_connected = False
+        self.session_present = False  # what the last CONNACK said
+        self.qos0_dropped = 0  # QoS 0 messages: published while not connected, or received and not taken in time
+        fields = (
+            to_utf8(self.client_id, "client identifier"),
+            clean_session,
+            keep_alive_s,
+            None if username is None else to_utf8(username, "user name"),
+            password.encode() if isinstance(password, str) else password,
+            _checked_will(will),
+        )
+        self._protocol = ClientProtocol(self, fields, Session(window), size_max, int(timeout_s * 1000))
+        self._receipts: "dict[int, Receipt]" = {}
+        self._answers: "dict[bytes, int]" = {}  # SUBACK return code, or -1 after UNSUBACK, by topic filter
+        self._inbox: "list[Message]" = []
+        self._current: "Message | None" = None  # given to the application and not handled yet
+        self._error: "MQTTError | None" = None  # why the client is closed
+        self._failure: "Exception | None" = None  # why the connection is being given up
+        self._connected_once = False
+        self._stalled = False  # the inbox is full and the application takes nothing
+        self._task: "asyncio.Task | None" = None
+        self._to_write = asyncio.Event()  # something is in the protocol's `out`
+        self._progress = asyncio.Event()  # pulsed whenever something that somebody may wait for has happened
+        self._arrived = asyncio.Event()  # pulsed when the inbox has got something
+        self._attention = asyncio.Event()  # the connection's task has to look again
+
+    # -- what the runtime provides
+
+    async def _open(self) -> "Transport":
+        """Open a transport: an object with `async read() -> bytes` (b"" at the end), `async write(data)`, `close()`."""
+        raise NotImplementedError
+
+    def _now(self) -> int:
+        """Milliseconds, growing."""
+        raise NotImplementedError
+
+    def _words(self, error: Exception) -> str:
+        """What went wrong with the connection, and what to do about it."""
+        if isinstance(error, asyncio.TimeoutError):
+            return "no answer from %s within %s s" % (self.url.host or self.url.path, self.timeout_s)
+        return str(error)
+
+    def _log(self, text: str) -> None:
+        """Tell whoever runs the program."""
+
+    # -- life
+
+    async def __aenter__(self) -> "BaseClient":
+        await self.start()
+        return self
+
+    async def __aexit__(self, exc_type: object, *exc: object) -> None:
+        if exc_type is None:
+            self._handled()
+            await self.drain()
+        await self.close()
+
+    async def start(self) -> None:
+        """Connect. Raises ConnectError (RefusedError when the broker said no) when that fails, unless `retry_first`."""
+        self._task = asyncio.create_task(self._run())
+        while not self.is_connected and self._error is None:
+            await self._progress.wait()
+        if self._error:
+            raise self._error
+
+    async def drain(self, timeout_s: float = 10) -> bool:
+        """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""
+        try:
+            await asyncio.wait_for(self._drained(), timeout_s)
+        except asyncio.TimeoutError:
+            self._log("%d accepted messages are not confirmed after %s s" % (len(self._receipts), timeout_s))
+        return not self._receipts
+
+    async def _drained(self) -> None:
+        while self._error is None and (self._receipts or (self.is_connected and self._protocol.out)):
+            await self._progress.wait()
+
+    async def close(self) -> None:
+        """Disconnect and stop. What is not confirmed by now is given up: its receipt raises ClosedError."""
+        if self._error is None:
+            if self.is_connected:
+                self._protocol.disconnect()
+                self._to_write.set()
+                await self._written()
+            self._stop(ClosedError("the client is closed"))
+        if self._task:
+            await self._task
+            self._task = None
+
+    async def _written(self) -> None:
+        try:
+            await asyncio.wait_for(self._progress.wait(), 1)
+        except asyncio.TimeoutError:
+            self._log("DISCONNECT could not be sent")
+
+    def _stop(self, error: MQTTError) -> None:
+        self._error = error
+        for receipt in self._receipts.values():
+            receipt._finish(error)
+        self._receipts.clear()
+        self._attention.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._progress.set()
+        self._progress.clear()
+        self._arrived.set()
+        self._arrived.clear()
+
+    # -- the application's side
+
+    async def publish(self, topic: str, payload: "bytes | str" = b"", qos: int = 1, retain: bool = False) -> Receipt:
+        """Accept a message for delivery; waits while `queue_max` messages are unconfirmed (back-pressure).
+
+        QoS 0 is sent at once or, while there is no connection, dropped and counted in `qos0_dropped`. Raises
+        ProtocolError for an invalid topic name, ValueError for another QoS than 0, 1, 2, ClosedError.
+        """
+        if isinstance(payload, str):
+            payload = payload.encode()
+        elif not isinstance(payload, bytes):
+            payload = bytes(payload)
+        if qos not in (0, 1, 2):
+            raise ValueError("QoS is 0, 1 or 2")
+        protocol = self._protocol
+        while self._error is None and (
+            len(protocol.out) > OUT_MAX if qos == 0 else len(self._receipts) >= self.queue_max
+        ):
+            await self._progress.wait()
+        if self._error:
+            raise self._error
+        seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), payload)
+        if seq == -2:
+            self.qos0_dropped += 1
+            return _SENT
+        self._to_write.set()
+        if seq < 0:
+            return _SENT
+        receipt = self._receipts[seq] = Receipt(seq)
+        return receipt
+
+    async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
+        """Subscribe, now and after every reconnection; the granted QoS. Waits for the broker's answer.
+
+        Raises SubscribeError when the broker refuses, ProtocolError for an invalid topic filter, ClosedError.
+        """
+        if qos not in (0, 1, 2):
+            raise ValueError("QoS is 0, 1 or 2")
+        wanted = topic_filter.encode()
+        check_topic_filter(wanted)
+        self._answers.pop(wanted, None)
+        self._protocol.subscribe(wanted, qos)
+        code = await self._answer(wanted)
+        if code == 0x80:
+            raise SubscribeError("the broker refused the subscription to '" + topic_filter + "'")
+        return code
+
+    async def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription. Waits for the broker's answer; messages that are under way may still arrive."""
+        wanted = topic_filter.encode()
+        check_topic_filter(wanted)
+        self._answers.pop(wanted, None)
+        self._protocol.unsubscribe(wanted)
+        await self._answer(wanted)
+
+    async def _answer(self, topic_filter: bytes) -> int:
+        self._to_write.set()
+        while topic_filter not in self._answers:
+            if self._error:
+                raise self._error
+            await self._progress.wait()
+        return self._answers[topic_filter]
+
+    def __aiter__(self) -> "BaseClient":
+        return self
+
+    async def __anext__(self) -> Message:
+        """The next message. Asking for it says that the one before has been handled. Ends when the client is closed."""
+        self._handled()
+        while not self._inbox:
+            if self._error:
+                if isinstance(self._error, ClosedError):
+                    raise StopAsyncIteration
+                raise self._error
+            await self._arrived.wait()
+        self._current = message = self._inbox.pop(0)
+        if len(self._inbox) == self.inbox_max // 2:
+            self._wake()
+        return message
+
+    def _handled(self) -> None:
+        message = self._current
+        if message:
+            self._current = None
+            if message.qos:
+                self._protocol.state.handled(message._packet_id, message._generation)
+                self._to_write.set()
+
+    # -- what the protocol tells
+
+    def on_connected(self, session_present: bool) -> None:
+        """CONNACK was accepted; repeats and subscriptions are in `out`."""
+        self.is_connected = self._connected_once = True
+        self._attention.set()  # another deadline now
+        self.session_present = session_present
+        if self.on_connection:
+            self.on_connection(True, "")
+
+    def on_message(self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int) -> None:
+        """A message; QoS 0 is dropped, counted, when the application has not taken anything for a while."""
+        if self._stalled and not first & 6:
+            self.qos0_dropped += 1
+            return
+        self._inbox.append(Message(str(topic, "utf-8"), payload, first, packet_id, generation))
+
+    def on_suback(self, topic_filter: bytes, code: int) -> None:
+        """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""
+        if code == 0x80:
+            self._log("the broker refused the subscription to '" + str(topic_filter, "utf-8") + "'")
+        self._answers[topic_filter] = code
+
+    def on_unsuback(self, topic_filter: bytes) -> None:
+        """A subscription has ended."""
+        self._answers[topic_filter] = -1
+
+    def on_finished(self, seq: int, in_doubt: bool) -> None:
+        """An outbound message is confirmed, or in doubt."""
+        receipt = self._receipts.pop(seq, None)
+        if receipt:
+            receipt._finish(
+                InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq) if in_doubt else None
+            )
+
+    # -- the connection
+
+    async def _run(self) -> None:
+        """Keep a connection until the client is closed. The first one has to succeed, unless `retry_first`."""
+        attempt = 0
+        while self._error is None:
+            since = self._now()
+            error = await self._connection()
+            was_connected = self.is_connected
+            self._protocol.closed()
+            self.is_connected = False
+            if self._error is not None:
+                break
+            if not (was_connected or self._connected_once or self.retry_first):
+                self._stop(error if isinstance(error, MQTTError) else ConnectError(self._words(error)))
+                break
+            reason = self._words(error)
+            if was_connected and self.on_connection:
+                self.on_connection(False, reason)
+            # Back off twice as long each time, unless the connection held for a while: a loop must cost nothing.
+            attempt = 0 if was_connected and self._now() - since > 5000 else min(attempt + 1, 8)
+            delay_ms = (125 << attempt) * (128 + os.urandom(1)[0]) // 256
+            self._log("%s; trying again in %d ms" % (reason, delay_ms))
+            await self._pause(delay_ms)
+        self._wake()
+
+    async def _pause(self, ms: int) -> None:
+        """Wait for `ms` milliseconds, or until somebody asks for attention."""
+        try:
+            await asyncio.wait_for(self._attention.wait(), ms / 1000)
+        except asyncio.TimeoutError:
+            return
+
+    async def _connection(self) -> Exception:
+        """Open a transport and use it until it is lost; why it was."""
+        self._failure = None
+        self._attention.clear()
+        try:
+            transport = await asyncio.wait_for(self._open(), self.timeout_s)
+        except (OSError, MQTTError, asyncio.TimeoutError) as error:
+            return error
+        protocol = self._protocol
+        protocol.connect(self._now())
+        self._to_write.set()
+        tasks = [asyncio.create_task(self._guard(loop(transport))) for loop in (self._read, self._write)]
+        while self._failure is None and self._error is None:
+            deadline = protocol.deadline()
+            if deadline is None:
+                await self._attention.wait()
+            else:
+                await self._pause(max(deadline - self._now(), 0))
+                try:
+                    protocol.tick(self._now())
+                except MQTTError as error:
+                    self._fail(error)
+                if protocol.out:
+                    self._to_write.set()
+            if self._failure is None:
+                self._attention.clear()
+        for task in tasks:
+            task.cancel()
+        transport.close()
+        return self._failure or ClosedError("the client is closed")
+
+    async def _guard(self, loop: "Coroutine[None, None, None]") -> None:
+        """Run a loop; what ends it ends the connection, and nothing else."""
+        try:
+            await loop
+        except asyncio.CancelledError:
+            raise
+        except (OSError, MQTTError) as error:
+            self._fail(error)
+        except Exception as error:  # a fault of ours or of the application's callback: say so, never hang
+            self._log("internal error: %r" % error)
+            self._stop(MQTTError("internal error: %r" % error))
+
+    def _fail(self, error: Exception) -> None:
+        """The connection is to be given up because of `error`."""
+        if self._failure is None:
+            self._failure = error
+        self._attention.set()
+
+    async def _read(self, transport: "Transport") -> None:
+        protocol = self._protocol
+        inbox = self._inbox
+        while True:
+            data = await transport.read()
+            if not data:
+                raise ConnectError("the broker closed the connection")
+            try:
+                protocol.receive(data, self._now())
+            finally:
+                if protocol.out:
+                    self._to_write.set()
+            self._wake()
+            if len(inbox) >= self.inbox_max:
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        """Do not read while the inbox is full. When the application takes nothing for a while (it may itself be waiting for
+        an answer from the broker), read on: QoS 1 and 2 are bounded by the broker's window, QoS 0 is dropped, counted."""
+        while len(self._inbox) > self.inbox_max // 2:
+            left = len(self._inbox)
+            try:
+                await asyncio.wait_for(self._progress.wait(), STALLED_S)
+            except asyncio.TimeoutError:
+                self._stalled = len(self._inbox) >= left
+                if self._stalled:
+                    return
+        self._stalled = False
+
+    async def _write(self, transport: "Transport") -> None:
+        protocol = self._protocol
+        out = protocol.out
+        while True:
+            await self._to_write.wait()
+            self._to_write.clear()
+            while out:
+                data = b"".join(out)  # one write, however many packets there are
+                out.clear()
+                await transport.write(data)
+                protocol.sent_at = self._now()
+            self._wake()

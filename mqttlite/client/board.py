@@ -1,0 +1,60 @@
+"""The client on MicroPython: TCP over Wi-Fi, and the serial link over a UART."""
+
+import asyncio
+import time
+
+from ..core.errors import ConnectError
+from .base import BaseClient
+
+READ_SIZE = 256  # bytes asked for at once; what a read allocates
+
+
+class StreamTransport:
+    """A connected socket, as MicroPython's stream."""
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+
+    async def read(self) -> bytes:
+        """What has arrived, at least one byte; b"" when the peer has closed."""
+        return await self._stream.read(READ_SIZE)
+
+    async def write(self, data: bytes) -> None:
+        """Write `data` as one piece."""
+        self._stream.write(data)
+        await self._stream.drain()
+
+    def close(self) -> None:
+        """Close at once."""
+        self._stream.s.close()
+
+
+class Client(BaseClient):
+    """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default."""
+
+    def __init__(self, url: str, *, queue_max: int = 40, inbox_max: int = 20, size_max: int = 4096, **options) -> None:
+        BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, size_max=size_max, **options)
+        self._ticks = time.ticks_ms()
+        self._ms = 0
+
+    async def _open(self):
+        url = self.url
+        if url.scheme == "mqtt":
+            stream, _ = await asyncio.open_connection(url.host, url.port or 1883)
+            try:
+                stream.s.setsockopt(6, 1, 1)  # TCP_NODELAY: without it a packet can wait for a delayed acknowledgement
+            except OSError:
+                pass  # not every port of MicroPython has it
+            return StreamTransport(stream)
+        if url.scheme == "serial":
+            from .serial import open_serial  # a module of its own: only who has a serial line pays for it
+
+            return await open_serial(url)
+        raise ConnectError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
+
+    def _now(self) -> int:
+        """Milliseconds; ticks_ms wraps, this does not, as long as it is called once in some days."""
+        ticks = time.ticks_ms()
+        self._ms += time.ticks_diff(ticks, self._ticks)
+        self._ticks = ticks
+        return self._ms

@@ -1,0 +1,76 @@
+"""The client on CPython: TCP, Unix sockets and serial lines through asyncio's streams."""
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+
+from ..core.errors import ConnectError
+from .base import BaseClient
+
+log = logging.getLogger("mqttlite.client")
+
+PORT = 1883
+
+
+class StreamTransport:
+    """A connected socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self) -> bytes:
+        """What has arrived, at least one byte; b"" when the peer has closed."""
+        return await self._reader.read(65536)
+
+    async def write(self, data: bytes) -> None:
+        """Hand over `data`; waits while too much is waiting to be sent."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def close(self) -> None:
+        """Close, after what was written has been sent."""
+        self._writer.close()
+
+
+class Client(BaseClient):
+    """The client on CPython; see BaseClient for its arguments and methods."""
+
+    async def _open(self):
+        url = self.url
+        if url.scheme == "mqtt":
+            return await self._open_tcp(url.host or "localhost", url.port or PORT)
+        if url.scheme == "unix":
+            return StreamTransport(*await asyncio.open_unix_connection(url.path))
+        if url.scheme == "serial":
+            from .serial import open_serial  # a module of its own: only who has a serial line pays for it
+
+            return await open_serial(url)
+        raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
+
+    async def _open_tcp(self, host: str, port: int) -> StreamTransport:
+        reader, writer = await asyncio.open_connection(host, port)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return StreamTransport(reader, writer)
+
+    def _now(self) -> int:
+        return time.monotonic_ns() // 1000000
+
+    def _log(self, text: str) -> None:
+        log.warning("%s: %s", self.client_id, text)
+
+    def _words(self, error: Exception) -> str:
+        url = self.url
+        where = url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
+        if isinstance(error, socket.gaierror):
+            return f"cannot find the host '{url.host}' ({error.strerror}); check the name"
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            if error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
+                return f"nothing listens at {where}; is the broker running, and is this its port?"
+            if error.errno == errno.ENOENT:
+                return f"there is no {where}; is the broker running?"
+            return f"cannot reach {where}: {error.strerror or error}"
+        return super()._words(error)
