@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, NoReturn, Self
@@ -168,6 +168,7 @@ async def run(
     *command: str,
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
     check: bool = True,
     timeout_s: float = RUN_TIMEOUT_S,
 ) -> Result:
@@ -178,6 +179,7 @@ async def run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=env,
+        cwd=folder,
     )
     try:
         async with asyncio.timeout(timeout_s):
@@ -279,7 +281,10 @@ class MosquittoSub:
 
 
 class MicroPython:
-    """The Unix interpreter (64 bit), as fixture `micropython`."""
+    """The Unix interpreter (64 bit), as fixture `micropython`.
+
+    It imports from the script's own folder, then from `path`, whose first folder is also the one it runs in.
+    """
 
     def __init__(self) -> None:
         self.program = runtimes.micropython() or unavailable("MicroPython (unix)")
@@ -289,19 +294,19 @@ class MicroPython:
         script: Path | str,
         *args: str,
         heap: str = "96k",
-        path: Iterable[Path] = (ROOT,),
+        path: Sequence[Path] = (ROOT,),
         stdin: bytes = b"",
         check: bool = True,
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> Result:
-        """Runs `script` (a Path is a file, a str is source) to its end with that heap, importing from `path`."""
+        """Runs `script` (a Path is a file, a str is source) to its end with a heap of `heap`."""
         command = runtimes.micropython_argv(self.program, script, args, heap=heap)
         env = runtimes.micropython_env(path)
-        return await run(*command, stdin=stdin, env=env, check=check, timeout_s=timeout_s)
+        return await run(*command, stdin=stdin, env=env, folder=path[0], check=check, timeout_s=timeout_s)
 
     @contextlib.asynccontextmanager
     async def process(
-        self, script: Path | str, *args: str, heap: str = "96k", path: Iterable[Path] = (ROOT,)
+        self, script: Path | str, *args: str, heap: str = "96k", path: Sequence[Path] = (ROOT,)
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Runs `script` beside the test: yields the asyncio process with pipes, kills it at the end of the block."""
         process = await asyncio.create_subprocess_exec(
@@ -310,6 +315,7 @@ class MicroPython:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=runtimes.micropython_env(path),
+            cwd=path[0],
         )
         try:
             yield process

@@ -48,7 +48,10 @@ def micropython_argv(program: Path, script: Path | str, args: Sequence[str] = ()
 
 
 def micropython_env(path: Iterable[Path] = (ROOT,)) -> dict[str, str]:
-    """Environment in which MicroPython imports from the folders `path`, then its frozen modules, then from nowhere."""
+    """Environment in which MicroPython imports from the folders `path`, then its frozen modules.
+
+    Before both comes the script's own folder, or with `-c` the folder that the process runs in.
+    """
     return {**os.environ, "MICROPYPATH": ":".join([*map(str, path), ".frozen"])}
 
 
@@ -58,11 +61,17 @@ def wasm_argv() -> list[str]:
 
 
 def wasm_request(
-    package: Path, script: Path | str, args: Sequence[str] = (), *, files: Iterable[Path] = (), root: Path = ROOT
+    package: Path,
+    script: Path | str | list[str],
+    args: Sequence[str] = (),
+    *,
+    files: Iterable[Path] = (),
+    root: Path = ROOT,
 ) -> bytes:
     """What the WebAssembly runner is to do. `files` (of folders: .py and .mpy in them) appear under / as under `root`.
 
-    The 32-bit heap grows on demand, so there is no limit to set.
+    Several scripts run one after the other in one interpreter, which collects garbage between them and at no other
+    time. Its heap grows on demand, so there is no limit to set.
     """
     mounted = {}
     for given in files:

@@ -1,5 +1,6 @@
 // Runs a script on MicroPython's 32-bit WebAssembly build. Reads one JSON object from standard input (tests/runtimes.py,
-// wasm_request): package (path of micropython.mjs), files ({path inside: path outside}), main (source), args.
+// wasm_request): package (path of micropython.mjs), files ({path inside: path outside}), main (source, or a list of sources to
+// run one after the other: this interpreter collects garbage between them and at no other time), args.
 // What the script prints goes to standard output; an uncaught exception goes to standard error and exits with 1,
 // SystemExit with its code.
 import { readFileSync } from "node:fs";
@@ -23,7 +24,7 @@ try {
   micropython.runPython("import sys\nsys.path[:] = ['/', '.frozen']\ndel sys");
   micropython.globals.set("_args", JSON.stringify(request.args));
   micropython.runPython("import sys, json\nsys.argv[:] = ['main.py'] + json.loads(_args)\ndel sys, json, _args");
-  micropython.runPython(request.main);
+  for (const source of [request.main].flat()) micropython.runPython(source);
 } catch (error) {
   // Not rethrown: node would print the whole interpreter, which is one line, and its exit code must be the script's.
   if (error.name !== "PythonError") {
