@@ -1,18 +1,12 @@
 """The client end of one network connection after another: CONNECT, keep alive, subscriptions, will (MQTT 3.1.1).
 
-`ClientProtocol` outlives connections: it keeps the session and the wanted subscriptions and brings both back. What happens
-is told to its `owner`, an object with these methods (none of them may call back into the protocol except `publish`):
-
-    on_connected(session_present)                  CONNACK accepted; everything unacknowledged is in `out` again
-    on_message(flags, topic, payload, packet_id, generation)
-                                                   a message; at QoS > 0 call `session.handled(packet_id, generation)` when done
-    on_suback(topic_filter, code)                  answer to a subscription: granted QoS, or 0x80
-    on_unsuback(topic_filter)
-    on_finished(seq, in_doubt)                     an outbound message is finished
+`ClientProtocol` outlives connections: it keeps the session and the wanted subscriptions and brings both back. What
+happens is told to its `owner`, an object with the methods of `owners.ClientOwner`.
 
 Both runtimes; no I/O, no clock: `now` is in milliseconds.
 """
 
+from . import const
 from .codec import CONNACK, PINGREQ, PINGRESP, SUBACK, UNSUBACK, decode_acknowledgement, publish_head
 from .codec_client import decode_connack, decode_suback, encode_connect, encode_subscribe, encode_unsubscribe
 from .connection import Connection
@@ -20,7 +14,11 @@ from .errors import ConnectError, ProtocolError, RefusedError
 from .session import Session
 from .text import check_topic_name
 
-SUBSCRIBE_MAX = 8  # topic filters in one SUBSCRIBE: what a careful broker accepts
+MYPY = const(0)
+if MYPY:
+    from .owners import ClientOwner, ConnectFields
+
+SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
 
 _WANTED = (0,)
 
@@ -37,11 +35,13 @@ _REFUSALS = (
 class ClientProtocol(Connection):
     """A client's half of MQTT 3.1.1. Text arguments are UTF-8, already checked; times in ms.
 
-    `connect_fields`: client identifier, clean session, keep alive (s), user name, password, will (codec_client.encode_connect).
-    `timeout_ms`: how long CONNACK and PINGRESP may take.
+    `connect_fields`: client identifier, clean session, keep alive (s), user name, password, will
+    (codec_client.encode_connect). `timeout_ms`: how long CONNACK and PINGRESP may take.
     """
 
-    def __init__(self, owner, connect_fields: tuple, session: Session, size_max: int, timeout_ms: int) -> None:
+    def __init__(
+        self, owner: "ClientOwner", connect_fields: "ConnectFields", session: Session, size_max: int, timeout_ms: int
+    ) -> None:
         Connection.__init__(self, size_max)
         self.owner = owner
         self.state = session  # kept from one connection to the next; `self.session` is set while connected
@@ -52,7 +52,8 @@ class ClientProtocol(Connection):
         self.timeout_ms = timeout_ms
         self.sent_at = 0  # ms; when `out` was written last
         self.waiting_since: "int | None" = None  # for CONNACK or PINGRESP
-        self.subscriptions: "dict[bytes, list]" = {}  # topic filter: [requested QoS, acknowledged]; QoS -1: to be ended
+        # by topic filter: [requested QoS (-1: to be ended), 1 once the broker has acknowledged it]
+        self.subscriptions: "dict[bytes, list[int]]" = {}
         self._requests: "dict[int, list[bytes]]" = {}  # SUBSCRIBE and UNSUBSCRIBE by packet identifier
 
     def connect(self, now: int) -> None:
@@ -81,7 +82,7 @@ class ClientProtocol(Connection):
             for topic_filter, code in zip(filters, codes):
                 wanted = self.subscriptions.get(topic_filter)
                 if wanted and wanted[0] >= 0:
-                    wanted[1] = True
+                    wanted[1] = 1
                     if code == 0x80:
                         del self.subscriptions[topic_filter]
                 self.owner.on_suback(topic_filter, code)
@@ -115,13 +116,15 @@ class ClientProtocol(Connection):
         self.owner.on_connected(session_present)
 
     def _subscribe_again(self, session_present: bool) -> None:
-        """Ask for every subscription that the broker does not have, and for the end of those that it should not have."""
+        """Ask for every subscription that the broker does not have, and for the end of those that it should not
+        have.
+        """
         missing = []
         for topic_filter, wanted in self.subscriptions.items():
             if wanted[0] < 0:
                 self._send_unsubscribe(topic_filter)
             elif not (session_present and wanted[1]):
-                wanted[1] = False
+                wanted[1] = 0
                 missing.append((topic_filter, wanted[0]))
         while missing:
             self._send_subscribe(missing[:SUBSCRIBE_MAX])
@@ -148,7 +151,9 @@ class ClientProtocol(Connection):
     # -- requests of the application
 
     def publish(self, flags: int, topic: bytes, payload: bytes) -> int:
-        """Accept a message (`flags`: QoS << 1 | RETAIN); its sequence number, or -1 at QoS 0 (-2: QoS 0 and not connected)."""
+        """Accept a message (`flags`: QoS << 1 | RETAIN); its sequence number, or -1 at QoS 0 (-2: QoS 0 and not
+        connected).
+        """
         check_topic_name(topic)
         head = publish_head(flags, topic, len(payload))
         if flags & 6:
@@ -160,13 +165,13 @@ class ClientProtocol(Connection):
 
     def subscribe(self, topic_filter: bytes, qos: int) -> None:
         """Want a subscription, now and after every reconnection. The topic filter has been checked."""
-        self.subscriptions[topic_filter] = [qos, False]
+        self.subscriptions[topic_filter] = [qos, 0]
         if self.session:
             self._send_subscribe([(topic_filter, qos)])
 
     def unsubscribe(self, topic_filter: bytes) -> None:
         """End a subscription, now or after the next reconnection; `on_unsuback` follows."""
-        self.subscriptions[topic_filter] = [-1, False]
+        self.subscriptions[topic_filter] = [-1, 0]
         if self.session:
             self._send_unsubscribe(topic_filter)
 

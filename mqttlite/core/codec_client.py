@@ -1,4 +1,6 @@
-"""What only a client sends (CONNECT, SUBSCRIBE, UNSUBSCRIBE), and how it reads the answers. Both runtimes, pure functions."""
+"""What only a client sends (CONNECT, SUBSCRIBE, UNSUBSCRIBE), and how it reads the answers. Both runtimes, pure
+functions.
+"""
 
 from .codec import CONNECT, SUBSCRIBE, UNSUBSCRIBE, decode_acknowledgement, decode_packet_id, packet, prefixed
 from .errors import ProtocolError
@@ -12,7 +14,8 @@ def encode_connect(
     password: "bytes | None" = None,
     will: "tuple[bytes, bytes, int, bool] | None" = None,
 ) -> bytes:
-    """CONNECT (3.1). Text is UTF-8, already checked; `keep_alive_s`: 0 to 65535 s; `will`: topic name, payload, QoS, retain.
+    """CONNECT (3.1). Text is UTF-8, already checked; `keep_alive_s`: 0 to 65535 s; `will`: topic name, payload, QoS,
+    retain.
 
     Raises ProtocolError for a password without user name [MQTT-3.1.2-22], an empty client identifier in a session
     that is to be kept [MQTT-3.1.3-7], or a keep alive that does not fit.

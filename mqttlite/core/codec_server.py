@@ -47,7 +47,9 @@ def decode_connect(buf: bytes, start: int, end: int) -> Connect:
     if at + 4 > end:
         raise ProtocolError("3.1.2", "CONNECT ends inside its variable header")
     if buf[at] != 4:
-        raise UnsupportedLevel("MQTT-3.1.2-2", "protocol level " + str(buf[at]) + "; only 4 (MQTT 3.1.1) is spoken here")
+        raise UnsupportedLevel(
+            "MQTT-3.1.2-2", "protocol level " + str(buf[at]) + "; only 4 (MQTT 3.1.1) is spoken here"
+        )
     flags = buf[at + 1]
     keep_alive_s = buf[at + 2] << 8 | buf[at + 3]
     at += 4

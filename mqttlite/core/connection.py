@@ -7,13 +7,28 @@ The owner calls `receive` with what it read, then writes `b"".join(out)` and emp
 call `tick`. A ProtocolError from `receive` means: write what is in `out`, and close.
 """
 
+from . import const
 from .codec import PUBACK, PUBCOMP, PUBREC, PUBREL, decode_acknowledgement, decode_packet_id
 from .errors import ProtocolError
 from .parser import Parser
 
+MYPY = const(0)
+if MYPY:
+    from collections.abc import Callable
+
+    from .session import Session
+
 
 class Connection:
-    """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes."""
+    """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes. A subclass has these three
+    methods:
+    """
+
+    control: (
+        "Callable[[int, bytes, int, int, int], None]"  # (first, buf, start, end, now): any packet but the five below
+    )
+    check_topic: "Callable[[bytes], None]"  # (topic name): ProtocolError where it may not stand in PUBLISH
+    deliver: "Callable[[int, bytes, bytes, int], None]"  # (first, topic name, payload, packet identifier or 0)
 
     def __init__(self, size_max: int) -> None:
         self.parser = Parser(size_max)

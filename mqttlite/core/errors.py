@@ -8,7 +8,8 @@ class MQTTError(Exception):
 class ProtocolError(MQTTError):
     """The peer (or a caller) broke a rule of the standard; the network connection has to be closed [MQTT-4.8.0-1].
 
-    `rule` is the number of the normative statement, such as "MQTT-3.3.1-4", or a section where no statement has a number.
+    `rule` is the number of the normative statement, such as "MQTT-3.3.1-4", or a section where no statement has a
+    number.
     """
 
     def __init__(self, rule: str, text: str) -> None:
@@ -33,9 +34,11 @@ class SubscribeError(MQTTError):
 
 
 class InDoubtError(MQTTError):
-    """The broker lost the session after it had taken a QoS 2 message (PUBREC) and before it had confirmed the end (PUBCOMP).
+    """The broker lost the session after it had taken a QoS 2 message (PUBREC) and before it had confirmed the end
+    (PUBCOMP).
 
-    Whether the message reached its subscribers cannot be known; sending it again may duplicate it. The application decides.
+    Whether the message reached its subscribers cannot be known; sending it again may duplicate it. The application
+    decides.
     """
 
 

@@ -1,7 +1,7 @@
 """Bytes in any pieces to packets (2.1, 2.2). Both runtimes; iterative, and refuses a packet before it stores it.
 
-The packet found last is `buf[start:end]`, its body without fixed header: nothing is copied out before a decoder wants it.
-Pieces of an incomplete packet are kept in a list and joined once, so that a large packet costs linear time.
+The packet found last is `buf[start:end]`, its body without fixed header: nothing is copied out before a decoder wants
+it. Pieces of an incomplete packet are kept in a list and joined once, so that a large packet costs linear time.
 """
 
 from .errors import ProtocolError

@@ -1,20 +1,14 @@
 """The server end of one network connection (MQTT 3.1.1): CONNECT first, keep alive, will, and the client's requests.
 
 `ServerConnection` knows one client; what concerns others (routing, retained messages, sessions by client identifier)
-is the `owner`'s, an object with these methods:
+is the `owner`'s, an object with the methods of `owners.ServerOwner`.
 
-    on_connect(connection, connect)         a valid CONNECT; answer with `accept` or `refuse` at once
-    check_topic(topic)                      ProtocolError for a topic name that is not one (text.check_topic_name, cached)
-    on_publish(connection, flags, topic, payload)   take ownership of a message [MQTT-3.3.5-1]; acknowledged on return
-    on_subscribe(connection, subscriptions) -> (codes, after)   a SUBACK return code for each; `after()` sends retained messages
-    on_unsubscribe(connection, topic_filters)
-    on_disconnect(connection)               DISCONNECT arrived; the will is gone already
-
-Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the network connection when `receive` or `tick`
-raises, or when `finished` is set, after it has written `out`.
+Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the network connection when `receive` or
+`tick` raises, or when `finished` is set, after it has written `out`.
 """
 
-from .codec import DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, CONNECT, acknowledgement
+from . import const
+from .codec import CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, acknowledgement
 from .codec_server import (
     BAD_PROTOCOL_LEVEL,
     IDENTIFIER_REJECTED,
@@ -28,20 +22,30 @@ from .codec_server import (
 from .connection import Connection
 from .errors import ProtocolError
 
+MYPY = const(0)
+if MYPY:
+    from .codec_server import Connect
+    from .owners import ServerOwner
+    from .session import Session
+
 CONNECT_SIZE_MAX = 8192  # largest CONNECT in bytes, with a will; before it nothing else is accepted
 CONNECT_TIMEOUT_MS = 10000  # time for the whole CONNECT
 
 
 class ServerConnection(Connection):
-    """A server's half of one network connection, opened at `now` (ms). `size_max`: largest packet after CONNECT, bytes."""
+    """A server's half of one network connection, opened at `now` (ms). `size_max`: largest packet after CONNECT,
+    bytes.
+    """
 
-    def __init__(self, owner, now: int, size_max: int) -> None:
+    def __init__(self, owner: "ServerOwner", now: int, size_max: int) -> None:
         Connection.__init__(self, CONNECT_SIZE_MAX)
         self.owner = owner
         self.check_topic = owner.check_topic
         self.size_max = size_max
         self.connect: "Connect | None" = None  # the CONNECT packet, once it has come
-        self.will = None  # topic name, payload, QoS, retain: published by the owner unless DISCONNECT clears it
+        self.will: "tuple[bytes, bytes, int, bool] | None" = (
+            None  # topic name, payload, QoS, retain: published by the owner unless DISCONNECT clears it
+        )
         self.finished = False
         self.keep_alive_ms = 0  # one and a half times what the client said; 0: none
         self.opened_at = self.received_at = now
@@ -70,7 +74,8 @@ class ServerConnection(Connection):
                 raise ProtocolError("3.14", "DISCONNECT with a body")
             self.will = None  # [MQTT-3.14.4-3]
             self.finished = True
-            self.session.disconnected()
+            if self.session:
+                self.session.disconnected()
             self.session = None  # what follows in the same read goes to `control`, which ignores it
             self.owner.on_disconnect(self)
         elif first == CONNECT:
@@ -87,6 +92,8 @@ class ServerConnection(Connection):
             self.refuse(BAD_PROTOCOL_LEVEL)
             return
         self.connect = connect
+        self.keep_alive_ms = connect.keep_alive_s * 1500  # [MQTT-3.1.2-24]
+        self.will = connect.will  # [MQTT-3.1.2-8]
         if not connect.client_id and not connect.clean_session:
             self.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-8]
         else:
@@ -94,10 +101,7 @@ class ServerConnection(Connection):
 
     def accept(self, session: "Session", session_present: bool) -> None:
         """Answer CONNECT with return code 0 [MQTT-3.1.4-4], then repeat what the session has unacknowledged."""
-        connect = self.connect
         self.parser.size_max = self.size_max
-        self.keep_alive_ms = connect.keep_alive_s * 1500  # [MQTT-3.1.2-24]
-        self.will = connect.will  # [MQTT-3.1.2-8]
         self.out.append(encode_connack(session_present, 0))  # [MQTT-3.2.0-1]
         self.session = session
         session.connected(self.out, session_present)
@@ -105,13 +109,14 @@ class ServerConnection(Connection):
     def refuse(self, code: int) -> None:
         """Answer CONNECT with a return code from 1 to 5, and finish [MQTT-3.2.2-5]."""
         self.out.append(encode_connack(False, code))
+        self.will = None
         self.finished = True
 
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
         """A message is the owner's, then it is acknowledged [MQTT-3.3.4-1]."""
         self.owner.on_publish(self, first & 7, topic, payload)
-        if packet_id:
-            session = self.session
+        session = self.session
+        if packet_id and session:
             session.handled(packet_id, session.generation)
 
     def deadline(self) -> "int | None":

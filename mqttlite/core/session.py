@@ -1,100 +1,117 @@
 """The session: QoS 1 and 2 in both directions. This file owns the handshakes of MQTT 3.1.1 chapter 4.3 and 4.4.
 
 - It does not know which role it plays: client and server, outbound and inbound, use the same class.
-- The handshakes are two tables, (state, input) -> (state, effect); each row names its statement. A row that is missing is a
-  protocol error, never a guess.
-- It has no clock, no I/O, no store. Packets are appended to `out`, a list that the network connection owns and writes after
-  the state that they announce is durable.
-- Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The packet
-  identifier follows from it (`seq % 65535 + 1`), and what is unfinished never spans more than 65,535, so identifiers cannot
-  collide and order is the order of numbers [MQTT-2.3.1-2] [MQTT-4.6.0-1].
+- The handshakes are two tables of rows `state << 8 | input: next state << 8 | effect`, with the statement that a row
+  follows. A row that is missing is a protocol error, never a guess.
+- It has no clock, no I/O, no store. Packets are appended to `out`, a list that the network connection owns and writes
+  after the state that they announce is durable.
+- Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The
+  packet identifier follows from it (`seq % 65535 + 1`), and what is unfinished never spans more than 65,535, so
+  identifiers cannot collide and order is the order of numbers [MQTT-2.3.1-2] [MQTT-4.6.0-1].
 
 Both runtimes; imports only lower modules of the core.
 """
 
-from .codec import PUBACK, PUBCOMP, PUBREC, PUBREL, acknowledgement, repeated
+from . import const
+from .codec import acknowledgement, repeated
 from .errors import ProtocolError
 
-SPAN = 65535  # packet identifiers there are
-WINDOW = 20  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
+MYPY = const(0)
+if MYPY:
+    from collections.abc import Callable
+
+# As in codec; constants cost nothing on a board only in the file that defines them.
+_PUBACK = const(0x40)
+_PUBREC = const(0x50)
+_PUBREL = const(0x62)
+_PUBCOMP = const(0x70)
+
+SPAN = const(65535)  # packet identifiers there are
+WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
 
 # Outbound states. A message's own QoS bits tell the two kinds of SENT apart, so nothing has to be stored for them.
-FREE = 0  # unknown, or finished
-SENT1 = 2  # QoS 1 PUBLISH sent: unacknowledged
-SENT2 = 4  # QoS 2 PUBLISH sent: unacknowledged
-RELEASED = 6  # PUBREC received, PUBREL sent: unacknowledged
+FREE = const(0)  # unknown, or finished
+SENT1 = const(2)  # QoS 1 PUBLISH sent: unacknowledged
+SENT2 = const(4)  # QoS 2 PUBLISH sent: unacknowledged
+RELEASED = const(6)  # PUBREC received, PUBREL sent: unacknowledged
 
 # Inbound states of a packet identifier
-TAKEN1 = 1  # QoS 1, given to the application
-TAKEN2 = 3  # QoS 2, given to the application
-STALE1 = 5  # as TAKEN1, but the network connection it came over is gone: the peer will repeat it
-STALE2 = 7  # as TAKEN2, but the network connection it came over is gone
-OWED1 = 9  # QoS 1, handled after its connection was gone: PUBACK is owed to the repeat
-HELD = 11  # QoS 2, handled: identifier remembered until PUBREL (method B of figure 4.3)
+TAKEN1 = const(1)  # QoS 1, given to the application
+TAKEN2 = const(3)  # QoS 2, given to the application
+STALE1 = const(5)  # as TAKEN1, but the network connection it came over is gone: the peer will repeat it
+STALE2 = const(7)  # as TAKEN2, but the network connection it came over is gone
+OWED1 = const(9)  # QoS 1, handled after its connection was gone: PUBACK is owed to the repeat
+HELD = const(11)  # QoS 2, handled: identifier remembered until PUBREL (method B of figure 4.3)
 
 # Inputs that are no acknowledgement; a PUBLISH is its first byte without RETAIN.
-PUBLISH1 = 0x32
-PUBLISH1_DUP = 0x3A
-PUBLISH2 = 0x34
-PUBLISH2_DUP = 0x3C
-HANDLED = 1  # the application has handled the message
-LOST = 2  # the network connection is gone
+PUBLISH1 = const(0x32)
+PUBLISH1_DUP = const(0x3A)
+PUBLISH2 = const(0x34)
+PUBLISH2_DUP = const(0x3C)
+HANDLED = const(1)  # the application has handled the message
+LOST = const(2)  # the network connection is gone
 
 # Effects
-NOTHING = 0
-FINISH = 1  # outbound message finished: forget it, open the window
-DELIVER = 2  # give it to the application
-SEND = 0x10  # effects from here on are the first byte of the acknowledgement to send
+NOTHING = const(0)
+FINISH = const(1)  # outbound message finished: forget it, open the window
+DELIVER = const(2)  # give it to the application
+SEND = const(0x10)  # effects from here on are the first byte of the acknowledgement to send
 
 OUTBOUND = {
-    SENT1 << 8 | PUBACK: (FREE, FINISH),  # [MQTT-4.3.2-1]
-    SENT2 << 8 | PUBREC: (RELEASED, PUBREL),  # [MQTT-4.3.3-1]; not sent as PUBLISH again from here on
-    RELEASED << 8 | PUBREC: (RELEASED, PUBREL),  # the answer to a repeat crossed ours
-    RELEASED << 8 | PUBCOMP: (FREE, FINISH),  # [MQTT-4.3.3-1]
-    FREE << 8 | PUBACK: (FREE, NOTHING),  # answers a repeat of what is finished
-    FREE << 8 | PUBREC: (FREE, PUBREL),  # the peer remembers what we have finished: let it forget
-    FREE << 8 | PUBCOMP: (FREE, NOTHING),
+    SENT1 << 8 | _PUBACK: FREE << 8 | FINISH,  # [MQTT-4.3.2-1]
+    SENT2 << 8 | _PUBREC: RELEASED << 8 | _PUBREL,  # [MQTT-4.3.3-1]; not sent as PUBLISH again from here on
+    RELEASED << 8 | _PUBREC: RELEASED << 8 | _PUBREL,  # the answer to a repeat crossed ours
+    RELEASED << 8 | _PUBCOMP: FREE << 8 | FINISH,  # [MQTT-4.3.3-1]
+    FREE << 8 | _PUBACK: FREE << 8 | NOTHING,  # answers a repeat of what is finished
+    FREE << 8 | _PUBREC: FREE << 8 | _PUBREL,  # the peer remembers what we have finished: let it forget
+    FREE << 8 | _PUBCOMP: FREE << 8 | NOTHING,
 }
 
 INBOUND = {
-    FREE << 8 | PUBLISH1: (TAKEN1, DELIVER),  # [MQTT-4.3.2-2]
-    FREE << 8 | PUBLISH1_DUP: (TAKEN1, DELIVER),
-    FREE << 8 | PUBLISH2: (TAKEN2, DELIVER),  # [MQTT-4.3.3-2]
-    FREE << 8 | PUBLISH2_DUP: (TAKEN2, DELIVER),
-    FREE << 8 | PUBREL: (FREE, PUBCOMP),  # our PUBCOMP was lost
-    FREE << 8 | HANDLED: (FREE, NOTHING),  # the second of two deliveries under one identifier
-    TAKEN1 << 8 | HANDLED: (FREE, PUBACK),  # [MQTT-4.3.2-2]
-    TAKEN1 << 8 | PUBLISH1: (TAKEN1, DELIVER),  # not a repeat: the peer lost its state and uses the identifier again
-    TAKEN1 << 8 | PUBLISH1_DUP: (TAKEN1, NOTHING),  # one PUBACK answers both
-    TAKEN1 << 8 | LOST: (STALE1, NOTHING),
-    TAKEN2 << 8 | HANDLED: (HELD, PUBREC),  # [MQTT-4.3.3-2]
-    TAKEN2 << 8 | PUBLISH2: (TAKEN2, NOTHING),
-    TAKEN2 << 8 | PUBLISH2_DUP: (TAKEN2, NOTHING),
-    TAKEN2 << 8 | LOST: (STALE2, NOTHING),
-    STALE1 << 8 | HANDLED: (OWED1, NOTHING),
-    STALE1 << 8 | PUBLISH1: (TAKEN1, DELIVER),
-    STALE1 << 8 | PUBLISH1_DUP: (TAKEN1, NOTHING),
-    STALE1 << 8 | LOST: (STALE1, NOTHING),
-    STALE2 << 8 | HANDLED: (HELD, NOTHING),  # PUBREC answers the repeat
-    STALE2 << 8 | PUBLISH2: (TAKEN2, NOTHING),
-    STALE2 << 8 | PUBLISH2_DUP: (TAKEN2, NOTHING),
-    STALE2 << 8 | LOST: (STALE2, NOTHING),
-    OWED1 << 8 | PUBLISH1: (TAKEN1, DELIVER),
-    OWED1 << 8 | PUBLISH1_DUP: (FREE, PUBACK),
-    OWED1 << 8 | PUBLISH2: (TAKEN2, DELIVER),  # the peer gave up the QoS 1 message and uses its identifier again
-    OWED1 << 8 | PUBLISH2_DUP: (TAKEN2, DELIVER),
-    OWED1 << 8 | HANDLED: (OWED1, NOTHING),
-    OWED1 << 8 | LOST: (OWED1, NOTHING),
-    HELD << 8 | PUBLISH2: (HELD, PUBREC),  # never delivered twice, whatever DUP says [MQTT-4.3.3-2]
-    HELD << 8 | PUBLISH2_DUP: (HELD, PUBREC),
-    HELD << 8 | PUBREL: (FREE, PUBCOMP),  # [MQTT-4.3.3-2]
-    HELD << 8 | PUBLISH1: (TAKEN1, DELIVER),  # as above: the identifier is used again, so the QoS 2 exchange is over
-    HELD << 8 | PUBLISH1_DUP: (TAKEN1, DELIVER),
-    HELD << 8 | HANDLED: (HELD, NOTHING),
-    HELD << 8 | LOST: (HELD, NOTHING),
+    FREE << 8 | PUBLISH1: TAKEN1 << 8 | DELIVER,  # [MQTT-4.3.2-2]
+    FREE << 8 | PUBLISH1_DUP: TAKEN1 << 8 | DELIVER,
+    FREE << 8 | PUBLISH2: TAKEN2 << 8 | DELIVER,  # [MQTT-4.3.3-2]
+    FREE << 8 | PUBLISH2_DUP: TAKEN2 << 8 | DELIVER,
+    FREE << 8 | _PUBREL: FREE << 8 | _PUBCOMP,  # our PUBCOMP was lost
+    FREE << 8 | HANDLED: FREE << 8 | NOTHING,  # the second of two deliveries under one identifier
+    TAKEN1 << 8 | HANDLED: FREE << 8 | _PUBACK,  # [MQTT-4.3.2-2]
+    TAKEN1 << 8 | PUBLISH1: TAKEN1 << 8
+    | DELIVER,  # not a repeat: the peer lost its state and uses the identifier again
+    TAKEN1 << 8 | PUBLISH1_DUP: TAKEN1 << 8 | NOTHING,  # one PUBACK answers both
+    TAKEN1 << 8 | LOST: STALE1 << 8 | NOTHING,
+    TAKEN2 << 8 | HANDLED: HELD << 8 | _PUBREC,  # [MQTT-4.3.3-2]
+    TAKEN2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,
+    TAKEN2 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | NOTHING,
+    TAKEN2 << 8 | LOST: STALE2 << 8 | NOTHING,
+    STALE1 << 8 | HANDLED: OWED1 << 8 | NOTHING,
+    STALE1 << 8 | PUBLISH1: TAKEN1 << 8 | DELIVER,
+    STALE1 << 8 | PUBLISH1_DUP: TAKEN1 << 8 | NOTHING,
+    STALE1 << 8 | LOST: STALE1 << 8 | NOTHING,
+    STALE2 << 8 | HANDLED: HELD << 8 | NOTHING,  # PUBREC answers the repeat
+    STALE2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,
+    STALE2 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | NOTHING,
+    STALE2 << 8 | LOST: STALE2 << 8 | NOTHING,
+    OWED1 << 8 | PUBLISH1: TAKEN1 << 8 | DELIVER,
+    OWED1 << 8 | PUBLISH1_DUP: FREE << 8 | _PUBACK,
+    OWED1 << 8 | PUBLISH2: TAKEN2 << 8 | DELIVER,  # the peer gave up the QoS 1 message and uses its identifier again
+    OWED1 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | DELIVER,
+    OWED1 << 8 | HANDLED: OWED1 << 8 | NOTHING,
+    OWED1 << 8 | LOST: OWED1 << 8 | NOTHING,
+    HELD << 8 | PUBLISH2: HELD << 8 | _PUBREC,  # never delivered twice, whatever DUP says [MQTT-4.3.3-2]
+    HELD << 8 | PUBLISH2_DUP: HELD << 8 | _PUBREC,
+    HELD << 8 | _PUBREL: FREE << 8 | _PUBCOMP,  # [MQTT-4.3.3-2]
+    HELD << 8 | PUBLISH1: TAKEN1 << 8
+    | DELIVER,  # as above: the identifier is used again, so the QoS 2 exchange is over
+    HELD << 8 | PUBLISH1_DUP: TAKEN1 << 8 | DELIVER,
+    HELD << 8 | HANDLED: HELD << 8 | NOTHING,
+    HELD << 8 | LOST: HELD << 8 | NOTHING,
 }
 
 _NONE = (b"", b"")  # stands for "no such message"; its state is FREE
+
+
+def _misfit(first: int, packet_id: int) -> ProtocolError:
+    return ProtocolError("4.3", "packet type " + str(first >> 4) + " does not fit message " + str(packet_id))
 
 
 class Session:
@@ -138,12 +155,14 @@ class Session:
             message = self.messages.get(seq, _NONE)
             packet_id = seq % SPAN + 1
             if message is None:
-                out.append(acknowledgement(PUBREL, packet_id))
+                out.append(acknowledgement(_PUBREL, packet_id))
             elif message is not _NONE:
                 out += (repeated(message[0]), packet_id.to_bytes(2, "big"), message[1])
 
     def lost_by_peer(self) -> None:
-        """The peer has no state of this session (or it is to be dropped): none may be used here either [MQTT-3.1.2-6]."""
+        """The peer has no state of this session (or it is to be dropped): none may be used here either
+        [MQTT-3.1.2-6].
+        """
         self.generation += 1
         self.inbound.clear()
         for seq in range(self.first, self.sent):
@@ -156,7 +175,7 @@ class Session:
         """The network connection is gone. The application may still be busy with messages that came over it."""
         self.out = None
         for packet_id, state in self.inbound.items():
-            self.inbound[packet_id] = INBOUND[state << 8 | LOST][0]
+            self.inbound[packet_id] = INBOUND[state << 8 | LOST] >> 8
 
     # -- outbound
 
@@ -165,8 +184,7 @@ class Session:
         seq = self.next
         self.messages[seq] = (head, payload)
         self.next = seq + 1
-        if self.out is not None:
-            self._pump()
+        self._pump()
         return seq
 
     def packet_id(self) -> int:
@@ -178,6 +196,8 @@ class Session:
     def _pump(self) -> None:
         """Send what is accepted and fits the window, in order."""
         out = self.out
+        if out is None:
+            return
         seq = self.sent
         while seq < self.next and self.unfinished < self.window and seq - self.first < SPAN:
             message = self.messages.get(seq)
@@ -194,20 +214,18 @@ class Session:
         seq = self.first + (packet_id - 1 - self.first) % SPAN
         message = self.messages.get(seq, _NONE) if seq < self.sent else _NONE
         state = RELEASED if message is None else message[0][0] & 6 if message is not _NONE else FREE
-        try:
-            state, effect = OUTBOUND[state << 8 | first]
-        except KeyError:
-            raise ProtocolError(
-                "4.3", "acknowledgement type " + str(first >> 4) + " does not fit message " + str(packet_id)
-            )
+        row = OUTBOUND.get(state << 8 | first, -1)
+        if row < 0:
+            raise _misfit(first, packet_id)
+        effect = row & 0xFF
         if effect == FINISH:
             self._finish(seq, False)
             if self.sent < self.next:
                 self._pump()
         elif effect >= SEND:
-            if state == RELEASED:
+            if row >> 8 == RELEASED:
                 self.messages[seq] = None  # the peer owns the message now: its content is not needed any more
-            self.out.append(acknowledgement(effect, packet_id))
+            self._send(effect, packet_id)
 
     def _finish(self, seq: int, in_doubt: bool) -> None:
         messages = self.messages
@@ -233,7 +251,7 @@ class Session:
 
     def released(self, packet_id: int) -> None:
         """PUBREL arrived."""
-        self._step(self.inbound.get(packet_id, FREE), PUBREL, packet_id)
+        self._step(self.inbound.get(packet_id, FREE), _PUBREL, packet_id)
 
     def handled(self, packet_id: int, generation: int) -> None:
         """The application has handled the message that was delivered in `generation`: acknowledge it.
@@ -244,14 +262,19 @@ class Session:
             self._step(self.inbound.get(packet_id, FREE), HANDLED, packet_id)
 
     def _step(self, state: int, event: int, packet_id: int) -> int:
-        try:
-            after, effect = INBOUND[state << 8 | event]
-        except KeyError:
-            raise ProtocolError("4.3", "packet type " + str(event >> 4) + " does not fit message " + str(packet_id))
+        row = INBOUND.get(state << 8 | event, -1)
+        if row < 0:
+            raise _misfit(event, packet_id)
+        after = row >> 8
+        effect = row & 0xFF
         if after:
             self.inbound[packet_id] = after
         elif state:
             del self.inbound[packet_id]
-        if effect >= SEND and self.out is not None:
-            self.out.append(acknowledgement(effect, packet_id))
+        if effect >= SEND:
+            self._send(effect, packet_id)
         return effect
+
+    def _send(self, first: int, packet_id: int) -> None:
+        if self.out is not None:
+            self.out.append(acknowledgement(first, packet_id))

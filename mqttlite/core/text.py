@@ -60,8 +60,8 @@ def to_utf8(text: "str | bytes", what: str) -> bytes:
     """The UTF-8 bytes of `text`, checked; `what` names it in errors. At most 65,535 bytes (1.5.3)."""
     try:
         data = text.encode() if isinstance(text, str) else bytes(text)
-    except ValueError:
-        raise ProtocolError("MQTT-1.5.3-1", what + " holds a surrogate")
+    except ValueError as error:
+        raise ProtocolError("MQTT-1.5.3-1", what + " holds a surrogate") from error
     if len(data) > 65535:
         raise ProtocolError("MQTT-4.7.3-3", what + " is longer than 65535 bytes")
     check_utf8(data, what)
@@ -74,6 +74,8 @@ def check_topic_name(name: bytes) -> None:
         raise ProtocolError("MQTT-4.7.3-1", "empty topic name")
     if b"#" in name or b"+" in name:
         raise ProtocolError("MQTT-3.3.2-2", "wildcard in topic name")
+    if len(name) > 65535:
+        raise ProtocolError("MQTT-4.7.3-3", "topic name is longer than 65535 bytes")
     check_utf8(name, "topic name")
 
 
@@ -81,6 +83,8 @@ def check_topic_filter(topic_filter: bytes) -> None:
     """Raise ProtocolError unless `topic_filter` may stand in SUBSCRIBE or UNSUBSCRIBE."""
     if not topic_filter:
         raise ProtocolError("MQTT-4.7.3-1", "empty topic filter")
+    if len(topic_filter) > 65535:
+        raise ProtocolError("MQTT-4.7.3-3", "topic filter is longer than 65535 bytes")
     check_utf8(topic_filter, "topic filter")
     if b"#" in topic_filter or b"+" in topic_filter:
         levels = topic_filter.split(b"/")
@@ -93,7 +97,9 @@ def check_topic_filter(topic_filter: bytes) -> None:
 
 
 def matches(topic_filter: bytes, name: bytes) -> bool:
-    """Whether a valid topic filter matches a valid topic name (4.7); `$` topics need a literal first level [MQTT-4.7.2-1]."""
+    """Whether a valid topic filter matches a valid topic name (4.7); `$…` needs a literal first level
+    [MQTT-4.7.2-1].
+    """
     if name[:1] == b"$" and topic_filter[:1] in (b"#", b"+"):
         return False
     levels = name.split(b"/")

@@ -1,0 +1,59 @@
+"""What the two ends of a connection tell, and to whom: interfaces for the type checker. Never imported at run time."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .codec_server import Connect
+    from .server import ServerConnection
+
+Will = tuple[bytes, bytes, int, bool]  # topic name, payload, QoS, retain
+# client identifier, clean session, keep alive (s), user name, password, will
+ConnectFields = tuple[bytes, bool, int, bytes | None, bytes | None, Will | None]
+
+
+class ClientOwner(Protocol):
+    """The owner of a ClientProtocol: the shell that holds the transport. None of these may call back but `publish`."""
+
+    def on_connected(self, session_present: bool, /) -> None:
+        """CONNACK accepted; everything unacknowledged is in `out` again."""
+
+    def on_message(self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, /) -> None:
+        """A message; at QoS > 0 call `session.handled(packet_id, generation)` when it has been handled.
+
+        `flags`: the first byte of its PUBLISH (DUP, QoS, RETAIN).
+        """
+
+    def on_suback(self, topic_filter: bytes, code: int, /) -> None:
+        """Answer to a subscription: granted QoS, or 0x80."""
+
+    def on_unsuback(self, topic_filter: bytes, /) -> None:
+        """A subscription has ended."""
+
+    def on_finished(self, seq: int, in_doubt: bool, /) -> None:
+        """An outbound message is finished; `in_doubt`: the broker lost it between PUBREC and PUBCOMP, or did not."""
+
+
+class ServerOwner(Protocol):
+    """The owner of a ServerConnection: the broker."""
+
+    def check_topic(self, topic: bytes, /) -> None:
+        """ProtocolError for a topic name that is not one (text.check_topic_name; worth a cache)."""
+
+    def on_connect(self, connection: "ServerConnection", connect: "Connect", /) -> None:
+        """A valid CONNECT; answer with `accept` or `refuse` at once."""
+
+    def on_publish(self, connection: "ServerConnection", flags: int, topic: bytes, payload: bytes, /) -> None:
+        """Take ownership of a message [MQTT-4.5.0-1]; it is acknowledged on return. `flags`: QoS << 1 | RETAIN."""
+
+    def on_subscribe(
+        self, connection: "ServerConnection", subscriptions: list[tuple[bytes, int]], /
+    ) -> tuple[bytes, "Callable[[], None]"]:
+        """A return code for each subscription; the callable sends retained messages, after SUBACK."""
+
+    def on_unsubscribe(self, connection: "ServerConnection", topic_filters: list[bytes], /) -> None:
+        """Subscriptions end."""
+
+    def on_disconnect(self, connection: "ServerConnection", /) -> None:
+        """DISCONNECT arrived; the will is gone already, and so is `connection.session`."""
