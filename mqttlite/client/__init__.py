@@ -9,9 +9,9 @@ import sys
 
 from .base import Message, Receipt
 
-if sys.implementation.name == "micropython":
-    from .board import Client
-else:
+if sys.implementation.name != "micropython":
     from .host import Client
+else:
+    from .board import Client  # type: ignore[assignment]
 
 __all__ = ["Client", "Message", "Receipt"]

@@ -1,8 +1,9 @@
-"""The client that both runtimes share: one task keeps a connection, reads and writes; the application publishes and iterates.
+"""The client that both runtimes share: one task keeps a connection, reads and writes; the application publishes and
+iterates.
 
 `BaseClient` decides when to connect and what to tell the application; the protocol is `core.client`'s. A subclass per
-runtime says how to open a transport and what time it is. Only what MicroPython's asyncio has is used: Event, create_task,
-sleep, wait_for.
+runtime says how to open a transport and what time it is. Only what MicroPython's asyncio has is used: Event,
+create_task, sleep, wait_for.
 
 A message that came in counts as handled when `async for` asks for the next one, or when `async with` ends without an
 exception; only then is it acknowledged. So a consumer that dies in its handler gets the message again (QoS 1 and 2).
@@ -11,19 +12,27 @@ exception; only then is it acknowledged. So a consumer that dies in its handler 
 import asyncio
 import os
 
+from ..core import const
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, SubscribeError
 from ..core.session import Session
 from ..core.text import check_topic_filter, check_topic_name, to_utf8
 from .url import Url
 
-OUT_MAX = 512  # pieces of packets that may wait to be written before `publish` waits
-STALLED_S = 1  # how long a full inbox may stop reading while the application takes nothing
+MYPY = const(0)
+if MYPY:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, Self
+
+    from .transport import Transport
+
+OUT_MAX = const(512)  # pieces of packets that may wait to be written before `publish` waits
+STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
 
 class Message:
-    """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent because
-    of a new subscription), `dup` (the broker sends it again; the application may have seen it)."""
+    """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent
+    because of a new subscription), `dup` (the broker sends it again; the application may have seen it)."""
 
     def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
         self.topic = topic
@@ -36,7 +45,9 @@ class Message:
 
 
 class Receipt:
-    """What `publish` returns: the message is accepted. `seq` is its sequence number (-1 at QoS 0, which has no confirmation)."""
+    """What `publish` returns: the message is accepted. `seq` is its sequence number (-1 at QoS 0, which has no
+    confirmation).
+    """
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
@@ -147,7 +158,7 @@ class BaseClient:
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._connected_once = False
         self._stalled = False  # the inbox is full and the application takes nothing
-        self._task: "asyncio.Task | None" = None
+        self._task: "asyncio.Task[None] | None" = None
         self._to_write = asyncio.Event()  # something is in the protocol's `out`
         self._progress = asyncio.Event()  # pulsed whenever something that somebody may wait for has happened
         self._arrived = asyncio.Event()  # pulsed when the inbox has got something
@@ -156,7 +167,7 @@ class BaseClient:
     # -- what the runtime provides
 
     async def _open(self) -> "Transport":
-        """Open a transport: an object with `async read() -> bytes` (b"" at the end), `async write(data)`, `close()`."""
+        """Open a transport."""
         raise NotImplementedError
 
     def _now(self) -> int:
@@ -174,7 +185,7 @@ class BaseClient:
 
     # -- life
 
-    async def __aenter__(self) -> "BaseClient":
+    async def __aenter__(self) -> "Self":
         await self.start()
         return self
 
@@ -207,18 +218,20 @@ class BaseClient:
     async def close(self) -> None:
         """Disconnect and stop. What is not confirmed by now is given up: its receipt raises ClosedError."""
         if self._error is None:
+            self._error = ClosedError("the client is closed")  # from here on a lost connection is nobody's concern
             if self.is_connected:
                 self._protocol.disconnect()
                 self._to_write.set()
                 await self._written()
-            self._stop(ClosedError("the client is closed"))
+            self._stop(self._error)
         if self._task:
             await self._task
             self._task = None
 
     async def _written(self) -> None:
         try:
-            await asyncio.wait_for(self._progress.wait(), 1)
+            while self._protocol.out:
+                await asyncio.wait_for(self._progress.wait(), 1)
         except asyncio.TimeoutError:
             self._log("DISCONNECT could not be sent")
 
@@ -229,6 +242,9 @@ class BaseClient:
         self._receipts.clear()
         self._attention.set()
         self._wake()
+
+    def _is_open(self) -> bool:
+        return self._error is None
 
     def _wake(self) -> None:
         self._progress.set()
@@ -246,18 +262,16 @@ class BaseClient:
         """
         if isinstance(payload, str):
             payload = payload.encode()
-        elif not isinstance(payload, bytes):
-            payload = bytes(payload)
+        elif not isinstance(payload, (bytes, bytearray, memoryview)):
+            raise TypeError("payload must be bytes or str")
         if qos not in (0, 1, 2):
             raise ValueError("QoS is 0, 1 or 2")
         protocol = self._protocol
-        while self._error is None and (
-            len(protocol.out) > OUT_MAX if qos == 0 else len(self._receipts) >= self.queue_max
-        ):
+        while self._is_open() and (len(protocol.out) > OUT_MAX if qos == 0 else len(self._receipts) >= self.queue_max):
             await self._progress.wait()
         if self._error:
             raise self._error
-        seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), payload)
+        seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), bytes(payload))
         if seq == -2:
             self.qos0_dropped += 1
             return _SENT
@@ -299,7 +313,7 @@ class BaseClient:
             await self._progress.wait()
         return self._answers[topic_filter]
 
-    def __aiter__(self) -> "BaseClient":
+    def __aiter__(self) -> "Self":
         return self
 
     async def __anext__(self) -> Message:
@@ -364,13 +378,13 @@ class BaseClient:
     async def _run(self) -> None:
         """Keep a connection until the client is closed. The first one has to succeed, unless `retry_first`."""
         attempt = 0
-        while self._error is None:
+        while self._is_open():
             since = self._now()
             error = await self._connection()
             was_connected = self.is_connected
             self._protocol.closed()
             self.is_connected = False
-            if self._error is not None:
+            if not self._is_open():
                 break
             if not (was_connected or self._connected_once or self.retry_first):
                 self._stop(error if isinstance(error, MQTTError) else ConnectError(self._words(error)))
@@ -382,6 +396,7 @@ class BaseClient:
             attempt = 0 if was_connected and self._now() - since > 5000 else min(attempt + 1, 8)
             delay_ms = (125 << attempt) * (128 + os.urandom(1)[0]) // 256
             self._log("%s; trying again in %d ms" % (reason, delay_ms))
+            self._attention.clear()
             await self._pause(delay_ms)
         self._wake()
 
@@ -423,7 +438,7 @@ class BaseClient:
         transport.close()
         return self._failure or ClosedError("the client is closed")
 
-    async def _guard(self, loop: "Coroutine[None, None, None]") -> None:
+    async def _guard(self, loop: "Coroutine[Any, Any, None]") -> None:
         """Run a loop; what ends it ends the connection, and nothing else."""
         try:
             await loop
@@ -458,8 +473,10 @@ class BaseClient:
                 await self._wait_for_room()
 
     async def _wait_for_room(self) -> None:
-        """Do not read while the inbox is full. When the application takes nothing for a while (it may itself be waiting for
-        an answer from the broker), read on: QoS 1 and 2 are bounded by the broker's window, QoS 0 is dropped, counted."""
+        """Do not read while the inbox is full. When the application takes nothing for a while (it may itself be waiting
+        for an answer from the broker), read on: QoS 1 and 2 are bounded by the broker's window, QoS 0 is dropped,
+        counted.
+        """
         while len(self._inbox) > self.inbox_max // 2:
             left = len(self._inbox)
             try:

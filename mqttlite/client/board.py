@@ -3,21 +3,29 @@
 import asyncio
 import time
 
+from ..core import const
 from ..core.errors import ConnectError
 from .base import BaseClient
 
-READ_SIZE = 256  # bytes asked for at once; what a read allocates
+MYPY = const(0)
+if MYPY:
+    from typing import Any
+
+    from .transport import Transport
+
+READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
 
 
 class StreamTransport:
     """A connected socket, as MicroPython's stream."""
 
-    def __init__(self, stream) -> None:
+    def __init__(self, stream: "Any") -> None:
         self._stream = stream
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" when the peer has closed."""
-        return await self._stream.read(READ_SIZE)
+        data: bytes = await self._stream.read(READ_SIZE)
+        return data
 
     async def write(self, data: bytes) -> None:
         """Write `data` as one piece."""
@@ -32,29 +40,28 @@ class StreamTransport:
 class Client(BaseClient):
     """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default."""
 
-    def __init__(self, url: str, *, queue_max: int = 40, inbox_max: int = 20, size_max: int = 4096, **options) -> None:
+    def __init__(
+        self, url: str, *, queue_max: int = 40, inbox_max: int = 20, size_max: int = 4096, **options: "Any"
+    ) -> None:
         BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, size_max=size_max, **options)
-        self._ticks = time.ticks_ms()
+        self._ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
         self._ms = 0
 
-    async def _open(self):
+    async def _open(self) -> "Transport":
         url = self.url
         if url.scheme == "mqtt":
             stream, _ = await asyncio.open_connection(url.host, url.port or 1883)
             try:
-                stream.s.setsockopt(6, 1, 1)  # TCP_NODELAY: without it a packet can wait for a delayed acknowledgement
+                # TCP_NODELAY: without it a packet can wait for a delayed acknowledgement
+                stream.s.setsockopt(6, 1, 1)  # type: ignore[attr-defined]
             except OSError:
                 pass  # not every port of MicroPython has it
             return StreamTransport(stream)
-        if url.scheme == "serial":
-            from .serial import open_serial  # a module of its own: only who has a serial line pays for it
-
-            return await open_serial(url)
         raise ConnectError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
 
     def _now(self) -> int:
         """Milliseconds; ticks_ms wraps, this does not, as long as it is called once in some days."""
-        ticks = time.ticks_ms()
-        self._ms += time.ticks_diff(ticks, self._ticks)
+        ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
+        self._ms += time.ticks_diff(ticks, self._ticks)  # type: ignore[attr-defined]
         self._ticks = ticks
         return self._ms

@@ -8,6 +8,7 @@ import time
 
 from ..core.errors import ConnectError
 from .base import BaseClient
+from .transport import Transport
 
 log = logging.getLogger("mqttlite.client")
 
@@ -38,16 +39,12 @@ class StreamTransport:
 class Client(BaseClient):
     """The client on CPython; see BaseClient for its arguments and methods."""
 
-    async def _open(self):
+    async def _open(self) -> Transport:
         url = self.url
         if url.scheme == "mqtt":
             return await self._open_tcp(url.host or "localhost", url.port or PORT)
         if url.scheme == "unix":
             return StreamTransport(*await asyncio.open_unix_connection(url.path))
-        if url.scheme == "serial":
-            from .serial import open_serial  # a module of its own: only who has a serial line pays for it
-
-            return await open_serial(url)
         raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
 
     async def _open_tcp(self, host: str, port: int) -> StreamTransport:

@@ -5,7 +5,9 @@ Both runtimes; imports nothing. MicroPython has no urllib, and needs only this m
 
 
 class Url:
-    """The parts of a URL: `scheme`, `host`, `port` (0: not given), `path`, `username`, `password` (or None), `query` (a dict)."""
+    """The parts of a URL: `scheme`, `host`, `port` (0: not given), `path`, `username`, `password` (or None), `query` (a
+    dict).
+    """
 
     def __init__(self, text: str) -> None:
         scheme, found, rest = _cut(text, "://")
@@ -34,8 +36,8 @@ class Url:
             self.host, _, port = _cut(address, ":")
         try:
             self.port = int(port) if port else 0
-        except ValueError:
-            raise ValueError("'" + port + "' is not a port number in '" + text + "'")
+        except ValueError as error:
+            raise ValueError("'" + port + "' is not a port number in '" + text + "'") from error
         if not 0 <= self.port <= 65535:
             raise ValueError("port " + port + " in '" + text + "' is not between 1 and 65535")
 
