@@ -19,8 +19,8 @@ from ..core.session import Session
 from ..core.text import check_topic_filter, check_topic_name, to_utf8
 from .url import Url
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, Self
 

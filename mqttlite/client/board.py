@@ -7,8 +7,8 @@ from ..core import const
 from ..core.errors import ConnectError
 from .base import BaseClient
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from typing import Any
 
     from .transport import Transport

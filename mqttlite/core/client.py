@@ -14,8 +14,8 @@ from .errors import ConnectError, ProtocolError, RefusedError
 from .session import Session
 from .text import check_topic_name
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from .owners import ClientOwner, ConnectFields
 
 SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts

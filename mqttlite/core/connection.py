@@ -12,8 +12,8 @@ from .codec import PUBACK, PUBCOMP, PUBREC, PUBREL, decode_acknowledgement, deco
 from .errors import ProtocolError
 from .parser import Parser
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .session import Session

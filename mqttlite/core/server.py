@@ -22,8 +22,8 @@ from .codec_server import (
 from .connection import Connection
 from .errors import ProtocolError
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from .codec_server import Connect
     from .owners import ServerOwner
     from .session import Session

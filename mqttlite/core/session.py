@@ -16,8 +16,8 @@ from . import const
 from .codec import acknowledgement, repeated
 from .errors import ProtocolError
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from collections.abc import Callable
 
 # As in codec; constants cost nothing on a board only in the file that defines them.
