@@ -51,6 +51,7 @@ class Parser:
                 return 0
             self.buf = b"".join(self._pieces)
             self._pieces = _NOTHING
+            self._need = 2  # what follows the packet that was waited for may be short
         buf = self.buf
         at = self._at
         have = len(buf) - at
