@@ -26,8 +26,10 @@ quietly() {
     shift 2
     if "$@" >"$log" 2>&1; then return 0; fi
     tail -n 20 "$log" >&2
-    if grep -qiE 'name resolution|could not resolve|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|NewConnectionError|timed out|ETIMEDOUT|unreachable|ProxyError|Connection refused' "$log"; then
+    if grep -qiE 'name resolution|could not resolve|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|NewConnectionError|Name or service not known|timed out|ETIMEDOUT|unreachable|ProxyError|Connection refused' "$log"; then
         printf 'error: %s: the package registry cannot be reached from this machine (no network?).\n' "$what" >&2
+    elif grep -q 'from versions: none' "$log"; then
+        printf 'error: %s: the package index does not answer (no network?), or has nothing for this Python.\n' "$what" >&2
     else
         printf 'error: %s failed, as shown above.\n' "$what" >&2
     fi
