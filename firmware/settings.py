@@ -1,0 +1,29 @@
+"""The settings of this board. Change them, copy this file to the board, press reset."""
+
+# Who this board is: client identifier at the broker, name on the serial line. No two boards may share it.
+DEVICE_ID = "board-1"
+
+# How it reaches the broker: over a serial line to the gateway …
+URL = "serial://2?tx=17&rx=16&baud=115200"  # UART 2; hardware/boards/ tells which pins are free on which board
+# … or over Wi-Fi to a broker:
+# URL = "mqtt://192.168.1.10:1883"
+
+# Wi-Fi; leave the name empty where the board has a serial line only.
+WIFI_NAME = ""
+WIFI_PASSWORD = ""
+
+# What the broker asks for; None where it asks for nothing.
+USERNAME = None
+PASSWORD = None
+
+# Topics of this board begin with this.
+TOPIC = "boards/" + DEVICE_ID
+
+# A reading this often, in milliseconds.
+READ_EVERY_MS = 1000
+
+# The pin of the LED that the command {"do": "led", "on": true} switches; None: no LED.
+LED_PIN = 2
+
+# Restart the board when the program hangs for so many seconds; 0: never. Once started it cannot be stopped.
+WATCHDOG_S = 0
