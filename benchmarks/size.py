@@ -232,6 +232,8 @@ def main(args: Sequence[str]) -> int:
         print("MicroPython's 32-bit WebAssembly build is not installed: its column stays empty.")
     before: list[str] = []
     for title, roots in groups:
+        if not roots:
+            continue
         try:
             modules = [m for m in import_order(micropython, roots) if m not in before]
             print("\n" + table(title, weigh(modules, roots, before)))

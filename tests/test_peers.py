@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers import Message, MicroPython, Mosquitto, MosquittoSub, WasmMicroPython, free_port, mosquitto_pub
+from tests.peers import (
+    Message,
+    MicroPython,
+    Mosquitto,
+    MosquittoSub,
+    WasmMicroPython,
+    free_port,
+    mosquitto_pub,
+    program,
+)
 from tests.runtimes import ROOT
 from tests.statements import statement
 
@@ -41,6 +50,15 @@ def test_a_mosquitto_that_cannot_start_says_why(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path, settings={"no_such_option": 1})
     with pytest.raises(RuntimeError, match="no_such_option"):
         broker.start()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_peer_fails_in_ci_and_skips_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="no-such-program is not installed"):
+        program("no-such-program")
 
 
 def test_ports_are_never_given_twice() -> None:
