@@ -1,0 +1,93 @@
+"""`mqttlite gateway`: devices on serial lines to a broker."""
+
+import argparse
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mqttlite_gateway.config import Config
+
+_DESCRIPTION = """\
+Carries MQTT from devices on serial lines to a broker, each device over a connection of its own.
+
+The line may be noisy: frames are checked and repeated, and a device that was reset is noticed. The gateway goes on when the
+broker restarts or an adapter is unplugged, tells the device, and opens the port again when it is back.
+
+  mqttlite gateway --serial /dev/ttyUSB0
+  mqttlite gateway --serial /dev/serial/by-id/usb-… --serial '/dev/ttyAMA0?baud=921600&window=16' --upstream mqtt://10.0.0.5
+  mqttlite gateway --config /etc/mqttlite/gateway.toml
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "gateway",
+        help="carry devices on serial lines to a broker",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--serial",
+        action="append",
+        default=[],
+        metavar="PATH[?baud=…]",
+        help="a serial port; may be given more than once. Options behind a question mark: baud (115200), frame_size (128), "
+        "window (8), rtscts (0); quote them for the shell",
+    )
+    parser.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="the broker: mqtt://host:1883 or unix:///path (default: mqtt://localhost:1883)",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a TOML file with the same settings; options override it"
+    )
+    parser.add_argument(
+        "--status-topic", metavar="TOPIC", help="publish the state of each line as JSON on TOPIC/<device>"
+    )
+    parser.add_argument("--status-every", type=float, metavar="SECONDS", help="how often (default: 5)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also say what goes well, and what devices log")
+    parser.set_defaults(run=run)
+
+
+def configuration(args: argparse.Namespace) -> "Config":
+    """The file, overridden by the options. Raises ConfigError."""
+    from mqttlite_gateway.config import Config, SerialPort, load
+
+    config = load(args.config) if args.config else Config()
+    if args.serial:
+        config.serial = [SerialPort.parse(text) for text in args.serial]
+    if args.upstream:
+        config.upstream = args.upstream
+    if args.status_topic is not None:
+        config.status_topic = args.status_topic
+    if args.status_every is not None:
+        config.status_every_s = args.status_every
+    config.check()
+    return config
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGINT or SIGTERM."""
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s"
+    )
+    return asyncio.run(_until_stopped(configuration(args)))
+
+
+async def _until_stopped(config: "Config") -> int:
+    from mqttlite_gateway.gateway import run as run_gateway
+
+    gateway = asyncio.create_task(run_gateway(config))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, gateway.cancel)
+    try:
+        await gateway
+    except asyncio.CancelledError:
+        return 0
+    return 1
