@@ -142,11 +142,11 @@ class Session:
         `session_present`: whether the peer still has this session. If not, what is unacknowledged is sent as new, and
         what was released is finished *in doubt*.
         """
-        self.out = out
         if session_present:
             self._repeat(out)
         else:
             self.lost_by_peer()
+        self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
         self._pump()
 
     def _repeat(self, out: "list[bytes]") -> None:
@@ -200,10 +200,10 @@ class Session:
             return
         seq = self.sent
         while seq < self.next and self.unfinished < self.window and seq - self.first < SPAN:
+            if not self.unfinished:
+                self.first = seq
             message = self.messages.get(seq)
             if message:
-                if not self.unfinished:
-                    self.first = seq
                 out += (message[0], (seq % SPAN + 1).to_bytes(2, "big"), message[1])
                 self.unfinished += 1
             seq += 1

@@ -1,0 +1,301 @@
+"""The session's table: every row, every missing row, and what the application may do while it is called."""
+
+import pytest
+
+from mqttlite.core import codec, session
+from mqttlite.core.codec import PUBACK, PUBCOMP, PUBREC, PUBREL
+from mqttlite.core.errors import ProtocolError
+from mqttlite.core.session import INBOUND, OUTBOUND, Session
+from tests.core.packets import decode
+from tests.statements import statement
+
+HEAD = {1: codec.publish_head(2, b"t", 1), 2: codec.publish_head(4, b"t", 1)}
+ID = 1
+STATES = ("FREE", "TAKEN1", "TAKEN2", "STALE1", "STALE2", "OWED1", "HELD")
+INPUTS = {
+    "PUBLISH1": 0x32,
+    "PUBLISH1_DUP": 0x3A,
+    "PUBLISH2": 0x34,
+    "PUBLISH2_DUP": 0x3C,
+    "PUBREL": PUBREL,
+    "HANDLED": session.HANDLED,
+    "LOST": session.LOST,
+}
+DELIVER = "deliver"
+
+
+def connected(**kwargs: int) -> tuple[Session, list[bytes]]:
+    s = Session(**kwargs)
+    out: list[bytes] = []
+    s.connected(out, False)
+    return s, out
+
+
+# -- outbound: what leaves and what is finished, by (what was sent, packet that arrives)
+
+
+def outbound(state: str) -> tuple[Session, list[bytes], list[int]]:
+    s, out = connected()
+    finished: list[int] = []
+    s.on_finished = lambda seq, in_doubt: finished.append(seq)
+    if state != "FREE":
+        s.publish(HEAD[1 if state == "SENT1" else 2], b"x")
+    if state == "RELEASED":
+        s.acknowledged(PUBREC, ID)
+    out.clear()
+    return s, out, finished
+
+
+OUTBOUND_WANTED = {
+    ("SENT1", PUBACK): (b"", [0]),
+    ("SENT2", PUBREC): (b"\x62\x02\x00\x01", []),
+    ("RELEASED", PUBREC): (b"\x62\x02\x00\x01", []),
+    ("RELEASED", PUBCOMP): (b"", [0]),
+    ("FREE", PUBACK): (b"", []),
+    ("FREE", PUBREC): (b"\x62\x02\x00\x01", []),
+    ("FREE", PUBCOMP): (b"", []),
+}
+
+
+def test_the_outbound_table_has_these_rows_and_no_others() -> None:
+    assert set(OUTBOUND) == {getattr(session, state) << 8 | first for state, first in OUTBOUND_WANTED}
+
+
+@statement("3.1.1", "MQTT-4.3.2-1", "MQTT-4.3.3-1", "MQTT-2.3.1-6", "MQTT-2.3.1-3")
+@pytest.mark.parametrize("state", ["FREE", "SENT1", "SENT2", "RELEASED"])
+@pytest.mark.parametrize("first", [PUBACK, PUBREC, PUBCOMP])
+def test_each_acknowledgement_has_its_effect_or_is_refused(state: str, first: int) -> None:
+    s, out, finished = outbound(state)
+    wanted = OUTBOUND_WANTED.get((state, first))
+    if wanted is None:
+        before = dict(s.messages)
+        with pytest.raises(ProtocolError) as error:
+            s.acknowledged(first, ID)
+        assert error.value.rule == "4.3"
+        assert (s.messages, b"".join(out), finished) == (before, b"", [])
+        return
+    s.acknowledged(first, ID)
+    assert (b"".join(out), finished) == wanted
+    assert s.unfinished == len(s.messages) == (state != "FREE" and not finished)
+
+
+@statement("3.1.1", "MQTT-4.3.3-1", "MQTT-4.4.0-1")
+def test_a_released_message_is_never_sent_as_publish_again() -> None:
+    s, out, _ = outbound("RELEASED")
+    s.disconnected()
+    out.clear()
+    s.connected(out, True)
+    assert out == [b"\x62\x02\x00\x01"]
+    assert s.messages == {0: None}, "its content is no longer held"
+
+
+# -- inbound
+
+
+def inbound(state: str) -> tuple[Session, list[bytes]]:
+    s, out = connected()
+    qos = 2 if state in ("TAKEN2", "STALE2", "HELD") else 1
+    if state != "FREE":
+        assert s.received(0x30 | qos << 1, ID)
+        if state in ("STALE1", "STALE2", "OWED1"):
+            s.disconnected()
+        if state in ("OWED1", "HELD"):
+            s.handled(ID, s.generation)
+        if s.out is None:
+            s.connected(out, True)
+        assert s.inbound == {ID: getattr(session, state)}
+    out.clear()
+    return s, out
+
+
+PUBACK_1, PUBREC_1, PUBCOMP_1 = b"\x40\x02\x00\x01", b"\x50\x02\x00\x01", b"\x70\x02\x00\x01"
+INBOUND_WANTED: "dict[tuple[str, str], tuple[str, object]]" = {
+    ("FREE", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("FREE", "PUBLISH1_DUP"): ("TAKEN1", DELIVER),
+    ("FREE", "PUBLISH2"): ("TAKEN2", DELIVER),
+    ("FREE", "PUBLISH2_DUP"): ("TAKEN2", DELIVER),
+    ("FREE", "PUBREL"): ("FREE", PUBCOMP_1),
+    ("FREE", "HANDLED"): ("FREE", b""),
+    ("TAKEN1", "HANDLED"): ("FREE", PUBACK_1),
+    ("TAKEN1", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("TAKEN1", "PUBLISH1_DUP"): ("TAKEN1", b""),
+    ("TAKEN1", "LOST"): ("STALE1", b""),
+    ("TAKEN2", "HANDLED"): ("HELD", PUBREC_1),
+    ("TAKEN2", "PUBLISH2"): ("TAKEN2", b""),
+    ("TAKEN2", "PUBLISH2_DUP"): ("TAKEN2", b""),
+    ("TAKEN2", "LOST"): ("STALE2", b""),
+    ("STALE1", "HANDLED"): ("OWED1", b""),
+    ("STALE1", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("STALE1", "PUBLISH1_DUP"): ("TAKEN1", b""),
+    ("STALE1", "LOST"): ("STALE1", b""),
+    ("STALE2", "HANDLED"): ("HELD", b""),
+    ("STALE2", "PUBLISH2"): ("TAKEN2", b""),
+    ("STALE2", "PUBLISH2_DUP"): ("TAKEN2", b""),
+    ("STALE2", "LOST"): ("STALE2", b""),
+    ("OWED1", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("OWED1", "PUBLISH1_DUP"): ("FREE", PUBACK_1),
+    ("OWED1", "PUBLISH2"): ("TAKEN2", DELIVER),
+    ("OWED1", "PUBLISH2_DUP"): ("TAKEN2", DELIVER),
+    ("OWED1", "HANDLED"): ("OWED1", b""),
+    ("OWED1", "LOST"): ("OWED1", b""),
+    ("HELD", "PUBLISH2"): ("HELD", PUBREC_1),
+    ("HELD", "PUBLISH2_DUP"): ("HELD", PUBREC_1),
+    ("HELD", "PUBREL"): ("FREE", PUBCOMP_1),
+    ("HELD", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("HELD", "PUBLISH1_DUP"): ("TAKEN1", DELIVER),
+    ("HELD", "HANDLED"): ("HELD", b""),
+    ("HELD", "LOST"): ("HELD", b""),
+}
+
+
+def test_the_inbound_table_has_these_rows_and_no_others() -> None:
+    assert set(INBOUND) == {getattr(session, state) << 8 | INPUTS[name] for state, name in INBOUND_WANTED}
+
+
+@statement("3.1.1", "MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-3.3.4-1", "MQTT-2.3.1-6")
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", [*INPUTS])
+def test_each_input_has_its_effect_or_is_refused(state: str, name: str) -> None:
+    if (state, name) == ("FREE", "LOST"):
+        return  # there is nothing that could lose its connection
+    s, out = inbound(state)
+    wanted = INBOUND_WANTED.get((state, name))
+
+    def step() -> object:
+        if name.startswith("PUBLISH"):
+            return DELIVER if s.received(INPUTS[name] | 1, ID) else b"".join(out)  # RETAIN makes no difference
+        if name == "PUBREL":
+            s.released(ID)
+        elif name == "HANDLED":
+            s.handled(ID, s.generation)
+        else:
+            s.disconnected()
+        return b"".join(out)
+
+    if wanted is None:
+        before = dict(s.inbound)
+        with pytest.raises(ProtocolError) as error:
+            step()
+        assert error.value.rule == "4.3"
+        assert (s.inbound, out) == (before, [])
+        return
+    after, effect = wanted
+    assert step() == effect
+    assert s.inbound == ({} if after == "FREE" else {ID: getattr(session, after)})
+    assert not (effect == DELIVER and out)
+
+
+@statement("3.1.1", "MQTT-4.3.3-2")
+def test_a_qos_2_message_is_delivered_once_however_often_it_comes() -> None:
+    s, _ = connected()
+    deliveries = 0
+    for first in (0x34, 0x3C, 0x34, 0x3C):
+        deliveries += s.received(first, ID)
+    s.handled(ID, 1)
+    for first in (0x34, 0x3C):
+        deliveries += s.received(first, ID)
+    assert deliveries == 1
+    s.released(ID)
+    assert s.received(0x34, ID), "after PUBREL the identifier stands for another message"
+
+
+def test_more_unfinished_messages_than_allowed_are_refused_and_repeats_are_not() -> None:
+    s, _ = connected(inbound_max=2)
+    assert s.received(0x34, 1)
+    assert s.received(0x32, 2)
+    with pytest.raises(ProtocolError) as error:
+        s.received(0x34, 3)
+    assert error.value.rule == "4.3.3"
+    assert not s.received(0x3C, 1)
+    s.handled(2, s.generation)
+    assert s.received(0x34, 3)
+
+
+# -- the session comes and goes
+
+
+@statement("3.1.1", "MQTT-3.1.2-6")
+def test_handling_a_message_of_a_session_that_is_gone_acknowledges_nothing() -> None:
+    s, out = connected()
+    before = s.generation
+    assert s.received(0x34, ID)
+    s.disconnected()
+    s.connected(out, False)
+    assert s.received(0x34, ID), "another message"
+    out.clear()
+    s.handled(ID, before)
+    assert out == []
+    s.handled(ID, s.generation)
+    assert b"".join(out) == PUBREC_1
+
+
+@statement("3.1.1", "MQTT-3.1.2-6")
+def test_after_the_peer_lost_the_session_messages_are_sent_as_new_and_released_ones_are_in_doubt() -> None:
+    s, out = connected()
+    finished: list[tuple[int, bool]] = []
+    s.on_finished = lambda seq, in_doubt: finished.append((seq, in_doubt))
+    for qos in (2, 1, 2, 2):
+        s.publish(HEAD[qos], b"x")
+    s.acknowledged(PUBREC, 1)
+    s.acknowledged(PUBREC, 3)
+    s.disconnected()
+    out.clear()
+    s.connected(out, False)
+    assert finished == [(0, True), (2, True)]
+    assert out == [HEAD[1], b"\0\2", b"x", HEAD[2], b"\0\4", b"x"]
+    s.acknowledged(PUBACK, 2)
+    s.acknowledged(PUBREC, 4)
+    s.acknowledged(PUBCOMP, 4)
+    assert not s.messages
+
+
+@statement("3.1.1", "MQTT-4.4.0-1", "MQTT-4.6.0-1")
+def test_repeats_keep_order_and_identifiers_and_come_before_anything_new() -> None:
+    s, out = connected(window=3)
+    for qos in (1, 2, 2, 1):
+        s.publish(HEAD[qos], b"x")
+    s.acknowledged(PUBREC, 2)
+    s.disconnected()
+    s.publish(HEAD[1], b"n")
+    for _ in range(2):  # the second time as the first
+        out.clear()
+        s.connected(out, True)
+        dup = [bytes((head[0] | 8,)) + head[1:] for head in (HEAD[1], HEAD[2])]
+        assert out == [dup[0], b"\0\1", b"x", b"\x62\x02\x00\x02", dup[1], b"\0\3", b"x"]
+        s.disconnected()
+    out.clear()
+    s.connected(out, True)
+    out.clear()
+    s.acknowledged(PUBACK, 1)
+    assert out == [HEAD[1], b"\0\4", b"x"], "what did not fit the window is sent as soon as it does, without DUP"
+
+
+@pytest.mark.parametrize("session_present", [True, False])
+def test_the_application_may_publish_while_it_is_told_of_finished_messages(session_present: bool) -> None:
+    s, out = connected(window=3)
+    s.on_finished = lambda seq, in_doubt: None if seq > 3 else s.publish(HEAD[1], b"%d" % seq) and None
+    for _ in range(3):
+        s.publish(HEAD[2], b"x")
+    s.acknowledged(PUBREC, 1)
+    s.acknowledged(PUBREC, 3)
+    s.disconnected()
+    out.clear()
+    s.connected(out, session_present)
+    if session_present:
+        s.acknowledged(PUBCOMP, 1)
+        s.acknowledged(PUBCOMP, 3)
+    sent = [p.fields for p in decode(b"".join(out)) if p.kind == "publish"]
+    assert [(f["packet_id"], f["payload"], f["dup"]) for f in sent] == [
+        (2, b"x", session_present),
+        (4, b"0", False),
+        (5, b"2", False),
+    ]
+    assert s.unfinished == 3
+
+
+def test_a_message_published_without_a_connection_waits_for_it() -> None:
+    s = Session()
+    s.publish(HEAD[1], b"x")
+    out: list[bytes] = []
+    s.connected(out, True)
+    assert out == [HEAD[1], b"\0\1", b"x"]
