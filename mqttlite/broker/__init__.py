@@ -1,0 +1,16 @@
+"""The broker: an engine without sockets, and the asyncio shell around it.
+
+server  the shell: sockets, flushing, deadlines      listen   addresses to listen on
+engine  clients come and go: sessions, wills, limits
+router  messages: topic -> clients, queues           flow     who has to wait for whom (back-pressure)
+peer    one network connection, as the engine sees it
+sessions, subscriptions, retained, limits, stats     what they say
+
+Imports: downwards in this list, and mqttlite.core. Only server and listen know sockets or a clock; everything else
+takes bytes and `now` (ms), so that a test or a simulator can drive it.
+"""
+
+from .limits import Limits
+from .server import Broker
+
+__all__ = ["Broker", "Limits"]

@@ -1,0 +1,305 @@
+"""The broker without sockets: clients connect, take over, leave and time out; what they publish goes to the router.
+
+The shell calls `open`, `receive`, `set_writable`, `lost` and `tick`, none of which raises because of a client, and
+after each of them looks at the peers in `dirty` (peer.py). `now` is in milliseconds. Imports router and what is below.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
+from ..core.errors import MQTTError, ProtocolError
+from ..core.server import ServerConnection
+from ..core.session import TAKEN1, TAKEN2, Session
+from .flow import queued_bytes
+from .limits import Limits
+from .peer import Peer
+from .router import Router
+from .sessions import ClientSession
+from .stats import Stats, Watch
+from .status import Status
+
+log = logging.getLogger("mqttlite.broker")
+
+TICK_MS = 1000  # between two looks at all deadlines, at most
+
+
+def random_client_id() -> bytes:
+    """A client identifier for a client that did not bring one: cannot be guessed, so it cannot be taken over."""
+    return b"auto-" + secrets.token_hex(8).encode()
+
+
+class Engine:
+    """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none."""
+
+    def __init__(self, limits: Limits | None = None, new_client_id: Callable[[], bytes] = random_client_id) -> None:
+        self.limits = limits = limits or Limits()
+        self.stats = Stats()
+        self.watch = Watch(self.stats)
+        self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
+        self.router = Router(limits, self.stats, self.watch, self.dirty)
+        self.check_topic = self.router.check_topic
+        self.peers: dict[Peer, None] = {}
+        self.half_open: dict[Peer, None] = {}  # of these, the ones without an accepted CONNECT; oldest first
+        self.sessions: dict[bytes, ClientSession] = {}
+        self._new_client_id = new_client_id
+        self._status = Status(self)
+
+    # -- called by the shell
+
+    def open(self, address: str, now: int) -> Peer:
+        """Somebody opened a network connection."""
+        self._at(now)
+        peer = Peer(self, address, now, self.limits.packet_bytes)
+        if len(self.peers) >= self.limits.connections:
+            self.watch.hit("connections", address, "connection closed", now)
+            peer.closed_because = "too many connections"
+            self.dirty[peer] = None
+            return peer
+        self.peers[peer] = None
+        self.half_open[peer] = None
+        oldest = next(iter(self.half_open))
+        if len(self.half_open) > self.limits.half_open and now - oldest.opened_at >= self.limits.half_open_ms:
+            self.watch.hit("half_open", oldest.address, "connection without CONNECT closed", now)
+            self._close(oldest, "no CONNECT, and others want to connect")
+        return peer
+
+    def receive(self, peer: Peer, data: bytes, now: int) -> None:
+        """Bytes arrived from `peer`."""
+        if peer.closed_because:
+            return
+        self._at(now)
+        self.dirty[peer] = None
+        try:
+            peer.receive(data, now)
+        except Exception as error:  # whatever it is: it ends this connection and no other
+            self._fail(peer, error)
+            return
+        client = peer.client
+        if peer.refused_because:
+            self.stats.refused += 1
+            self._close(peer, f"refused: {peer.refused_because}", logging.WARNING)
+        elif peer.finished:
+            self._close(peer, "disconnected")
+        elif client and (client.deferred or client in self.router.flow.behind):
+            self.router.catch_up(client)
+
+    def set_writable(self, peer: Peer, writable: bool, now: int) -> None:
+        """The write buffer went above its limit, or below it again."""
+        self._at(now)
+        peer.writable = writable
+        if writable and peer.client:
+            self.router.catch_up(peer.client)
+
+    def lost(self, peer: Peer, why: str, now: int) -> None:
+        """The network connection is gone."""
+        self._at(now)
+        if not peer.closed_because:
+            self._close(peer, why)
+        peer.out.clear()
+        self.dirty.pop(peer, None)
+
+    def tick(self, now: int) -> int:
+        """Close what is overdue; in how many milliseconds to call again."""
+        self._at(now)
+        wait_ms = TICK_MS
+        for peer in list(self.peers):
+            if peer.waits_for:  # not read: its silence is our doing
+                continue
+            deadline = peer.deadline()
+            if deadline is None:
+                continue
+            if deadline > now:
+                wait_ms = min(wait_ms, deadline - now)
+                continue
+            try:
+                peer.tick(now)
+            except ProtocolError as error:
+                self._fail(peer, error)
+        for client in self.router.flow.stalled(now):
+            if client.peer:
+                self.watch.hit("stall_ms", client, "takes nothing while others wait for it", now)
+                self._close(client.peer, "stalled")
+        for client in list(self.sessions.values()):
+            if client.peer is None and now - client.offline_since >= self.limits.session_expiry_ms:
+                self.watch.hit("session_expiry_ms", client, "session removed", now)
+                self._discard(client)
+        self._status.update(now)
+        return wait_ms
+
+    def shut_down(self) -> None:
+        """The broker stops: every connection is closed, without wills, since nobody is left to get them."""
+        for peer in list(self.peers):
+            peer.will = None
+            self._close(peer, "the broker stops")
+
+    # -- called by the core for a connection (core.server explains)
+
+    def on_connect(self, connection: ServerConnection, connect: Connect) -> None:
+        """A valid CONNECT."""
+        peer = _peer(connection)
+        if connect.will:
+            self.check_topic(connect.will[0])
+            if connect.will[0].startswith(b"$"):
+                peer.refuse(NOT_AUTHORISED)
+                return
+        if len(connect.client_id) > self.limits.client_id_bytes:
+            self.watch.hit("client_id_bytes", peer, "CONNECT refused", self.router.now)
+            peer.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-9]
+            return
+        client_id = connect.client_id
+        while not client_id or (not connect.client_id and client_id in self.sessions):
+            client_id = self._new_client_id()  # [MQTT-3.1.3-6]
+        before = self.sessions.get(client_id)
+        if before and before.peer and not self._take_over(before, before.peer, peer):
+            return
+        client = self._resume(client_id, connect.clean_session)
+        present = client is not None  # [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+        if client is None:
+            if not connect.clean_session and self._persistent() >= self.limits.persistent_sessions:
+                self.watch.hit("persistent_sessions", peer, "CONNECT refused", self.router.now)
+                peer.refuse(SERVER_UNAVAILABLE)
+                return
+            client = ClientSession(client_id, connect.clean_session, self.limits.inbound)
+            self.sessions[client_id] = client
+        if before:
+            client.takeovers = before.takeovers
+        client.peer = peer
+        peer.client = client
+        self.half_open.pop(peer, None)
+        self.stats.connections += 1
+        kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
+        log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
+        peer.accept(client.state, present)
+        client.behind_bytes = queued_bytes(client, client.state.sent)
+
+    def on_publish(self, connection: ServerConnection, flags: int, topic: bytes, payload: bytes) -> None:
+        """A message; ours when this returns."""
+        self.router.publish(connection, flags, topic, payload)  # type: ignore[arg-type]  # a Peer; this path is the hot one
+
+    def on_subscribe(
+        self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]]
+    ) -> tuple[bytes, Callable[[], None]]:
+        """Each filter as if it had come alone [MQTT-3.8.4-4]; the return codes, and what to do after SUBACK."""
+        client = _client(connection)
+        codes = bytearray()
+        for topic_filter, qos in subscriptions:
+            code = self.router.subscribe(client, topic_filter, qos)
+            codes.append(code)
+            what = "subscription refused" if code == 0x80 else f"subscribed with QoS {code}"
+            log.debug("%s: %s: %s", client, ascii(topic_filter.decode()), what)
+        return bytes(codes), lambda: self.router.send_retained(client)
+
+    def on_unsubscribe(self, connection: ServerConnection, topic_filters: list[bytes]) -> None:
+        """Each filter as if it had come alone [MQTT-3.10.4-6]."""
+        client = _client(connection)
+        for topic_filter in topic_filters:
+            self.router.unsubscribe(client, topic_filter)
+
+    def on_disconnect(self, connection: ServerConnection) -> None:
+        """Nothing to do: the core dropped the will and set `finished`, so `receive` closes the connection."""
+
+    def _resume(self, client_id: bytes, clean: bool) -> ClientSession | None:
+        """The session to go on with [MQTT-3.1.2-4]; one that must not go on is discarded [MQTT-3.1.2-6]."""
+        client = self.sessions.get(client_id)
+        if client and (clean or client.clean):
+            self._discard(client)
+            return None
+        return client
+
+    # -- connections end
+
+    def _take_over(self, client: ClientSession, old: Peer, new: Peer) -> bool:
+        """Disconnect `old`, whose client identifier `new` has [MQTT-3.1.4-2]; False when `new` is refused instead."""
+        now = self.router.now
+        times = client.takeovers
+        times[:] = [at for at in times if now - at < 60_000]
+        if len(times) >= self.limits.takeovers_a_minute:
+            self.watch.hit(
+                "takeovers_a_minute", client, f"two clients share its identifier; refused {new.address}", now
+            )
+            new.refuse(SERVER_UNAVAILABLE)
+            return False
+        times.append(now)
+        self.stats.takeovers += 1
+        old.out.clear()
+        self._close(old, f"taken over by {new.address}")
+        return True
+
+    def _fail(self, peer: Peer, error: Exception) -> None:
+        """`error` ends the connection [MQTT-4.8.0-1]; what was being processed counts as new when it is repeated."""
+        if peer.session:
+            _forget_unhandled(peer.session)
+        if isinstance(error, ProtocolError):
+            self.stats.protocol_errors += 1
+            self._close(peer, f"protocol error: {error}", logging.WARNING)
+        elif isinstance(error, MQTTError):
+            self.stats.limits["closed"] += 1
+            self._close(peer, str(error), logging.WARNING)
+        else:
+            self.stats.failures += 1
+            log.error("%s: unexpected error", peer, exc_info=error)
+            self._close(peer, "unexpected error", logging.ERROR)
+
+    def _close(self, peer: Peer, why: str, level: int = logging.INFO) -> None:
+        """The connection has ended, for whatever reason. The will is published unless DISCONNECT has removed it."""
+        log.log(level, "%s closed: %s", peer, why)
+        peer.closed_because = why
+        self.dirty[peer] = None
+        self.peers.pop(peer, None)
+        self.half_open.pop(peer, None)
+        self.router.flow.gone(peer)
+        if peer.session:
+            peer.session.disconnected()
+            peer.session = None
+        client = peer.client
+        if client is None:
+            return
+        peer.client = None
+        client.peer = None
+        client.offline_since = self.router.now
+        self.router.flow.forget(client, self.router.now)
+        if client.clean:
+            self._discard(client)
+        else:
+            client.behind_bytes = queued_bytes(client, 0)
+        will, peer.will = peer.will, None  # [MQTT-3.1.2-10]
+        if will:  # [MQTT-3.1.2-8]
+            topic, payload, qos, retain = will
+            self.stats.wills += 1
+            self.publish(topic, payload, qos, retain)
+
+    def publish(self, topic: bytes, payload: bytes, qos: int = 0, retain: bool = False) -> None:
+        """Publish a message that does not come over a connection: a will, or what the broker says about itself."""
+        self.check_topic(topic)
+        self.router.publish(None, qos << 1 | retain, topic, payload)
+
+    def _discard(self, client: ClientSession) -> None:
+        """The session ends, with everything that was queued for it."""
+        self.router.unsubscribe_all(client)
+        del self.sessions[client.client_id]
+
+    def _persistent(self) -> int:
+        return sum(not client.clean for client in self.sessions.values())
+
+    def _at(self, now: int) -> None:
+        self.router.now = now
+
+
+def _forget_unhandled(session: Session) -> None:
+    """A message whose processing failed was not taken: its repeat has to be delivered, not recognised."""
+    for packet_id, state in list(session.inbound.items()):
+        if state in (TAKEN1, TAKEN2):
+            del session.inbound[packet_id]
+
+
+def _peer(connection: ServerConnection) -> Peer:
+    assert isinstance(connection, Peer)
+    return connection
+
+
+def _client(connection: ServerConnection) -> ClientSession:
+    client = _peer(connection).client
+    assert client is not None
+    return client

@@ -1,0 +1,148 @@
+"""Addresses to listen on: `mqtt://HOST:PORT` and `unix:///PATH`, as listening sockets. Imports only core.errors.
+
+Errors say what to do: who has the port, which option to change.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..core.errors import MQTTError
+
+PORT = 1883  # registered for MQTT without TLS
+BACKLOG = 128
+
+
+class ListenError(MQTTError):
+    """The broker cannot listen on an address."""
+
+
+def open_sockets(url: str) -> list[socket.socket]:
+    """Listening sockets for `url`: several where a host name has several addresses. ListenError says why not."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port if parts.port is not None else PORT
+    except ValueError:
+        raise ListenError(f"cannot listen on {url}: the port has to be a number from 0 to 65535") from None
+    if parts.scheme == "unix" and parts.path and not parts.netloc:
+        return [_unix_socket(url, parts.path)]
+    if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
+        raise ListenError(
+            f"cannot listen on {url}: an address looks like mqtt://127.0.0.1:1883 or unix:///run/mqtt.sock"
+        )
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {url}: {parts.hostname}: {error.strerror}") from None
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sockets.append(_tcp_socket(url, family, address))
+    except ListenError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _tcp_socket(url: str, family: int, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    port = int(address[1])
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for old connections
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 is a socket of its own
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            why = f"port {port} is in use{_by_whom(port)}; stop that program or choose another port with --listen"
+        elif error.errno == errno.EACCES:
+            why = f"port {port} needs root; choose one from 1024 on with --listen"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            why = f"{address[0]!s} is not an address of this machine; choose another with --listen"
+        else:
+            why = str(error.strerror)
+        raise ListenError(f"cannot listen on {url}: {why}") from None
+    return sock
+
+
+def _unix_socket(url: str, path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if os.path.lexists(path):
+            _remove_stale(url, path)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"cannot listen on {url}: {error.strerror or error}") from None
+    except ListenError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(url: str, path: str) -> None:
+    """Remove a socket that an earlier broker left behind; never anything else."""
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise ListenError(
+            f"cannot listen on {url}: the file is there and is no socket; choose another path with --listen"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        else:
+            raise ListenError(
+                f"cannot listen on {url}: another program listens there; choose another path with --listen"
+            )
+
+
+def url_of(sock: socket.socket) -> str:
+    """The address on which `sock` listens, its port filled in."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix://{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    return f"mqtt://[{host}]:{port}" if ":" in host else f"mqtt://{host}:{port}"
+
+
+def is_local(sock: socket.socket) -> bool:
+    """Whether only programs on this machine can connect to `sock`."""
+    return sock.family == socket.AF_UNIX or ipaddress.ip_address(sock.getsockname()[0]).is_loopback
+
+
+def close(sock: socket.socket) -> None:
+    """Stop listening; the file of a Unix socket goes, too."""
+    path = sock.getsockname() if sock.family == socket.AF_UNIX else None
+    sock.close()
+    if path:
+        Path(path).unlink(missing_ok=True)
+
+
+def _by_whom(port: int) -> str:
+    """ " by NAME (process PID)" for the program that listens on `port`, as far as Linux tells this user; or ""."""
+    try:
+        inodes = set()
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:  # 0A: listening
+                    inodes.add(f"socket:[{fields[9]}]")
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if any(os.readlink(file) in inodes for file in (process / "fd").iterdir()):
+                    return f" by {(process / 'comm').read_text().strip()} (process {process.name})"
+            except OSError:  # it has ended, or is somebody else's
+                continue
+    except OSError:
+        pass
+    return ""

@@ -1,0 +1,235 @@
+"""The broker's asyncio shell: sockets, one write per connection and turn of the loop, one task for all deadlines.
+
+It decides nothing about MQTT: bytes go to the engine, what it leaves in `dirty` is written, paused or closed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from . import listen as listening
+from .engine import Engine
+from .limits import Limits
+from .peer import Peer
+from .stats import Stats
+
+log = logging.getLogger("mqttlite.broker")
+
+READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets its own copy of what is in it
+FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
+
+
+def _now() -> int:
+    return int(time.monotonic() * 1000)
+
+
+class Broker:
+    """An MQTT 3.1.1 broker: `async with Broker(listen=["mqtt://127.0.0.1:1883"]) as broker: ...`
+
+    `listen`: addresses, mqtt://HOST:PORT (port 0: any that is free) or unix:///PATH. Entering the block raises
+    listen.ListenError where one cannot be had. `addresses` has the real ones, `stats` the counters.
+    Sessions live in memory. Everybody may connect: there are no user names and passwords yet.
+    """
+
+    def __init__(self, listen: Iterable[str] = ("mqtt://127.0.0.1:1883",), limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.engine = Engine(self.limits)
+        self.addresses: list[str] = []
+        self.connections: set[_Connection] = set()
+        self.read_buffer = bytearray(READ_BYTES)
+        self._urls = list(listen)
+        self._sockets: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flushing = False
+        self._sent_at_flush = 0
+        self.stopped = False
+
+    @property
+    def stats(self) -> Stats:
+        return self.engine.stats
+
+    async def __aenter__(self) -> Self:
+        self._loop = loop = asyncio.get_running_loop()
+        try:
+            for url in self._urls:
+                self._sockets += listening.open_sockets(url)
+            for sock in self._sockets:
+                if sock.family == socket.AF_UNIX:
+                    server = await loop.create_unix_server(self._accept, sock=sock)
+                else:
+                    server = await loop.create_server(self._accept, sock=sock)
+                self._servers.append(server)
+                self.addresses.append(listening.url_of(sock))
+        except BaseException:
+            await self._stop()
+            raise
+        self._timer = asyncio.create_task(self._watch_deadlines(), name="deadlines of the broker")
+        for sock, url in zip(self._sockets, self.addresses, strict=True):
+            log.info("listening on %s", url)
+            if not listening.is_local(sock):
+                log.warning(
+                    "%s can be reached from other machines, and everybody may connect: there are no user names yet", url
+                )
+        log.info("sessions live in memory: they do not survive a restart")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """Close everything: output leaves as far as clients take it within `close_ms`; no wills are published."""
+        self.stopped = True
+        if self._timer:
+            self._timer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._timer
+        for server in self._servers:
+            server.close()
+        for sock in self._sockets:
+            listening.close(sock)
+        self.engine.shut_down()
+        self.flush()
+        open_ = {connection.ended for connection in self.connections}
+        if open_:
+            await asyncio.wait(open_, timeout=self.limits.close_ms / 1000)
+            for connection in self.connections:
+                connection.transport.abort()
+            await asyncio.wait(open_)
+        log.info("stopped")
+
+    def _accept(self) -> "_Connection":
+        return _Connection(self)
+
+    async def _watch_deadlines(self) -> None:
+        while True:
+            now = _now()
+            wait_ms = 1000
+            try:
+                wait_ms = self.engine.tick(now)
+                for connection in list(self.connections):
+                    connection.cut_off(now)
+                self.flush()
+            except Exception:  # a fault of ours: without this task nobody would ever time out again
+                log.exception("unexpected error while looking at deadlines")
+            await asyncio.sleep(wait_ms / 1000)
+
+    def changed(self) -> None:
+        """The engine has been called: write what it leaves once this turn of the loop is over, or now if it is much."""
+        if self.engine.stats.messages_sent - self._sent_at_flush >= FLUSH_MESSAGES:
+            self.flush()
+        elif not self._flushing and self.engine.dirty:
+            self._flushing = True
+            assert self._loop
+            self._loop.call_soon(self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._flushing = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Do what the engine wants of its peers. Writing can make the engine want more: until it has enough."""
+        dirty = self.engine.dirty
+        while dirty:
+            peers = list(dirty)
+            dirty.clear()
+            for peer in peers:
+                if peer.handle is not None:
+                    peer.handle.flush()
+        self._sent_at_flush = self.engine.stats.messages_sent
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One network connection: the engine's peer and asyncio's transport."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._engine = broker.engine
+        self._buffer = memoryview(broker.read_buffer)
+        self._paused = False
+        self._closing_at: int | None = None  # when the peer was closed (ms)
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=self._broker.limits.write_buffer_bytes)
+        sock: socket.socket = transport.get_extra_info("socket")
+        if sock.family == socket.AF_UNIX:
+            address = f"Unix socket {sock.getsockname()}"
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers that asked for no keep alive
+            name = transport.get_extra_info("peername") or ("an unknown address", 0)
+            address = f"{name[0]}:{name[1]}"
+        broker = self._broker
+        broker.connections.add(self)
+        self.peer: Peer = self._engine.open(address, _now())
+        self.peer.handle = self
+        self.peer.unwritten = transport.get_write_buffer_size
+        if broker.stopped:  # accepted in the instant of the stop
+            transport.abort()
+        broker.changed()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._engine.receive(self.peer, bytes(self._buffer[:nbytes]), _now())
+        self._broker.changed()
+
+    def eof_received(self) -> bool:
+        return False  # asyncio closes the transport: a client that says nothing more is gone
+
+    def pause_writing(self) -> None:
+        self._engine.set_writable(self.peer, False, _now())
+
+    def resume_writing(self) -> None:
+        self._engine.set_writable(self.peer, True, _now())
+        self._broker.changed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._broker.connections.discard(self)
+        self._engine.lost(
+            self.peer, f"connection lost ({exc})" if exc else "connection closed without DISCONNECT", _now()
+        )
+        self.peer.handle = None
+        self.ended.set_result(None)
+        self._broker.changed()
+
+    def flush(self) -> None:
+        """Write, stop or go on reading, close: as the engine wants it."""
+        peer = self.peer
+        out = peer.out
+        transport = self.transport
+        if transport.is_closing():
+            out.clear()
+            return
+        if out:
+            data = b"".join(out)
+            out.clear()
+            transport.write(data)
+        if peer.closed_because:
+            self._closing_at = _now()
+            transport.close()
+        elif self._paused != bool(peer.waits_for):
+            self._paused = not self._paused
+            if self._paused:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
+
+    def cut_off(self, now: int) -> None:
+        """A closed connection whose client does not read the rest has had its time."""
+        if self._closing_at is not None and now - self._closing_at >= self._broker.limits.close_ms:
+            self.transport.abort()

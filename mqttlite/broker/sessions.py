@@ -1,0 +1,54 @@
+"""A client's session at the broker: the core's session state, its subscriptions, and its connection while it has one.
+
+Sessions live in memory. Imports core.session; knows nothing of routing.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..core.session import Session
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+
+class ClientSession:
+    """Session state (4.1) of one client identifier [MQTT-3.1.3-2]. `clean`: it ends with its network connection."""
+
+    __slots__ = (
+        "behind_bytes",
+        "clean",
+        "client_id",
+        "deferred",
+        "mark",
+        "marked_at",
+        "offline_since",
+        "peer",
+        "state",
+        "subscriptions",
+        "takeovers",
+        "waiting",
+    )
+
+    def __init__(self, client_id: bytes, clean: bool, inbound_max: int) -> None:
+        self.client_id = client_id
+        self.clean = clean
+        self.state = Session(inbound_max=inbound_max)
+        self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
+        self.peer: Peer | None = None  # None: offline
+        self.offline_since = 0  # ms
+        self.takeovers: list[int] = []  # when (ms), during the last minute
+        self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
+        # Owned by flow.Flow:
+        self.behind_bytes = 0  # of messages accepted and not sent; an upper bound while connected
+        self.waiting: dict[Peer, None] = {}  # publishers that are not read until this client has caught up
+        self.mark: tuple[int, ...] = ()  # how far the client had got ...
+        self.marked_at = 0  # ... at this time (ms)
+
+    @property
+    def unsent(self) -> int:
+        """Messages accepted for the client and not sent yet."""
+        return self.state.next - self.state.sent
+
+    def __str__(self) -> str:
+        where = " at " + self.peer.address if self.peer else " (offline)"
+        return ascii(self.client_id.decode()) + where

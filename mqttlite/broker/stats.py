@@ -1,0 +1,50 @@
+"""Counters of the broker, and the log lines of its limits. Imports nothing of the broker."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+log = logging.getLogger("mqttlite.broker")
+
+LOG_EVERY_MS = 10_000  # a limit that bites for every message must not fill the disk
+
+
+@dataclass(slots=True)
+class Stats:
+    """Since start. `limits`: how often each limit has bitten, by its name in `Limits`."""
+
+    messages_received: int = 0  # PUBLISH from clients, repeats not counted
+    messages_sent: int = 0  # one for each client that a message was sent to or queued for
+    dropped_slow: int = 0  # QoS 0, client connected, its write buffer full
+    dropped_offline: int = 0  # QoS 0, client not connected: never queued
+    dropped_queue_full: int = 0  # QoS 1 and 2, client not connected, its queue full
+    dropped_reserved: int = 0  # a client published to $SYS
+    connections: int = 0  # accepted with CONNACK 0
+    refused: int = 0  # CONNACK other than 0
+    takeovers: int = 0
+    protocol_errors: int = 0
+    failures: int = 0  # unexpected exceptions; each closed one connection
+    wills: int = 0
+    limits: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def messages_dropped(self) -> int:
+        """All deliveries that did not take place."""
+        return self.dropped_slow + self.dropped_offline + self.dropped_queue_full + self.dropped_reserved
+
+
+class Watch:
+    """Counts how often each limit bites and logs it: at once, then at most every LOG_EVERY_MS a limit."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._counts = stats.limits
+        self._logged: dict[str, tuple[int, int]] = {}  # limit: when, and the count then
+
+    def hit(self, limit: str, who: object, what: str, now: int) -> None:
+        """`limit` has bitten `who`; `what` says what happened. Cheap when it is not logged."""
+        self._counts[limit] += 1
+        at, count = self._logged.get(limit, (now - LOG_EVERY_MS, 0))
+        if now - at >= LOG_EVERY_MS:
+            total = self._counts[limit]
+            self._logged[limit] = (now, total)
+            log.warning("limit %s: %s: %s (%d times since the last such line)", limit, who, what, total - count)

@@ -1,0 +1,85 @@
+"""The subscription tree: which clients a topic name goes to (4.7). Iterative, whatever the depth. Imports nothing.
+
+A node for each level of the topic filters that are there. Filters and names are valid (core.text) and compared byte by
+byte: nothing is normalised [MQTT-4.7.3-4].
+"""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+C = TypeVar("C", bound=Hashable)
+
+
+class _Node(Generic[C]):
+    __slots__ = ("children", "clients")
+
+    def __init__(self) -> None:
+        self.children: dict[bytes, _Node[C]] = {}
+        self.clients: dict[C, int] = {}  # maximum QoS granted to each client whose filter ends here
+
+
+class SubscriptionTree(Generic[C]):
+    """Topic filters to clients; any hashable object can be a client."""
+
+    def __init__(self) -> None:
+        self._root: _Node[C] = _Node()
+
+    def add(self, topic_filter: bytes, client: C, qos: int) -> None:
+        """Subscribe, or replace the QoS of the same filter [MQTT-3.8.4-3]."""
+        node = self._root
+        for level in topic_filter.split(b"/"):
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _Node()
+            node = child
+        node.clients[client] = qos
+
+    def remove(self, topic_filter: bytes, client: C) -> None:
+        """End the subscription with exactly this filter [MQTT-3.10.4-1], if there is one; empty branches go with it."""
+        path = []
+        node = self._root
+        for level in topic_filter.split(b"/"):
+            child = node.children.get(level)
+            if child is None:
+                return
+            path.append((node, level))
+            node = child
+        node.clients.pop(client, None)
+        for parent, level in reversed(path):
+            child = parent.children[level]
+            if child.clients or child.children:
+                return
+            del parent.children[level]
+
+    def match(self, topic: bytes) -> dict[C, int]:
+        """Each client with a matching filter once, with the highest QoS that it was granted for one [MQTT-3.3.5-1]."""
+        found: dict[C, int] = {}
+        nodes = [self._root]
+        wild = topic[:1] != b"$"  # a wildcard in the first level does not match $SYS and its like [MQTT-4.7.2-1]
+        for level in topic.split(b"/"):
+            below = []
+            for node in nodes:
+                children = node.children
+                if wild:
+                    if b"#" in children:
+                        _merge(found, children[b"#"].clients)
+                    if b"+" in children:
+                        below.append(children[b"+"])
+                if level in children:
+                    below.append(children[level])
+            nodes = below
+            wild = True
+        for node in nodes:
+            _merge(found, node.clients)
+            if b"#" in node.children:  # `a/#` matches its parent level `a` as well (4.7.1.2)
+                _merge(found, node.children[b"#"].clients)
+        return found
+
+    def __bool__(self) -> bool:
+        return bool(self._root.children)
+
+
+def _merge(found: dict[C, int], clients: dict[C, int]) -> None:
+    for client, qos in clients.items():
+        if found.get(client, -1) < qos:
+            found[client] = qos
