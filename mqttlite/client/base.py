@@ -24,10 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, Self
 
+    from ..link.stats import Stats
+    from .line import Port
+    from .serial import SerialDialer
     from .transport import Transport
 
 OUT_MAX = const(512)  # pieces of packets that may wait to be written before `publish` waits
+CLOSING_S = const(1)  # how long an orderly end may take
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
+
+_SUBACK = const(-1)  # SUBSCRIBE is not answered yet
+_UNSUBACK = const(-2)  # UNSUBSCRIBE is not answered yet
 
 
 class Message:
@@ -151,23 +158,29 @@ class BaseClient:
         )
         self._protocol = ClientProtocol(self, fields, Session(window), size_max, int(timeout_s * 1000))
         self._receipts: "dict[int, Receipt]" = {}
-        self._answers: "dict[bytes, int]" = {}  # SUBACK return code, or -1 after UNSUBACK, by topic filter
+        self._answers: "dict[bytes, int]" = {}  # by topic filter asked for: _SUBACK, _UNSUBACK, or what was answered
         self._inbox: "list[Message]" = []
         self._current: "Message | None" = None  # given to the application and not handled yet
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._connected_once = False
         self._stalled = False  # the inbox is full and the application takes nothing
+        self._serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
         self._task: "asyncio.Task[None] | None" = None
         self._to_write = asyncio.Event()  # something is in the protocol's `out`
         self._progress = asyncio.Event()  # pulsed whenever something that somebody may wait for has happened
         self._arrived = asyncio.Event()  # pulsed when the inbox has got something
         self._attention = asyncio.Event()  # the connection's task has to look again
+        self._room = asyncio.Event()  # half of the inbox has been taken
 
     # -- what the runtime provides
 
     async def _open(self) -> "Transport":
         """Open a transport."""
+        raise NotImplementedError
+
+    async def _open_port(self) -> "Port":
+        """Open the serial port of a serial:// URL."""
         raise NotImplementedError
 
     def _now(self) -> int:
@@ -183,6 +196,19 @@ class BaseClient:
     def _log(self, text: str) -> None:
         """Tell whoever runs the program."""
 
+    async def _open_serial(self) -> "Transport":
+        if self._serial is None:
+            from .serial import SerialDialer  # only who has a serial line loads the link
+
+            self._serial = SerialDialer(
+                self.url, self.client_id, self._open_port, self._now, self._log, self._attention.set
+            )
+        return await self._serial.connect()
+
+    def link_stats(self) -> "Stats | None":
+        """The counters of the serial link (link/stats.py), None without one."""
+        return self._serial.link.stats if self._serial else None
+
     # -- life
 
     async def __aenter__(self) -> "Self":
@@ -197,9 +223,14 @@ class BaseClient:
 
     async def start(self) -> None:
         """Connect. Raises ConnectError (RefusedError when the broker said no) when that fails, unless `retry_first`."""
-        self._task = asyncio.create_task(self._run())
-        while not self.is_connected and self._error is None:
-            await self._progress.wait()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        try:
+            while not self.is_connected and self._error is None:
+                await self._progress.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         if self._error:
             raise self._error
 
@@ -218,22 +249,14 @@ class BaseClient:
     async def close(self) -> None:
         """Disconnect and stop. What is not confirmed by now is given up: its receipt raises ClosedError."""
         if self._error is None:
-            self._error = ClosedError("the client is closed")  # from here on a lost connection is nobody's concern
-            if self.is_connected:
-                self._protocol.disconnect()
-                self._to_write.set()
-                await self._written()
-            self._stop(self._error)
-        if self._task:
-            await self._task
-            self._task = None
-
-    async def _written(self) -> None:
-        try:
-            while self._protocol.out:
-                await asyncio.wait_for(self._progress.wait(), 1)
-        except asyncio.TimeoutError:
-            self._log("DISCONNECT could not be sent")
+            self._stop(ClosedError("the client is closed"))
+        task = self._task
+        if task:
+            if not self.is_connected:
+                task.cancel()  # nothing to end in good order, and connecting can take long
+            await asyncio.gather(task, return_exceptions=True)
+        if self._serial:
+            await self._serial.close()
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error
@@ -241,6 +264,7 @@ class BaseClient:
             receipt._finish(error)
         self._receipts.clear()
         self._attention.set()
+        self._room.set()
         self._wake()
 
     def _is_open(self) -> bool:
@@ -288,30 +312,40 @@ class BaseClient:
         """
         if qos not in (0, 1, 2):
             raise ValueError("QoS is 0, 1 or 2")
-        wanted = topic_filter.encode()
-        check_topic_filter(wanted)
-        self._answers.pop(wanted, None)
-        self._protocol.subscribe(wanted, qos)
-        code = await self._answer(wanted)
+        code = await self._ask(topic_filter, qos)
         if code == 0x80:
             raise SubscribeError("the broker refused the subscription to '" + topic_filter + "'")
         return code
 
     async def unsubscribe(self, topic_filter: str) -> None:
         """End a subscription. Waits for the broker's answer; messages that are under way may still arrive."""
-        wanted = topic_filter.encode()
-        check_topic_filter(wanted)
-        self._answers.pop(wanted, None)
-        self._protocol.unsubscribe(wanted)
-        await self._answer(wanted)
+        await self._ask(topic_filter, -1)
 
-    async def _answer(self, topic_filter: bytes) -> int:
-        self._to_write.set()
-        while topic_filter not in self._answers:
-            if self._error:
-                raise self._error
+    async def _ask(self, topic_filter: str, qos: int) -> int:
+        """SUBSCRIBE, or with QoS -1 UNSUBSCRIBE: the answer. For one topic filter, one request after the other."""
+        wanted = to_utf8(topic_filter, "topic filter")
+        check_topic_filter(wanted)
+        answers = self._answers
+        while wanted in answers and self._is_open():
             await self._progress.wait()
-        return self._answers[topic_filter]
+        if self._error:
+            raise self._error
+        if qos < 0:
+            answers[wanted] = _UNSUBACK
+            self._protocol.unsubscribe(wanted)
+        else:
+            answers[wanted] = _SUBACK
+            self._protocol.subscribe(wanted, qos)
+        self._to_write.set()
+        try:
+            while answers[wanted] < 0:
+                if self._error:
+                    raise self._error
+                await self._progress.wait()
+            return answers[wanted]
+        finally:
+            del answers[wanted]
+            self._wake()  # who waits for the same topic filter
 
     def __aiter__(self) -> "Self":
         return self
@@ -327,7 +361,7 @@ class BaseClient:
             await self._arrived.wait()
         self._current = message = self._inbox.pop(0)
         if len(self._inbox) == self.inbox_max // 2:
-            self._wake()
+            self._room.set()
         return message
 
     def _handled(self) -> None:
@@ -350,7 +384,9 @@ class BaseClient:
 
     def on_message(self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int) -> None:
         """A message; QoS 0 is dropped, counted, when the application has not taken anything for a while."""
-        if self._stalled and not first & 6:
+        if self._error:
+            return  # not handled, so not acknowledged
+        if self._stalled and not first & 6 and len(self._inbox) >= self.inbox_max:
             self.qos0_dropped += 1
             return
         self._inbox.append(Message(str(topic, "utf-8"), payload, first, packet_id, generation))
@@ -359,11 +395,13 @@ class BaseClient:
         """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""
         if code == 0x80:
             self._log("the broker refused the subscription to '" + str(topic_filter, "utf-8") + "'")
-        self._answers[topic_filter] = code
+        if self._answers.get(topic_filter) == _SUBACK:
+            self._answers[topic_filter] = code
 
     def on_unsuback(self, topic_filter: bytes) -> None:
         """A subscription has ended."""
-        self._answers[topic_filter] = -1
+        if self._answers.get(topic_filter) == _UNSUBACK:
+            self._answers[topic_filter] = 0
 
     def on_finished(self, seq: int, in_doubt: bool) -> None:
         """An outbound message is confirmed, or in doubt."""
@@ -376,7 +414,16 @@ class BaseClient:
     # -- the connection
 
     async def _run(self) -> None:
-        """Keep a connection until the client is closed. The first one has to succeed, unless `retry_first`."""
+        """Keep a connection until the client is closed."""
+        try:
+            await self._keep_connected()
+        except Exception as error:
+            self._broken(error)
+        self.is_connected = False
+        self._wake()
+
+    async def _keep_connected(self) -> None:
+        """One connection after the other. The first one has to succeed, unless `retry_first`."""
         attempt = 0
         while self._is_open():
             since = self._now()
@@ -384,11 +431,12 @@ class BaseClient:
             was_connected = self.is_connected
             self._protocol.closed()
             self.is_connected = False
+            self._wake()
             if not self._is_open():
-                break
+                return
             if not (was_connected or self._connected_once or self.retry_first):
                 self._stop(error if isinstance(error, MQTTError) else ConnectError(self._words(error)))
-                break
+                return
             reason = self._words(error)
             if was_connected and self.on_connection:
                 self.on_connection(False, reason)
@@ -398,7 +446,6 @@ class BaseClient:
             self._log("%s; trying again in %d ms" % (reason, delay_ms))
             self._attention.clear()
             await self._pause(delay_ms)
-        self._wake()
 
     async def _pause(self, ms: int) -> None:
         """Wait for `ms` milliseconds, or until somebody asks for attention."""
@@ -419,23 +466,31 @@ class BaseClient:
         protocol.connect(self._now())
         self._to_write.set()
         tasks = [asyncio.create_task(self._guard(loop(transport))) for loop in (self._read, self._write)]
-        while self._failure is None and self._error is None:
-            deadline = protocol.deadline()
-            if deadline is None:
-                await self._attention.wait()
-            else:
-                await self._pause(max(deadline - self._now(), 0))
-                try:
-                    protocol.tick(self._now())
-                except MQTTError as error:
-                    self._fail(error)
-                if protocol.out:
-                    self._to_write.set()
-            if self._failure is None:
-                self._attention.clear()
-        for task in tasks:
-            task.cancel()
-        transport.close()
+        try:
+            while self._failure is None and self._error is None:
+                deadline = protocol.deadline()
+                if deadline is None:
+                    await self._attention.wait()
+                else:
+                    # An answer brings the next deadline forward, and tells nobody: look once in each keep alive.
+                    wait_ms = max(deadline - self._now(), 0)
+                    await self._pause(min(wait_ms, protocol.keep_alive_ms or wait_ms))
+                    try:
+                        protocol.tick(self._now())
+                    except MQTTError as error:
+                        self._fail(error)
+                    if protocol.out:
+                        self._to_write.set()
+                if self._failure is None:
+                    self._attention.clear()
+            if self._failure is None and self.is_connected:
+                # An orderly end: `_write` sends DISCONNECT, and the broker closes when it has read all.
+                self._to_write.set()
+                await self._pause(CLOSING_S * 1000)
+        finally:
+            for task in tasks:
+                task.cancel()
+            transport.close()
         return self._failure or ClosedError("the client is closed")
 
     async def _guard(self, loop: "Coroutine[Any, Any, None]") -> None:
@@ -446,9 +501,13 @@ class BaseClient:
             raise
         except (OSError, MQTTError) as error:
             self._fail(error)
-        except Exception as error:  # a fault of ours or of the application's callback: say so, never hang
-            self._log("internal error: %r" % error)
-            self._stop(MQTTError("internal error: %r" % error))
+        except Exception as error:
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """A fault of ours or of the application's callback: say so, never hang."""
+        self._log("internal error: %r" % error)
+        self._stop(MQTTError("internal error: %r" % error))
 
     def _fail(self, error: Exception) -> None:
         """The connection is to be given up because of `error`."""
@@ -477,15 +536,14 @@ class BaseClient:
         for an answer from the broker), read on: QoS 1 and 2 are bounded by the broker's window, QoS 0 is dropped,
         counted.
         """
-        while len(self._inbox) > self.inbox_max // 2:
+        self._room.clear()
+        self._stalled = False
+        while len(self._inbox) > self.inbox_max // 2 and not self._stalled and self._is_open():
             left = len(self._inbox)
             try:
-                await asyncio.wait_for(self._progress.wait(), STALLED_S)
+                await asyncio.wait_for(self._room.wait(), STALLED_S)
             except asyncio.TimeoutError:
                 self._stalled = len(self._inbox) >= left
-                if self._stalled:
-                    return
-        self._stalled = False
 
     async def _write(self, transport: "Transport") -> None:
         protocol = self._protocol
@@ -498,4 +556,8 @@ class BaseClient:
                 out.clear()
                 await transport.write(data)
                 protocol.sent_at = self._now()
+            if self._error:
+                protocol.disconnect()
+                await transport.write(b"".join(out))
+                return  # nothing may be sent after DISCONNECT [MQTT-3.14.4-2]
             self._wake()

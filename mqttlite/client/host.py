@@ -8,6 +8,7 @@ import time
 
 from ..core.errors import ConnectError
 from .base import BaseClient
+from .ports import HostPort, open_port
 from .transport import Transport
 
 log = logging.getLogger("mqttlite.client")
@@ -21,19 +22,20 @@ class StreamTransport:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        writer.transport.set_write_buffer_limits(0)  # so that `drain` returns when the kernel has everything
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" when the peer has closed."""
         return await self._reader.read(65536)
 
     async def write(self, data: bytes) -> None:
-        """Hand over `data`; waits while too much is waiting to be sent."""
+        """Write `data`; returns when the kernel has it."""
         self._writer.write(data)
         await self._writer.drain()
 
     def close(self) -> None:
-        """Close, after what was written has been sent."""
-        self._writer.close()
+        """Close at once; what was written is the kernel's."""
+        self._writer.transport.abort()
 
 
 class Client(BaseClient):
@@ -45,6 +47,8 @@ class Client(BaseClient):
             return await self._open_tcp(url.host or "localhost", url.port or PORT)
         if url.scheme == "unix":
             return StreamTransport(*await asyncio.open_unix_connection(url.path))
+        if url.scheme == "serial":
+            return await self._open_serial()
         raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
 
     async def _open_tcp(self, host: str, port: int) -> StreamTransport:
@@ -52,6 +56,10 @@ class Client(BaseClient):
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return StreamTransport(reader, writer)
+
+    async def _open_port(self) -> HostPort:
+        query = self.url.query
+        return await open_port(self.url.path, int(query.get("baud", "115200")), query.get("rtscts", "0") == "1")
 
     def _now(self) -> int:
         return time.monotonic_ns() // 1000000

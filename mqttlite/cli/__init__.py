@@ -1,0 +1,76 @@
+"""The command `mqttlite`: broker, pub, sub, gateway, demo.
+
+A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
+default of its parser. Only the module of the command that was asked for is imported: `mqttlite pub` must start fast on
+a small machine and work where the parts that other commands need are not installed.
+
+Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquitto_sub: see EXIT_CODES.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..core.errors import MQTTError, RefusedError
+from .arguments import CommandLine
+
+COMMANDS = {
+    "broker": "an MQTT broker",
+    "pub": "publish messages, as mosquitto_pub does",
+    "sub": "subscribe and print messages, as mosquitto_sub does",
+    "gateway": "carry devices on serial lines to a broker",
+    "demo": "boards, noisy lines, a gateway and a broker, to look at",
+}
+
+EXIT_CODES = """\
+exit codes: 0 done; 1 error; 1 to 5 the broker refused the connection with this return code (1 protocol version,
+2 client identifier, 3 not available, 4 user name or password, 5 not authorised); 27 timed out (-W); 130 Ctrl-C;
+141 whoever read the output has gone; 143 SIGTERM (sub: 0)"""
+
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+OUTPUT_GONE = 141  # 128 + SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. `argv`: the arguments without the program's name."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = "mqttlite"
+    try:
+        wanted = next((word for word in words if not word.startswith("-")), "")
+        args = _parser(wanted).parse_args(words)
+        name = f"mqttlite {args.command}"
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
+        return end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in a buffer has nowhere to go
+        return OUTPUT_GONE
+    except RefusedError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.code
+    except (MQTTError, OSError, ValueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser(wanted: str) -> CommandLine:
+    """The parser for a command line that asks for the command `wanted`; of the others it knows only the names."""
+    parser = CommandLine(prog="mqttlite", description="MQTT from a microcontroller to a server.", epilog=EXIT_CODES)
+    parser.add_argument("--version", action="version", version=f"mqttlite {__version__}")
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for name, help_text in COMMANDS.items():
+        module = f"{__name__}.{name}"
+        if importlib.util.find_spec(module) is None:
+            continue
+        if name == wanted:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=help_text)
+    return parser

@@ -1,0 +1,147 @@
+"""The format strings of mosquitto_sub's -F: `%` for the message, `@` for strftime, `\\` for characters hard to type.
+
+A format is compiled once into a list of pieces, each either bytes or a function of (message, time).
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from ..client import Message
+
+# flags, width and precision as in printf: which of them a letter takes is the manual page's
+_PIECE = re.compile(
+    r"%(?P<flags>[-0]*)(?P<width>\d*)(?:\.(?P<most>\d+))?(?P<letter>.)|@(?P<time>.)|\\(?P<escape>.)", re.S
+)
+_ESCAPES = {"\\": b"\\", "0": b"\0", "a": b"\a", "e": b"\x1b", "n": b"\n", "r": b"\r", "t": b"\t", "v": b"\v"}
+_MQTT5 = "ACDEFPRS"  # properties that a 3.1.1 message does not have: they print as nothing
+
+
+class Moment(NamedTuple):
+    """When a message is printed: ns since 1970."""
+
+    ns: int
+
+    def format(self, directive: str) -> str:
+        return time.strftime(directive, time.localtime(self.ns // 1_000_000_000))
+
+    @property
+    def fraction(self) -> str:
+        return f"{self.ns % 1_000_000_000:09}"
+
+
+Piece = Callable[[Message, Moment], bytes]
+
+
+def compile_format(text: str) -> Callable[[Message], bytes]:
+    """The function that formats a message as `text` says. Raises ValueError for a format that does not exist.
+
+    The function raises ValueError for a message that cannot be formatted: `%J` with a payload that is not JSON.
+    """
+    pieces: list[bytes | Piece] = []
+    at = 0
+    for match in _PIECE.finditer(text):
+        pieces += [_literal(text[at : match.start()]), _piece(match)]
+        at = match.end()
+    pieces.append(_literal(text[at:]))
+    if all(isinstance(piece, bytes) for piece in pieces):
+        return lambda message: b"".join(piece for piece in pieces if isinstance(piece, bytes))
+
+    def format_message(message: Message) -> bytes:
+        moment = Moment(time.time_ns())
+        return b"".join([piece if isinstance(piece, bytes) else piece(message, moment) for piece in pieces])
+
+    return format_message
+
+
+def _literal(text: str) -> bytes:
+    if text.endswith(("%", "@", "\\")):
+        raise ValueError(f"the format ends in the middle of a sequence: '{text[-1]}'")
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _piece(match: "re.Match[str]") -> bytes | Piece:
+    letter, directive, escape = match["letter"], match["time"], match["escape"]
+    if escape:
+        if escape not in _ESCAPES:
+            raise ValueError(f"unknown escape '\\{escape}' in the format")
+        return _ESCAPES[escape]
+    if directive:
+        if directive == "@":
+            return b"@"
+        if directive == "N":
+            return lambda message, moment: moment.fraction.encode()
+        return lambda message, moment: moment.format("%" + directive).encode()
+    if letter == "%":
+        return b"%"
+    value = _VALUES.get(letter)
+    if value is None:
+        raise ValueError(f"unknown format '%{letter}'")
+    if not (match["flags"] or match["width"] or match["most"]):
+        return value
+    most = int(match["most"]) if match["most"] else None
+    return partial(_padded, value, match["flags"], int(match["width"] or 0), most, letter in "lxX")
+
+
+def _padded(
+    value: Piece, flags: str, width: int, most: int | None, takes_zeros: bool, message: Message, moment: Moment
+) -> bytes:
+    data = value(message, moment)[:most]
+    if "-" in flags:
+        return data.ljust(width)
+    return data.rjust(width, b"0" if takes_zeros and "0" in flags else b" ")
+
+
+def _json_fields(message: Message, moment: Moment) -> dict[str, object]:
+    zone = moment.format("%z")
+    return {
+        "tst": moment.format("%Y-%m-%dT%H:%M:%S.") + moment.fraction[:6] + zone,
+        "topic": message.topic,
+        "qos": message.qos,
+        "retain": int(message.retain),
+        "payloadlen": len(message.payload),
+    }
+
+
+def _compact(fields: dict[str, object]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _json(message: Message, moment: Moment) -> bytes:
+    """Bytes that are not UTF-8 become U+FFFD: JSON has no other text."""
+    return _compact({**_json_fields(message, moment), "payload": message.payload.decode("utf-8", "replace")})
+
+
+def _json_raw(message: Message, moment: Moment) -> bytes:
+    try:
+        payload = json.loads(message.payload.decode(), parse_constant=_no_constant)
+        return _compact({**_json_fields(message, moment), "payload": payload})
+    except (ValueError, RecursionError):
+        raise ValueError(f"the payload is not valid JSON on topic {message.topic}") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _nothing(message: Message, moment: Moment) -> bytes:
+    return b""
+
+
+_VALUES: dict[str, Piece] = {
+    "t": lambda message, moment: message.topic.encode(),
+    "p": lambda message, moment: message.payload,
+    "q": lambda message, moment: b"%d" % message.qos,
+    "r": lambda message, moment: b"%d" % message.retain,
+    "l": lambda message, moment: b"%d" % len(message.payload),
+    "x": lambda message, moment: message.payload.hex().encode(),
+    "X": lambda message, moment: message.payload.hex().upper().encode(),
+    "j": _json,
+    "J": _json_raw,
+    "I": lambda message, moment: moment.format("%Y-%m-%dT%H:%M:%S%z").encode(),
+    "U": lambda message, moment: f"{moment.ns // 1_000_000_000}.{moment.fraction}".encode(),
+    **dict.fromkeys(_MQTT5, _nothing),
+}

@@ -1,0 +1,196 @@
+"""`mqttlite pub`: publish one message, or a message for each line of standard input.
+
+It ends when the broker has confirmed everything, however often the connection is lost meanwhile. Memory is bounded
+whatever the input's length: a publish waits while the client's queue is full.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ..client import Client, Receipt
+from ..core.errors import MQTTError
+from ..core.text import check_topic_name, to_utf8
+from . import EXIT_CODES
+from .arguments import add_common_options, client_options, run_until_done, set_up_logging
+
+READ_SIZE = 65536  # bytes of standard input read at once
+PROGRESS_S = 0.5  # between two reports of progress on a terminal
+
+log = logging.getLogger("mqttlite.pub")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `pub` with its options."""
+    parser = subparsers.add_parser(
+        "pub",
+        description="Publish messages. The options are those of mosquitto_pub.",
+        usage="mqttlite pub [-h HOST] [-p PORT] -t TOPIC (-m TEXT | -l | -s | -n | -f FILE) [option ...]",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("-t", "--topic", action="append", default=[], help="topic name to publish to")
+    source = parser.add_argument_group("payload").add_mutually_exclusive_group(required=True)
+    source.add_argument("-m", "--message", metavar="TEXT", help="this text")
+    source.add_argument("-l", "--stdin-line", action="store_true", help="each line of standard input is a message")
+    source.add_argument("-s", "--stdin-file", action="store_true", help="all of standard input is one message")
+    source.add_argument(
+        "-n", "--null-message", action="store_true", help="an empty payload; with -r ends a retained message"
+    )
+    source.add_argument("-f", "--file", help="the content of a file")
+    parser.add_argument("-r", "--retain", action="store_true", help="the broker keeps it for later subscribers")
+    parser.add_argument("--repeat", type=int, metavar="N", help="publish the message N times")
+    parser.add_argument("--repeat-delay", type=float, metavar="S", help="seconds from delivery to the next repeat")
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish what `args` says; the exit code."""
+    options = client_options(args)  # before anything else: it adds the URL's topic
+    if len(args.topic) != 1:
+        raise ValueError("give one topic: -t TOPIC" if not args.topic else "pub takes one topic")
+    check_topic_name(to_utf8(args.topic[0], "topic name"))
+    if args.repeat is not None and (args.stdin_line or args.repeat < 1):
+        raise ValueError("--repeat takes a count of at least 1 and does not go with -l")
+    if args.repeat_delay is not None and not (args.repeat and args.repeat_delay >= 0):
+        raise ValueError("--repeat-delay takes seconds and needs --repeat")
+    set_up_logging("mqttlite pub", args.debug)
+    return run_until_done(Publisher(args, options).run)
+
+
+class Publisher:
+    """One run of `pub`."""
+
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+        self._args = args
+        self._client = Client(**options, on_connection=self._on_connection)
+        self._connected = asyncio.Event()
+        self._receipts: deque[Receipt] = deque()  # in order; finished ones are taken off from the left
+        self._accepted = 0
+        self._failed = 0
+        self._progress = _Progress()
+
+    def _on_connection(self, connected: bool, reason: str) -> None:
+        if connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+
+    async def run(self) -> int:
+        """Publish, and wait for every confirmation."""
+        args = self._args
+        payload = b"" if args.stdin_line else _payload(args)
+        async with self._client as client:
+            log.debug("connected to %s as %s", args.url or args.host or "localhost", client.client_id)
+            if args.stdin_line:
+                async for line in _lines(sys.stdin.fileno()):
+                    await self._publish(line)
+            else:
+                for number in range(args.repeat or 1):
+                    if number and args.repeat_delay:
+                        await self._settle(0)
+                        await asyncio.sleep(args.repeat_delay)
+                    await self._publish(payload)
+            await self._settle(0)
+        self._progress.end()
+        log.debug("%d accepted, %d in doubt or lost", self._accepted, self._failed)
+        if client.qos0_dropped:
+            print(
+                f"mqttlite pub: {client.qos0_dropped} QoS 0 messages were dropped, there was no connection",
+                file=sys.stderr,
+            )
+        return 1 if self._failed or client.qos0_dropped else 0
+
+    async def _publish(self, payload: bytes) -> None:
+        if not self._args.qos:
+            await self._connected.wait()  # rather than have it dropped
+        receipt = await self._client.publish(self._args.topic[0], payload, self._args.qos, self._args.retain)
+        self._accepted += 1
+        if receipt.seq >= 0:
+            self._receipts.append(receipt)
+            await self._settle(self._client.queue_max)
+        if not self._accepted & 0xFF:
+            self._progress.show(self._accepted, len(self._receipts))
+
+    async def _settle(self, most: int) -> None:
+        """Take off the receipts that are done, and wait until at most `most` are left."""
+        receipts = self._receipts
+        while receipts and (receipts[0].done or len(receipts) > most):
+            try:
+                await receipts[0].completed()
+            except MQTTError as error:
+                print(f"mqttlite pub: {error}", file=sys.stderr)
+                self._failed += 1
+            receipts.popleft()
+
+
+class _Progress:
+    """A line on stderr that is written over, if stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PROGRESS_S if sys.stderr.isatty() else float("inf")
+        self._shown = False
+
+    def show(self, accepted: int, unconfirmed: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_S
+            self._shown = True
+            print(
+                f"\r{accepted:,} messages published, {unconfirmed:,} not confirmed yet",
+                end="\x1b[K",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def end(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _payload(args: argparse.Namespace) -> bytes:
+    if args.message is not None:
+        return os.fsencode(args.message)
+    if args.null_message:
+        return b""
+    if args.stdin_file:
+        return sys.stdin.buffer.read()
+    with open(args.file, "rb") as file:
+        return file.read()
+
+
+async def _lines(fd: int) -> AsyncIterator[bytes]:
+    """The lines of `fd` as they come, without their newlines; an end without newline is a line, too."""
+    rest = b""
+    while data := await _read(fd):
+        first, *more = data.split(b"\n")
+        if more:
+            yield rest + first
+            for line in more[:-1]:
+                yield line
+            rest = more[-1]
+        else:
+            rest += first
+    if rest:
+        yield rest
+
+
+async def _read(fd: int) -> bytes:
+    """What `fd` has, b"" at its end. Not in non-blocking mode: the shell shares the descriptor."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(fd, ready.set)
+    except PermissionError:  # a file, which is always ready
+        return os.read(fd, READ_SIZE)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+    return os.read(fd, READ_SIZE)
