@@ -120,12 +120,10 @@ def is_local(sock: socket.socket) -> bool:
     return sock.family == socket.AF_UNIX or ipaddress.ip_address(sock.getsockname()[0]).is_loopback
 
 
-def close(sock: socket.socket) -> None:
-    """Stop listening; the file of a Unix socket goes, too."""
-    path = sock.getsockname() if sock.family == socket.AF_UNIX else None
-    sock.close()
-    if path:
-        Path(path).unlink(missing_ok=True)
+def remove_file(sock: socket.socket) -> None:
+    """Remove the file of a Unix socket that will be closed."""
+    if sock.family == socket.AF_UNIX:
+        Path(sock.getsockname()).unlink(missing_ok=True)
 
 
 def _by_whom(port: int) -> str:

@@ -88,14 +88,17 @@ class Broker:
     async def _stop(self) -> None:
         """Close everything: output leaves as far as clients take it within `close_ms`; no wills are published."""
         self.stopped = True
-        if self._timer:
-            self._timer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timer
+        for sock in self._sockets:
+            listening.remove_file(sock)
         for server in self._servers:
             server.close()
         for sock in self._sockets:
-            listening.close(sock)
+            sock.close()
+        if not self._timer:
+            return
+        self._timer.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._timer
         self.engine.shut_down()
         self.flush()
         open_ = {connection.ended for connection in self.connections}
