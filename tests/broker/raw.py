@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -112,15 +112,22 @@ class RawClient:
 
 
 class Cutter:
-    """A TCP proxy in front of `port`. `decide(data)` says how much of a piece still passes before both ends are cut."""
+    """A TCP proxy in front of `port` that cuts as many connections as `budgets` has numbers, one after another.
 
-    def __init__(self, port: int, decide: Callable[[bytes], int | None]) -> None:
+    A number says how many bytes pass, both directions together, before the connection is cut at exactly that byte.
+    """
+
+    def __init__(self, port: int, budgets: Iterable[int]) -> None:
         self._target = port
-        self._decide = decide
+        self._budgets = list(budgets)
         self._server: asyncio.Server
         self._tasks: set[asyncio.Task[None]] = set()
-        self.cuts = 0
         self.port = 0
+
+    @property
+    def to_come(self) -> int:
+        """Cuts that have not happened yet."""
+        return len(self._budgets)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -141,22 +148,26 @@ class Cutter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        left = self._budgets[:1]
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(reader, back))
-                group.create_task(self._carry(there, writer))
+                group.create_task(self._carry(reader, back, left))
+                group.create_task(self._carry(there, writer, left))
         except* (ConnectionError, EOFError):
             pass
         finally:
+            if left and not left[0]:
+                del self._budgets[0]
             writer.transport.abort()
             back.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: list[int]) -> None:
         while data := await reader.read(65536):
-            passes = self._decide(data)
-            writer.write(data[:passes])
+            if left:
+                data = data[: left[0]]
+                left[0] -= len(data)
+            writer.write(data)
             await writer.drain()
-            if passes is not None:
-                self.cuts += 1
+            if left and not left[0]:
                 break
         raise EOFError
