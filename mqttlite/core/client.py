@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
 
-_WANTED = (0,)
-
 _REFUSALS = (
     "",
     "the broker does not speak MQTT 3.1.1",
@@ -52,15 +50,18 @@ class ClientProtocol(Connection):
         self.timeout_ms = timeout_ms
         self.sent_at = 0  # ms; when `out` was written last
         self.waiting_since: "int | None" = None  # for CONNACK or PINGRESP
-        # by topic filter: [requested QoS (-1: to be ended), 1 once the broker has acknowledged it]
+        self.finished = False  # DISCONNECT is in `out` or sent
+        # by topic filter: [requested QoS (-1: to be ended), request that the broker has yet to answer (0: none, done)]
         self.subscriptions: "dict[bytes, list[int]]" = {}
-        self._requests: "dict[int, list[bytes]]" = {}  # SUBSCRIBE and UNSUBSCRIBE by packet identifier
+        # topic filters of SUBSCRIBE and UNSUBSCRIBE by request: first byte of the answer << 16 | packet identifier
+        self._requests: "dict[int, list[bytes]]" = {}
 
     def connect(self, now: int) -> None:
         """A network connection was opened: CONNECT is the first packet on it [MQTT-3.1.0-1]."""
         self.parser = type(self.parser)(self.parser.size_max)
         self.out.append(self.connect_packet)
-        self.waiting_since = self.received_at = now
+        self.finished = False
+        self.waiting_since = self.received_at = self.sent_at = now
 
     def closed(self) -> None:
         """The network connection is gone; open requests are made again on the next one."""
@@ -70,37 +71,47 @@ class ClientProtocol(Connection):
 
     def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         """Every packet that is not part of a QoS handshake."""
+        if self.finished:  # the broker has not seen our DISCONNECT yet; nothing may answer it [MQTT-3.14.4-2]
+            return
         if self.session is None:
             if first != CONNACK:
                 raise ProtocolError("MQTT-3.2.0-1", "the first packet from the broker is not CONNACK")
             self._connack(buf, start, end)
         elif first == SUBACK:
             packet_id, codes = decode_suback(buf, start, end)
-            filters = self._requested(packet_id)
+            request = SUBACK << 16 | packet_id
+            filters = self._requested(request)
             if len(filters) != len(codes):
                 raise ProtocolError("MQTT-3.8.4-5", "SUBACK does not have a return code for each topic filter")
             for topic_filter, code in zip(filters, codes):
-                wanted = self.subscriptions.get(topic_filter)
-                if wanted and wanted[0] >= 0:
-                    wanted[1] = 1
-                    if code == 0x80:
-                        del self.subscriptions[topic_filter]
+                self._answered(topic_filter, request, code == 0x80)
                 self.owner.on_suback(topic_filter, code)
         elif first == UNSUBACK:
-            for topic_filter in self._requested(decode_acknowledgement(buf, start, end)):
-                if self.subscriptions.get(topic_filter, _WANTED)[0] < 0:
-                    del self.subscriptions[topic_filter]
+            request = UNSUBACK << 16 | decode_acknowledgement(buf, start, end)
+            for topic_filter in self._requested(request):
+                self._answered(topic_filter, request, True)
                 self.owner.on_unsuback(topic_filter)
         elif first == PINGRESP:
+            if start != end:
+                raise ProtocolError("3.13", "PINGRESP with a body")
             self.waiting_since = None
         else:
             raise ProtocolError("4.8", "a broker may not send packet type " + str(first >> 4))
 
-    def _requested(self, packet_id: int) -> "list[bytes]":
-        filters = self._requests.pop(packet_id, None)
+    def _requested(self, request: int) -> "list[bytes]":
+        filters = self._requests.pop(request, None)
         if filters is None:
-            raise ProtocolError("MQTT-2.3.1-7", "answer to an unknown request " + str(packet_id))
+            raise ProtocolError("MQTT-2.3.1-7", "answer to an unknown request " + str(request & 0xFFFF))
         return filters
+
+    def _answered(self, topic_filter: bytes, request: int, gone: bool) -> None:
+        """Only the answer to the last request counts: one made after it may be lost with the connection."""
+        wanted = self.subscriptions.get(topic_filter)
+        if wanted and wanted[1] == request:
+            if gone:
+                del self.subscriptions[topic_filter]
+            else:
+                wanted[1] = 0
 
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code = decode_connack(buf, start, end)
@@ -122,23 +133,27 @@ class ClientProtocol(Connection):
         missing = []
         for topic_filter, wanted in self.subscriptions.items():
             if wanted[0] < 0:
-                self._send_unsubscribe(topic_filter)
-            elif not (session_present and wanted[1]):
-                wanted[1] = 0
-                missing.append((topic_filter, wanted[0]))
+                self._request(UNSUBACK, [topic_filter])
+            elif not session_present or wanted[1]:
+                missing.append(topic_filter)
         while missing:
-            self._send_subscribe(missing[:SUBSCRIBE_MAX])
+            self._request(SUBACK, missing[:SUBSCRIBE_MAX])
             missing = missing[SUBSCRIBE_MAX:]
 
-    def _send_subscribe(self, subscriptions: "list[tuple[bytes, int]]") -> None:
+    def _request(self, answer: int, topic_filters: "list[bytes]") -> None:
+        """Send SUBSCRIBE or UNSUBSCRIBE, whichever is answered by `answer`."""
         packet_id = self.state.packet_id()
-        self._requests[packet_id] = [topic_filter for topic_filter, _ in subscriptions]
-        self.out.append(encode_subscribe(packet_id, subscriptions))
-
-    def _send_unsubscribe(self, topic_filter: bytes) -> None:
-        packet_id = self.state.packet_id()
-        self._requests[packet_id] = [topic_filter]
-        self.out.append(encode_unsubscribe(packet_id, [topic_filter]))
+        request = answer << 16 | packet_id
+        self._requests[request] = topic_filters
+        pairs = []
+        for topic_filter in topic_filters:
+            wanted = self.subscriptions[topic_filter]
+            wanted[1] = request
+            pairs.append((topic_filter, wanted[0]))
+        if answer == SUBACK:
+            self.out.append(encode_subscribe(packet_id, pairs))
+        else:
+            self.out.append(encode_unsubscribe(packet_id, topic_filters))
 
     def check_topic(self, topic: bytes) -> None:
         """Refuse a topic name that may not stand in PUBLISH."""
@@ -165,20 +180,24 @@ class ClientProtocol(Connection):
 
     def subscribe(self, topic_filter: bytes, qos: int) -> None:
         """Want a subscription, now and after every reconnection. The topic filter has been checked."""
-        self.subscriptions[topic_filter] = [qos, 0]
+        self.subscriptions[topic_filter] = [qos, -1]
         if self.session:
-            self._send_subscribe([(topic_filter, qos)])
+            self._request(SUBACK, [topic_filter])
 
     def unsubscribe(self, topic_filter: bytes) -> None:
         """End a subscription, now or after the next reconnection; `on_unsuback` follows."""
-        self.subscriptions[topic_filter] = [-1, 0]
+        self.subscriptions[topic_filter] = [-1, -1]
         if self.session:
-            self._send_unsubscribe(topic_filter)
+            self._request(UNSUBACK, [topic_filter])
 
     def disconnect(self) -> None:
-        """Orderly end [MQTT-3.14.4-1]: nothing may be sent after it."""
+        """Orderly end [MQTT-3.14.4-1]: nothing is sent after it, and what still arrives is left to be repeated."""
         self.out.append(b"\xe0\0")
+        self.finished = True
         self.waiting_since = None
+        if self.session:
+            self.session.disconnected()
+            self.session = None
 
     # -- time
 
