@@ -11,7 +11,18 @@ from .config import Config
 if TYPE_CHECKING:
     from .line import GatewayLine
 
-_COUNTERS = ("sent", "resent", "received", "repaired", "damaged", "foreign", "timeouts", "duplicates", "log_drops", "resets")
+_COUNTERS = (
+    "sent",
+    "resent",
+    "received",
+    "repaired",
+    "damaged",
+    "foreign",
+    "timeouts",
+    "duplicates",
+    "log_drops",
+    "resets",
+)
 
 
 def describe(line: "GatewayLine") -> dict[str, Any]:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Carries MQTT from devices on serial lines to a broker, each device over a connection of its own.
 
-The line may be noisy: frames are checked and repeated, and a device that was reset is noticed. The gateway goes on when the
-broker restarts or an adapter is unplugged, tells the device, and opens the port again when it is back.
+The line may be noisy: frames are checked and repeated, and a device that was reset is noticed. The gateway goes on when
+the broker restarts or an adapter is unplugged, tells the device, and opens the port again when it is back.
 
   mqttlite gateway --serial /dev/ttyUSB0
-  mqttlite gateway --serial /dev/serial/by-id/usb-… --serial '/dev/ttyAMA0?baud=921600&window=16' --upstream mqtt://10.0.0.5
+  mqttlite gateway --serial /dev/serial/by-id/usb-… --serial '/dev/ttyAMA0?baud=921600' --upstream mqtt://10.0.0.5
   mqttlite gateway --config /etc/mqttlite/gateway.toml
 """
 
@@ -35,17 +35,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar="PATH[?baud=…]",
-        help="a serial port; may be given more than once. Options behind a question mark: baud (115200), frame_size (128), "
-        "window (8), rtscts (0); quote them for the shell",
+        help="a serial port; may be given more than once. Options behind a question mark: baud (115200), "
+        "frame_size (128), window (8), rtscts (0); quote them for the shell",
     )
     parser.add_argument(
         "--upstream",
         metavar="URL",
         help="the broker: mqtt://host:1883 or unix:///path (default: mqtt://localhost:1883)",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="a TOML file with the same settings; options override it"
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with the same settings; options win")
     parser.add_argument(
         "--status-topic", metavar="TOPIC", help="publish the state of each line as JSON on TOPIC/<device>"
     )

@@ -179,7 +179,7 @@ class BaseClient:
         """Open a transport."""
         raise NotImplementedError
 
-    async def _open_port(self) -> "Port":
+    def _open_port(self) -> "Port":
         """Open the serial port of a serial:// URL."""
         raise NotImplementedError
 
@@ -200,9 +200,7 @@ class BaseClient:
         if self._serial is None:
             from .serial import SerialDialer  # only who has a serial line loads the link
 
-            self._serial = SerialDialer(
-                self.url, self.client_id, self._open_port, self._now, self._log, self._attention.set
-            )
+            self._serial = SerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)
         return await self._serial.connect()
 
     def link_stats(self) -> "Stats | None":

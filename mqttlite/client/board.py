@@ -11,6 +11,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from typing import Any
 
+    from .line import Port
     from .transport import Transport
 
 READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
@@ -57,7 +58,14 @@ class Client(BaseClient):
             except OSError:
                 pass  # not every port of MicroPython has it
             return StreamTransport(stream)
+        if url.scheme == "serial":
+            return await self._open_serial()
         raise ConnectError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
+
+    def _open_port(self) -> "Port":
+        from .board_port import open_port
+
+        return open_port(self.url, int(self.url.query.get("baud", "115200")))
 
     def _now(self) -> int:
         """Milliseconds; ticks_ms wraps, this does not, as long as it is called once in some days."""

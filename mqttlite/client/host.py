@@ -5,11 +5,14 @@ import errno
 import logging
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from ..core.errors import ConnectError
 from .base import BaseClient
-from .ports import HostPort, open_port
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .ports import HostPort
 
 log = logging.getLogger("mqttlite.client")
 
@@ -52,14 +55,19 @@ class Client(BaseClient):
         raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
 
     async def _open_tcp(self, host: str, port: int) -> StreamTransport:
-        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+        except UnicodeError:  # of the codec for international names
+            raise ConnectError(f"cannot find the host '{host}': it is not a possible name") from None
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return StreamTransport(reader, writer)
 
-    async def _open_port(self) -> HostPort:
+    def _open_port(self) -> "HostPort":
+        from .ports import open_port  # needs pyserial
+
         query = self.url.query
-        return await open_port(self.url.path, int(query.get("baud", "115200")), query.get("rtscts", "0") == "1")
+        return open_port(self.url.path, int(query.get("baud", "115200")), query.get("rtscts", "0") == "1")
 
     def _now(self) -> int:
         return time.monotonic_ns() // 1000000

@@ -1,0 +1,70 @@
+"""Serial ports on MicroPython: a UART, or a terminal device on the Unix port."""
+
+import asyncio
+
+from ..core import const
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .url import Url
+
+READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
+# The default receive buffer of 256 bytes holds 22 ms at 115,200 baud: less than a garbage collection may take.
+RX_BUFFER = const(1024)
+TX_BUFFER = const(512)
+_VMIN = const(6)
+
+
+class BoardPort:
+    """A UART or file, as the pump wants it."""
+
+    def __init__(self, file: "Any") -> None:
+        self._file = file
+        self._stream = asyncio.StreamReader(file)
+
+    async def read(self) -> bytes:
+        """What has arrived, at least one byte; b"" when the port is gone."""
+        data: bytes = await self._stream.read(READ_SIZE)
+        return data
+
+    async def write(self, data: "bytes | bytearray") -> None:
+        """Hand over `data`. Hardly ever waits: the line is paced above."""
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Give the port back."""
+        if hasattr(self._file, "deinit"):
+            self._file.deinit()
+        else:
+            self._file.close()
+
+
+def open_port(url: "Url", baud: int) -> BoardPort:
+    """serial://2?tx=17&rx=16: UART 2 on these pins; serial:///dev/ttyUSB0 on the Unix port."""
+    return open_tty(url.path, baud) if url.path else open_uart(url, baud)
+
+
+def open_uart(url: "Url", baud: int) -> BoardPort:
+    """UART number `url.host`; the query may name the pins `tx` and `rx`."""
+    from machine import UART
+
+    pins = {key: int(url.query[key]) for key in ("tx", "rx") if key in url.query}
+    return BoardPort(UART(int(url.host), baud, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
+
+
+def open_tty(path: str, baud: int = 115200) -> BoardPort:
+    """A terminal device, raw."""
+    import termios
+
+    file = open(path, "r+b")  # noqa: SIM115 (BoardPort closes it)
+    descriptor = file.fileno()
+    termios.setraw(descriptor)  # type: ignore[attr-defined]
+    attributes = termios.tcgetattr(descriptor)
+    attributes[6][_VMIN] = 0  # a read gives what is there, and does not wait for all that it asked for
+    speed = getattr(termios, "B" + str(baud), None)
+    if speed is not None:
+        attributes[4] = attributes[5] = speed
+    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+    return BoardPort(file)

@@ -1,0 +1,124 @@
+"""A link on a port: the pump between `mqttlite.link` and a real serial line. Both runtimes: asyncio as MicroPython has
+it.
+
+The link decides what is sent, this file only when: a frame is asked for no earlier than the line can carry it, because
+in a driver's buffer nothing can overtake it any more, and its acknowledgement grows old.
+"""
+
+import asyncio
+import time
+
+from ..core import const
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any, Protocol
+
+    from ..link.link import Link
+
+    class Port(Protocol):
+        """An open serial port; see ports.py (hosts) and board_port.py (boards)."""
+
+        async def read(self) -> bytes:
+            """What has arrived, at least one byte. OSError or b"" when the port is gone."""
+
+        async def write(self, data: "bytes | bytearray") -> None:
+            """Hand over a frame. OSError when the port is gone."""
+
+        def close(self) -> None:
+            """Give the port back; any number of times."""
+
+
+AHEAD_MS = const(3)  # may wait in the driver behind the frame that leaves: a timer that fires late leaves no gap
+
+
+class Line:
+    """A link on its line, at `baud` bit/s, ten to a byte."""
+
+    def __init__(self, link: "Link", port: "Port", baud: int = 115200) -> None:
+        self._link = link
+        self._port = port
+        self._baud = baud
+        self._error: "Exception | None" = None
+        self._work = asyncio.Event()  # `transmit` may have something
+        self._gone = asyncio.Event()  # one of the loops has ended
+        link.on_work = self._work.set
+
+    async def run(self) -> None:
+        """Serve the link until the port is gone (OSError); the port is closed and the link's session ends with it.
+
+        An exception from one of the link's callbacks ends it as well, and is raised here.
+        """
+        tasks = [asyncio.create_task(self._guard(loop)) for loop in (self._read(), self._write())]
+        try:
+            await self._gone.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._port.close()
+            self._link.reset(_now())
+        raise self._error or OSError("the serial port is gone; was the adapter unplugged?")
+
+    async def _guard(self, loop: "Coroutine[Any, Any, None]") -> None:
+        try:
+            await loop
+        except Exception as error:
+            self._error = error
+        self._gone.set()
+
+    async def _read(self) -> None:
+        link = self._link
+        port = self._port
+        while True:
+            data = await port.read()
+            if not data:
+                return
+            link.receive(data, _now())
+            self._work.set()
+
+    async def _write(self) -> None:
+        link = self._link
+        free_at = 0  # ms; when the wire will have carried all that was written
+        while True:
+            self._work.clear()
+            now = _now()
+            frame = link.transmit(now)
+            if frame:
+                if now > free_at:
+                    free_at = now
+                free_at += (len(frame) * 10000 + self._baud - 1) // self._baud
+                await self._port.write(frame)
+                await asyncio.sleep(max(free_at - _now() - AHEAD_MS, 0) / 1000)
+            else:
+                wait_ms = link.deadline() - now
+                if wait_ms > 0:
+                    await self._wait(wait_ms)
+                else:
+                    await asyncio.sleep(0)
+
+    async def _wait(self, ms: int) -> None:
+        """Wait `ms` milliseconds, or until there is work."""
+        try:
+            await asyncio.wait_for(self._work.wait(), ms / 1000)
+        except asyncio.TimeoutError:
+            return
+
+
+if hasattr(time, "ticks_ms"):
+    _ms = 0
+    _ticks: int = time.ticks_ms()
+
+    def _now() -> int:
+        """Milliseconds that do not wrap, as long as this is called once in some days."""
+        global _ms, _ticks
+        ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
+        _ms += time.ticks_diff(ticks, _ticks)  # type: ignore[attr-defined]
+        _ticks = ticks
+        return _ms  # type: ignore[no-any-return]
+
+else:
+
+    def _now() -> int:
+        """Milliseconds."""
+        return time.monotonic_ns() // 1000000
