@@ -15,6 +15,8 @@ MYPY = const(0)
 if MYPY:
     from collections.abc import Callable
 
+    from .frames import Peer
+
 # Reasons for on_close and on_notice; words for them are in words.py.
 BY_APPLICATION = const(1)
 UPSTREAM_UNREACHABLE = const(2)
@@ -41,7 +43,7 @@ _CONSOLE = const(3)
 
 
 class Stream:
-    """One end of the connections over `link`, whose on_down, on_data and on_writable it takes over.
+    """One end of the connections over `link`, whose on_up, on_down, on_data and on_writable it takes over.
 
     Attributes: `link`; `state`: CLOSED, OPENING, ASKED or OPEN; `n`: number of the latest connection, 0..255.
     Assign what is needed of:
@@ -54,7 +56,7 @@ class Stream:
     on_writable()    after a `send` that did not take everything there is room again
     on_notice(reason)  word from the peer outside connections: UPSTREAM_BACK, so that a device that was refused or
                      closed need not wait for its own back-off
-    on_link_down(reason)  the link's on_down; comes after on_close. The link's on_up remains the owner's
+    on_link_up(peer), on_link_down(reason)  the link's on_up and on_down; on_link_down comes after on_close
     on_side(channel, data)  the channels beside the connection, log (2) and console (3); their credit sees to itself
     """
 
@@ -68,11 +70,13 @@ class Stream:
         self.on_close: "Callable[[int], object]" = ignore
         self.on_writable: "Callable[[], object]" = ignore
         self.on_notice: "Callable[[int], object]" = ignore
+        self.on_link_up: "Callable[[Peer], object]" = ignore
         self.on_link_down: "Callable[[int], object]" = ignore
         self.on_side: "Callable[[int, bytes | memoryview], object]" = ignore
         # Delivered in this connection and not yet consumed.
         self._held = 0
         self._control = bytearray()
+        link.on_up = self._up
         link.on_down = self._down
         link.on_data = self._received
         link.on_writable = self._writable
@@ -128,6 +132,9 @@ class Stream:
     def _end(self) -> None:
         self.state = CLOSED
         self.consumed(self._held)
+
+    def _up(self, peer: "Peer") -> None:
+        self.on_link_up(peer)
 
     def _down(self, reason: int) -> None:
         self._held = 0

@@ -281,6 +281,18 @@ def a_connection_opens_carries_and_closes():
     assert bytes(device.got) == b""  # it came after the close
 
 
+def the_owner_of_a_stream_hears_of_the_link():
+    device = Talker(1, device_id=b"porch")
+    gateway = Talker(2)
+    ups = []
+    downs = []
+    gateway.stream.on_link_up = lambda peer: ups.append(peer.device_id)
+    gateway.stream.on_link_down = downs.append
+    line = joined(device, gateway)
+    gateway.link.reset(int(line.now))
+    assert (ups, downs) == ([b"porch"], [link_module.RESET])
+
+
 def a_refused_device_is_told_why_and_when_the_broker_is_back():
     device = Talker(1)
     gateway = Talker(2)
@@ -356,6 +368,7 @@ SCENARIOS = [
     an_echo_of_its_own_frames_brings_nothing_up,
     equal_epochs_come_apart,
     a_connection_opens_carries_and_closes,
+    the_owner_of_a_stream_hears_of_the_link,
     a_refused_device_is_told_why_and_when_the_broker_is_back,
     a_lost_link_closes_the_connection_on_both_sides,
     unconsumed_data_of_a_closed_connection_gives_its_credit_back,
