@@ -1,7 +1,9 @@
 """Where a client connects to: `mqtt://host:1883`, `unix:///run/broker.sock`, `serial:///dev/ttyUSB0?baud=115200`.
 
-Both runtimes; imports nothing. MicroPython has no urllib, and needs only this much of it.
+Both runtimes. MicroPython has no urllib, and needs only this much of it.
 """
+
+import binascii
 
 
 class Url:
@@ -30,15 +32,17 @@ class Url:
             if found:
                 self.password = _unquote(password)
         if address[:1] == "[":  # IPv6
-            self.host, _, port = _cut(address[1:], "]")
+            self.host, found, port = _cut(address[1:], "]")
+            if not found or port[:1] not in ("", ":"):
+                raise ValueError("'" + address + "' is no IPv6 address and port, as in [::1]:1883")
             port = port[1:]
         else:
             self.host, _, port = _cut(address, ":")
         try:
-            self.port = int(port) if port else 0
+            self.port = int(port) if port else 0  # 0: not given
         except ValueError as error:
             raise ValueError("'" + port + "' is not a port number in '" + text + "'") from error
-        if not 0 <= self.port <= 65535:
+        if port and not 0 < self.port < 65536:
             raise ValueError("port " + port + " in '" + text + "' is not between 1 and 65535")
 
 
@@ -57,5 +61,8 @@ def _unquote(text: str) -> str:
     pieces = text.split("%")
     data = pieces[0].encode()
     for piece in pieces[1:]:
-        data += bytes((int(piece[:2], 16),)) + piece[2:].encode()
+        try:
+            data += binascii.unhexlify(piece[:2] or "?") + piece[2:].encode()
+        except ValueError:
+            raise ValueError("'%" + piece[:2] + "' is not a percent-encoded byte; % itself is %25")
     return data.decode()
