@@ -4,7 +4,7 @@
 DEVICE_ID = "board-1"
 
 # How it reaches the broker: over a serial line to the gateway …
-URL = "serial://2?tx=17&rx=16&baud=115200"  # UART 2; hardware/boards/ tells which pins are free on which board
+URL = "serial://2?tx=17&rx=16&baud=115200"  # UART 2; hardware/boards/ has UART and pins of each board ([link])
 # … or over Wi-Fi to a broker:
 # URL = "mqtt://192.168.1.10:1883"
 
@@ -22,8 +22,10 @@ TOPIC = "boards/" + DEVICE_ID
 # A reading this often, in milliseconds.
 READ_EVERY_MS = 1000
 
-# The pin of the LED that the command {"do": "led", "on": true} switches; None: no LED.
-LED_PIN = 2
+# The pin of the LED that the command {"do": "led", "on": true} switches, 2 on many ESP32 boards. None: there is no
+# LED, or only an addressable one.
+LED_PIN = None
 
-# Restart the board when the program hangs for so many seconds; 0: never. Once started it cannot be stopped.
+# Restart the board when the program hangs for so many seconds: 60 for a board in the field, 0 (never) while you change
+# things, since it cannot be stopped once started: after Ctrl-C, too, the board restarts when the seconds are over.
 WATCHDOG_S = 0

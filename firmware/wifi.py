@@ -1,20 +1,43 @@
-"""Wi-Fi. The radio reconnects by itself; only the first connection is waited for."""
+"""Wi-Fi. The radio joins again by itself after most losses; what does not come back in a minute is started afresh."""
 
 import asyncio
 
 import network
 
+RESTART_S = 60
 
-async def connect(name: str, password: str) -> None:
-    """Join the network `name`; returns when the board has an address. Tries for ever, says so every ten seconds."""
+
+async def keep_connected(name: str, password: str, connected: asyncio.Event) -> None:
+    """Join the network `name`, and again whenever it is lost; for ever. `connected` is set when there is an address the
+    first time. Prints the address, and what is wrong.
+    """
     wlan = network.WLAN(network.STA_IF)
-    wlan.active(True)
-    if not wlan.isconnected():
-        wlan.connect(name, password)
-    waited_s = 0
-    while not wlan.isconnected():
+    without_s = 0
+    shown = ""
+    while True:
+        if wlan.isconnected():
+            connected.set()
+            without_s = 1  # should it be lost, the radio has its minute
+            address = wlan.ifconfig()[0]
+            if address != shown:
+                print("Wi-Fi:", address)
+                shown = address
+        else:
+            if without_s % RESTART_S == 0:
+                _join(wlan, name, password)
+            elif without_s % 10 == 0:
+                print("no Wi-Fi '%s' for %d s, status %s" % (name, without_s, wlan.status()))
+            without_s += 1
+            shown = ""
         await asyncio.sleep(1)
-        waited_s += 1
-        if waited_s % 10 == 0:
-            print("no Wi-Fi '%s' after %d s (status %s); check name and password" % (name, waited_s, wlan.status()))
-    print("Wi-Fi:", wlan.ifconfig()[0])
+
+
+def _join(wlan: network.WLAN, name: str, password: str) -> None:
+    try:
+        wlan.active(
+            False
+        )  # whatever it was doing: after a soft reset it may be connecting, and then refuses to connect
+        wlan.active(True)
+        wlan.connect(name, password)
+    except OSError as error:
+        print("Wi-Fi:", error)

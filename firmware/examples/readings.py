@@ -4,11 +4,15 @@ TOPIC/fast     QoS 0  every reading; one that is lost does not matter, the next 
 TOPIC/event    QoS 1  must arrive; arriving twice does no harm
 TOPIC/count    QoS 2  must be counted once
 TOPIC/state    QoS 0  how the board is, now and then
-TOPIC/command  QoS 2  {"do": "ping"}, {"do": "led", "on": true}, {"do": "every", "ms": 500}, {"do": "stop"}; may have an "id"
-TOPIC/answer   QoS 2  the answer to each command, with its "id"
+TOPIC/command  QoS 2  in:   {"do": "ping"}                   answer, nothing else
+                            {"do": "led", "on": true}        switch the LED
+                            {"do": "every", "ms": 500}       a reading this often, 10 ms to a day
+                            {"do": "stop"}                   end the program
+                      each may have an "id", a whole number or a string
+TOPIC/answer   QoS 2  the answer to each command: its "id", the state, and "error" if it could not be obeyed
 
-Each reading is {"n": 1, 2, 3, …, "value": …}, so that whoever receives it can tell what was lost. Runs on MicroPython and
-CPython alike.
+Each reading is {"n": 1, 2, 3, …, "value": …}, counted from the start of the program, so that whoever receives it can
+tell what was lost. Runs on MicroPython and CPython alike.
 """
 
 import asyncio
@@ -16,38 +20,48 @@ import gc
 import json
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mqttlite.client import Client
+
 NAMES = ("fast", "event", "count")  # topic level by QoS
 STATE_EVERY = 5  # readings from one state message to the next
+EVERY_MIN_MS = 10
+EVERY_MAX_MS = 86400000
 
 
 def read() -> float:
-    """A reading: the temperature of the chip where it has a sensor (°C), else the free memory (bytes)."""
+    """A reading: the temperature of an ESP32's chip in °C, elsewhere the free memory in bytes."""
     try:
         import esp32
-
-        return esp32.mcu_temperature()
-    except (ImportError, AttributeError):
+    except ImportError:
         return gc.mem_free() if hasattr(gc, "mem_free") else 0
+    if hasattr(esp32, "mcu_temperature"):  # the newer chips
+        celsius: float = esp32.mcu_temperature()
+        return celsius
+    return (esp32.raw_temperature() - 32) / 1.8
 
 
 class Board:
-    """What the application knows while it runs."""
+    """What the application knows while it runs. `settings`: the module settings.py."""
 
-    def __init__(self, client, settings) -> None:
+    def __init__(self, client: "Client", settings: "Any") -> None:
         self.client = client
-        self.topic = settings.TOPIC
-        self.every_ms = settings.READ_EVERY_MS
-        self.led = None
+        self.topic: str = settings.TOPIC
+        self.every_ms: int = settings.READ_EVERY_MS
+        self.led: "Any" = None
         self.sent = [0, 0, 0]  # messages accepted, by QoS
         self.stopped = False
-        self.readings = None  # the task
+        self.changed = asyncio.Event()  # `every_ms` or `stopped`
+        self.finished = asyncio.Event()  # no more readings
         if settings.LED_PIN is not None:
             try:
                 from machine import Pin
-
-                self.led = Pin(settings.LED_PIN, Pin.OUT)
-            except (ImportError, AttributeError):
-                pass  # not a microcontroller
+            except ImportError:
+                return  # not a microcontroller
+            self.led = Pin(settings.LED_PIN, Pin.OUT)
 
     async def publish_readings(self) -> None:
         """One message at each QoS, again and again, until `stop`."""
@@ -59,11 +73,22 @@ class Board:
                 self.sent[qos] += 1
             if self.sent[0] % STATE_EVERY == 0:
                 await self.client.publish(self.topic + "/state", json.dumps(self.state()), qos=0)
-            await asyncio.sleep(self.every_ms / 1000)
+            await self.pause()
+        self.finished.set()
 
-    def state(self) -> dict:
+    async def pause(self) -> None:
+        """Wait until the next reading is due, or a command has changed something."""
+        self.changed.clear()
+        if not self.stopped:
+            try:
+                await asyncio.wait_for(self.changed.wait(), self.every_ms / 1000)
+            except asyncio.TimeoutError:
+                pass
+
+    def state(self) -> "dict[str, object]":
         """How the board is."""
-        state = {"sent": self.sent, "runtime": sys.implementation.name}
+        state: "dict[str, object]" = {"sent": self.sent, "runtime": sys.implementation.name}
+        state["dropped"] = self.client.qos0_dropped
         if hasattr(gc, "mem_free"):
             state["free"] = gc.mem_free()
         link = self.client.link_stats()
@@ -73,37 +98,51 @@ class Board:
             state["rtt_ms"] = link.srtt_ms
         return state
 
-    async def obey(self, message) -> None:
-        """Carry out one command and answer it. What is no command is answered with what is wrong with it."""
-        answer = {}
-        try:
-            command = json.loads(message.payload)
-            answer["id"] = command.get("id")
-            what = command["do"]
-            if what == "led":
-                if self.led:
-                    self.led.value(1 if command["on"] else 0)
-                answer["led"] = bool(command["on"])
-            elif what == "every":
-                self.every_ms = max(int(command["ms"]), 10)
-            elif what == "stop":
-                self.stopped = True
-                await self.readings  # so that the answer has the final counts
-            elif what != "ping":
-                answer["error"] = "unknown command"
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            answer["error"] = "not a command: " + repr(error)
-        answer.update(self.state())
-        await self.client.publish(self.topic + "/answer", json.dumps(answer), qos=2)
+    async def obey_commands(self) -> None:
+        """Carry out and answer one command after the other, until `stop`."""
+        async for message in self.client:
+            answer: "dict[str, object]" = {}
+            try:
+                self.obey(json.loads(message.payload), answer)
+            except Exception as error:  # nothing that comes from outside may end the program
+                answer["error"] = "cannot be obeyed: " + repr(error)
+            if self.stopped:
+                await self.finished.wait()  # so that the answer has the final counts
+            answer.update(self.state())
+            await self.client.publish(self.topic + "/answer", json.dumps(answer), qos=2)
+            if self.stopped:
+                return
+
+    def obey(self, command: "dict[str, Any]", answer: "dict[str, object]") -> None:
+        """Carry out one command. Raises whatever is wrong with it."""
+        name = command.get("id")
+        if isinstance(name, (int, str)):  # only what surely can be written again
+            answer["id"] = name
+        what = command["do"]
+        if what == "led":
+            on = bool(command["on"])
+            if self.led is None:
+                raise ValueError("no LED")
+            self.led.value(on)
+            answer["led"] = on
+        elif what == "every":
+            self.every_ms = min(max(int(command["ms"]), EVERY_MIN_MS), EVERY_MAX_MS)
+            answer["every"] = self.every_ms
+            self.changed.set()
+        elif what == "stop":
+            self.stopped = True
+            self.changed.set()
+        elif what != "ping":
+            raise ValueError("unknown command")
 
 
-async def run(client, settings) -> None:
-    """Publish readings and obey commands until told to stop."""
+async def run(client: "Client", settings: "Any") -> None:
+    """Publish readings and obey commands until told to stop. `settings`: the module settings.py."""
     board = Board(client, settings)
     await client.subscribe(board.topic + "/command", qos=2)
-    board.readings = asyncio.create_task(board.publish_readings())
-    async for message in client:
-        if message.topic == board.topic + "/command":
-            await board.obey(message)
-        if board.stopped:
-            break
+    tasks = [asyncio.create_task(board.publish_readings()), asyncio.create_task(board.obey_commands())]
+    try:
+        await asyncio.gather(*tasks)  # raises what either raises
+    finally:
+        for task in tasks:
+            task.cancel()
