@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests import runtimes
+from tests import peers, runtimes
 from tests.peers import MicroPython, end
 from tests.runtimes import ROOT
 
@@ -26,6 +26,21 @@ def settings(url: str, *, every_ms: int = 20) -> str:
     )
 
 
+def _command(runtime: str, folder: Path, script: str, heap: str) -> tuple[list[str], dict[str, str]]:
+    path = [folder, *PATH]
+    if runtime == "micropython":
+        argv = runtimes.micropython_argv(MicroPython().program, script, heap=heap)
+        return argv, runtimes.micropython_env(path)
+    env = {**os.environ, "PYTHONPATH": ":".join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    return [sys.executable, "-c", script], env
+
+
+async def run(runtime: str, folder: Path, script: str) -> str:
+    """What a script prints that is run to its end in `folder` and finds the modules of firmware/."""
+    argv, env = _command(runtime, folder, script, "256k")
+    return (await peers.run(*argv, env=env, folder=folder)).stdout
+
+
 class Board:
     """`async with Board(folder, broker.url, runtime="cpython").running() as process: ...`, any number of times."""
 
@@ -42,13 +57,7 @@ class Board:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """The process; killed (SIGKILL) when the block ends. A test that fails shows its output."""
-        path = [self.folder, *PATH]
-        if self.runtime == "micropython":
-            argv = runtimes.micropython_argv(MicroPython().program, PROGRAM, heap=self.heap)
-            env = runtimes.micropython_env(path)
-        else:
-            argv = [sys.executable, "-c", PROGRAM]
-            env = {**os.environ, "PYTHONPATH": ":".join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+        argv, env = _command(self.runtime, self.folder, PROGRAM, self.heap)
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.folder

@@ -5,12 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from tests.firmware.boards import TOPIC, Board
 from tests.peers import Message, Mosquitto, MosquittoSub, mosquitto_pub
 
-RUNTIMES = ("micropython", "cpython")
 READINGS = ("fast", "event", "count")  # by QoS
 
 
@@ -50,7 +47,6 @@ async def numbers(subscriber: MosquittoSub, name: str, up_to: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_readings_arrive_at_all_three_qos_with_consecutive_numbers(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
@@ -65,7 +61,6 @@ async def test_readings_arrive_at_all_three_qos_with_consecutive_numbers(
             assert found == list(range(1, len(found) + 1))
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_commands_are_obeyed_and_answered_under_their_id(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
@@ -107,7 +102,6 @@ NONSENSE = (
 )
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_no_command_however_wrong_ends_the_program(mosquitto: Mosquitto, tmp_path: Path, runtime: str) -> None:
     board = Board(tmp_path / "board", mosquitto.url, runtime=runtime, every_ms=1000)
     async with watching(mosquitto) as subscriber, board.running():
@@ -124,7 +118,6 @@ async def test_no_command_however_wrong_ends_the_program(mosquitto: Mosquitto, t
         assert answer["id"] == 7
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_a_command_that_was_obeyed_does_not_come_again_after_the_next_start(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
@@ -140,7 +133,6 @@ async def test_a_command_that_was_obeyed_does_not_come_again_after_the_next_star
             assert answer["id"] == 2
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_a_board_that_dies_is_reported_by_its_will_and_retained(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
@@ -157,7 +149,6 @@ async def test_a_board_that_dies_is_reported_by_its_will_and_retained(
             await online(subscriber, b"1")
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_a_restart_of_the_broker_loses_nothing_at_qos_2_and_the_board_says_that_it_is_back(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
@@ -172,7 +163,6 @@ async def test_a_restart_of_the_broker_loses_nothing_at_qos_2_and_the_board_says
             await online(late, b"1")
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_a_sensor_that_fails_ends_the_program_instead_of_the_readings_alone(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
