@@ -1,0 +1,161 @@
+"""The broker's processor time for each delivered message, beside Mosquitto in the same run.
+
+    python -m benchmarks.broker_cpu [--repeat N] [--seconds S]
+
+Only the broker's own time counts (user and system, from the kernel), divided by deliveries that the load generator
+(broker_load, a process of its own, the same for both) has verified one by one. Repetitions of the two brokers
+alternate; the table has their medians. The figures depend on the batch: a broker that reads many packets at once
+shares its system calls among them, so there is a row with one message at a time, where there is nothing to share.
+"""
+
+import argparse
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.broker_load import WINDOW_QOS0
+
+WINDOW = 20  # Mosquitto's own limit of unfinished messages
+
+
+class Scenario(NamedTuple):
+    """`window`: messages that a publisher has unfinished; 0: as many as its QoS allows here."""
+
+    name: str
+    publishers: int
+    subscribers: int
+    window: int = 0
+
+    def window_at(self, qos: int) -> int:
+        return self.window or (WINDOW if qos else WINDOW_QOS0)
+
+
+SCENARIOS = (
+    Scenario("10 pairs", 10, 10),
+    Scenario("1 to 10", 1, 10),
+    Scenario("1 pair, one at a time", 1, 1, window=1),
+)
+
+
+def cpu_us(pid: int) -> float:
+    """Processor time that a process has used, in microseconds (its clock in the kernel; Linux)."""
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int) -> Iterator[int]:
+    """A broker that listens on `port`; its process id."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    raise SystemExit(f"{command[0]} does not listen:\n{log.read().decode(errors='replace')}")
+                time.sleep(0.02)
+            yield process.pid
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def ours(port: int) -> list[str]:
+    return [sys.executable, "-m", "mqttlite", "broker", "--listen", f"mqtt://127.0.0.1:{port}"]
+
+
+def mosquitto(port: int, folder: Path) -> list[str]:
+    program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if program is None:
+        raise SystemExit("mosquitto is not installed (make setup installs it where it can)")
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nuser {getpass.getuser()}\nlog_type error\n"
+        "set_tcp_nodelay true\nmax_queued_messages 0\n",
+        encoding="utf-8",
+    )
+    return [program, "-c", str(config)]
+
+
+def load(port: int, qos: int, scenario: Scenario, count: int) -> int:
+    """Run the load generator; the deliveries that it verified."""
+    words = (port, qos, scenario.publishers, scenario.subscribers, count, scenario.window_at(qos))
+    command = [sys.executable, "-m", "benchmarks.broker_load", *map(str, words)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SystemExit(f"{scenario.name}, QoS {qos}: {result.stderr.strip().splitlines()[-1]}")
+    return int(result.stdout)
+
+
+def measure(pid: int, port: int, qos: int, scenario: Scenario, count: int) -> float:
+    """Microseconds of the broker for each delivered message."""
+    before = cpu_us(pid)
+    delivered = load(port, qos, scenario, count)
+    used = cpu_us(pid) - before
+    assert delivered == count * scenario.subscribers
+    return used / delivered
+
+
+def count_for(pid: int, port: int, qos: int, scenario: Scenario, seconds: float) -> int:
+    """Messages for each publisher so that a run takes about `seconds`."""
+    count = 200
+    while True:
+        began = time.monotonic()
+        measure(pid, port, qos, scenario, count)
+        took = time.monotonic() - began
+        if took > seconds / 3 or count > 1_000_000:
+            return max(200, round(count * seconds / took))
+        count *= 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each broker (5)")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="length of one, about (1)")
+    args = parser.parse_args()
+    our_port, their_port = free_port(), free_port()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        brokers = (
+            (stack.enter_context(running(ours(our_port), our_port)), our_port),
+            (stack.enter_context(running(mosquitto(their_port, folder), their_port)), their_port),
+        )
+        print("Broker processor time for each delivered message, microseconds; medians of", args.repeat, flush=True)
+        print(f"(64 B payload; window {WINDOW}, {WINDOW_QOS0} at QoS 0; every delivery verified; none was missing)\n")
+        print(f"{'':24}{'QoS':>3}  {'mqttlite':>9}  {'mosquitto':>9}  {'ratio':>5}  {'spread of ours':>15}")
+        for scenario in SCENARIOS:
+            for qos in (0, 1, 2):
+                count = count_for(*brokers[1], qos, scenario, args.seconds)
+                figures: tuple[list[float], list[float]] = ([], [])
+                for _ in range(args.repeat):
+                    for (pid, port), values in zip(brokers, figures, strict=True):
+                        values.append(measure(pid, port, qos, scenario, count))
+                mine, theirs = map(statistics.median, figures)
+                spread = f"{min(figures[0]):.2f} to {max(figures[0]):.2f}"
+                print(
+                    f"{scenario.name:24}{qos:>3}  {mine:>9.2f}  {theirs:>9.2f}  {mine / theirs:>5.2f}  {spread:>15}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""A lean load for any MQTT 3.1.1 broker: publishers and subscribers in one process, over bare sockets.
+
+Every message carries its number; each subscriber checks that it gets every one, in order and once. A publisher has at
+most WINDOW messages unfinished, and at QoS 0, which is not acknowledged, at most WINDOW_QOS0 that the slowest of its
+subscribers has not got, so that no broker has a reason to drop any.
+
+    python -m benchmarks.broker_load PORT QOS PUBLISHERS SUBSCRIBERS MESSAGES WINDOW
+
+Each publisher has a topic; subscribers are dealt out to the topics in turn. MESSAGES is for each publisher. Prints the
+number of deliveries, all verified. Fails as soon as one is missing, wrong, or late by TIMEOUT_S.
+"""
+
+import selectors
+import socket
+import sys
+
+from mqttlite.core.codec import PUBACK, PUBCOMP, PUBREC, PUBREL, acknowledgement, publish_head
+from mqttlite.core.codec_client import encode_connect, encode_subscribe
+
+PAYLOAD_BYTES = 64
+WINDOW_QOS0 = 100
+TIMEOUT_S = 30.0
+READ_BYTES = 256 * 1024
+
+
+def connected(port: int, client_id: str) -> socket.socket:
+    """A socket on which the broker has answered CONNECT."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(encode_connect(client_id.encode(), True, 0))
+    expect(sock, b"\x20\2\0\0")
+    return sock
+
+
+def expect(sock: socket.socket, answer: bytes) -> None:
+    """Read exactly `answer`."""
+    got = b""
+    while len(got) < len(answer):
+        data = sock.recv(len(answer) - len(got))
+        if not data:
+            raise RuntimeError("the broker closed the connection")
+        got += data
+    if got != answer:
+        raise RuntimeError(f"the broker answered {got.hex(' ')} instead of {answer.hex(' ')}")
+
+
+class Subscriber:
+    """Takes, verifies and acknowledges the messages of one topic."""
+
+    def __init__(self, port: int, number: int, topic: bytes, qos: int) -> None:
+        self.sock = connected(port, f"subscriber-{number}")
+        self.sock.sendall(encode_subscribe(1, [(topic, qos)]))
+        expect(self.sock, bytes((0x90, 3, 0, 1, qos)))
+        self._qos = qos
+        self._head = publish_head(qos << 1, topic, PAYLOAD_BYTES)
+        self._rest = b""
+        self.received = 0
+
+    def readable(self) -> None:
+        """Process what has arrived."""
+        data = self._rest + self.sock.recv(READ_BYTES)
+        if len(data) == len(self._rest):
+            raise RuntimeError("the broker closed a subscriber's connection")
+        head, qos = self._head, self._qos
+        at_id = len(head)
+        at_payload = at_id + (2 if qos else 0)
+        size = at_payload + PAYLOAD_BYTES
+        at, end = 0, len(data)
+        answers = bytearray()
+        while at < end:
+            if data[at] == PUBREL:
+                if end - at < 4:
+                    break
+                answers += bytes((PUBCOMP,)) + data[at + 1 : at + 4]
+                at += 4
+                continue
+            if end - at < size:
+                break
+            number = int.from_bytes(data[at + at_payload : at + at_payload + 8], "big")
+            if number != self.received or not data.startswith(head, at):
+                raise RuntimeError(f"message {number} arrived where {self.received} was due, or with another head")
+            self.received += 1
+            if qos:
+                answers += bytes((PUBACK if qos == 1 else PUBREC, 2)) + data[at + at_id : at + at_payload]
+            at += size
+        self._rest = data[at:]
+        if answers:
+            self.sock.sendall(answers)
+
+
+class Publisher:
+    """Publishes `count` numbered messages to one topic, as fast as the window allows."""
+
+    def __init__(
+        self, port: int, number: int, topic: bytes, qos: int, count: int, window: int, to: list[Subscriber]
+    ) -> None:
+        self.sock = connected(port, f"publisher-{number}")
+        self._head = publish_head(qos << 1, topic, PAYLOAD_BYTES)
+        self._qos = qos
+        self._count = count
+        self._window = window
+        self._to = to
+        self._rest = b""
+        self.sent = 0
+        self.finished = 0
+
+    def send(self) -> None:
+        """Fill the window."""
+        done = self.finished if self._qos else min(subscriber.received for subscriber in self._to)
+        until = min(self._count, done + self._window)
+        if self.sent == until:
+            return
+        out = []
+        for number in range(self.sent, until):
+            out.append(self._head)
+            if self._qos:
+                out.append((number % 65535 + 1).to_bytes(2, "big"))
+            out.append(number.to_bytes(8, "big") + b"." * (PAYLOAD_BYTES - 8))
+        self.sent = until
+        self.sock.sendall(b"".join(out))
+
+    def readable(self) -> None:
+        """Process acknowledgements."""
+        data = self._rest + self.sock.recv(READ_BYTES)
+        if len(data) == len(self._rest):
+            raise RuntimeError("the broker closed a publisher's connection")
+        whole = len(data) // 4 * 4
+        self._rest = data[whole:]
+        out = b""
+        for at in range(0, whole, 4):
+            if data[at] == PUBREC:
+                out += acknowledgement(PUBREL, data[at + 2] << 8 | data[at + 3])
+            else:
+                self.finished += 1
+        if out:
+            self.sock.sendall(out)
+
+
+def run(port: int, qos: int, publishers: int, subscribers: int, count: int, window: int) -> int:
+    """Send everything and wait until everything has arrived and is acknowledged; the number of deliveries."""
+    topics = [f"bench/topic/{number}".encode() for number in range(publishers)]
+    subs = [Subscriber(port, n, topics[n % publishers], qos) for n in range(subscribers)]
+    pubs = [Publisher(port, n, topics[n], qos, count, window, subs[n::publishers]) for n in range(publishers)]
+    selector = selectors.DefaultSelector()
+    ends: list[Publisher | Subscriber] = [*pubs, *subs]
+    for end in ends:
+        selector.register(end.sock, selectors.EVENT_READ, end)
+    expected = count * subscribers
+    while True:
+        for publisher in pubs:
+            publisher.send()
+        received = sum(sub.received for sub in subs)
+        if received == expected and (not qos or all(publisher.finished == count for publisher in pubs)):
+            return received
+        events = selector.select(TIMEOUT_S)
+        if not events:
+            raise RuntimeError(f"{received} of {expected} messages arrived, then nothing for {TIMEOUT_S:.0f} s")
+        for key, _ in events:
+            key.data.readable()
+
+
+if __name__ == "__main__":
+    print(run(*(int(word) for word in sys.argv[1:])))
