@@ -17,6 +17,8 @@ from .noise import BITS, Noise
 _PORTION_S = 0.004
 # A timer that fires late must not slow the line down.
 _CATCH_UP_S = 0.02
+# A line that nobody wrote to for so long is idle.
+_IDLE_S = 0.0005
 
 
 class _End:
@@ -177,8 +179,12 @@ class _Pace:
         self._free_at = 0.0
 
     async def take(self, source: _End) -> bytes:
+        time = asyncio.get_running_loop().time
+        asked = time()
         data = await source.read(self._portion)
-        now = asyncio.get_running_loop().time()
-        self._free_at = max(self._free_at, now - _CATCH_UP_S) + len(data) * self._byte_s
+        now = time()
+        # Only a line that was never idle may catch up: on an idle one the first bit leaves now.
+        begin = now - _CATCH_UP_S if now - asked < _IDLE_S else now
+        self._free_at = max(self._free_at, begin) + len(data) * self._byte_s
         await asyncio.sleep(max(0.0, self._free_at - now))
         return data
