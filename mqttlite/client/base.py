@@ -21,8 +21,8 @@ from .url import Url
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any, Self
+    from collections.abc import Awaitable, Callable
+    from typing import Self
 
     from ..link.stats import Stats
     from .line import Port
@@ -35,6 +35,7 @@ STALLED_S = const(1)  # how long a full inbox may stop reading while the applica
 
 _SUBACK = const(-1)  # SUBSCRIBE is not answered yet
 _UNSUBACK = const(-2)  # UNSUBSCRIBE is not answered yet
+_ABANDONED = const(-2)  # added to either: and nobody waits for it any more
 
 
 class Message:
@@ -342,7 +343,10 @@ class BaseClient:
                 await self._progress.wait()
             return answers[wanted]
         finally:
-            del answers[wanted]
+            if answers[wanted] < 0:
+                answers[wanted] += _ABANDONED
+            else:
+                del answers[wanted]
             self._wake()  # who waits for the same topic filter
 
     def __aiter__(self) -> "Self":
@@ -393,13 +397,18 @@ class BaseClient:
         """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""
         if code == 0x80:
             self._log("the broker refused the subscription to '" + str(topic_filter, "utf-8") + "'")
-        if self._answers.get(topic_filter) == _SUBACK:
-            self._answers[topic_filter] = code
+        self._answered(topic_filter, _SUBACK, code)
 
     def on_unsuback(self, topic_filter: bytes) -> None:
         """A subscription has ended."""
-        if self._answers.get(topic_filter) == _UNSUBACK:
-            self._answers[topic_filter] = 0
+        self._answered(topic_filter, _UNSUBACK, 0)
+
+    def _answered(self, topic_filter: bytes, asked: int, code: int) -> None:
+        state = self._answers.get(topic_filter)
+        if state == asked:
+            self._answers[topic_filter] = code
+        elif state == asked + _ABANDONED:
+            del self._answers[topic_filter]
 
     def on_finished(self, seq: int, in_doubt: bool) -> None:
         """An outbound message is confirmed, or in doubt."""
@@ -463,7 +472,7 @@ class BaseClient:
         protocol = self._protocol
         protocol.connect(self._now())
         self._to_write.set()
-        tasks = [asyncio.create_task(self._guard(loop(transport))) for loop in (self._read, self._write)]
+        tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in (self._read, self._write)]
         try:
             while self._failure is None and self._error is None:
                 deadline = protocol.deadline()
@@ -491,10 +500,10 @@ class BaseClient:
             transport.close()
         return self._failure or ClosedError("the client is closed")
 
-    async def _guard(self, loop: "Coroutine[Any, Any, None]") -> None:
+    async def _guard(self, loop: "Callable[[Transport], Awaitable[None]]", transport: "Transport") -> None:
         """Run a loop; what ends it ends the connection, and nothing else."""
         try:
-            await loop
+            await loop(transport)
         except asyncio.CancelledError:
             raise
         except (OSError, MQTTError) as error:
@@ -538,6 +547,8 @@ class BaseClient:
         self._stalled = False
         while len(self._inbox) > self.inbox_max // 2 and not self._stalled and self._is_open():
             left = len(self._inbox)
+            if self._protocol.waiting_since is not None:
+                self._protocol.waiting_since = self._now()  # PINGRESP may be behind what is not read
             try:
                 await asyncio.wait_for(self._room.wait(), STALLED_S)
             except asyncio.TimeoutError:
