@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready build/system.ready build/node.ready build/stubs.ready
 
-.PHONY: help setup demo test lint format bench size clean
+.PHONY: help setup demo test lint format fuzz bench size clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -28,6 +28,9 @@ lint: $(TESTING) ## ruff and mypy: host code as CPython, firmware/ as MicroPytho
 format: .venv/.ready ## lets ruff write the layout and the order of imports
 	$(PY) -m ruff check --select I --fix .
 	$(PY) -m ruff format .
+
+fuzz: .venv/.ready ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
+	@$(PY) -m fuzz.core $(ARGS)
 
 bench: $(TESTING) ## processor time per message: broker beside Mosquitto, client beside paho-mqtt and gmqtt
 	@$(PY) -m benchmarks

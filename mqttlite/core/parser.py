@@ -55,12 +55,12 @@ class Parser:
         buf = self.buf
         at = self._at
         have = len(buf) - at
+        if have:
+            first = buf[at]
+            self._check_first(first)
         if have < 2:
-            if have:
-                self._check_first(buf[at])
             self._need = 2
             return 0
-        first = buf[at]
         size = buf[at + 1]
         start = at + 2
         if size > 127:
@@ -70,7 +70,6 @@ class Parser:
                 if shift > 21:
                     raise ProtocolError("2.2.3", "Remaining Length of more than four bytes")
                 if start == len(buf):
-                    self._check_first(first)
                     self._need = have + 1
                     return 0
                 byte = buf[start]
@@ -79,7 +78,6 @@ class Parser:
                 if byte < 128:
                     break
                 shift += 7
-        self._check_first(first)
         if size > self.size_max:
             raise ProtocolError(
                 "4.8", "packet of " + str(size) + " bytes; at most " + str(self.size_max) + " are accepted here"
