@@ -21,33 +21,28 @@ HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload 
 class Route:
     """Where messages of one topic name go. Valid until a subscription changes."""
 
-    __slots__ = ("_heads", "_plans", "clients", "reserved", "topic")
+    __slots__ = ("clients", "heads", "plans", "reserved", "topic")
 
     def __init__(self, topic: bytes, clients: dict[ClientSession, int]) -> None:
         self.topic = topic
         self.clients = clients  # granted QoS
         self.reserved = topic.startswith(b"$SYS/")  # the broker's own: clients may not publish it
-        self._plans: list[list[tuple[int, list[ClientSession]]] | None] = [None, None, None]
-        self._heads: dict[int, bytes] = {}
+        self.plans: dict[int, list[tuple[int, list[ClientSession]]]] = {}  # by QoS of the message
+        self.heads: dict[int, bytes] = {}  # by payload size << 2 | QoS
 
     def plan(self, qos: int) -> list[tuple[int, list[ClientSession]]]:
         """Who gets a message published with `qos`, grouped by the QoS it is sent with: the lower one [MQTT-3.8.4-6]."""
-        plan = self._plans[qos]
-        if plan is None:
-            groups: dict[int, list[ClientSession]] = {}
-            for client, granted in self.clients.items():
-                groups.setdefault(min(qos, granted), []).append(client)
-            plan = self._plans[qos] = list(groups.items())
+        groups: dict[int, list[ClientSession]] = {}
+        for client, granted in self.clients.items():
+            groups.setdefault(min(qos, granted), []).append(client)
+        plan = self.plans[qos] = list(groups.items())
         return plan
 
-    def head(self, qos: int, payload_size: int) -> bytes:
+    def head(self, key: int) -> bytes:
         """The encoded start of PUBLISH, DUP 0 [MQTT-3.3.1-3] and RETAIN 0 [MQTT-3.3.1-9]."""
-        key = payload_size << 2 | qos
-        head = self._heads.get(key)
-        if head is None:
-            if len(self._heads) == HEADS_MAX:
-                self._heads.clear()
-            head = self._heads[key] = publish_head(qos << 1, self.topic, payload_size)
+        if len(self.heads) == HEADS_MAX:
+            self.heads.clear()
+        head = self.heads[key] = publish_head((key & 3) << 1, self.topic, key >> 2)
         return head
 
 
@@ -124,20 +119,22 @@ class Router:
         flow = self.flow
         if publisher is not None:
             stats.messages_received += 1
-        if route.reserved and publisher is not None:
-            stats.dropped_reserved += 1
-            self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
-            return
+            if route.reserved:
+                stats.dropped_reserved += 1
+                self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
+                return
         if flow.overfull:
             flow.refuse_overfull(list(route.clients), publisher)
+        published = flags >> 1 & 3
         if flags & 1:
-            limit = self.retained.store(topic, payload, flags >> 1 & 3)
+            limit = self.retained.store(topic, payload, published)
             if limit:
                 self._watch.hit(limit, publisher or "the broker", "message delivered, but not retained", self.now)
         size = len(payload)
         dirty = self._dirty
-        for qos, clients in route.plan(flags >> 1 & 3):
-            head = route.head(qos, size)
+        for qos, clients in route.plans.get(published) or route.plan(published):
+            key = size << 2 | qos
+            head = route.heads.get(key) or route.head(key)
             if not qos:
                 message = (head, payload)
                 for client in clients:
