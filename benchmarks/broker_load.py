@@ -14,8 +14,9 @@ import selectors
 import socket
 import sys
 
-from mqttlite.core.codec import PUBACK, PUBCOMP, PUBREC, PUBREL, acknowledgement, publish_head
+from mqttlite.core.codec import acknowledgement, publish_head
 from mqttlite.core.codec_client import encode_connect, encode_subscribe
+from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 
 PAYLOAD_BYTES = 64
 WINDOW_QOS0 = 100

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..core.text import matches
+from ..core.matching import matches
 from .limits import Limits
 
 

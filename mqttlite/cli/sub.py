@@ -14,7 +14,8 @@ from typing import Any
 
 from ..client import Client, Message
 from ..core.errors import SubscribeError
-from ..core.text import check_topic_filter, matches, to_utf8
+from ..core.matching import matches
+from ..core.text import check_topic_filter, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options, run_until_done, set_up_logging
 from .output_format import compile_format

@@ -7,7 +7,7 @@ Both runtimes; no I/O, no clock: `now` is in milliseconds.
 """
 
 from . import const
-from .codec import CONNACK, PINGREQ, PINGRESP, SUBACK, UNSUBACK, decode_acknowledgement, publish_head
+from .codec import decode_acknowledgement, publish_head
 from .codec_client import decode_connack, decode_suback, encode_connect, encode_subscribe, encode_unsubscribe
 from .connection import Connection
 from .errors import ConnectError, ProtocolError, RefusedError
@@ -18,16 +18,14 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .owners import ClientOwner, ConnectFields
 
-SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
+# As in packet_types.
+_CONNACK = const(0x20)
+_SUBACK = const(0x90)
+_UNSUBACK = const(0xB0)
+_PINGREQ = const(0xC0)
+_PINGRESP = const(0xD0)
 
-_REFUSALS = (
-    "",
-    "the broker does not speak MQTT 3.1.1",
-    "the broker does not accept this client identifier; choose another",
-    "the broker is not available now; try again later",
-    "bad user name or password",
-    "not authorised; ask for the right to connect with this client identifier and user name",
-)
+SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
 
 
 class ClientProtocol(Connection):
@@ -74,24 +72,24 @@ class ClientProtocol(Connection):
         if self.finished:  # the broker has not seen our DISCONNECT yet; nothing may answer it [MQTT-3.14.4-2]
             return
         if self.session is None:
-            if first != CONNACK:
+            if first != _CONNACK:
                 raise ProtocolError("MQTT-3.2.0-1", "the first packet from the broker is not CONNACK")
             self._connack(buf, start, end)
-        elif first == SUBACK:
+        elif first == _SUBACK:
             packet_id, codes = decode_suback(buf, start, end)
-            request = SUBACK << 16 | packet_id
+            request = _SUBACK << 16 | packet_id
             filters = self._requested(request)
             if len(filters) != len(codes):
                 raise ProtocolError("MQTT-3.8.4-5", "SUBACK does not have a return code for each topic filter")
             for topic_filter, code in zip(filters, codes):
                 self._answered(topic_filter, request, code == 0x80)
                 self.owner.on_suback(topic_filter, code)
-        elif first == UNSUBACK:
-            request = UNSUBACK << 16 | decode_acknowledgement(buf, start, end)
+        elif first == _UNSUBACK:
+            request = _UNSUBACK << 16 | decode_acknowledgement(buf, start, end)
             for topic_filter in self._requested(request):
                 self._answered(topic_filter, request, True)
                 self.owner.on_unsuback(topic_filter)
-        elif first == PINGRESP:
+        elif first == _PINGRESP:
             if start != end:
                 raise ProtocolError("3.13", "PINGRESP with a body")
             self.waiting_since = None
@@ -116,8 +114,9 @@ class ClientProtocol(Connection):
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code = decode_connack(buf, start, end)
         if code:
-            text = _REFUSALS[code] if code < 6 else "reserved return code " + str(code)
-            raise RefusedError(code, "connection refused: " + text)
+            from .refusals import words  # hardly ever needed, so not loaded before
+
+            raise RefusedError(code, "connection refused: " + words(code))
         if session_present and self.clean_session:
             raise ProtocolError("MQTT-3.2.2-1", "session present although a clean session was asked for")
         self.waiting_since = None
@@ -133,11 +132,11 @@ class ClientProtocol(Connection):
         missing = []
         for topic_filter, wanted in self.subscriptions.items():
             if wanted[0] < 0:
-                self._request(UNSUBACK, [topic_filter])
+                self._request(_UNSUBACK, [topic_filter])
             elif not session_present or wanted[1]:
                 missing.append(topic_filter)
         while missing:
-            self._request(SUBACK, missing[:SUBSCRIBE_MAX])
+            self._request(_SUBACK, missing[:SUBSCRIBE_MAX])
             missing = missing[SUBSCRIBE_MAX:]
 
     def _request(self, answer: int, topic_filters: "list[bytes]") -> None:
@@ -150,7 +149,7 @@ class ClientProtocol(Connection):
             wanted = self.subscriptions[topic_filter]
             wanted[1] = request
             pairs.append((topic_filter, wanted[0]))
-        if answer == SUBACK:
+        if answer == _SUBACK:
             self.out.append(encode_subscribe(packet_id, pairs))
         else:
             self.out.append(encode_unsubscribe(packet_id, topic_filters))
@@ -182,13 +181,13 @@ class ClientProtocol(Connection):
         """Want a subscription, now and after every reconnection. The topic filter has been checked."""
         self.subscriptions[topic_filter] = [qos, -1]
         if self.session:
-            self._request(SUBACK, [topic_filter])
+            self._request(_SUBACK, [topic_filter])
 
     def unsubscribe(self, topic_filter: bytes) -> None:
         """End a subscription, now or after the next reconnection; `on_unsuback` follows."""
         self.subscriptions[topic_filter] = [-1, -1]
         if self.session:
-            self._request(UNSUBACK, [topic_filter])
+            self._request(_UNSUBACK, [topic_filter])
 
     def disconnect(self) -> None:
         """Orderly end [MQTT-3.14.4-1]: nothing is sent after it, and what still arrives is left to be repeated."""
@@ -220,5 +219,5 @@ class ClientProtocol(Connection):
                 what = "PINGREQ" if self.session else "CONNECT"
                 raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
         elif self.session and self.keep_alive_ms and now - self._quiet_since() >= self.keep_alive_ms:
-            self.out.append(bytes((PINGREQ, 0)))
+            self.out.append(bytes((_PINGREQ, 0)))
             self.waiting_since = now

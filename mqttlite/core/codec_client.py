@@ -2,8 +2,14 @@
 functions.
 """
 
-from .codec import CONNECT, SUBSCRIBE, UNSUBSCRIBE, decode_acknowledgement, decode_packet_id, packet, prefixed
+from . import const
+from .codec import decode_packet_id, packet, prefixed
 from .errors import ProtocolError
+
+# As in packet_types.
+_CONNECT = const(0x10)
+_SUBSCRIBE = const(0x82)
+_UNSUBSCRIBE = const(0xA2)
 
 
 def encode_connect(
@@ -37,7 +43,7 @@ def encode_connect(
     if password is not None:
         flags |= 64
         fields += prefixed(password)
-    return packet(CONNECT, b"\0\4MQTT\4", bytes((flags, keep_alive_s >> 8, keep_alive_s & 255)), fields)
+    return packet(_CONNECT, b"\0\4MQTT\4", bytes((flags, keep_alive_s >> 8, keep_alive_s & 255)), fields)
 
 
 def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -> bytes:
@@ -47,7 +53,7 @@ def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -
     body = packet_id.to_bytes(2, "big")
     for topic_filter, qos in subscriptions:
         body += prefixed(topic_filter) + bytes((qos,))
-    return packet(SUBSCRIBE, body)
+    return packet(_SUBSCRIBE, body)
 
 
 def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]") -> bytes:
@@ -57,7 +63,7 @@ def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]") -> bytes:
     body = packet_id.to_bytes(2, "big")
     for topic_filter in topic_filters:
         body += prefixed(topic_filter)
-    return packet(UNSUBSCRIBE, body)
+    return packet(_UNSUBSCRIBE, body)
 
 
 def decode_connack(buf: bytes, start: int, end: int) -> "tuple[bool, int]":
@@ -79,6 +85,3 @@ def decode_suback(buf: bytes, start: int, end: int) -> "tuple[int, bytes]":
         if code > 2 and code != 0x80:
             raise ProtocolError("MQTT-3.9.3-2", "reserved return code in SUBACK")
     return packet_id, codes
-
-
-decode_unsuback = decode_acknowledgement

@@ -3,8 +3,9 @@
 The mirror image of codec_client; nothing here is loaded on a board that is only a client.
 """
 
-from .codec import CONNACK, SUBACK, decode_field, decode_packet_id, packet
+from .codec import decode_packet_id, packet
 from .errors import ProtocolError
+from .packet_types import CONNACK, SUBACK
 from .text import check_topic_filter, check_topic_name, check_utf8
 
 # CONNACK return codes (3.2.2.3)
@@ -135,3 +136,13 @@ def encode_connack(session_present: bool, code: int) -> bytes:
 def encode_suback(packet_id: int, codes: bytes) -> bytes:
     """SUBACK (3.9): the identifier of its SUBSCRIBE [MQTT-3.8.4-2], a code for each filter in order [MQTT-3.9.3-1]."""
     return packet(SUBACK, packet_id.to_bytes(2, "big"), codes)
+
+
+def decode_field(buf: bytes, at: int, end: int, what: str) -> bytes:
+    """The length-prefixed field at `at` (1.5.3); the next one starts `2 + len` further on."""
+    if at + 2 > end:
+        raise ProtocolError("1.5.3", "packet ends before its " + what)
+    stop = at + 2 + (buf[at] << 8 | buf[at + 1])
+    if stop > end:
+        raise ProtocolError("1.5.3", what + " is longer than its packet")
+    return buf[at + 2 : stop]

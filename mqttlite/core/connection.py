@@ -8,7 +8,7 @@ call `tick`. A ProtocolError from `receive` means: write what is in `out`, and c
 """
 
 from . import const
-from .codec import PUBACK, PUBCOMP, PUBREC, PUBREL, decode_acknowledgement, decode_packet_id
+from .codec import decode_acknowledgement, decode_packet_id
 from .errors import ProtocolError
 from .parser import Parser
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .session import Session
+
+# As in packet_types.
+_PUBACK = const(0x40)
+_PUBREC = const(0x50)
+_PUBREL = const(0x62)
+_PUBCOMP = const(0x70)
 
 
 class Connection:
@@ -34,24 +40,24 @@ class Connection:
         self.parser = Parser(size_max)
         self.out: "list[bytes]" = []
         self.session: "Session | None" = None  # set once CONNECT has been accepted
-        self.received_at = 0  # ms
+        self.received_at = 0  # ms; when the last packet was complete
 
     def receive(self, data: bytes, now: int) -> None:
         """Process the bytes that arrived next: all packets that are complete."""
-        self.received_at = now
         parser = self.parser
         parser.feed(data)
         first = parser.next()
         while first:
+            self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
             kind = first & 0xF0
             session = self.session
             if session is None:
                 self.control(first, parser.buf, parser.start, parser.end, now)
             elif kind == 0x30:
                 self._publish(session, first, parser.buf, parser.start, parser.end)
-            elif kind == PUBACK or kind == PUBREC or kind == PUBCOMP:
+            elif kind == _PUBACK or kind == _PUBREC or kind == _PUBCOMP:
                 session.acknowledged(first, decode_acknowledgement(parser.buf, parser.start, parser.end))
-            elif first == PUBREL:
+            elif first == _PUBREL:
                 session.released(decode_acknowledgement(parser.buf, parser.start, parser.end))
             else:
                 self.control(first, parser.buf, parser.start, parser.end, now)

@@ -8,7 +8,7 @@ Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the 
 """
 
 from . import const
-from .codec import CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, acknowledgement
+from .codec import acknowledgement
 from .codec_server import (
     BAD_PROTOCOL_LEVEL,
     IDENTIFIER_REJECTED,
@@ -21,6 +21,7 @@ from .codec_server import (
 )
 from .connection import Connection
 from .errors import ProtocolError
+from .packet_types import CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:

@@ -118,17 +118,18 @@ class Session:
     """Session state (4.1) of one client identifier at one end, without subscriptions.
 
     `window`: QoS 1 and 2 messages that may be sent and unfinished. `inbound_max`: identifiers that the peer may have
-    unfinished. `on_finished(seq, in_doubt)` is called for each outbound message that is finished.
+    unfinished. `start`: the first sequence number; whoever has no store takes a random one, so that its identifiers are
+    not those that the peer still remembers from an earlier life. `on_finished(seq, in_doubt)` is called for each outbound message that is finished.
     """
 
-    def __init__(self, window: int = WINDOW, inbound_max: int = SPAN) -> None:
+    def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
         self.window = window
         self.inbound_max = inbound_max
         self.on_finished: "Callable[[int, bool], None] | None" = None
         self.out: "list[bytes] | None" = None  # packets to write; None while there is no network connection
-        self.next = 0  # sequence number of the next message accepted
-        self.sent = 0  # sequence number of the first message not sent yet
-        self.first = 0  # no message below this one is unfinished
+        self.next = start  # sequence number of the next message accepted
+        self.sent = start  # sequence number of the first message not sent yet
+        self.first = start  # no message below this one is unfinished
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
         self.messages: "dict[int, tuple[bytes, bytes] | None]" = {}  # by sequence number; None: released

@@ -62,51 +62,38 @@ def to_utf8(text: "str | bytes", what: str) -> bytes:
         data = text.encode() if isinstance(text, str) else bytes(text)
     except ValueError as error:
         raise ProtocolError("MQTT-1.5.3-1", what + " holds a surrogate") from error
-    if len(data) > 65535:
-        raise ProtocolError("MQTT-4.7.3-3", what + " is longer than 65535 bytes")
+    _check_length(data, what)
     check_utf8(data, what)
     return data
 
 
+def _check_length(data: bytes, what: str) -> None:
+    if len(data) > 65535:
+        raise ProtocolError("MQTT-4.7.3-3", what + " of more than 65535 bytes")
+
+
+def _check_topic(data: bytes, what: str) -> None:
+    if not data:
+        raise ProtocolError("MQTT-4.7.3-1", "empty " + what)
+    _check_length(data, what)
+    check_utf8(data, what)
+
+
 def check_topic_name(name: bytes) -> None:
     """Raise ProtocolError unless `name` may stand in a PUBLISH packet or a will."""
-    if not name:
-        raise ProtocolError("MQTT-4.7.3-1", "empty topic name")
+    _check_topic(name, "topic name")
     if b"#" in name or b"+" in name:
         raise ProtocolError("MQTT-3.3.2-2", "wildcard in topic name")
-    if len(name) > 65535:
-        raise ProtocolError("MQTT-4.7.3-3", "topic name is longer than 65535 bytes")
-    check_utf8(name, "topic name")
 
 
 def check_topic_filter(topic_filter: bytes) -> None:
     """Raise ProtocolError unless `topic_filter` may stand in SUBSCRIBE or UNSUBSCRIBE."""
-    if not topic_filter:
-        raise ProtocolError("MQTT-4.7.3-1", "empty topic filter")
-    if len(topic_filter) > 65535:
-        raise ProtocolError("MQTT-4.7.3-3", "topic filter is longer than 65535 bytes")
-    check_utf8(topic_filter, "topic filter")
+    _check_topic(topic_filter, "topic filter")
     if b"#" in topic_filter or b"+" in topic_filter:
         levels = topic_filter.split(b"/")
         last = len(levels) - 1
         for index, level in enumerate(levels):
             if b"#" in level and (len(level) > 1 or index < last):
-                raise ProtocolError("MQTT-4.7.1-2", "# must be the last level of a topic filter, and all of it")
+                raise ProtocolError("MQTT-4.7.1-2", "# is not the whole last level of the topic filter")
             if b"+" in level and len(level) > 1:
-                raise ProtocolError("MQTT-4.7.1-3", "+ must be a whole level of a topic filter")
-
-
-def matches(topic_filter: bytes, name: bytes) -> bool:
-    """Whether a valid topic filter matches a valid topic name (4.7); `$…` needs a literal first level
-    [MQTT-4.7.2-1].
-    """
-    if name[:1] == b"$" and topic_filter[:1] in (b"#", b"+"):
-        return False
-    levels = name.split(b"/")
-    wanted = topic_filter.split(b"/")
-    for index, level in enumerate(wanted):
-        if level == b"#":  # also matches the parent level (4.7.1.2)
-            return True
-        if index == len(levels) or (level != b"+" and level != levels[index]):
-            return False
-    return len(wanted) == len(levels)
+                raise ProtocolError("MQTT-4.7.1-3", "+ is not a whole level of the topic filter")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mqttlite.broker.limits import Limits
 from mqttlite.broker.retained import RetainedMessages
-from mqttlite.core.text import matches
+from mqttlite.core.matching import matches
 from tests.broker.test_subscriptions import filters, names
 from tests.broker.world import World
 from tests.statements import statement

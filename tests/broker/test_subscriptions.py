@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqttlite.broker.subscriptions import SubscriptionTree
-from mqttlite.core.text import matches
+from mqttlite.core.matching import matches
 from tests.statements import statement
 
 levels = st.sampled_from(["a", "b", "", "$SYS", "ü"])

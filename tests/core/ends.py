@@ -7,9 +7,10 @@ from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import publish_head
 from mqttlite.core.codec_server import Connect
 from mqttlite.core.errors import MQTTError
+from mqttlite.core.matching import matches
 from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
-from mqttlite.core.text import check_topic_name, matches
+from mqttlite.core.text import check_topic_name
 from tests.core.packets import Packet, decode, encode
 
 CLIENT_TIMEOUT_MS = 5000

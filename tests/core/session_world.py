@@ -7,7 +7,7 @@ Messages are numbered through the whole world; a message's payload is its number
 
 from dataclasses import dataclass, field
 
-from mqttlite.core import codec
+from mqttlite.core import codec, packet_types
 from mqttlite.core.connection import Connection
 from mqttlite.core.parser import Parser
 from mqttlite.core.session import Session
@@ -101,7 +101,7 @@ class End:
         self.observer = Parser(1 << 20)
         self.arrivals: dict[int, int] = {}  # on this connection, place of the last PUBLISH by packet identifier
         self.arriving = Parser(1 << 20)
-        self.acknowledged: dict[int, list[tuple[int, int]]] = {codec.PUBACK: [], codec.PUBREC: []}
+        self.acknowledged: dict[int, list[tuple[int, int]]] = {packet_types.PUBACK: [], packet_types.PUBREC: []}
         self.to_repeat: list[int] = []
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class End:
         p = self.arriving
         p.feed(data)
         while first := p.next():
-            if first & 0xF0 == codec.PUBLISH and first & 6:
+            if first & 0xF0 == packet_types.PUBLISH and first & 6:
                 packet_id = codec.decode_packet_id(p.buf, p.start + 2 + len(TOPIC), p.end)
                 self.places += 1
                 self.arrivals[packet_id] = self.places
@@ -201,7 +201,7 @@ class End:
                 self.emitted(first, self.observer.buf[self.observer.start : self.observer.end])
 
     def emitted(self, first: int, body: bytes) -> None:
-        if first & 0xF0 == codec.PUBLISH:
+        if first & 0xF0 == packet_types.PUBLISH:
             if first & 6:
                 at = 2 + len(TOPIC)
                 number = int(body[at + 2 :])
@@ -210,9 +210,9 @@ class End:
                 assert not first & 8
             return
         packet_id = body[0] << 8 | body[1]
-        if first == codec.PUBREL:
+        if first == packet_types.PUBREL:
             self._pubrel_emitted(packet_id)
-        elif first in (codec.PUBACK, codec.PUBREC):
+        elif first in (packet_types.PUBACK, packet_types.PUBREC):
             self._acknowledgement_emitted(first, packet_id)
 
     def _acknowledgement_emitted(self, first: int, packet_id: int) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from mqttlite.core import codec, session
-from mqttlite.core.codec import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.errors import ProtocolError
+from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.session import INBOUND, OUTBOUND, Session
 from tests.core.packets import decode
 from tests.statements import statement

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from mqttlite.core import codec
+from mqttlite.core import codec, packet_types
 from mqttlite.core.session import SPAN, Session
 from tests.core.session_world import World
 from tests.statements import statement
@@ -21,7 +21,7 @@ def test_a_message_is_sent_however_many_subscribe_packets_went_before_it() -> No
         session.packet_id()
     session.publish(HEAD1, b"x")
     assert out
-    session.acknowledged(codec.PUBACK, int.from_bytes(out[1], "big"))
+    session.acknowledged(packet_types.PUBACK, int.from_bytes(out[1], "big"))
     assert not session.messages
 
 
@@ -35,8 +35,8 @@ def test_a_message_that_stays_unfinished_holds_its_identifier_whatever_comes_aft
     del out[:]
     session.publish(HEAD1, b"y")
     assert out == [], "its identifier is that of the first message"
-    session.acknowledged(codec.PUBREC, first)
-    session.acknowledged(codec.PUBCOMP, first)
+    session.acknowledged(packet_types.PUBREC, first)
+    session.acknowledged(packet_types.PUBCOMP, first)
     assert out[1] == HEAD1, "now it is free"
 
 
@@ -70,7 +70,7 @@ def test_identifiers_wrap_past_live_ones(window: int) -> None:
         done = ids[: max(1, len(ids) - keep // 2)] if seeded.random() < 0.5 else ids[max(0, keep // 2) :] or ids[:1]
         for packet_id in done:
             del live[packet_id]
-            session.acknowledged(codec.PUBACK, packet_id)
+            session.acknowledged(packet_types.PUBACK, packet_id)
     assert not session.messages
     assert session.unfinished == 0
 
@@ -109,5 +109,5 @@ def test_a_queue_longer_than_the_identifiers_is_sent_in_order() -> None:
         for at in range(0, len(batch), 3):
             assert int.from_bytes(batch[at + 2], "big") == seen
             seen += 1
-            session.acknowledged(codec.PUBACK, int.from_bytes(batch[at + 1], "big"))
+            session.acknowledged(packet_types.PUBACK, int.from_bytes(batch[at + 1], "big"))
     assert seen == SPAN + 100

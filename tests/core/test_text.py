@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mqttlite.core import text
 from mqttlite.core.errors import ProtocolError
-from mqttlite.core.text import check_topic_filter, check_topic_name, check_utf8, matches, to_utf8
+from mqttlite.core.matching import matches
+from mqttlite.core.text import check_topic_filter, check_topic_name, check_utf8, to_utf8
 from tests.core.packets import topic_filters, topics
 from tests.statements import statement
 

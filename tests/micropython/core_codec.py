@@ -1,6 +1,6 @@
 """Codec, parser and text, as a script for MicroPython (it runs on CPython too): ends with "all done"."""
 
-from mqttlite.core import codec, codec_client, codec_server, text
+from mqttlite.core import codec, codec_client, codec_server, matching, text
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.parser import Parser
 
@@ -46,7 +46,7 @@ def packets():
     assert codec_server.encode_connack(True, 0) == b"\x20\x02\x01\0"
     assert codec_client.decode_connack(*parsed(b"\x20\x02\x01\0")) == (True, 0)
     head = codec.publish_head(5, "é".encode(), 3)
-    assert hexed(head) == "35090002c3a9" and codec.head_topic(head) == "é".encode()
+    assert hexed(head) == "35090002c3a9" and head[4:] == "é".encode()
     assert codec.repeated(head)[0] == 0x3D
     for first, digits in (
         (0x40, "4002ffff"),
@@ -161,7 +161,7 @@ def texts():
         (b"$SYS/#", b"$SYS/a", True),
     ):
         text.check_topic_filter(topic_filter)
-        assert text.matches(topic_filter, name) is yes
+        assert matching.matches(topic_filter, name) is yes
 
 
 packets()

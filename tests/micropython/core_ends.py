@@ -5,9 +5,10 @@ import gc
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import ConnectError, ProtocolError, RefusedError
+from mqttlite.core.matching import matches
 from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
-from mqttlite.core.text import check_topic_name, matches
+from mqttlite.core.text import check_topic_name
 
 
 class Application:
