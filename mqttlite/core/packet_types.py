@@ -1,5 +1,5 @@
 """The first byte of each packet. Files for boards have the few that they use as private constants of their own:
-MicroPython's compiler turns a constant into a number only in the file that defines it (a test compares them with these).
+MicroPython's compiler turns a constant into a number only in the file that defines it. A test compares them with these.
 """
 
 # First byte of each packet that has only one: type and reserved flags [MQTT-2.2.2-1].
