@@ -47,4 +47,5 @@ class Watch:
         if now - at >= LOG_EVERY_MS:
             total = self._counts[limit]
             self._logged[limit] = (now, total)
-            log.warning("limit %s: %s: %s (%d times since the last such line)", limit, who, what, total - count)
+            again = f" ({total - count} times since the last such line)" if total - count > 1 else ""
+            log.warning("limit %s: %s: %s%s", limit, who, what, again)

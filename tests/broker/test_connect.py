@@ -1,9 +1,12 @@
 """CONNECT, CONNACK, keep alive, DISCONNECT, and client identifiers (3.1, 3.2, 3.12, 3.14)."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mqttlite.core.codec import packet, prefixed
 from tests.broker.world import World
+from tests.core.packets import encode, packets
 from tests.statements import statement
 
 
@@ -238,6 +241,7 @@ def test_nothing_counts_that_follows_disconnect() -> None:
     assert listener.messages() == []
 
 
+@statement("3.1.1", "MQTT-4.8.0-2")
 def test_an_unexpected_error_closes_only_the_connection_that_it_happened_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -256,3 +260,24 @@ def test_an_unexpected_error_closes_only_the_connection_that_it_happened_for(
     again.publish("t", b"x", qos=2, dup=True, packet_id=7)
     assert again.kinds() == ["pubrec"]
     assert other.payloads() == [b"x"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.one_of(packets.map(encode), st.binary(max_size=20))), max_size=30),
+    st.booleans(),
+)
+def test_whatever_clients_send_harms_nobody_else(sent: list[tuple[int, bytes]], connected: bool) -> None:
+    world = World(queue_messages=3, topic_levels=4)
+    witness = world.connect("the witness")
+    witness.subscribe("the witness", qos=1)
+    wires = [world.connect(f"c{n}", clean=n == 0) if connected else world.open() for n in range(3)]
+    for number, data in sent:
+        wires[number].raw(data)
+        if wires[number].closed:
+            wires[number] = world.open()
+    world.wait(1000)
+    assert world.stats.failures == 0
+    assert not witness.closed
+    witness.packets()
+    world.connect("the publisher").publish("the witness", b"alive", qos=1)
+    assert witness.payloads() == [b"alive"]
