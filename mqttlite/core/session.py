@@ -119,8 +119,8 @@ class Session:
 
     `window`: QoS 1 and 2 messages that may be sent and unfinished. `inbound_max`: identifiers that the peer may have
     unfinished. `start`: the first sequence number; whoever has no store takes a random one, so that its identifiers are
-    not those that the peer still remembers from an earlier life. `on_finished(seq, in_doubt)` is called for each outbound
-    message that is finished.
+    not those that the peer still remembers from an earlier life. `on_finished(seq, in_doubt)` is called for each
+    outbound message that is finished.
     """
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
