@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .serial import SerialDialer
     from .transport import Transport
 
-OUT_MAX = const(512)  # pieces of packets that may wait to be written before `publish` waits
 CLOSING_S = const(1)  # how long an orderly end may take
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
@@ -114,6 +113,8 @@ class BaseClient:
     retry_first     True: keep trying when the first connection fails; default: raise
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     """
+
+    _out_max = 512  # pieces of packets that are written at once, and that wait before `publish` at QoS 0 does
 
     def __init__(
         self,
@@ -290,7 +291,9 @@ class BaseClient:
         if qos not in (0, 1, 2):
             raise ValueError("QoS is 0, 1 or 2")
         protocol = self._protocol
-        while self._is_open() and (len(protocol.out) > OUT_MAX if qos == 0 else len(self._receipts) >= self.queue_max):
+        while self._is_open() and (
+            len(protocol.out) > self._out_max if qos == 0 else len(self._receipts) >= self.queue_max
+        ):
             await self._progress.wait()
         if self._error:
             raise self._error
@@ -561,8 +564,8 @@ class BaseClient:
             await self._to_write.wait()
             self._to_write.clear()
             while out:
-                data = b"".join(out)  # one write, however many packets there are
-                out.clear()
+                data = b"".join(out[: self._out_max])  # one write, however many packets there are
+                out[: self._out_max] = []
                 await transport.write(data)
                 protocol.sent_at = self._now()
             if self._error:

@@ -41,6 +41,8 @@ class StreamTransport:
 class Client(BaseClient):
     """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default."""
 
+    _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
+
     def __init__(
         self, url: str, *, queue_max: int = 40, inbox_max: int = 20, size_max: int = 4096, **options: "Any"
     ) -> None:
