@@ -19,6 +19,7 @@ class ClientSession:
         "clean",
         "client_id",
         "deferred",
+        "heard",
         "mark",
         "marked_at",
         "offline_since",
@@ -35,6 +36,7 @@ class ClientSession:
         self.state = Session(inbound_max=inbound_max)
         self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
         self.peer: Peer | None = None  # None: offline
+        self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
         self.offline_since = 0  # ms
         self.takeovers: list[int] = []  # when (ms), during the last minute
         self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent

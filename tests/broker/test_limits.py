@@ -69,7 +69,9 @@ def test_the_oldest_connection_without_connect_makes_room_once_it_has_had_its_ti
 
 def test_persistent_sessions_are_limited_clean_ones_are_not() -> None:
     world = World(persistent_sessions=2)
-    world.connect("a", clean=False).cut()
+    a = world.connect("a", clean=False)
+    a.send("pingreq")
+    a.cut()
     world.connect("b", clean=False)
     world.connect("c", clean=False, code=3)
     world.connect("d")

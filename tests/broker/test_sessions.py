@@ -136,3 +136,13 @@ def test_what_an_unsubscribed_or_ended_session_leaves_is_nothing() -> None:
     assert not router._tree
     assert not world.engine.sessions
     assert not world.engine.peers
+
+
+def test_a_session_whose_connack_may_have_been_lost_is_not_announced_as_present() -> None:
+    """Else the client would apply what it remembers of the session before to this one."""
+    world = World()
+    world.connect("a", clean=False).cut()
+    again = world.connect("a", clean=False, present=False)
+    again.send("pingreq")
+    again.cut()
+    world.connect("a", clean=False, present=True)
