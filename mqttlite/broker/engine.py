@@ -203,8 +203,9 @@ class Engine:
     def _resume(self, client_id: bytes, clean: bool) -> ClientSession | None:
         """The session to go on with [MQTT-3.1.2-4]; one that must not go on is discarded [MQTT-3.1.2-6].
 
-        A session whose CONNACK may have been lost does not go on either: the client would take "session present" for the
-        session before it, and swallow new QoS 2 messages as repeats of messages of that one. There is nothing in it yet.
+        A session whose CONNACK may have been lost does not go on either: the client would take "session present" for
+        the session before it, and swallow new QoS 2 messages as repeats of messages of that one. There is nothing in it
+        yet.
         """
         client = self.sessions.get(client_id)
         if client and (clean or client.clean or not (client.heard or client.subscriptions)):
