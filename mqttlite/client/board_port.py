@@ -14,6 +14,7 @@ READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
 # The default receive buffer of 256 bytes holds 22 ms at 115,200 baud: less than a garbage collection may take.
 RX_BUFFER = const(1024)
 TX_BUFFER = const(512)
+_VTIME = const(5)
 _VMIN = const(6)
 
 
@@ -26,11 +27,14 @@ class BoardPort:
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" when the port is gone."""
-        data: bytes = await self._stream.read(READ_SIZE)
-        return data
+        while True:
+            data: "bytes | None" = await self._stream.read(READ_SIZE)
+            if data is not None:  # None: nothing there after all
+                return data
 
     async def write(self, data: "bytes | bytearray") -> None:
-        """Hand over `data`. Hardly ever waits: the line is paced above."""
+        """Hand over `data`. Hardly ever waits: the line is paced above. What a driver does not take is repaired like
+        what the line loses."""
         self._file.write(data)
 
     def close(self) -> None:
@@ -51,7 +55,7 @@ def open_uart(url: "Url", baud: int) -> BoardPort:
     from machine import UART
 
     pins = {key: int(url.query[key]) for key in ("tx", "rx") if key in url.query}
-    return BoardPort(UART(int(url.host), baud, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
+    return BoardPort(UART(int(url.host), baud, timeout=0, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
 
 
 def open_tty(path: str, baud: int = 115200) -> BoardPort:
@@ -62,7 +66,8 @@ def open_tty(path: str, baud: int = 115200) -> BoardPort:
     descriptor = file.fileno()
     termios.setraw(descriptor)  # type: ignore[attr-defined]
     attributes = termios.tcgetattr(descriptor)
-    attributes[6][_VMIN] = 0  # a read gives what is there, and does not wait for all that it asked for
+    # A read gives what is there, and does not wait for all that it asked for.
+    attributes[6][_VTIME] = attributes[6][_VMIN] = 0
     speed = getattr(termios, "B" + str(baud), None)
     if speed is not None:
         attributes[4] = attributes[5] = speed

@@ -34,12 +34,17 @@ AHEAD_MS = const(3)  # may wait in the driver behind the frame that leaves: a ti
 
 
 class Line:
-    """A link on its line, at `baud` bit/s, ten to a byte."""
+    """A link on its line, at `baud` bit/s, ten to a byte.
+
+    Made anew each time that the port is opened; the link lives on from one to the next. The link's callbacks are called
+    from within `run`; `link.send` may be called from any task of the same event loop.
+    """
 
     def __init__(self, link: "Link", port: "Port", baud: int = 115200) -> None:
         self._link = link
         self._port = port
         self._baud = baud
+        self._running = True
         self._error: "Exception | None" = None
         self._work = asyncio.Event()  # `transmit` may have something
         self._gone = asyncio.Event()  # one of the loops has ended
@@ -54,6 +59,8 @@ class Line:
         try:
             await self._gone.wait()
         finally:
+            # wait_for can swallow a cancellation (CPython before 3.12), so both loops look at this as well.
+            self._running = False
             for task in tasks:
                 task.cancel()
             self._port.close()
@@ -70,9 +77,9 @@ class Line:
     async def _read(self) -> None:
         link = self._link
         port = self._port
-        while True:
+        while self._running:
             data = await port.read()
-            if not data:
+            if not data or not self._running:
                 return
             link.receive(data, _now())
             self._work.set()
@@ -80,7 +87,7 @@ class Line:
     async def _write(self) -> None:
         link = self._link
         free_at = 0  # ms; when the wire will have carried all that was written
-        while True:
+        while self._running:
             self._work.clear()
             now = _now()
             frame = link.transmit(now)

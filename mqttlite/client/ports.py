@@ -1,131 +1,208 @@
-"""Serial ports on a host, through pyserial: real adapters and ptys. CPython only.
+"""Serial ports on a host: a real device through pyserial, or a pseudo-terminal. CPython on POSIX.
 
-Opened exclusively, raw, without pulsing DTR and RTS (that resets an ESP32), and with the adapter's latency timer at 1
-ms where the driver lets one set it.
+Opening a port must not reset the board behind it. The usual circuit resets an ESP32 while RTS is on and DTR is off, so
+both are left as the kernel's open sets them, on together, and are not dropped on close either.
 """
 
 import asyncio
 import contextlib
 import errno
+import fcntl
+import glob
 import grp
 import os
+import stat
 import termios
+import tty
+from collections.abc import Callable
 from pathlib import Path
 
 READ_SIZE = 4096
+_PTY_MAJORS = range(136, 144)
 
 
 class PortError(OSError):
-    """A serial port cannot be opened, or is gone; says what to do."""
+    """A port that cannot be opened or is gone; the text says which, why and what to do. `errno` is the system's."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(code, text)
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class HostPort:
-    """An open serial port on the running event loop."""
+    """An open serial port on the running event loop; `close` gives the descriptor back. See line.Port."""
 
-    def __init__(self, path: str, baud: int, rtscts: bool) -> None:
-        try:
-            import serial
-        except ImportError as error:
-            raise PortError("serial lines need pyserial; install it with: pip install 'mqttlite[gateway]'") from error
+    def __init__(self, path: str, fd: int, close: Callable[[], object]) -> None:
         self.path = path
-        try:
-            self._serial = serial.Serial(path, baud, timeout=0, write_timeout=0, exclusive=True, rtscts=rtscts)
-        except serial.SerialException as error:
-            raise PortError(_why_not(path, error.errno, str(error))) from error
-        except ValueError as error:
-            raise PortError(f"{path}: {error}") from error
-        self._fd = self._serial.fileno()
-        _configure(self._fd)
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # a pty, or a driver without it
-            self._serial.set_low_latency_mode(True)
-        self._loop = asyncio.get_running_loop()
-        self._readable = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._loop.add_reader(self._fd, self._readable.set)
+        self._fd = fd
+        self._close = close
+        self._waiting: set[asyncio.Future[None]] = set()
+        os.set_blocking(fd, False)
 
     async def read(self) -> bytes:
-        """What has arrived, at least one byte. Raises PortError when the port is gone."""
+        """What has arrived, at least one byte. Raises PortError when the port is gone or closed."""
         while True:
-            await self._readable.wait()
-            self._readable.clear()
+            await self._ready(write=False)
             try:
                 data = os.read(self._fd, READ_SIZE)
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise self._gone(error.strerror) from error
-            if not data:
-                raise self._gone("end of file")
-            return data
+                raise self._gone(error) from None
+            if data:
+                return data
+            raise self._gone(OSError(errno.EIO, "end of file"))
 
     async def write(self, data: bytes | bytearray) -> None:
-        """Hand over all of `data`. Raises PortError when the port is gone."""
+        """Hand over all of `data` to the kernel. Raises PortError when the port is gone or closed."""
         view = memoryview(data)
         while view:
+            if self._fd < 0:
+                raise self._closed()
             try:
                 view = view[os.write(self._fd, view) :]
             except BlockingIOError:
-                await self._wait_until_writable()
+                await self._ready(write=True)
             except OSError as error:
-                raise self._gone(error.strerror) from error
-
-    async def _wait_until_writable(self) -> None:
-        self._writable.clear()
-        self._loop.add_writer(self._fd, self._writable.set)
-        try:
-            await self._writable.wait()
-        finally:
-            self._loop.remove_writer(self._fd)
-
-    def _gone(self, why: str | None) -> PortError:
-        self.close()
-        return PortError(f"{self.path} is gone ({why}); was it unplugged?")
+                raise self._gone(error) from None
 
     def close(self) -> None:
-        """Give the port back; any number of times."""
-        if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
-            self._fd = -1
-            self._serial.close()
-            self._readable.set()
-            self._writable.set()
+        """Give the port back; whoever waits for it gets a PortError. Any number of times."""
+        if self._fd < 0:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._fd)
+        loop.remove_writer(self._fd)
+        self._fd = -1
+        for wait in self._waiting:
+            if not wait.done():
+                wait.set_exception(self._closed())
+        self._close()
+
+    async def _ready(self, *, write: bool) -> None:
+        if self._fd < 0:
+            raise self._closed()
+        loop = asyncio.get_running_loop()
+        add, remove = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+        wait: asyncio.Future[None] = loop.create_future()
+        self._waiting.add(wait)
+        add(self._fd, _finish, wait)
+        try:
+            await wait
+        finally:
+            self._waiting.discard(wait)
+            if self._fd >= 0:
+                remove(self._fd)
+
+    def _gone(self, error: OSError) -> PortError:
+        return PortError(error.errno or errno.EIO, f"{self.path} is gone ({error.strerror}); was it unplugged?")
+
+    def _closed(self) -> PortError:
+        return PortError(errno.EBADF, f"{self.path} is gone (closed by this program)")
 
 
 def open_port(path: str, baud: int = 115200, rtscts: bool = False) -> HostPort:
-    """Open a serial port. Raises PortError with a sentence that says what to do."""
-    return HostPort(path, baud, rtscts)
+    """Open a serial device or pseudo-terminal: raw, locked, with low latency where the driver has that.
+
+    `baud`: bit/s. `rtscts`: hardware flow control; not for boards whose reset hangs on RTS. Raises PortError with a
+    sentence that says what to do.
+    """
+    try:
+        info = os.stat(path)
+        if not stat.S_ISCHR(info.st_mode):
+            raise OSError(errno.ENOTTY, "not a device")
+        if os.major(info.st_rdev) in _PTY_MAJORS:
+            fd = _open_pty(path)
+            return HostPort(path, fd, lambda: os.close(fd))
+    except OSError as error:
+        raise _explained(path, error) from None
+    return _open_serial(path, baud, rtscts)
 
 
 def ports_there() -> list[str]:
     """The serial ports of this machine, by the names that survive unplugging where there are such."""
-    from serial.tools.list_ports import comports
-
-    stable = Path("/dev/serial/by-id")
-    return [str(path) for path in sorted(stable.iterdir())] if stable.exists() else [p.device for p in comports()]
-
-
-def _configure(fd: int) -> None:
-    """What pyserial leaves to be set."""
-    with contextlib.suppress(termios.error):
-        state = termios.tcgetattr(fd)
-        state[2] &= ~termios.HUPCL  # DTR and RTS stay as they are at close: on many boards they are wired to reset
-        state[6][termios.VMIN] = 1  # an empty read means that the port is gone, not that nothing has arrived
-        termios.tcsetattr(fd, termios.TCSANOW, state)
+    by_id = sorted(glob.glob("/dev/serial/by-id/*"))
+    named = {os.path.realpath(path) for path in by_id}
+    plain = sorted(path for kind in ("ttyUSB", "ttyACM", "ttyAMA") for path in glob.glob(f"/dev/{kind}*"))
+    return by_id + [path for path in plain if path not in named]
 
 
-def _why_not(path: str, code: int | None, text: str) -> str:
-    if code == errno.ENOENT:
-        there = ports_there()
-        return f"{path} does not exist; " + (
-            "there is " + ", ".join(there) if there else "no serial port is there at all"
-        )
-    if code == errno.EACCES:
-        with contextlib.suppress(OSError, KeyError):
-            group = grp.getgrgid(os.stat(path).st_gid).gr_name
-            return (
-                f"{path}: permission denied; its group is '{group}': sudo usermod -aG {group} $USER, then log in again"
-            )
-        return f"{path}: permission denied"
-    if code in (errno.EAGAIN, errno.EBUSY):
-        return f"{path} is in use by another program; fuser -v {path} tells which"
-    return f"cannot open {path}: {text}"
+def _finish(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
+
+
+def _open_pty(path: str) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        tty.setraw(fd, termios.TCSANOW)
+    except termios.error as error:  # no OSError, though it looks like one
+        os.close(fd)
+        raise OSError(*error.args) from None
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _open_serial(path: str, baud: int, rtscts: bool) -> HostPort:
+    try:
+        import serial
+    except ImportError:
+        text = f"{path} needs pyserial, which is not installed: pip install 'mqttlite[gateway]'"
+        raise PortError(errno.ENOSYS, text) from None
+    try:
+        device = serial.Serial(path, baud, timeout=0, write_timeout=0, exclusive=True, rtscts=rtscts)
+    except ValueError as error:
+        raise PortError(errno.EINVAL, f"{path} cannot run at {baud} baud: {error}") from None
+    except OSError as error:
+        cause = error.__context__  # "Could not configure port" has lost the number
+        raise _explained(path, OSError(*cause.args) if isinstance(cause, termios.error) else error) from None
+    with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a driver without it costs some milliseconds
+        device.set_low_latency_mode(True)
+    fd: int = device.fileno()
+    with contextlib.suppress(termios.error):  # what pyserial leaves to be set; a port that is gone already says so soon
+        settings = termios.tcgetattr(fd)
+        settings[2] &= ~termios.HUPCL  # closing leaves DTR and RTS alone
+        settings[6][termios.VMIN] = 1  # an empty read means that the port is gone, not that nothing has arrived
+        termios.tcsetattr(fd, termios.TCSANOW, settings)
+    return HostPort(path, fd, device.close)
+
+
+def _explained(path: str, error: OSError) -> PortError:
+    code = error.errno or errno.EIO
+    if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
+        there = ", ".join(ports_there()) or "no serial port"
+        return PortError(code, f"{path} does not exist; there is {there}")
+    if code in (errno.EACCES, errno.EPERM):
+        group = _group_of(path)
+        text = f"{path}: permission denied; its group is '{group}': sudo usermod -aG {group} $USER, then log in again"
+        return PortError(code, text)
+    if code in (errno.EBUSY, errno.EAGAIN):
+        who = ", ".join(_users_of(path)) or "another program"
+        return PortError(code, f"{path} is in use by {who}; one program at a time can have it")
+    if code == errno.ENOTTY:
+        return PortError(code, f"{path} is no serial device")
+    return PortError(code, f"{path} cannot be opened: {error.strerror or error}")
+
+
+def _group_of(path: str) -> str:
+    try:
+        return grp.getgrgid(os.stat(path).st_gid).gr_name
+    except (OSError, KeyError):
+        return "dialout"
+
+
+def _users_of(path: str) -> list[str]:
+    """The programs that have the device open, as far as this user may know: "picocom (process 1234)"."""
+    device = os.path.realpath(path)
+    users = []
+    for process in sorted(glob.glob("/proc/[0-9]*")):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            if any(os.path.realpath(fd) == device for fd in glob.glob(f"{process}/fd/*")):
+                users.append(f"{Path(process, 'comm').read_text().strip()} (process {process[6:]})")
+    return users

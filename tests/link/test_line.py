@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -130,7 +132,7 @@ async def test_an_error_in_a_callback_is_not_lost() -> None:
 async def test_a_port_in_use_is_refused_and_free_again_when_closed() -> None:
     async with NoisyLine(BAUD) as line:
         first = open_port(line.a_path, BAUD)
-        with pytest.raises(PortError, match="in use"):
+        with pytest.raises(PortError, match=rf"in use by \S.*\(process {os.getpid()}\)"):
             open_port(line.a_path, BAUD)
         first.close()
         open_port(line.a_path, BAUD).close()
@@ -145,7 +147,7 @@ async def test_a_missing_device_is_answered_with_what_is_there(monkeypatch: pyte
 async def test_a_file_is_no_serial_device(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("")
-    with pytest.raises(PortError, match=str(path)):
+    with pytest.raises(PortError, match="is no serial device"):
         open_port(str(path))
 
 
@@ -163,7 +165,14 @@ async def test_permission_denied_says_which_group_to_join(monkeypatch: pytest.Mo
 async def test_without_pyserial_a_port_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "serial", None)
     with pytest.raises(PortError, match=r"pip install 'mqttlite\[gateway\]'"):
-        open_port("/dev/ttyUSB77")
+        open_port("/dev/null")  # a device, and no pseudo-terminal
+    async with NoisyLine(BAUD) as line:
+        open_port(line.a_path, BAUD).close()  # which needs none
+
+
+async def test_a_device_that_is_no_terminal_is_refused() -> None:
+    with pytest.raises(PortError, match="/dev/null is no serial device"):
+        open_port("/dev/null", BAUD)
 
 
 async def test_an_idle_port_is_not_taken_for_an_unplugged_one() -> None:
@@ -188,3 +197,24 @@ async def test_closing_a_port_wakes_its_reader() -> None:
         port.close()
         with pytest.raises(PortError, match="gone"):
             await reader
+
+
+async def test_closing_a_port_wakes_its_writer() -> None:
+    async with NoisyLine(300) as line:  # so slow that the buffer is full for ever
+        port = open_port(line.a_path, 300)
+        writer = asyncio.create_task(port.write(bytes(1_000_000)))
+        await asyncio.sleep(0)
+        assert not writer.done()
+        port.close()
+        with pytest.raises(PortError, match="gone"):
+            await writer
+
+
+async def test_a_closed_port_refuses_at_once() -> None:
+    async with NoisyLine(BAUD) as line:
+        port = open_port(line.a_path)
+        port.close()
+        for use in (port.read(), port.write(b"x")):
+            with pytest.raises(PortError, match="closed by this program") as caught:
+                await use
+            assert caught.value.errno == errno.EBADF
