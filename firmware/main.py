@@ -71,6 +71,7 @@ async def application(network: "asyncio.Event | None") -> None:
         try:
             await together(announce(client, connected), readings.run(client, settings))
         finally:
+            await client.drain(5)  # after a failure, too: what was accepted lives in memory alone
             # The client says goodbye, so there will be no will. At QoS 0 because it must not wait: without a connection
             # it is dropped, and the will comes.
             await client.publish(ONLINE, "0", qos=0, retain=True)

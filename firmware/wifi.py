@@ -26,7 +26,7 @@ async def keep_connected(name: str, password: str, connected: asyncio.Event) -> 
             if without_s % RESTART_S == 0:
                 _join(wlan, name, password)
             elif without_s % 10 == 0:
-                print("no Wi-Fi '%s' for %d s, status %s" % (name, without_s, wlan.status()))
+                print("no Wi-Fi '%s' for %d s; check name and password" % (name, without_s))
             without_s += 1
             shown = ""
         await asyncio.sleep(1)

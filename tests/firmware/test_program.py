@@ -175,8 +175,9 @@ async def test_a_sensor_that_fails_ends_the_program_instead_of_the_readings_alon
         )
     async with watching(mosquitto) as subscriber, board.running() as process:
         await online(subscriber, b"1")
-        assert await numbers(subscriber, "count", 2) == [1, 2]
-        await online(subscriber, b"0")
+        assert await numbers(subscriber, "count", 2) == [1, 2]  # what was accepted before still arrives
         assert await process.wait() == 1
         assert "OSError" in board.output
         assert "in broken" in board.output
+    async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/online") as late:
+        assert (await late.get()).payload == b"0"
