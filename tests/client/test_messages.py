@@ -192,7 +192,7 @@ async def test_a_refused_subscription_is_an_error(caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("topic", "message"), [("", "empty"), ("a/#", "wildcard"), ("a\0b", "U\\+0000"), ("x" * 65536, "longer than 65535")]
+    ("topic", "message"), [("", "empty"), ("a/#", "wildcard"), ("a\0b", "U\\+0000"), ("x" * 65536, "65535 bytes")]
 )
 async def test_a_bad_topic_name_is_refused_and_does_no_harm(mosquitto: Mosquitto, topic: str, message: str) -> None:
     async with Client(mosquitto.url) as client:

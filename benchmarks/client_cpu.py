@@ -1,0 +1,70 @@
+"""The client's processor time for each message, beside paho-mqtt and gmqtt in the same run, against Mosquitto.
+
+    python -m benchmarks.client_cpu [--repeat N] [--count N]
+
+Only the client's own process counts (user and system): each run is a process of its own (client_worker), and what a
+receiver receives comes from another one. Repetitions of the clients alternate; the table has their medians.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.broker_cpu import free_port, mosquitto, running
+
+CLIENTS = ("mqttlite", "paho-mqtt", "gmqtt")
+TIMEOUT_S = 120
+
+
+def worker(*words: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "benchmarks.client_worker", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def result(process: "subprocess.Popen[str]") -> float:
+    """What a worker measured: microseconds for each message."""
+    try:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        raise SystemExit(err.strip() or f"a worker ended with {process.returncode}")
+    return float(out.split()[-1])
+
+
+def measure(client: str, what: str, qos: int, count: int, port: int) -> float:
+    process = worker(client, what, qos, count, port)
+    if what == "receive":
+        assert process.stdout is not None
+        process.stdout.readline()  # "ready"
+        result(worker("mqttlite", "load", qos, count, port))
+    return result(process)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each client (5)")
+    parser.add_argument("--count", type=int, default=5000, metavar="N", help="messages in each (5000)")
+    args = parser.parse_args()
+    port = free_port()
+    cases = [(what, qos) for what in ("publish", "receive") for qos in (0, 1, 2)]
+    figures: dict[tuple[str, str, int], list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, running(mosquitto(port, Path(folder)), port):
+        for _ in range(args.repeat):
+            for what, qos in cases:
+                for client in CLIENTS:
+                    taken = measure(client, what, qos, args.count, port)
+                    figures.setdefault((client, what, qos), []).append(taken)
+    print(f"Processor time of the client, µs per message of 64 bytes; medians of {args.repeat}\n")
+    print(f"{'':12}" + "".join(f"{what + ' QoS ' + str(qos):>16}" for what, qos in cases))
+    for client in CLIENTS:
+        medians = [statistics.median(figures[client, what, qos]) for what, qos in cases]
+        print(f"{client:12}" + "".join(f"{median:16.1f}" for median in medians))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""One client doing one thing against a broker, in a process of its own; prints its processor time per message in µs.
+
+    python -m benchmarks.client_worker CLIENT publish|receive|load QOS COUNT PORT
+
+Publishing counts from the first publish until the broker has confirmed all, QoS 0 until it has confirmed a QoS 1
+message behind them. Receiving counts from "ready" on (printed when the broker has granted the subscription) until all
+are received. Payload of 64 bytes; at most 20 messages unfinished.
+"""
+
+import asyncio
+import resource
+import sys
+import threading
+from typing import Any
+
+TOPIC = "bench/client"
+PAYLOAD = b"x" * 64
+WINDOW = 20
+
+
+def cpu_us() -> float:
+    """Processor time of this process, all threads, user and system."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return (used.ru_utime + used.ru_stime) * 1e6
+
+
+async def mqttlite_publish(qos: int, count: int, port: int) -> float:
+    from mqttlite.client import Client
+
+    async with Client(f"mqtt://127.0.0.1:{port}", window=WINDOW) as client:
+        began = cpu_us()
+        for _ in range(count):
+            await client.publish(TOPIC, PAYLOAD, qos)
+        if not qos:
+            await (await client.publish(TOPIC, PAYLOAD, 1)).completed()
+        await client.drain(600)
+        return cpu_us() - began
+
+
+async def mqttlite_receive(qos: int, count: int, port: int) -> float:
+    from mqttlite.client import Client
+
+    async with Client(f"mqtt://127.0.0.1:{port}") as client:
+        await client.subscribe(TOPIC, qos)
+        print("ready", flush=True)
+        began = cpu_us()
+        async for _ in client:
+            count -= 1
+            if not count:
+                break
+        return cpu_us() - began
+
+
+def paho_client(port: int) -> Any:
+    import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    client.max_inflight_messages_set(WINDOW)
+    client.max_queued_messages_set(0)
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    connected.wait()
+    return client
+
+
+async def paho_publish(qos: int, count: int, port: int) -> float:
+    client = paho_client(port)
+    began = cpu_us()
+    for _ in range(count):
+        last = client.publish(TOPIC, PAYLOAD, qos)
+    if not qos:
+        last = client.publish(TOPIC, PAYLOAD, 1)
+    last.wait_for_publish()
+    return cpu_us() - began
+
+
+async def paho_receive(qos: int, count: int, port: int) -> float:
+    client = paho_client(port)
+    granted, done = threading.Event(), threading.Event()
+    left = count
+
+    def on_message(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set()
+
+    client.on_subscribe = lambda *_: granted.set()
+    client.on_message = on_message
+    client.subscribe(TOPIC, qos)
+    granted.wait()
+    print("ready", flush=True)
+    began = cpu_us()
+    done.wait()
+    return cpu_us() - began
+
+
+async def gmqtt_client(port: int) -> Any:
+    import gmqtt
+    from gmqtt.mqtt.constants import MQTTv311
+
+    client = gmqtt.Client("bench-gmqtt")
+    await client.connect("127.0.0.1", port, version=MQTTv311)
+    return client
+
+
+async def gmqtt_publish(qos: int, count: int, port: int) -> float:
+    client = await gmqtt_client(port)
+    storage = client._persistent_storage
+    window = asyncio.Semaphore(WINDOW)
+    remove = storage.remove_message_by_mid
+
+    def removed(mid: int) -> None:
+        remove(mid)
+        window.release()
+
+    storage.remove_message_by_mid = removed
+    began = cpu_us()
+    for number in range(count):
+        if qos:
+            await window.acquire()
+        elif not number % WINDOW:
+            await asyncio.sleep(0)
+        client.publish(TOPIC, PAYLOAD, qos)
+    if not qos:
+        client.publish(TOPIC, PAYLOAD, 1)
+    await storage.wait_empty()
+    return cpu_us() - began
+
+
+async def gmqtt_receive(qos: int, count: int, port: int) -> float:
+    client = await gmqtt_client(port)
+    granted, done = asyncio.Event(), asyncio.Event()
+    left = count
+
+    def on_message(*_: object) -> int:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set()
+        return 0
+
+    client.on_subscribe = lambda *_: granted.set()
+    client.on_message = on_message
+    client.subscribe(TOPIC, qos)
+    await granted.wait()
+    print("ready", flush=True)
+    began = cpu_us()
+    await done.wait()
+    return cpu_us() - began
+
+
+async def load(qos: int, count: int, port: int) -> float:
+    """What a receiver receives. At QoS 0 it is paced by acknowledgements, so that no buffer overflows."""
+    return await mqttlite_publish(qos or 1, count, port)
+
+
+TASKS = {
+    ("mqttlite", "publish"): mqttlite_publish,
+    ("mqttlite", "receive"): mqttlite_receive,
+    ("mqttlite", "load"): load,
+    ("paho-mqtt", "publish"): paho_publish,
+    ("paho-mqtt", "receive"): paho_receive,
+    ("gmqtt", "publish"): gmqtt_publish,
+    ("gmqtt", "receive"): gmqtt_receive,
+}
+
+
+if __name__ == "__main__":
+    name, what, qos, count, port = sys.argv[1:]
+    print(asyncio.run(TASKS[name, what](int(qos), int(count), int(port))) / int(count), flush=True)
