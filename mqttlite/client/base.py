@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .serial import SerialDialer
     from .transport import Transport
 
+QUEUE_LIMIT = const(60000)  # below the number of packet identifiers, with room for requests
 CLOSING_S = const(1)  # how long an orderly end may take
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
@@ -142,7 +143,7 @@ class BaseClient:
             username = self.url.username
         if password is None:
             password = self.url.password
-        self.queue_max = queue_max
+        self.queue_max = min(queue_max, QUEUE_LIMIT)
         self.inbox_max = inbox_max
         self.timeout_s = timeout_s
         self.retry_first = retry_first
@@ -158,7 +159,8 @@ class BaseClient:
             password.encode() if isinstance(password, str) else password,
             _checked_will(will),
         )
-        self._protocol = ClientProtocol(self, fields, Session(window), size_max, int(timeout_s * 1000))
+        session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
+        self._protocol = ClientProtocol(self, fields, session, size_max, int(timeout_s * 1000))
         self._receipts: "dict[int, Receipt]" = {}
         self._answers: "dict[bytes, int]" = {}  # by topic filter asked for: _SUBACK, _UNSUBACK, or what was answered
         self._inbox: "list[Message]" = []

@@ -69,6 +69,9 @@ class Client(BaseClient):
 
         return open_port(self.url, int(self.url.query.get("baud", "115200")))
 
+    def _log(self, text: str) -> None:
+        print("mqttlite:", text)
+
     def _now(self) -> int:
         """Milliseconds; ticks_ms wraps, this does not, as long as it is called once in some days."""
         ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
