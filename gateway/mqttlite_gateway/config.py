@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mqttlite.client.url import Url
+from mqttlite.core.errors import MQTTError
+from mqttlite.core.text import check_topic_name, to_utf8
 
 DEFAULT_UPSTREAM = "mqtt://localhost:1883"
+
+
+STATUS_EVERY_S = (0.1, 86400.0)  # least and most
+
+_SWITCH = {"0": False, "1": True}
 
 
 class ConfigError(ValueError):
@@ -30,6 +37,8 @@ class SerialPort:
     rtscts: bool = False
 
     def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ConfigError(f"path '{self.path}': must be a device such as /dev/ttyUSB0")
         if not 300 <= self.baud <= 4000000:
             raise ConfigError(f"baud {self.baud}: must be 300 to 4000000")
         if not 32 <= self.frame_size <= 255:
@@ -42,25 +51,31 @@ class SerialPort:
         """A port as on the command line: a path, with options behind a question mark:
         /dev/ttyUSB0?baud=921600&window=16.
         """
-        url = Url("serial://" + text)
-        values: dict[str, Any] = {"path": url.path}
-        for key, value in url.query.items():
-            if key == "rtscts":
-                values[key] = value not in ("0", "false", "no")
-            elif key in ("baud", "frame_size", "window"):
-                try:
-                    values[key] = int(value)
-                except ValueError:
-                    raise ConfigError(f"{text}: {key} is not a number") from None
-            else:
+        path, _, query = text.partition("?")
+        values: dict[str, Any] = {"path": path}
+        for pair in query.split("&") if query else ():
+            key, _, value = pair.partition("=")
+            if key not in ("baud", "frame_size", "window", "rtscts"):
                 raise ConfigError(f"{text}: unknown option '{key}'; there are baud, frame_size, window, rtscts")
-        return cls(**values)
+            try:
+                values[key] = _SWITCH[value] if key == "rtscts" else int(value)
+            except KeyError:
+                raise ConfigError(f"{text}: rtscts is 0 or 1") from None
+            except ValueError:
+                raise ConfigError(f"{text}: {key} is not a number") from None
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{text}: {error}") from error
 
 
 @dataclass
 class Config:
-    """Everything. `upstream`: URL of the broker, mqtt:// or unix://. `status_topic`: where the state of each line is
-    published, "" for nowhere; every `status_every_s` seconds."""
+    """Everything.
+
+    `upstream`: URL of the broker, mqtt:// or unix://; user name and password in it are the gateway's own, for its
+    status. `status_topic`: where the state of each line is published, "" for nowhere; every `status_every_s` seconds.
+    """
 
     serial: list[SerialPort] = field(default_factory=list)
     upstream: str = DEFAULT_UPSTREAM
@@ -76,13 +91,22 @@ class Config:
             if paths.count(path) > 1:
                 raise ConfigError(f"{path} is named twice")
         try:
-            scheme = Url(self.upstream).scheme
+            url = Url(self.upstream)
+            url.host.encode("idna")
         except ValueError as error:
             raise ConfigError(f"upstream: {error}") from error
-        if scheme not in ("mqtt", "unix"):
-            raise ConfigError(f"upstream: '{scheme}' is not a known scheme; use mqtt:// or unix://")
-        if "#" in self.status_topic or "+" in self.status_topic:
-            raise ConfigError("status_topic may not contain # or +")
+        if url.scheme not in ("mqtt", "unix"):
+            raise ConfigError(f"upstream: '{url.scheme}' is not a known scheme; use mqtt:// or unix://")
+        if url.scheme == "unix" and not url.path:
+            raise ConfigError("upstream: the path of the socket is missing, as in unix:///run/broker.sock")
+        if self.status_topic:
+            try:
+                check_topic_name(to_utf8(self.status_topic, "status_topic"))
+            except MQTTError as error:
+                raise ConfigError(f"status_topic '{self.status_topic}': {error}") from error
+        least, most = STATUS_EVERY_S
+        if not least <= self.status_every_s <= most:
+            raise ConfigError(f"status_every_s {self.status_every_s:g}: must be {least:g} to {most:g} seconds")
 
 
 def load(path: Path) -> Config:
@@ -92,10 +116,10 @@ def load(path: Path) -> Config:
             data = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not UTF-8
         raise ConfigError(f"{path}: {error}") from error
     ports = data.pop("serial", [])
-    if not isinstance(ports, list):
+    if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
         raise ConfigError(f"{path}: serial: write [[serial]] for each port")
     config = Config(**_checked(data, Config, str(path)))
     for number, port in enumerate(ports, 1):

@@ -1,6 +1,7 @@
 """The state of each line, published for whoever wants to see it: TOPIC/<device>, JSON, every few seconds, QoS 0."""
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,13 @@ _COUNTERS = (
     "log_drops",
     "resets",
 )
+# What a device calls itself becomes one topic level, whatever it is.
+_LEVEL = str.maketrans(dict.fromkeys("/+#\0", "_"))
+
+
+def topic_level(device_id: str) -> str:
+    """The device's topic level below the status topic."""
+    return device_id.translate(_LEVEL)
 
 
 def describe(line: "GatewayLine") -> dict[str, Any]:
@@ -43,13 +51,37 @@ def describe(line: "GatewayLine") -> dict[str, Any]:
 
 
 async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
-    """Publish the state of all lines; the connection is the gateway's own, with a will on TOPIC/online."""
-    will = (f"{config.status_topic}/online", "0", 1, True)
-    async with Client(config.upstream, will=will, retry_first=True) as client:
-        await client.publish(f"{config.status_topic}/online", "1", qos=1, retain=True)
-        while True:
-            for line in lines:
-                if line.device_id:
-                    topic = f"{config.status_topic}/{line.device_id}"
-                    await client.publish(topic, json.dumps(describe(line)), qos=0)
-            await asyncio.sleep(config.status_every_s)
+    """Publish the state of all lines, and retained on TOPIC/online that the gateway is there: "1", or "0" when it ends,
+    also as the will. The connection is the gateway's own.
+    """
+    online = f"{config.status_topic}/online"
+    connected = asyncio.Event()
+
+    def on_connection(is_connected: bool, _reason: str) -> None:
+        if is_connected:
+            connected.set()
+
+    client = Client(config.upstream, will=(online, "0", 1, True), retry_first=True, on_connection=on_connection)
+    async with client:
+        announcing = asyncio.create_task(_announce(client, online, connected))
+        try:
+            while True:
+                for line in lines:
+                    if line.device_id:
+                        topic = f"{config.status_topic}/{topic_level(line.device_id)}"
+                        await client.publish(topic, json.dumps(describe(line)), qos=0)
+                await asyncio.sleep(config.status_every_s)
+        finally:
+            announcing.cancel()
+            with contextlib.suppress(TimeoutError):
+                # Goodbye in good order, so there will be no will. Without a connection it is dropped: the will comes.
+                await asyncio.wait_for(client.publish(online, "0", qos=0, retain=True), 1)
+
+
+async def _announce(client: Client, online: str, connected: asyncio.Event) -> None:
+    """Say after each connection that the gateway is there: the will was published when the last one was lost."""
+    while True:
+        await connected.wait()
+        connected.clear()
+        receipt = await client.publish(online, "1", qos=1, retain=True)
+        await receipt.completed()

@@ -48,32 +48,35 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--status-topic", metavar="TOPIC", help="publish the state of each line as JSON on TOPIC/<device>"
     )
     parser.add_argument("--status-every", type=float, metavar="SECONDS", help="how often (default: 5)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="also say what goes well, and what devices log")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also show what devices log")
     parser.set_defaults(run=run)
 
 
 def configuration(args: argparse.Namespace) -> "Config":
     """The file, overridden by the options. Raises ConfigError."""
-    from mqttlite_gateway.config import Config, SerialPort, load
+    from mqttlite_gateway.config import Config, ConfigError, SerialPort, load
 
     config = load(args.config) if args.config else Config()
     if args.serial:
         config.serial = [SerialPort.parse(text) for text in args.serial]
-    if args.upstream:
+    if args.upstream is not None:
         config.upstream = args.upstream
     if args.status_topic is not None:
         config.status_topic = args.status_topic
     if args.status_every is not None:
         config.status_every_s = args.status_every
-    config.check()
+    try:
+        config.check()
+    except ConfigError as error:
+        raise ConfigError(f"{args.config}: {error}") if args.config else error from None
     return config
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGINT or SIGTERM."""
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
+    if args.verbose:
+        logging.getLogger("mqttlite").setLevel(logging.DEBUG)
     return asyncio.run(_until_stopped(configuration(args)))
 
 

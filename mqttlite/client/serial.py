@@ -30,14 +30,21 @@ if TYPE_CHECKING:
     from .url import Url
 
 REOPEN_S = const(1)  # from one attempt to open the port to the next
+SILENT_S = const(5)  # a gateway that is there has answered by then: SYN is repeated every 2 s at the least
+CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave
+_CLOSING_STEP_MS = const(10)
+_OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx")
 
 
 class SerialDialer:
     """The serial line of one client.
 
-    `open_port()` opens the port (OSError when it cannot), `on_back()` is called when the gateway
-    says that the broker can be reached again. Of the URL's query: `baud`, `frame_size`, `window`, `boot` (a counter
-    that grows at each reset: upper half of the epoch).
+    `open_port()` opens the port (OSError when it cannot); `log(text)` is told of faults that nobody else will hear of;
+    `on_back()` is called when it is worth trying again: the link is up, or the gateway says that the broker can be
+    reached again.
+
+    Of the URL's query: `baud`, `frame_size`, `window`, `boot` (a counter that grows at each reset: upper half of the
+    epoch). Raises ConnectError for an option that is unknown or out of range.
     """
 
     def __init__(
@@ -48,128 +55,193 @@ class SerialDialer:
         log: "Callable[[str], None]",
         on_back: "Callable[[], None]",
     ) -> None:
-        query = url.query
-        baud = int(query.get("baud", "115200"))
+        for key in url.query:
+            if key not in _OPTIONS:
+                raise ConnectError("unknown option '" + key + "' of a serial line; there are " + ", ".join(_OPTIONS))
         epoch = int.from_bytes(os.urandom(4), "big")
-        if "boot" in query:
-            epoch = (int(query["boot"]) & 0xFFFF) << 16 | epoch & 0xFFFF
-        self.link = Link(
-            epoch,
-            device_id=device_id.encode()[:32],
-            frame_size=int(query.get("frame_size", "128")),
-            window=int(query.get("window", "8")),
-            baud=baud,
-        )
+        if "boot" in url.query:
+            epoch = (_number(url, "boot", 0) & 0xFFFF) << 16 | epoch & 0xFFFF
+        self._where = url.path or "UART " + url.host
+        self._baud = _number(url, "baud", 115200)
+        if self._baud < 300:
+            raise ConnectError("baud=" + str(self._baud) + ": must be 300 or more")
+        try:
+            self.link = Link(
+                epoch,
+                device_id=device_id.encode()[:32],
+                frame_size=_number(url, "frame_size", 128),
+                window=_number(url, "window", 8),
+                baud=self._baud,
+            )
+        except ValueError as error:
+            raise ConnectError(self._where + ": " + str(error)) from None
         self._open_port = open_port
         self._log = log
         self._on_back = on_back
         self._stream = _stream.Stream(self.link)
-        self._baud = baud
-        self._task: asyncio.Task[None] | None = None
-        self._error: OSError | None = None  # why the port is not open
-        self._changed = asyncio.Event()  # the link is up, the port could not be opened, the gateway has answered
-        self._transport: SerialTransport | None = None
-        self._stream.on_link_up = self._pulse
+        self._stream.on_link_up = self._link_up
         self._stream.on_notice = self._noticed
-
-    def _pulse(self, _: object = None) -> None:
-        self._changed.set()
-        self._changed.clear()
-
-    def _noticed(self, reason: int) -> None:
-        if reason == _stream.UPSTREAM_BACK:
-            self._on_back()
+        self._task: asyncio.Task[None] | None = None
+        self._error = ""  # why the port is not open
+        self._silent = False  # SILENT_S have passed without an answer
+        self._changed = asyncio.Event()  # pulsed: the link is up, the port could not be opened, the gateway is silent
 
     async def connect(self) -> "SerialTransport":
-        """A connection to the broker through the gateway. Raises ConnectError or OSError with the cause."""
+        """A connection to the broker through the gateway. Raises ConnectError with the cause."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep_open())
-        stream = self._stream
-        while not self.link.up:
-            await self._changed.wait()
-            if self._error:
-                raise self._error
-        transport = self._transport = SerialTransport(stream)
-        stream.on_opened = self._pulse
-        if not stream.open():
-            raise ConnectError("the serial link was lost")
+        self._stream.close()  # of a connection that was made when nobody waited for it any more
+        await self._wait_for_link()
+        transport = SerialTransport(self._stream)
         try:
-            while stream.state == _stream.OPENING:
+            await transport.open()
+        except BaseException:  # cancelled, too: whoever waited has given up
+            transport.close()
+            raise
+        return transport
+
+    async def close(self) -> None:
+        """Let what was said last leave, one second at most, and give the port back."""
+        task = self._task
+        if task is None:
+            return
+        left_ms = CLOSING_MS
+        try:
+            while left_ms > 0 and not self.link.settled():
+                await asyncio.sleep(_CLOSING_STEP_MS / 1000)
+                left_ms -= _CLOSING_STEP_MS
+        finally:
+            self._task = None
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    # -- the link
+
+    async def _wait_for_link(self) -> None:
+        silence = asyncio.create_task(self._silence())
+        try:
+            while not self.link.up:
+                if self._error:
+                    raise ConnectError(self._error)
+                if self._silent:
+                    raise ConnectError(self._why_silent())
                 await self._changed.wait()
         finally:
-            if stream.state == _stream.OPENING:  # whoever waited has given up
-                stream.close()
-        if transport.reason is not None:
-            raise ConnectError(stream_reason(transport.reason))
-        return transport
+            silence.cancel()
+
+    async def _silence(self) -> None:
+        # No wait_for around `_changed`: CPython before 3.12 can lose the cancellation of what contains it.
+        self._silent = False
+        self._damaged = self.link.stats.damaged
+        await asyncio.sleep(SILENT_S)
+        self._silent = True
+        self._pulse()
+
+    def _why_silent(self) -> str:
+        where = self._where + " at " + str(self._baud) + " baud"
+        if self.link.stats.damaged > self._damaged:
+            return "nothing that arrives on " + where + " makes sense; do both ends have the same baud rate?"
+        return "no gateway answers on " + where + "; does it run, and is this its line?"
 
     async def _keep_open(self) -> None:
         """Serve the port for ever; open it again when it was unplugged."""
         while True:
             try:
                 port = self._open_port()
-                self._error = None
+                self._error = ""
                 await Line(self.link, port, self._baud).run()
             except OSError as error:
-                self._error = error
-                self._pulse()
+                self._error = str(error)
+                if self._where not in self._error:  # a board's errors are numbers
+                    self._error = self._where + ": " + self._error
+            except Exception as error:  # nobody awaits this task
+                self._error = "internal error: " + repr(error)
+                self._log(self._error)
+            self._pulse()
             await asyncio.sleep(REOPEN_S)
 
-    async def close(self) -> None:
-        """Give the port back."""
-        if self._task:
-            # What was said last, such as CLOSE, still has to leave.
-            self._task.cancel()
-            self._task = None
+    def _pulse(self) -> None:
+        self._changed.set()
+        self._changed.clear()
+
+    def _link_up(self, _: object) -> None:
+        self._pulse()
+        self._on_back()
+
+    def _noticed(self, reason: int) -> None:
+        if reason == _stream.UPSTREAM_BACK:
+            self._on_back()
 
 
 class SerialTransport:
     """One connection over the link."""
 
     def __init__(self, stream: "_stream.Stream") -> None:
-        self.reason: int | None = None  # why it has ended
         self._stream = stream
-        self._data = b""
-        self._arrived = asyncio.Event()
+        self._reason: int | None = None  # why it has ended
+        self._pieces: list[bytes] = []  # arrived and not read; bounded by the link's receive_window
+        self._news = asyncio.Event()  # for whoever reads
         self._writable = asyncio.Event()
+        stream.on_opened = self._news.set
         stream.on_data = self._on_data
         stream.on_close = self._on_close
         stream.on_writable = self._writable.set
 
-    def _on_data(self, data: "bytes | memoryview") -> None:
-        self._data += bytes(data)
-        self._arrived.set()
-
-    def _on_close(self, reason: int) -> None:
-        self.reason = reason
-        self._arrived.set()
-        self._writable.set()
+    async def open(self) -> None:
+        """Ask the gateway for a connection, and wait for its answer. Raises ConnectError."""
+        if not self._stream.open():
+            raise ConnectError("the serial link was lost")
+        while self._stream.state == _stream.OPENING:
+            self._news.clear()
+            await self._news.wait()
+        if self._reason is not None:
+            raise self._ended()
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte. Raises ConnectError when the connection has ended."""
-        while not self._data:
-            if self.reason is not None:
-                raise ConnectError(stream_reason(self.reason))
-            self._arrived.clear()
-            await self._arrived.wait()
-        data = self._data
-        self._data = b""
+        pieces = self._pieces
+        while not pieces:
+            if self._reason is not None:
+                raise self._ended()
+            self._news.clear()
+            await self._news.wait()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self._stream.consumed(len(data))
         return data
 
     async def write(self, data: bytes) -> None:
-        """Hand over `data`; waits while the link's buffer is full."""
+        """Hand over `data`; waits while the link's buffer is full. Raises ConnectError when it is over."""
         at = 0
         while at < len(data):
-            if self.reason is not None:
-                raise ConnectError(stream_reason(self.reason))
+            if self._reason is not None:
+                raise self._ended()
             self._writable.clear()
             at += self._stream.send(memoryview(data)[at:])
             if at < len(data):
                 await self._writable.wait()
 
     def close(self) -> None:
-        """End the connection."""
-        if self.reason is None:
-            self.reason = _stream.BY_APPLICATION
+        """End the connection, behind what `write` has taken."""
+        if self._reason is None:
+            self._reason = _stream.BY_APPLICATION
             self._stream.close()
+
+    def _on_data(self, data: "bytes | memoryview") -> None:
+        self._pieces.append(bytes(data))
+        self._news.set()
+
+    def _on_close(self, reason: int) -> None:
+        self._reason = reason
+        self._news.set()
+        self._writable.set()
+
+    def _ended(self) -> ConnectError:
+        return ConnectError(stream_reason(self._reason or 0))
+
+
+def _number(url: "Url", key: str, default: int) -> int:
+    try:
+        return int(url.query.get(key, default))
+    except ValueError:
+        raise ConnectError(key + "=" + url.query[key] + " is not a number") from None

@@ -87,6 +87,10 @@ class Sender:
         held = self._sent_bytes - self._credit + _OVERHEAD * (len(self._flight) + 1)
         return size if size + held <= self._peer_window else 0
 
+    def settled(self) -> bool:
+        """Nothing waits, nothing is in flight."""
+        return not self._runs and not self._flight
+
     def blocked(self) -> bool:
         """Something waits for credit with nothing in flight, so that no acknowledgement will bring it by itself."""
         return bool(self._runs) and not self._flight and not self.fresh()
