@@ -208,7 +208,7 @@ class Engine:
         yet.
         """
         client = self.sessions.get(client_id)
-        if client and (clean or client.clean or not (client.heard or client.subscriptions)):
+        if client and (clean or client.clean or client.is_unheard_of):
             self._discard(client)
             return None
         return client

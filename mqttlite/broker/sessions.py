@@ -47,6 +47,12 @@ class ClientSession:
         self.marked_at = 0  # ... at this time (ms)
 
     @property
+    def is_unheard_of(self) -> bool:
+        """Whether the client may never have received CONNACK for this session, and nothing is in it."""
+        state = self.state
+        return not (self.heard or self.subscriptions or state.inbound or state.messages)
+
+    @property
     def unsent(self) -> int:
         """Messages accepted for the client and not sent yet."""
         return self.state.next - self.state.sent
