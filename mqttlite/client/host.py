@@ -1,4 +1,4 @@
-"""The client on CPython: TCP, Unix sockets and serial lines through asyncio's streams."""
+"""The client on CPython: TCP, Unix sockets and serial lines on asyncio."""
 
 import asyncio
 import errno
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ConnectError
 from .base import BaseClient
+from .sockets import SocketTransport
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -19,28 +20,6 @@ log = logging.getLogger("mqttlite.client")
 PORT = 1883
 
 
-class StreamTransport:
-    """A connected socket."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        writer.transport.set_write_buffer_limits(0)  # so that `drain` returns when the kernel has everything
-
-    async def read(self) -> bytes:
-        """What has arrived, at least one byte; b"" when the peer has closed."""
-        return await self._reader.read(65536)
-
-    async def write(self, data: bytes) -> None:
-        """Write `data`; returns when the kernel has it."""
-        self._writer.write(data)
-        await self._writer.drain()
-
-    def close(self) -> None:
-        """Close at once; what was written is the kernel's."""
-        self._writer.transport.abort()
-
-
 class Client(BaseClient):
     """The client on CPython; see BaseClient for its arguments and methods."""
 
@@ -49,19 +28,16 @@ class Client(BaseClient):
         if url.scheme == "mqtt":
             return await self._open_tcp(url.host or "localhost", url.port or PORT)
         if url.scheme == "unix":
-            return StreamTransport(*await asyncio.open_unix_connection(url.path))
+            return (await asyncio.get_running_loop().create_unix_connection(SocketTransport, url.path))[1]
         if url.scheme == "serial":
             return await self._open_serial()
         raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
 
-    async def _open_tcp(self, host: str, port: int) -> StreamTransport:
+    async def _open_tcp(self, host: str, port: int) -> SocketTransport:
         try:
-            reader, writer = await asyncio.open_connection(host, port)
+            return (await asyncio.get_running_loop().create_connection(SocketTransport, host, port))[1]
         except UnicodeError:  # of the codec for international names
             raise ConnectError(f"cannot find the host '{host}': it is not a possible name") from None
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return StreamTransport(reader, writer)
 
     def _open_port(self) -> "HostPort":
         from .ports import open_port  # needs pyserial

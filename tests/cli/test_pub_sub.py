@@ -1,6 +1,7 @@
 """`mqttlite pub` and `mqttlite sub` beside Mosquitto's tools, against Mosquitto."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -211,7 +212,12 @@ async def test_sub_ends_quietly_when_its_reader_has_gone(mosquitto: Mosquitto) -
         assert sub.process.stdout is not None
         await mosquitto_pub(mosquitto.port, "-t", "a", "-m", "1")
         assert await sub.line() == b"1\n"
-        sub.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        pipe = sub.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        number = pipe.get_extra_info("pipe").fileno()
+        pipe.close()
+        with contextlib.suppress(OSError):
+            while os.fstat(number):  # noqa: ASYNC110 - closed in a later step of the event loop
+                await asyncio.sleep(0)
         await mosquitto_pub(mosquitto.port, "-t", "a", "-m", "2")
         code, _, err = await sub.ended()
     assert (code, err) == (141, b"")

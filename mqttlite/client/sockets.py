@@ -1,0 +1,96 @@
+"""A connected socket on CPython, TCP or Unix, as asyncio's BufferedProtocol.
+
+Instead of asyncio's streams: those have a new buffer of 256 KiB allocated for each read, which cost more processor time
+than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
+"""
+
+import asyncio
+
+READ_SIZE = 65536  # bytes read at once
+
+
+class SocketTransport(asyncio.BufferedProtocol):
+    """See transport.Transport. What arrives while nobody reads is kept, one buffer at the most."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._is_paused = False
+        self._error: Exception | None = None
+        self._ended = False
+        self._reader: asyncio.Future[None] | None = None
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(0)  # so that `write` returns when the kernel has everything
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        if self._received:
+            data = self._received + data
+            self._is_paused = True
+            assert self._transport is not None
+            self._transport.pause_reading()
+        self._received = data
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._error = error
+        self._ended = True
+        self._may_write.set()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        self._may_write.set()
+
+    def _wake(self) -> None:
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)
+
+    # -- what the client calls
+
+    async def read(self) -> bytes:
+        """What has arrived, at least one byte; b"" when the peer has closed. OSError when the connection is lost."""
+        while not self._received:
+            if self._ended:
+                if self._error:
+                    raise self._error
+                return b""
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        data, self._received = self._received, b""
+        if self._is_paused:
+            self._is_paused = False
+            assert self._transport is not None
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Write `data`; returns when the kernel has it. OSError when the connection is lost."""
+        assert self._transport is not None
+        self._transport.write(data)
+        if not self._may_write.is_set():
+            await self._may_write.wait()
+        if self._ended and self._error:
+            raise self._error
+
+    def close(self) -> None:
+        """Close at once; what was written is the kernel's."""
+        if self._transport:
+            self._transport.abort()
