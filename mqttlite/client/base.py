@@ -168,6 +168,7 @@ class BaseClient:
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._connected_once = False
+        self._progressed = False  # a message was received or confirmed on this connection
         self._stalled = False  # the inbox is full and the application takes nothing
         self._serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
         self._task: "asyncio.Task[None] | None" = None
@@ -393,6 +394,7 @@ class BaseClient:
         """A message; QoS 0 is dropped, counted, when the application has not taken anything for a while."""
         if self._error:
             return  # not handled, so not acknowledged
+        self._progressed = True
         if self._stalled and not first & 6 and len(self._inbox) >= self.inbox_max:
             self.qos0_dropped += 1
             return
@@ -417,6 +419,7 @@ class BaseClient:
 
     def on_finished(self, seq: int, in_doubt: bool) -> None:
         """An outbound message is confirmed, or in doubt."""
+        self._progressed = True
         receipt = self._receipts.pop(seq, None)
         if receipt:
             receipt._finish(
@@ -438,7 +441,7 @@ class BaseClient:
         """One connection after the other. The first one has to succeed, unless `retry_first`."""
         attempt = 0
         while self._is_open():
-            since = self._now()
+            self._progressed = False
             error = await self._connection()
             was_connected = self.is_connected
             self._protocol.closed()
@@ -452,8 +455,8 @@ class BaseClient:
             reason = self._words(error)
             if was_connected and self.on_connection:
                 self.on_connection(False, reason)
-            # Back off twice as long each time, unless the connection held for a while: a loop must cost nothing.
-            attempt = 0 if was_connected and self._now() - since > 5000 else min(attempt + 1, 8)
+            # Twice as long each time, unless a message got through: a loop that leads nowhere must cost little.
+            attempt = 0 if self._progressed else min(attempt + 1, 8)
             delay_ms = (125 << attempt) * (128 + os.urandom(1)[0]) // 256
             self._log("%s; trying again in %d ms" % (reason, delay_ms))
             self._attention.clear()

@@ -63,6 +63,6 @@ def _unquote(text: str) -> str:
     for piece in pieces[1:]:
         try:
             data += binascii.unhexlify(piece[:2] or "?") + piece[2:].encode()
-        except ValueError:
-            raise ValueError("'%" + piece[:2] + "' is not a percent-encoded byte; % itself is %25")
+        except ValueError as error:
+            raise ValueError("'%" + piece[:2] + "' is not a percent-encoded byte; % itself is %25") from error
     return data.decode()
