@@ -1,3 +1,9 @@
 """Runs first after each reset, before main.py: this start is counted before anything can go wrong."""
 
+import gc
+
 import boots  # noqa: F401 (it counts when it is imported)
+
+# Collect after every 4 KiB, from before the first large import on: a heap that is filled to the brim before it is collected
+# is left in pieces too small for the rest of the program.
+gc.threshold(4096)
