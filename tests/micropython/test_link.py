@@ -43,6 +43,8 @@ assert a.link.stats.resent == 0
 """
 
 SMALL_HEAP = """
+import gc
+gc.threshold(4096)  # as firmware/boot.py
 from mqttlite.link import Link
 from mqttlite.sim.noise import Noise
 from mqttlite.sim.virtual_line import VirtualLine
