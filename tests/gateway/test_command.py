@@ -1,0 +1,207 @@
+"""`mqttlite gateway` as a command: what it can be told, how it says what is wrong, what it publishes, how it ends."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from mqttlite.cli import _parser
+from mqttlite.cli.gateway import configuration
+from mqttlite.client import Client
+from mqttlite.sim.pty_line import NoisyLine
+from mqttlite_gateway.config import Config, ConfigError, SerialPort, load
+from mqttlite_gateway.status import topic_level
+from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching
+from tests.peers import Mosquitto, mosquitto_pub, run
+from tests.runtimes import ROOT
+
+FILE = """
+upstream = "mqtt://10.0.0.5:1884"
+status_topic = "plant/gateway"
+status_every_s = 2
+
+[[serial]]
+path = "/dev/ttyUSB0"
+
+[[serial]]
+path = "/dev/ttyAMA0"
+baud = 921600
+window = 16
+frame_size = 255
+rtscts = true
+"""
+WORDS = [
+    "gateway",
+    *("--upstream", "mqtt://10.0.0.5:1884"),
+    *("--status-topic", "plant/gateway"),
+    *("--status-every", "2"),
+    *("--serial", "/dev/ttyUSB0"),
+    *("--serial", "/dev/ttyAMA0?baud=921600&window=16&frame_size=255&rtscts=1"),
+]
+
+
+def configured(*words: str) -> Config:
+    return configuration(_parser("gateway").parse_args(words))
+
+
+def test_a_file_says_the_same_as_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(FILE)
+    assert configured("gateway", "--config", str(path)) == configured(*WORDS)
+
+
+def test_options_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(FILE)
+    config = configured("gateway", "--config", str(path), "--upstream", "unix:///run/m.sock", "--serial", "/dev/ttyS1")
+    assert config.upstream == "unix:///run/m.sock"
+    assert config.serial == [SerialPort("/dev/ttyS1")]
+    assert config.status_topic == "plant/gateway"
+
+
+def test_the_example_is_valid_and_shows_the_defaults() -> None:
+    text = (ROOT / "gateway/gateway.example.toml").read_text(encoding="utf-8")
+    load(ROOT / "gateway/gateway.example.toml").check()
+    for number, port in enumerate(("/dev/ttyUSB0", "/dev/ttyAMA0")):
+        assert f'path = "{port}"' in text, number
+    for line in text.splitlines():
+        key, equals, value = line.removeprefix("#").partition(" = ")
+        if line.startswith("#") and equals and key in ("baud", "frame_size", "window"):
+            assert int(value.split("#")[0]) == getattr(SerialPort("/dev/x"), key)
+
+
+BAD_FILES = {
+    "nonsense": ("upstream = \nx", r"gateway.toml: Invalid value \(at line 1, column"),
+    "binary": ("\udc80", r"gateway.toml: .*decode"),
+    "unknown key": ('upsteam = "x"', r"gateway.toml: unknown key 'upsteam'; there are .*upstream"),
+    "wrong type": ("upstream = 5", r"gateway.toml: upstream = 5 is not of type str"),
+    "truth for a number": ("status_every_s = true", r"gateway.toml: status_every_s = True is not of type float"),
+    "serial as a text": ('serial = "/dev/ttyUSB0"', r"gateway.toml: serial: write \[\[serial\]\] for each port"),
+    "serial as texts": ('serial = ["/dev/ttyUSB0"]', r"gateway.toml: serial: write \[\[serial\]\] for each port"),
+    "no port": ('upstream = "mqtt://x"', r"gateway.toml: no serial port; give at least one"),
+    "no path": ("[[serial]]\nbaud = 9600", r"gateway.toml: \[\[serial\]\] number 1: path is missing"),
+    "path that is none": ('[[serial]]\npath = "COM3"', r"\[\[serial\]\] number 1: path 'COM3': must be a device"),
+    "baud": ('[[serial]]\npath = "/dev/a"\nbaud = 0', r"\[\[serial\]\] number 1: baud 0: must be 300 to 4000000"),
+    "frame size": (
+        '[[serial]]\npath = "/dev/a"\n[[serial]]\npath = "/dev/b"\nframe_size = 256',
+        r"\[\[serial\]\] number 2: frame_size 256: must be 32 to 255",
+    ),
+    "window": ('[[serial]]\npath = "/dev/a"\nwindow = 17', r"window 17: must be 1 to 16"),
+    "type in a port": ('[[serial]]\npath = "/dev/a"\nbaud = "9600"', r"number 1: baud = '9600' is not of type int"),
+    "key in a port": ('[[serial]]\npath = "/dev/a"\nparity = "N"', r"number 1: unknown key 'parity'"),
+    "twice": ('[[serial]]\npath = "/dev/a"\n[[serial]]\npath = "/dev/a"', r"/dev/a is named twice"),
+    "scheme": ('upstream = "http://x"\n[[serial]]\npath = "/dev/a"', r"upstream: 'http' is not a known scheme"),
+    "no URL": ('upstream = "localhost"\n[[serial]]\npath = "/dev/a"', r"upstream: not a URL: 'localhost'"),
+    "port": ('upstream = "mqtt://x:70000"\n[[serial]]\npath = "/dev/a"', r"upstream: port 70000"),
+    "host": ('upstream = "mqtt://a..b"\n[[serial]]\npath = "/dev/a"', r"upstream: .*label"),
+    "socket": ('upstream = "unix://"\n[[serial]]\npath = "/dev/a"', r"upstream: the path of the socket is missing"),
+    "topic": ('status_topic = "a/#"\n[[serial]]\npath = "/dev/a"', r"status_topic 'a/#': .*wildcard"),
+    "often": ('status_every_s = 0\n[[serial]]\npath = "/dev/a"', r"status_every_s 0: must be 0.1 to 86400 seconds"),
+    "never": ('status_every_s = nan\n[[serial]]\npath = "/dev/a"', r"status_every_s nan: must be"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_refused_with_file_key_and_cause(tmp_path: Path, name: str) -> None:
+    text, said = BAD_FILES[name]
+    path = tmp_path / "gateway.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ConfigError, match=said) as error:
+        configured("gateway", "--config", str(path))
+    assert str(path) in str(error.value)
+
+
+BAD_WORDS = {
+    "--serial ttyUSB0": "ttyUSB0: path 'ttyUSB0': must be a device",
+    "--serial /dev/a?speed=1": "unknown option 'speed'; there are baud, frame_size, window, rtscts",
+    "--serial /dev/a?baud=fast": "/dev/a\\?baud=fast: baud is not a number",
+    "--serial /dev/a?rtscts=perhaps": "rtscts is 0 or 1",
+    "--serial /dev/a?window=0": "/dev/a\\?window=0: window 0: must be 1 to 16",
+    "--upstream mqtt://x": "no serial port; give at least one with --serial",
+    "--serial /dev/a --upstream=": "upstream: not a URL: ''",
+    "--config /nowhere/gateway.toml": "cannot read /nowhere/gateway.toml: No such file",
+    "--config /dev": "cannot read /dev: Is a directory",
+}
+
+
+@pytest.mark.parametrize("words", BAD_WORDS)
+def test_a_bad_command_line_is_refused_with_its_cause(words: str) -> None:
+    with pytest.raises(ConfigError, match=BAD_WORDS[words]):
+        configured("gateway", *words.split())
+
+
+async def test_a_bad_configuration_is_one_line_and_exit_code_1() -> None:
+    result = await run(*COMMAND, "gateway", "--serial", "ttyUSB0", check=False)
+    assert result.code == 1
+    assert result.stderr == "mqttlite gateway: ttyUSB0: path 'ttyUSB0': must be a device such as /dev/ttyUSB0\n"
+
+
+async def test_help_shows_how_it_is_used() -> None:
+    result = await run(*COMMAND, "gateway", "--help")
+    for word in ("--serial", "--upstream", "--config", "--status-topic", "mqttlite gateway --serial /dev/ttyUSB0"):
+        assert word in result.stdout
+
+
+async def test_a_configuration_file_runs_the_gateway(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    async with NoisyLine(BAUD) as line:
+        path.write_text(
+            f'upstream = "{mosquitto.url}"\n[[serial]]\npath = "{line.a_path}"\nbaud = {BAUD}\nwindow = 16\n'
+        )
+        async with (
+            Program(*COMMAND, "gateway", "--config", str(path)),
+            Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client,
+        ):
+            await (await client.publish("t/up", "1", qos=2)).completed()
+
+
+async def test_the_state_of_each_line_is_published_as_json(mosquitto: Mosquitto) -> None:
+    options = ["--status-topic", "gw", "--status-every", "0.1"]
+    async with NoisyLine(BAUD) as line, watching(mosquitto.url, "gw/#") as watcher:
+        box = gateway(mosquitto.url, line.a_path, options=options)
+        async with box:
+            await watcher.until("gw/online", b"1")
+            async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="a/b#c", retry_first=True) as client:
+                await (await client.publish("t/up", "1", qos=2)).completed()
+                state = json.loads((await watcher.count("gw/a_b_c", 1))[0])
+                while not state["up_bytes"]:
+                    state = json.loads((await watcher.count("gw/a_b_c", len(set(watcher.got["gw/a_b_c"])) + 1))[-1])
+            assert (state["port"], state["device"]) == (line.a_path, "a/b#c")
+            assert state["link"] is state["broker"] is True
+            assert (state["connections"], state["refused"]) == (1, 0)
+            assert state["down_bytes"] > 0
+            assert set(state["frames"]) >= {"sent", "resent", "received", "repaired", "damaged", "foreign", "resets"}
+            await mosquitto_pub(mosquitto.port, "-t", "gw/online", "-m", "0", "-r", "-q", "1")
+            await watcher.until("gw/online", b"0")
+            mosquitto.restart()  # said again after each connection
+            await watcher.until("gw/online", b"1")
+            assert await box.stop() == 0
+            await watcher.until("gw/online", b"0")
+
+
+def test_whatever_a_device_calls_itself_is_one_topic_level() -> None:
+    assert topic_level("a/+#\0ü�") == "a____ü�"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_sigterm_ends_it_with_0_and_frees_the_port(mosquitto: Mosquitto, busy: bool) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as box:
+        await box.says("open at")
+        client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True)
+        if busy:
+            await client.start()
+        assert await box.stop() == 0
+        assert not [text for text in box.lines if "Traceback" in text]
+        await box.start()
+        await box.says("open at", 2)
+        await client.close()
+
+
+async def test_a_port_in_use_is_said_once_and_by_whom(mosquitto: Mosquitto) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as first:
+        await first.says("open at")
+        async with gateway(mosquitto.url, line.a_path) as second:
+            assert first.process
+            assert f"(process {first.process.pid})" in await second.says("is in use by")
+            assert await asyncio.wait_for(second.stop(), 10) == 0
