@@ -1,13 +1,14 @@
 """The MQTT client: `from mqttlite.client import Client`, the same on CPython and on MicroPython.
 
-base   what both runtimes share: reconnection, publish, subscribe, messages
-host   CPython: TCP, Unix sockets, serial lines            board  MicroPython: TCP, UART
-url    the URLs that both take
+base      what both runtimes share: reconnection, publish, subscribe      messages  what the application gives and gets
+host      CPython, with sockets and ports                                 board     MicroPython, with board_port
+serial    a connection through a gateway                                  line      the pump under it
+url       where to connect to                                             transport for the type checker
 """
 
 import sys
 
-from .base import Message, Receipt
+from .messages import Message, Receipt
 
 if sys.implementation.name != "micropython":
     from .host import Client

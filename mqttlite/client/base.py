@@ -16,7 +16,8 @@ from ..core import const
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, SubscribeError
 from ..core.session import Session
-from ..core.text import check_topic_filter, check_topic_name, to_utf8
+from ..core.text import check_topic_filter, to_utf8
+from .messages import SENT, Message, Receipt, check_qos, checked_will
 from .url import Url
 
 TYPE_CHECKING = const(0)
@@ -36,65 +37,6 @@ STALLED_S = const(1)  # how long a full inbox may stop reading while the applica
 _SUBACK = const(-1)  # SUBSCRIBE is not answered yet
 _UNSUBACK = const(-2)  # UNSUBSCRIBE is not answered yet
 _ABANDONED = const(-2)  # added to either: and nobody waits for it any more
-
-
-class Message:
-    """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent
-    because of a new subscription), `dup` (the broker sends it again; the application may have seen it)."""
-
-    def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
-        self.topic = topic
-        self.payload = payload
-        self.qos = flags >> 1 & 3
-        self.retain = flags & 1 == 1
-        self.dup = flags & 8 == 8
-        self._packet_id = packet_id
-        self._generation = generation
-
-
-class Receipt:
-    """What `publish` returns: the message is accepted. `seq` is its sequence number (-1 at QoS 0, which has no
-    confirmation).
-    """
-
-    def __init__(self, seq: int) -> None:
-        self.seq = seq
-        self.error: "MQTTError | None" = None
-        self.done = seq < 0
-        self._event: "asyncio.Event | None" = None
-
-    async def completed(self) -> None:
-        """Wait until the broker has confirmed the message: PUBACK (QoS 1), PUBCOMP (QoS 2); at once at QoS 0.
-
-        Raises InDoubtError when the broker lost the session in the middle of a QoS 2 hand-over, ClosedError when the
-        client was closed first.
-        """
-        if not self.done:
-            if self._event is None:
-                self._event = asyncio.Event()
-            await self._event.wait()
-        if self.error:
-            raise self.error
-
-    def _finish(self, error: "MQTTError | None") -> None:
-        self.error = error
-        self.done = True
-        if self._event:
-            self._event.set()
-
-
-_SENT = Receipt(-1)  # QoS 0: nothing to wait for
-
-
-def _checked_will(will: "tuple[str, str | bytes, int, bool] | None") -> "tuple[bytes, bytes, int, bool] | None":
-    if will is None:
-        return None
-    topic, payload, qos, retain = will
-    name = to_utf8(topic, "will topic")
-    check_topic_name(name)
-    if qos not in (0, 1, 2):
-        raise ValueError("QoS of the will is 0, 1 or 2")
-    return name, payload.encode() if isinstance(payload, str) else payload, qos, retain
 
 
 class BaseClient:
@@ -157,7 +99,7 @@ class BaseClient:
             keep_alive_s,
             None if username is None else to_utf8(username, "user name"),
             password.encode() if isinstance(password, str) else password,
-            _checked_will(will),
+            checked_will(will),
         )
         session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
         self._protocol = ClientProtocol(self, fields, session, size_max, int(timeout_s * 1000))
@@ -291,8 +233,7 @@ class BaseClient:
             payload = payload.encode()
         elif not isinstance(payload, (bytes, bytearray, memoryview)):
             raise TypeError("payload must be bytes or str")
-        if qos not in (0, 1, 2):
-            raise ValueError("QoS is 0, 1 or 2")
+        check_qos(qos)
         protocol = self._protocol
         while self._is_open() and (
             len(protocol.out) > self._out_max if qos == 0 else len(self._receipts) >= self.queue_max
@@ -303,10 +244,10 @@ class BaseClient:
         seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), bytes(payload))
         if seq == -2:
             self.qos0_dropped += 1
-            return _SENT
+            return SENT
         self._to_write.set()
         if seq < 0:
-            return _SENT
+            return SENT
         receipt = self._receipts[seq] = Receipt(seq)
         return receipt
 
@@ -315,8 +256,7 @@ class BaseClient:
 
         Raises SubscribeError when the broker refuses, ProtocolError for an invalid topic filter, ClosedError.
         """
-        if qos not in (0, 1, 2):
-            raise ValueError("QoS is 0, 1 or 2")
+        check_qos(qos)
         code = await self._ask(topic_filter, qos)
         if code == 0x80:
             raise SubscribeError("the broker refused the subscription to '" + topic_filter + "'")

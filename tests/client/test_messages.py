@@ -114,6 +114,7 @@ async def test_unsubscribe_ends_the_flow(mosquitto: Mosquitto) -> None:
         assert (await anext(client)).topic == "b"
 
 
+@statement("3.1.1", "MQTT-7.1.2-1")
 async def test_an_empty_session_over_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "broker.sock"
     with Mosquitto(tmp_path / "broker", settings={"listener 0": path}):

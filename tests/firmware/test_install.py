@@ -30,6 +30,7 @@ async def main():
         assert "ENOENT" in str(error) or "no" in str(error), error
 
 asyncio.run(main())
+import mqttlite.core.refusals  # loaded when a broker refuses the connection
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlite"]))
 """
 

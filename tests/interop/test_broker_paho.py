@@ -23,6 +23,7 @@ def port(broker: Broker) -> int:
     return port_of(broker.addresses[0])
 
 
+@statement("3.1.1", "MQTT-7.0.0-2")
 @pytest.mark.parametrize("granted", [0, 1, 2])
 @pytest.mark.parametrize("published", [0, 1, 2])
 async def test_messages_arrive_once_in_order_with_the_lower_qos(port: int, published: int, granted: int) -> None:

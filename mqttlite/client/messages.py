@@ -1,0 +1,75 @@
+"""What the application gives and gets: messages, receipts, a will. Both runtimes."""
+
+import asyncio
+
+from ..core import const
+from ..core.text import check_topic_name, to_utf8
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from ..core.errors import MQTTError
+
+
+class Message:
+    """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent
+    because of a new subscription), `dup` (the broker sends it again; the application may have seen it)."""
+
+    def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = flags >> 1 & 3
+        self.retain = flags & 1 == 1
+        self.dup = flags & 8 == 8
+        self._packet_id = packet_id
+        self._generation = generation
+
+
+class Receipt:
+    """What `publish` returns: the message is accepted. `seq` is its sequence number (-1 at QoS 0, which has no
+    confirmation).
+    """
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.error: "MQTTError | None" = None
+        self.done = seq < 0
+        self._event: "asyncio.Event | None" = None
+
+    async def completed(self) -> None:
+        """Wait until the broker has confirmed the message: PUBACK (QoS 1), PUBCOMP (QoS 2); at once at QoS 0.
+
+        Raises InDoubtError when the broker lost the session in the middle of a QoS 2 hand-over, ClosedError when the
+        client was closed first.
+        """
+        if not self.done:
+            if self._event is None:
+                self._event = asyncio.Event()
+            await self._event.wait()
+        if self.error:
+            raise self.error
+
+    def _finish(self, error: "MQTTError | None") -> None:
+        self.error = error
+        self.done = True
+        if self._event:
+            self._event.set()
+
+
+SENT = Receipt(-1)  # of every QoS 0 message: nothing to wait for
+
+
+def check_qos(qos: int, what: str = "QoS") -> None:
+    """Raise ValueError unless `qos` is one; `what` names it."""
+    if qos not in (0, 1, 2):
+        raise ValueError(what + " is 0, 1 or 2")
+
+
+def checked_will(will: "tuple[str, str | bytes, int, bool] | None") -> "tuple[bytes, bytes, int, bool] | None":
+    """A will (topic, payload, QoS, retain) as the protocol wants it, checked."""
+    if will is None:
+        return None
+    topic, payload, qos, retain = will
+    name = to_utf8(topic, "will topic")
+    check_topic_name(name)
+    check_qos(qos, "QoS of the will")
+    return name, payload.encode() if isinstance(payload, str) else payload, qos, retain
