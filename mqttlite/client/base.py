@@ -177,7 +177,9 @@ class BaseClient:
             await self.close()
             raise
         if self._error:
-            raise self._error
+            error = self._error
+            await self.close()  # a serial port is free again
+            raise error
 
     async def drain(self, timeout_s: float = 10) -> bool:
         """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""

@@ -1,0 +1,183 @@
+"""The client on a serial line: what it says when something is missing, and how it ends."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from mqttlite.client import Client
+from mqttlite.client import serial as serial_transport
+from mqttlite.client.ports import open_port
+from mqttlite.core.errors import ClosedError, ConnectError
+from mqttlite.link.frames import MQTT
+from mqttlite.sim.pty_line import NoisyLine
+from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, gateway, watching
+from tests.peers import Mosquitto
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that does not answer is given up soon."""
+    monkeypatch.setattr(serial_transport, "SILENT_S", 0.2)
+
+
+async def cause(url: str, **options: float) -> str:
+    """Why a first connection fails."""
+    with pytest.raises(ConnectError) as error:
+        async with Client(url, client_id="device", **options):  # type: ignore[arg-type]
+            pass
+    return str(error.value)
+
+
+async def test_a_port_that_does_not_exist_is_named() -> None:
+    assert (await cause("serial:///dev/ttyUSB77")).startswith("/dev/ttyUSB77 does not exist; there is ")
+
+
+async def test_a_port_in_use_names_its_user() -> None:
+    async with NoisyLine(BAUD) as line:
+        port = open_port(line.a_path)
+        assert f"{line.a_path} is in use by" in await cause(f"serial://{line.a_path}")
+        port.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_no_gateway_at_the_other_end_is_said_so() -> None:
+    async with NoisyLine(BAUD) as line:
+        said = await cause(f"serial://{line.a_path}?baud=9600")
+        assert said == f"no gateway answers on {line.a_path} at 9600 baud; does it run, and is this its line?"
+        open_port(line.a_path).close()  # which is free again
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_makes_no_sense_points_to_the_baud_rate() -> None:
+    async with NoisyLine(BAUD) as line:
+        other = open_port(line.b_path)
+        await other.write(b"\0\xff\xfe\x80\xf0\0" * 20)
+        assert "do both ends have the same baud rate?" in await cause(f"serial://{line.a_path}")
+        other.close()
+
+
+async def test_a_client_that_waits_less_long_than_the_line_says_that_nobody_answered() -> None:
+    async with NoisyLine(BAUD) as line:
+        assert await cause(f"serial://{line.a_path}", timeout_s=0.2) == f"no answer from {line.a_path} within 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("baud=fast", "baud=fast is not a number"),
+        ("baud=0", "baud=0: must be 300 or more"),
+        ("window=99", "window must be 1..16"),
+        ("frame_size=1000", "frame_size must be 32..255"),
+        ("boot=x", "boot=x is not a number"),
+        ("speed=9600", "unknown option 'speed' of a serial line; there are baud, frame_size, window"),
+    ],
+)
+async def test_options_that_cannot_be_are_named(query: str, said: str) -> None:
+    assert said in await cause(f"serial:///dev/ttyUSB0?{query}")
+
+
+async def test_a_refusal_by_the_gateway_is_noticed_when_it_comes() -> None:
+    async with NoisyLine(BAUD) as line, gateway("mqtt://127.0.0.1:1", line.a_path):
+        # Not within the client's time-out, which is longer than this test may take.
+        assert await cause(f"serial://{line.b_path}{OPTIONS}", timeout_s=3600) == "the broker cannot be reached"
+
+
+async def test_goodbye_reaches_the_broker_before_the_port_is_closed(mosquitto: Mosquitto) -> None:
+    """A noisy, slow line: DISCONNECT and CLOSE need repeats. The will is not published."""
+    options = "?baud=9600"
+    async with NoisyLine(9600, bit_errors=BIT_ERRORS, dropped=DROPPED, seed=3) as line:
+        box = gateway(mosquitto.url, options=["--serial", line.a_path + options])
+        async with watching(mosquitto.url, "will") as watcher, box:
+            for number in range(3):
+                url = f"serial://{line.b_path}{options}"
+                async with Client(url, client_id=f"device-{number}", will=("will", "dead", 1, False), retry_first=True):
+                    pass
+                while f"Received DISCONNECT from device-{number}" not in mosquitto.log:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            async with Client(mosquitto.url) as last:
+                await last.publish("will", "last", qos=1)
+            await watcher.until("will", b"last")
+            assert watcher.got["will"] == [b"last"]
+
+
+async def test_a_closed_client_has_given_its_port_back(mosquitto: Mosquitto) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path):
+        for _ in range(5):
+            client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device")
+            await client.start()
+            await client.close()
+            open_port(line.b_path).close()
+
+
+async def test_closing_without_a_gateway_takes_no_time_and_frees_the_port() -> None:
+    async with NoisyLine(BAUD) as line:
+        client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True)
+        starting = asyncio.create_task(client.start())
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(ClosedError):
+            await starting
+        open_port(line.b_path).close()
+
+
+async def test_closing_waits_only_so_long_for_a_line_that_has_died(mosquitto: Mosquitto) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as box:
+        client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device")
+        await client.start()
+        await box.kill()
+        await client.close()  # returns
+        open_port(line.b_path).close()
+
+
+async def test_an_adapter_unplugged_at_the_device_is_opened_again(mosquitto: Mosquitto) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path):
+        gone: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+
+        def on_connection(connected: bool, reason: str) -> None:
+            gone.put_nowait((connected, reason))
+
+        url = f"serial://{line.b_path}{OPTIONS}"
+        async with Client(url, client_id="device", on_connection=on_connection) as client:
+            assert await gone.get() == (True, "")
+            line.unplug("b")
+            assert await gone.get() == (False, "the serial link was lost")
+            receipt = await client.publish("t/up", "meanwhile", qos=2)
+            line.replug("b")
+            await receipt.completed()
+
+
+async def test_a_connection_that_opens_when_nobody_waits_any_more_does_not_stay(mosquitto: Mosquitto) -> None:
+    """The time-out of `connect` strikes in the moment in which the gateway accepts."""
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path):
+        client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device")
+        dialer = serial_transport.SerialDialer(client.url, "device", client._open_port, print, lambda: None)
+        connecting = asyncio.create_task(dialer.connect())
+        opened: Callable[[], object] | None = None
+        while opened is None:
+            await asyncio.sleep(0)
+            if dialer._stream.state == serial_transport._stream.OPENING:
+                opened = dialer._stream.on_opened
+        dialer._stream.on_opened = lambda: (opened(), connecting.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        transport = await dialer.connect()
+        transport.close()
+        await dialer.close()
+
+
+async def test_many_small_pieces_are_read_as_one_and_give_their_credit_back() -> None:
+    async with NoisyLine(BAUD):
+        client = Client("serial:///dev/null", client_id="device")
+        dialer = serial_transport.SerialDialer(client.url, "device", client._open_port, print, lambda: None)
+        transport = serial_transport.SerialTransport(dialer._stream)
+        dialer._stream.state = serial_transport._stream.OPEN
+        for piece in (b"a", b"bc", b"def"):
+            dialer.link.on_data(MQTT, memoryview(piece))
+        assert await transport.read() == b"abcdef"
+        assert dialer._stream._held == 0
+        transport._on_close(serial_transport._stream.UPSTREAM_CLOSED)
+        with pytest.raises(ConnectError, match="the broker closed the connection"):
+            await transport.read()
+        with pytest.raises(ConnectError, match="the broker closed the connection"):
+            await transport.write(b"x")
