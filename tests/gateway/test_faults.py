@@ -55,6 +55,22 @@ async def test_an_adapter_unplugged_and_replugged_is_opened_again_and_nothing_is
         assert len([text for text in box.lines if "does not exist" in text]) == 1
 
 
+async def test_a_device_whose_own_end_is_unplugged_opens_it_again_and_loses_nothing(
+    mosquitto: Mosquitto, runtime: str
+) -> None:
+    async with (
+        noisy_line() as line,
+        watching(mosquitto.url, "t/up") as watcher,
+        gateway(mosquitto.url, line.a_path),
+        device(line.b_path, runtime, count=COUNT) as board,
+    ):
+        await watcher.count("t/up", COUNT // 3)
+        line.unplug("b")
+        line.replug("b")
+        await board.says("confirmed")
+        assert numbers(await watcher.count("t/up", COUNT)) == list(range(COUNT))
+
+
 async def test_a_port_that_is_not_there_at_the_start_is_opened_when_it_comes(mosquitto: Mosquitto) -> None:
     async with noisy_line() as line, watching(mosquitto.url, "t/up") as watcher:
         line.unplug("a")
