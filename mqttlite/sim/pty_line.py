@@ -138,11 +138,13 @@ class NoisyLine:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        results = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for end in self._ends.values():
-            if end.plugged:
-                end.unplug()
-        self._folder.rmdir()
+        try:
+            results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            for end in self._ends.values():
+                if end.plugged:
+                    end.unplug()
+            self._folder.rmdir()
         for result in results:
             if isinstance(result, Exception) and error is None:
                 raise result

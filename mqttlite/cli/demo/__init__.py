@@ -7,23 +7,33 @@ import argparse
 import asyncio
 import json
 import os
+import platform
+import secrets
+import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ...client import Client, Message
-from .table import Screen, summary
+from ...core.errors import MQTTError
+from .table import Screen
 from .tally import Tally
-from .world import BAUD, STATUS_TOPIC, World, micropython
+from .world import BAUD, World, micropython
 
 _DESCRIPTION = """\
 Runs the whole way on real programs for a while: boards (each a MicroPython interpreter with firmware/main.py) on serial
 lines with bit errors and dropped bytes, the gateway, a broker, and a subscriber that counts. Ends with a line for each
-QoS; the exit code is 1 if QoS 1 or 2 lost a message, QoS 2 duplicated one, or either came out of order.
+QoS; the exit code is 1 if QoS 1 or 2 lost a message, QoS 2 duplicated one, or either came out of order. Ctrl-C ends it
+early and in good order, a second one at once.
 """
 
 NAMES = ("fast", "event", "count")  # of the topics, by QoS; see firmware/examples/readings.py
 STOP = -1  # the id of the command that ends a board
+SHOW_EVERY_S = 0.5
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
+TERMINATED = 143  # exit code after SIGTERM, as a shell reports it
+INTERRUPTED = 130  # and after SIGINT
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,7 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--seconds",
         type=float,
-        default=float(environ.get("DEMO_SECONDS", "30")),
+        default=environ.get("DEMO_SECONDS") or "30",
         help="how long the boards publish (default: $DEMO_SECONDS, else 30)",
     )
     parser.add_argument(
@@ -61,7 +71,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 if every promise was kept."""
+    if args.boards < 1 or args.every < 1 or args.seconds <= 0:
+        raise ValueError("--boards, --every and --seconds must be more than 0")
     return asyncio.run(_Demo(args).run())
+
+
+def introduction(args: argparse.Namespace, broker: str) -> str:
+    """What is what."""
+    if micropython():
+        boards = "MicroPython running firmware/main.py"
+    else:
+        boards = (
+            f"CPython {platform.python_version()} running firmware/main.py, as no MicroPython interpreter was found"
+        )
+    whose = "yours" if args.broker else "mqttlite broker"
+    return (
+        f"{args.boards} boards, each a process: {boards}\n"
+        f"lines   {BAUD} baud, bit errors {args.bit_errors:g}, dropped bytes {args.dropped:g}, both ways\n"
+        f"gateway mqttlite gateway, a connection of its own to the broker for each board\n"
+        f"broker  {broker} ({whose})\n"
+        f"Each board publishes at QoS 0, 1 and 2 every {args.every} ms, and answers commands, which are timed.\n"
+    )
 
 
 class _Demo:
@@ -71,74 +101,153 @@ class _Demo:
         self._args = args
         self._names = [f"board-{number}" for number in range(1, args.boards + 1)]
         self._tally = Tally(self._names)
-        self._asked: dict[tuple[str, int], float] = {}  # when a ping left, by board and id
-        self._changed = asyncio.Event()
-
-    async def run(self) -> int:
-        args = self._args
-        runtime = "MicroPython" if micropython() else "CPython, as no MicroPython interpreter was found"
-        print(
-            f"{args.boards} boards ({runtime}), {BAUD} baud, "
-            f"bit errors {args.bit_errors:g}, dropped bytes {args.dropped:g}; {args.seconds:g} s",
-            flush=True,
-        )
-        world = World(
+        self._screen = Screen(self._tally, args.seconds)
+        self._world = World(
             self._names,
+            run=secrets.token_hex(3),
             broker=args.broker,
             bit_errors=args.bit_errors,
             dropped=args.dropped,
             seed=args.seed,
             every_ms=args.every,
         )
-        async with world:
-            print(f"broker {world.broker}", flush=True)
-            # A session of its own at the broker, so that the count goes on if this connection is cut.
-            async with Client(world.broker, client_id=f"demo-{os.getpid()}") as client:
-                await client.subscribe("demo/#", qos=2)
-                await client.subscribe(STATUS_TOPIC + "/#", qos=0)
-                counting = asyncio.create_task(self._count(client))
-                try:
-                    await self._show_while_running(client, world)
-                finally:
-                    counting.cancel()
-                    await asyncio.gather(counting, return_exceptions=True)
-        for line in summary(self._tally):
-            print(line)
+        self._asked: dict[tuple[str, int], float] = {}  # when a ping left, by board and id
+        self._changed = asyncio.Event()  # something has arrived, or Ctrl-C
+        self._counting: asyncio.Task[None] | None = None
+        self._publishing = False  # the boards are: Ctrl-C asks them to stop
+        self._enough = False  # Ctrl-C
+        self._signal = 0
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task
+
+        def end(number: int) -> None:
+            if number == signal.SIGINT and self._publishing and not self._enough:
+                self._enough = True
+                self._changed.set()
+            else:
+                self._signal = self._signal or number
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, end, number)
+        try:
+            async with self._world:
+                await self._with_client()
+            if self._args.broker:
+                await self._tidy_up()
+        except asyncio.CancelledError:
+            if not self._signal:
+                raise
+            return INTERRUPTED if self._signal == signal.SIGINT else TERMINATED
+        self._screen.finish()
         broken = self._tally.broken_promises()
         for text in broken:
             print("BROKEN:", text)
         return 1 if broken else 0
 
-    async def _show_while_running(self, client: Client, world: World) -> None:
-        screen = Screen(self._tally, self._args.seconds)
+    async def _with_client(self) -> None:
+        world = self._world
+        # A session of its own at the broker, so that the count goes on if this connection is cut.
+        async with Client(world.broker, client_id=world.client_id("subscriber")) as client:
+            print(introduction(self._args, world.broker), flush=True)
+            await client.subscribe(world.topic + "/#", qos=2)
+            await client.subscribe(world.status_topic + "/#", qos=0)
+            self._counting = asyncio.create_task(self._count(client))
+            try:
+                await world.start()
+                await self._boards_start()
+                await self._boards_publish(client)
+                await self._boards_stop(client)
+            finally:
+                self._counting.cancel()
+                await asyncio.gather(self._counting, return_exceptions=True)
+
+    async def _boards_start(self) -> None:
+        await self._until(
+            lambda: all(board.started for board in self._boards), START_TIMEOUT_S, 0, "boards are starting"
+        )
+        for board in self._boards:
+            if not board.started:
+                raise self._world.boards[board.name].failed("is silent")
+
+    async def _boards_publish(self, client: Client) -> None:
+        self._publishing = True
         begin = time.monotonic()
-        while (elapsed := time.monotonic() - begin) < self._args.seconds:
-            screen.show(elapsed)
+        number = 0
+        while (elapsed := time.monotonic() - begin) < self._args.seconds and not self._enough:
             for name in self._names:
-                await self._ask(client, name, int(elapsed * 2), {"do": "ping"})
-            await asyncio.sleep(0.5)
-            world.check()
+                await self._ask(client, name, number, {"do": "ping"})
+            number += 1
+            left = min(SHOW_EVERY_S, self._args.seconds - elapsed)
+            await self._until(lambda: self._enough, left, elapsed, "Ctrl-C ends it early")
+        self._args.seconds = min(self._args.seconds, time.monotonic() - begin)
+
+    async def _boards_stop(self, client: Client) -> None:
+        """Tell every board to stop; wait until it has answered with its counts, and everything it sent has arrived."""
         for name in self._names:
             await self._ask(client, name, STOP, {"do": "stop"})
-        await self._all_finished(world)
-        screen.show(self._args.seconds, last=True)
+        await self._until(
+            lambda: all(board.settled for board in self._boards),
+            STOP_TIMEOUT_S,
+            self._args.seconds,
+            "the last messages are arriving",
+            running=False,
+        )
+        for board in self._boards:
+            if not board.finished:
+                self._screen.note(str(self._world.boards[board.name].failed("did not answer `stop`")))
+        await self._world.boards_end()
+
+    @property
+    def _boards(self) -> Any:
+        return self._tally.boards.values()
+
+    async def _until(
+        self, condition: Callable[[], bool], limit_s: float, elapsed: float, doing: str, running: bool = True
+    ) -> None:
+        """Wait for `condition`, `limit_s` seconds at most, with the table on the screen. `running`: every program
+        should be. Raises what ended the counting, ProgramError when a program has ended.
+        """
+        end = time.monotonic() + limit_s
+        while not condition() and (left := end - time.monotonic()) > 0:
+            self._show(elapsed, doing)
+            next_show = time.monotonic() + min(left, SHOW_EVERY_S)
+            while not condition() and (wait := next_show - time.monotonic()) > 0:
+                self._changed.clear()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
+                except TimeoutError:
+                    break
+            if running:
+                self._world.check()
+            if self._counting and self._counting.done():
+                self._counting.result()
+
+    def _show(self, elapsed: float, doing: str) -> None:
+        for board in self._boards:
+            board.line_errors = self._world.line_errors(board.name)
+        self._screen.show(elapsed, doing)
 
     async def _ask(self, client: Client, name: str, number: int, command: dict[str, Any]) -> None:
         self._asked[name, number] = time.monotonic()
-        await client.publish(f"demo/{name}/command", json.dumps({**command, "id": number}), qos=2)
+        await client.publish(f"{self._world.topic}/{name}/command", json.dumps({**command, "id": number}), qos=2)
 
-    async def _all_finished(self, world: World) -> None:
-        """Wait until every board has answered `stop` with its counts, and everything it sent has arrived."""
-        boards = self._tally.boards.values()
+    async def _tidy_up(self) -> None:
+        """Leave nothing at a broker that is not ours: neither sessions nor retained messages."""
+        world = self._world
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                while not all(board.finished and not any(board.flows[q].missing for q in (1, 2)) for board in boards):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            for board, running in zip(boards, world.boards, strict=True):
-                if not board.finished:
-                    print(running.failed("did not answer `stop`"))
+            async with Client(world.broker) as client:
+                for topic in [*(f"{world.topic}/{name}" for name in self._names), world.status_topic]:
+                    await client.publish(f"{topic}/online", b"", qos=1, retain=True)
+            for name in [*self._names, "subscriber"]:
+                async with Client(world.broker, client_id=world.client_id(name), clean_session=True):
+                    pass
+        except MQTTError as error:
+            self._screen.note(f"sessions and retained messages of this demo may be left at {world.broker}: {error}")
 
     # -- what arrives
 
@@ -148,26 +257,32 @@ class _Demo:
             self._changed.set()
 
     def _take(self, message: Message) -> None:
-        root, _, rest = message.topic.partition("/")
-        name, _, what = rest.partition("/")
-        board = self._tally.boards.get(name)
-        if board is None or message.retain:
+        root, _, what = message.topic.rpartition("/")
+        if root == self._world.status_topic:
+            if what != "online":
+                self._status(json.loads(message.payload))
             return
-        if root == STATUS_TOPIC:
-            status = json.loads(message.payload)
-            board.repaired = status["frames"]["repaired"] + status["frames"]["resent"]
-            board.reconnections = status["connections"] - 1
-        elif what in NAMES:
+        board = self._tally.boards.get(root.rpartition("/")[2])
+        if board is None:
+            return
+        if what in NAMES:
             board.flows[NAMES.index(what)].arrived(json.loads(message.payload)["n"])
         elif what in ("state", "answer"):
             self._state(board.name, json.loads(message.payload), answer=what == "answer")
 
+    def _status(self, status: dict[str, Any]) -> None:
+        for board in self._boards:
+            if status["device"] == self._world.client_id(board.name):
+                board.repaired_here = status["frames"]["repaired"]
+                board.reconnections = max(status["connections"] - 1, 0)
+
     def _state(self, name: str, state: dict[str, Any], answer: bool) -> None:
         board = self._tally.boards[name]
-        board.runtime = state["runtime"]
+        board.repaired_there = state.get("repaired", 0)
         for qos, sent in enumerate(state["sent"]):
             board.flows[qos].sent = max(board.flows[qos].sent, sent)
         if answer:
-            number: int = state["id"]
-            board.round_trips_ms.append((time.monotonic() - self._asked.pop((name, number))) * 1000)
-            board.finished |= number == STOP
+            asked = self._asked.pop((name, state["id"]), None)
+            if asked is not None:
+                board.round_trips_ms.append((time.monotonic() - asked) * 1000)
+            board.finished |= state["id"] == STOP

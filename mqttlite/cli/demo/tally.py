@@ -1,6 +1,5 @@
 """What the boards sent and what arrived: counted by sequence number. No I/O."""
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -40,16 +39,46 @@ class Flow:
 
 
 @dataclass
+class Total:
+    """The messages of all boards at one QoS."""
+
+    sent: int
+    received: int
+    duplicated: int
+
+    @property
+    def missing(self) -> int:
+        """Sent and not arrived."""
+        return self.sent - self.received
+
+
+@dataclass
 class Board:
     """All that is known of one board."""
 
     name: str
     flows: dict[int, Flow] = field(default_factory=lambda: {qos: Flow() for qos in QOS})
     round_trips_ms: list[float] = field(default_factory=list)
-    repaired: int = 0  # frames that one end of the line had to send again or throw away, both ends
+    line_errors: int = 0  # bytes that its line has damaged or lost, both ways
+    repaired_there: int = 0  # frames that the board had to send again, and that arrived then
+    repaired_here: int = 0  # the same of the gateway
     reconnections: int = 0
-    runtime: str = "?"
     finished: bool = False
+
+    @property
+    def repaired(self) -> int:
+        """Frames that either end of the line had to send again, and that arrived then."""
+        return self.repaired_there + self.repaired_here
+
+    @property
+    def started(self) -> bool:
+        """Whether anything has arrived from it."""
+        return any(flow.received for flow in self.flows.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has said how much it sent, and all of it that must arrive is here."""
+        return self.finished and not self.flows[1].missing and not self.flows[2].missing
 
     @property
     def round_trip_ms(self) -> float | None:
@@ -63,17 +92,16 @@ class Tally:
     def __init__(self, names: list[str]) -> None:
         self.boards = {name: Board(name) for name in names}
 
-    def totals(self) -> dict[int, Flow]:
-        """Sums over all boards, by QoS. Their `seen` is a plain range: only its size counts."""
-        sums: dict[int, Flow] = defaultdict(Flow)
-        for board in self.boards.values():
-            for qos, flow in board.flows.items():
-                total = sums[qos]
-                total.sent += flow.sent
-                total.duplicated += flow.duplicated
-                total.misordered += flow.misordered
-                total.seen = set(range(total.received + flow.received))
-        return sums
+    def totals(self) -> dict[int, Total]:
+        """Sums over all boards, by QoS."""
+        return {
+            qos: Total(
+                sum(board.flows[qos].sent for board in self.boards.values()),
+                sum(board.flows[qos].received for board in self.boards.values()),
+                sum(board.flows[qos].duplicated for board in self.boards.values()),
+            )
+            for qos in QOS
+        }
 
     def broken_promises(self) -> list[str]:
         """What must not have happened, once every board has finished: in words, empty if all is well."""

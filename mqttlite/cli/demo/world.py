@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,8 +16,10 @@ from ...core.errors import MQTTError
 from ...sim.pty_line import NoisyLine
 
 BAUD = 115200
-STATUS_TOPIC = "demo-gateway"
 FIRMWARE = "firmware/main.py"
+ENDING_S = 5.0  # how long a program may take to end by itself
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 class ProgramError(MQTTError):
@@ -29,13 +33,16 @@ class Program:
         self.name = name
         self.process = process
         self.lines: list[str] = []
+        self._printed = asyncio.Event()  # or ended
         self._reader = asyncio.create_task(self._read())
-        self._printed = asyncio.Event()
 
     async def _read(self) -> None:
         assert self.process.stdout
-        while line := await self.process.stdout.readline():
-            self.lines = [*self.lines[-99:], line.decode(errors="replace").rstrip()]
+        try:
+            while line := await self.process.stdout.readline():
+                self.lines = [*self.lines[-99:], line.decode(errors="replace").rstrip()]
+                self._printed.set()
+        finally:
             self._printed.set()
 
     async def printed(self, text: str, timeout_s: float = 20) -> str:
@@ -43,15 +50,13 @@ class Program:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
+                    self._printed.clear()
                     for line in self.lines:
                         if text in line:
                             return line
                     if self._reader.done():
                         raise self.failed(f"ended without printing '{text}'")
-                    self._printed.clear()
-                    await asyncio.wait(
-                        [self._reader, asyncio.ensure_future(self._printed.wait())], return_when=asyncio.FIRST_COMPLETED
-                    )
+                    await self._printed.wait()
         except TimeoutError:
             raise self.failed(f"did not print '{text}' within {timeout_s} s") from None
 
@@ -61,12 +66,14 @@ class Program:
 
     async def stop(self) -> None:
         """End it, kindly first."""
-        for signal in (self.process.terminate, self.process.kill):
-            if self.process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    signal()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.process.wait(), 5)
+        try:
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                self.process.terminate()
+                await asyncio.wait_for(self.process.wait(), ENDING_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+        await self.process.wait()
         await asyncio.gather(self._reader, return_exceptions=True)
 
 
@@ -79,12 +86,23 @@ async def program(name: str, *argv: str | Path, **environment: str) -> AsyncIter
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        start_new_session=True,  # Ctrl-C is the demo's, which ends its programs itself
+        preexec_fn=_die_with_parent,
     )
     running = Program(name, process)
     try:
         yield running
     finally:
         await running.stop()
+
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    """In the child: no program outlives the demo, even if that is killed. Elsewhere than on Linux it may."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _mqttlite(*words: str) -> list[str]:
@@ -100,68 +118,89 @@ def root() -> Path:
 
 
 def micropython() -> str | None:
-    """The MicroPython interpreter: $MICROPYTHON, the one beside this Python, or one on the path."""
+    """The MicroPython interpreter: $MICROPYTHON, else the one beside this Python, else one on the path."""
+    named = os.environ.get("MICROPYTHON")
+    if named:
+        return shutil.which(named)
     beside = Path(sys.executable).with_name("micropython")
-    return os.environ.get("MICROPYTHON") or (str(beside) if beside.exists() else shutil.which("micropython"))
+    return str(beside) if beside.exists() else shutil.which("micropython")
 
 
-def board_settings(name: str, path: str, every_ms: int) -> str:
+def board_settings(client_id: str, topic: str, path: str, every_ms: int) -> str:
     """A settings.py for a board on the serial port `path`."""
     return (
-        f'DEVICE_ID = "{name}"\nURL = "serial://{path}?baud={BAUD}"\nWIFI_NAME = WIFI_PASSWORD = ""\n'
-        f'USERNAME = PASSWORD = None\nTOPIC = "demo/{name}"\nREAD_EVERY_MS = {every_ms}\n'
+        f'DEVICE_ID = "{client_id}"\nURL = "serial://{path}?baud={BAUD}"\nWIFI_NAME = WIFI_PASSWORD = ""\n'
+        f'USERNAME = PASSWORD = None\nTOPIC = "{topic}"\nREAD_EVERY_MS = {every_ms}\n'
         "LED_PIN = None\nWATCHDOG_S = 0\n"
     )
 
 
 class World:
-    """Everything that runs. `names`: the boards. `bit_errors`, `dropped`: probability per bit, per byte, each way."""
+    """Everything that runs. `names`: the boards; `broker`: a URL, "" to start one; `run`: a name of this run, which
+    client identifiers and topics carry. `bit_errors`, `dropped`: probability per bit, per byte, each way.
 
-    def __init__(self, names: list[str], *, broker: str, bit_errors: float, dropped: float, seed: int, every_ms: int):
+    Entering it starts the broker, `start` the rest.
+    """
+
+    def __init__(
+        self, names: list[str], *, run: str, broker: str, bit_errors: float, dropped: float, seed: int, every_ms: int
+    ) -> None:
         self.names = names
         self.broker = broker
-        self.lines: list[NoisyLine] = []
-        self.boards: list[Program] = []
-        self.gateway: Program | None = None
+        self.topic = f"mqttlite-demo/{run}"  # of the boards: topic/name/…
+        self.status_topic = f"mqttlite-demo-gateway/{run}"
+        self.lines: dict[str, NoisyLine] = {}
+        self.boards: dict[str, Program] = {}
+        self._programs: list[Program] = []
+        self._run = run
         self._bit_errors = bit_errors
         self._dropped = dropped
         self._seed = seed
         self._every_ms = every_ms
         self._stack = AsyncExitStack()
 
+    def client_id(self, name: str) -> str:
+        """The client identifier of a board."""
+        return f"demo-{self._run}-{name}"
+
     async def __aenter__(self) -> "World":
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        if not self.broker:
+            try:
+                await self._start_broker()
+            except BaseException:
+                await self._stack.aclose()
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def _start(self) -> None:
-        enter = self._stack.enter_async_context
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mqttlite-demo-")))
-        if not self.broker:
-            broker = await enter(program("the broker", *_mqttlite("broker", "--listen", "mqtt://127.0.0.1:0")))
-            self.broker = "mqtt://" + (await broker.printed("listening on mqtt://")).split("mqtt://")[1].split()[0]
-        for number, _ in enumerate(self.names):
-            line = NoisyLine(
-                baud=BAUD, bit_errors=self._bit_errors, dropped=self._dropped, seed=self._seed * 100 + number
-            )
-            self.lines.append(await enter(line))
-        ports = [word for line in self.lines for word in ("--serial", f"{line.a_path}?baud={BAUD}")]
-        gateway = _mqttlite("gateway", "--upstream", self.broker, "--status-topic", STATUS_TOPIC, "--status-every", "1")
-        self.gateway = await enter(program("the gateway", *gateway, *ports))
-        for name, line in zip(self.names, self.lines, strict=True):
-            self.boards.append(await enter(self._board(name, line.b_path, folder / name)))
+    async def _run_program(self, name: str, *argv: str | Path, **environment: str) -> Program:
+        running = await self._stack.enter_async_context(program(name, *argv, **environment))
+        self._programs.append(running)
+        return running
 
-    @asynccontextmanager
-    async def _board(self, name: str, path: str, folder: Path) -> AsyncIterator[Program]:
+    async def _start_broker(self) -> None:
+        broker = await self._run_program("the broker", *_mqttlite("broker", "--listen", "mqtt://127.0.0.1:0"))
+        self.broker = "mqtt://" + (await broker.printed("listening on mqtt://")).split("mqtt://")[1].split()[0]
+
+    async def start(self) -> None:
+        """Start the lines, the gateway and the boards."""
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mqttlite-demo-")))
+        for number, name in enumerate(self.names):
+            line = NoisyLine(BAUD, self._bit_errors, self._dropped, self._seed * 100 + number)
+            self.lines[name] = await self._stack.enter_async_context(line)
+        ports = [word for line in self.lines.values() for word in ("--serial", f"{line.a_path}?baud={BAUD}")]
+        status = ("--status-topic", self.status_topic, "--status-every", "0.5")
+        await self._run_program("the gateway", *_mqttlite("gateway", "--upstream", self.broker, *status, *ports))
+        for name, line in self.lines.items():
+            self.boards[name] = await self._start_board(name, line.b_path, folder / name)
+
+    async def _start_board(self, name: str, path: str, folder: Path) -> Program:
         """A board: the firmware's main.py with settings of its own, on MicroPython where there is one."""
         folder.mkdir()  # noqa: ASYNC240 (ten lines, before anything runs)
-        (folder / "settings.py").write_text(board_settings(name, path, self._every_ms), encoding="utf-8")
+        settings = board_settings(self.client_id(name), f"{self.topic}/{name}", path, self._every_ms)
+        (folder / "settings.py").write_text(settings, encoding="utf-8")
         home = root()
         places = f"{folder}:{home / 'firmware'}:{home}"
         interpreter = micropython()
@@ -169,11 +208,21 @@ class World:
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
         # `-c` and a working directory of its own: its settings.py must win over the one beside main.py.
         code = f"import os; os.chdir({str(folder)!r}); import asyncio, main; asyncio.run(main.main())"
-        async with program(name, *argv, "-c", code, **environment) as board:
-            yield board
+        return await self._run_program(name, *argv, "-c", code, **environment)
+
+    def line_errors(self, name: str) -> int:
+        """Bytes that a board's line has damaged or lost, both ways."""
+        line = self.lines[name]
+        return sum(noise.flipped + noise.dropped for noise in (line.noise_ab, line.noise_ba))
 
     def check(self) -> None:
         """Raise ProgramError if a program has ended that should run."""
-        for running in [self.gateway, *self.boards]:
-            if running and running.process.returncode is not None:
+        for running in self._programs:
+            if running.process.returncode is not None:
                 raise running.failed(f"ended with exit code {running.process.returncode}")
+
+    async def boards_end(self) -> None:
+        """Wait until the boards, which were told to stop, have said goodbye to the broker; a few seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENDING_S):
+                await asyncio.gather(*(board.process.wait() for board in self.boards.values()))
