@@ -22,6 +22,7 @@ _COLUMNS = (
     "round trip",
 )
 _LEFT = 2  # so many columns are words
+_PLAIN_FIRST_S = 1.0
 _PLAIN_EVERY_S = 5.0
 _BAR = 30
 
@@ -43,10 +44,10 @@ class Screen:
         self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._colours = self._live and not os.environ.get("NO_COLOR")
         self._drawn = 0  # lines to go up before the table is drawn again
-        self._next_plain_s = _PLAIN_EVERY_S
+        self._next_plain_s = _PLAIN_FIRST_S
 
     def show(self, elapsed_s: float, doing: str) -> None:
-        """How things stand: in a terminal at each call, else a line every five seconds. `doing`: a word or two."""
+        """How things stand: in a terminal at each call, else a line now and then. `doing`: a word or two."""
         lines = table(self._tally, final=False)
         lines += [("", ""), ("", progress(elapsed_s, self._seconds, doing))]
         columns, rows = shutil.get_terminal_size()
