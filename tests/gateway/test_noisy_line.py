@@ -122,8 +122,11 @@ async def test_mosquitto_killed_in_the_middle_loses_nothing_and_repeats_nothing(
     assert numbers(got) == list(range(COUNT))
 
 
-async def test_mosquitto_killed_in_full_flow_loses_at_most_what_it_had_acknowledged(mosquitto: Mosquitto) -> None:
-    """Mosquitto 2.0 sends PUBREC before it saves the message: it can lose what it has just taken. Nobody else may."""
+async def test_of_a_mosquitto_killed_in_full_flow_only_what_it_acknowledged_can_be_lost(mosquitto: Mosquitto) -> None:
+    """Mosquitto 2.0 sends PUBREC before it saves the message: it can lose what it has just taken. And it may count one
+    message too many as unfinished afterwards, so that it acknowledges and drops the last of a full window (rc151 in its
+    log). Nobody else may lose anything.
+    """
     async with watching(mosquitto.url, "t/up"):
         pass
     async with (
@@ -145,5 +148,6 @@ async def test_mosquitto_killed_in_full_flow_loses_at_most_what_it_had_acknowled
     assert got == sorted(set(got))
     published = list(dict.fromkeys(re.findall(r"Received PUBLISH from device .*?m(\d+)", mosquitto.log)))
     acknowledged = set(re.findall(r"Sending PUBREC to device \(m(\d+)", before))
+    dropped = set(re.findall(r"Sending PUBREC to device \(m(\d+), rc[1-9]", mosquitto.log))
     lost = [published[number] for number in set(range(COUNT)) - set(got)]
-    assert set(lost) <= acknowledged
+    assert set(lost) <= acknowledged | dropped
