@@ -48,7 +48,7 @@ class BaseClient:
     clean_session   True: no session is kept; default: True only without client_id
     keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
     will            (topic, payload, qos, retain): published by the broker when the client is lost
-    window          QoS 1 and 2 messages sent and not confirmed; 20 is the most that Mosquitto handles without loss
+    window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
     queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
     inbox_max       messages received and not taken; beyond it the connection is not read
     size_max        largest packet accepted, in bytes
@@ -69,7 +69,7 @@ class BaseClient:
         username: "str | None" = None,
         password: "str | bytes | None" = None,
         will: "tuple[str, str | bytes, int, bool] | None" = None,
-        window: int = 20,
+        window: int = 18,
         queue_max: int = 1000,
         inbox_max: int = 1000,
         size_max: int = 1048576,
