@@ -1,12 +1,15 @@
 """Ground floor: MQTT 3.1.1 without I/O, clock or randomness. The same files run on CPython and on MicroPython.
 
-errors  what is raised          codec         packets both roles send: PUBLISH and its acknowledgements
-text    UTF-8 and topic rules   codec_client  what only a client sends, and what it receives
-parser  bytes to packets        codec_server  the mirror image
-session QoS 1 and 2, both directions, both roles: the table
-connection -> client, server    one network connection, seen from either end
+errors      what is raised                             packet_types  first bytes, by name
+text        UTF-8 and topic rules                      matching      topic filters against topic names
+codec       packets both roles send: PUBLISH and its acknowledgements
+codec_client, codec_server   what only one of them sends, mirror images
+parser      bytes to packets
+session     QoS 1 and 2, both directions, both roles: the table
+connection -> client, server   one network connection, seen from either end
+refusals    words for CONNACK's return codes           owners        interfaces, for the type checker
 
-Imports: nothing but struct and binascii (today not even those), and only upwards in this list.
+Imports: nothing but struct and binascii (today not even those), and only what stands higher here.
 """
 
 
