@@ -2,7 +2,7 @@
 iterates.
 
 `BaseClient` decides when to connect and what to tell the application; the protocol is `core.client`'s. A subclass per
-runtime says how to open a transport and what time it is. Only what MicroPython's asyncio has is used: Event,
+runtime says how to open a transport. Only what MicroPython's asyncio has is used: Event,
 create_task, sleep, wait_for.
 
 A message that came in counts as handled when `async for` asks for the next one, or when `async with` ends without an
@@ -17,6 +17,7 @@ from ..core.client import ClientProtocol
 from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, SubscribeError
 from ..core.session import Session
 from ..core.text import check_topic_filter, to_utf8
+from .clock import now_ms
 from .messages import SENT, Message, Receipt, check_qos, checked_will
 from .url import Url
 
@@ -126,12 +127,8 @@ class BaseClient:
         """Open a transport."""
         raise NotImplementedError
 
-    def _open_port(self) -> "Port":
-        """Open the serial port of a serial:// URL."""
-        raise NotImplementedError
-
-    def _now(self) -> int:
-        """Milliseconds, growing."""
+    def _open_port(self, baud: int) -> "Port":
+        """Open the serial port of a serial:// URL at `baud` bit/s."""
         raise NotImplementedError
 
     def _words(self, error: Exception) -> str:
@@ -420,7 +417,7 @@ class BaseClient:
         except (OSError, MQTTError, asyncio.TimeoutError) as error:
             return error
         protocol = self._protocol
-        protocol.connect(self._now())
+        protocol.connect(now_ms())
         self._to_write.set()
         tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in (self._read, self._write)]
         try:
@@ -430,10 +427,10 @@ class BaseClient:
                     await self._attention.wait()
                 else:
                     # An answer brings the next deadline forward, and tells nobody: look once in each keep alive.
-                    wait_ms = max(deadline - self._now(), 0)
+                    wait_ms = max(deadline - now_ms(), 0)
                     await self._pause(min(wait_ms, protocol.keep_alive_ms or wait_ms))
                     try:
-                        protocol.tick(self._now())
+                        protocol.tick(now_ms())
                     except MQTTError as error:
                         self._fail(error)
                     if protocol.out:
@@ -480,7 +477,7 @@ class BaseClient:
             if not data:
                 raise ConnectError("the broker closed the connection")
             try:
-                protocol.receive(data, self._now())
+                protocol.receive(data, now_ms())
             finally:
                 if protocol.out:
                     self._to_write.set()
@@ -498,7 +495,7 @@ class BaseClient:
         while len(self._inbox) > self.inbox_max // 2 and not self._stalled and self._is_open():
             left = len(self._inbox)
             if self._protocol.waiting_since is not None:
-                self._protocol.waiting_since = self._now()  # PINGRESP may be behind what is not read
+                self._protocol.waiting_since = now_ms()  # PINGRESP may be behind what is not read
             try:
                 await asyncio.wait_for(self._room.wait(), STALLED_S)
             except asyncio.TimeoutError:
@@ -514,7 +511,7 @@ class BaseClient:
                 data = b"".join(out[: self._out_max])  # one write, however many packets there are
                 out[: self._out_max] = []
                 await transport.write(data)
-                protocol.sent_at = self._now()
+                protocol.sent_at = now_ms()
             if self._error:
                 protocol.disconnect()
                 await transport.write(b"".join(out))

@@ -1,7 +1,6 @@
 """The client on MicroPython: TCP over Wi-Fi, and the serial link over a UART."""
 
 import asyncio
-import time
 
 from ..core import const
 from ..core.errors import ConnectError
@@ -47,8 +46,6 @@ class Client(BaseClient):
         self, url: str, *, queue_max: int = 40, inbox_max: int = 20, size_max: int = 4096, **options: "Any"
     ) -> None:
         BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, size_max=size_max, **options)
-        self._ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
-        self._ms = 0
 
     async def _open(self) -> "Transport":
         url = self.url
@@ -64,17 +61,10 @@ class Client(BaseClient):
             return await self._open_serial()
         raise ConnectError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
 
-    def _open_port(self) -> "Port":
+    def _open_port(self, baud: int) -> "Port":
         from .board_port import open_port
 
-        return open_port(self.url, int(self.url.query.get("baud", "115200")))
+        return open_port(self.url, baud)
 
     def _log(self, text: str) -> None:
         print("mqttlite:", text)
-
-    def _now(self) -> int:
-        """Milliseconds; ticks_ms wraps, this does not, as long as it is called once in some days."""
-        ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
-        self._ms += time.ticks_diff(ticks, self._ticks)  # type: ignore[attr-defined]
-        self._ticks = ticks
-        return self._ms

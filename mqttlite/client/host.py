@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import socket
-import time
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConnectError
@@ -39,14 +38,10 @@ class Client(BaseClient):
         except UnicodeError:  # of the codec for international names
             raise ConnectError(f"cannot find the host '{host}': it is not a possible name") from None
 
-    def _open_port(self) -> "HostPort":
+    def _open_port(self, baud: int) -> "HostPort":
         from .ports import open_port  # needs pyserial
 
-        query = self.url.query
-        return open_port(self.url.path, int(query.get("baud", "115200")), query.get("rtscts", "0") == "1")
-
-    def _now(self) -> int:
-        return time.monotonic_ns() // 1000000
+        return open_port(self.url.path, baud, self.url.query.get("rtscts", "0") == "1")
 
     def _log(self, text: str) -> None:
         log.warning("%s: %s", self.client_id, text)

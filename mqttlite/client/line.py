@@ -6,9 +6,9 @@ in a driver's buffer nothing can overtake it any more, and its acknowledgement g
 """
 
 import asyncio
-import time
 
 from ..core import const
+from .clock import now_ms
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Line:
             for task in tasks:
                 task.cancel()
             self._port.close()
-            self._link.reset(_now())
+            self._link.reset(now_ms())
         raise self._error or OSError("the serial port is gone; was the adapter unplugged?")
 
     async def _guard(self, loop: "Coroutine[Any, Any, None]") -> None:
@@ -81,7 +81,7 @@ class Line:
             data = await port.read()
             if not data or not self._running:
                 return
-            link.receive(data, _now())
+            link.receive(data, now_ms())
             self._work.set()
 
     async def _write(self) -> None:
@@ -89,14 +89,14 @@ class Line:
         free_at = 0  # ms; when the wire will have carried all that was written
         while self._running:
             self._work.clear()
-            now = _now()
+            now = now_ms()
             frame = link.transmit(now)
             if frame:
                 if now > free_at:
                     free_at = now
                 free_at += (len(frame) * 10000 + self._baud - 1) // self._baud
                 await self._port.write(frame)
-                await asyncio.sleep(max(free_at - _now() - AHEAD_MS, 0) / 1000)
+                await asyncio.sleep(max(free_at - now_ms() - AHEAD_MS, 0) / 1000)
             else:
                 wait_ms = link.deadline() - now
                 if wait_ms > 0:
@@ -110,22 +110,3 @@ class Line:
             await asyncio.wait_for(self._work.wait(), ms / 1000)
         except asyncio.TimeoutError:
             return
-
-
-if hasattr(time, "ticks_ms"):
-    _ms = 0
-    _ticks: int = time.ticks_ms()
-
-    def _now() -> int:
-        """Milliseconds that do not wrap, as long as this is called once in some days."""
-        global _ms, _ticks
-        ticks: int = time.ticks_ms()  # type: ignore[attr-defined]
-        _ms += time.ticks_diff(ticks, _ticks)  # type: ignore[attr-defined]
-        _ticks = ticks
-        return _ms  # type: ignore[no-any-return]
-
-else:
-
-    def _now() -> int:
-        """Milliseconds."""
-        return time.monotonic_ns() // 1000000

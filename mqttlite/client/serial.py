@@ -39,8 +39,8 @@ _OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx")
 class SerialDialer:
     """The serial line of one client.
 
-    `open_port()` opens the port (OSError when it cannot); `log(text)` is told of faults that nobody else will hear of;
-    `on_back()` is called when it is worth trying again: the link is up, or the gateway says that the broker can be
+    `open_port(baud)` opens the port (OSError when it cannot); `log(text)` is told of faults that nobody else will hear
+    of; `on_back()` is called when it is worth trying again: the link is up, or the gateway says that the broker can be
     reached again.
 
     Of the URL's query: `baud`, `frame_size`, `window`, `boot` (a counter that grows at each reset: upper half of the
@@ -51,7 +51,7 @@ class SerialDialer:
         self,
         url: "Url",
         device_id: str,
-        open_port: "Callable[[], Port]",
+        open_port: "Callable[[int], Port]",
         log: "Callable[[str], None]",
         on_back: "Callable[[], None]",
     ) -> None:
@@ -147,7 +147,7 @@ class SerialDialer:
         """Serve the port for ever; open it again when it was unplugged."""
         while True:
             try:
-                port = self._open_port()
+                port = self._open_port(self._baud)
                 self._error = ""
                 await Line(self.link, port, self._baud).run()
             except OSError as error:
