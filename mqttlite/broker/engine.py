@@ -11,7 +11,6 @@ from collections.abc import Callable
 from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
-from ..core.session import TAKEN1, TAKEN2, Session
 from .flow import queued_bytes
 from .limits import Limits
 from .peer import Peer
@@ -233,9 +232,7 @@ class Engine:
         return True
 
     def _fail(self, peer: Peer, error: Exception) -> None:
-        """`error` ends the connection [MQTT-4.8.0-1]; what was being processed counts as new when it is repeated."""
-        if peer.session:
-            _forget_unhandled(peer.session)
+        """`error` ends the connection [MQTT-4.8.0-1]."""
         if isinstance(error, ProtocolError):
             self.stats.protocol_errors += 1
             self._close(peer, f"protocol error: {error}", logging.WARNING)
@@ -290,13 +287,6 @@ class Engine:
 
     def _at(self, now: int) -> None:
         self.router.now = now
-
-
-def _forget_unhandled(session: Session) -> None:
-    """A message whose processing failed was not taken: its repeat has to be delivered, not recognised."""
-    for packet_id, state in list(session.inbound.items()):
-        if state in (TAKEN1, TAKEN2):
-            del session.inbound[packet_id]
 
 
 def _peer(connection: ServerConnection) -> Peer:

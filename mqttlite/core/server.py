@@ -115,8 +115,14 @@ class ServerConnection(Connection):
 
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
         """A message is the owner's, then it is acknowledged [MQTT-3.3.4-1]."""
-        self.owner.on_publish(self, first & 7, topic, payload)
         session = self.session
+        try:
+            self.owner.on_publish(self, first & 7, topic, payload)
+        except Exception:  # not taken: its repeat has to be delivered, not recognised
+            if session:
+                session.inbound.pop(packet_id, None)
+            raise
+        session = self.session  # None when the message led to the end of this connection
         if packet_id and session:
             session.handled(packet_id, session.generation)
 
