@@ -1,0 +1,48 @@
+"""What every store does. A store belongs to one client identifier and to one process at a time.
+
+Use: `state = await store.open()`, then `record` for every change as it happens and `await commit()` before anything
+leaves that tells of it. Both runtimes.
+"""
+
+from ..core import const
+from ..core.errors import MQTTError
+from .records import State
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class StoreError(MQTTError):
+    """The store cannot keep what it is given, or cannot be opened; the text says why, where, and what to do."""
+
+
+class Store:
+    """A store. This one is the base of all and keeps nothing.
+
+    is_durable  whether what is committed survives a power cut
+    is_lazy     True: records that nothing waits for are committed with the next ones, to spare flash
+    snapshot    set by the client: a callable that returns the whole State of now, for stores that compact
+    """
+
+    is_durable = False
+    is_lazy = True
+    snapshot: "Callable[[], State]"
+
+    async def open(self) -> State:
+        """The state that was durable last; a new `State` when there was none. StoreError when that cannot be told."""
+        return State()
+
+    def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+        """Take a record (records.py). It is durable when a `commit` that began later has returned."""
+
+    async def commit(self) -> None:
+        """Return when every record taken until now is durable. Shared by all who wait. StoreError: it is not, and
+        nothing that depends on it may leave; the store cannot be used any more."""
+
+    def fits(self, size: int) -> bool:
+        """Whether a message of `size` bytes (topic and payload) can be accepted now. StoreError when it never can."""
+        return True
+
+    async def close(self) -> None:
+        """Commit, and let go of file or partition."""

@@ -1,0 +1,150 @@
+"""Records: what changes in a session's state, and the state that they add up to. Shared by all stores; both runtimes.
+
+A record is `(kind, number, head, payload, key)`. The session and its client make them, in the order of what happens; a
+store makes them durable in that order and hands back their sum, a `State`, when it is opened again. **Nothing leaves
+before the records made until then are durable**: that is the store's one promise (store/base.py).
+
+    kind          number               head, payload, key
+    ACCEPTED      sequence number      as in core/session.py; key: as below, b"" for none
+    RELEASED      sequence number      PUBREC has come: the peer owns the message
+    DONE          sequence number      finished, or its doubt is settled: forget it
+    DOUBT         sequence number      the peer lost the session after PUBREC; kept until the application settles it
+    HELD          packet identifier    a QoS 2 message was handled: recognise its repeats until FREED
+    FREED         packet identifier    PUBREL has come
+    LOST          0                    the peer has lost the session: no identifier is HELD any more
+    SUBSCRIBED    QoS                  head: topic filter
+    UNSUBSCRIBED  0                    head: topic filter
+    IDENTITY      epoch                head: client identifier; the first record of a store
+    NEXT          sequence number      of the next message (a store need not keep what is finished)
+    WINDOW        messages             the largest window there was: so many may have been sent
+    ORIGIN        number               head: producer; the highest number the application has published under that name
+    SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys.py), or b""
+
+A key is one byte of flags and, when the application gave it, its number in 8 bytes and its producer's name.
+"""
+
+from ..core import const
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Record = tuple[int, int, bytes, bytes, bytes]
+
+ACCEPTED = const(1)
+RELEASED = const(2)
+DONE = const(3)
+DOUBT = const(4)
+HELD = const(5)
+FREED = const(6)
+LOST = const(7)
+SUBSCRIBED = const(8)
+UNSUBSCRIBED = const(9)
+IDENTITY = const(10)
+NEXT = const(11)
+WINDOW = const(12)
+ORIGIN = const(13)
+SEEN = const(14)
+
+ON_WIRE = const(1)  # flag of a key: it travels with the message, so a second sending has no second effect
+
+
+class State:
+    """What a session was when its records end."""
+
+    def __init__(self) -> None:
+        self.client_id = b""  # empty: a new store
+        self.epoch = 0
+        self.next = -1  # sequence number of the next message; -1: none yet
+        self.window = 0
+        self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number; released: QoS bits of head 3
+        self.doubts: "dict[int, tuple[bytes, bytes, bytes]]" = {}
+        self.held: "set[int]" = set()  # packet identifiers
+        self.subscriptions: "dict[bytes, int]" = {}  # QoS by topic filter
+        self.origins: "dict[bytes, int]" = {}
+        self.seen: "dict[bytes, list[int]]" = {}  # window by producer and epoch (core/keys.py)
+
+    def apply(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+        """Add a record."""
+        messages = self.messages
+        if kind == ACCEPTED:
+            messages[number] = (head, payload, key)
+            self.next = max(self.next, number + 1)
+            if len(key) > 9:
+                self.origins[key[9:]] = int.from_bytes(key[1:9], "big")
+        elif kind == RELEASED:
+            if number in messages:
+                head, payload, key = messages[number]
+                messages[number] = (bytes((head[0] | 6,)) + head[1:], payload, key)
+        elif kind == DONE:
+            messages.pop(number, None)
+            self.doubts.pop(number, None)
+        elif kind == DOUBT:
+            if number in messages:
+                self.doubts[number] = messages.pop(number)
+        elif kind == HELD:
+            self.held.add(number)
+        elif kind == FREED:
+            self.held.discard(number)
+        elif kind == LOST:
+            self.held.clear()
+        elif kind == SUBSCRIBED:
+            self.subscriptions[head] = number
+        elif kind == UNSUBSCRIBED:
+            self.subscriptions.pop(head, None)
+        elif kind == IDENTITY:
+            self.client_id = head
+            self.epoch = number
+        elif kind == NEXT:
+            self.next = max(self.next, number)
+        elif kind == WINDOW:
+            self.window = number
+        elif kind == ORIGIN:
+            self.origins[head] = number
+        elif kind == SEEN:
+            from ..core.keys import see  # only who uses keys loads them
+
+            if payload:
+                self.seen[head] = [number, int.from_bytes(payload, "big")]
+            else:
+                see(self.seen.setdefault(head, []), number)
+
+    def records(self) -> "Iterator[Record]":
+        """Few records with the same sum."""
+        if self.client_id:
+            yield IDENTITY, self.epoch, self.client_id, b"", b""
+        if self.next >= 0:
+            yield NEXT, self.next, b"", b"", b""
+        if self.window:
+            yield WINDOW, self.window, b"", b"", b""
+        for topic_filter, qos in self.subscriptions.items():
+            yield SUBSCRIBED, qos, topic_filter, b"", b""
+        for packet_id in self.held:
+            yield HELD, packet_id, b"", b"", b""
+        for seq in sorted(self.messages):  # one that is released says so in its head
+            yield (ACCEPTED, seq) + self.messages[seq]
+        for seq in sorted(self.doubts):
+            yield (ACCEPTED, seq) + self.doubts[seq]
+            yield DOUBT, seq, b"", b"", b""
+        for producer, number in self.origins.items():
+            yield ORIGIN, number, producer, b"", b""
+        for producer, window in self.seen.items():
+            yield SEEN, window[0], producer, window[1].to_bytes(max(1, (len(bin(window[1])) + 5) // 8), "big"), b""
+
+
+def encode(kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> bytes:
+    """A record as bytes, for stores that keep them one after the other. Of a number, 48 bits."""
+    data = bytes((kind,)) + number.to_bytes(6, "big")
+    if head or payload or key:
+        data += len(head).to_bytes(3, "big") + len(key).to_bytes(2, "big") + head + key + payload
+    return data
+
+
+def decode(data: bytes) -> "Record":
+    """The record that `encode` made these bytes from."""
+    number = int.from_bytes(data[1:7], "big")
+    if len(data) < 12:
+        return data[0], number, b"", b"", b""
+    key = 12 + int.from_bytes(data[7:10], "big")
+    payload = key + int.from_bytes(data[10:12], "big")
+    return data[0], number, data[12:key], data[payload:], data[key:payload]
