@@ -106,7 +106,7 @@ class Flow:
 def queued_bytes(client: ClientSession, first: int) -> int:
     """Bytes of the messages that the session keeps, from sequence number `first` on."""
     messages = client.state.messages
-    return sum(len(m[0]) + len(m[1]) for seq, m in messages.items() if m and seq >= first)
+    return sum(len(m[0]) + len(m[1]) for seq, m in messages.items() if seq >= first)
 
 
 def _waits(client: ClientSession, publisher: Peer) -> bool:

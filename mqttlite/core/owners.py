@@ -31,8 +31,10 @@ class ClientOwner(Protocol):
     def on_unsuback(self, topic_filter: bytes, /) -> None:
         """A subscription has ended."""
 
-    def on_finished(self, seq: int, in_doubt: bool, /) -> None:
-        """An outbound message is finished; `in_doubt`: the broker lost it between PUBREC and PUBCOMP, or did not."""
+    def on_finished(self, seq: int, outcome: int, /) -> None:
+        """An outbound message is finished. `outcome`: 0 confirmed; session.IN_DOUBT: the broker lost its session
+        between PUBREC and PUBCOMP; a reason code from 0x80 on: refused.
+        """
 
 
 class ServerOwner(Protocol):

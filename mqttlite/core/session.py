@@ -3,8 +3,9 @@
 - It does not know which role it plays: client and server, outbound and inbound, use the same class.
 - The handshakes are two tables of rows `state << 8 | input: next state << 8 | effect`, with the statement that a row
   follows. A row that is missing is a protocol error, never a guess.
-- It has no clock, no I/O, no store. Packets are appended to `out`, a list that the network connection owns and writes
-  after the state that they announce is durable.
+- It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (store/records.py)
+  before the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
+  `out` first waits until the records made so far are durable.
 - Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The
   packet identifier follows from it (`seq % 65535 + 1`), and what is unfinished never spans more than 65,535, so
   identifiers cannot collide and order is the order of numbers [MQTT-2.3.1-2] [MQTT-4.6.0-1].
@@ -20,11 +21,24 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..store.base import Store
+    from ..store.records import State
+
 # As in codec; constants cost nothing on a board only in the file that defines them.
 _PUBACK = const(0x40)
 _PUBREC = const(0x50)
 _PUBREL = const(0x62)
 _PUBCOMP = const(0x70)
+
+# As in store/records.
+_ACCEPTED = const(1)
+_RELEASED = const(2)
+_DONE = const(3)
+_DOUBT = const(4)
+_HELD = const(5)
+_FREED = const(6)
+_LOST = const(7)
+_WINDOW = const(12)
 
 SPAN = const(65535)  # packet identifiers there are
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
@@ -107,7 +121,10 @@ INBOUND = {
     HELD << 8 | LOST: HELD << 8 | NOTHING,
 }
 
-_NONE = (b"", b"")  # stands for "no such message"; its state is FREE
+_NONE = (b"\0", b"", b"")  # stands for "no such message"; its state is FREE
+
+IN_DOUBT = const(1)  # how a message can end: 0 confirmed, this, or the reason code (0x80 up) by which it was refused
+REFUSED = const(0x80)
 
 
 def _misfit(first: int, packet_id: int) -> ProtocolError:
@@ -119,57 +136,93 @@ class Session:
 
     `window`: QoS 1 and 2 messages that may be sent and unfinished. `inbound_max`: identifiers that the peer may have
     unfinished. `start`: the first sequence number; whoever has no store takes a random one, so that its identifiers are
-    not those that the peer still remembers from an earlier life. `on_finished(seq, in_doubt)` is called for each
+    not those that the peer still remembers from an earlier life. `on_finished(seq, outcome)` is called for each
     outbound message that is finished.
+
+    A message is `(head, payload, key)`. Once it is released, the QoS bits of its head are 3, which no PUBLISH has; its
+    content is kept, because a session lost by the peer puts it in doubt again. The first byte of `key`, if there is
+    one, is odd when the key travels with the message: then it may be sent again at any time.
     """
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
         self.window = window
         self.inbound_max = inbound_max
-        self.on_finished: "Callable[[int, bool], None] | None" = None
+        self.span = SPAN  # from the first unfinished message to the last one sent
+        self.store: "Store | None" = None  # where records go
+        self.on_finished: "Callable[[int, int], None] | None" = None
         self.out: "list[bytes] | None" = None  # packets to write; None while there is no network connection
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
+        self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
-        self.messages: "dict[int, tuple[bytes, bytes] | None]" = {}  # by sequence number; None: released
+        self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number
         self.inbound: "dict[int, int]" = {}  # state by packet identifier
+
+    # -- a life before this one
+
+    def load(self, state: "State") -> None:
+        """Go on from what a store has kept; `store` is set already."""
+        if state.next >= 0:
+            self.next = state.next
+        self.messages = state.messages
+        unfinished = sorted(self.messages)
+        window = max(self.window, state.window)
+        self.first = self.sent = unfinished[0] if unfinished else self.next
+        # Those behind the window cannot have been sent: what opened it would have been recorded before.
+        self.sent_before = unfinished[window] if len(unfinished) > window else self.next
+        for packet_id in state.held:
+            self.inbound[packet_id] = HELD
+        if self.store and self.window > state.window:
+            self.store.record(_WINDOW, self.window)
+
+    def save(self, state: "State") -> None:
+        """What a store has to keep, all of it."""
+        state.next = self.next
+        state.messages = self.messages
+        state.window = max(self.window, state.window)
+        for packet_id, value in self.inbound.items():
+            if value == HELD:
+                state.held.add(packet_id)
 
     # -- the network connection comes and goes
 
     def connected(self, out: "list[bytes]", session_present: bool) -> None:
-        """A network connection is up: CONNACK was received or is in `out`. Sends again what is unacknowledged.
+        """A network connection is up: CONNACK was received or is in `out`. Sends again what is unacknowledged:
+        PUBREL and PUBLISH with DUP, identifiers and order as they were [MQTT-4.4.0-1] [MQTT-4.6.0-1].
 
         `session_present`: whether the peer still has this session. If not, what is unacknowledged is sent as new, and
-        what was released is finished *in doubt*.
+        what was released is finished *in doubt* unless its key makes a second sending harmless.
         """
         if session_present:
-            self._repeat(out)
+            self.sent_before = max(self.sent_before, self.sent)
+            self.sent = self.first
+            self.unfinished = 0
         else:
             self.lost_by_peer()
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
         self._pump()
-
-    def _repeat(self, out: "list[bytes]") -> None:
-        """PUBREL and PUBLISH with DUP, identifiers and order as they were [MQTT-4.4.0-1] [MQTT-4.6.0-1]."""
-        for seq in range(self.first, self.sent):
-            message = self.messages.get(seq, _NONE)
-            packet_id = seq % SPAN + 1
-            if message is None:
-                out.append(acknowledgement(_PUBREL, packet_id))
-            elif message is not _NONE:
-                out += (repeated(message[0]), packet_id.to_bytes(2, "big"), message[1])
 
     def lost_by_peer(self) -> None:
         """The peer has no state of this session (or it is to be dropped): none may be used here either
         [MQTT-3.1.2-6].
         """
         self.generation += 1
+        if self.store and HELD in self.inbound.values():
+            self.store.record(_LOST, 0)
         self.inbound.clear()
-        for seq in range(self.first, self.sent):
-            if self.messages.get(seq, _NONE) is None:
-                self._finish(seq, True)
+        messages = self.messages
+        released = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
+        self.sent_before = self.first
+        for seq in released:
+            head, payload, key = messages[seq]
+            if key and key[0] & 1:
+                messages[seq] = message = (bytes((head[0] & 0xFD,)) + head[1:], payload, key)
+                if self.store:
+                    self.store.record(_ACCEPTED, seq, message[0], payload, key)
+            else:
+                self._finish(seq, IN_DOUBT)
         self.sent = self.first
         self.unfinished = 0
 
@@ -181,11 +234,13 @@ class Session:
 
     # -- outbound
 
-    def publish(self, head: bytes, payload: bytes) -> int:
+    def publish(self, head: bytes, payload: bytes, key: bytes = b"") -> int:
         """Accept a QoS 1 or 2 message (codec.publish_head); its sequence number. Sent now or when the window opens."""
         seq = self.next
-        self.messages[seq] = (head, payload)
+        self.messages[seq] = (head, payload, key)
         self.next = seq + 1
+        if self.store:
+            self.store.record(_ACCEPTED, seq, head, payload, key)
         self._pump()
         return seq
 
@@ -201,35 +256,56 @@ class Session:
         if out is None:
             return
         seq = self.sent
-        while seq < self.next and self.unfinished < self.window and seq - self.first < SPAN:
+        while seq < self.next and self.unfinished < self.window and seq - self.first < self.span:
             if not self.unfinished:
                 self.first = seq
             message = self.messages.get(seq)
             if message:
-                out += (message[0], (seq % SPAN + 1).to_bytes(2, "big"), message[1])
+                head = message[0]
+                packet_id = seq % SPAN + 1
+                if head[0] & 6 == RELEASED:
+                    out.append(acknowledgement(_PUBREL, packet_id))
+                else:
+                    out += (
+                        repeated(head) if seq < self.sent_before else head,
+                        packet_id.to_bytes(2, "big"),
+                        message[1],
+                    )
                 self.unfinished += 1
             seq += 1
             self.sent = seq
 
-    def acknowledged(self, first: int, packet_id: int) -> None:
-        """PUBACK, PUBREC or PUBCOMP (`first`: its first byte) arrived. ProtocolError where the state forbids it."""
+    def acknowledged(self, first: int, packet_id: int, reason: int = 0) -> None:
+        """PUBACK, PUBREC or PUBCOMP (`first`: its first byte) arrived. ProtocolError where the state forbids it.
+
+        `reason`: its reason code (5.0); PUBACK and PUBREC from 0x80 on refuse the message, which ends it.
+        """
         seq = self.first + (packet_id - 1 - self.first) % SPAN
         message = self.messages.get(seq, _NONE) if seq < self.sent else _NONE
-        state = RELEASED if message is None else message[0][0] & 6 if message is not _NONE else FREE
+        state = message[0][0] & 6
         row = OUTBOUND.get(state << 8 | first, -1)
         if row < 0:
             raise _misfit(first, packet_id)
         effect = row & 0xFF
+        if reason >= REFUSED and first != _PUBCOMP:
+            if not state:
+                return
+            effect = FINISH
+        else:
+            reason = 0
         if effect == FINISH:
-            self._finish(seq, False)
+            self._finish(seq, reason)
             if self.sent < self.next:
                 self._pump()
         elif effect >= SEND:
-            if row >> 8 == RELEASED:
-                self.messages[seq] = None  # the peer owns the message now: its content is not needed any more
+            if row >> 8 == RELEASED and state != RELEASED:
+                head = message[0]
+                self.messages[seq] = (bytes((head[0] | 6,)) + head[1:], message[1], message[2])
+                if self.store:
+                    self.store.record(_RELEASED, seq)
             self._send(effect, packet_id)
 
-    def _finish(self, seq: int, in_doubt: bool) -> None:
+    def _finish(self, seq: int, outcome: int) -> None:
         messages = self.messages
         del messages[seq]
         self.unfinished -= 1
@@ -238,8 +314,10 @@ class Session:
             while first < self.sent and first not in messages:
                 first += 1
             self.first = first
+        if self.store:
+            self.store.record(_DOUBT if outcome == IN_DOUBT else _DONE, seq)
         if self.on_finished:
-            self.on_finished(seq, in_doubt)
+            self.on_finished(seq, outcome)
 
     # -- inbound
 
@@ -269,6 +347,8 @@ class Session:
             raise _misfit(event, packet_id)
         after = row >> 8
         effect = row & 0xFF
+        if self.store and (state == HELD) != (after == HELD):
+            self.store.record(_HELD if after == HELD else _FREED, packet_id)
         if after:
             self.inbound[packet_id] = after
         elif state:
