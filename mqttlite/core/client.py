@@ -25,6 +25,10 @@ _UNSUBACK = const(0xB0)
 _PINGREQ = const(0xC0)
 _PINGRESP = const(0xD0)
 
+# As in store/records.
+_SUBSCRIBED = const(8)
+_UNSUBSCRIBED = const(9)
+
 SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
 
 
@@ -106,10 +110,15 @@ class ClientProtocol(Connection):
         """Only the answer to the last request counts: one made after it may be lost with the connection."""
         wanted = self.subscriptions.get(topic_filter)
         if wanted and wanted[1] == request:
+            store = self.state.store
             if gone:
                 del self.subscriptions[topic_filter]
+                if store:
+                    store.record(_UNSUBSCRIBED, 0, topic_filter)
             else:
                 wanted[1] = 0
+                if store:
+                    store.record(_SUBSCRIBED, wanted[0], topic_filter)
 
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code = decode_connack(buf, start, end)
@@ -164,14 +173,14 @@ class ClientProtocol(Connection):
 
     # -- requests of the application
 
-    def publish(self, flags: int, topic: bytes, payload: bytes) -> int:
-        """Accept a message (`flags`: QoS << 1 | RETAIN); its sequence number, or -1 at QoS 0 (-2: QoS 0 and not
-        connected).
+    def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"") -> int:
+        """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in store/records); its sequence number, or -1 at QoS 0
+        (-2: QoS 0 and not connected).
         """
         check_topic_name(topic)
         head = publish_head(flags, topic, len(payload))
         if flags & 6:
-            return self.state.publish(head, payload)
+            return self.state.publish(head, payload, key)
         if self.session is None:
             return -2
         self.out += (head, payload)

@@ -44,3 +44,11 @@ class InDoubtError(MQTTError):
 
 class ClosedError(MQTTError):
     """The client was closed; the message or request can no longer complete."""
+
+
+class PublishError(MQTTError):
+    """The broker refused a message (MQTT 5: PUBACK or PUBREC with a reason code from 0x80 on); `code` is that code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code

@@ -102,6 +102,22 @@ def too_old(names: "Iterable[bytes]", name: bytes) -> "list[bytes]":
     return same[:-EPOCHS]
 
 
+def window_of(windows: "dict[bytes, list[int]]", name: bytes) -> "list[int]":
+    """The window called `name`, made if need be; windows that are too old are forgotten for it."""
+    window = windows.get(name)
+    if window is None:
+        window = windows[name] = []
+        for old in too_old(windows, name):
+            del windows[old]
+    return window
+
+
+def is_handled(windows: "dict[bytes, list[int]]", name: bytes, sequence: int) -> bool:
+    """Whether the message is a repeat: seen, or of an epoch that was forgotten long ago."""
+    window = windows.get(name)
+    return is_seen(window, sequence) if window else name in too_old(windows, name)
+
+
 # -- on the way
 
 

@@ -159,6 +159,7 @@ class Session:
         self.generation = 0  # grows when the peer has lost the session
         self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number
         self.inbound: "dict[int, int]" = {}  # state by packet identifier
+        self.doubts: "dict[int, tuple[bytes, bytes, bytes]] | None" = None  # {} for who wants to keep what is in doubt
 
     # -- a life before this one
 
@@ -167,6 +168,7 @@ class Session:
         if state.next >= 0:
             self.next = state.next
         self.messages = state.messages
+        self.doubts = state.doubts
         unfinished = sorted(self.messages)
         window = max(self.window, state.window)
         self.first = self.sent = unfinished[0] if unfinished else self.next
@@ -181,6 +183,7 @@ class Session:
         """What a store has to keep, all of it."""
         state.next = self.next
         state.messages = self.messages
+        state.doubts = self.doubts or {}
         state.window = max(self.window, state.window)
         for packet_id, value in self.inbound.items():
             if value == HELD:
@@ -307,15 +310,19 @@ class Session:
 
     def _finish(self, seq: int, outcome: int) -> None:
         messages = self.messages
-        del messages[seq]
+        message = messages.pop(seq)
         self.unfinished -= 1
         if seq == self.first:
             first = seq + 1
             while first < self.sent and first not in messages:
                 first += 1
             self.first = first
-        if self.store:
-            self.store.record(_DOUBT if outcome == IN_DOUBT else _DONE, seq)
+        if outcome == IN_DOUBT and self.doubts is not None:
+            self.doubts[seq] = message
+            if self.store:
+                self.store.record(_DOUBT, seq)
+        elif self.store:
+            self.store.record(_DONE, seq)
         if self.on_finished:
             self.on_finished(seq, outcome)
 

@@ -102,12 +102,13 @@ class State:
         elif kind == ORIGIN:
             self.origins[head] = number
         elif kind == SEEN:
-            from ..core.keys import see  # only who uses keys loads them
+            from ..core.keys import see, window_of  # only who uses keys loads them
 
+            window = window_of(self.seen, head)
             if payload:
-                self.seen[head] = [number, int.from_bytes(payload, "big")]
+                window[:] = [number, int.from_bytes(payload, "big")]
             else:
-                see(self.seen.setdefault(head, []), number)
+                see(window, number)
 
     def records(self) -> "Iterator[Record]":
         """Few records with the same sum."""
