@@ -7,16 +7,23 @@ create_task, sleep, wait_for.
 
 A message that came in counts as handled when `async for` asks for the next one, or when `async with` ends without an
 exception; only then is it acknowledged. So a consumer that dies in its handler gets the message again (QoS 1 and 2).
+With `manual_ack` nothing is acknowledged before the application says so.
+
+With a store, every change of the session is durable before a packet that tells of it is written, and before `publish`
+returns; all changes that are made while the store is busy share its next commit.
 """
 
 import asyncio
 import os
+import time
 
 from ..core import const
 from ..core.client import ClientProtocol
-from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, SubscribeError
-from ..core.session import Session
+from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, PublishError, SubscribeError
+from ..core.session import IN_DOUBT, Session
 from ..core.text import check_topic_filter, to_utf8
+from ..store.base import Store, StoreError
+from ..store.records import State
 from .clock import now_ms
 from .messages import SENT, Message, Receipt, check_qos, checked_will
 from .url import Url
@@ -33,11 +40,18 @@ if TYPE_CHECKING:
 
 QUEUE_LIMIT = const(60000)  # below the number of packet identifiers, with room for requests
 CLOSING_S = const(1)  # how long an orderly end may take
+DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
+KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one sent: what a receiver can tell apart
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
 _SUBACK = const(-1)  # SUBSCRIBE is not answered yet
 _UNSUBACK = const(-2)  # UNSUBSCRIBE is not answered yet
 _ABANDONED = const(-2)  # added to either: and nobody waits for it any more
+
+# As in store/records.
+_DONE = const(3)
+_IDENTITY = const(10)
+_SEEN = const(14)
 
 
 class BaseClient:
@@ -54,6 +68,11 @@ class BaseClient:
     inbox_max       messages received and not taken; beyond it the connection is not read
     size_max        largest packet accepted, in bytes
     timeout_s       how long connecting, CONNACK and PINGRESP may take
+    store           where the session's state is kept durably: a path, or a Store; it belongs to one client_id, which
+                    must be given. Default: memory, which is not durable
+    manual_ack      True: nothing is acknowledged before `acknowledge(message)`
+    keys            True: messages of QoS 1 and 2 carry an idempotency key in front of their payload (core/keys.py), and
+                    those that arrive with one that was handled before are not delivered again. Both ends must agree
     retry_first     True: keep trying when the first connection fails; default: raise
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     """
@@ -75,6 +94,9 @@ class BaseClient:
         inbox_max: int = 1000,
         size_max: int = 1048576,
         timeout_s: float = 10,
+        store: "Store | str | None" = None,
+        manual_ack: bool = False,
+        keys: bool = False,
         retry_first: bool = False,
         on_connection: "Callable[[bool, str], None] | None" = None,
     ) -> None:
@@ -91,6 +113,11 @@ class BaseClient:
         self.timeout_s = timeout_s
         self.retry_first = retry_first
         self.on_connection = on_connection
+        self.manual_ack = manual_ack
+        self.keys = keys
+        if store and not client_id:
+            raise ValueError("a store needs a client_id: it keeps the session that the broker has under that name")
+        self.store = self._make_store(store) if isinstance(store, str) else store or Store()
         self.is_connected = False
         self.session_present = False  # what the last CONNACK said
         self.qos0_dropped = 0  # QoS 0 messages: published while not connected, or received and not taken in time
@@ -103,11 +130,16 @@ class BaseClient:
             checked_will(will),
         )
         session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
+        session.doubts = {}
+        if keys:
+            session.span = KEYS_SPAN
         self._protocol = ClientProtocol(self, fields, session, size_max, int(timeout_s * 1000))
         self._receipts: "dict[int, Receipt]" = {}
         self._answers: "dict[bytes, int]" = {}  # by topic filter asked for: _SUBACK, _UNSUBACK, or what was answered
         self._inbox: "list[Message]" = []
         self._current: "Message | None" = None  # given to the application and not handled yet
+        self._taken: "list[Message]" = []  # with `manual_ack`: given to the application, in order of arrival
+        self._state = State()  # what else the store has kept: origins and seen are its own
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._connected_once = False
@@ -122,6 +154,10 @@ class BaseClient:
         self._room = asyncio.Event()  # half of the inbox has been taken
 
     # -- what the runtime provides
+
+    def _make_store(self, path: str) -> Store:
+        """The runtime's usual store, at `path`."""
+        raise NotImplementedError
 
     async def _open(self) -> "Transport":
         """Open a transport."""
@@ -164,8 +200,11 @@ class BaseClient:
         await self.close()
 
     async def start(self) -> None:
-        """Connect. Raises ConnectError (RefusedError when the broker said no) when that fails, unless `retry_first`."""
+        """Open the store and connect. Raises ConnectError (RefusedError when the broker said no) when that fails,
+        unless `retry_first`; StoreError when the store cannot be used.
+        """
         if self._task is None:
+            await self._load()
             self._task = asyncio.create_task(self._run())
         try:
             while not self.is_connected and self._error is None:
@@ -177,6 +216,53 @@ class BaseClient:
             error = self._error
             await self.close()  # a serial port is free again
             raise error
+
+    async def _load(self) -> None:
+        """Go on where the store's last life ended."""
+        store = self.store
+        state = self._state = await store.open()
+        client_id = self.client_id.encode()
+        if state.client_id and state.client_id != client_id:
+            await store.close()
+            raise StoreError(
+                "the store belongs to client_id '%s', not '%s'" % (str(state.client_id, "utf-8"), self.client_id)
+            )
+        if not state.client_id:
+            state.client_id = client_id
+            # Grows with time, and differs even where there is no clock.
+            state.epoch = int(time.time()) << 16 | int.from_bytes(os.urandom(2), "big")
+            store.record(_IDENTITY, state.epoch, client_id)
+        store.snapshot = self._snapshot
+        protocol = self._protocol
+        if type(store) is not Store:
+            protocol.state.store = store
+        protocol.state.load(state)
+        for topic_filter, qos in state.subscriptions.items():
+            protocol.subscriptions[topic_filter] = [qos, 0]
+        for seq in state.messages:
+            self._receipts[seq] = Receipt(seq)
+
+    def _snapshot(self) -> State:
+        """What a store has to keep now."""
+        state = self._state
+        self._protocol.state.save(state)
+        subscriptions = self._protocol.subscriptions
+        state.subscriptions = {
+            wanted: subscriptions[wanted][0] for wanted in subscriptions if subscriptions[wanted][0] >= 0
+        }
+        return state
+
+    async def _commit(self) -> None:
+        """Wait until everything that has happened is durable. A store that fails ends the client: without it there is
+        nothing that may be promised.
+        """
+        try:
+            await self.store.commit()
+        except StoreError as error:
+            if self._error is None:
+                self._log(str(error))
+                self._stop(error)
+            raise
 
     async def drain(self, timeout_s: float = 10) -> bool:
         """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""
@@ -191,7 +277,9 @@ class BaseClient:
             await self._progress.wait()
 
     async def close(self) -> None:
-        """Disconnect and stop. What is not confirmed by now is given up: its receipt raises ClosedError."""
+        """Disconnect and stop. The receipt of what is not confirmed by now raises ClosedError; a store keeps the
+        message for the next life, without one it is given up.
+        """
         if self._error is None:
             self._stop(ClosedError("the client is closed"))
         task = self._task
@@ -201,6 +289,7 @@ class BaseClient:
             await asyncio.gather(task, return_exceptions=True)
         if self._serial:
             await self._serial.close()
+        await self.store.close()
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error
@@ -222,11 +311,38 @@ class BaseClient:
 
     # -- the application's side
 
-    async def publish(self, topic: str, payload: "bytes | str" = b"", qos: int = 1, retain: bool = False) -> Receipt:
-        """Accept a message for delivery; waits while `queue_max` messages are unconfirmed (back-pressure).
+    async def publish(
+        self,
+        topic: str,
+        payload: "bytes | str" = b"",
+        qos: int = 1,
+        retain: bool = False,
+        key: "tuple[str, int] | None" = None,
+    ) -> Receipt:
+        """Accept a message for delivery; waits while `queue_max` messages are unconfirmed or the store is full
+        (back-pressure), then until the store has it.
 
-        QoS 0 is sent at once or, while there is no connection, dropped and counted in `qos0_dropped`. Raises
-        ProtocolError for an invalid topic name, ValueError for another QoS than 0, 1, 2, ClosedError.
+        `key`: (producer, number), the application's own idempotency key. For one producer, numbers must grow: a message
+        with a number that has been accepted before, in this life or an earlier one, is not accepted again; its receipt
+        is returned. QoS 0 is sent at once or, while there is no connection, dropped and counted in `qos0_dropped`.
+        Raises ProtocolError for an invalid topic name, ValueError for another QoS than 0, 1, 2, ClosedError,
+        StoreError.
+        """
+        receipt = await self.enqueue(topic, payload, qos, retain, key)
+        if qos and self.store.is_durable:
+            await self._commit()
+        return receipt
+
+    async def enqueue(
+        self,
+        topic: str,
+        payload: "bytes | str" = b"",
+        qos: int = 1,
+        retain: bool = False,
+        key: "tuple[str, int] | None" = None,
+    ) -> Receipt:
+        """As `publish`, without waiting for the store: for many messages one after the other. They are durable when
+        they are confirmed, or when a later `publish` or `stored` has returned.
         """
         if isinstance(payload, str):
             payload = payload.encode()
@@ -235,12 +351,23 @@ class BaseClient:
         check_qos(qos)
         protocol = self._protocol
         while self._is_open() and (
-            len(protocol.out) > self._out_max if qos == 0 else len(self._receipts) >= self.queue_max
+            len(protocol.out) > self._out_max
+            if qos == 0
+            else len(self._receipts) >= self.queue_max or not self.store.fits(len(topic) + len(payload))
         ):
             await self._progress.wait()
         if self._error:
             raise self._error
-        seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), bytes(payload))
+        note = b""
+        if qos and (key or self.keys):
+            from . import keyed  # only who uses keys loads this
+
+            earlier, note, payload = keyed.prepare(self, key, payload)
+            if earlier:
+                return earlier
+        seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), bytes(payload), note)
+        if note:
+            self._state.note(note)
         if seq == -2:
             self.qos0_dropped += 1
             return SENT
@@ -249,6 +376,31 @@ class BaseClient:
             return SENT
         receipt = self._receipts[seq] = Receipt(seq)
         return receipt
+
+    async def stored(self) -> None:
+        """Wait until everything accepted so far is in the store. StoreError when it cannot be."""
+        await self._commit()
+
+    def receipt(self, seq: int) -> Receipt:
+        """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store."""
+        receipt = self._receipts.get(seq)
+        if receipt is None:
+            receipt = Receipt(seq)
+            receipt._finish(self._doubt(seq) if seq in (self._protocol.state.doubts or ()) else None)
+        return receipt
+
+    def pending(self) -> "list[tuple[int, str, str, int, bytes]]":
+        """What is not finished: (sequence number, "accepted", "released" or "in doubt", topic, QoS, payload)."""
+        from .keyed import pending
+
+        return pending(self._protocol.state)
+
+    async def settle(self, seq: int) -> None:
+        """Forget a message in doubt: the application has decided what to do about it."""
+        doubts = self._protocol.state.doubts
+        if doubts and doubts.pop(seq, None):
+            self.store.record(_DONE, seq)
+            await self._commit()
 
     async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
         """Subscribe, now and after every reconnection; the granted QoS. Waits for the broker's answer.
@@ -286,6 +438,8 @@ class BaseClient:
                 if self._error:
                     raise self._error
                 await self._progress.wait()
+            if self.store.is_durable:
+                await self._commit()
             return answers[wanted]
         finally:
             if answers[wanted] < 0:
@@ -305,10 +459,22 @@ class BaseClient:
                 if isinstance(self._error, ClosedError):
                     raise StopAsyncIteration
                 raise self._error
-            await self._arrived.wait()
-        self._current = message = self._inbox.pop(0)
+            if not self._inbox:
+                await self._arrived.wait()
+        message = self._inbox.pop(0)
         if len(self._inbox) == self.inbox_max // 2:
             self._room.set()
+        if message.key:
+            from .keyed import is_repeat
+
+            if is_repeat(self, message):  # handled before: all that is missing is the acknowledgement
+                self._taken.append(message)
+                self.acknowledge(message)
+                return await self.__anext__()
+        if not self.manual_ack:
+            self._current = message
+        elif message.qos:
+            self._taken.append(message)
         return message
 
     def _handled(self) -> None:
@@ -316,8 +482,24 @@ class BaseClient:
         if message:
             self._current = None
             if message.qos:
-                self._protocol.state.handled(message._packet_id, message._generation)
-                self._to_write.set()
+                self._acknowledge(message)
+
+    def acknowledge(self, message: Message) -> None:
+        """With `manual_ack`: the message has been handled. PUBACK (QoS 1) or PUBREC (QoS 2) is sent when all that
+        arrived before it have been acknowledged, too, because they must leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+        """
+        message._is_handled = True
+        taken = self._taken
+        while taken and taken[0]._is_handled:
+            self._acknowledge(taken.pop(0))
+
+    def _acknowledge(self, message: Message) -> None:
+        if message.key:
+            from .keyed import remember
+
+            remember(self, message)
+        self._protocol.state.handled(message._packet_id, message._generation)
+        self._to_write.set()
 
     # -- what the protocol tells
 
@@ -337,7 +519,12 @@ class BaseClient:
         if self._stalled and not first & 6 and len(self._inbox) >= self.inbox_max:
             self.qos0_dropped += 1
             return
-        self._inbox.append(Message(str(topic, "utf-8"), payload, first, packet_id, generation))
+        message = Message(str(topic, "utf-8"), payload, first, packet_id, generation)
+        if self.keys and packet_id:
+            from .keyed import open_envelope
+
+            open_envelope(message)
+        self._inbox.append(message)
 
     def on_suback(self, topic_filter: bytes, code: int) -> None:
         """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""
@@ -356,14 +543,30 @@ class BaseClient:
         elif state == asked + _ABANDONED:
             del self._answers[topic_filter]
 
-    def on_finished(self, seq: int, in_doubt: bool) -> None:
-        """An outbound message is confirmed, or in doubt."""
+    def on_finished(self, seq: int, outcome: int) -> None:
+        """An outbound message is confirmed, in doubt, or refused."""
         self._progressed = True
+        error: "MQTTError | None" = None
+        if outcome == IN_DOUBT:
+            error = self._doubt(seq)
+            self._log(str(error))
+            doubts = self._protocol.state.doubts
+            if doubts and len(doubts) > DOUBTS_MAX:
+                oldest = min(doubts)
+                del doubts[oldest]
+                self.store.record(_DONE, oldest)
+                self._log("more than %d messages in doubt: number %d is forgotten" % (DOUBTS_MAX, oldest))
+        elif outcome:
+            from ..core.reasons import words
+
+            error = PublishError(outcome, "the broker refused message %d: %s" % (seq, words(outcome)))
+            self._log(str(error))
         receipt = self._receipts.pop(seq, None)
         if receipt:
-            receipt._finish(
-                InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq) if in_doubt else None
-            )
+            receipt._finish(error)
+
+    def _doubt(self, seq: int) -> InDoubtError:
+        return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
 
     # -- the connection
 
@@ -479,7 +682,7 @@ class BaseClient:
             try:
                 protocol.receive(data, now_ms())
             finally:
-                if protocol.out:
+                if protocol.out or not self.store.is_lazy:
                     self._to_write.set()
             self._wake()
             if len(inbox) >= self.inbox_max:
@@ -504,12 +707,16 @@ class BaseClient:
     async def _write(self, transport: "Transport") -> None:
         protocol = self._protocol
         out = protocol.out
+        store = self.store
         while True:
             await self._to_write.wait()
             self._to_write.clear()
+            if store.is_durable and not store.is_lazy and not out:
+                await self._commit()  # nothing depends on it yet, and it costs nothing now
             while out:
                 data = b"".join(out[: self._out_max])  # one write, however many packets there are
                 out[: self._out_max] = []
+                await self._commit()  # everything that these packets tell of has been recorded
                 await transport.write(data)
                 protocol.sent_at = now_ms()
             if self._error:

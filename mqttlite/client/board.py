@@ -10,6 +10,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..store.base import Store
     from .line import Port
     from .transport import Transport
 
@@ -38,7 +39,8 @@ class StreamTransport:
 
 
 class Client(BaseClient):
-    """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default."""
+    """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default. A path as
+    `store` means a journal on the file system."""
 
     _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 
@@ -46,6 +48,11 @@ class Client(BaseClient):
         self, url: str, *, queue_max: int = 40, inbox_max: int = 20, size_max: int = 4096, **options: "Any"
     ) -> None:
         BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, size_max=size_max, **options)
+
+    def _make_store(self, path: str) -> "Store":
+        from ..store.journal import Journal
+
+        return Journal(path)
 
     async def _open(self) -> "Transport":
         url = self.url

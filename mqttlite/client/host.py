@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConnectError
+from ..store.base import Store
 from .base import BaseClient
 from .sockets import SocketTransport
 from .transport import Transport
@@ -20,7 +21,12 @@ PORT = 1883
 
 
 class Client(BaseClient):
-    """The client on CPython; see BaseClient for its arguments and methods."""
+    """The client on CPython; see BaseClient for its arguments and methods. A path as `store` means SQLite."""
+
+    def _make_store(self, path: str) -> Store:
+        from ..store.sqlite import SqliteStore
+
+        return SqliteStore(path)
 
     async def _open(self) -> Transport:
         url = self.url

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 class Message:
     """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent
-    because of a new subscription), `dup` (the broker sends it again; the application may have seen it)."""
+    because of a new subscription), `dup` (the broker sends it again; the application may have seen it), `key` (its
+    idempotency key as (producer, epoch, sequence), or None).
+    """
 
     def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
         self.topic = topic
@@ -20,6 +22,8 @@ class Message:
         self.qos = flags >> 1 & 3
         self.retain = flags & 1 == 1
         self.dup = flags & 8 == 8
+        self.key: "tuple[str, int, int] | None" = None
+        self._is_handled = False
         self._packet_id = packet_id
         self._generation = generation
 

@@ -17,8 +17,8 @@ before the records made until then are durable**: that is the store's one promis
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
     WINDOW        messages             the largest window there was: so many may have been sent
-    ORIGIN        number               head: producer; the highest number the application has published under that name
-    SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys.py), or b""
+    ORIGIN        number               head: producer; the highest number that the application has published as it
+    SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
 A key is one byte of flags and, when the application gave it, its number in 8 bytes and its producer's name.
 """
@@ -70,8 +70,7 @@ class State:
         if kind == ACCEPTED:
             messages[number] = (head, payload, key)
             self.next = max(self.next, number + 1)
-            if len(key) > 9:
-                self.origins[key[9:]] = int.from_bytes(key[1:9], "big")
+            self.note(key)
         elif kind == RELEASED:
             if number in messages:
                 head, payload, key = messages[number]
@@ -109,6 +108,11 @@ class State:
                 window[:] = [number, int.from_bytes(payload, "big")]
             else:
                 see(window, number)
+
+    def note(self, key: bytes) -> None:
+        """A message with this key has been accepted."""
+        if len(key) > 9:
+            self.origins[key[9:]] = int.from_bytes(key[1:9], "big")
 
     def records(self) -> "Iterator[Record]":
         """Few records with the same sum."""
