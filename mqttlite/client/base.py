@@ -454,39 +454,40 @@ class BaseClient:
     async def __anext__(self) -> Message:
         """The next message. Asking for it says that the one before has been handled. Ends when the client is closed."""
         self._handled()
-        while not self._inbox:
-            if self._error:
-                if isinstance(self._error, ClosedError):
-                    raise StopAsyncIteration
-                raise self._error
-            if not self._inbox:
+        while True:
+            while not self._inbox:
+                if self._error:
+                    if isinstance(self._error, ClosedError):
+                        raise StopAsyncIteration
+                    raise self._error
                 await self._arrived.wait()
-        message = self._inbox.pop(0)
-        if len(self._inbox) == self.inbox_max // 2:
-            self._room.set()
-        if message.key:
-            from .keyed import is_repeat
+            message = self._inbox.pop(0)
+            if len(self._inbox) == self.inbox_max // 2:
+                self._room.set()
+            if not message.qos:
+                return message
+            if message.key:
+                from .keyed import is_repeat
 
-            if is_repeat(self, message):  # handled before: all that is missing is the acknowledgement
+                if is_repeat(self, message):  # handled before: all that is missing is the acknowledgement
+                    self._taken.append(message)
+                    self.acknowledge(message)
+                    continue
+            if self.manual_ack:
                 self._taken.append(message)
-                self.acknowledge(message)
-                return await self.__anext__()
-        if not self.manual_ack:
-            self._current = message
-        elif message.qos:
-            self._taken.append(message)
-        return message
+            else:
+                self._current = message
+            return message
 
     def _handled(self) -> None:
         message = self._current
         if message:
             self._current = None
-            if message.qos:
-                self._acknowledge(message)
+            self._acknowledge(message)
 
     def acknowledge(self, message: Message) -> None:
         """With `manual_ack`: the message has been handled. PUBACK (QoS 1) or PUBREC (QoS 2) is sent when all that
-        arrived before it have been acknowledged, too, because they must leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+        arrived before it have been acknowledged, too: they must leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
         """
         message._is_handled = True
         taken = self._taken
