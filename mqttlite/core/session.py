@@ -170,7 +170,7 @@ class Session:
         self.messages = state.messages
         self.doubts = state.doubts
         unfinished = sorted(self.messages)
-        window = max(self.window, state.window)
+        window = state.window or self.window
         self.first = self.sent = unfinished[0] if unfinished else self.next
         # Those behind the window cannot have been sent: what opened it would have been recorded before.
         self.sent_before = unfinished[window] if len(unfinished) > window else self.next
