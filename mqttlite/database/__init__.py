@@ -1,0 +1,31 @@
+"""Messages and the application's own database: what MQTT says and what the database holds change together. Host only.
+
+    inbox = Inbox(client, sqlite(connection))      a message is handled and its receipt kept in one transaction
+    outbox = Outbox(database)                      a message exists if and only if the transaction commits
+    Sequence, Transitions                          what order alone cannot give, in the inbox's transaction
+
+adapters  sqlite3, psycopg and asyncpg behind one interface    schema   the tables, all called mqttlite_*
+inbox     handlers, tries, dead letters                         receipts the store that makes PUBREC and PUBCOMP wait
+outbox    rows to messages, in order, once each                 ordering the two helpers
+
+Imports: downwards in this list (inbox imports outbox), and mqttlite.core, mqttlite.store, mqttlite.client.
+The drivers of PostgreSQL are never imported: the application hands over what it has opened.
+"""
+
+from .adapters import Database, DatabaseError, asyncpg_database, psycopg_database, sqlite
+from .inbox import Inbox
+from .ordering import Sequence, TransitionError, Transitions
+from .outbox import Outbox
+
+__all__ = [
+    "Database",
+    "DatabaseError",
+    "Inbox",
+    "Outbox",
+    "Sequence",
+    "TransitionError",
+    "Transitions",
+    "asyncpg_database",
+    "psycopg_database",
+    "sqlite",
+]

@@ -1,0 +1,347 @@
+"""One interface for the databases of applications: sqlite3, psycopg (3) and asyncpg. Host only; imports no driver.
+
+A transaction of `Database.transaction` is durable when its block has ended without an exception, and has had no effect
+when it ended with one; everything that mqttlite acknowledges rests on that. So connections that would break it are
+refused: one that is in a transaction of the application's already, and one whose commits do not wait for the disk.
+
+One connection can hold one transaction. All users of a single connection wait for each other (`asyncio.Lock`); a pool
+lets them run side by side.
+
+SQL is written with `?` for each argument and translated here; a literal `?` cannot be had.
+"""
+
+import asyncio
+import functools
+import inspect
+import sqlite3
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+from ..store.base import StoreError
+from .schema import TABLES, VERSION
+
+Row = tuple[Any, ...]
+
+
+class DatabaseError(StoreError):
+    """The application's database cannot be used, or not in this way; the text says why and what to do."""
+
+
+class _Transaction:
+    """One that may be open: tasks started inside it still see it when it has ended."""
+
+    def __init__(self, database: "Database") -> None:
+        self.database: Database | None = database
+
+
+_current: ContextVar[_Transaction | None] = ContextVar("mqttlite transaction", default=None)
+
+
+class Database:
+    """What an inbox and an outbox need of a database; made by `sqlite`, `psycopg_database`, `asyncpg_database`.
+
+    is_single  one connection, hence one transaction at a time
+    """
+
+    is_single = True
+    bytes_type = "bytea"
+    counter_type = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    for_share = " FOR SHARE"  # appended to a SELECT: the row stays as it is until the transaction has ended
+    for_update = " FOR UPDATE"
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._has_tables = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """`async with database.transaction() as db:` a transaction of its own; `db` is a connection of the driver.
+
+        Also for the application's own use of a connection that it has given to an inbox. DatabaseError when the
+        database cannot be used; it must not be opened inside another transaction on the same single connection.
+        """
+        if self.is_single and self.is_inside():
+            raise DatabaseError(
+                "a transaction inside a transaction, on one connection, would wait for itself; use the connection that "
+                "the handler was given"
+            )
+        async with self._lock if self.is_single else nullcontext():
+            # By hand and not with `async with`: an error on entering is another than one of the block.
+            source = self._connection()
+            try:
+                db = await source.__aenter__()
+            except Exception as error:
+                raise DatabaseError(f"no connection to the database: {error or repr(error)}") from error
+            try:
+                async with self._block(db):
+                    transaction = _Transaction(self)
+                    token = _current.set(transaction)
+                    try:
+                        yield db
+                    finally:
+                        transaction.database = None
+                        _current.reset(token)
+            except DatabaseError:
+                raise
+            except Exception as error:
+                if self._lost(db, error):
+                    raise DatabaseError(f"the database has failed: {error or repr(error)}") from error
+                raise
+            finally:
+                await source.__aexit__(None, None, None)
+
+    def is_inside(self) -> bool:
+        """Whether the caller runs inside a transaction of this database."""
+        current = _current.get()
+        return current is not None and current.database is self
+
+    async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
+        """Run one statement in the transaction of `db`; its rows as tuples. The same on every database."""
+        raise NotImplementedError
+
+    def call(self, db: Any, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run `work`, which awaits nothing but `execute` on `db`: its result where the driver does not wait (sqlite3,
+        a synchronous psycopg connection), otherwise an awaitable.
+        """
+        return work
+
+    def done(self, db: Any, work: Coroutine[Any, Any, None]) -> Any:
+        """As `call` for work without a result: it may be awaited on every database."""
+        return self.call(db, work) or _DONE
+
+    async def create_tables(self) -> None:
+        """Create the tables that are missing, in a transaction of its own; inbox and outbox call it when they start.
+
+        DatabaseError when they are of a newer mqttlite, or when commits do not wait for the disk.
+        """
+        if self._has_tables:
+            return
+        async with self.transaction() as db:
+            await self._check(db)
+            await self._lock_tables(db)
+            for table in TABLES:
+                await self.execute(db, table.format(bytes=self.bytes_type, counter=self.counter_type))
+            rows = await self.execute(db, "SELECT version FROM mqttlite_schema")
+            if not rows:
+                await self.execute(db, "INSERT INTO mqttlite_schema (version) VALUES (?)", VERSION)
+            elif rows[0][0] > VERSION:
+                raise DatabaseError(
+                    f"the mqttlite_ tables are of version {rows[0][0]}, this mqttlite knows {VERSION}; update it"
+                )
+        self._has_tables = True
+
+    async def _check(self, db: Any) -> None:
+        rows = await self.execute(db, "SHOW synchronous_commit")
+        if rows[0][0] == "off":
+            raise DatabaseError(
+                "synchronous_commit is off: messages would be acknowledged before they are on disk; set it to on"
+            )
+
+    async def _lock_tables(self, db: Any) -> None:
+        # Two that create the same table at once would disturb each other; the number means nothing.
+        await self.execute(db, "SELECT pg_advisory_xact_lock(3115004)")
+
+    def _connection(self) -> AbstractAsyncContextManager[Any]:
+        """A connection, for as long as the block takes."""
+        raise NotImplementedError
+
+    def _block(self, db: Any) -> AbstractAsyncContextManager[Any]:
+        """A transaction on it: committed at the end of the block, rolled back by an exception."""
+        raise NotImplementedError
+
+    def _lost(self, db: Any, error: BaseException) -> bool:
+        """Whether the database is to blame for `error`, and not who used it."""
+        raise NotImplementedError
+
+
+class _Done:
+    """The result of what has been done already: may be awaited, need not be."""
+
+    def __await__(self) -> Any:
+        return iter(())
+
+
+_DONE = _Done()
+
+
+def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    work.close()
+    raise RuntimeError("this must not wait for anything")
+
+
+# -- sqlite3
+
+
+class _Sqlite(Database):
+    bytes_type = "BLOB"
+    counter_type = "INTEGER PRIMARY KEY AUTOINCREMENT"
+    for_share = for_update = ""
+
+    # Where the database itself has failed: readonly, io error, corrupt, full, cannot open, not a database.
+    _FAILED = frozenset((8, 10, 11, 13, 14, 26))
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        if getattr(connection, "autocommit", None) is False:
+            raise DatabaseError("a connection with autocommit=False is always in a transaction; open it without")
+
+    async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
+        cursor = db.cursor()
+        cursor.row_factory = None  # of the application, which need not give tuples
+        rows: list[Row] = cursor.execute(sql, args).fetchall()
+        return rows
+
+    def call(self, db: Any, work: Coroutine[Any, Any, Any]) -> Any:
+        return _at_once(work)
+
+    def _connection(self) -> AbstractAsyncContextManager[Any]:
+        return nullcontext(self.connection)
+
+    @asynccontextmanager
+    async def _block(self, db: Any) -> AsyncIterator[None]:
+        if db.in_transaction:
+            raise DatabaseError(
+                "the connection is in a transaction that the application has not ended: commit it, or use "
+                "database.transaction()"
+            )
+        # IMMEDIATE: the write lock now, where waiting for it helps, and not in the middle of the handler.
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise DatabaseError(f"cannot begin a transaction: {error}; is another connection in a long one?") from error
+        try:
+            yield
+            if not db.in_transaction:
+                raise DatabaseError(
+                    "the handler has ended the transaction itself; leave commit and rollback to the inbox"
+                )
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _lost(self, db: Any, error: BaseException) -> bool:
+        return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in self._FAILED
+
+    async def _check(self, db: Any) -> None:
+        if (await self.execute(db, "PRAGMA synchronous"))[0][0] < 2:
+            raise DatabaseError(
+                "commits of this connection do not wait for the disk: messages would be acknowledged too early; "
+                "execute PRAGMA synchronous = FULL"
+            )
+
+    async def _lock_tables(self, db: Any) -> None:
+        """IMMEDIATE has locked everything."""
+
+
+def sqlite(connection: sqlite3.Connection) -> Database:
+    """A sqlite3 connection that the application has opened, in the thread of the event loop, and goes on to own.
+
+    It is used in that thread: a handler's statements and its commit stop the event loop for as long as they take, a
+    commit for one sync of the disk (0.1 ms to 10 ms on SSDs, 30 ms and more on SD cards). A thread would not help:
+    the messages of one connection are handled one after the other, and the handler's own statements would still run
+    here. Where the event loop must not stop, run the inbox in a process of its own, or use PostgreSQL.
+    """
+    return _Sqlite(connection)
+
+
+# -- PostgreSQL
+
+
+@functools.cache
+def _percent(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+@functools.cache
+def _dollars(sql: str) -> str:
+    parts = sql.split("?")
+    return "".join(f"{part}${number}" for number, part in enumerate(parts[:-1], 1)) + parts[-1]
+
+
+_OPEN = (
+    "the connection is in a transaction that the application has not ended: commit it, or use database.transaction()"
+)
+
+
+class _Psycopg(Database):
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self._source = source
+        self.is_single = not hasattr(source, "connection")
+
+    async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
+        cursor = db.cursor(row_factory=_tuples)
+        begun = cursor.execute(_percent(sql) if args else sql, args or None)
+        if inspect.isawaitable(begun):
+            await begun
+            return await cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description else []
+
+    def call(self, db: Any, work: Coroutine[Any, Any, Any]) -> Any:
+        return work if inspect.iscoroutinefunction(db.execute) else _at_once(work)
+
+    def _connection(self) -> AbstractAsyncContextManager[Any]:
+        return nullcontext(self._source) if self.is_single else self._source.connection()
+
+    @asynccontextmanager
+    async def _block(self, db: Any) -> AsyncIterator[None]:
+        if db.info.transaction_status.name != "IDLE":
+            raise DatabaseError("the connection to PostgreSQL is closed" if db.closed else _OPEN)
+        async with db.transaction():
+            yield
+
+    def _lost(self, db: Any, error: BaseException) -> bool:
+        return isinstance(error, Exception) and bool(db.closed)
+
+
+def _tuples(cursor: Any) -> Any:
+    return tuple
+
+
+def psycopg_database(source: Any) -> Database:
+    """A `psycopg.AsyncConnection`, or a `psycopg_pool.AsyncConnectionPool`, that the application has opened.
+
+    The pool is for handlers side by side; it needs one connection more than there are of them.
+    """
+    return _Psycopg(source)
+
+
+class _Asyncpg(Database):
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self._source = source
+        self.is_single = not hasattr(source, "acquire")
+
+    async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
+        return [tuple(row) for row in await db.fetch(_dollars(sql), *args)]
+
+    def _connection(self) -> AbstractAsyncContextManager[Any]:
+        return nullcontext(self._source) if self.is_single else self._source.acquire()
+
+    @asynccontextmanager
+    async def _block(self, db: Any) -> AsyncIterator[None]:
+        if db.is_in_transaction():
+            raise DatabaseError(_OPEN)
+        async with db.transaction():
+            yield
+
+    def _lost(self, db: Any, error: BaseException) -> bool:
+        return isinstance(error, Exception) and bool(db.is_closed())
+
+
+def asyncpg_database(source: Any) -> Database:
+    """An `asyncpg.Connection`, or an `asyncpg.Pool`, that the application has opened.
+
+    The pool is for handlers side by side; it needs one connection more than there are of them.
+    """
+    return _Asyncpg(source)

@@ -1,0 +1,355 @@
+"""The inbox: a message is handled, and its receipt kept, in one transaction of the application's database. Host only.
+
+    inbox = Inbox(client, sqlite(connection))
+    async with client:
+        await client.subscribe("payments/#", 2)
+        await inbox.run(handler)                    # def handler(db, message), or async def
+
+What must hold:
+- The acknowledgement (PUBACK; PUBREC at QoS 2) leaves after the commit, so no crash loses a message.
+- What is handled is recognised: at QoS 2 by its packet identifier, deleted durably before PUBCOMP leaves; at QoS 1 and
+  2 by its idempotency key. Both are written in the handler's transaction, so no crash has a message handled twice.
+- A handler that raises leaves nothing behind, and the message is tried again, `tries` times in all, counted over
+  restarts; then it is a dead letter, committed with its receipt. A try that a crash ends does not count: it says
+  nothing about the message.
+- Only the last process that opened the inbox under a client identifier can commit.
+"""
+
+import asyncio
+import hashlib
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ClosedError, ProtocolError
+from ..core.keys import EPOCHS, SPAN, is_seen, see
+from ..store.base import StoreError
+from .adapters import Database, DatabaseError
+from .outbox import Outbox, bury
+from .receipts import ReceiptStore
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..client.messages import Message
+
+log = logging.getLogger("mqttlite.database")
+
+PAUSE_MAX_S = 30.0  # between two tries
+TAKEN_MAX = SPAN // 2  # messages taken and not settled: none may fall out of its producer's window meanwhile
+
+Handler = Callable[[Any, "Message"], Any]
+
+
+class _RepeatError(Exception):
+    """The message turned out to be handled already: what the handler wrote is rolled back."""
+
+
+class Inbox:
+    """Makes `client` keep its receipts in `database`. To be made before the client is started.
+
+    client        with a client_id, since the broker forgets the session of one without; from now on it acknowledges
+                  only what the inbox has committed
+    database      made by sqlite(), psycopg_database(), asyncpg_database()
+    name          tells inboxes in one database apart; inboxes with one name share their idempotency keys
+    tries         how often a message may make its handler raise
+    dead_letter   where it goes then. None: the table mqttlite_dead. (outbox, topic): published through the outbox under
+                  that topic with the message's own behind it
+    side_by_side  how many handlers of different topics may run at once; 0 or 1: one after the other, in order. On a
+                  single connection they still wait for each other's transactions. Acknowledgements keep their order
+    pause_s       before the second try, in seconds; twice as long before each further one, up to 30
+    """
+
+    def __init__(
+        self,
+        client: "Client",
+        database: Database,
+        name: str = "inbox",
+        tries: int = 5,
+        dead_letter: tuple[Outbox, str] | None = None,
+        side_by_side: int = 0,
+        pause_s: float = 0.1,
+    ) -> None:
+        if client._task is not None:
+            raise RuntimeError("make the inbox before the client is started: it brings back what the database knows")
+        if client._protocol.clean_session:
+            raise ValueError("an inbox needs a client with a client_id and clean_session=False, or messages get lost")
+        if tries < 1:
+            raise ValueError("tries is 1 or more")
+        if dead_letter and dead_letter[0].database is not database:
+            raise ValueError("the outbox for dead letters must be in the inbox's database: they commit together")
+        self.client = client
+        self.database = database
+        self.name = name
+        self.tries = tries
+        self.dead_letter = dead_letter
+        self.side_by_side = side_by_side
+        self.pause_s = pause_s
+        self.handled = self.repeats = self.dead = 0  # messages, in this process
+        session = client._protocol.state
+        self._store = ReceiptStore(client.store, database, name, client.client_id, lambda: session.generation)
+        client.store = self._store
+        client.manual_ack = True
+        self._taken: deque[Message] = deque()  # from the client, and not settled yet
+        self._failures: dict[bytes, int] | None = None  # tries that failed, by fingerprint
+        self._running = False
+
+    async def run(self, handler: Handler) -> None:
+        """Handle every message with `handler(db, message)` inside a transaction, until the client is closed.
+
+        `db` is the connection of the driver, in a transaction that the inbox begins and ends. The handler should write
+        to it and nothing else: what it does elsewhere is not undone when it raises. It may await `client.publish`, but
+        on a single connection it must not wait for the broker (a receipt, a subscription). QoS 0 is handled, too,
+        once at most. Cancelled, it leaves messages that are not settled to the next `run`.
+
+        Raises DatabaseError when the database fails: nothing is acknowledged that is not committed.
+        """
+        if self._running:
+            raise RuntimeError("this inbox runs already; for handlers side by side, use side_by_side")
+        self._running = True
+        try:
+            await self.database.create_tables()
+            if self._failures is None:
+                async with self.database.transaction() as db:
+                    sql = "SELECT message, tries FROM mqttlite_tries WHERE inbox = ?"
+                    self._failures = dict(await self.database.execute(db, sql, self.name))
+            if self.side_by_side > 1:
+                await self._run_side_by_side(handler)
+            else:
+                await self._run_in_order(handler)
+        finally:
+            self._running = False
+
+    async def _run_in_order(self, handler: Handler) -> None:
+        taken = self._taken
+        while taken:  # left by a run that was cancelled
+            await self._settle_first(handler)
+        async for message in self.client:
+            taken.append(message)
+            await self._settle_first(handler)
+
+    async def _settle_first(self, handler: Handler) -> None:
+        message = self._taken[0]
+        await self._settle(handler, message)
+        self._taken.popleft()
+        self.client.acknowledge(message)
+
+    async def _run_side_by_side(self, handler: Handler) -> None:
+        """A task per topic that has messages; `side_by_side` of them at work."""
+        topics: dict[str, deque[Message]] = {}
+        at_work = asyncio.Semaphore(self.side_by_side)
+        room = asyncio.Event()
+
+        async def work(topic: str) -> None:
+            waiting = topics[topic]
+            while waiting:
+                async with at_work:
+                    await self._settle(handler, waiting[0])
+                message = waiting.popleft()
+                self._taken.remove(message)
+                self.client.acknowledge(message)
+                room.set()
+            del topics[topic]
+
+        def give(group: asyncio.TaskGroup, message: "Message") -> None:
+            if message.topic in topics:
+                topics[message.topic].append(message)
+            else:
+                topics[message.topic] = deque((message,))
+                group.create_task(work(message.topic))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for message in self._taken:
+                    give(group, message)
+                async for message in self.client:
+                    self._taken.append(message)
+                    give(group, message)
+                    while len(self._taken) >= TAKEN_MAX:
+                        room.clear()
+                        await room.wait()
+        except BaseExceptionGroup as errors:  # the first says it all; `run` raises the same in both modes
+            raise errors.exceptions[0] from None
+
+    # -- one message
+
+    async def _settle(self, handler: Handler, message: "Message") -> None:
+        """Return when the message is handled, was handled before, or is a dead letter, durably."""
+        pause_s = self.pause_s
+        while True:
+            try:
+                await self._handle(handler, message)
+                self.handled += 1
+                return
+            except _RepeatError:
+                self.repeats += 1
+                return
+            except (StoreError, ClosedError):
+                raise  # not the message's fault
+            except Exception as error:
+                failures = await self._count(message)
+                log.warning("inbox '%s': try %d of a message of %s: %r", self.name, failures, message.topic, error)
+                if failures >= self.tries:
+                    await self._bury(message, error)
+                    self.dead += 1
+                    return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, PAUSE_MAX_S)
+
+    async def _handle(self, handler: Handler, message: "Message") -> None:
+        store = self._store
+        if message._generation > store.committed or store.is_freed(message._generation, message._packet_id):
+            await store.flush()
+        async with self.database.transaction() as db:
+            await self._check_new(db, message)
+            result = handler(db, message)
+            if inspect.isawaitable(result):
+                await result
+            done = await self._keep_receipt(db, message)
+        self._kept(message, done)
+
+    async def _bury(self, message: "Message", error: Exception) -> None:
+        async with self.database.transaction() as db:
+            text = f"{type(error).__name__}: {error}"
+            outbox, topic = self.dead_letter or (None, "")
+            try:
+                if outbox is None or not message.qos:
+                    raise ValueError
+                published = outbox.publish(db, f"{topic}/{message.topic}", message.payload, message.qos)
+            except (ValueError, ProtocolError):  # no topic, or one that is too long for MQTT
+                await bury(self.database, db, f"inbox {self.name}", message.topic, message.payload, message.qos, text)
+            else:
+                await published
+            try:
+                done = await self._keep_receipt(db, message)
+            except _RepeatError:
+                raise DatabaseError("a message that failed has a receipt; is the inbox open twice?") from error
+        self._kept(message, done)
+        log.error("inbox '%s': a message of %s is a dead letter: %s", self.name, message.topic, text)
+
+    # -- receipts
+
+    async def _check_new(self, db: Any, message: "Message") -> None:
+        """_RepeatError when the message is handled already."""
+        if message.qos == 2 and await self._store.has(db, message._generation, message._packet_id):
+            raise _RepeatError
+        if message.qos and message.key is not None:
+            await self._window(db, *_key(message), False)
+
+    async def _keep_receipt(self, db: Any, message: "Message") -> Any:
+        """What makes the message known as handled; _RepeatError when another transaction was faster."""
+        store = self._store
+        if not message.qos:
+            return None
+        await store.check_owner(db)
+        # On a single connection nothing can come between, and what is freed goes along for nothing.
+        done = await store.clear(db) if self.database.is_single else None
+        if message.qos == 2 and not await store.add(db, message._generation, message._packet_id):
+            raise _RepeatError
+        if message.key is not None:
+            producer, epoch, sequence = _key(message)
+            window = await self._window(db, producer, epoch, sequence, True)
+            see(window, sequence)
+            await self.database.execute(
+                db,
+                "INSERT INTO mqttlite_keys (inbox, producer, epoch, highest, bitmap) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (inbox, producer, epoch) "
+                "DO UPDATE SET highest = excluded.highest, bitmap = excluded.bitmap",
+                self.name,
+                producer,
+                epoch,
+                window[0],
+                window[1].to_bytes(SPAN // 8, "big"),
+            )
+        if self._failures and (fingerprint := _fingerprint(message)) in self._failures:
+            await self.database.execute(
+                db, "DELETE FROM mqttlite_tries WHERE inbox = ? AND message = ?", self.name, fingerprint
+            )
+        return done
+
+    def _kept(self, message: "Message", done: Any) -> None:
+        """The receipt is durable."""
+        if done:
+            self._store.cleared(done)
+        if self._failures:
+            self._failures.pop(_fingerprint(message), None)
+
+    async def _window(self, db: Any, producer: bytes, epoch: int, sequence: int, to_change: bool) -> list[int]:
+        """The window of a producer and epoch; _RepeatError when the sequence is in it, or too old to tell."""
+        execute = self.database.execute
+        if to_change and self.database.for_update:
+            # A row to lock: two handlers side by side may have messages of a producer that is new.
+            await execute(
+                db,
+                "INSERT INTO mqttlite_keys (inbox, producer, epoch, highest, bitmap) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                self.name,
+                producer,
+                epoch,
+                sequence,
+                b"",
+            )
+        rows = await execute(
+            db,
+            "SELECT highest, bitmap FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch = ?"
+            + (self.database.for_update if to_change else ""),
+            self.name,
+            producer,
+            epoch,
+        )
+        if rows and rows[0][1]:
+            window = [rows[0][0], int.from_bytes(rows[0][1], "big")]
+            if is_seen(window, sequence):
+                raise _RepeatError
+            return window
+        # The first message of an epoch: the oldest are forgotten, and one that was forgotten does not come back.
+        old = await execute(
+            db,
+            "SELECT epoch FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <> ? ORDER BY epoch DESC",
+            self.name,
+            producer,
+            epoch,
+        )
+        if len(old) >= EPOCHS:
+            if epoch < old[EPOCHS - 1][0]:
+                raise _RepeatError
+            if to_change:
+                await execute(
+                    db,
+                    "DELETE FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <= ? AND epoch <> ?",
+                    self.name,
+                    producer,
+                    old[EPOCHS - 1][0],
+                    epoch,
+                )
+        return []
+
+    async def _count(self, message: "Message") -> int:
+        """One try has failed; how many have, in a transaction of its own."""
+        async with self.database.transaction() as db:
+            fingerprint = _fingerprint(message)
+            rows = await self.database.execute(
+                db,
+                "INSERT INTO mqttlite_tries (inbox, message, tries) VALUES (?, ?, 1) ON CONFLICT (inbox, message) "
+                "DO UPDATE SET tries = mqttlite_tries.tries + 1 RETURNING tries",
+                self.name,
+                fingerprint,
+            )
+        failures: int = rows[0][0]
+        if self._failures is not None:
+            self._failures[fingerprint] = failures
+        return failures
+
+
+def _key(message: "Message") -> tuple[bytes, int, int]:
+    assert message.key is not None
+    producer, epoch, sequence = message.key
+    return producer.encode() if isinstance(producer, str) else producer, epoch, sequence
+
+
+def _fingerprint(message: "Message") -> bytes:
+    """Recognises a message over restarts; the packet identifier is another when the session is."""
+    key = b"" if message.key is None else repr(_key(message)).encode()
+    parts = (message.topic.encode(), key, message.payload)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()[:16]
