@@ -1,0 +1,529 @@
+"""The SQLite store: what is committed comes back; who may open it; what it refuses."""
+# ruff: noqa: ASYNC240 - a test's own small files do not block anybody
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sqlite3
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqttlite.store import records as r
+from mqttlite.store import sqlite
+from mqttlite.store.base import StoreError
+from mqttlite.store.records import State
+from mqttlite.store.sqlite import SqliteStore, read
+
+Record = tuple[int, int, bytes, bytes, bytes]
+
+HEAD = b"\x32\x10\x00\x03a/b"  # QoS 1 on topic a/b
+
+
+def head(qos: int = 1) -> bytes:
+    return bytes((0x30 | qos << 1,)) + HEAD[1:]
+
+
+def total(records: Iterable[Record]) -> State:
+    state = State()
+    for record in records:
+        state.apply(*record)
+    return state
+
+
+def accepted(seq: int, payload: bytes = b"x", key: bytes = b"", qos: int = 1) -> Record:
+    return r.ACCEPTED, seq, head(qos), payload, key
+
+
+def plain(kind: int, number: int, name: bytes = b"", payload: bytes = b"") -> Record:
+    return kind, number, name, payload, b""
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path, **options: object) -> AsyncIterator[tuple[SqliteStore, State]]:
+    store = SqliteStore(path, **options)  # type: ignore[arg-type]
+    state = await store.open()
+    try:
+        yield store, state
+    finally:
+        await store.close()
+
+
+async def keep(store: SqliteStore, *records: Record) -> None:
+    for record in records:
+        store.record(*record)
+    await store.commit()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+# -- what is committed comes back
+
+
+def key(flags: int = 1, number: int | None = None, producer: bytes = b"") -> bytes:
+    return bytes((flags,)) + (b"" if number is None else number.to_bytes(8, "big") + producer)
+
+
+EVERY_KIND = [
+    plain(r.IDENTITY, 3, b"pump-7"),
+    plain(r.NEXT, 41),
+    plain(r.WINDOW, 20),
+    plain(r.SUBSCRIBED, 1, b"a/#"),
+    plain(r.SUBSCRIBED, 2, b"\xc3\xa4/+"),
+    plain(r.UNSUBSCRIBED, 0, b"a/#"),
+    accepted(41),
+    accepted(42, b"\0" * 10_000, qos=2),
+    accepted(43, key=key(1, 2**64 - 1, b"till"), qos=2),
+    plain(r.RELEASED, 42),
+    plain(r.RELEASED, 43),
+    plain(r.DOUBT, 42),
+    plain(r.DONE, 41),
+    plain(r.HELD, 1),
+    plain(r.HELD, 65535),
+    plain(r.FREED, 1),
+    plain(r.ORIGIN, 2**63, b"other"),
+    plain(r.SEEN, 7, b"producer 1"),
+    plain(r.SEEN, 9, b"producer 1"),
+    plain(r.SEEN, 2**40, b"producer 2", b"\x01" + b"\x80" * 127),
+    plain(r.LOST, 0),
+    plain(r.HELD, 5),
+]
+
+
+@pytest.mark.parametrize("size", [1, 5, len(EVERY_KIND)])
+async def test_every_kind_of_record_comes_back(path: Path, size: int) -> None:
+    for start in range(0, len(EVERY_KIND), size):
+        async with opened(path) as (store, state):
+            assert vars(state) == vars(total(EVERY_KIND[:start]))
+            await keep(store, *EVERY_KIND[start : start + size])
+        assert vars(read(path)) == vars(total(EVERY_KIND[: start + size]))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Record | str]:
+    """Records in an order that a session can make, with commits and restarts in between."""
+    history: list[Record | str] = []
+    state = State()
+    producers = st.sampled_from([b"a", b"b"])
+    choices = ["accept"] * 4 + ["done"] * 3 + ["commit"] * 2
+    choices += [
+        "release",
+        "doubt",
+        "again",
+        "hold",
+        "free",
+        "lost",
+        "sub",
+        "unsub",
+        "next",
+        "origin",
+        "seen",
+        "restart",
+    ]
+    for _ in range(draw(st.integers(1, 40))):
+        what = draw(st.sampled_from(choices))
+        messages = sorted(state.messages)
+        released = [seq for seq in messages if state.messages[seq][0][0] & 6 == 6]
+        record: Record | None = None
+        if what == "accept":
+            number = draw(st.none() | st.integers(0, 2**64 - 1))
+            given_key = draw(st.sampled_from([b"", b"\0", b"\1", key(1, number or 0, draw(producers))]))
+            record = accepted(
+                max(state.next, 0), draw(st.binary(max_size=20)), given_key, draw(st.sampled_from([1, 2]))
+            )
+        elif what == "done" and (messages or state.doubts):
+            record = plain(r.DONE, draw(st.sampled_from(messages + sorted(state.doubts))))
+        elif what == "release" and messages:
+            record = plain(r.RELEASED, draw(st.sampled_from(messages)))
+        elif what == "doubt" and released:
+            record = plain(r.DOUBT, draw(st.sampled_from(released)))
+        elif what == "again" and released:  # the peer lost the session, and a key makes another sending harmless
+            seq = draw(st.sampled_from(released))
+            _, payload, its_key = state.messages[seq]
+            record = (r.ACCEPTED, seq, head(2), payload, its_key)
+        elif what == "hold":
+            record = plain(r.HELD, draw(st.integers(1, 6)))
+        elif what == "free":
+            record = plain(r.FREED, draw(st.integers(1, 6)))
+        elif what == "lost":
+            record = plain(r.LOST, 0)
+        elif what == "sub":
+            record = plain(r.SUBSCRIBED, draw(st.integers(0, 2)), draw(producers))
+        elif what == "unsub":
+            record = plain(r.UNSUBSCRIBED, 0, draw(producers))
+        elif what == "next":
+            record = plain(r.NEXT, max(state.next, 0) + draw(st.integers(0, 3)))
+        elif what == "origin":
+            record = plain(r.ORIGIN, draw(st.integers(0, 2**64 - 1)), draw(producers))
+        elif what == "seen":
+            record = plain(r.SEEN, draw(st.integers(0, 50)), draw(producers))
+        elif what in ("commit", "restart"):
+            history.append(what)
+        if record:
+            state.apply(*record)
+            history.append(record)
+    return history
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(histories())
+def test_what_comes_back_is_the_sum_of_the_records(history: list[Record | str]) -> None:
+    async def run(path: Path) -> None:
+        store = SqliteStore(path)
+        await store.open()
+        state = State()
+        try:
+            for step in history:
+                if step == "commit":
+                    await store.commit()
+                    assert vars(read(path)) == vars(state)
+                elif step == "restart":
+                    await store.close()
+                    store = SqliteStore(path)
+                    assert vars(await store.open()) == vars(state)
+                elif not isinstance(step, str):
+                    store.record(*step)
+                    state.apply(*step)
+        finally:
+            await store.close()
+        assert vars(read(path)) == vars(state)
+
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(run(Path(directory) / "state.db"))
+
+
+async def test_no_sequence_number_comes_again_after_its_message_is_done(path: Path) -> None:
+    async with opened(path) as (store, _):
+        await keep(store, accepted(70_000), accepted(70_001))
+        await keep(store, plain(r.DONE, 70_001), plain(r.DONE, 70_000))
+    async with opened(path) as (store, state):
+        assert state.next == 70_002
+        await keep(store, accepted(70_002), plain(r.DONE, 70_002))  # within one batch
+    async with opened(path) as (_, state):
+        assert state.next == 70_003
+        assert not state.messages
+
+
+# -- batches
+
+
+class Spy:
+    """A connection that notes what is asked of it, and waits before each COMMIT if it is told to."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = sqlite.connect(path)
+        self.said: list[str] = []
+
+    def execute(self, sql: str, parameters: object = (), /) -> Iterable[object]:
+        self.said.append(sql)
+        return self.connection.execute(sql, parameters)  # type: ignore[arg-type]
+
+    def executemany(self, sql: str, parameters: Iterable[object], /) -> object:
+        rows = list(parameters)
+        self.said.append(f"{sql} × {len(rows)}")
+        return self.connection.executemany(sql, rows)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+async def spied(path: Path) -> tuple[SqliteStore, list[str]]:
+    spies: list[Spy] = []
+
+    def connect(path: str) -> Spy:
+        spies.append(Spy(path))
+        return spies[0]
+
+    store = SqliteStore(path, connect=connect)
+    await store.open()
+    spies[0].said.clear()
+    return store, spies[0].said
+
+
+async def test_records_that_gather_while_a_batch_is_written_are_the_next_batch(path: Path) -> None:
+    store, said = await spied(path)
+
+    async def publish(seq: int) -> None:
+        store.record(*accepted(seq))
+        await store.commit()
+
+    async with asyncio.TaskGroup() as group:
+        for seq in range(10):
+            group.create_task(publish(seq))
+        while not said:  # noqa: ASYNC110 - until the first batch is being written, in the store's thread
+            await asyncio.sleep(0)
+        for seq in range(10, 30):
+            group.create_task(publish(seq))
+    assert said.count("COMMIT") == 2
+    await store.close()
+
+
+async def test_a_message_finished_within_its_batch_never_reaches_the_disk(path: Path) -> None:
+    store, said = await spied(path)
+    await keep(store, *(accepted(seq) for seq in range(9)), *(plain(r.DONE, seq) for seq in range(9)))
+    assert not [sql for sql in said if "outbound" in sql]
+    await store.close()
+
+
+async def test_consecutive_messages_are_deleted_as_one_range(path: Path) -> None:
+    store, said = await spied(path)
+    await keep(store, *(accepted(seq) for seq in range(20)))
+    await keep(store, *(plain(r.RELEASED, seq) for seq in range(20)))
+    await keep(store, *(plain(r.DONE, seq) for seq in reversed(range(20))))
+    assert [sql[-3:] for sql in said if "BETWEEN" in sql] == ["× 1", "× 1"]
+    await store.close()
+
+
+async def test_who_stops_waiting_for_a_commit_does_not_stop_others(path: Path) -> None:
+    async with opened(path) as (store, _):
+        store.record(*accepted(0))
+        impatient = asyncio.ensure_future(store.commit())
+        patient = asyncio.ensure_future(store.commit())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await patient
+        assert impatient.cancelled()
+        assert read(path).next == 1
+
+
+async def test_closing_commits(path: Path) -> None:
+    async with opened(path) as (store, _):
+        store.record(*accepted(0))
+    assert list(read(path).messages) == [0]
+    with pytest.raises(StoreError, match="is closed"):
+        await store.commit()
+    assert list((await store.open()).messages) == [0]
+    await store.close()
+
+
+# -- one process at a time
+
+HOLDER = """
+import asyncio, sys
+from mqttlite.store.sqlite import SqliteStore
+
+async def hold():
+    store = SqliteStore(sys.argv[1])
+    await store.open()
+    store.record(1, 7, b"\\x32\\0\\0\\1a", b"payload")
+    await store.commit()
+    print("held", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+async def test_a_second_process_is_refused_until_the_first_is_killed(path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    try:
+        assert await process.stdout.readline() == b"held\n"
+        with pytest.raises(StoreError, match=f"in use by process {process.pid}: stop that one"):
+            await SqliteStore(path).open()
+        assert list(read(path).messages) == [7]  # reading is not in the way of anybody
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+    async with opened(path) as (_, state):
+        assert list(state.messages) == [7]
+
+
+async def test_the_same_store_twice_in_one_process_is_refused(path: Path) -> None:
+    async with opened(path) as (store, _):
+        with pytest.raises(StoreError, match="in this process already"):
+            await SqliteStore(path).open()
+        alias = path.with_name("alias.db")
+        alias.symlink_to(path)
+        with pytest.raises(StoreError, match="in this process already"):
+            await SqliteStore(alias).open()
+        with pytest.raises(StoreError, match="open already"):
+            await store.open()
+        await keep(store, accepted(0))
+    async with opened(path) as (_, state):
+        assert list(state.messages) == [0]
+
+
+async def test_nobody_else_can_read_the_files(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(path) as (store, _):
+            await keep(store, accepted(0))
+            files = sorted(path.parent.iterdir())
+            assert [file.name for file in files] == ["state.db", "state.db-shm", "state.db-wal", "state.db.lock"]
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    finally:
+        os.umask(before)
+
+
+# -- files that are not what they should be
+
+
+async def test_a_file_of_a_later_release_is_refused(path: Path) -> None:
+    async with opened(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"schema version 99 .* later release .* install that release"):
+            await SqliteStore(path, allow_reset=True).open()
+    with pytest.raises(StoreError, match="schema version 99"):
+        read(path)
+
+
+async def test_the_database_of_another_program_is_refused_and_left_as_it_was(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE ledger (amount)")
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program: give the store a file of its own"):
+        await SqliteStore(path, allow_reset=True).open()
+    with pytest.raises(StoreError, match="another program"):
+        read(path)
+    assert path.read_bytes() == before
+
+
+async def damage(path: Path) -> None:
+    async with opened(path) as (store, _):
+        await keep(store, *(accepted(seq, bytes(1000)) for seq in range(100)))
+    data = bytearray(path.read_bytes())
+    data[8 * 4096 : 12 * 4096] = b"\xa5" * 4096 * 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("content", [None, b"This is not a database.\n" * 100, b"xx"])
+async def test_a_damaged_file_is_refused_and_moved_aside_only_if_allowed(
+    path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if content is None:
+        await damage(path)
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"is damaged .* allow_reset"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == before
+    assert not caplog.records
+    async with opened(path, allow_reset=True) as (store, state):
+        assert state.next == -1
+        await keep(store, accepted(0))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    (aside,) = path.parent.glob("state.db.corrupt-????????T??????")
+    assert aside.name in record.getMessage()
+    assert aside.read_bytes() == before
+    async with opened(path) as (_, state):
+        assert list(state.messages) == [0]
+
+
+async def test_a_second_damaged_file_does_not_replace_the_first(path: Path) -> None:
+    for number in range(3):
+        path.write_bytes(b"damage %d" % number)
+        async with opened(path, allow_reset=True):
+            pass
+    kept = {file.read_bytes() for file in path.parent.glob("state.db.corrupt-*")}
+    assert kept == {b"damage %d" % number for number in range(3)}
+
+
+async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"missing/state\.db cannot be opened: .*No such file or directory"):
+        await SqliteStore(tmp_path / "missing" / "state.db").open()
+
+
+async def test_without_wal_mode_the_store_is_refused(path: Path) -> None:
+    def in_memory(path: str) -> sqlite3.Connection:
+        return sqlite3.connect(":memory:", isolation_level=None)
+
+    with pytest.raises(StoreError, match=r"no WAL mode here \(memory\): put the store on a local disk"):
+        await SqliteStore(path, connect=in_memory).open()
+
+
+# -- schema versions
+
+
+def test_migrations_run_in_order_from_the_version_of_the_file(path: Path) -> None:
+    later = [
+        *sqlite.MIGRATIONS,
+        ("ALTER TABLE outbound ADD COLUMN colour TEXT DEFAULT 'red'",),
+        ("ALTER TABLE outbound RENAME COLUMN colour TO hue", "UPDATE outbound SET hue = hue || 'dish'"),
+    ]
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert sqlite.migrate(connection, str(path)) == 0
+        assert sqlite.migrate(connection, str(path)) == 1
+        connection.execute("INSERT INTO outbound (seq) VALUES (1)")
+        assert sqlite.migrate(connection, str(path), later) == 1
+        assert connection.execute("SELECT hue FROM outbound").fetchall() == [("reddish",)]
+        assert sqlite.migrate(connection, str(path), later) == 3
+        with pytest.raises(StoreError, match="schema version 3"):
+            sqlite.migrate(connection, str(path))
+
+
+def test_a_migration_that_fails_leaves_the_version_before_it(path: Path) -> None:
+    broken = [*sqlite.MIGRATIONS, ("ALTER TABLE outbound ADD COLUMN colour TEXT", "ALTER TABLE nowhere ADD COLUMN x")]
+    connection = sqlite3.connect(path, isolation_level=None)
+    with contextlib.closing(connection), pytest.raises(sqlite3.OperationalError):
+        sqlite.migrate(connection, str(path), broken)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert sqlite.migrate(connection, str(path)) == 1
+        assert "colour" not in [row[1] for row in connection.execute("PRAGMA table_info(outbound)")]
+
+
+# -- bounded size
+
+
+@pytest.mark.parametrize("size", [40, 600, 2100, 5000, 60_000])
+async def test_what_fits_can_be_accepted_and_what_does_not_waits(path: Path, size: int) -> None:
+    limit = 1 << 20
+    async with opened(path, size_max=limit) as (store, _):
+        seq = 0
+        while store.fits(size):
+            store.record(*accepted(seq, bytes(size)))
+            seq += 1
+            if seq % 50 == 0:
+                await store.commit()
+            if not store.fits(size):
+                await store.commit()  # counts exactly, where the store was only careful
+        assert seq * size > limit * 0.3
+        await keep(store, *(plain(r.RELEASED, number) for number in range(seq)))
+        await keep(store, *(plain(r.HELD, number) for number in range(1, 2000)))
+        assert not store.fits(size)
+        await keep(store, *(plain(r.DONE, number) for number in range(seq)))
+        assert store.fits(size)
+        await keep(store, accepted(seq, bytes(size)))
+    assert path.stat().st_size <= limit
+
+
+async def test_a_message_that_never_fits_is_an_error(path: Path) -> None:
+    async with opened(path, size_max=1 << 20) as (store, _):
+        with pytest.raises(StoreError, match=r"too large .* size_max=1048576"):
+            store.fits(1 << 20)
+        assert store.fits(10)
+
+
+async def test_a_store_beyond_its_size_refuses_and_does_not_lie(path: Path) -> None:
+    store = SqliteStore(path, size_max=1 << 20)
+    await store.open()
+    await keep(store, accepted(0))
+    store.record(*accepted(1, bytes(2 << 20)))
+    first, second = await asyncio.gather(store.commit(), store.commit(), return_exceptions=True)
+    assert isinstance(first, StoreError)
+    assert isinstance(second, StoreError)
+    assert "full" in str(first)
+    with pytest.raises(StoreError, match="full"):
+        await store.commit()
+    await store.close()
+    async with opened(path) as (_, state):
+        assert list(state.messages) == [0]
