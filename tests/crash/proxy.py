@@ -133,6 +133,8 @@ class Proxy:
                 for packet in packets.feed(data):
                     if self.on_packet:
                         self.on_packet()
+                    if writer.is_closing():  # whoever it was for is gone
+                        return False
                     if cut and count == cut.packet:
                         writer.write(packet[: _bytes(cut.part, len(packet))])
                         self.cuts += 1
