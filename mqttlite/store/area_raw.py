@@ -1,0 +1,81 @@
+"""Where a journal lies: a flash partition without a file system, as `esp32.Partition`. For journal.py; both runtimes.
+
+Any block device with `readblocks`, `writeblocks` (both with an offset) and `ioctl`, whose blocks are erased to 0xFF and
+then programmed in pieces of any size. It is used in two halves, a generation each. A block is erased when the log
+comes to it, so blocks wear evenly and nothing is ever programmed twice; a generation's header is programmed last.
+"""
+
+from ..core import const
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Device(Protocol):
+        def readblocks(self, block: int, buf: bytearray, offset: int) -> object: ...
+        def writeblocks(self, block: int, buf: "memoryview | bytes", offset: int) -> object: ...
+        def ioctl(self, op: int, arg: int) -> int: ...
+
+
+class RawArea:
+    """A block device, all of it: what is on it is lost, if it is no journal. Two blocks are the least."""
+
+    def __init__(self, device: "Device") -> None:
+        self._device = device
+        self._block = device.ioctl(5, 0)
+        self._blocks = device.ioctl(4, 0) // 2  # of a half
+        self.size = self._blocks * self._block
+        self.at = 0
+        self.half = 0
+
+    def __str__(self) -> str:
+        return "on flash"
+
+    def open(self) -> tuple[int, ...]:
+        return (0, 1)
+
+    def read(self, at: int, size: int) -> bytearray:
+        data = bytearray(max(0, min(size, self.size - at)))
+        if data:
+            block = self._block
+            self._device.readblocks(self.half * self._blocks + at // block, data, at % block)
+        return data
+
+    def resume(self, at: int) -> bool:
+        self.at = at
+        while at % self._block:  # the blocks that follow will be erased
+            data = self.read(at, min(64, -at % self._block))
+            if min(data) < 255:
+                return False
+            at += len(data)
+        return True
+
+    def write(self, data: "bytes | bytearray") -> None:
+        view = memoryview(data)
+        while len(view):
+            block = self.half * self._blocks + self.at // self._block
+            offset = self.at % self._block
+            if not offset:
+                self._device.ioctl(6, block)
+            piece = view[: self._block - offset]
+            self._program(block, piece, offset)
+            self.at += len(piece)
+            view = view[len(piece) :]
+
+    append = write
+
+    def begin(self, header: bytes) -> None:
+        self.half ^= 1
+        self._device.ioctl(6, self.half * self._blocks)
+        self.at = len(header)
+        self._header = header
+
+    def finish(self) -> None:
+        self._program(self.half * self._blocks, self._header, 0)
+
+    def _program(self, block: int, data: "bytes | memoryview", offset: int) -> None:
+        if self._device.writeblocks(block, data, offset):
+            raise OSError(5)
+
+    def close(self) -> None:
+        pass

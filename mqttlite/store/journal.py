@@ -1,0 +1,195 @@
+"""The journal: a store in an append-only log, on any file system or on a bare flash partition. Both runtimes.
+
+`Journal("state.journal")`, or `Journal(RawArea(esp32.Partition(...)))` (area_raw.py: a fifth of the wear).
+
+A generation of the log is a header (4 bytes of counter, 4 of chance, their CRC-32), then frames: 3 bytes of length, a
+record (records.encode), and its CRC-32 begun with the header's, so that no byte of an earlier generation ever counts.
+The first frame that is none is the end: what stands behind it was never committed. When the log is full, or has a torn
+frame at its end, the state of now is written as a new generation, which takes the old one's place in one step.
+
+An area is where the log lies: area_file, area_raw. It has `size` and `at`, the bytes that a generation may take and
+takes; `open()` names the generations that may be there, of which the greatest counter wins; `read(at, size)`;
+`resume(at)` goes on behind `at` and says whether that can be; `append(data)` returns when it is durable;
+`begin(header)`, `write(data)` and `finish()` make a new generation. All raise OSError.
+"""
+
+import asyncio
+from binascii import crc32
+from os import urandom
+
+from ..core import const
+from .base import Store, StoreError
+from .records import State, decode, encode
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Protocol
+
+    class Area(Protocol):
+        size: int
+        at: int
+        half: int
+
+        def open(self) -> tuple[int, ...]: ...
+        def read(self, at: int, size: int) -> "bytes | bytearray": ...
+        def resume(self, at: int) -> bool: ...
+        def append(self, data: "bytes | bytearray") -> None: ...
+        def begin(self, header: bytes) -> None: ...
+        def write(self, data: "bytes | bytearray") -> None: ...
+        def finish(self) -> None: ...
+        def close(self) -> None: ...
+
+
+_HEADER = const(12)
+_FRAME = const(7)  # bytes of a frame besides the record
+_FORMAT = const(0x4D514A31)  # begins the header's CRC: another format has another number
+
+
+class Journal(Store):
+    """A journal in the file `area`, of at most `size_max` bytes (and twice that while it is rewritten), or in an area.
+
+    A quarter of it is kept for what must always find room. `linger_ms`: how long a commit waits for others to share it.
+    """
+
+    is_durable = True
+
+    def __init__(self, area: "Area | str | PathLike[str]", size_max: int = 65536, linger_ms: int = 0) -> None:
+        if not hasattr(area, "append"):
+            from .area_file import FileArea
+
+            area = FileArea(str(area), size_max)
+        self._area: "Area" = area  # type: ignore[assignment]
+        self._linger_s = linger_ms / 1000
+        self._lock = asyncio.Lock()
+        self._pending = bytearray()  # frames not written yet
+        self._taken = 0  # records
+        self._durable = 0
+        self._live = 0  # a new generation would have no more bytes than this
+        self._seed = 0
+        self._generation = 0
+        self._error: "StoreError | None" = None
+
+    async def open(self) -> State:
+        """As Store.open. StoreError also when the file is no journal."""
+        state = State()
+        area = self._area
+        try:
+            found = area.open()
+            best = -1
+            for half in found:
+                area.half = half
+                header = area.read(0, _HEADER)
+                crc = crc32(header[:8], _FORMAT)
+                generation = int.from_bytes(header[:4], "big")
+                if header[8:] == crc.to_bytes(4, "big") and generation > self._generation:
+                    self._generation = generation
+                    self._seed = crc
+                    best = half
+            if best < 0:
+                if found == (0,):
+                    raise OSError("no journal, or damaged; move it away")
+                self._compact(state)
+            else:
+                area.half = best
+                at = _HEADER
+                while True:
+                    size = int.from_bytes(area.read(at, 3), "big")
+                    if not self._holds(at + 3, size):
+                        break
+                    state.apply(*decode(bytes(area.read(at + 3, size))))
+                    at += size + _FRAME
+                self._live = at
+                if not area.resume(at):
+                    self._compact(state)
+        except Exception as error:
+            raise self._failed(error) from error
+        return state
+
+    def _holds(self, at: int, size: int) -> bool:
+        """Whether a whole record stands there. A length that is none must not cost its size in memory."""
+        area = self._area
+        if size < 7:
+            return False
+        crc = self._seed
+        end = at + size
+        while at < end:
+            data = area.read(at, min(256, end - at))
+            if not data:
+                return False
+            crc = crc32(data, crc)
+            at += len(data)
+        return area.read(at, 4) == crc.to_bytes(4, "big")
+
+    def _failed(self, error: Exception) -> StoreError:
+        self._error = StoreError("journal " + str(self._area) + ": " + str(error))
+        return self._error
+
+    def _frame(self, record: bytes) -> bytes:
+        return len(record).to_bytes(3, "big") + record + crc32(record, self._seed).to_bytes(4, "big")
+
+    def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+        """As Store.record."""
+        frame = self._frame(encode(kind, number, head, payload, key))
+        self._pending += frame
+        self._live += len(frame)
+        self._taken += 1
+
+    async def commit(self) -> None:
+        """As Store.commit."""
+        taken = self._taken
+        if taken > self._durable or self._error:
+            async with self._lock:
+                if taken > self._durable and not self._error:
+                    await asyncio.sleep(self._linger_s)  # whoever is ready now shares this commit
+                    self._write()
+                if self._error:
+                    raise self._error
+
+    def _write(self) -> None:
+        area = self._area
+        pending = self._pending
+        try:
+            if area.at + len(pending) > area.size:
+                self._compact(self.snapshot())
+            else:
+                self._pending = bytearray()
+                area.append(pending)
+            self._durable = self._taken
+        except Exception as error:
+            self._failed(error)
+
+    def _compact(self, state: State) -> None:
+        """Write a new generation. It stands for what is pending, too: the state of now knows it already."""
+        area = self._area
+        self._pending = bytearray()
+        self._generation += 1
+        header = self._generation.to_bytes(4, "big") + urandom(4)
+        self._seed = crc = crc32(header, _FORMAT)
+        area.begin(header + crc.to_bytes(4, "big"))
+        for record in state.records():
+            frame = self._frame(encode(*record))
+            if area.at + len(frame) > area.size:
+                raise OSError("full")
+            area.write(frame)
+        area.finish()
+        self._live = area.at
+
+    def fits(self, size: int) -> bool:
+        """As Store.fits."""
+        room = self._area.size * 3 // 4 - size - 64
+        if self._live > room:
+            state = self.snapshot()
+            self._live = _HEADER
+            for record in state.records():
+                self._live += len(encode(*record)) + _FRAME
+            if self._live > room and (room < 0 or not state.messages):
+                raise StoreError("a message of " + str(size) + " bytes never fits the journal " + str(self._area))
+        return self._live <= room
+
+    async def close(self) -> None:
+        """As Store.close."""
+        try:
+            await self.commit()
+        finally:
+            self._area.close()

@@ -1,0 +1,93 @@
+"""What a journal costs, as a script for MicroPython (raw: on CPython too): erases per message, and heap over many.
+
+    journal_wear.py raw|littlefs MESSAGES
+
+Messages of 80 bytes, topic and payload, are committed in groups of ten; each is finished one group later. Compaction is
+part of it. Ends with "all done" and figures, in thousandths of an erase for each message.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+
+from mqttlite.store.area_raw import RawArea
+from mqttlite.store.journal import Journal
+from mqttlite.store.records import ACCEPTED, DONE, IDENTITY
+
+BLOCK = 4096
+
+
+class Flash:
+    """Counts erases."""
+
+    def __init__(self, blocks):
+        self.image = bytearray(blocks * BLOCK)
+        self.erases = 0
+
+    def readblocks(self, block, buf, offset=0):
+        at = block * BLOCK + offset
+        for i in range(len(buf)):
+            buf[i] = self.image[at + i]
+
+    def writeblocks(self, block, buf, offset):
+        at = block * BLOCK + offset
+        for i in range(len(buf)):
+            assert not buf[i] & ~self.image[at + i], "programmed over dirty bytes"
+            self.image[at + i] = buf[i]
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return len(self.image) // BLOCK
+        if op == 5:
+            return BLOCK
+        if op == 6:
+            self.erases += 1
+            for i in range(arg * BLOCK, (arg + 1) * BLOCK):
+                self.image[i] = 255
+        return 0
+
+
+async def main(kind, messages):
+    flash = Flash(32)
+    if kind == "raw":
+        journal = Journal(RawArea(flash))
+    else:
+        os.VfsLfs2.mkfs(flash)
+        os.mount(os.VfsLfs2(flash), "/flash")
+        journal = Journal("/flash/journal", 32768)
+    state = await journal.open()
+    journal.snapshot = lambda: state
+
+    def record(*record):
+        journal.record(*record)
+        state.apply(*record)
+
+    record(IDENTITY, 7, b"client")
+    await journal.commit()
+    erases = flash.erases
+    heap = 0
+    for first in range(0, messages, 10):
+        for seq in range(first, first + 10):
+            assert journal.fits(80)
+            record(ACCEPTED, seq, b"\x32\x5a\x00\x10sensors/5/meters", b"%064d" % seq)
+        if first:
+            for seq in range(first - 10, first):
+                record(DONE, seq)
+        await journal.commit()
+        if sys.implementation.name == "micropython" and first == messages // 20 * 10:
+            gc.collect()
+            heap = gc.mem_alloc()
+    if heap:
+        gc.collect()
+        heap = gc.mem_alloc() - heap
+        assert heap < 256, "heap has grown by %d" % heap
+    assert journal._generation >= 4, "too few messages: it was hardly compacted"
+    thousandths = (flash.erases - erases) * 1000 // messages
+    await journal.close()
+    assert thousandths <= (40 if kind == "raw" else 150), thousandths
+    print("thousandths of an erase", thousandths)
+    print("all done")
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))

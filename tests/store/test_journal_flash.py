@@ -1,0 +1,53 @@
+"""The journal on flash, cut at every device operation, and what it wears out: the same scripts on all runtimes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.peers import MicroPython, WasmMicroPython
+from tests.runtimes import ROOT
+
+SCRIPTS = ROOT / "tests" / "micropython"
+FILES = [ROOT / "mqttlite" / name for name in ("__init__.py", "core", "store")]
+
+# Rounds of the life; torn behind every so many bytes; and in recovery (0: no second cut).
+RAW = (("12", "1", "0"), ("12", "64", "512"))
+RAW_MICROPYTHON = (("12", "4", "0"), ("12", "128", "512"))
+LITTLEFS = (("12", "32", "0"), ("11", "128", "256"))
+
+
+@pytest.mark.parametrize("sizes", RAW, ids=("every byte", "twice"))
+def test_on_raw_flash_cpython_recovers_from_every_cut(sizes: tuple[str, ...]) -> None:
+    command = [sys.executable, str(SCRIPTS / "journal_cuts.py"), "raw", *sizes]
+    result = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert not result.returncode, result.stderr
+    assert result.stdout.endswith("all done\n")
+
+
+@pytest.mark.parametrize("sizes", RAW_MICROPYTHON, ids=("dense", "twice"))
+async def test_on_raw_flash_micropython_recovers_from_every_cut(
+    micropython: MicroPython, sizes: tuple[str, ...]
+) -> None:
+    result = await micropython.run(SCRIPTS / "journal_cuts.py", "raw", *sizes, heap="4m")
+    assert result.stdout.endswith("all done\n")
+
+
+async def test_on_raw_flash_micropython_with_32_bits_recovers_from_every_cut(wasm_micropython: WasmMicroPython) -> None:
+    result = await wasm_micropython.run(SCRIPTS / "journal_cuts.py", "raw", "12", "64", "0", files=FILES)
+    assert result.stdout.endswith("all done\n")
+
+
+@pytest.mark.parametrize("sizes", LITTLEFS, ids=("dense", "twice"))
+async def test_on_littlefs_micropython_recovers_from_every_cut(
+    micropython: MicroPython, sizes: tuple[str, ...]
+) -> None:
+    result = await micropython.run(SCRIPTS / "journal_cuts.py", "littlefs", *sizes, heap="4m")
+    assert result.stdout.endswith("all done\n")
+
+
+@pytest.mark.parametrize("kind", ("raw", "littlefs"))
+async def test_flash_wears_no_more_than_promised_and_no_heap_is_lost(micropython: MicroPython, kind: str) -> None:
+    """0.04 and 0.15 erases per message of 80 bytes, groups of ten; asserted in the script."""
+    result = await micropython.run(SCRIPTS / "journal_wear.py", kind, "5000", heap="1m")
+    assert result.stdout.endswith("all done\n")
