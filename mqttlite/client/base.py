@@ -54,11 +54,21 @@ _IDENTITY = const(10)
 _SEEN = const(14)
 
 
+def _why(code: int) -> str:
+    """The reason, where the broker gave one: 0x80 is all that 3.1.1 has, and says nothing in 5.0."""
+    if code == 0x80:
+        return ""
+    from ..core.reasons import words
+
+    return ": " + words(code)
+
+
 class BaseClient:
-    """An MQTT 3.1.1 client. Use it as `async with Client("mqtt://localhost") as client:`.
+    """An MQTT client. Use it as `async with Client("mqtt://localhost") as client:`.
 
     url             mqtt://[user:password@]host[:1883], unix:///path, serial:///dev/ttyUSB0?baud=115200; on a board also
                     serial://2?tx=17&rx=16 for UART 2
+    version         of the protocol level: 4 is MQTT 3.1.1, 5 is MQTT 5.0
     client_id       identifies the session at the broker; with one, the session is kept over disconnections
     clean_session   True: no session is kept; default: True only without client_id
     keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
@@ -71,8 +81,9 @@ class BaseClient:
     store           where the session's state is kept durably: a path, or a Store; it belongs to one client_id, which
                     must be given. Default: memory, which is not durable
     manual_ack      True: nothing is acknowledged before `acknowledge(message)`
-    keys            True: messages of QoS 1 and 2 carry an idempotency key in front of their payload (core/keys.py), and
-                    those that arrive with one that was handled before are not delivered again. Both ends must agree
+    keys            True: messages of QoS 1 and 2 carry an idempotency key (core/keys.py), and those that arrive with
+                    one that was handled before are not delivered again. In 5.0 it is a user property; in 3.1.1 it
+                    stands in front of the payload, so both ends must agree
     retry_first     True: keep trying when the first connection fails; default: raise
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     """
@@ -83,6 +94,7 @@ class BaseClient:
         self,
         url: str,
         *,
+        version: int = 4,
         client_id: str = "",
         clean_session: "bool | None" = None,
         keep_alive_s: int = 60,
@@ -133,7 +145,14 @@ class BaseClient:
         session.doubts = {}
         if keys:
             session.span = KEYS_SPAN
-        self._protocol = ClientProtocol(self, fields, session, size_max, int(timeout_s * 1000))
+        protocol = ClientProtocol
+        if version == 5:
+            from ..core.client5 import ClientProtocol5 as protocol  # only who speaks 5.0 loads it
+        elif version != 4:
+            raise ValueError("version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
+        self.version = version
+        self._note = b"\2" if version == 5 else b""  # what the store is told about a message without a key
+        self._protocol = protocol(self, fields, session, size_max, int(timeout_s * 1000))
         self._receipts: "dict[int, Receipt]" = {}
         self._answers: "dict[bytes, int]" = {}  # by topic filter asked for: _SUBACK, _UNSUBACK, or what was answered
         self._inbox: "list[Message]" = []
@@ -227,6 +246,12 @@ class BaseClient:
             raise StoreError(
                 "the store belongs to client_id '%s', not '%s'" % (str(state.client_id, "utf-8"), self.client_id)
             )
+        for seq in state.messages:
+            if (state.messages[seq][2][:1] or b"\0")[0] & 2 != (self.version == 5) * 2:
+                await store.close()
+                raise StoreError(
+                    "the store holds messages of the other MQTT version; use that until they are delivered"
+                )
         if not state.client_id:
             state.client_id = client_id
             # Grows with time, and differs even where there is no clock.
@@ -358,16 +383,15 @@ class BaseClient:
             await self._progress.wait()
         if self._error:
             raise self._error
-        note = b""
+        flags = qos << 1 | (1 if retain else 0)
         if qos and (key or self.keys):
             from . import keyed  # only who uses keys loads this
 
-            earlier, note, payload = keyed.prepare(self, key, payload)
+            earlier, seq = keyed.publish(self, flags, topic.encode(), bytes(payload), key)
             if earlier:
                 return earlier
-        seq = protocol.publish(qos << 1 | (1 if retain else 0), topic.encode(), bytes(payload), note)
-        if note:
-            self._state.note(note)
+        else:
+            seq = protocol.publish(flags, topic.encode(), bytes(payload), self._note)
         if seq == -2:
             self.qos0_dropped += 1
             return SENT
@@ -393,7 +417,7 @@ class BaseClient:
         """What is not finished: (sequence number, "accepted", "released" or "in doubt", topic, QoS, payload)."""
         from .keyed import pending
 
-        return pending(self._protocol.state)
+        return pending(self)
 
     async def settle(self, seq: int) -> None:
         """Forget a message in doubt: the application has decided what to do about it."""
@@ -409,13 +433,18 @@ class BaseClient:
         """
         check_qos(qos)
         code = await self._ask(topic_filter, qos)
-        if code == 0x80:
-            raise SubscribeError("the broker refused the subscription to '" + topic_filter + "'")
+        if code >= 0x80:
+            raise SubscribeError("the broker refused the subscription to '" + topic_filter + "'" + _why(code))
         return code
 
     async def unsubscribe(self, topic_filter: str) -> None:
-        """End a subscription. Waits for the broker's answer; messages that are under way may still arrive."""
-        await self._ask(topic_filter, -1)
+        """End a subscription. Waits for the broker's answer; messages that are under way may still arrive.
+
+        Raises SubscribeError when the broker refuses (5.0), ProtocolError for an invalid topic filter, ClosedError.
+        """
+        code = await self._ask(topic_filter, -1)
+        if code >= 0x80:
+            raise SubscribeError("the broker did not end the subscription to '" + topic_filter + "'" + _why(code))
 
     async def _ask(self, topic_filter: str, qos: int) -> int:
         """SUBSCRIBE, or with QoS -1 UNSUBSCRIBE: the answer. For one topic filter, one request after the other."""
@@ -512,7 +541,9 @@ class BaseClient:
         if self.on_connection:
             self.on_connection(True, "")
 
-    def on_message(self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int) -> None:
+    def on_message(
+        self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b""
+    ) -> None:
         """A message; QoS 0 is dropped, counted, when the application has not taken anything for a while."""
         if self._error:
             return  # not handled, so not acknowledged
@@ -521,21 +552,22 @@ class BaseClient:
             self.qos0_dropped += 1
             return
         message = Message(str(topic, "utf-8"), payload, first, packet_id, generation)
+        message.properties = properties
         if self.keys and packet_id:
-            from .keyed import open_envelope
+            from .keyed import take_key
 
-            open_envelope(message)
+            take_key(message)
         self._inbox.append(message)
 
     def on_suback(self, topic_filter: bytes, code: int) -> None:
         """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""
-        if code == 0x80:
-            self._log("the broker refused the subscription to '" + str(topic_filter, "utf-8") + "'")
+        if code >= 0x80:
+            self._log("the broker refused the subscription to '" + str(topic_filter, "utf-8") + "'" + _why(code))
         self._answered(topic_filter, _SUBACK, code)
 
-    def on_unsuback(self, topic_filter: bytes) -> None:
-        """A subscription has ended."""
-        self._answered(topic_filter, _UNSUBACK, 0)
+    def on_unsuback(self, topic_filter: bytes, code: int = 0) -> None:
+        """A subscription has ended, or has not (`code` from 0x80 on: why; 5.0)."""
+        self._answered(topic_filter, _UNSUBACK, code)
 
     def _answered(self, topic_filter: bytes, asked: int, code: int) -> None:
         state = self._answers.get(topic_filter)

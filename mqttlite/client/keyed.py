@@ -1,12 +1,11 @@
 """Idempotency keys at the client's two ends, and what is pending. Loaded only by who uses them. Both runtimes."""
 
 from ..core import const
-from ..core.keys import is_handled, see, unwrap, window_name, window_of, wrap
+from ..core.keys import PROPERTY, check_key, from_text, is_handled, see, to_text, unwrap, window_name, window_of, wrap
 from ..core.text import to_utf8
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from ..core.session import Session
     from .base import BaseClient
     from .messages import Message, Receipt
 
@@ -14,26 +13,36 @@ if TYPE_CHECKING:
 _SEEN = const(14)
 
 
-def prepare(
-    client: "BaseClient", key: "tuple[str, int] | None", payload: bytes
-) -> "tuple[Receipt | None, bytes, bytes]":
-    """Before a message is accepted: (receipt of the one accepted earlier with the same key, note for the store, payload
-    as it travels).
+def publish(
+    client: "BaseClient", flags: int, topic: bytes, payload: bytes, key: "tuple[str, int] | None"
+) -> "tuple[Receipt | None, int]":
+    """Accept a message that has a key, of the application or of ours: (receipt of the one accepted earlier with the
+    same key, sequence number).
     """
-    note = b"\1" if client.keys else b"\0"
+    state = client._state
+    note = bytes(((1 if client.keys else 0) | (2 if client.version == 5 else 0),))
     producer = client.client_id.encode()
-    epoch = client._state.epoch
+    epoch = state.epoch
     number = client._protocol.state.next
     if key:
         producer = to_utf8(key[0], "producer")
         epoch = 0
         number = key[1]
+        check_key((producer, epoch, number))
         note += number.to_bytes(8, "big") + producer
-        if number <= client._state.origins.get(producer, -1):
-            return _earlier(client, note), b"", b""
-    elif not client.keys:
-        return None, b"", payload
-    return None, note, wrap((producer, epoch, number), payload) if client.keys else payload
+        if number <= state.origins.get(producer, -1):
+            return _earlier(client, note), 0
+    if client.keys and client.version == 5:
+        from ..core.codec5 import encode_user_properties
+
+        block = encode_user_properties([(PROPERTY, to_text((producer, epoch, number)))])
+        seq = client._protocol.publish(flags, topic, payload, note, block)  # type: ignore[call-arg]
+    else:
+        if client.keys:
+            payload = wrap((producer, epoch, number), payload)
+        seq = client._protocol.publish(flags, topic, payload, note)
+    state.note(note)
+    return None, seq
 
 
 def _earlier(client: "BaseClient", note: bytes) -> "Receipt":
@@ -45,12 +54,20 @@ def _earlier(client: "BaseClient", note: bytes) -> "Receipt":
     return client.receipt(-1)  # not here any more: confirmed
 
 
-def open_envelope(message: "Message") -> None:
-    """Take the key out of a payload that has one."""
-    opened = unwrap(message.payload)
-    if opened:
-        (producer, epoch, sequence), message.payload = opened
-        message.key = (str(producer, "utf-8"), epoch, sequence)
+def take_key(message: "Message") -> None:
+    """Read the key of a message that has one; what stands in front of the payload is taken away."""
+    if message.properties:
+        from ..core.codec5 import user_property
+
+        text = user_property(message.properties, PROPERTY)
+        key = from_text(text) if text else None
+    else:
+        opened = unwrap(message.payload)
+        key = None
+        if opened:
+            key, message.payload = opened
+    if key:
+        message.key = (str(key[0], "utf-8"), key[1], key[2])
 
 
 def _window(message: "Message") -> bytes:
@@ -73,12 +90,20 @@ def remember(client: "BaseClient", message: "Message") -> None:
         client.store.record(_SEEN, message.key[2], name)
 
 
-def pending(session: "Session") -> "list[tuple[int, str, str, int, bytes]]":
+def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
     """What is not finished; see BaseClient.pending."""
+    session = client._protocol.state
     found = []
     for messages in (session.messages, session.doubts or {}):
         for seq in sorted(messages):
-            head, payload, _ = messages[seq]
+            head, payload, key = messages[seq]
+            if client.version == 5:
+                from ..core.codec5 import split
+
+                payload = split(payload)[1]
+            elif key and key[0] & 1:
+                opened = unwrap(payload)
+                payload = opened[1] if opened else payload
             qos = head[0] >> 1 & 3
             state = "in doubt" if messages is session.doubts else "released" if qos == 3 else "accepted"
             found.append((seq, state, topic_of(head), min(qos, 2), payload))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Message:
     """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent
     because of a new subscription), `dup` (the broker sends it again; the application may have seen it), `key` (its
-    idempotency key as (producer, epoch, sequence), or None).
+    idempotency key as (producer, epoch, sequence), or None), `properties` (5.0: the block of its properties; see
+    `user_properties`).
     """
 
     def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
@@ -22,10 +23,17 @@ class Message:
         self.qos = flags >> 1 & 3
         self.retain = flags & 1 == 1
         self.dup = flags & 8 == 8
+        self.properties = b""
         self.key: "tuple[str, int, int] | None" = None
         self._is_handled = False
         self._packet_id = packet_id
         self._generation = generation
+
+    def user_properties(self) -> "list[tuple[str, str]]":
+        """The message's user properties (5.0) as (name, value), in order."""
+        from ..core.codec5 import user_properties
+
+        return [(str(name, "utf-8"), str(value, "utf-8")) for name, value in user_properties(self.properties)]
 
 
 class Receipt:
