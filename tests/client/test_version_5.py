@@ -56,5 +56,5 @@ async def test_a_store_with_messages_of_one_version_is_not_opened_in_the_other()
 
 async def test_a_broker_that_only_speaks_3_1_1_is_told_apart() -> None:
     async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
-        with pytest.raises(MQTTError, match="does not speak MQTT 5.0; use MQTT 3.1.1"):
+        with pytest.raises(MQTTError, match=r"does not speak MQTT 5\.0; use MQTT 3\.1\.1"):
             await Client(broker.addresses[0], version=5).start()
