@@ -1,4 +1,4 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, demo.
+"""The command `mqttlite`: broker, pub, sub, gateway, store, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported: `mqttlite pub` must start fast on
@@ -22,6 +22,7 @@ COMMANDS = {
     "pub": "publish messages, as mosquitto_pub does",
     "sub": "subscribe and print messages, as mosquitto_sub does",
     "gateway": "carry devices on serial lines to a broker",
+    "store": "show what a store holds",
     "demo": "boards, noisy lines, a gateway and a broker, to look at",
 }
 
