@@ -5,6 +5,7 @@ delivered. Where the cuts fall follows from the seed and the packets, not from t
 """
 
 import asyncio
+import contextlib
 import random
 import socket
 import struct
@@ -119,7 +120,8 @@ class Proxy:
                 way.cancel()
             for each in writers:
                 if reset:
-                    each.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
+                    with contextlib.suppress(OSError):  # one that is closed already
+                        each.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
                     each.transport.abort()
                 else:
                     each.close()  # what was let through still arrives; what was held back never does
