@@ -56,6 +56,7 @@ _DISCONNECT = const(0xE0)
 _REFUSED = const(0x80)
 _MALFORMED = const(0x81)
 _PROTOCOL_ERROR = const(0x82)
+_RECEIVE_MAXIMUM_EXCEEDED = const(0x93)
 _PACKET_TOO_LARGE = const(0x95)
 _NO_RETAIN = const(0x9A)
 _NO_SUCH_QOS = const(0x9B)
@@ -124,8 +125,7 @@ class ClientProtocol5(ClientProtocol):
             self._receive(data, now)
         except ProtocolError as error:
             if self.session:  # tell the broker why (4.13.1)
-                malformed = error.rule[:2] == "2." or error.rule[:7] == "MQTT-1." or error.rule[:2] == "1."
-                self.out.append(encode_disconnect(_MALFORMED if malformed else _PROTOCOL_ERROR))
+                self.out.append(encode_disconnect(_reason(error.rule)))
             raise
 
     def _receive(self, data: bytes, now: int) -> None:
@@ -294,6 +294,13 @@ class ClientProtocol5(ClientProtocol):
             self.out.append(encode_subscribe(packet_id, pairs))
         else:
             self.out.append(encode_unsubscribe(packet_id, topic_filters))
+
+
+def _reason(rule: str) -> int:
+    """The reason code of DISCONNECT for a rule that the broker broke."""
+    if rule == "4.3.3":
+        return _RECEIVE_MAXIMUM_EXCEEDED
+    return _MALFORMED if rule[:2] in ("1.", "2.") or rule[:7] == "MQTT-1." else _PROTOCOL_ERROR
 
 
 def _words(code: int, found: "dict[int, int | bytes]") -> str:

@@ -48,7 +48,7 @@ _STRING = const(83)  # S
 _FLAG = const(70)  # F
 _NOT_ZERO_2 = const(110)  # n
 
-# The properties that each packet from a server may have; any other is a Protocol Error (2.2.2.2).
+# The properties that each packet from a server may have; any other makes it malformed (2.2.2.2).
 IN_CONNACK = b"\x11\x12\x13\x1a\x1c\x1f\x21\x22\x24\x25\x26\x27\x28\x29\x2a"  # no authentication [MQTT-4.12.0-6]
 IN_PUBLISH = b"\x01\x02\x03\x08\x09\x0b\x26"  # no topic alias, for we announce none [MQTT-3.1.2-27]
 IN_ANSWER = b"\x1f\x26"  # PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK

@@ -352,9 +352,16 @@ def test_a_message_that_may_not_be_is_refused_and_the_broker_told(data: str, rea
     assert isinstance(refused(app, bytes.fromhex(data)), ProtocolError)
     assert app.take() == []
     assert app.client.state.inbound == {}
-    [(first, body)] = app.written()
-    assert first == 0xE0
-    assert body[0] in (0x81, 0x82)
+    assert app.written() == [(0xE0, bytes((reason,)))]
+
+
+def test_a_broker_that_sends_more_than_was_announced_is_told_so() -> None:
+    app = Application(Session(inbound_max=1))
+    app.online()
+    app.client.receive(publish(4, 1, b"", b""), 0)
+    app.written()
+    assert isinstance(refused(app, publish(4, 2, b"", b"")), ProtocolError)
+    assert app.written() == [(0xE0, b"\x93")]
 
 
 @statement("5.0", "MQTT-2.2.2-1", "MQTT-3.3.1-1", "MQTT-4.3.3-2", "MQTT-4.3.3-4")
