@@ -15,9 +15,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.broker_cpu import free_port, mosquitto, running
 from benchmarks.client_worker import PAYLOAD, TOPIC, WINDOW, cpu_us
+
+if TYPE_CHECKING:
+    from mqttlite.store.records import Record
 
 CASES = (("publish", 1), ("publish", 2), ("receive", 2))
 TARGETS = {("publish", 1): 40, ("publish", 2): 50, ("receive", 2): 50}  # µs
@@ -30,7 +34,7 @@ def slowed(delay_ms: float) -> None:
 
     plain = sqlite.SqliteStore._write
 
-    def write(self: sqlite.SqliteStore, batch: "list[sqlite.Record]") -> None:
+    def write(self: sqlite.SqliteStore, batch: "list[Record]") -> None:
         time.sleep(delay_ms / 1000)
         plain(self, batch)
 

@@ -15,15 +15,13 @@ returns; all changes that are made while the store is busy share its next commit
 
 import asyncio
 import os
-import time
 
 from ..core import const
 from ..core.client import ClientProtocol
-from ..core.errors import ClosedError, ConnectError, InDoubtError, MQTTError, PublishError, SubscribeError
-from ..core.session import IN_DOUBT, Session
+from ..core.errors import ClosedError, ConnectError, MQTTError, SubscribeError
+from ..core.session import Session
 from ..core.text import check_topic_filter, to_utf8
 from ..store.base import Store, StoreError
-from ..store.records import State
 from .clock import now_ms
 from .messages import SENT, Message, Receipt, check_qos, checked_will
 from .url import Url
@@ -34,13 +32,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..link.stats import Stats
+    from ..store.records import State
     from .line import Port
     from .serial import SerialDialer
     from .transport import Transport
 
 QUEUE_LIMIT = const(60000)  # below the number of packet identifiers, with room for requests
 CLOSING_S = const(1)  # how long an orderly end may take
-DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
 KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one sent: what a receiver can tell apart
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
@@ -50,8 +48,6 @@ _ABANDONED = const(-2)  # added to either: and nobody waits for it any more
 
 # As in store/records.
 _DONE = const(3)
-_IDENTITY = const(10)
-_SEEN = const(14)
 
 
 def _why(code: int) -> str:
@@ -158,7 +154,7 @@ class BaseClient:
         self._inbox: "list[Message]" = []
         self._current: "Message | None" = None  # given to the application and not handled yet
         self._taken: "list[Message]" = []  # with `manual_ack`: given to the application, in order of arrival
-        self._state = State()  # what else the store has kept: origins and seen are its own
+        self._state: "State | None" = None  # what the store has kept: identity, origins and seen are its own
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._has_store = False  # it is open
@@ -224,7 +220,10 @@ class BaseClient:
         unless `retry_first`; StoreError when the store cannot be used.
         """
         if self._task is None:
-            await self._load()
+            if type(self.store) is not Store or self.keys:
+                from .kept import load  # only who has something to keep loads it
+
+                await load(self)
             self._task = asyncio.create_task(self._run())
         try:
             while not self.is_connected and self._error is None:
@@ -236,48 +235,6 @@ class BaseClient:
             error = self._error
             await self.close()  # a serial port is free again
             raise error
-
-    async def _load(self) -> None:
-        """Go on where the store's last life ended."""
-        store = self.store
-        state = self._state = await store.open()
-        self._has_store = True
-        client_id = self.client_id.encode()
-        if state.client_id and state.client_id != client_id:
-            await store.close()
-            raise StoreError(
-                "the store belongs to client_id '%s', not '%s'" % (str(state.client_id, "utf-8"), self.client_id)
-            )
-        for seq in state.messages:
-            if (state.messages[seq][2][:1] or b"\0")[0] & 2 != (self.version == 5) * 2:
-                await store.close()
-                raise StoreError(
-                    "the store holds messages of the other MQTT version; use that until they are delivered"
-                )
-        if not state.client_id:
-            state.client_id = client_id
-            # Grows with time, and differs even where there is no clock.
-            state.epoch = int(time.time()) << 16 | int.from_bytes(os.urandom(2), "big")
-            store.record(_IDENTITY, state.epoch, client_id)
-        store.snapshot = self._snapshot
-        protocol = self._protocol
-        if type(store) is not Store:
-            protocol.state.store = store
-        protocol.state.load(state)
-        for topic_filter, qos in state.subscriptions.items():
-            protocol.subscriptions[topic_filter] = [qos, 0]
-        for seq in state.messages:
-            self._receipts[seq] = Receipt(seq)
-
-    def _snapshot(self) -> State:
-        """What a store has to keep now."""
-        state = self._state
-        self._protocol.state.save(state)
-        subscriptions = self._protocol.subscriptions
-        state.subscriptions = {
-            wanted: subscriptions[wanted][0] for wanted in subscriptions if subscriptions[wanted][0] >= 0
-        }
-        return state
 
     async def _commit(self) -> None:
         """Wait until everything that has happened is durable. A store that fails ends the client: without it there is
@@ -411,15 +368,13 @@ class BaseClient:
 
     def receipt(self, seq: int) -> Receipt:
         """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store."""
-        receipt = self._receipts.get(seq)
-        if receipt is None:
-            receipt = Receipt(seq)
-            receipt._finish(self._doubt(seq) if seq in (self._protocol.state.doubts or ()) else None)
-        return receipt
+        from .kept import receipt
+
+        return self._receipts.get(seq) or receipt(self, seq)
 
     def pending(self) -> "list[tuple[int, str, str, int, bytes]]":
         """What is not finished: (sequence number, "accepted", "released" or "in doubt", topic, QoS, payload)."""
-        from .keyed import pending
+        from .kept import pending
 
         return pending(self)
 
@@ -584,26 +539,13 @@ class BaseClient:
         """An outbound message is confirmed, in doubt, or refused."""
         self._progressed = True
         error: "MQTTError | None" = None
-        if outcome == IN_DOUBT:
-            error = self._doubt(seq)
-            self._log(str(error))
-            doubts = self._protocol.state.doubts
-            if doubts and len(doubts) > DOUBTS_MAX:
-                oldest = min(doubts)
-                del doubts[oldest]
-                self.store.record(_DONE, oldest)
-                self._log("more than %d messages in doubt: number %d is forgotten" % (DOUBTS_MAX, oldest))
-        elif outcome:
-            from ..core.reasons import words
+        if outcome:
+            from .kept import failure
 
-            error = PublishError(outcome, "the broker refused message %d: %s" % (seq, words(outcome)))
-            self._log(str(error))
+            error = failure(self, seq, outcome)
         receipt = self._receipts.pop(seq, None)
         if receipt:
             receipt._finish(error)
-
-    def _doubt(self, seq: int) -> InDoubtError:
-        return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
 
     # -- the connection
 

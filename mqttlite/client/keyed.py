@@ -1,8 +1,9 @@
-"""Idempotency keys at the client's two ends, and what is pending. Loaded only by who uses them. Both runtimes."""
+"""Idempotency keys at the client's two ends. Loaded only by who uses them. Both runtimes."""
 
 from ..core import const
 from ..core.keys import PROPERTY, check_key, from_text, is_handled, see, to_text, unwrap, window_name, window_of, wrap
 from ..core.text import to_utf8
+from ..store.records import State
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def publish(
     """Accept a message that has a key, of the application or of ours: (receipt of the one accepted earlier with the
     same key, sequence number).
     """
-    state = client._state
+    state = client._state = client._state or State()
     note = bytes(((1 if client.keys else 0) | (2 if client.version == 5 else 0),))
     producer = client.client_id.encode()
     epoch = state.epoch
@@ -78,41 +79,13 @@ def _window(message: "Message") -> bytes:
 def is_repeat(client: "BaseClient", message: "Message") -> bool:
     """Whether a message with this key has been handled."""
     assert message.key
-    return is_handled(client._state.seen, _window(message), message.key[2])
+    return client._state is not None and is_handled(client._state.seen, _window(message), message.key[2])
 
 
 def remember(client: "BaseClient", message: "Message") -> None:
     """The message has been handled."""
-    assert message.key
+    assert message.key and client._state
     name = _window(message)
     if not is_handled(client._state.seen, name, message.key[2]):
         see(window_of(client._state.seen, name), message.key[2])
         client.store.record(_SEEN, message.key[2], name)
-
-
-def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
-    """What is not finished; see BaseClient.pending."""
-    session = client._protocol.state
-    found = []
-    for messages in (session.messages, session.doubts or {}):
-        for seq in sorted(messages):
-            head, payload, key = messages[seq]
-            if client.version == 5:
-                from ..core.codec5 import split
-
-                payload = split(payload)[1]
-            elif key and key[0] & 1:
-                opened = unwrap(payload)
-                payload = opened[1] if opened else payload
-            qos = head[0] >> 1 & 3
-            state = "in doubt" if messages is session.doubts else "released" if qos == 3 else "accepted"
-            found.append((seq, state, topic_of(head), min(qos, 2), payload))
-    return found
-
-
-def topic_of(head: bytes) -> str:
-    """The topic name in the head of a PUBLISH packet."""
-    at = 1
-    while head[at] > 127:
-        at += 1
-    return str(head[at + 3 :], "utf-8")

@@ -31,7 +31,7 @@ async def main():
 
 asyncio.run(main())
 import mqttlite.core.refusals  # loaded when a broker refuses the connection
-import mqttlite.client.keyed, mqttlite.store.journal, mqttlite.store.area_file, mqttlite.store.area_raw  # when asked for
+import mqttlite.client.kept, mqttlite.client.keyed, mqttlite.store.journal, mqttlite.store.area_raw  # when asked for
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlite"]))
 """
 

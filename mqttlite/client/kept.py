@@ -1,0 +1,123 @@
+"""What outlives a client: its store, messages of an earlier life, messages in doubt. Loaded only by who has them. Both
+runtimes.
+"""
+
+import os
+import time
+
+from ..core import const
+from ..core.errors import InDoubtError, MQTTError, PublishError
+from ..core.session import IN_DOUBT
+from ..store.base import Store, StoreError
+from .messages import Receipt
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from ..store.records import State
+    from .base import BaseClient
+
+DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
+
+# As in store/records.
+_DONE = const(3)
+_IDENTITY = const(10)
+
+
+async def load(client: "BaseClient") -> None:
+    """Open the client's store and go on where its last life ended. StoreError when that cannot be."""
+    store = client.store
+    state = client._state = await store.open()
+    client._has_store = True
+    client_id = client.client_id.encode()
+    problem = ""
+    if state.client_id and state.client_id != client_id:
+        problem = "the store belongs to client_id '%s', not '%s'" % (str(state.client_id, "utf-8"), client.client_id)
+    for seq in state.messages:
+        if (state.messages[seq][2][:1] or b"\0")[0] & 2 != (client.version == 5) * 2:
+            problem = "the store holds messages of the other MQTT version; use that until they are delivered"
+    if problem:
+        client._has_store = False
+        await store.close()
+        raise StoreError(problem)
+    if not state.client_id:
+        state.client_id = client_id
+        # Grows with time, and differs even where there is no clock.
+        state.epoch = int(time.time()) << 16 | int.from_bytes(os.urandom(2), "big")
+        store.record(_IDENTITY, state.epoch, client_id)
+    store.snapshot = lambda: _snapshot(client, state)
+    protocol = client._protocol
+    if type(store) is not Store:
+        protocol.state.store = store
+    protocol.state.load(state)
+    for topic_filter, qos in state.subscriptions.items():
+        protocol.subscriptions[topic_filter] = [qos, 0]
+    for seq in state.messages:
+        client._receipts[seq] = Receipt(seq)
+
+
+def _snapshot(client: "BaseClient", state: "State") -> "State":
+    """What a store has to keep now."""
+    client._protocol.state.save(state)
+    wanted = client._protocol.subscriptions
+    state.subscriptions = {name: wanted[name][0] for name in wanted if wanted[name][0] >= 0}
+    return state
+
+
+def receipt(client: "BaseClient", seq: int) -> Receipt:
+    """The receipt of a message that is finished or in doubt."""
+    found = Receipt(seq)
+    found._finish(_doubt(seq) if seq in (client._protocol.state.doubts or ()) else None)
+    return found
+
+
+def _doubt(seq: int) -> InDoubtError:
+    return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
+
+
+def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
+    """Why a message has ended without being confirmed; told to whoever runs the program, too."""
+    error: MQTTError
+    if outcome == IN_DOUBT:
+        error = _doubt(seq)
+        doubts = client._protocol.state.doubts
+        if doubts and len(doubts) > DOUBTS_MAX:
+            oldest = min(doubts)
+            del doubts[oldest]
+            client.store.record(_DONE, oldest)
+            client._log("more than %d messages in doubt: number %d is forgotten" % (DOUBTS_MAX, oldest))
+    else:
+        from ..core.reasons import words
+
+        error = PublishError(outcome, "the broker refused message %d: %s" % (seq, words(outcome)))
+    client._log(str(error))
+    return error
+
+
+def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
+    """What is not finished; see BaseClient.pending."""
+    session = client._protocol.state
+    found = []
+    for messages in (session.messages, session.doubts or {}):
+        for seq in sorted(messages):
+            head, payload, key = messages[seq]
+            if client.version == 5:
+                from ..core.codec5 import split
+
+                payload = split(payload)[1]
+            elif key and key[0] & 1:
+                from ..core.keys import unwrap
+
+                opened = unwrap(payload)
+                payload = opened[1] if opened else payload
+            qos = head[0] >> 1 & 3
+            state = "in doubt" if messages is session.doubts else "released" if qos == 3 else "accepted"
+            found.append((seq, state, topic_of(head), min(qos, 2), payload))
+    return found
+
+
+def topic_of(head: bytes) -> str:
+    """The topic name in the head of a PUBLISH packet."""
+    at = 1
+    while head[at] > 127:
+        at += 1
+    return str(head[at + 3 :], "utf-8")
