@@ -20,7 +20,7 @@ from tests.peers import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "guarantees.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS: list[str] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 LINKS = re.findall(r"\]\(([^)]+)\)", PAGE)
 PICTURES = sorted((DOCS / "pictures").glob("*.svg"))
 
