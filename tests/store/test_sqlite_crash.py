@@ -1,0 +1,380 @@
+"""The SQLite store on a disk that loses power, fills up and fails: a VFS in memory, written with apsw.
+
+The disk notes every operation, and where a commit has returned. A crash keeps what was synced; of what was not, each
+sector of 512 bytes is kept or lost by itself: writes are dropped, torn and reordered. The files that are left are then
+opened by Python's own SQLite. The -shm is not simulated (locking_mode=EXCLUSIVE): it never is a source of what is
+durable.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from mqttlite.store import records as r
+from mqttlite.store import sqlite
+from mqttlite.store.base import StoreError
+from mqttlite.store.records import State
+from mqttlite.store.sqlite import Connection, SqliteStore
+
+SECTOR = 512
+Record = tuple[int, int, bytes, bytes, bytes]
+Operation = tuple[str, str, int, bytes]  # what, file, offset (of "returned": batches), data
+
+
+class Disk:
+    """Files in memory, and a log of what was done to them. `fail(what, file)` may raise before it is done."""
+
+    def __init__(self) -> None:
+        self.log: list[Operation] = []
+        self.files: dict[str, bytearray] = {}
+        self.fail: Callable[[str, str], None] = lambda what, name: None
+
+    def do(self, what: str, name: str, offset: int = 0, data: bytes = b"") -> None:
+        self.fail(what, name)
+        self.log.append((what, name, offset, data))
+        step(self.files, what, name, offset, data)
+
+    def crashed(self, length: int, keep: Callable[[], bool]) -> dict[str, bytes]:
+        """What is left when power is cut after the first `length` operations. `keep` decides for each sector."""
+        durable: dict[str, bytearray] = {}
+        loose: dict[str, list[Operation]] = {}
+        for operation in self.log[:length]:
+            what, name, _, _ = operation
+            if what == "sync":
+                for before in loose.pop(name, []):
+                    step(durable, *before)
+            elif what == "sync directory":
+                for gone, several in loose.items():
+                    deleted = max((at for at, one in enumerate(several, 1) if one[0] == "delete"), default=0)
+                    if deleted:
+                        durable.pop(gone, None)
+                    del several[:deleted]
+            elif what == "returned":
+                continue
+            else:
+                loose.setdefault(name, []).append(operation)
+        for what, name, offset, data in (operation for several in loose.values() for operation in several):
+            if what != "write":
+                if keep():
+                    step(durable, what, name, offset, data)
+                continue
+            at = offset
+            while at < offset + len(data):
+                end = min(at // SECTOR * SECTOR + SECTOR, offset + len(data))
+                if keep():
+                    step(durable, what, name, at, data[at - offset : end - offset])
+                at = end
+        return {name: bytes(content) for name, content in durable.items()}
+
+    def left(self, length: int, rng: random.Random) -> list[dict[str, bytes]]:
+        """As `crashed`, with nothing of what was not synced, all of it, and any part; each outcome once."""
+        result: list[dict[str, bytes]] = []
+        for share in (0, 1, 0.5, 0.9):
+            files = self.crashed(length, lambda share=share: rng.random() < share)  # type: ignore[misc]
+            if files not in result:
+                result.append(files)
+        return result
+
+
+def step(files: dict[str, bytearray], what: str, name: str, offset: int, data: bytes) -> None:
+    if what == "write":
+        content = files.setdefault(name, bytearray())
+        content.extend(bytes(max(0, offset - len(content))))
+        content[offset : offset + len(data)] = data
+    elif what == "truncate":
+        del files.setdefault(name, bytearray())[offset:]
+    elif what == "delete":
+        files.pop(name, None)
+
+
+class File:
+    """An open file, as apsw wants it."""
+
+    def __init__(self, disk: Disk, name: str) -> None:
+        self.disk = disk
+        self.name = name
+        self.is_new = name not in disk.files
+        disk.files.setdefault(name, bytearray())
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        return bytes(self.disk.files.get(self.name, b"")[offset : offset + amount])
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self.disk.do("write", self.name, offset, bytes(data))
+
+    def xTruncate(self, size: int) -> None:
+        self.disk.do("truncate", self.name, size)
+
+    def xSync(self, flags: int) -> None:
+        self.disk.do("sync", self.name)
+        if self.is_new:  # as SQLite's own VFS does for a journal or WAL that it has made
+            self.disk.do("sync directory", "")
+            self.is_new = False
+
+    def xFileSize(self) -> int:
+        return len(self.disk.files.get(self.name, b""))
+
+    def xSectorSize(self) -> int:
+        return SECTOR
+
+    def xDeviceCharacteristics(self) -> int:
+        return apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE  # as SQLite assumes of every disk
+
+    def xLock(self, level: int) -> None:
+        pass
+
+    def xUnlock(self, level: int) -> None:
+        pass
+
+    def xCheckReservedLock(self) -> bool:
+        return False
+
+    def xFileControl(self, op: int, pointer: int) -> bool:
+        return False
+
+    def xClose(self) -> None:
+        pass
+
+
+class Files(apsw.VFS):
+    """The disk as a file system of SQLite; time and randomness are the machine's."""
+
+    def __init__(self, name: str, disk: Disk) -> None:
+        self.disk = disk
+        super().__init__(name, base="unix")
+
+    def xOpen(self, name: object, flags: list[int]) -> File:  # type: ignore[override]
+        filename = name.filename() if isinstance(name, apsw.URIFilename) else name
+        flags[1] = flags[0]
+        return File(self.disk, Path(str(filename)).name)
+
+    def xAccess(self, name: str, flags: int) -> bool:
+        return Path(name).name in self.disk.files
+
+    def xDelete(self, name: str, sync_directory: bool) -> None:
+        base = Path(name).name
+        if base not in self.disk.files:
+            raise apsw.IOError("no such file")
+        self.disk.do("delete", base)
+        if sync_directory:
+            self.disk.do("sync directory", "")
+
+    def xFullPathname(self, name: str) -> str:
+        return name
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    disk = Disk()
+    files = Files("crash", disk)
+    yield disk
+    files.unregister()
+
+
+def connect(path: str) -> apsw.Connection:
+    connection = apsw.Connection(path, vfs="crash")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA wal_autocheckpoint = 12")  # often: a checkpoint is where most can go wrong
+    return connection
+
+
+def batches(seed: int, count: int) -> list[list[Record]]:
+    """What a client does, in batches: messages of all sizes are accepted, released and done; identifiers are held."""
+    rng = random.Random(seed)
+    state = State()
+    result: list[list[Record]] = []
+    for number in range(count):
+        batch: list[Record] = [(r.IDENTITY, 1, b"client", b"", b"")] if not number else []
+        for _ in range(rng.randint(1, 8)):
+            open_ = sorted(state.messages)
+            what = rng.random()
+            record: Record
+            if what < 0.45 or not open_:
+                payload = rng.randbytes(rng.choice((5, 64, 64, 700, 6000)))
+                record = (r.ACCEPTED, max(0, state.next), b"\x34\x10\0\1a", payload, rng.choice((b"", b"\1")))
+            elif what < 0.75:
+                record = (r.DONE, open_[0], b"", b"", b"")
+            elif what < 0.85:
+                record = (r.RELEASED, rng.choice(open_), b"", b"", b"")
+            elif what < 0.95:
+                record = (rng.choice((r.HELD, r.FREED)), rng.randint(1, 5), b"", b"", b"")
+            else:
+                record = (r.SUBSCRIBED, rng.randint(0, 2), rng.choice((b"a", b"b/#")), b"", b"")
+            state.apply(*record)
+            batch.append(record)
+        result.append(batch)
+    return result
+
+
+def sums(history: list[list[Record]]) -> list[dict[str, object]]:
+    """The state after no batch, after the first, …"""
+    result = []
+    for count in range(len(history) + 1):
+        state = State()
+        for batch in history[:count]:
+            for record in batch:
+                state.apply(*record)
+        result.append(vars(state))
+    return result
+
+
+async def write(store: SqliteStore, disk: Disk, history: list[list[Record]]) -> None:
+    for number, batch in enumerate(history):
+        for record in batch:
+            store.record(*record)
+        await store.commit()
+        disk.log.append(("returned", "", number + 1, b""))
+
+
+def check(files: dict[str, bytes], directory: Path, expected: list[dict[str, object]], least: int, most: int) -> None:
+    """The files hold the sum of at least `least` batches."""
+    for old in directory.iterdir():
+        old.unlink()
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    path = str(directory / "state.db")
+    with contextlib.closing(sqlite.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")  # this one is not cut
+        assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+        state = sqlite.load(connection) if sqlite.check(connection, path) else State()
+    assert vars(state) in expected[least : most + 1]
+
+
+async def every_cut(disk: Disk, directory: Path, seed: int, connect: Callable[[str], Connection]) -> None:
+    history = batches(seed, 14)
+    expected = sums(history)
+    (directory / "left").mkdir()
+    store = SqliteStore(directory / "state.db", connect=connect)
+    await store.open()
+    await write(store, disk, history)
+    await store.close()
+    assert len([1 for what, name, _, _ in disk.log if what == "sync" and name == "state.db"]) >= 3  # checkpoints
+    rng = random.Random(seed)
+    returned = 0
+    for length in range(len(disk.log) + 1):
+        if length and disk.log[length - 1][0] == "returned":
+            returned = disk.log[length - 1][2]
+        for files in disk.left(length, rng):
+            check(files, directory / "left", expected, returned, returned + 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_after_a_power_cut_at_any_operation_the_state_is_that_of_a_commit_and_none_that_returned_is_missing(
+    disk: Disk, tmp_path: Path, seed: int
+) -> None:
+    await every_cut(disk, tmp_path, seed, connect)
+
+
+class Careless:
+    """A connection that does not wait for the disk."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = connect(path)
+        self.executemany = self.connection.executemany
+        self.close = self.connection.close
+
+    def execute(self, sql: str, parameters: object = None, /) -> Iterable[object]:
+        return self.connection.execute(sql.replace("= FULL", "= NORMAL"), parameters)  # type: ignore[arg-type]
+
+
+async def test_a_store_that_did_not_wait_for_the_disk_would_be_found_out(disk: Disk, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="client_id"):
+        await every_cut(disk, tmp_path, 1, Careless)
+
+
+async def test_power_cuts_while_recovering_lose_nothing(disk: Disk, tmp_path: Path) -> None:
+    history = batches(9, 12)
+    (tmp_path / "left").mkdir()
+    store = SqliteStore(tmp_path / "state.db", connect=connect)
+    await store.open()
+    await write(store, disk, history)
+    rng = random.Random(9)
+    last = max(at for at, operation in enumerate(disk.log) if operation[0] == "returned")
+    left = disk.crashed(last + 1, lambda: rng.random() < 0.5)
+    await store.close()
+    for _ in range(3):
+        disk.files = {name: bytearray(content) for name, content in left.items()}
+        disk.log = [("write", name, 0, content) for name, content in left.items()]
+        disk.log += [("sync", name, 0, b"") for name in left]
+        start = len(disk.log)
+        again = SqliteStore(tmp_path / "state.db", connect=connect)
+        assert vars(await again.open()) == sums(history)[-1]
+        await again.close()
+        for length in range(start, len(disk.log) + 1):
+            for files in disk.left(length, rng):
+                check(files, tmp_path / "left", sums(history), len(history), len(history))
+        left = disk.crashed(rng.randint(start, len(disk.log)), lambda: rng.random() < 0.5)
+
+
+def full() -> apsw.Error:
+    return apsw.FullError("disk full")
+
+
+def broken() -> apsw.Error:
+    return apsw.IOError("disk broken")
+
+
+@pytest.mark.parametrize(
+    ("operations", "error"), [(("write",), full), (("write",), broken), (("sync",), broken), (("truncate",), broken)]
+)
+async def test_a_disk_that_is_full_or_fails_is_refused_and_nothing_is_claimed(
+    disk: Disk, tmp_path: Path, operations: tuple[str, ...], error: Callable[[], apsw.Error]
+) -> None:
+    history = batches(5, 12)
+    expected = sums(history)
+    (tmp_path / "left").mkdir()
+    rng = random.Random(5)
+    failed = 0
+    for number in range(0, 200, 2):
+        disk.log.clear()
+        disk.files.clear()
+        remaining = number
+
+        def fail(what: str, name: str) -> None:
+            nonlocal remaining
+            if what in operations:
+                remaining -= 1
+                if remaining == -1:  # once: what works again afterwards must not be believed
+                    raise error()
+
+        store = SqliteStore(tmp_path / "state.db", connect=connect)
+        disk.fail = lambda what, name: None
+        await store.open()
+        disk.fail = fail
+        try:
+            await write(store, disk, history)
+        except StoreError as refusal:
+            failed += 1
+            assert "cannot keep what it is given" in str(refusal)
+            with pytest.raises(StoreError, match="cannot keep"):
+                await store.commit()
+            store.record(*history[0][0])
+            with pytest.raises(StoreError, match="cannot keep"):
+                await asyncio.wait_for(store.commit(), 5)
+        else:
+            break  # it has not come to the operation that would fail
+        finally:
+            with contextlib.suppress(StoreError):
+                await store.close()
+        returned = max((offset for what, _, offset, _ in disk.log if what == "returned"), default=0)
+        for files in disk.left(len(disk.log), rng):
+            check(files, tmp_path / "left", expected, returned, returned + 1)
+    assert failed
+
+
+async def test_a_disk_that_cannot_be_written_when_the_store_is_opened_is_refused(disk: Disk, tmp_path: Path) -> None:
+    def fail(what: str, name: str) -> None:
+        raise full()
+
+    disk.fail = fail
+    with pytest.raises(StoreError, match=r"cannot be opened: .*full"):
+        await SqliteStore(tmp_path / "state.db", connect=connect).open()
+    disk.fail = lambda what, name: None
+    store = SqliteStore(tmp_path / "state.db", connect=connect)  # the lock is free again
+    await store.open()
+    await store.close()
