@@ -1,7 +1,7 @@
 """Where a journal lies: a file on any file system, littlefs among them. Both runtimes; used by journal.py.
 
-A new generation is a new file, `PATH.new`, that is renamed when it is complete. Where there is no fsync, as on a board,
-flush is what makes data durable.
+A new generation is a new file, `PATH.new`, that is renamed when it is complete. As on a board: there is no fsync, and
+flush is what makes data durable. CPython takes area_host.
 """
 
 import os
@@ -54,9 +54,10 @@ class FileArea:
 
     def append(self, data: "bytes | bytearray") -> None:
         self.write(data)
+        self._sync()
+
+    def _sync(self) -> None:
         self._file.flush()
-        if hasattr(os, "fsync"):
-            os.fsync(self._file.fileno())
 
     def write(self, data: "bytes | bytearray") -> None:
         self._file.write(data)
@@ -71,17 +72,11 @@ class FileArea:
     def finish(self) -> None:
         self.append(b"")
         self.close()  # littlefs does not follow an open file to its new name
-        if hasattr(os, "fsync"):
-            os.chmod(self.path + ".new", 0o600)
-            os.replace(self.path + ".new", self.path)
-            folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        else:
-            os.rename(self.path + ".new", self.path)
+        self._rename()
         self._reopen(self.at)
+
+    def _rename(self) -> None:
+        os.rename(self.path + ".new", self.path)
 
     def close(self) -> None:
         if self._file:

@@ -23,13 +23,9 @@ class RawArea:
     def __init__(self, device: "Device") -> None:
         self._device = device
         self._block = device.ioctl(5, 0)
-        self._blocks = device.ioctl(4, 0) // 2  # of a half
-        self.size = self._blocks * self._block
+        self.size = device.ioctl(4, 0) // 2 * self._block  # of a half
         self.at = 0
         self.half = 0
-
-    def __str__(self) -> str:
-        return "on flash"
 
     def open(self) -> tuple[int, ...]:
         return (0, 1)
@@ -37,8 +33,8 @@ class RawArea:
     def read(self, at: int, size: int) -> bytearray:
         data = bytearray(max(0, min(size, self.size - at)))
         if data:
-            block = self._block
-            self._device.readblocks(self.half * self._blocks + at // block, data, at % block)
+            at += self.half * self.size
+            self._device.readblocks(at // self._block, data, at % self._block)
         return data
 
     def resume(self, at: int) -> bool:
@@ -50,31 +46,30 @@ class RawArea:
             at += len(data)
         return True
 
-    def write(self, data: "bytes | bytearray") -> None:
-        view = memoryview(data)
-        while len(view):
-            block = self.half * self._blocks + self.at // self._block
+    def write(self, data: "bytes | bytearray | memoryview") -> None:
+        while data:
             offset = self.at % self._block
             if not offset:
-                self._device.ioctl(6, block)
-            piece = view[: self._block - offset]
-            self._program(block, piece, offset)
+                self._device.ioctl(6, (self.half * self.size + self.at) // self._block)
+            piece = memoryview(data)[: self._block - offset]
+            self._program(self.at, piece)
             self.at += len(piece)
-            view = view[len(piece) :]
+            data = memoryview(data)[len(piece) :]
 
     append = write
 
     def begin(self, header: bytes) -> None:
         self.half ^= 1
-        self._device.ioctl(6, self.half * self._blocks)
+        self._device.ioctl(6, self.half * self.size // self._block)
         self.at = len(header)
         self._header = header
 
     def finish(self) -> None:
-        self._program(self.half * self._blocks, self._header, 0)
+        self._program(0, self._header)
 
-    def _program(self, block: int, data: "bytes | memoryview", offset: int) -> None:
-        if self._device.writeblocks(block, data, offset):
+    def _program(self, at: int, data: "bytes | memoryview") -> None:
+        at += self.half * self.size
+        if self._device.writeblocks(at // self._block, data, at % self._block):
             raise OSError(5)
 
     def close(self) -> None:

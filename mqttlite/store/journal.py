@@ -14,8 +14,8 @@ takes; `open()` names the generations that may be there, of which the greatest c
 """
 
 import asyncio
+import os
 from binascii import crc32
-from os import urandom
 
 from ..core import const
 from .base import Store, StoreError
@@ -24,7 +24,7 @@ from .records import State, decode, encode
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from os import PathLike
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Area(Protocol):
         size: int
@@ -56,18 +56,18 @@ class Journal(Store):
 
     def __init__(self, area: "Area | str | PathLike[str]", size_max: int = 65536, linger_ms: int = 0) -> None:
         if not hasattr(area, "append"):
-            from .area_file import FileArea
+            if hasattr(os, "fsync"):
+                from .area_host import FileArea
+            else:
+                from .area_file import FileArea  # type: ignore[assignment]
 
             area = FileArea(str(area), size_max)
         self._area: "Area" = area  # type: ignore[assignment]
         self._linger_s = linger_ms / 1000
-        self._lock = asyncio.Lock()
-        self._pending = bytearray()  # frames not written yet
-        self._taken = 0  # records
-        self._durable = 0
+        self._pending = bytearray()  # frames not written yet; another object after each write
         self._live = 0  # a new generation would have no more bytes than this
         self._seed = 0
-        self._generation = 0
+        self._count = 0  # of generations
         self._error: "StoreError | None" = None
 
     async def open(self) -> State:
@@ -81,94 +81,86 @@ class Journal(Store):
                 area.half = half
                 header = area.read(0, _HEADER)
                 crc = crc32(header[:8], _FORMAT)
-                generation = int.from_bytes(header[:4], "big")
-                if header[8:] == crc.to_bytes(4, "big") and generation > self._generation:
-                    self._generation = generation
+                count = int.from_bytes(header[:4], "big")
+                if header[8:] == crc.to_bytes(4, "big") and count > self._count:
+                    self._count = count
                     self._seed = crc
                     best = half
-            if best < 0:
-                if found == (0,):
-                    raise OSError("no journal, or damaged; move it away")
-                self._compact(state)
-            else:
+            if best < 0 and found == (0,):
+                raise OSError("no journal, or damaged; move it away")
+            at = _HEADER
+            if best >= 0:
                 area.half = best
-                at = _HEADER
-                while True:
-                    size = int.from_bytes(area.read(at, 3), "big")
-                    if not self._holds(at + 3, size):
-                        break
+                size = self._holds(at)
+                while size:
                     state.apply(*decode(bytes(area.read(at + 3, size))))
                     at += size + _FRAME
+                    size = self._holds(at)
                 self._live = at
-                if not area.resume(at):
-                    self._compact(state)
+            if best < 0 or not area.resume(at):
+                self._compact(state)
         except Exception as error:
-            raise self._failed(error) from error
+            self._fail(error)
+            area.close()
+            raise self._error from error  # type: ignore[misc]
         return state
 
-    def _holds(self, at: int, size: int) -> bool:
-        """Whether a whole record stands there. A length that is none must not cost its size in memory."""
+    def _holds(self, at: int) -> int:
+        """Size of the whole record there, or 0. A length that is none must not cost its size in memory."""
         area = self._area
-        if size < 7:
-            return False
+        left = size = int.from_bytes(area.read(at, 3), "big")
         crc = self._seed
-        end = at + size
-        while at < end:
-            data = area.read(at, min(256, end - at))
+        at += 3
+        while left:
+            data = area.read(at, min(256, left))
             if not data:
-                return False
+                return 0
             crc = crc32(data, crc)
             at += len(data)
-        return area.read(at, 4) == crc.to_bytes(4, "big")
+            left -= len(data)
+        return size if area.read(at, 4) == crc.to_bytes(4, "big") else 0
 
-    def _failed(self, error: Exception) -> StoreError:
+    def _fail(self, error: Exception) -> None:
         self._error = StoreError("journal " + str(self._area) + ": " + str(error))
-        return self._error
 
-    def _frame(self, record: bytes) -> bytes:
-        return len(record).to_bytes(3, "big") + record + crc32(record, self._seed).to_bytes(4, "big")
+    def _frame(self, *record: "Any") -> bytes:
+        data = encode(*record)
+        return len(data).to_bytes(3, "big") + data + crc32(data, self._seed).to_bytes(4, "big")
 
-    def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
-        """As Store.record."""
-        frame = self._frame(encode(kind, number, head, payload, key))
+    def record(self, *record: "Any", **names: "Any") -> None:
+        """As Store.record, by position."""
+        frame = self._frame(*record)
         self._pending += frame
         self._live += len(frame)
-        self._taken += 1
 
     async def commit(self) -> None:
         """As Store.commit."""
-        taken = self._taken
-        if taken > self._durable or self._error:
-            async with self._lock:
-                if taken > self._durable and not self._error:
-                    await asyncio.sleep(self._linger_s)  # whoever is ready now shares this commit
-                    self._write()
-                if self._error:
-                    raise self._error
-
-    def _write(self) -> None:
-        area = self._area
         pending = self._pending
-        try:
-            if area.at + len(pending) > area.size:
-                self._compact(self.snapshot())
-            else:
-                self._pending = bytearray()
-                area.append(pending)
-            self._durable = self._taken
-        except Exception as error:
-            self._failed(error)
+        if pending:
+            await asyncio.sleep(self._linger_s)  # whoever is ready now shares this commit
+            if pending is self._pending and not self._error:
+                area = self._area
+                try:
+                    if area.at + len(pending) > area.size:
+                        self._compact(self.snapshot())
+                    else:
+                        self._pending = bytearray()
+                        area.append(pending)
+                except Exception as error:
+                    self._fail(error)
+        if self._error:
+            raise self._error
 
     def _compact(self, state: State) -> None:
         """Write a new generation. It stands for what is pending, too: the state of now knows it already."""
         area = self._area
         self._pending = bytearray()
-        self._generation += 1
-        header = self._generation.to_bytes(4, "big") + urandom(4)
+        self._count += 1
+        header = self._count.to_bytes(4, "big") + os.urandom(4)
         self._seed = crc = crc32(header, _FORMAT)
         area.begin(header + crc.to_bytes(4, "big"))
         for record in state.records():
-            frame = self._frame(encode(*record))
+            frame = self._frame(*record)
             if area.at + len(frame) > area.size:
                 raise OSError("full")
             area.write(frame)
@@ -182,7 +174,7 @@ class Journal(Store):
             state = self.snapshot()
             self._live = _HEADER
             for record in state.records():
-                self._live += len(encode(*record)) + _FRAME
+                self._live += len(self._frame(*record))
             if self._live > room and (room < 0 or not state.messages):
                 raise StoreError("a message of " + str(size) + " bytes never fits the journal " + str(self._area))
         return self._live <= room

@@ -12,9 +12,9 @@ SCRIPTS = ROOT / "tests" / "micropython"
 FILES = [ROOT / "mqttlite" / name for name in ("__init__.py", "core", "store")]
 
 # Rounds of the life; torn behind every so many bytes; and in recovery (0: no second cut).
-RAW = (("12", "1", "0"), ("12", "64", "512"))
-RAW_MICROPYTHON = (("12", "4", "0"), ("12", "128", "512"))
-LITTLEFS = (("12", "32", "0"), ("11", "128", "256"))
+RAW = (("10", "1", "0"), ("12", "64", "512"))
+RAW_MICROPYTHON = (("12", "8", "0"), ("12", "256", "1024"))
+LITTLEFS = (("12", "32", "0"), ("11", "256", "1024"))
 
 
 @pytest.mark.parametrize("sizes", RAW, ids=("every byte", "twice"))

@@ -1,0 +1,38 @@
+"""Where a journal lies, on an operating system: a file that is synced, and the folder that it is renamed in. CPython.
+
+Syncing blocks the event loop for as long as the disk takes; a server with many messages has the SQLite store.
+"""
+
+import contextlib
+import os
+
+from . import area_file
+
+
+class FileArea(area_file.FileArea):
+    """The file `path`, of at most `size` bytes, mode 0600."""
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _rename(self) -> None:
+        os.chmod(self.path + ".new", 0o600)
+        os.replace(self.path + ".new", self.path)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def resume(self, at: int) -> bool:
+        clean = super().resume(at)
+        self._sync_folder()  # a process may have died between its rename and the sync of it
+        return clean
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what it would still write has failed before, and was reported
+            super().close()
