@@ -277,7 +277,7 @@ class _Psycopg(Database):
     def __init__(self, source: Any) -> None:
         super().__init__()
         self._source = source
-        self.is_single = not hasattr(source, "connection")
+        self.is_single = not hasattr(source, "getconn")
 
     async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
         cursor = db.cursor(row_factory=_tuples)
