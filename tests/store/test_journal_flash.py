@@ -12,12 +12,12 @@ SCRIPTS = ROOT / "tests" / "micropython"
 FILES = [ROOT / "mqttlite" / name for name in ("__init__.py", "core", "store")]
 
 # Rounds of the life; torn behind every so many bytes; and in recovery (0: no second cut).
-RAW = (("10", "1", "0"), ("12", "64", "512"))
-RAW_MICROPYTHON = (("12", "8", "0"), ("12", "256", "1024"))
+RAW = (("10", "1", "0"), ("12", "64", "512"), ("24", "64", "0"))
+RAW_MICROPYTHON = (("12", "8", "0"), ("12", "256", "1024"), ("24", "128", "0"))
 LITTLEFS = (("12", "32", "0"), ("11", "256", "1024"))
 
 
-@pytest.mark.parametrize("sizes", RAW, ids=("every byte", "twice"))
+@pytest.mark.parametrize("sizes", RAW, ids=("every byte", "twice", "halves used again"))
 def test_on_raw_flash_cpython_recovers_from_every_cut(sizes: tuple[str, ...]) -> None:
     command = [sys.executable, str(SCRIPTS / "journal_cuts.py"), "raw", *sizes]
     result = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
@@ -25,7 +25,7 @@ def test_on_raw_flash_cpython_recovers_from_every_cut(sizes: tuple[str, ...]) ->
     assert result.stdout.endswith("all done\n")
 
 
-@pytest.mark.parametrize("sizes", RAW_MICROPYTHON, ids=("dense", "twice"))
+@pytest.mark.parametrize("sizes", RAW_MICROPYTHON, ids=("dense", "twice", "halves used again"))
 async def test_on_raw_flash_micropython_recovers_from_every_cut(
     micropython: MicroPython, sizes: tuple[str, ...]
 ) -> None:
