@@ -164,9 +164,7 @@ class ClientProtocol5(ClientProtocol):
         begin, at = check_properties(buf, at, end, IN_PUBLISH)
         self.check_topic(topic)  # all checks before the identifier is remembered
         if not packet_id or session.received(first, packet_id):
-            self.owner.on_message(  # type: ignore[call-arg]  # the sixth argument is 5.0's
-                first, topic, buf[at:end], packet_id, session.generation, buf[begin:at]
-            )
+            self.owner.on_message(first, topic, buf[at:end], packet_id, session.generation, buf[begin:at])
 
     def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         """Every packet that is not part of a QoS handshake."""
@@ -198,7 +196,7 @@ class ClientProtocol5(ClientProtocol):
             self.owner.on_unsuback(topic_filter)
         else:  # the broker will go on sending; to ask again on the next connection would be refused again
             self.subscriptions.pop(topic_filter, None)
-            self.owner.on_unsuback(topic_filter, code)  # type: ignore[call-arg]
+            self.owner.on_unsuback(topic_filter, code)
 
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code, found = decode_connack(buf, start, end)

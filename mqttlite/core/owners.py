@@ -19,7 +19,9 @@ class ClientOwner(Protocol):
     def on_connected(self, session_present: bool, /) -> None:
         """CONNACK accepted; everything unacknowledged is in `out` again."""
 
-    def on_message(self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, /) -> None:
+    def on_message(
+        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b"", /
+    ) -> None:
         """A message; at QoS > 0 call `session.handled(packet_id, generation)` when it has been handled.
 
         `flags`: the first byte of its PUBLISH (DUP, QoS, RETAIN).
@@ -28,8 +30,8 @@ class ClientOwner(Protocol):
     def on_suback(self, topic_filter: bytes, code: int, /) -> None:
         """Answer to a subscription: granted QoS, or 0x80."""
 
-    def on_unsuback(self, topic_filter: bytes, /) -> None:
-        """A subscription has ended."""
+    def on_unsuback(self, topic_filter: bytes, code: int = 0, /) -> None:
+        """A subscription has ended, or (5.0, `code` from 0x80 on) has not."""
 
     def on_finished(self, seq: int, outcome: int, /) -> None:
         """An outbound message is finished. `outcome`: 0 confirmed; session.IN_DOUBT: the broker lost its session

@@ -31,7 +31,8 @@ async def main():
 
 asyncio.run(main())
 import mqttlite.core.refusals  # loaded when a broker refuses the connection
-import mqttlite.client.kept, mqttlite.client.keyed, mqttlite.store.journal, mqttlite.store.area_raw  # when asked for
+import mqttlite.core.client5, mqttlite.core.reasons, mqttlite.client.kept, mqttlite.client.keyed  # when asked for
+import mqttlite.store.records, mqttlite.store.journal, mqttlite.store.area_file, mqttlite.store.area_raw
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlite"]))
 """
 
