@@ -35,6 +35,9 @@ async def load(client: "BaseClient") -> None:
     for seq in state.messages:
         if (state.messages[seq][2][:1] or b"\0")[0] & 2 != (client.version == 5) * 2:
             problem = "the store holds messages of the other MQTT version; use that until they are delivered"
+    if client.keys and not state.client_id and time.localtime()[0] < 2025:
+        # Epochs must grow with each lost store: what is older than the epochs that a receiver knows counts as seen.
+        problem = "the clock is not set, and keys without an earlier store need it: set it first (ntptime.settime())"
     if problem:
         client._has_store = False
         await store.close()
