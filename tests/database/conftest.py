@@ -1,0 +1,49 @@
+"""Fixtures: the databases that an application may have, PostgreSQL's server among them."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.client.network import server
+from tests.database.postgres import Postgres
+from tests.database.world import KINDS, Script, World
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, one for each process of the test run."""
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=KINDS)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A database with a table `effects` that handlers write to."""
+    if request.param == "sqlite":
+        place = tmp_path / "application.db"
+        made = World(request.param, place)
+        counter = "INTEGER PRIMARY KEY AUTOINCREMENT"
+    else:
+        running = request.getfixturevalue("postgres")
+        schema = f"s{uuid4().hex}"
+        place = running.dsn(schema)
+        made = World(request.param, place)
+        counter = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+        async with await psycopg.AsyncConnection.connect(place, autocommit=True) as first:
+            await first.execute(f"CREATE SCHEMA {schema}")  # type: ignore[arg-type]
+    database = await made.connect()
+    async with database.transaction() as db:
+        await database.execute(db, f"CREATE TABLE effects (id {counter}, text text NOT NULL)")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    """A broker that says what the test says."""
+    made = Script()
+    async with server(made.serve) as made.url:
+        yield made

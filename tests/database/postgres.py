@@ -1,0 +1,81 @@
+"""A PostgreSQL server of one's own, from the distribution's package: in a temporary folder, on a Unix socket only."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.peers import unavailable
+
+START_TIMEOUT_S = 60
+
+
+def _folder_of_programs() -> Path:
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return folders[-1].parent if folders else unavailable("PostgreSQL (Debian: postgresql)")
+
+
+def _become(user: str) -> Callable[[], None]:
+    entry = pwd.getpwnam(user)
+
+    def become() -> None:
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+    return become
+
+
+class Postgres:
+    """`with Postgres() as server:` then `server.dsn(schema)`. It refuses to run as root, so root becomes `postgres`."""
+
+    def __init__(self) -> None:
+        self._programs = _folder_of_programs()
+        self._folder = Path(tempfile.mkdtemp(prefix="mqttlite-pg-"))  # short: the path of a socket has 107 bytes
+        self._become = None
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres", "postgres")
+            self._become = _become("postgres")
+
+    def _run(self, *command: str) -> None:
+        program = [str(self._programs / command[0]), *command[1:]]
+        output = self._folder / "output"  # a file: the server inherits it, and a pipe would never end
+        with output.open("ab") as file:
+            done = subprocess.run(
+                program,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                preexec_fn=self._become,
+                cwd="/",
+                check=False,
+            )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed:\n{output.read_text()}")
+
+    def __enter__(self) -> Self:
+        data = str(self._folder / "data")
+        self._run("initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        # What is tested is what mqttlite commits and when, not PostgreSQL's disk: without fsync the tests are quick.
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off -c shared_buffers=16MB"
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "start", "-D", data, "-w", "-t", str(START_TIMEOUT_S), "-l", log, "-o", options)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-w", "-m", "immediate")
+        shutil.rmtree(self._folder)
+
+    def dsn(self, schema: str) -> str:
+        """For a driver: everything happens in `schema`."""
+        return f"postgresql://test@/postgres?host={self._folder}&options=-csearch_path%3D{schema}"
