@@ -217,12 +217,15 @@ class _Sqlite(Database):
             db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             raise DatabaseError(f"cannot begin a transaction: {error}; is another connection in a long one?") from error
+        db.execute("SAVEPOINT mqttlite")  # is gone when the transaction is not this one any more
         try:
             yield
-            if not db.in_transaction:
+            try:
+                db.execute("RELEASE mqttlite")
+            except sqlite3.OperationalError as error:
                 raise DatabaseError(
                     "the handler has ended the transaction itself; leave commit and rollback to the inbox"
-                )
+                ) from error
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
