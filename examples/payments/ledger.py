@@ -4,8 +4,8 @@
     python examples/payments/ledger.py --database postgresql://user@/name
     python examples/payments/pay.py alice 100                            in another terminal: charge 1.00 to Alice
 
-Both take --broker mqtt://HOST:PORT (default: mqtt://localhost). Kill either of them, with kill -9, as often as you like,
-and start it again: `--show` prints the balances, and each payment is in the table `payments` once.
+Both take --broker mqtt://HOST:PORT (default: mqtt://localhost). Kill either of them, with kill -9, as often as you
+like, and start it again: `--show` prints the balances, and each payment is in the table `payments` once.
 """
 
 import argparse
