@@ -1,10 +1,11 @@
-"""What durability costs: the client's processor time per message with the SQLite store, each packet after its sync.
+"""What durability costs: the client's processor time per message with a store, each packet after its sync.
 
     python -m benchmarks.durability [--count N] [--repeat N]
 
 Publishing at QoS 1 and 2 and receiving at QoS 2, 64 bytes, at most 20 messages unfinished, against Mosquitto; beside
-the same without a store. Then messages a second as a function of the disk's sync time: every commit takes so many
-milliseconds longer (waited for in the store's thread, as a slow disk would make it).
+the same without a store. SQLite is the usual store on CPython, the journal is a board's. Then messages a second as a
+function of the disk's sync time: every commit takes so many milliseconds longer (waited for in the store's thread, as
+a slow disk would make it).
 """
 
 import argparse
@@ -21,10 +22,12 @@ from benchmarks.broker_cpu import free_port, mosquitto, running
 from benchmarks.client_worker import PAYLOAD, TOPIC, WINDOW, cpu_us
 
 if TYPE_CHECKING:
+    from mqttlite.store.base import Store
     from mqttlite.store.records import Record
 
 CASES = (("publish", 1), ("publish", 2), ("receive", 2))
 TARGETS = {("publish", 1): 40, ("publish", 2): 50, ("receive", 2): 50}  # µs
+STORES = ("", "db", "journal")  # endings of the file
 DELAYS_MS = (0, 1, 5, 20)
 
 
@@ -41,7 +44,14 @@ def slowed(delay_ms: float) -> None:
     sqlite.SqliteStore._write = write  # type: ignore[method-assign]
 
 
-async def publish(qos: int, count: int, port: int, store: str | None) -> tuple[float, float]:
+def store_at(path: str) -> "Store | str | None":
+    """No store, a journal, or SQLite, by the path's ending."""
+    from mqttlite.store.journal import Journal
+
+    return Journal(path, size_max=4 << 20) if path.endswith(".journal") else path or None
+
+
+async def publish(qos: int, count: int, port: int, store: "Store | str | None") -> tuple[float, float]:
     from mqttlite.client import Client
 
     async with Client(f"mqtt://127.0.0.1:{port}", client_id="bench-pub", store=store, window=WINDOW) as client:
@@ -52,7 +62,7 @@ async def publish(qos: int, count: int, port: int, store: str | None) -> tuple[f
         return cpu_us() - began, time.perf_counter() - clock
 
 
-async def receive(qos: int, count: int, port: int, store: str | None) -> tuple[float, float]:
+async def receive(qos: int, count: int, port: int, store: "Store | str | None") -> tuple[float, float]:
     from mqttlite.client import Client
 
     async with Client(f"mqtt://127.0.0.1:{port}", client_id="bench-sub", store=store) as client:
@@ -88,7 +98,7 @@ def measure(what: str, qos: int, count: int, store: str, delay_ms: float) -> tup
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         with running(mosquitto(port, Path(folder)), port):
-            path = f"{folder}/state.db" if store == "sqlite" else ""
+            path = f"{folder}/state.{store}" if store else ""
             process = worker(what, qos, count, port, delay_ms, path)
             if what == "receive":
                 assert process.stdout is not None
@@ -108,22 +118,25 @@ def main() -> None:
         if float(delay_ms):
             slowed(float(delay_ms))
         run = publish if what == "publish" else receive
-        cpu, wall = asyncio.run(run(int(qos), int(count), int(port), path or None))
+        cpu, wall = asyncio.run(run(int(qos), int(count), int(port), store_at(path)))
         print(cpu / int(count), int(count) / wall, flush=True)
         return
     print(f"Processor time of the client, µs per message of 64 bytes, window {WINDOW}; medians of {args.repeat}\n")
-    print(f"{'':16}{'in memory':>12}{'SQLite':>10}{'set out for':>14}{'messages/s, SQLite':>22}")
+    head = f"{'':16}{'in memory':>12}{'SQLite':>10}{'journal':>10}{'set out for':>14}"
+    print(head + f"{'messages/s, SQLite':>22}{'journal':>10}")
     for what, qos in CASES:
-        runs = {
-            store: [measure(what, qos, args.count, store, 0) for _ in range(args.repeat)] for store in ("", "sqlite")
-        }
-        plain, durable = (statistics.median(cpu for cpu, _ in runs[store]) for store in ("", "sqlite"))
-        rate = statistics.median(rate for _, rate in runs["sqlite"])
-        print(f"{what} QoS {qos:<5}{plain:15.1f}{durable:10.1f}{TARGETS[what, qos]:14}{rate:22.0f}", flush=True)
+        runs = {store: [measure(what, qos, args.count, store, 0) for _ in range(args.repeat)] for store in STORES}
+        plain, durable, journal = (statistics.median(cpu for cpu, _ in runs[store]) for store in STORES)
+        rates = [statistics.median(rate for _, rate in runs[store]) for store in STORES[1:]]
+        print(
+            f"{what} QoS {qos:<5}{plain:11.1f}{durable:10.1f}{journal:10.1f}{TARGETS[what, qos]:14}"
+            f"{rates[0]:22.0f}{rates[1]:10.0f}",
+            flush=True,
+        )
     print("\nMessages a second, by how much longer each sync takes (publish, one run)\n")
     print(f"{'':16}" + "".join(f"{'+' + str(delay) + ' ms':>10}" for delay in DELAYS_MS))
     for qos in (1, 2):
-        rates = [measure("publish", qos, 1000, "sqlite", delay)[1] for delay in DELAYS_MS]
+        rates = [measure("publish", qos, 1000, "db", delay)[1] for delay in DELAYS_MS]
         print(f"publish QoS {qos:<4}" + "".join(f"{rate:10.0f}" for rate in rates), flush=True)
 
 
