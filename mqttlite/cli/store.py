@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import Any
 
+from ..core.codec import topic_of
+from ..core.session import SPAN
 from ..store.records import State
 
 _DESCRIPTION = """\
@@ -17,7 +19,6 @@ Shows what the store of a client holds (SQLite, store="state.db"). Reads only; w
   mqttlite store show --json state.db
 """
 
-SPAN = 65535  # packet identifiers there are
 SHOWN = 32  # bytes of a payload
 
 
@@ -96,19 +97,10 @@ def _message(state: State, seq: int) -> dict[str, Any]:
         "qos": 1 if bits == 2 else 2,
         "retain": bool(head[0] & 1),
         "state": "in doubt" if in_doubt else "released" if bits == 6 else "accepted",
-        "topic": _text(_topic(head)),
+        "topic": _text(topic_of(head)),
         "payload": payload.hex(),
         "key": key.hex(),
     }
-
-
-def _topic(head: bytes) -> bytes:
-    """The topic in the start of a PUBLISH packet: behind its first byte and the remaining length."""
-    at = 1
-    while at < len(head) and head[at] & 0x80:
-        at += 1
-    length = int.from_bytes(head[at + 1 : at + 3], "big")
-    return head[at + 3 : at + 3 + length]
 
 
 def _text(data: bytes) -> str:

@@ -6,6 +6,7 @@ import os
 import time
 
 from ..core import const
+from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError
 from ..core.session import IN_DOUBT
 from ..store.base import Store, StoreError
@@ -114,13 +115,5 @@ def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
                 payload = opened[1] if opened else payload
             qos = head[0] >> 1 & 3
             state = "in doubt" if messages is session.doubts else "released" if qos == 3 else "accepted"
-            found.append((seq, state, topic_of(head), min(qos, 2), payload))
+            found.append((seq, state, str(topic_of(head), "utf-8"), min(qos, 2), payload))
     return found
-
-
-def topic_of(head: bytes) -> str:
-    """The topic name in the head of a PUBLISH packet."""
-    at = 1
-    while head[at] > 127:
-        at += 1
-    return str(head[at + 3 :], "utf-8")

@@ -128,6 +128,9 @@ class ClientProtocol(Connection):
             raise RefusedError(code, "connection refused: " + words(code))
         if session_present and self.clean_session:
             raise ProtocolError("MQTT-3.2.2-1", "session present although a clean session was asked for")
+        self._accepted(session_present)
+
+    def _accepted(self, session_present: bool) -> None:
         self.waiting_since = None
         self.session = self.state
         self.state.connected(self.out, session_present)  # repeats first, then anything new
@@ -158,10 +161,12 @@ class ClientProtocol(Connection):
             wanted = self.subscriptions[topic_filter]
             wanted[1] = request
             pairs.append((topic_filter, wanted[0]))
+        self.out.append(self._encode_request(answer, packet_id, pairs))
+
+    def _encode_request(self, answer: int, packet_id: int, pairs: "list[tuple[bytes, int]]") -> bytes:
         if answer == _SUBACK:
-            self.out.append(encode_subscribe(packet_id, pairs))
-        else:
-            self.out.append(encode_unsubscribe(packet_id, topic_filters))
+            return encode_subscribe(packet_id, pairs)
+        return encode_unsubscribe(packet_id, [topic_filter for topic_filter, _ in pairs])
 
     def check_topic(self, topic: bytes) -> None:
         """Refuse a topic name that may not stand in PUBLISH."""

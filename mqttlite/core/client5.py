@@ -44,10 +44,7 @@ if TYPE_CHECKING:
 
 # As in packet_types.
 _CONNACK = const(0x20)
-_PUBACK = const(0x40)
-_PUBREC = const(0x50)
 _PUBREL = const(0x62)
-_PUBCOMP = const(0x70)
 _SUBACK = const(0x90)
 _UNSUBACK = const(0xB0)
 _DISCONNECT = const(0xE0)
@@ -122,32 +119,18 @@ class ClientProtocol5(ClientProtocol):
     def receive(self, data: bytes, now: int) -> None:
         """Process the bytes that arrived next: all packets that are complete."""
         try:
-            self._receive(data, now)
+            ClientProtocol.receive(self, data, now)
         except ProtocolError as error:
             if self.session:  # tell the broker why (4.13.1)
                 self.out.append(encode_disconnect(_reason(error.rule)))
             raise
 
-    def _receive(self, data: bytes, now: int) -> None:
-        parser = self.parser
-        parser.feed(data)
-        first = parser.next()
-        while first:
-            self.received_at = now
-            kind = first & 0xF0
-            session = self.session
-            if session is None:
-                self.control(first, parser.buf, parser.start, parser.end, now)
-            elif kind == 0x30:
-                self._publish(session, first, parser.buf, parser.start, parser.end)
-            elif kind == _PUBACK or kind == _PUBREC or kind == _PUBCOMP:
-                packet_id, reason = decode_acknowledgement(parser.buf, parser.start, parser.end)
-                session.acknowledged(first, packet_id, reason)  # [MQTT-4.3.3-4] [MQTT-4.4.0-2]
-            elif first == _PUBREL:
-                session.released(decode_acknowledgement(parser.buf, parser.start, parser.end)[0])
-            else:
-                self.control(first, parser.buf, parser.start, parser.end, now)
-            first = parser.next()
+    def _acknowledgement(self, session: Session, first: int, buf: bytes, start: int, end: int) -> None:
+        packet_id, reason = decode_acknowledgement(buf, start, end)
+        if first == _PUBREL:
+            session.released(packet_id)
+        else:
+            session.acknowledged(first, packet_id, reason)  # [MQTT-4.3.3-4] [MQTT-4.4.0-2]
 
     def _publish(self, session: Session, first: int, buf: bytes, start: int, end: int) -> None:
         """PUBLISH (3.3): topic name, packet identifier where QoS > 0, properties, payload."""
@@ -212,11 +195,7 @@ class ClientProtocol5(ClientProtocol):
             self._encode()  # [MQTT-3.1.3-2]: the session goes on under this name
         self._take_limits(found)  # type: ignore[arg-type]  # what it takes are numbers
         self._refuse_what_does_not_fit()
-        self.waiting_since = None
-        self.session = self.state
-        self.state.connected(self.out, session_present)  # repeats first, then anything new
-        self._subscribe_again(session_present)
-        self.owner.on_connected(session_present)
+        self._accepted(session_present)
 
     def _take_limits(self, found: "dict[int, int]") -> None:
         self._forget_limits()
@@ -280,18 +259,12 @@ class ClientProtocol5(ClientProtocol):
             for topic_filter in topic_filters:
                 self._request(answer, [topic_filter])
             return
-        packet_id = self.state.packet_id()
-        request = answer << 16 | packet_id
-        self._requests[request] = topic_filters
-        pairs = []
-        for topic_filter in topic_filters:
-            wanted = self.subscriptions[topic_filter]
-            wanted[1] = request
-            pairs.append((topic_filter, wanted[0]))
+        ClientProtocol._request(self, answer, topic_filters)
+
+    def _encode_request(self, answer: int, packet_id: int, pairs: "list[tuple[bytes, int]]") -> bytes:
         if answer == _SUBACK:
-            self.out.append(encode_subscribe(packet_id, pairs))
-        else:
-            self.out.append(encode_unsubscribe(packet_id, topic_filters))
+            return encode_subscribe(packet_id, pairs)
+        return encode_unsubscribe(packet_id, [topic_filter for topic_filter, _ in pairs])
 
 
 def _reason(rule: str) -> int:

@@ -56,6 +56,19 @@ def repeated(head: bytes) -> bytes:
     return bytes((head[0] | 8,)) + head[1:]
 
 
+def released(head: bytes) -> bytes:
+    """`head` of a message that the peer owns (PUBREC): QoS bits 3, which no PUBLISH has. It is never sent."""
+    return bytes((head[0] | 6,)) + head[1:]
+
+
+def topic_of(head: bytes) -> bytes:
+    """The topic name in `head`."""
+    at = 1
+    while head[at] > 127:
+        at += 1
+    return head[at + 3 :]
+
+
 def acknowledgement(first: int, packet_id: int) -> bytes:
     """PUBACK, PUBREC, PUBREL, PUBCOMP or UNSUBACK: the identifier of what it answers [MQTT-2.3.1-6] [MQTT-2.3.1-7]."""
     return bytes((first, 2, packet_id >> 8, packet_id & 255))

@@ -55,13 +55,19 @@ class Connection:
                 self.control(first, parser.buf, parser.start, parser.end, now)
             elif kind == 0x30:
                 self._publish(session, first, parser.buf, parser.start, parser.end)
-            elif kind == _PUBACK or kind == _PUBREC or kind == _PUBCOMP:
-                session.acknowledged(first, decode_acknowledgement(parser.buf, parser.start, parser.end))
-            elif first == _PUBREL:
-                session.released(decode_acknowledgement(parser.buf, parser.start, parser.end))
+            elif kind == _PUBACK or kind == _PUBREC or kind == _PUBCOMP or first == _PUBREL:
+                self._acknowledgement(session, first, parser.buf, parser.start, parser.end)
             else:
                 self.control(first, parser.buf, parser.start, parser.end, now)
             first = parser.next()
+
+    def _acknowledgement(self, session: "Session", first: int, buf: bytes, start: int, end: int) -> None:
+        """PUBACK, PUBREC, PUBREL, PUBCOMP (3.4 to 3.7)."""
+        packet_id = decode_acknowledgement(buf, start, end)
+        if first == _PUBREL:
+            session.released(packet_id)
+        else:
+            session.acknowledged(first, packet_id)
 
     def _publish(self, session: "Session", first: int, buf: bytes, start: int, end: int) -> None:
         """PUBLISH (3.3): topic name, packet identifier where QoS > 0, payload."""

@@ -14,7 +14,7 @@ Both runtimes; imports only lower modules of the core.
 """
 
 from . import const
-from .codec import acknowledgement, repeated
+from .codec import acknowledgement, released, repeated
 from .errors import ProtocolError
 
 TYPE_CHECKING = const(0)
@@ -216,9 +216,9 @@ class Session:
             self.store.record(_LOST, 0)
         self.inbound.clear()
         messages = self.messages
-        released = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
+        owned = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
         self.sent_before = self.first
-        for seq in released:
+        for seq in owned:
             head, payload, key = messages[seq]
             if key and key[0] & 1:
                 messages[seq] = message = (bytes((head[0] & 0xFD,)) + head[1:], payload, key)
@@ -302,8 +302,7 @@ class Session:
                 self._pump()
         elif effect >= SEND:
             if row >> 8 == RELEASED and state != RELEASED:
-                head = message[0]
-                self.messages[seq] = (bytes((head[0] | 6,)) + head[1:], message[1], message[2])
+                self.messages[seq] = (released(message[0]), message[1], message[2])
                 if self.store:
                     self.store.record(_RELEASED, seq)
             self._send(effect, packet_id)

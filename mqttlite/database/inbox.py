@@ -345,7 +345,7 @@ class Inbox:
 def _key(message: "Message") -> tuple[bytes, int, int]:
     assert message.key is not None
     producer, epoch, sequence = message.key
-    return producer.encode() if isinstance(producer, str) else producer, epoch, sequence
+    return producer.encode(), epoch, sequence
 
 
 def _fingerprint(message: "Message") -> bytes:

@@ -25,6 +25,7 @@ the application gave it, its number in 8 bytes and its producer's name.
 """
 
 from ..core import const
+from ..core.codec import released
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class State:
         elif kind == RELEASED:
             if number in messages:
                 head, payload, key = messages[number]
-                messages[number] = (bytes((head[0] | 6,)) + head[1:], payload, key)
+                messages[number] = (released(head), payload, key)
         elif kind == DONE:
             messages.pop(number, None)
             self.doubts.pop(number, None)

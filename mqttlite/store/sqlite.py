@@ -24,6 +24,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from ..core.codec import released
 from . import records as r
 from .base import Store, StoreError
 from .records import State
@@ -122,7 +123,7 @@ def load(connection: Connection) -> State:
     state.window = meta.get("window", 0)
     for seq, bits, head, payload, key in connection.execute("SELECT * FROM outbound ORDER BY seq"):
         if bits & _RELEASED:
-            head = bytes((head[0] | 6,)) + head[1:]
+            head = released(head)
         (state.doubts if bits & _DOUBT else state.messages)[seq] = (head, payload, key)
         state.next = max(state.next, seq + 1)
     state.held = {packet_id for (packet_id,) in connection.execute("SELECT packet_id FROM inbound")}
@@ -219,7 +220,7 @@ class SqliteStore(Store):
     def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
         """Take a record (records.py). It is durable when a `commit` that began later has returned."""
         self._records.append((kind, number, head, payload, key))
-        if kind == 1:  # ACCEPTED
+        if kind == r.ACCEPTED:
             self._room -= _need(len(head) + len(payload) + len(key))
 
     async def commit(self) -> None:
