@@ -1,4 +1,4 @@
-"""Fixtures: the databases that an application may have, PostgreSQL's server among them."""
+"""Fixtures: the databases that an application may have, PostgreSQL's server among them, and brokers."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,9 +7,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from mqttlite.broker import Broker
+from mqttlite.client.url import Url
 from tests.client.network import server
 from tests.database.postgres import Postgres
 from tests.database.world import KINDS, Script, World
+from tests.peers import Mosquitto
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +50,14 @@ async def script() -> AsyncIterator[Script]:
     made = Script()
     async with server(made.serve) as made.url:
         yield made
+
+
+@pytest.fixture(params=("mosquitto", "mqttlite"))
+async def port(request: pytest.FixtureRequest) -> AsyncIterator[int]:
+    """The port of a real broker: Mosquitto, and our own in this process."""
+    if request.param == "mosquitto":
+        mosquitto: Mosquitto = request.getfixturevalue("mosquitto")
+        yield mosquitto.port
+    else:
+        async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+            yield Url(broker.addresses[0]).port

@@ -125,6 +125,38 @@ async def until(condition: Callable[[], bool]) -> None:
 Handler = Callable[[Database, Any, Any], Awaitable[None]]
 
 
+async def _inbox(world: World, url: str, options: dict[str, Any]) -> Inbox:
+    """A new client, connection and inbox, not started."""
+    database = await world.connect()
+    client = Client(url, client_id="consumer", keys=True, keep_alive_s=0)
+    if "dead_topic" in options:
+        options["dead_letter"] = (Outbox(database), options.pop("dead_topic"))
+    return Inbox(client, database, **({"pause_s": 0} | options))
+
+
+@contextlib.asynccontextmanager
+async def _running(world: World, inbox: Inbox, handler: Handler) -> AsyncIterator[None]:
+    """Runs the inbox of a client that is started; at the end of the block both are dropped without any farewell."""
+    database = inbox.database
+    task = asyncio.create_task(inbox.run(lambda db, message: handler(database, db, message)), name="run")
+    try:
+        yield
+        if task.done() and not task.cancelled():
+            await task
+    finally:
+        await _drop(world, inbox, task)
+
+
+async def _drop(world: World, inbox: Inbox, *tasks: "asyncio.Task[None]") -> None:
+    for dying in (*tasks, inbox.client._task):
+        if dying:
+            dying.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await dying
+    await world.close()
+    world._opened.clear()
+
+
 @contextlib.asynccontextmanager
 async def life(
     world: World, script: Script, handler: Handler, *, present: bool = True, **options: Any
@@ -132,28 +164,34 @@ async def life(
     """A process of the consumer: new client, new connection, new inbox. It is dropped, without any farewell, at the end
     of the block.
     """
-    database = await world.connect()
-    client = Client(script.url, client_id="consumer", keys=True, keep_alive_s=0)
-    if "dead_topic" in options:
-        options["dead_letter"] = (Outbox(database), options.pop("dead_topic"))
-    inbox = Inbox(client, database, **({"pause_s": 0} | options))
-    task: asyncio.Task[None] | None = None
+    inbox = await _inbox(world, script.url, options)
+    session = script.session(present)
     try:
         async with asyncio.TaskGroup() as group:
-            starting = group.create_task(client.start())
-            session = script.session(present)
+            starting = group.create_task(inbox.client.start())
             peer = await session.__aenter__()
             await starting
-        task = asyncio.create_task(inbox.run(lambda db, message: handler(database, db, message)), name="run")
-        yield peer, inbox
-        if task.done() and not task.cancelled():
-            await task
+    except BaseException:
+        await _drop(world, inbox)
+        raise
+    try:
+        async with _running(world, inbox, handler):
+            yield peer, inbox
     finally:
-        for dying in (task, client._task):
-            if dying:
-                dying.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await dying
         await session.__aexit__(None, None, None)
-        await world.close()
-        world._opened.clear()
+
+
+@contextlib.asynccontextmanager
+async def life_at_broker(
+    world: World, url: str, topic_filter: str, handler: Handler, **options: Any
+) -> AsyncIterator[Inbox]:
+    """As `life`, subscribed at a real broker."""
+    inbox = await _inbox(world, url, options)
+    try:
+        await inbox.client.start()
+        await inbox.client.subscribe(topic_filter, 2)
+    except BaseException:
+        await _drop(world, inbox)
+        raise
+    async with _running(world, inbox, handler):
+        yield inbox
