@@ -25,7 +25,7 @@ async def main(url: str, folder: Path, qos: int, count: int) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute(SCHEMA)
-    client = DyingClient(url, client_id="consumer", store=str(folder / "consumer.db"), keys=True, retry_first=True)
+    client = DyingClient(url, "consumer", str(folder / "consumer.db"))
     inbox = Inbox(client, sqlite(database))
     ended = asyncio.Event()
     last = asyncio.Event()

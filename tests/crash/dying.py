@@ -13,6 +13,7 @@ from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC
 from tests.crash.proxy import Packets
 
 VARIABLE = "CRASH"
+KEEP_ALIVE = "KEEP_ALIVE"  # this one in seconds: how soon a silent link is given up
 ACKNOWLEDGEMENTS = {PUBACK: "puback", PUBREC: "pubrec", PUBCOMP: "pubcomp"}
 
 _point, _, _count = os.environ.get(VARIABLE, "").partition(":")
@@ -51,6 +52,18 @@ class DyingTransport:
 
 class DyingClient(Client):
     """The client as it is, on such a transport. It does not back off for long: the tests cut often."""
+
+    def __init__(self, url: str, client_id: str, store: str) -> None:
+        keep_alive_s = int(os.environ.get(KEEP_ALIVE, "60"))
+        super().__init__(
+            url,
+            client_id=client_id,
+            store=store,
+            keys=True,
+            retry_first=True,
+            keep_alive_s=keep_alive_s,
+            timeout_s=min(keep_alive_s, 10),
+        )
 
     async def _open(self) -> Transport:
         return DyingTransport(await super()._open())

@@ -6,25 +6,22 @@ for a while. Then the consumer's ledger says what was lost, what was handled twi
 
 import asyncio
 import contextlib
-import os
 import random
 import re
-import signal
 import sqlite3
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.crash.dying import VARIABLE
-from tests.crash.proxy import Proxy
+from tests.crash import counting
+from tests.crash.program import Death, Failed, Program
+from tests.crash.proxy import Proxy, draw_cuts
 from tests.peers import Mosquitto, end
 from tests.runtimes import ROOT
 
 STALLED_S = 30.0  # without a new entry in the ledger, a run has failed
 JITTER_S = 0.005  # how long after its packet a kill may come
-TAIL = 800  # characters shown of what a program said
 ROLES = ("producer", "consumer")
 
 # What dies, by the name of the fault. A point is of the consumer; at QoS 1, `pubrec` and `pubcomp` do not exist.
@@ -48,10 +45,6 @@ class Run(NamedTuple):
         return f"{self.broker}, QoS {self.qos}, {self.fault}, seed {self.seed}, {self.messages} messages"
 
 
-class Failed(Exception):
-    """A program ended otherwise than by its kills."""
-
-
 class Outcome(NamedTuple):
     """What became of the messages, and what the run was exposed to."""
 
@@ -61,88 +54,6 @@ class Outcome(NamedTuple):
     kills: int
     cuts: int
     failure: str  # why it did not end as it should, or nothing
-
-
-class Program:
-    """A program that is started again until it ends in good order.
-
-    Of its lives the first ones are short: `kills` of them end by SIGKILL, at a random packet of its proxy or, with
-    `points`, at its own hand at one of them.
-    """
-
-    def __init__(self, role: str, run: Run, folder: Path, proxy: Proxy, draw: random.Random) -> None:
-        self._role = role
-        self._run = run
-        self._folder = folder
-        self._proxy = proxy
-        self._draw = draw
-        self._process: asyncio.subprocess.Process | None = None
-        self._left = 0  # packets until the kill
-        self.ready = asyncio.Event()
-        self.kills = 0
-        self.said = ""
-        proxy.on_packet = self._on_packet
-
-    async def live(self, faults: list[str]) -> None:
-        """All its lives: one for each of `faults` ("kill" or a point), then one without."""
-        span = max(2, self._run.messages // (len(faults) + 1))
-        for fault in [*faults, ""]:
-            env = dict(os.environ)
-            self._left = 0
-            if fault == "kill":
-                packets_a_message = 2 * self._run.qos
-                self._left = self._draw.randint(1, span * packets_a_message)
-            elif fault:
-                env[VARIABLE] = f"{fault}:{self._draw.randint(1, span)}"
-            code = await self._life(env)
-            if code == 0:
-                return
-            if code != -signal.SIGKILL or not fault:
-                raise Failed(f"{self._role} ended with code {code}: {self.said[-TAIL:]}")
-            self.kills += 1
-
-    async def _life(self, env: dict[str, str]) -> int:
-        run = self._run
-        args = (self._proxy.url, str(self._folder), str(run.qos), str(run.messages))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            f"tests.crash.{self._role}",
-            *args,
-            cwd=ROOT,
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout
-        assert process.stderr
-        self._process = process
-        try:
-            said = asyncio.create_task(process.stderr.read())
-            async for line in process.stdout:
-                if line == b"ready\n":
-                    self.ready.set()
-            self.said += (await said).decode()
-            return await process.wait()
-        finally:
-            await end(process)
-            self._process = None
-
-    def _on_packet(self) -> None:
-        if self._left:
-            self._left -= 1
-            if not self._left and self._process:
-                if self._draw.random() < 0.5:
-                    _kill(self._process)  # the packet is not forwarded before it is dead
-                else:
-                    asyncio.get_running_loop().call_later(self._draw.random() * JITTER_S, _kill, self._process)
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
 
 
 class Ledger:
@@ -162,7 +73,7 @@ class Ledger:
 
 
 def faults_of(run: Run, role: str) -> list[str]:
-    """How each life of a program ends but the last."""
+    """How each life of a program ends but the last: "kill" or a point."""
     lives = max(2, min(6, run.messages // 20))
     draw = random.Random(f"{run} {role}")
     if run.fault == role:
@@ -175,22 +86,37 @@ def faults_of(run: Run, role: str) -> list[str]:
     return [run.fault] * lives if run.fault in points else []
 
 
+def draw_deaths(draw: random.Random, faults: Sequence[str], messages: int, qos: int) -> list[Death]:
+    """Where in its life each of `faults` falls, so that all fall within so many messages."""
+    span = max(2, messages // (len(faults) + 1))
+    deaths = []
+    for fault in faults:
+        if fault == "kill":
+            delay_s = 0.0 if draw.random() < 0.5 else draw.random() * JITTER_S
+            deaths.append(Death(draw.randint(1, span * 2 * qos), delay_s))  # 2 packets a message at QoS 1, 4 at QoS 2
+        else:
+            deaths.append(Death(point=f"{fault}:{draw.randint(1, span)}"))
+    return deaths
+
+
 async def crash(run: Run, folder: Path) -> Outcome:
     """A run, with its files in `folder`, which exists."""
     cuts = max(4, run.messages // 20) if run.fault in ("links", "all") else 0
     ledger = Ledger(folder / "application.db")
     async with broker(run.broker, folder) as port, contextlib.AsyncExitStack() as stack:
         programs: dict[str, Program] = {}
+        deaths: dict[str, list[Death]] = {}
         for role in ROLES:
             draw = random.Random(f"{run} {role} proxy")
-            proxy = await stack.enter_async_context(Proxy(port, draw.getrandbits(32), cuts=cuts))
-            programs[role] = Program(role, run, folder, proxy, draw)
+            proxy = await stack.enter_async_context(Proxy(port, draw_cuts(draw, cuts)))
+            programs[role] = Program(role, own_command(role, proxy.url, folder, run.qos, run.messages), proxy)
+            deaths[role] = draw_deaths(draw, faults_of(run, role), run.messages, run.qos)
 
         async def lives() -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(programs["consumer"].live(faults_of(run, "consumer")))
+                group.create_task(programs["consumer"].live(deaths["consumer"]))
                 await programs["consumer"].ready.wait()  # it has subscribed
-                group.create_task(programs["producer"].live(faults_of(run, "producer")))
+                group.create_task(programs["producer"].live(deaths["producer"]))
 
         try:
             finished = await _while_it_advances(asyncio.create_task(lives()), lambda: len(ledger.numbers()))
@@ -198,16 +124,19 @@ async def crash(run: Run, folder: Path) -> Outcome:
         except* Failed as failed:
             failure = str(failed.exceptions[0])
     numbers = ledger.numbers()
-    entries = Counter(numbers)
-    first = list(dict.fromkeys(numbers))
     return Outcome(
-        lost=[number for number in range(run.messages) if not entries[number]],
-        twice=sorted(number for number in entries if entries[number] > 1),
-        out_of_order=[number for at, number in enumerate(first) if at and number < max(first[:at])],
+        lost=counting.lost(range(run.messages), numbers),
+        twice=counting.repeated(numbers),
+        out_of_order=counting.out_of_order(numbers),
         kills=sum(program.kills for program in programs.values()),
-        cuts=sum(program._proxy.cuts for program in programs.values()),
+        cuts=sum(program.proxy.cuts for program in programs.values()),
         failure=failure,
     )
+
+
+def own_command(role: str, url: str, folder: Path, qos: int, messages: int) -> list[str]:
+    """Command line of the producer or consumer of these tests."""
+    return [sys.executable, "-m", f"tests.crash.{role}", url, str(folder), str(qos), str(messages)]
 
 
 async def _while_it_advances(task: asyncio.Task[None], progress: Callable[[], int]) -> bool:

@@ -1,7 +1,8 @@
-"""A TCP proxy between a client and its broker that knows where MQTT packets start and end, and cuts there.
+"""A TCP proxy between a client and its broker that knows where MQTT packets start and end, and cuts or stalls there.
 
 A cut drops both connections at once. Of the packet at which it falls nothing, all or some of its bytes have been
-delivered. Where the cuts fall follows from the seed and the packets, not from time.
+delivered. A stall delivers nothing for a while, and everything after it. Where they fall follows from the packets, not
+from time.
 """
 
 import asyncio
@@ -9,7 +10,8 @@ import contextlib
 import random
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
 
 READ_SIZE = 65536
@@ -23,6 +25,28 @@ class Cut(NamedTuple):
     packet: int  # in that direction; 0 is CONNECT or CONNACK
     part: float  # 0: before it; 1: after it; between: within, after this part of its bytes
     reset: bool  # both ends see a reset instead of an orderly end
+
+
+class Stall(NamedTuple):
+    """Where a connection delivers nothing for a while; after that it goes on, if both ends have had the patience."""
+
+    upstream: bool  # as of a cut
+    packet: int
+    part: float
+    seconds: float
+    both: bool  # the other direction stalls, too
+
+
+Fault = Cut | Stall
+
+
+def draw_cuts(draw: random.Random, count: int, span: int = 40) -> list[Cut]:
+    """`count` cuts, each within the first `span` packets of one direction."""
+    cuts = []
+    for _ in range(count):
+        part = draw.choice((0.0, 1.0, draw.random(), draw.random()))
+        cuts.append(Cut(draw.random() < 0.5, draw.randrange(span), part, draw.random() < 0.5))
+    return cuts
 
 
 class Packets:
@@ -52,20 +76,22 @@ def _size(data: bytes) -> int:
 class Proxy:
     """Listens on a port of its own and forwards to 127.0.0.1:`port`.
 
-    The first `cuts` connections are cut, each within its first `span` packets of one direction. `on_packet`, if set,
-    is called before each packet is forwarded, and may kill.
+    Each connection gets the next of `faults`; after a stall, the one after it, whose packets count from there.
+    What is in `on_packet` is called as f(upstream, packet) before each packet is forwarded, and may kill; what is in
+    `on_passed`, in the same way when all of it has been.
     """
 
-    def __init__(self, port: int, seed: int = 0, *, cuts: int = 0, span: int = 40) -> None:
+    def __init__(self, port: int, faults: Iterable[Fault] = ()) -> None:
         self._target = port
-        self._random = random.Random(seed)
-        self._left = cuts
-        self._span = span
+        self._faults = deque(faults)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.on_packet: Callable[[], None] | None = None
+        self._links: set[_Link] = set()
+        self.on_packet: list[Callable[[bool, bytes], None]] = []
+        self.on_passed: list[Callable[[bool, bytes], None]] = []
         self.port = 0
         self.cuts = 0  # made so far
+        self.stalls = 0
 
     @property
     def url(self) -> str:
@@ -84,13 +110,19 @@ class Proxy:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _draw(self) -> Cut | None:
-        if not self._left:
-            return None
-        self._left -= 1
-        draw = self._random
-        part = draw.choice((0.0, 1.0, draw.random(), draw.random()))
-        return Cut(draw.random() < 0.5, draw.randrange(self._span), part, draw.random() < 0.5)
+    def heal(self) -> None:
+        """No more faults."""
+        self._faults.clear()
+        for link in self._links:
+            link.fault = None
+
+    def drop(self) -> None:
+        """End every connection, in good order, now."""
+        for link in self._links:
+            link.dropped.set()
+
+    def _next_fault(self) -> Fault | None:
+        return self._faults.popleft() if self._faults else None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -105,10 +137,12 @@ class Proxy:
             self._tasks.discard(task)
         self._tasks.add(task)
         writers = (writer, there_writer)
-        cut = self._draw()
+        link = _Link(self._next_fault())
+        self._links.add(link)
         ways = [
-            asyncio.create_task(self._forward(reader, there_writer, cut if cut and cut.upstream else None)),
-            asyncio.create_task(self._forward(there_reader, writer, cut if cut and not cut.upstream else None)),
+            asyncio.create_task(self._forward(reader, there_writer, link, True)),
+            asyncio.create_task(self._forward(there_reader, writer, link, False)),
+            asyncio.create_task(link.until_dropped()),
         ]
         reset = False
         try:
@@ -116,6 +150,7 @@ class Proxy:
             reset = any(way.result() for way in done)
         finally:
             self._tasks.discard(task)
+            self._links.discard(link)
             for way in ways:
                 way.cancel()
             for each in writers:
@@ -126,27 +161,73 @@ class Proxy:
                 else:
                     each.close()  # what was let through still arrives; what was held back never does
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Cut | None) -> bool:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: "_Link", upstream: bool
+    ) -> bool:
         """Forward until the stream ends or the cut; whether both ends are to see a reset."""
         packets = Packets()
-        count = 0
         try:
             while data := await reader.read(READ_SIZE):
                 for packet in packets.feed(data):
-                    if self.on_packet:
-                        self.on_packet()
+                    if not link.flows.is_set():
+                        await link.flows.wait()
+                    for call in self.on_packet:
+                        call(upstream, packet)
                     if writer.is_closing():  # whoever it was for is gone
                         return False
-                    if cut and count == cut.packet:
-                        writer.write(packet[: _bytes(cut.part, len(packet))])
-                        self.cuts += 1
-                        return cut.reset
-                    writer.write(packet)
-                    count += 1
+                    if fault := link.fault_at(upstream):
+                        size = _bytes(fault.part, len(packet))
+                        writer.write(packet[:size])
+                        if isinstance(fault, Cut):
+                            self.cuts += 1
+                            return fault.reset
+                        self.stalls += 1
+                        await link.stall(fault)
+                        writer.write(packet[size:])
+                        link.arm(self._next_fault())
+                    else:
+                        writer.write(packet)
+                    for call in self.on_passed:
+                        call(upstream, packet)
                 await writer.drain()
             writer.write(packets.rest)  # what a process that was killed has sent of a packet
         except OSError:
             pass
+        return False
+
+
+class _Link:
+    """A connection through the proxy: its next fault, and how far it is from there."""
+
+    def __init__(self, fault: Fault | None) -> None:
+        self.fault = fault
+        self.flows = asyncio.Event()  # not set: a stall of both directions
+        self.flows.set()
+        self.dropped = asyncio.Event()
+        self._counts = {True: 0, False: 0}  # packets by direction, since the fault was armed
+
+    def arm(self, fault: Fault | None) -> None:
+        self.fault = fault
+        self._counts = {True: 0, False: 0}
+
+    def fault_at(self, upstream: bool) -> Fault | None:
+        """The fault that falls on this packet; it is counted."""
+        count = self._counts[upstream]
+        self._counts[upstream] += 1
+        fault = self.fault
+        if fault and fault.upstream == upstream and fault.packet == count:
+            self.fault = None
+            return fault
+        return None
+
+    async def stall(self, stall: Stall) -> None:
+        if stall.both:
+            self.flows.clear()
+        await asyncio.sleep(stall.seconds)
+        self.flows.set()
+
+    async def until_dropped(self) -> bool:
+        await self.dropped.wait()
         return False
 
 
