@@ -33,15 +33,15 @@ DELAYS_MS = (0, 1, 5, 20)
 
 def slowed(delay_ms: float) -> None:
     """Every commit of a SQLite store in this process takes so much longer."""
-    from mqttlite.store import sqlite
+    from mqttlite.store import sqlite_file
 
-    plain = sqlite.SqliteStore._write
+    plain = sqlite_file.SqliteFile.write
 
-    def write(self: sqlite.SqliteStore, batch: "list[Record]") -> None:
+    def write(self: sqlite_file.SqliteFile, batch: "list[Record]") -> None:
         time.sleep(delay_ms / 1000)
         plain(self, batch)
 
-    sqlite.SqliteStore._write = write  # type: ignore[method-assign]
+    sqlite_file.SqliteFile.write = write  # type: ignore[method-assign]
 
 
 def store_at(path: str) -> "Store | str | None":

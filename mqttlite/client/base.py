@@ -85,6 +85,7 @@ class BaseClient:
     """
 
     _out_max = 512  # pieces of packets that are written at once, and that wait before `publish` at QoS 0 does
+    _finished_max = 1000  # messages whose end need not be durable yet: so many may be repeated after a crash
 
     def __init__(
         self,
@@ -159,6 +160,7 @@ class BaseClient:
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._has_store = False  # it is open
         self._connected_once = False
+        self._finished = 0  # messages, since the last commit began
         self._progressed = False  # a message was received or confirmed on this connection
         self._stalled = False  # the inbox is full and the application takes nothing
         self._serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
@@ -240,6 +242,9 @@ class BaseClient:
         """Wait until everything that has happened is durable. A store that fails ends the client: without it there is
         nothing that may be promised.
         """
+        session = self._protocol.state
+        accepted = session.next
+        self._finished = 0
         try:
             await self.store.commit()
         except StoreError as error:
@@ -247,6 +252,7 @@ class BaseClient:
                 self._log(str(error))
                 self._stop(error)
             raise
+        session.kept = max(session.kept, accepted)
 
     async def drain(self, timeout_s: float = 10) -> bool:
         """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""
@@ -341,6 +347,10 @@ class BaseClient:
             if qos == 0
             else len(self._receipts) >= self.queue_max or not self.store.fits(len(topic) + len(payload))
         ):
+            if qos and len(self._receipts) < self.queue_max:
+                await self._commit()  # what has finished by now makes room
+                if self._finished or self.store.fits(len(topic) + len(payload)):
+                    continue
             await self._progress.wait()
         if self._error:
             raise self._error
@@ -538,6 +548,7 @@ class BaseClient:
     def on_finished(self, seq: int, outcome: int) -> None:
         """An outbound message is confirmed, in doubt, or refused."""
         self._progressed = True
+        self._finished += 1
         error: "MQTTError | None" = None
         if outcome:
             from .kept import failure
@@ -661,7 +672,7 @@ class BaseClient:
             try:
                 protocol.receive(data, now_ms())
             finally:
-                if protocol.out or not self.store.is_lazy:
+                if protocol.out:
                     self._to_write.set()
             self._wake()
             if len(inbox) >= self.inbox_max:
@@ -686,16 +697,16 @@ class BaseClient:
     async def _write(self, transport: "Transport") -> None:
         protocol = self._protocol
         out = protocol.out
-        store = self.store
+        session = protocol.state
         while True:
             await self._to_write.wait()
             self._to_write.clear()
-            if store.is_durable and not store.is_lazy and not out:
-                await self._commit()  # nothing depends on it yet, and it costs nothing now
             while out:
                 data = b"".join(out[: self._out_max])  # one write, however many packets there are
                 out[: self._out_max] = []
-                await self._commit()  # everything that these packets tell of has been recorded
+                if session.wanted or self._finished > self._finished_max:
+                    session.wanted = False
+                    await self._commit()  # everything that these packets tell of has been recorded
                 await transport.write(data)
                 protocol.sent_at = now_ms()
             if self._error:

@@ -89,3 +89,4 @@ def remember(client: "BaseClient", message: "Message") -> None:
     if not is_handled(client._state.seen, name, message.key[2]):
         see(window_of(client._state.seen, name), message.key[2])
         client.store.record(_SEEN, message.key[2], name)
+        client._protocol.state.wanted = True

@@ -5,7 +5,8 @@
   follows. A row that is missing is a protocol error, never a guess.
 - It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (store/records.py)
   before the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
-  `out` first waits until the records made so far are durable.
+  `out` first makes the records made so far durable if `wanted` says that a packet there depends on one that is not.
+  Of what nothing depends on (a message is finished) the loss costs a repeat after a crash, so it need not wait.
 - Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The
   packet identifier follows from it (`seq % 65535 + 1`), and what is unfinished never spans more than 65,535, so
   identifiers cannot collide and order is the order of numbers [MQTT-2.3.1-2] [MQTT-4.6.0-1].
@@ -150,6 +151,8 @@ class Session:
         self.span = SPAN  # from the first unfinished message to the last one sent
         self.store: "Store | None" = None  # where records go
         self.on_finished: "Callable[[int, int], None] | None" = None
+        self.wanted = True  # a packet in `out` tells of a record that may not be durable
+        self.kept = start  # messages below this one are durable; whoever commits says so
         self.out: "list[bytes] | None" = None  # packets to write; None while there is no network connection
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
@@ -172,6 +175,7 @@ class Session:
         unfinished = sorted(self.messages)
         window = state.window or self.window
         self.first = self.sent = unfinished[0] if unfinished else self.next
+        self.kept = self.next
         # Those behind the window cannot have been sent: what opened it would have been recorded before.
         self.sent_before = unfinished[window] if len(unfinished) > window else self.next
         for packet_id in state.held:
@@ -205,6 +209,7 @@ class Session:
         else:
             self.lost_by_peer()
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
+        self.wanted = True  # a commit that the last connection waited for may not have ended
         self._pump()
 
     def lost_by_peer(self) -> None:
@@ -212,8 +217,8 @@ class Session:
         [MQTT-3.1.2-6].
         """
         self.generation += 1
-        if self.store and HELD in self.inbound.values():
-            self.store.record(_LOST, 0)
+        if HELD in self.inbound.values():
+            self._record(_LOST, 0)
         self.inbound.clear()
         messages = self.messages
         owned = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
@@ -222,8 +227,7 @@ class Session:
             head, payload, key = messages[seq]
             if key and key[0] & 1:
                 messages[seq] = message = (bytes((head[0] & 0xFD,)) + head[1:], payload, key)
-                if self.store:
-                    self.store.record(_ACCEPTED, seq, message[0], payload, key)
+                self._record(_ACCEPTED, seq, message[0], payload, key)
             else:
                 self._finish(seq, IN_DOUBT)
         self.sent = self.first
@@ -264,6 +268,8 @@ class Session:
                 self.first = seq
             message = self.messages.get(seq)
             if message:
+                if seq >= self.kept:
+                    self.wanted = True
                 head = message[0]
                 packet_id = seq % SPAN + 1
                 if head[0] & 6 == RELEASED:
@@ -303,8 +309,7 @@ class Session:
         elif effect >= SEND:
             if row >> 8 == RELEASED and state != RELEASED:
                 self.messages[seq] = (released(message[0]), message[1], message[2])
-                if self.store:
-                    self.store.record(_RELEASED, seq)
+                self._record(_RELEASED, seq)
             self._send(effect, packet_id)
 
     def _finish(self, seq: int, outcome: int) -> None:
@@ -318,10 +323,11 @@ class Session:
             self.first = first
         if outcome == IN_DOUBT and self.doubts is not None:
             self.doubts[seq] = message
-            if self.store:
-                self.store.record(_DOUBT, seq)
+            self._record(_DOUBT, seq)
         elif self.store:
             self.store.record(_DONE, seq)
+            if self.sent - seq > SPAN // 2:  # another will soon have its packet identifier
+                self.wanted = True
         if self.on_finished:
             self.on_finished(seq, outcome)
 
@@ -353,8 +359,8 @@ class Session:
             raise _misfit(event, packet_id)
         after = row >> 8
         effect = row & 0xFF
-        if self.store and (state == HELD) != (after == HELD):
-            self.store.record(_HELD if after == HELD else _FREED, packet_id)
+        if (state == HELD) != (after == HELD):
+            self._record(_HELD if after == HELD else _FREED, packet_id)
         if after:
             self.inbound[packet_id] = after
         elif state:
@@ -362,6 +368,12 @@ class Session:
         if effect >= SEND:
             self._send(effect, packet_id)
         return effect
+
+    def _record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+        """Tell the store what a packet will depend on."""
+        if self.store:
+            self.wanted = True
+            self.store.record(kind, number, head, payload, key)
 
     def _send(self, first: int, packet_id: int) -> None:
         if self.out is not None:

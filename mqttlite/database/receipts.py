@@ -37,7 +37,6 @@ class ReceiptStore(Store):
         self._flushing = asyncio.Lock()
         self._error: StoreError | None = None
         self.is_durable = inner.is_durable
-        self.is_lazy = inner.is_lazy
 
     async def open(self) -> State:
         state = await self._inner.open()

@@ -21,12 +21,10 @@ class Store:
     """A store. This one is the base of all and keeps nothing.
 
     is_durable  whether what is committed survives a power cut
-    is_lazy     True: records that nothing waits for are committed with the next ones, to spare flash
     snapshot    set by the client: a callable that returns the whole State of now, for stores that compact
     """
 
     is_durable = False
-    is_lazy = True
     snapshot: "Callable[[], State]"
 
     async def open(self) -> State:

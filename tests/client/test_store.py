@@ -23,7 +23,6 @@ class Disk(Store):
     commit takes until it is opened. `broken`: it fails."""
 
     is_durable = True
-    is_lazy = False
 
     def __init__(self, state: State | None = None) -> None:
         self.kept = state or State()
@@ -117,6 +116,56 @@ async def test_nothing_leaves_and_publish_does_not_return_before_the_store_has_i
         await publishing
         assert (await reading)[0] == 0x32
         assert list(disk.kept.messages.values()) == [(b"\x32\x06\x00\x01t", b"x", b"")]
+
+
+async def test_what_depends_on_no_record_does_not_wait_for_a_commit() -> None:
+    disk = Disk()
+    async with connection(disk, window=2) as (client, peer):
+        for number in range(4):
+            await client.enqueue("t", b"%d" % number, 1 + number % 2)
+        await client.stored()
+        first, second = await peer.packet(), await peer.packet()
+        disk.gate.clear()
+        peer.writer.write(b"\x40\x02" + first[5:7])  # PUBACK: the end of a message need not be durable
+        assert (await peer.packet())[7:] == b"2"
+        disk.waiting.clear()
+        peer.writer.write(b"\x50\x02" + second[5:7])  # PUBREC: PUBREL tells that the message is released
+        reading = asyncio.create_task(peer.packet())
+        await disk.waiting.wait()
+        await asyncio.sleep(0)
+        assert not reading.done()
+        disk.gate.set()
+        assert (await reading)[0] == 0x62
+
+
+async def test_a_connection_that_comes_while_a_commit_goes_on_waits_for_it() -> None:
+    disk = Disk()
+    async with peers() as (url, queue):
+        client = Client(url, client_id="c", store=disk)
+        starting = asyncio.create_task(client.start())
+        peer = await queue.get()
+        await peer.connected(CONNACK)
+        await starting
+        receipt = await client.publish("t", b"x", 2)
+        sent = await peer.packet()
+        disk.gate.clear()
+        disk.waiting.clear()
+        peer.writer.write(b"\x50\x02" + sent[5:7])
+        await disk.waiting.wait()  # RELEASED is being written
+        peer.writer.close()
+        peer = await queue.get()
+        await peer.connected(RESUMED)
+        reading = asyncio.create_task(peer.packet())
+        await asyncio.sleep(0.01)
+        assert not reading.done()
+        disk.gate.set()
+        assert (await reading)[0] == 0x62
+        peer.writer.write(b"\x70\x02" + sent[5:7])
+        await receipt.completed()
+        closing = asyncio.create_task(client.close())
+        assert (await peer.packet())[0] == 0xE0
+        peer.writer.close()
+        await closing
 
 
 @statement("3.1.1", "MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1")

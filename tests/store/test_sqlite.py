@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqttlite.store import records as r
-from mqttlite.store import sqlite
 from mqttlite.store.base import StoreError
 from mqttlite.store.records import State
 from mqttlite.store.sqlite import SqliteStore, read
+from mqttlite.store.sqlite_file import check, connect, migrate
+from mqttlite.store.sqlite_tables import ClientTables
 
 Record = tuple[int, int, bytes, bytes, bytes]
 
@@ -222,7 +223,7 @@ class Spy:
     """A connection that notes what is asked of it, and waits before each COMMIT if it is told to."""
 
     def __init__(self, path: str) -> None:
-        self.connection = sqlite.connect(path)
+        self.connection = connect(path)
         self.said: list[str] = []
 
     def execute(self, sql: str, parameters: object = (), /) -> Iterable[object]:
@@ -241,11 +242,11 @@ class Spy:
 async def spied(path: Path) -> tuple[SqliteStore, list[str]]:
     spies: list[Spy] = []
 
-    def connect(path: str) -> Spy:
+    def spy(path: str) -> Spy:
         spies.append(Spy(path))
         return spies[0]
 
-    store = SqliteStore(path, connect=connect)
+    store = SqliteStore(path, connect=spy)
     await store.open()
     spies[0].said.clear()
     return store, spies[0].said
@@ -295,6 +296,16 @@ async def test_who_stops_waiting_for_a_commit_does_not_stop_others(path: Path) -
         await patient
         assert impatient.cancelled()
         assert read(path).next == 1
+
+
+async def test_records_that_nobody_waits_for_are_written_soon(path: Path) -> None:
+    async with opened(path) as (store, _), asyncio.timeout(10):
+        store.record(*accepted(0))
+        while not read(path).messages:  # noqa: ASYNC110 - another connection has to see it
+            await asyncio.sleep(0.001)
+        store.record(*plain(r.DONE, 0))
+        while read(path).messages:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def test_closing_commits(path: Path) -> None:
@@ -454,30 +465,38 @@ async def test_without_wal_mode_the_store_is_refused(path: Path) -> None:
 # -- schema versions
 
 
+def tables(*later: tuple[str, ...]) -> ClientTables:
+    """The tables of a later release."""
+    result = ClientTables()
+    result.migrations = [*result.migrations, *later]
+    return result
+
+
 def test_migrations_run_in_order_from_the_version_of_the_file(path: Path) -> None:
-    later = [
-        *sqlite.MIGRATIONS,
+    later = tables(
         ("ALTER TABLE outbound ADD COLUMN colour TEXT DEFAULT 'red'",),
         ("ALTER TABLE outbound RENAME COLUMN colour TO hue", "UPDATE outbound SET hue = hue || 'dish'"),
-    ]
+    )
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        assert sqlite.migrate(connection, str(path)) == 0
-        assert sqlite.migrate(connection, str(path)) == 1
+        assert check(connection, str(path), tables()) == 0
+        migrate(connection, str(path), tables())
+        assert check(connection, str(path), tables()) == 1
         connection.execute("INSERT INTO outbound (seq) VALUES (1)")
-        assert sqlite.migrate(connection, str(path), later) == 1
-        assert connection.execute("SELECT hue FROM outbound").fetchall() == [("reddish",)]
-        assert sqlite.migrate(connection, str(path), later) == 3
+        for _ in range(2):  # the second time, nothing is left to be done
+            migrate(connection, str(path), later)
+            assert check(connection, str(path), later) == 3
+            assert connection.execute("SELECT hue FROM outbound").fetchall() == [("reddish",)]
         with pytest.raises(StoreError, match="schema version 3"):
-            sqlite.migrate(connection, str(path))
+            migrate(connection, str(path), tables())
 
 
 def test_a_migration_that_fails_leaves_the_version_before_it(path: Path) -> None:
-    broken = [*sqlite.MIGRATIONS, ("ALTER TABLE outbound ADD COLUMN colour TEXT", "ALTER TABLE nowhere ADD COLUMN x")]
+    broken = tables(("ALTER TABLE outbound ADD COLUMN colour TEXT", "ALTER TABLE nowhere ADD COLUMN x"))
     connection = sqlite3.connect(path, isolation_level=None)
     with contextlib.closing(connection), pytest.raises(sqlite3.OperationalError):
-        sqlite.migrate(connection, str(path), broken)
+        migrate(connection, str(path), broken)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        assert sqlite.migrate(connection, str(path)) == 1
+        assert check(connection, str(path), tables()) == 1
         assert "colour" not in [row[1] for row in connection.execute("PRAGMA table_info(outbound)")]
 
 

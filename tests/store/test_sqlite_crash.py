@@ -16,10 +16,11 @@ import apsw
 import pytest
 
 from mqttlite.store import records as r
-from mqttlite.store import sqlite
+from mqttlite.store import sqlite_file
 from mqttlite.store.base import StoreError
 from mqttlite.store.records import State
-from mqttlite.store.sqlite import Connection, SqliteStore
+from mqttlite.store.sqlite import SqliteStore
+from mqttlite.store.sqlite_tables import ClientTables, Connection
 
 SECTOR = 512
 Record = tuple[int, int, bytes, bytes, bytes]
@@ -238,10 +239,11 @@ def check(files: dict[str, bytes], directory: Path, expected: list[dict[str, obj
     for name, content in files.items():
         (directory / name).write_bytes(content)
     path = str(directory / "state.db")
-    with contextlib.closing(sqlite.connect(path)) as connection:
+    with contextlib.closing(sqlite_file.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")  # this one is not cut
+        tables = ClientTables()
         assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-        state = sqlite.load(connection) if sqlite.check(connection, path) else State()
+        state = tables.load(connection) if sqlite_file.check(connection, path, tables) else State()
     assert vars(state) in expected[least : most + 1]
 
 

@@ -1,0 +1,204 @@
+"""The tables of a client's store in SQLite, and what records change in them. CPython only.
+
+The schema has a version (`PRAGMA user_version`); MIGRATIONS leads from each to the next. A release that changes a table
+appends to it and changes nothing that is there.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..core.codec import released
+from . import records as r
+from .records import State
+
+if TYPE_CHECKING:
+    from .records import Record
+
+# States of an outbound message; bits, because a message in doubt was released before.
+_RELEASED = 1
+_DOUBT = 2
+
+APPLICATION_ID = 0x6D717474  # "mqtt", in the header of the file
+
+# What leads from schema version n to n + 1, from n = 0, an empty file.
+MIGRATIONS: list[tuple[str, ...]] = [
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        # client_id; epoch, next, window as integers
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+        # state: 0 accepted, 1 released, 3 in doubt. head, payload and key as in records.py.
+        "CREATE TABLE outbound (seq INTEGER PRIMARY KEY, state INTEGER, head BLOB, payload BLOB, key BLOB)",
+        "CREATE TABLE inbound (packet_id INTEGER PRIMARY KEY)",
+        "CREATE TABLE subscription (topic_filter BLOB PRIMARY KEY, qos INTEGER) WITHOUT ROWID",
+        # Numbers of applications have 64 bits without a sign, so they are kept as bytes.
+        "CREATE TABLE origin (producer BLOB PRIMARY KEY, number BLOB) WITHOUT ROWID",
+        "CREATE TABLE seen (producer BLOB PRIMARY KEY, sequence BLOB, window BLOB) WITHOUT ROWID",
+    ),
+]
+
+
+class Connection(Protocol):
+    """What the store needs of a database connection; sqlite3 (in autocommit) and apsw have it."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Iterable[Any]: ...
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+    def close(self) -> None: ...
+
+
+class ClientTables:
+    """What a client keeps: its session, as records tell it."""
+
+    application_id = APPLICATION_ID
+    migrations = MIGRATIONS
+
+    def load(self, connection: Connection) -> State:
+        """The state that the file holds."""
+        state = State()
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        state.client_id = meta.get("client_id", b"")
+        state.epoch = meta.get("epoch", 0)
+        state.next = meta.get("next", -1)
+        state.window = meta.get("window", 0)
+        for seq, bits, head, payload, key in connection.execute("SELECT * FROM outbound ORDER BY seq"):
+            if bits & _RELEASED:
+                head = released(head)
+            (state.doubts if bits & _DOUBT else state.messages)[seq] = (head, payload, key)
+            state.next = max(state.next, seq + 1)
+        state.held = {packet_id for (packet_id,) in connection.execute("SELECT packet_id FROM inbound")}
+        state.subscriptions = dict(connection.execute("SELECT topic_filter, qos FROM subscription"))
+        for producer, number in connection.execute("SELECT producer, number FROM origin"):
+            state.origins[producer] = int.from_bytes(number, "big")
+        for producer, sequence, window in connection.execute("SELECT producer, sequence, window FROM seen"):
+            state.seen[producer] = [int.from_bytes(sequence, "big"), int.from_bytes(window, "big")]
+        self._next = state.next  # in the file: as a number, or by the message before it
+        self._next_kept = -1  # in the file as a number
+        for (self._next_kept,) in connection.execute("SELECT value FROM meta WHERE name = 'next'"):
+            pass
+        self._last = max((*state.messages, *state.doubts), default=-2)  # the last message in the file; -2: none
+        self._held = set(state.held)
+        self._windows = State()  # only what is seen: which windows are forgotten is known there
+        self._windows.seen = {producer: list(window) for producer, window in state.seen.items()}
+        self._seen = set(state.seen)  # whose windows are in the file
+        return state
+
+    def write(self, connection: Connection, batch: "list[Record]") -> None:
+        """Write the sum of a batch; in a transaction."""
+        known = self._next  # messages from here on are not in the file
+        after = known
+        messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}
+        changed: dict[int, int] = {}  # bits to set in messages that are in the file
+        done: list[int] = []
+        held: dict[int, bool] = {}
+        lost = False
+        meta: dict[str, int | bytes] = {}
+        subscriptions: dict[bytes, int] = {}  # -1: none any more
+        origins: dict[bytes, int] = {}
+        windows = self._windows
+        seen: dict[bytes, None] = {}
+        for kind, number, head, payload, key in batch:
+            if kind == r.ACCEPTED:
+                messages[number] = (number, 0, head, payload, key)
+                if number >= after:
+                    after = number + 1
+                if len(key) > 9:
+                    origins[key[9:]] = int.from_bytes(key[1:9], "big")
+            elif kind == r.DONE:
+                if messages.pop(number, None) is None or number < known:
+                    done.append(number)
+                    if changed:
+                        changed.pop(number, None)
+            elif kind == r.RELEASED or kind == r.DOUBT:
+                bit = _RELEASED if kind == r.RELEASED else _DOUBT
+                message = messages.get(number)
+                bits = message[1] if message else changed.get(number, 0)
+                if bits & _DOUBT:
+                    continue
+                if message:
+                    messages[number] = (number, bits | bit, *message[2:])
+                else:
+                    changed[number] = bits | bit
+            elif kind == r.HELD:
+                held[number] = True
+            elif kind == r.FREED:
+                held[number] = False
+            elif kind == r.LOST:
+                held = {}
+                lost = True
+            elif kind == r.NEXT:
+                after = max(after, number)
+            elif kind == r.SUBSCRIBED:
+                subscriptions[head] = number
+            elif kind == r.UNSUBSCRIBED:
+                subscriptions[head] = -1
+            elif kind == r.IDENTITY:
+                meta["client_id"] = head
+                meta["epoch"] = number
+            elif kind == r.WINDOW:
+                meta["window"] = number
+            elif kind == r.ORIGIN:
+                origins[head] = number
+            elif kind == r.SEEN:
+                windows.apply(kind, number, head, payload)
+                seen[head] = None
+        # No number is used twice. While the message with the last number is in the file, that message says so.
+        last = max(self._last, max(messages)) if messages else self._last
+        if last in done and last not in messages:
+            last = -2
+        if after > self._next_kept and last + 1 != after:
+            meta["next"] = after
+
+        many = connection.executemany
+        if changed:
+            for bits in set(changed.values()):
+                numbers = [number for number, value in changed.items() if value == bits]
+                sql = f"UPDATE outbound SET state = state | {bits} WHERE seq BETWEEN ? AND ? AND state < {_DOUBT}"
+                many(sql, _ranges(numbers))
+        if done:  # first, so that new messages take the places of old ones
+            many("DELETE FROM outbound WHERE seq BETWEEN ? AND ?", _ranges(done))
+        if messages:
+            many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?, ?)", messages.values())
+        if lost and self._held:
+            connection.execute("DELETE FROM inbound")
+            self._held.clear()
+        if held:
+            freed = [number for number, value in held.items() if not value and number in self._held]
+            taken = [number for number, value in held.items() if value and number not in self._held]
+            many("DELETE FROM inbound WHERE packet_id BETWEEN ? AND ?", _ranges(freed))
+            many("INSERT INTO inbound VALUES (?)", [(number,) for number in taken])
+            self._held.difference_update(freed)
+            self._held.update(taken)
+        if meta:
+            many("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+        for topic_filter, qos in subscriptions.items():
+            if qos < 0:
+                connection.execute("DELETE FROM subscription WHERE topic_filter = ?", (topic_filter,))
+            else:
+                connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (topic_filter, qos))
+        if origins:
+            rows = [(producer, number.to_bytes(8, "big")) for producer, number in origins.items()]
+            many("INSERT OR REPLACE INTO origin VALUES (?, ?)", rows)
+        if seen:
+            gone = self._seen - windows.seen.keys()
+            many("DELETE FROM seen WHERE producer = ?", [(producer,) for producer in gone])
+            self._seen = set(windows.seen)
+        for producer in seen.keys() & self._seen:
+            sequence, window = windows.seen[producer]
+            row = (producer, sequence.to_bytes(8, "big"), window.to_bytes((window.bit_length() + 7) // 8, "big"))
+            connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", row)
+        self._next = after
+        self._next_kept = max(self._next_kept, int(meta.get("next", -1)))
+        self._last = last
+
+
+def _ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Numbers as ranges (first, last) of consecutive ones."""
+    numbers.sort()
+    first = last = -1
+    for number in numbers:
+        if number != last + 1 or first < 0:
+            if first >= 0:
+                yield first, last
+            first = number
+        last = number
+    if first >= 0:
+        yield first, last
