@@ -10,9 +10,9 @@ import random
 import re
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.crash import counting
 from tests.crash.program import Death, Failed, Program
@@ -119,7 +119,7 @@ async def crash(run: Run, folder: Path) -> Outcome:
                 group.create_task(programs["producer"].live(deaths["producer"]))
 
         try:
-            finished = await _while_it_advances(asyncio.create_task(lives()), lambda: len(ledger.numbers()))
+            finished = await while_it_advances(lives(), lambda: len(ledger.numbers()), STALLED_S)
             failure = "" if finished else f"no progress for {STALLED_S:.0f} s"
         except* Failed as failed:
             failure = str(failed.exceptions[0])
@@ -139,11 +139,12 @@ def own_command(role: str, url: str, folder: Path, qos: int, messages: int) -> l
     return [sys.executable, "-m", f"tests.crash.{role}", url, str(folder), str(qos), str(messages)]
 
 
-async def _while_it_advances(task: asyncio.Task[None], progress: Callable[[], int]) -> bool:
-    """Wait for `task` as long as `progress` grows; whether it has ended."""
-    before = -1
+async def while_it_advances(work: Coroutine[Any, Any, None], progress: Callable[[], object], stalled_s: float) -> bool:
+    """Wait for `work` as long as `progress` changes every `stalled_s` seconds; whether it has ended."""
+    task = asyncio.create_task(work)
+    before: object = None
     try:
-        while not (await asyncio.wait((task,), timeout=STALLED_S))[0]:
+        while not (await asyncio.wait((task,), timeout=stalled_s))[0]:
             now = progress()
             if now == before:
                 return False

@@ -30,8 +30,12 @@ class Trap:
         self._kill = kill
         self._left = 0
         self._delay_s = 0.0
+        self._sprung: asyncio.TimerHandle | None = None
 
     def set(self, death: Death) -> None:
+        """At `death.packets` from here; 0: at none, nor at the one that was set before."""
+        if self._sprung:
+            self._sprung.cancel()
         self._left = death.packets
         self._delay_s = death.delay_s
 
@@ -40,7 +44,7 @@ class Trap:
             self._left -= 1
             if not self._left:
                 if self._delay_s:
-                    asyncio.get_running_loop().call_later(self._delay_s, self._kill)
+                    self._sprung = asyncio.get_running_loop().call_later(self._delay_s, self._kill)
                 else:
                     self._kill()
 

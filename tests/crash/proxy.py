@@ -76,7 +76,8 @@ def _size(data: bytes) -> int:
 class Proxy:
     """Listens on a port of its own and forwards to 127.0.0.1:`port`.
 
-    Each connection gets the next of `faults`; after a stall, the one after it, whose packets count from there.
+    Each connection gets the next of `faults`; after a stall, the one after it, whose packets count from there. One that
+    a connection has ended before is for the next.
     What is in `on_packet` is called as f(upstream, packet) before each packet is forwarded, and may kill; what is in
     `on_passed`, in the same way when all of it has been.
     """
@@ -125,6 +126,10 @@ class Proxy:
         return self._faults.popleft() if self._faults else None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # by __aexit__; asyncio 3.11 would print it
+            await self._connection(reader, writer)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
@@ -151,6 +156,8 @@ class Proxy:
         finally:
             self._tasks.discard(task)
             self._links.discard(link)
+            if link.fault:
+                self._faults.appendleft(link.fault)
             for way in ways:
                 way.cancel()
             for each in writers:
