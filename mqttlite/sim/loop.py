@@ -1,0 +1,453 @@
+"""An event loop of asyncio in virtual time: one for each simulated process, driven by the world and never by itself.
+
+A turn runs everything that is ready, at one instant; there is no debug mode. What the shells do not use is not there
+and raises NotImplementedError. A loop that is dead takes everything and does nothing: what the coroutines of a killed
+process still do while they are cleaned up has no effect.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import ref
+
+if TYPE_CHECKING:
+    from .process import Process
+    from .world import World
+
+T = TypeVar("T")
+SECOND = 1_000_000_000
+TURN_LIMIT = 100_000  # callbacks at one instant after which a loop that runs in circles is assumed
+_set_running_loop = asyncio._set_running_loop
+
+
+class Killed(BaseException):
+    """The process that is running has just been killed: unwinds what it was doing."""
+
+
+class Livelock(Exception):
+    """Something goes on without any time passing."""
+
+
+class Timer(asyncio.TimerHandle):
+    """A callback that waits for its time, or for its turn."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, loop: "VirtualLoop", when: float, callback: Callable[..., object], args: Any, context: Context | None
+    ) -> None:
+        # Not the constructors of the base classes: they ask the loop for its debug mode, each time.
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = False
+
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = _nothing
+            self._args = ()
+            if self._scheduled:
+                self._loop._world.forget_one()
+
+    def __repr__(self) -> str:
+        return f"<{name_of(self._callback)}>"
+
+
+class Task(asyncio.Task[Any]):
+    """A task whose place in a set does not depend on where it lies in memory."""
+
+    _number = 0
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class Worker:
+    """An executor's one thread: one job after the other."""
+
+    def __init__(self) -> None:
+        self.jobs: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self.busy = False
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """The event loop of `process`. The world calls `turn`."""
+
+    def __init__(self, world: "World", process: "Process") -> None:
+        self._world = world
+        self._process = process
+        self._clock = process.clock
+        self._ready: deque[Timer] = deque()
+        self._due = False  # a turn is in the world's queue
+        self._turning = False
+        self._free_at = 0  # the process does nothing before: it was stopped, or waited for its disk
+        self._tasks: list[ref[Task]] = []
+        self._tasks_max = 64
+        self._task_number = 0
+        self._workers: dict[Executor, Worker] = {}
+        self._signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
+        self.dead = False
+
+    # -- the world's side
+
+    def turn(self) -> None:
+        """Run what is ready."""
+        self._due = False
+        ready = self._ready
+        if not ready or self._turning:
+            return
+        world = self._world
+        if world.now < self._free_at:
+            self._due = True
+            world.at(self._free_at, self.turn)
+            return
+        count = 0
+        self._turning = True
+        world.current = self._process
+        _set_running_loop(self)
+        try:
+            while ready:
+                handle = ready.popleft()
+                if handle._cancelled:
+                    continue
+                count += 1
+                if count > TURN_LIMIT:
+                    raise Livelock(
+                        f"{self._process.name} runs in circles at {world.now} ns: the last callback was {handle!r}"
+                    )
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except Killed:
+                    if not self.dead:
+                        raise
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": f"Exception in callback {handle!r}", "exception": error})
+                if world.ahead:  # it has waited for its disk: all else comes after that
+                    break
+        finally:
+            self._turning = False
+            _set_running_loop(None)
+            world.current = None
+            if world.ahead:
+                self._free_at = world.now + world.ahead
+                world.ahead = 0
+        if self.dead:
+            self._process.bury()
+        elif ready:
+            self._wake()
+
+    def stall(self, until: int) -> None:
+        """The process does nothing before `until` (world's time); its kernel does."""
+        self._free_at = max(self._free_at, until)
+
+    def _wake(self) -> None:
+        if not self._due and not self._turning:
+            self._due = True
+            world = self._world
+            at = world.now + world.ahead
+            world.at(at if at > self._free_at else self._free_at, self.turn)
+
+    def enter(self, callback: Callable[..., object], *args: Any) -> None:
+        """Something happened outside: `callback` deals with it, at once if the process is not busy."""
+        if self.dead:
+            return
+        self._ready.append(Timer(self, 0.0, callback, args, None))
+        if not self._due and not self._turning:
+            if self._world.current is None:
+                self.turn()
+            else:
+                self._wake()
+
+    def _fire(self, timer: Timer) -> None:
+        timer._scheduled = False
+        if timer._cancelled:
+            self._world.forgotten_one()
+        elif not self.dead:
+            self._ready.append(timer)
+            self.turn()
+
+    def die(self) -> list[Task]:
+        """Nothing happens here any more. The tasks that were not done."""
+        self.dead = True
+        self._ready.clear()
+        self._signals.clear()
+        self._workers.clear()
+        return self.tasks()
+
+    def tasks(self) -> list[Task]:
+        """The tasks that are not done, in the order in which they were made."""
+        found = [task for reference in self._tasks if (task := reference()) is not None and not task.done()]
+        self._tasks = [ref(task) for task in found]
+        return found
+
+    def signal(self, number: int) -> bool:
+        """Send the process a signal; whether it has a handler for it."""
+        handler = self._signals.get(number)
+        if handler:
+            self.enter(handler[0], *handler[1])
+        return handler is not None
+
+    # -- asyncio's side
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Timer:
+        handle = Timer(self, 0.0, callback, args, context)
+        if not self.dead:
+            self._ready.append(handle)
+            if not self._due and not self._turning:
+                self._wake()
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Timer:
+        ahead = self._world.ahead
+        if not ahead or self._turning:
+            return self.call_soon(callback, *args, context=context)
+        handle = Timer(self, 0.0, callback, args, context)  # a job has taken some time already
+        self._schedule(self._world.now + ahead, handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Timer:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Timer:
+        timer = Timer(self, when, callback, args, context)
+        if not self.dead:
+            at = self._clock.when(round(when * SECOND))
+            now = self._world.now + self._world.ahead
+            self._schedule(at if at > now else now, timer)
+        return timer
+
+    def _schedule(self, at: int, timer: Timer) -> None:
+        if not self.dead:
+            timer._scheduled = True
+            self._world.at(at, self._fire, timer)
+
+    def time(self) -> float:
+        return self._clock.monotonic(self._world.now + self._world.ahead) / SECOND
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], *, name: str | None = None, **options: Any
+    ) -> asyncio.Task[T]:
+        if self.dead:
+            coro.close()
+            return cast("asyncio.Task[T]", self.create_future())
+        self._task_number += 1
+        Task._number = self._task_number  # while the constructor runs: it puts the task into a set
+        task = Task(coro, loop=self, name=name, **options)
+        task._number = self._task_number
+        if len(self._tasks) >= self._tasks_max:
+            self._tasks_max = max(64, 2 * len(self.tasks()))
+        self._tasks.append(ref(task))
+        return task
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """The function is run in one piece, after a while; its result comes after what it waited for its disk."""
+        future: asyncio.Future[T] = self.create_future()
+        if self.dead:
+            return future
+        if executor is None or getattr(executor, "_max_workers", 1) > 1:
+            worker = Worker()
+        else:
+            worker = self._workers.setdefault(executor, Worker())
+        worker.jobs.append((future, func, args))
+        if not worker.busy:
+            self._next_job(worker)
+        return future
+
+    def _next_job(self, worker: Worker) -> None:
+        worker.busy = bool(worker.jobs)
+        if worker.busy:
+            world = self._world
+            world.at(world.now + world.ahead + world.draw(*self._process.handover_ns), self._job, worker)
+
+    def _job(self, worker: Worker) -> None:
+        if self.dead:
+            return
+        future, func, args = worker.jobs.popleft()
+        world = self._world
+        error: BaseException | None = None
+        result: Any = None
+        world.current = self._process
+        try:
+            result = func(*args)
+        except Killed:
+            if not self.dead:
+                raise
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:
+            error = raised
+        finally:
+            world.current = None
+            ahead, world.ahead = world.ahead, 0
+        if self.is_closed():
+            self._process.bury()
+        else:
+            world.at(
+                world.now + ahead + world.draw(*self._process.handover_ns),
+                self._job_done,
+                worker,
+                future,
+                result,
+                error,
+            )
+
+    def _job_done(self, worker: Worker, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        if not self.dead:
+            self._next_job(worker)
+            self.enter(_settle, future, result, error)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self.dead:
+            return
+        if self._handler is not None:
+            self._handler(self, context)
+        else:
+            self.default_exception_handler(context)
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self._process.unhandled.append((str(context.get("message")), error))
+
+    def set_exception_handler(
+        self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+    ) -> None:
+        self._handler = handler
+
+    def get_exception_handler(self) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
+        return self._handler
+
+    def get_debug(self) -> bool:
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        if enabled:
+            raise NotImplementedError("a virtual loop has no debug mode")
+
+    def get_task_factory(self) -> None:
+        return None
+
+    def is_running(self) -> bool:
+        return not self.dead
+
+    def is_closed(self) -> bool:
+        return self.dead
+
+    def add_signal_handler(  # type: ignore[override]
+        self, sig: int, callback: Callable[..., object], *args: Any
+    ) -> None:
+        self._signals[int(sig)] = (callback, args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        return self._signals.pop(int(sig), None) is not None
+
+    async def shutdown_asyncgens(self) -> None:
+        pass
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        pass
+
+    # -- the network's
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
+        return self._world.network.getaddrinfo(self._process, host, port)
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        **options: Any,
+    ) -> tuple[asyncio.Transport, Any]:
+        _no(options)
+        if host is None or port is None:
+            raise NotImplementedError("a connection in the simulated network needs a host and a port")
+        return await self._world.network.connect(self._process, protocol_factory, host, port)
+
+    async def create_unix_connection(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], path: str | None = None, **options: Any
+    ) -> tuple[asyncio.Transport, Any]:
+        _no(options)
+        return await self._world.network.connect(self._process, protocol_factory, "localhost", str(path))
+
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        sock: Any = None,
+        **options: Any,
+    ) -> Any:
+        _no({name: value for name, value in options.items() if name not in ("reuse_address", "backlog", "family")})
+        if sock is None:
+            network = self._world.network
+            sock = network.socket(socket.AF_INET)
+            sock.bind((network.address(self._process, host or "0.0.0.0"), port or 0))
+        return sock.serve(self, protocol_factory)
+
+    async def create_unix_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        path: str | None = None,
+        *,
+        sock: Any = None,
+        **options: Any,
+    ) -> Any:
+        _no(options)
+        if sock is None:
+            sock = self._world.network.socket(socket.AF_UNIX)
+            sock.bind(path)
+        return sock.serve(self, protocol_factory)
+
+
+def name_of(callback: Callable[..., object]) -> str:
+    """What a callback is called, without addresses; of a task's step, what the task runs."""
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, asyncio.Task):
+        return f"a step of {getattr(owner.get_coro(), '__qualname__', 'a task')}"
+    return str(getattr(callback, "__qualname__", type(callback).__name__))
+
+
+def _no(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value:
+            raise NotImplementedError(f"the simulated network does not know the option {name}")
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -1,0 +1,123 @@
+"""MQTT packets seen on the simulated network, and faults placed before, inside or after any of them.
+
+packets = Packets(world)
+packets.on_packet = lambda packet: Cut("after") if packet.kind == "PUBREC" else None
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..core.errors import ProtocolError
+from ..core.parser import Parser
+
+if TYPE_CHECKING:
+    from .streams import Way
+    from .world import World
+
+NAMES = (
+    "?", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE",
+    "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
+)  # fmt: skip
+SIZE_MAX = 268_435_455  # the largest Remaining Length there is
+
+
+class Packet(NamedTuple):
+    """A packet that a program has written. It is on `way` from byte `start` to before byte `end`, both of them counted
+    from the connection's beginning. `serial`: its number in the world, `number`: on this way, both from 1.
+    """
+
+    kind: str
+    serial: int
+    number: int
+    way: "Way"
+    start: int
+    end: int
+    data: bytes
+
+    @property
+    def is_up(self) -> bool:
+        """From the one who connected to the one who listened."""
+        return self.way is self.way.connection.up
+
+
+class Cut(NamedTuple):
+    """A fault at a packet. `where`: before, inside or after it. `how`: as Connection.cut. `then`: called when it
+    happens, in the sender's place; it may kill a process or cut its power.
+    """
+
+    where: str
+    how: str = "reset"
+    then: Callable[[], object] | None = None
+
+    def offset(self, packet: Packet, chance: Random) -> int:
+        """The byte before which the way is cut."""
+        if self.where == "inside":
+            return chance.randrange(packet.start + 1, packet.end)
+        if self.where not in ("before", "after"):
+            raise ValueError(f"a cut '{self.where}' a packet; it is before, inside or after")
+        return packet.start if self.where == "before" else packet.end
+
+
+class Packets:
+    """Watches all connections of a world. `count`: packets until now. `on_packet`: called with each Packet when a
+    program has written all of it, before any of what was written leaves; says whether and where to cut.
+
+    Each packet is an entry in the trace and adds to world.reached: "PUBREC client to broker".
+    """
+
+    def __init__(self, world: "World", on_packet: Callable[[Packet], Cut | None] | None = None) -> None:
+        self.on_packet = on_packet
+        self.count = 0
+        self._world = world
+        self._ways: dict[Way, _Reader] = {}
+        world.network.observer = self
+
+    def written(self, way: "Way", data: bytes) -> None:
+        """As network.Observer."""
+        reader = self._ways.get(way)
+        if reader is None:
+            if len(self._ways) > 1000:
+                self._ways = {way: reader for way, reader in self._ways.items() if not way.source.is_over}
+            reader = self._ways[way] = _Reader(way)
+        world = self._world
+        for kind, start, end, packet_bytes in reader.read(data):
+            self.count += 1
+            reader.number += 1
+            world.note(way.name, kind)
+            world.reach(f"{kind} {reader.hosts}")
+            if self.on_packet:
+                packet = Packet(kind, self.count, reader.number, way, start, end, packet_bytes)
+                cut = self.on_packet(packet)
+                if cut:
+                    way.cut_at(cut.offset(packet, world.random), cut.how, cut.then)
+                    return
+
+
+class _Reader:
+    """The packets of one way."""
+
+    def __init__(self, way: "Way") -> None:
+        self.number = 0
+        self.hosts = f"{way.source.process.name} to {way.sink.process.name}"
+        self._parser: Parser | None = Parser(SIZE_MAX)
+        self._fed = 0
+        self._at = 0  # where the next packet starts
+
+    def read(self, data: bytes) -> list[tuple[str, int, int, bytes]]:
+        """(kind, start, end, bytes) of all packets that `data` completes."""
+        found: list[tuple[str, int, int, bytes]] = []
+        parser = self._parser
+        if parser is None:
+            return found
+        parser.feed(data)
+        self._fed += len(data)
+        try:
+            while first := parser.next():
+                end = self._fed - len(parser.buf) + parser.end
+                size = end - self._at
+                found.append((NAMES[first >> 4], self._at, end, bytes(parser.buf[parser.end - size : parser.end])))
+                self._at = end
+        except ProtocolError:
+            self._parser = None  # not MQTT, or not any more
+        return found

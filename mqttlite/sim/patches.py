@@ -1,0 +1,179 @@
+"""What programs ask the operating system for, answered by the world while it runs: time, randomness, sockets, files.
+
+Functions are replaced in the modules os, time and secrets. Where product code would open real sockets or files or start
+threads, the names `socket`, `os`, `fcntl`, `open` and `ThreadPoolExecutor` of that module are replaced: in
+mqttlite.broker.listen, and in every module of mqttlite.store. What is logged goes into the trace.
+"""
+
+import logging
+import os
+import secrets
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from concurrent.futures import Executor
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+import mqttlite.broker.listen
+import mqttlite.store.area_host
+import mqttlite.store.journal
+import mqttlite.store.sqlite
+
+from .files import FakeFcntl, FakeOs, fake_open
+
+if TYPE_CHECKING:
+    from .world import World
+
+_real = {name: getattr(time, name) for name in ("gmtime", "sleep", "strftime")}
+
+
+class Patches:
+    """`with Patches(world):` the world answers. Nested ones change nothing."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._saved: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> None:
+        world = self._world
+        if getattr(os.urandom, "world", None) is world:
+            return
+        for where, name, what in _answers(world):
+            self._saved.append((where, name, vars(where).get(name)))
+            setattr(where, name, what)
+        root = logging.getLogger("mqttlite")
+        self._log = (root.handlers, root.propagate)
+        root.handlers, root.propagate = [_Log(world)], False
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved:
+            root = logging.getLogger("mqttlite")
+            root.handlers, root.propagate = self._log
+        while self._saved:
+            where, name, what = self._saved.pop()
+            if what is None:
+                delattr(where, name)
+            else:
+                setattr(where, name, what)
+
+
+def _answers(world: "World") -> list[tuple[Any, str, Any]]:
+    answers: list[tuple[Any, str, Any]] | None = getattr(world, "_answers", None)
+    if answers is None:
+        answers = [*_clocks(world), *_chance(world)]
+        fake_os = FakeOs(world)
+        names = {
+            "os": fake_os,
+            "fcntl": FakeFcntl(fake_os),
+            "ThreadPoolExecutor": _executors(world),
+        }
+        for name, module in list(sys.modules.items()):
+            if name.startswith("mqttlite.store."):
+                answers += [(module, word, what) for word, what in names.items() if word in vars(module)]
+        answers.append((mqttlite.store.area_file, "open", fake_open(fake_os)))
+        answers.append((mqttlite.broker.listen, "socket", world.network.socket_module()))
+        world._answers = answers  # type: ignore[attr-defined]
+    return answers
+
+
+def _clocks(world: "World") -> list[tuple[Any, str, Any]]:
+    thread = get_ident()
+
+    def monotonic_ns() -> int:
+        process = world.current
+        now = world.now + world.ahead
+        return process.clock.monotonic(now) if process else now
+
+    def time_ns() -> int:
+        process = world.current or next(iter(world.processes.values()), None)
+        now = world.now + world.ahead
+        return process.clock.time(now) if process else now
+
+    def monotonic() -> float:
+        return monotonic_ns() / 1e9
+
+    def now() -> float:
+        return time_ns() / 1e9
+
+    def gmtime(seconds: float | None = None) -> time.struct_time:
+        result: time.struct_time = _real["gmtime"](time_ns() // 1_000_000_000 if seconds is None else seconds)
+        return result
+
+    def strftime(text: str, moment: Any = None) -> str:
+        return str(_real["strftime"](text, gmtime() if moment is None else moment))
+
+    def sleep(seconds: float) -> None:
+        if get_ident() == thread:
+            world.ahead += round(seconds * 1e9)
+        else:
+            _real["sleep"](seconds)
+
+    return [
+        (time, "monotonic_ns", monotonic_ns),
+        (time, "monotonic", monotonic),
+        (time, "perf_counter", monotonic),
+        (time, "perf_counter_ns", monotonic_ns),
+        (time, "time_ns", time_ns),
+        (time, "time", now),
+        (time, "localtime", gmtime),  # every machine of the world is in Greenwich
+        (time, "gmtime", gmtime),
+        (time, "strftime", strftime),
+        (time, "sleep", sleep),
+    ]
+
+
+def _chance(world: "World") -> list[tuple[Any, str, Any]]:
+    chance = world.random
+
+    def urandom(size: int) -> bytes:
+        process = world.current
+        # The dead must not change what is drawn for the living.
+        return bytes(size) if process and not process.alive else chance.randbytes(size)
+
+    def token_bytes(nbytes: int | None = None) -> bytes:
+        return urandom(32 if nbytes is None else nbytes)
+
+    urandom.world = world  # type: ignore[attr-defined]
+    return [
+        (os, "urandom", urandom),
+        (secrets, "token_bytes", token_bytes),
+        (secrets, "token_hex", lambda nbytes=None: token_bytes(nbytes).hex()),
+        (secrets, "token_urlsafe", lambda nbytes=None: urlsafe_b64encode(token_bytes(nbytes)).rstrip(b"=").decode()),
+        (secrets, "randbelow", lambda below: int.from_bytes(urandom(16 + below.bit_length() // 8), "big") % below),
+    ]
+
+
+def _executors(world: "World") -> Callable[..., Executor]:
+    """A class of executors that have no thread: their jobs are run by the loop of the process."""
+
+    class VirtualExecutor(Executor):
+        def __init__(self, max_workers: int = 1, *_: object, **__: object) -> None:
+            self._max_workers = max_workers
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            process = world.current
+            assert process is not None
+            return process.loop.run_in_executor(self, lambda: fn(*args, **kwargs))
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            pass  # what was submitted is still done
+
+    return VirtualExecutor
+
+
+class _Log(logging.Handler):
+    """What mqttlite logs, in the trace."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        process = self._world.current
+        if process is None or process.alive:
+            text = record.getMessage()
+            if record.exc_info and record.exc_info[0]:
+                text += f" ({record.exc_info[0].__name__}: {record.exc_info[1]})"
+            self._world.note(process.name if process else "world", record.levelname.lower(), text)
