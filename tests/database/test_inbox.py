@@ -8,6 +8,7 @@ import pytest
 from mqttlite.client import Client
 from mqttlite.client.messages import Message
 from mqttlite.database import Database, DatabaseError, Inbox
+from tests.client.network import Peer
 from tests.database.world import (
     PUBACK,
     PUBCOMP,
@@ -116,6 +117,75 @@ async def test_a_message_of_qos_2_is_handled_once_wherever_the_consumer_dies(
         await peer.say(publish(2, 7, b"b"))
         assert await peer.packet() == answer(PUBREC, 7)
     assert await world.effects() == ["a", "b"]
+
+
+class Exchange:
+    """A message and its acknowledgements, from the broker's side; after a cut it goes on as the broker would."""
+
+    def __init__(self, qos: int, payload: bytes) -> None:
+        self._payload = payload
+        self._qos = qos
+        self._is_received = False
+        self._tries = 0
+
+    async def go(self, peer: Peer) -> None:
+        if not self._is_received:
+            self._tries += 1
+            await peer.say(publish(self._qos, 7, self._payload, dup=self._tries > 1))
+            assert await peer.packet() == answer(PUBREC if self._qos == 2 else PUBACK, 7)
+            self._is_received = True
+        if self._qos == 2:
+            await peer.say(answer(PUBREL, 7))
+            assert await peer.packet() == answer(PUBCOMP, 7)
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_a_message_is_handled_once_whichever_statement_of_the_inbox_is_its_last(
+    world: World, script: Script, qos: int
+) -> None:
+    """Every statement, the ones for a message and those at PUBREL: the consumer dies when it has been executed."""
+    count = 0
+    is_over = False
+    while not is_over:
+        count += 1
+        # At QoS 1 only the key tells; at QoS 2 the identifier does, and it is another message's the next time.
+        payload = b"%d" % count
+        exchange = Exchange(qos, keyed("p", 1, count, payload) if qos == 1 else payload)
+        async with life(world, script, note) as (peer, inbox):
+            await until(lambda: inbox._failures is not None)
+            last = asyncio.create_task(_after_statements(inbox.database, count).wait())
+            going = asyncio.create_task(exchange.go(peer))
+            await asyncio.wait((last, going), return_when=asyncio.FIRST_COMPLETED)
+            is_over = not last.done()
+            if is_over:
+                await going
+            for task in (last, going):
+                task.cancel()
+            await asyncio.wait((last, going))
+        if not is_over:
+            async with life(world, script, note) as (peer, _):
+                await exchange.go(peer)
+        assert await world.effects() == [str(number) for number in range(1, count + 1)]
+    assert count > 5, "the statements were met"
+
+
+def _after_statements(database: Database, count: int) -> asyncio.Event:
+    """Set when that many statements have been executed; the last one never returns."""
+    reached = asyncio.Event()
+    execute = database.execute
+    left = count
+
+    async def counted(db: Any, sql: str, *args: Any) -> list[Any]:
+        nonlocal left
+        rows = await execute(db, sql, *args)
+        left -= 1
+        if left <= 0:
+            reached.set()
+            await asyncio.Event().wait()
+        return rows
+
+    database.execute = counted  # type: ignore[method-assign]
+    return reached
 
 
 async def test_a_repeat_without_dup_is_recognised_in_the_next_life_too(world: World, script: Script) -> None:

@@ -153,6 +153,8 @@ async def _drop(world: World, inbox: Inbox, *tasks: "asyncio.Task[None]") -> Non
             dying.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await dying
+    async with inbox.database._lock:  # a transaction of the client's own tasks is on its way out
+        pass
     await world.close()
     world._opened.clear()
 
