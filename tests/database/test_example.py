@@ -1,46 +1,65 @@
-"""examples/payments: a ledger that is killed again and again is charged once for each payment."""
+"""examples/payments: ledger and producer are killed at random instants, again and again, and each payment is charged
+once. Real processes, real databases, real brokers.
+"""
 
 import asyncio
-import signal
-import sqlite3
+import random
 import sys
-from contextlib import closing
 from pathlib import Path
 
-from tests.peers import Mosquitto, end, run
+import pytest
+
+from mqttlite.client import Client
+from tests.crash.program import Death, Program
+from tests.crash.proxy import Proxy
+from tests.database.world import World
+from tests.peers import run
 from tests.runtimes import ROOT
 
 FOLDER = ROOT / "examples" / "payments"
+ENV = {"PYTHONPATH": str(ROOT)}
+
+PAYMENTS = 60
+KILLS = 6  # of each program
+PACKETS = 4 * PAYMENTS  # PUBLISH, PUBREC, PUBREL, PUBCOMP: neither program can do its work with fewer
+JITTER_S = 0.01  # how long after its packet a kill may come
 
 
-async def test_the_ledger_is_charged_once_for_each_payment_through_kills(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    command = (sys.executable, str(FOLDER / "ledger.py"), "--broker", mosquitto.url)
-    env = {"PYTHONPATH": str(ROOT)}
-    pay = (sys.executable, str(FOLDER / "pay.py"), "alice", "100", "--broker", mosquitto.url)
-    for life in range(5):
-        ledger = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=env, stdout=asyncio.subprocess.PIPE)
-        try:
-            assert ledger.stdout
-            while (line := await ledger.stdout.readline()) != b"ready\n":
-                assert line
-            if life < 2:  # the same numbers twice: the second time, nothing is paid
-                await run(*pay, "--times", "40", folder=tmp_path, env=env)
-            for _ in range(12 if life < 3 else 0):
-                if life == 0 or not _is_complete(tmp_path):
-                    await ledger.stdout.readline()
-            while life == 4 and not _is_complete(tmp_path):
-                assert await ledger.stdout.readline()
-        finally:
-            if ledger.returncode is None:
-                ledger.send_signal(signal.SIGKILL)
-            await end(ledger)
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
-        assert db.execute("SELECT cents FROM accounts WHERE name = 'alice'").fetchall() == [(4000,)]
-        assert len(db.execute("SELECT DISTINCT id FROM payments").fetchall()) == 40
-    shown = await run(*command, "--show", folder=tmp_path, env=env)
-    assert shown.stdout == "alice: 40.00\n"
+def deaths(draw: random.Random) -> list[Death]:
+    """Random packets, none of which a life can end before; half of them let the program go on for some instants."""
+    last = PACKETS // (KILLS + 1)
+    return [Death(draw.randint(1, last), draw.choice((0.0, JITTER_S * draw.random()))) for _ in range(KILLS)]
 
 
-def _is_complete(folder: Path) -> bool:
-    with closing(sqlite3.connect(folder / "ledger.db")) as db:
-        return bool(db.execute("SELECT count(*) FROM payments").fetchone() == (40,))
+@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("world", ["sqlite", "psycopg", "asyncpg"], indirect=True)
+async def test_every_payment_is_charged_once_although_ledger_and_producer_are_killed_again_and_again(
+    world: World, port: int, tmp_path: Path, seed: int
+) -> None:
+    database = str(world.place)
+    if world.kind == "asyncpg":
+        database = database.replace("postgresql://", "postgresql+asyncpg://")
+    ledger_py = (sys.executable, str(FOLDER / "ledger.py"), "--database", database)
+    store = tmp_path / "pay.db"
+    pay_py = (sys.executable, str(FOLDER / "pay.py"), "alice", "100", "--store", str(store))
+    async with Client(f"mqtt://127.0.0.1:{port}", client_id="ledger") as ledger:
+        await ledger.subscribe("payments", 2)  # from now on the broker keeps what is published
+
+    draw = random.Random(seed)
+    async with Proxy(port) as to_ledger, Proxy(port) as to_pay, asyncio.TaskGroup() as group:
+        ledger = Program("ledger", (*ledger_py, "--broker", to_ledger.url), to_ledger, ENV)
+        pay = Program("pay", (*pay_py, "--times", str(PAYMENTS), "--broker", to_pay.url), to_pay, ENV)
+        ledger_lives = group.create_task(ledger.live(deaths(draw)))
+        await pay.live(deaths(draw))
+        store.unlink()  # so all are published again; the one that is new is charged after them
+        again = (*pay_py, "--times", str(PAYMENTS + 1), "--broker", to_pay.url)
+        assert (await run(*again, env=ENV)).stdout == "all confirmed\n"
+        while not await world.rows(f"SELECT * FROM payments WHERE id = 'alice-{PAYMENTS + 1}'"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        ledger_lives.cancel()
+    assert (ledger.kills, pay.kills) == (KILLS, KILLS)
+
+    payments = await world.rows("SELECT id, account, cents FROM payments")
+    assert sorted(payments) == sorted((f"alice-{number}", "alice", 100) for number in range(1, PAYMENTS + 2))
+    assert (await run(*ledger_py, "--show", env=ENV)).stdout == f"alice: {PAYMENTS + 1}.00\n"
+    assert await world.rows("SELECT * FROM mqttlite_dead") == []
