@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready build/system.ready build/node.ready build/stubs.ready
 
-.PHONY: help setup demo test lint format fuzz bench durability crash size clean
+.PHONY: help setup demo test lint format fuzz bench durability crash chaos size clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -40,6 +40,9 @@ durability: $(TESTING) ## what the SQLite store costs: processor time per messag
 
 crash: $(TESTING) ## producers, consumers and links are killed: 20 seeds of 300 messages, Mosquitto and our broker
 	@$(PY) -m benchmarks.crash $(ARGS)
+
+chaos: $(TESTING) ## the same faults for us, Mosquitto, paho-mqtt and MQTT.js, brokers killed too: 20 seeds of 300 messages
+	@$(PY) -m benchmarks.chaos $(ARGS)
 
 size: $(TESTING) ## bytes of .mpy and of heap on MicroPython, per module and for the whole client
 	@$(PY) -m benchmarks.size
