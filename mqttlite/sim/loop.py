@@ -377,7 +377,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
         return self._world.network.getaddrinfo(self._process, host, port)
 
-    async def create_connection(  # type: ignore[override]
+    async def create_connection(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         host: str | None = None,
@@ -389,13 +389,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             raise NotImplementedError("a connection in the simulated network needs a host and a port")
         return await self._world.network.connect(self._process, protocol_factory, host, port)
 
-    async def create_unix_connection(  # type: ignore[override]
+    async def create_unix_connection(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], path: str | None = None, **options: Any
     ) -> tuple[asyncio.Transport, Any]:
         _no(options)
         return await self._world.network.connect(self._process, protocol_factory, "localhost", str(path))
 
-    async def create_server(
+    async def create_server(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         host: str | None = None,
@@ -411,7 +411,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             sock.bind((network.address(self._process, host or "0.0.0.0"), port or 0))
         return sock.serve(self, protocol_factory)
 
-    async def create_unix_server(
+    async def create_unix_server(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         path: str | None = None,

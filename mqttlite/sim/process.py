@@ -7,6 +7,7 @@ orderly end: main is cancelled, as by Ctrl-C.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from .clock import Clock
@@ -102,7 +103,8 @@ class Process:
         except asyncio.CancelledError:
             pass
         except Exception as error:
-            self.error = error
+            if self.alive:
+                self.error = error
         others = [task for task in self.loop.tasks() if task is not self._task]
         for task in others:
             task.cancel()
@@ -147,11 +149,28 @@ class Process:
 
 
 def _close(coro: Any) -> None:
+    """Throw GeneratorExit into what a task runs, from the inside to the outside, until nothing of it is left."""
     for _ in range(CLOSING_LIMIT):
+        inner = coro
+        while (awaited := _awaited(inner)) is not None:
+            inner = awaited
         try:
-            coro.close()
+            inner.close()
         except RuntimeError:  # it awaits something in a finally block: that one, too
             continue
+        except ValueError:  # it is running
+            return
         except (Exception, Killed, asyncio.CancelledError):
             pass
-        return
+        if inner is coro:
+            return
+
+
+def _awaited(coro: Any) -> Any:
+    """The coroutine that a coroutine awaits; None: it awaits a future, or nothing."""
+    awaited = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+    if isinstance(awaited, CoroutineType):
+        return awaited if awaited.cr_frame is not None else None
+    if isinstance(awaited, GeneratorType):
+        return awaited if awaited.gi_frame is not None else None
+    return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 READ_MAX = 256 * 1024  # bytes that asyncio reads at once
 HIGH = 64 * 1024  # bytes not taken by the kernel above which asyncio pauses a protocol
+APART = (1_000, 500_000)  # ns between pieces that were written at once
 FIN = "fin"
 RST = "reset"
 UNREAD = "unread"  # what has arrived and was not read is lost
@@ -97,19 +98,19 @@ class Way:
                 # A single byte, some, or all that is left: the places where a reader's mistakes show.
                 drawn = world.random.random()
                 step = 1 if drawn < 0.3 else size - at if drawn > 0.7 else world.draw(1, size - at)
-                self._leave(data[at : at + step])
+                self._leave(data[at : at + step], world.draw(*APART) if at else 0)
                 at += step
         else:
             self._leave(data)
 
-    def _leave(self, item: bytes | str) -> None:
+    def _leave(self, item: bytes | str, apart: int = 0) -> None:
         world = self._world
         conditions = self._conditions
         at = world.now + world.ahead + world.draw(*conditions.latency)
         if conditions.stall and world.random.random() < conditions.stall:
             at += world.draw(*conditions.stall_ns)
-        if at < self._last:
-            at = self._last
+        if at < self._last + apart:
+            at = self._last + apart
         self._last = at
         self._arrivals.append((at, item))
         if not self._frozen:

@@ -1,0 +1,183 @@
+"""The world: one seed, one trace; and real programs in it."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mqttlite.sim.clock import Clock
+from mqttlite.sim.loop import Livelock
+from mqttlite.sim.process import Process
+from mqttlite.sim.world import ProcessFailed, World
+
+from . import programs
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+from tests.sim.programs import messages
+for qos in (0, 1, 2):
+    for seed in range(3):
+        world, _ = messages(seed, qos, store=seed == 2)
+        print(seed, qos, world.digest())
+        world.close()
+"""
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("store", [False, True])
+def test_a_client_a_broker_and_another_client_talk(qos: int, store: bool) -> None:
+    world, got = programs.messages(7, qos, store=store)
+    assert got == ["message 0", "message 1", "message 2"]
+    assert world.reached["PUBLISH broker to consumer"] == 3
+    assert bool(world.reached["producer disk sync state.db-wal"]) == (store and qos > 0) or store
+    world.close()
+
+
+def test_the_same_seed_gives_the_same_trace_in_one_interpreter() -> None:
+    first, _ = programs.messages(3, 2, store=True)
+    second, _ = programs.messages(3, 2, store=True)
+    other, _ = programs.messages(4, 2, store=True)
+    assert first.trace == second.trace
+    assert first.digest() == second.digest() != other.digest()
+    for world in (first, second, other):
+        world.close()
+
+
+def test_the_same_seed_gives_the_same_trace_in_another_interpreter() -> None:
+    def digests(hash_seed: str) -> str:
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+        result = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return result.stdout
+
+    first = digests("1")
+    assert first.count("\n") == 9
+    assert first == digests("2")
+
+
+def test_the_digest_is_the_same_when_the_trace_is_not_kept() -> None:
+    digests = []
+    for keep in (True, False):
+        world = World(1, keep_trace=keep)
+        for number in range(50_001):
+            world.note("here", "number", str(number))
+        digests.append(world.digest())
+        assert (len(world.trace) == 50_001) == keep
+    assert digests[0] == digests[1]
+
+
+def test_time_and_randomness_are_the_worlds_while_it_runs(make_world: Callable[[int], World]) -> None:
+    async def main(process: Process) -> tuple[object, ...]:
+        before = time.monotonic()
+        await asyncio.sleep(86400)
+        return (
+            time.monotonic() - before,
+            time.localtime()[:3],
+            time.strftime("%Y-%m-%d"),
+            os.urandom(8),
+            secrets.token_hex(4),
+            secrets.randbelow(1000),
+        )
+
+    results = []
+    for seed in (5, 5, 6):
+        process = (world := make_world(seed)).process("a", main)
+        assert world.run_until(lambda process=process: not process.alive, 100_000)  # type: ignore[misc]
+        results.append(process.result)
+    assert results[0] == results[1] != results[2]
+    passed, date, text, *_ = results[0]
+    assert passed == pytest.approx(86400)
+    assert (date, text) == ((2026, 1, 2), "2026-01-02")
+    assert time.time() > 1_700_000_000 and time.time.__name__ == "time"  # the real one is back
+
+
+def test_clocks_run_apart(world: World) -> None:
+    ended: dict[str, int] = {}
+
+    async def main(process: Process) -> None:
+        await asyncio.sleep(100)
+        ended[process.name] = world.now
+
+    world.process("slow", main, clock=Clock(ppm=-100_000, offset=10**15))
+    world.process("right", main)
+    world.process("fast", main, clock=Clock(ppm=100_000))
+    world.run(200)
+    assert ended["right"] == 100 * 10**9
+    assert ended["slow"] == pytest.approx(100e9 / 0.9, abs=1000)
+    assert ended["fast"] == pytest.approx(100e9 / 1.1, abs=1000)
+
+
+def test_a_loop_that_runs_in_circles_is_an_error_that_says_where(world: World) -> None:
+    async def main(process: Process) -> None:
+        while process.alive:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    world.process("dizzy", main)
+    with pytest.raises(Livelock, match=r"dizzy runs in circles at 0 ns.*a step of Process\._run"):
+        world.run(1)
+
+
+def test_events_without_any_time_are_an_error_that_says_where(world: World) -> None:
+    def again() -> None:
+        world.at(world.now, again)
+
+    world.after(2, again)
+    with pytest.raises(Livelock, match=r"events at 2000000000 ns; the last one is .*again"):
+        world.run(3)
+
+
+def test_a_program_that_fails_ends_the_run_unless_it_may(world: World) -> None:
+    async def main(process: Process) -> None:
+        await asyncio.sleep(1)
+        raise ValueError("no")
+
+    process = world.process("a", main)
+    with pytest.raises(ProcessFailed, match="a failed: ValueError: no"):
+        world.run(2)
+    process.may_fail = True
+    process.restart()
+    world.run(2)
+    assert isinstance(process.error, ValueError)
+    assert not process.alive
+
+
+def test_a_condition_that_never_comes_true_is_told(world: World) -> None:
+    assert not world.run_until(lambda: False, 5)
+    assert world.now == 5 * 10**9
+
+
+def test_an_executors_job_takes_virtual_time(world: World) -> None:
+    async def main(process: Process) -> tuple[int, float]:
+        before = time.monotonic()
+        result = await asyncio.get_running_loop().run_in_executor(None, slow, 20)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.get_running_loop().run_in_executor(None, slow, 0)
+        return result, time.monotonic() - before
+
+    def slow(number: int) -> int:
+        time.sleep(3)
+        return 100 // number
+
+    process = world.process("a", main)
+    world.run(10)
+    result, passed = process.result
+    assert result == 5
+    assert 6 < passed < 6.001
+
+
+def test_a_stalled_process_does_nothing_for_a_while(world: World) -> None:
+    async def main(process: Process) -> float:
+        await asyncio.sleep(1)
+        return time.monotonic()
+
+    process = world.process("a", main)
+    world.after(0.5, process.stall, 10)
+    world.run(20)
+    assert process.result == 10.5
