@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.crash.program import TAIL, Death, Failed, Trap
-from tests.peers import Mosquitto, end, free_port
+from tests.crash.program import TAIL, Death, Failed, Trap, kill
+from tests.peers import Mosquitto, free_port
 from tests.runtimes import ROOT
 
 NAMES = ("mqttlite", "mosquitto")
@@ -78,14 +78,14 @@ class MqttliteBroker:
         self._draining = asyncio.create_task(_drain(process.stderr, self._folder / "broker.log"))
 
     def signal_kill(self) -> None:
-        if self._process and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        if self._process:
+            kill(self._process)
 
     async def kill(self) -> None:
         process, self._process = self._process, None
         if process:
-            await end(process)
+            kill(process)
+            await process.wait()
         if self._draining:
             await self._draining
             self._draining = None

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from tests.crash.dying import VARIABLE
 from tests.crash.proxy import Proxy
-from tests.peers import end
 from tests.runtimes import ROOT
 
 TAIL = 800  # characters shown of what a program said
@@ -49,6 +48,13 @@ class Trap:
                     self._kill()
 
 
+def kill(process: asyncio.subprocess.Process) -> None:
+    """SIGKILL, if it runs. Its own kill() would collect one that has just ended, and its exit code be lost."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
 class Failed(Exception):
     """A program ended otherwise than by its kills."""
 
@@ -84,9 +90,8 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL, if it runs."""
-        if self._process and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        if self._process:
+            kill(self._process)
 
     async def _life(self, env: Mapping[str, str]) -> int:
         process = await asyncio.create_subprocess_exec(
@@ -108,5 +113,6 @@ class Program:
             self.said += (await said).decode()
             return await process.wait()
         finally:
-            await end(process)
+            kill(process)
+            await process.wait()
             self._process = None
