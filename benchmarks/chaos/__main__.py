@@ -69,18 +69,24 @@ async def chaos(args: argparse.Namespace) -> int:
                 for pair in pairs:
                     if kind != "broker" or may_die(pair.broker):
                         cells[pair.name, kind, qos] = group.create_task(runs(pair, kind, qos, args, slots))
-    failures: list[str] = []
-    ours: list[str] = []
-    results: dict[report.Key, Sums] = {}
-    by_name = {pair.name: pair for pair in pairs}
-    for (name, kind, qos), task in cells.items():
-        results[name, kind, qos] = sums(task.result())
-        for seed, counts in enumerate(task.result(), args.seed):
-            if counts.failure or (is_judged(by_name[name], kind) and not counts.clean):
-                line = f"{describe(counts)}  (--only {name} --faults {kind} --qos {qos} --seed {seed} --seeds 1)"
-                (ours if is_judged(by_name[name], kind) else failures).append(line)
-    publish(results, pairs, args, [*ours, *failures], time.monotonic() - started)
+    results = {key: task.result() for key, task in cells.items()}
+    ours, others = failures(results, args)
+    publish({key: sums(counts) for key, counts in results.items()}, pairs, args, ours + others, started)
     return 1 if ours else 0
+
+
+def failures(results: dict[report.Key, list[Counts]], args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Runs of ours with anything but zeros; runs of others that did not end. Each with how to repeat it."""
+    pairs = {pair.name: pair for pair in PAIRS}
+    ours: list[str] = []
+    others: list[str] = []
+    for (name, kind, qos), all_counts in results.items():
+        judged = is_judged(pairs[name], kind)
+        for seed, counts in enumerate(all_counts, args.seed):
+            if counts.failure or (judged and not counts.clean):
+                again = f"--only {name} --faults {kind} --qos {qos} --seed {seed} --seeds 1 --messages {args.messages}"
+                (ours if judged else others).append(f"{describe(counts)}  ({again})")
+    return ours, others
 
 
 def describe(counts: Counts) -> str:
@@ -93,7 +99,7 @@ def describe(counts: Counts) -> str:
 
 
 def publish(
-    results: dict[report.Key, Sums], pairs: list[Pair], args: argparse.Namespace, failures: list[str], took_s: float
+    results: dict[report.Key, Sums], pairs: list[Pair], args: argparse.Namespace, wrong: list[str], started: float
 ) -> None:
     """Print the tables, and write them where the options say."""
     tables = {qos: report.rows(results, pairs, qos, args.faults) for qos in args.qos or QOS}
@@ -101,7 +107,7 @@ def publish(
     peers = versions(pairs)
     for qos, table in tables.items():
         print(f"\n{report.title(qos, args.seeds, args.messages)}\n{report.as_text(table)}")
-    print("\n" + "\n".join([*notes, *failures, f"{took_s:.0f} s; {', '.join(peers)}"]))
+    print("\n" + "\n".join([*notes, *wrong, f"{time.monotonic() - started:.0f} s; {', '.join(peers)}"]))
     if args.markdown:
         parts = [
             f"{report.title(qos, args.seeds, args.messages)}:\n\n{report.as_markdown(t)}" for qos, t in tables.items()
@@ -112,10 +118,11 @@ def publish(
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "seeds": [args.seed, args.seed + args.seeds - 1],
             "messages": args.messages,
+            "processors": os.cpu_count(),
             "peers": peers,
             "notes": notes,
         }
-        args.json.write_text(report.as_json(results, about, failures), encoding="utf-8")
+        args.json.write_text(report.as_json(results, about, wrong), encoding="utf-8")
 
 
 def kinds(text: str) -> list[str]:
@@ -152,4 +159,7 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    try:
+        sys.exit(asyncio.run(main()))
+    except (asyncio.CancelledError, KeyboardInterrupt):  # everything it started has been ended
+        sys.exit("stopped")
