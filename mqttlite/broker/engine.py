@@ -11,6 +11,8 @@ from collections.abc import Callable
 from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
+from ..store.broker_tables import BrokerState
+from .durable import BrokerStore, SessionStore
 from .flow import queued_bytes
 from .limits import Limits
 from .peer import Peer
@@ -30,14 +32,22 @@ def random_client_id() -> bytes:
 
 
 class Engine:
-    """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none."""
+    """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none.
+    `durable`: where persistent sessions and retained messages are kept; `load` takes what it has kept.
+    """
 
-    def __init__(self, limits: Limits | None = None, new_client_id: Callable[[], bytes] = random_client_id) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        new_client_id: Callable[[], bytes] = random_client_id,
+        durable: BrokerStore | None = None,
+    ) -> None:
         self.limits = limits = limits or Limits()
         self.stats = Stats()
         self.watch = Watch(self.stats)
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
-        self.router = Router(limits, self.stats, self.watch, self.dirty)
+        self._durable = durable
+        self.router = Router(limits, self.stats, self.watch, self.dirty, durable)
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish
@@ -48,6 +58,23 @@ class Engine:
         self._status = Status(self)
 
     # -- called by the shell
+
+    def load(self, kept: BrokerState, now: int) -> None:
+        """Go on from what the store has kept; before anything else. Session expiry counts from now."""
+        self._at(now)
+        assert self._durable
+        for client_id, (number, state) in kept.sessions.items():
+            client = ClientSession(client_id, False, self.limits.inbound)
+            client.store = client.state.store = SessionStore(self._durable, client_id, client.state, number)
+            client.state.load(state)
+            client.heard = True
+            client.offline_since = now
+            client.behind_bytes = queued_bytes(client, 0)
+            self.sessions[client_id] = client
+            for topic_filter, qos in state.subscriptions.items():
+                self.router.restore(client, topic_filter, qos)
+        for topic, payload, qos in kept.retained:
+            self.router.retained.store(topic, payload, qos)
 
     def open(self, address: str, now: int) -> Peer:
         """Somebody opened a network connection."""
@@ -72,8 +99,11 @@ class Engine:
             return
         self._at(now)
         self.dirty[peer] = None
-        if peer.client:
-            peer.client.heard = True
+        client = peer.client
+        if client and not client.heard:
+            client.heard = True
+            if client.store:
+                client.store.begin()
         try:
             peer.receive(data, now)
         except Exception as error:  # whatever it is: it ends this connection and no other
@@ -164,7 +194,7 @@ class Engine:
                 self.watch.hit("persistent_sessions", peer, "CONNECT refused", self.router.now)
                 peer.refuse(SERVER_UNAVAILABLE)
                 return
-            client = ClientSession(client_id, connect.clean_session, self.limits.inbound)
+            client = ClientSession(client_id, connect.clean_session, self.limits.inbound, self._durable)
             self.sessions[client_id] = client
         if before:
             client.takeovers = before.takeovers
@@ -279,7 +309,7 @@ class Engine:
 
     def _discard(self, client: ClientSession) -> None:
         """The session ends, with everything that was queued for it."""
-        self.router.unsubscribe_all(client)
+        self.router.end(client)
         del self.sessions[client.client_id]
 
     def _persistent(self) -> int:

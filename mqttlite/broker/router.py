@@ -7,6 +7,8 @@ subscriptions and core.
 
 from ..core.codec import publish_head
 from ..core.text import check_topic_name
+from ..store.records import SUBSCRIBED, UNSUBSCRIBED
+from .durable import BrokerStore
 from .flow import Flow
 from .limits import LimitError, Limits
 from .peer import Peer
@@ -49,11 +51,14 @@ class Route:
 class Router:
     """Subscriptions, retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
 
-    def __init__(self, limits: Limits, stats: Stats, watch: Watch, dirty: dict[Peer, None]) -> None:
+    def __init__(
+        self, limits: Limits, stats: Stats, watch: Watch, dirty: dict[Peer, None], durable: BrokerStore | None = None
+    ) -> None:
         self._limits = limits
         self._stats = stats
         self._watch = watch
         self._dirty = dirty
+        self._durable = durable
         self._routes: dict[bytes, Route] = {}
         self._tree: SubscriptionTree[ClientSession] = SubscriptionTree()
         self.retained = RetainedMessages(limits)
@@ -76,21 +81,32 @@ class Router:
         if len(client.subscriptions) >= limits.filters and topic_filter not in client.subscriptions:
             self._watch.hit("filters", client, "topic filter refused", self.now)
             return 0x80
+        self.restore(client, topic_filter, qos)
+        if client.store:
+            client.store.record(SUBSCRIBED, qos, topic_filter)
+        client.deferred[topic_filter] = None  # also for a filter that was there already [MQTT-3.8.4-3]
+        return qos
+
+    def restore(self, client: ClientSession, topic_filter: bytes, qos: int) -> None:
+        """A subscription that the broker has granted."""
         client.subscriptions[topic_filter] = qos
         self._tree.add(topic_filter, client, qos)
         self._routes.clear()
-        client.deferred[topic_filter] = None  # also for a filter that was there already [MQTT-3.8.4-3]
-        return qos
 
     def unsubscribe(self, client: ClientSession, topic_filter: bytes) -> None:
         """Nothing new is added for this filter [MQTT-3.10.4-2]; what the session has already is still delivered."""
         if client.subscriptions.pop(topic_filter, None) is not None:
             client.deferred.pop(topic_filter, None)
+            if client.store:
+                client.store.record(UNSUBSCRIBED, 0, topic_filter)
             self._tree.remove(topic_filter, client)
             self._routes.clear()
 
-    def unsubscribe_all(self, client: ClientSession) -> None:
-        """The session ends."""
+    def end(self, client: ClientSession) -> None:
+        """The session ends, with its subscriptions and everything that was queued for it."""
+        if client.store:
+            client.store.end()
+            client.store = client.state.store = None
         for topic_filter in list(client.subscriptions):
             self.unsubscribe(client, topic_filter)
 
@@ -117,17 +133,21 @@ class Router:
         route = self._routes[topic]
         stats = self._stats
         flow = self.flow
+        published = flags >> 1 & 3
         if publisher is not None:
             stats.messages_received += 1
             if route.reserved:
                 stats.dropped_reserved += 1
                 self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
                 return
+        if published and self._durable and publisher is not None and not self._durable.fits(len(topic) + len(payload)):
+            raise LimitError(f"the store {self._durable.path} is full: a message from {publisher} was not taken")
         if flow.overfull:
             flow.refuse_overfull(list(route.clients), publisher)
-        published = flags >> 1 & 3
         if flags & 1:
             limit = self.retained.store(topic, payload, published)
+            if self._durable and not route.reserved:
+                self._durable.retain(topic, b"" if limit else payload, published)
             if limit:
                 self._watch.hit(limit, publisher or "the broker", "message delivered, but not retained", self.now)
         size = len(payload)

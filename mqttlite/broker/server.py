@@ -6,14 +6,18 @@ It decides nothing about MQTT: bytes go to the engine, what it leaves in `dirty`
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from ..store.base import StoreError
 from . import listen as listening
+from .durable import BrokerStore
 from .engine import Engine
+from .gate import Gate
 from .limits import Limits
 from .peer import Peer
 from .stats import Stats
@@ -33,12 +37,22 @@ class Broker:
 
     `listen`: addresses, mqtt://HOST:PORT (port 0: any that is free) or unix:///PATH. Entering the block raises
     listen.ListenError where one cannot be had. `addresses` has the real ones, `stats` the counters.
-    Sessions live in memory. Everybody may connect: there are no user names and passwords yet.
+    `store`: a path, or a BrokerStore: persistent sessions, all that is queued for them, and retained messages survive
+    whatever ends the process, and nothing is acknowledged before it is durable. Entering the block raises StoreError
+    where the file cannot be used; when it fails later, the broker closes all connections and `failed` is done.
+    Without a store, everything lives in memory. Everybody may connect: there are no user names and passwords yet.
     """
 
-    def __init__(self, listen: Iterable[str] = ("mqtt://127.0.0.1:1883",), limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        listen: Iterable[str] = ("mqtt://127.0.0.1:1883",),
+        limits: Limits | None = None,
+        store: "BrokerStore | str | os.PathLike[str] | None" = None,
+    ) -> None:
         self.limits = limits or Limits()
-        self.engine = Engine(self.limits)
+        self.store = BrokerStore(store) if isinstance(store, (str, os.PathLike)) else store
+        self.gate = Gate(self.store, self._fail, self._go_on) if self.store else None
+        self.engine = Engine(self.limits, durable=self.store)
         self.addresses: list[str] = []
         self.connections: set[_Connection] = set()
         self.read_buffer = bytearray(READ_BYTES)
@@ -57,6 +71,9 @@ class Broker:
 
     async def __aenter__(self) -> Self:
         self._loop = loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[StoreError] = loop.create_future()
+        if self.store:
+            self.engine.load(await self.store.open(), _now())
         try:
             for url in self._urls:
                 self._sockets += listening.open_sockets(url)
@@ -77,7 +94,11 @@ class Broker:
                 log.warning(
                     "%s can be reached from other machines, and everybody may connect: there are no user names yet", url
                 )
-        log.info("sessions live in memory: they do not survive a restart")
+        if self.store:
+            engine = self.engine
+            log.info("%s: %d sessions, %d retained", self.store.path, len(engine.sessions), len(engine.router.retained))
+        else:
+            log.info("sessions live in memory: they do not survive a restart; --store keeps them")
         return self
 
     async def __aexit__(
@@ -94,20 +115,42 @@ class Broker:
             server.close()
         for sock in self._sockets:
             sock.close()
-        if not self._timer:
-            return
-        self._timer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._timer
+        if self._timer:
+            self._timer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._timer
+            await self._end_connections()
+            log.info("stopped")
+        if self.store:
+            with contextlib.suppress(StoreError):  # said already
+                await self.store.close()
+
+    async def _end_connections(self) -> None:
         self.engine.shut_down()
         self.flush()
+        if self.gate:
+            await self.gate.passed()
         open_ = {connection.ended for connection in self.connections}
         if open_:
             await asyncio.wait(open_, timeout=self.limits.close_ms / 1000)
             for connection in self.connections:
                 connection.transport.abort()
             await asyncio.wait(open_)
-        log.info("stopped")
+
+    def _fail(self, error: StoreError) -> None:
+        """The store is of no use: what is not acknowledged by now may or may not be durable, so nobody is told."""
+        log.critical("%s; all connections are closed", error)
+        for server in self._servers:
+            server.close()
+        for connection in self.connections:
+            connection.transport.abort()
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    def _go_on(self) -> None:
+        """There is room for more output."""
+        for connection in self.connections:
+            connection.pause_or_resume()
 
     def _accept(self) -> "_Connection":
         return _Connection(self)
@@ -218,19 +261,37 @@ class _Connection(asyncio.BufferedProtocol):
         if transport.is_closing():
             out.clear()
             return
-        if out:
-            data = b"".join(out)
-            out.clear()
+        data = b"".join(out)
+        out.clear()
+        close = bool(peer.closed_because)
+        gate = self._broker.gate
+        if gate and gate.is_closed and (data or close):
+            gate.hold(self._write, data, close)
+        else:
+            self._write(data, close)
+        if not close:
+            self.pause_or_resume()
+
+    def _write(self, data: bytes, close: bool) -> None:
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if data:
             transport.write(data)
-        if peer.closed_because:
+        if close:
             self._closing_at = _now()
             transport.close()
-        elif self._paused != bool(peer.waits_for):
-            self._paused = not self._paused
-            if self._paused:
-                transport.pause_reading()
+
+    def pause_or_resume(self) -> None:
+        """Read, or do not: while others are waited for, or while very much waits for a commit."""
+        gate = self._broker.gate
+        pause = bool(self.peer.waits_for) or (gate is not None and gate.is_full)
+        if self._paused != pause and not self.transport.is_closing():
+            self._paused = pause
+            if pause:
+                self.transport.pause_reading()
             else:
-                transport.resume_reading()
+                self.transport.resume_reading()
 
     def cut_off(self, now: int) -> None:
         """A closed connection whose client does not read the rest has had its time."""

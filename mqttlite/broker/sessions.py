@@ -1,13 +1,15 @@
 """A client's session at the broker: the core's session state, its subscriptions, and its connection while it has one.
 
-Sessions live in memory. Imports core.session; knows nothing of routing.
+Persistent sessions live in the broker's store, if it has one. Imports core.session, durable; knows nothing of routing.
 """
 
 from typing import TYPE_CHECKING
 
 from ..core.session import Session
+from .durable import SessionStore
 
 if TYPE_CHECKING:
+    from .durable import BrokerStore
     from .peer import Peer
 
 
@@ -25,15 +27,19 @@ class ClientSession:
         "offline_since",
         "peer",
         "state",
+        "store",
         "subscriptions",
         "takeovers",
         "waiting",
     )
 
-    def __init__(self, client_id: bytes, clean: bool, inbound_max: int) -> None:
+    def __init__(self, client_id: bytes, clean: bool, inbound_max: int, durable: "BrokerStore | None" = None) -> None:
         self.client_id = client_id
         self.clean = clean
         self.state = Session(inbound_max=inbound_max)
+        self.store: SessionStore | None = None
+        if durable and not clean:
+            self.store = self.state.store = SessionStore(durable, client_id, self.state)
         self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
         self.peer: Peer | None = None  # None: offline
         self.heard = False  # a packet has come after CONNACK: the client knows that it has this session

@@ -9,17 +9,14 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Any
 
 from . import records as r
 from . import sqlite_file
 from .base import Store, StoreError
 from .records import State
-from .sqlite_file import PAGE, SqliteFile, connect
+from .sqlite_file import PAGE, SqliteFile, Tables, connect
 from .sqlite_tables import ClientTables, Connection
-
-if TYPE_CHECKING:
-    from .records import Record
 
 SIZE_MAX = 256 << 20  # bytes
 LINGER_S = 0.01
@@ -33,8 +30,8 @@ def read(path: str | os.PathLike[str]) -> State:
     return state or State()
 
 
-class SqliteStore(Store):
-    """State in one SQLite file, which nothing else may write to.
+class SqliteWriter:
+    """Group commit into one SQLite file, which nothing else may write to.
 
     `path`: the file; made, with mode 0600, when it is not there. It must be on a local disk. Beside it, SQLite keeps
     `-wal` and `-shm`, and the store `.lock`.
@@ -44,8 +41,6 @@ class SqliteStore(Store):
     was accepted and not delivered is lost**. Without it, opening such a file raises StoreError.
     `connect`: makes the connection, in the thread that will own it; for tests.
     """
-
-    is_durable = True
 
     def __init__(
         self,
@@ -57,9 +52,10 @@ class SqliteStore(Store):
     ) -> None:
         self.path = os.path.realpath(path)
         self.size_max = size_max
-        self._file = SqliteFile(self.path, ClientTables(), size_max, allow_reset, connect)
+        self._file = SqliteFile(self.path, self._tables(), size_max, allow_reset, connect)
         self._failure = f"{self.path} is not open"  # why nothing can be committed; "": it can
-        self._records: list[Record] = []  # taken, and in no batch yet
+        self._records: list[Any] = []  # taken, and in no batch yet
+        self._needed = 0  # bytes that they will take
         self._busy = False  # a batch is being written, or is about to be
         self._lingers = False  # a batch will be written soon
         self._written: list[asyncio.Future[None]] = []  # wait for the batch that is being written
@@ -69,9 +65,12 @@ class SqliteStore(Store):
         self._measured = 0  # what `_room` was when it was counted
         self._wanted = 0  # bytes that did not fit when `fits` was asked: count again after each batch
 
-    async def open(self) -> State:
-        """The state that was durable last; a new `State` when there was none. StoreError when it cannot be told: the
-        text says what is in the way.
+    def _tables(self) -> Tables:
+        raise NotImplementedError
+
+    async def open(self) -> Any:
+        """What was durable last, as the tables tell it. StoreError when it cannot be told: the text says what is in the
+        way.
         """
         if self._thread:
             raise StoreError(f"{self.path} is open already")
@@ -88,14 +87,16 @@ class SqliteStore(Store):
         self._failure = ""
         return state
 
-    def _open(self) -> tuple[State, int]:
+    def _open(self) -> tuple[Any, int]:
         return self._file.open(), self._file.room()
 
-    def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
-        """Take a record (records.py). It is durable when a `commit` that began later has returned."""
-        self._records.append((kind, number, head, payload, key))
-        if kind == r.ACCEPTED:
-            self._room -= _need(len(head) + len(payload) + len(key))
+    def _take(self, record: Any, size: int) -> None:
+        """Take a record for the next batch. `size`: of a message in it, bytes."""
+        self._records.append(record)
+        if size:
+            need = _need(size)
+            self._needed += need
+            self._room -= need
         if not self._busy:
             self._linger()
 
@@ -158,12 +159,13 @@ class SqliteStore(Store):
         self._busy = True
         batch = self._records
         self._records = []
+        self._needed = 0
         self._written = self._waiting
         self._waiting = []
         count = self._wanted > 0 or 2 * self._room < self._measured
         self._loop.run_in_executor(self._thread, self._write, batch, count).add_done_callback(self._finished)
 
-    def _write(self, batch: "list[Record]", count: bool) -> int:
+    def _write(self, batch: list[Any], count: bool) -> int:
         """In the thread: write, and count the room if that is wanted, else -1."""
         if batch:
             self._file.write(batch)
@@ -186,11 +188,8 @@ class SqliteStore(Store):
             else:
                 future.set_result(None)
         if not error and result.result() >= 0:
-            self._measured = room = result.result()
-            for kind, _, head, payload, key in self._records:
-                if kind == r.ACCEPTED:
-                    room -= _need(len(head) + len(payload) + len(key))
-            self._room = room
+            self._measured = result.result()
+            self._room = room = self._measured - self._needed
             if self._wanted <= room:
                 self._wanted = 0
         self._busy = False
@@ -198,6 +197,19 @@ class SqliteStore(Store):
             self._start()
         elif self._records:
             self._linger()
+
+
+class SqliteStore(SqliteWriter, Store):
+    """A client's state in one SQLite file; see SqliteWriter for the arguments."""
+
+    is_durable = True
+
+    def _tables(self) -> Tables:
+        return ClientTables()
+
+    def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+        """Take a record (records.py). It is durable when a `commit` that began later has returned."""
+        self._take((kind, number, head, payload, key), len(head) + len(payload) + len(key) if kind == r.ACCEPTED else 0)
 
 
 def _need(size: int) -> int:

@@ -95,7 +95,7 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
 
 
 class SqliteFile:
-    """The file, used by one thread. Arguments: see SqliteStore."""
+    """The file, used by one thread. Arguments: see SqliteWriter."""
 
     def __init__(
         self, path: str, tables: Tables, size_max: int, allow_reset: bool, connect: Callable[[str], Connection]

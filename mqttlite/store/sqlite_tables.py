@@ -152,9 +152,9 @@ class ClientTables:
             for bits in set(changed.values()):
                 numbers = [number for number, value in changed.items() if value == bits]
                 sql = f"UPDATE outbound SET state = state | {bits} WHERE seq BETWEEN ? AND ? AND state < {_DOUBT}"
-                many(sql, _ranges(numbers))
+                many(sql, ranges(numbers))
         if done:  # first, so that new messages take the places of old ones
-            many("DELETE FROM outbound WHERE seq BETWEEN ? AND ?", _ranges(done))
+            many("DELETE FROM outbound WHERE seq BETWEEN ? AND ?", ranges(done))
         if messages:
             many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?, ?)", messages.values())
         if lost and self._held:
@@ -163,7 +163,7 @@ class ClientTables:
         if held:
             freed = [number for number, value in held.items() if not value and number in self._held]
             taken = [number for number, value in held.items() if value and number not in self._held]
-            many("DELETE FROM inbound WHERE packet_id BETWEEN ? AND ?", _ranges(freed))
+            many("DELETE FROM inbound WHERE packet_id BETWEEN ? AND ?", ranges(freed))
             many("INSERT INTO inbound VALUES (?)", [(number,) for number in taken])
             self._held.difference_update(freed)
             self._held.update(taken)
@@ -190,7 +190,7 @@ class ClientTables:
         self._last = last
 
 
-def _ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+def ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
     """Numbers as ranges (first, last) of consecutive ones."""
     numbers.sort()
     first = last = -1

@@ -1,0 +1,78 @@
+"""What a durable broker keeps, and how sessions tell it: persistent sessions with all that is queued for them, and
+retained messages.
+
+A session tells its `SessionStore`; all of them share one `BrokerStore`, hence one commit: what is recorded while a
+PUBLISH is processed (its identifier, an entry for every subscriber) becomes durable together. While `wanted` is set,
+something has been recorded that packets in the output may tell of: the shell writes them after the next commit.
+Imports store; knows nothing of routing.
+"""
+
+from ..core.session import SPAN, Session
+from ..store import records as r
+from ..store.base import Store
+from ..store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables
+from ..store.sqlite import SqliteWriter
+from ..store.sqlite_file import Tables
+
+
+class BrokerStore(SqliteWriter):
+    """A broker's store in one SQLite file; see SqliteWriter. `open` returns a BrokerState."""
+
+    wanted = False
+
+    def _tables(self) -> Tables:
+        return BrokerTables()
+
+    async def open(self) -> BrokerState:
+        """What was durable last. StoreError when it cannot be told."""
+        state: BrokerState = await SqliteWriter.open(self)
+        self._last = max((session for session, _ in state.sessions.values()), default=0)
+        return state
+
+    def new_session(self) -> int:
+        """The number of a session that is new. (One that ends may leave its number to another.)"""
+        self._last += 1
+        return self._last
+
+    def note(self, session: int, kind: int, number: int, head: bytes = b"", payload: bytes = b"") -> None:
+        """Take a record (store/broker_tables.py). The end of a message is all that nothing depends on."""
+        if kind != r.DONE:
+            self.wanted = True
+        self._take((session, kind, number, head, payload), len(head) + len(payload))
+
+    def retain(self, topic: bytes, payload: bytes, qos: int) -> None:
+        """The retained message of a topic; without a payload: there is none any more."""
+        self.note(0, RETAINED, qos, topic, payload)
+
+
+class SessionStore(Store):
+    """A persistent session's own face of the broker's store. The session is stored with its first record: until then,
+    nobody can miss it.
+    """
+
+    is_durable = True
+
+    def __init__(self, store: BrokerStore, client_id: bytes, state: Session, number: int = 0) -> None:
+        self._store = store
+        self._client_id = client_id
+        self._state = state
+        self._number = number  # 0: not stored yet
+
+    def begin(self) -> None:
+        """The session is to be remembered, even if it is empty."""
+        if not self._number:
+            self._number = self._store.new_session()
+            self._store.note(self._number, BEGUN, self._state.next, self._client_id)
+
+    def end(self) -> None:
+        """The session ends."""
+        if self._number:
+            self._store.note(self._number, ENDED, 0)
+            self._number = 0
+
+    def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+        """As Store.record."""
+        self.begin()
+        self._store.note(self._number, kind, number, head, payload)
+        if kind == r.DONE and self._state.sent - number > SPAN // 2:  # another soon has its packet identifier
+            self._store.wanted = True

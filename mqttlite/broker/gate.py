@@ -1,0 +1,68 @@
+"""Holds output back until the store has committed what it tells of: nothing leaves before it is durable.
+
+While something is being committed, everything that the broker wants to write waits, in order; what gathers meanwhile
+shares the next commit. So a commit serves all connections, and the price of a message falls as load rises. Imports
+durable.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from ..store.base import StoreError
+from .durable import BrokerStore
+
+HELD_MAX = 16 << 20  # bytes that wait; beyond it, connections are not read
+
+
+class Gate:
+    """`failed` is called when the store cannot commit: then nothing that waits may ever leave."""
+
+    def __init__(self, store: BrokerStore, failed: Callable[[StoreError], None], opened: Callable[[], None]) -> None:
+        self._store = store
+        self._failed = failed
+        self._opened = opened
+        self._held: list[tuple[Callable[[bytes, bool], None], bytes, bool]] = []
+        self._task: asyncio.Task[None] | None = None
+        self.bytes = 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether output has to wait."""
+        return self._store.wanted or self._task is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that nothing more should be read."""
+        return self.bytes > HELD_MAX
+
+    def hold(self, write: Callable[[bytes, bool], None], data: bytes, close: bool) -> None:
+        """Call `write(data, close)` once everything recorded by now is durable."""
+        self._held.append((write, data, close))
+        self.bytes += len(data)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._pass(), name="commits of the broker")
+
+    async def _pass(self) -> None:
+        try:
+            while self._held:
+                held, self._held = self._held, []
+                if self._store.wanted:
+                    self._store.wanted = False
+                    await self._store.commit()
+                was_full = self.is_full
+                for write, data, close in held:
+                    self.bytes -= len(data)
+                    write(data, close)
+                if was_full and not self.is_full:
+                    self._opened()
+        except StoreError as error:
+            self._held.clear()
+            self.bytes = 0
+            self._failed(error)
+        finally:
+            self._task = None
+
+    async def passed(self) -> None:
+        """Wait until nothing waits any more."""
+        while self._task:
+            await asyncio.wait([self._task])

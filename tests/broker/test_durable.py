@@ -1,0 +1,381 @@
+"""A broker with a store: what it has acknowledged survives, and nothing is acknowledged before it is on the disk."""
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqttlite.broker import Broker, Limits
+from mqttlite.broker.durable import BrokerStore
+from mqttlite.core.session import WINDOW
+from mqttlite.store import records as r
+from mqttlite.store.base import StoreError
+from mqttlite.store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables, Record
+from mqttlite.store.records import State
+from mqttlite.store.sqlite_file import migrate
+from tests.broker.raw import TIMEOUT_S, RawClient, port_of
+from tests.broker.test_command import started
+from tests.core.packets import Packet
+from tests.peers import end
+from tests.statements import statement
+
+LISTEN = ["mqtt://127.0.0.1:0"]
+
+
+@contextlib.asynccontextmanager
+async def running(store: "BrokerStore | Path", **limits: int) -> AsyncIterator[int]:
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, Limits(**limits), store) as broker:
+        yield port_of(broker.addresses[0])
+
+
+@contextlib.asynccontextmanager
+async def client(port: int, name: str, present: bool = False, clean: bool = False) -> AsyncIterator[RawClient]:
+    async with RawClient(port) as raw:
+        await raw.connect(name, clean, present)
+        yield raw
+
+
+class Held(BrokerStore):
+    """A store whose commits take until `gate` is opened."""
+
+    def __init__(self, path: Path) -> None:
+        BrokerStore.__init__(self, path)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = asyncio.Event()
+
+    async def commit(self) -> None:
+        self.waiting.set()
+        await self.gate.wait()
+        await BrokerStore.commit(self)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "broker.db"
+
+
+# -- what survives
+
+
+@statement("3.1.1", "MQTT-3.1.2-5", "MQTT-4.4.0-1")
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_what_is_queued_for_a_session_survives_a_restart(path: Path, qos: int) -> None:
+    async with running(path) as port:
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t/#", qos)
+        async with client(port, "p") as publisher:
+            for number in range(30):
+                publisher.publish("t/x", b"%d" % number, qos)
+                acknowledgement = await publisher.packet()
+                assert acknowledgement.kind == ("puback" if qos == 1 else "pubrec")
+    async with running(path) as port, client(port, "s", present=True) as subscriber:
+        assert await subscriber.messages(30) == [b"%d" % number for number in range(30)]
+    async with (  # and what was acknowledged is gone
+        running(path) as port,
+        client(port, "s", present=True) as subscriber,
+        client(port, "p", present=True) as publisher,
+    ):
+        publisher.publish("t/x", b"new", 0)
+        assert await subscriber.messages(1) == [b"new"]
+
+
+@statement("3.1.1", "MQTT-4.3.3-2")
+async def test_a_received_identifier_is_recognised_after_a_restart_and_its_message_goes_on_once(path: Path) -> None:
+    async with running(path) as port:
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t", 2)
+        async with client(port, "p") as publisher:
+            publisher.publish("t", b"once", 2, 7)
+            assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+    async with running(path) as port:
+        async with client(port, "p", present=True) as publisher:
+            publisher.publish("t", b"once", 2, 7, dup=True)
+            assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+            publisher.send("pubrel", packet_id=7)
+            assert await publisher.packet() == ("pubcomp", {"packet_id": 7})
+            publisher.publish("t", b"another", 2, 7)  # the identifier is free again
+            assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+        async with client(port, "s", present=True) as subscriber:
+            assert await subscriber.messages(2) == [b"once", b"another"]
+
+
+async def test_a_released_message_goes_on_with_pubrel_and_its_identifier_after_a_restart(path: Path) -> None:
+    async with running(path) as port, client(port, "s") as subscriber, client(port, "p", clean=True) as publisher:
+        await subscriber.subscribe("t", 2)
+        publisher.publish("t", b"x", 2)
+        publish = await subscriber.packet()
+        subscriber.acknowledge(publish)
+        assert await subscriber.packet() == ("pubrel", {"packet_id": publish.fields["packet_id"]})
+    async with running(path) as port, client(port, "s", present=True) as subscriber:
+        assert await subscriber.packet() == ("pubrel", {"packet_id": publish.fields["packet_id"]})
+
+
+async def test_retained_messages_survive_and_removed_ones_stay_away(path: Path) -> None:
+    async with running(path) as port, client(port, "p", clean=True) as publisher:
+        for topic in ("a", "b", "c"):
+            publisher.publish(topic, b"old", 1, retain=True)
+        publisher.publish("b", b"", 1, retain=True)
+        publisher.publish("c", b"new", 1, retain=True)
+        for _ in range(5):
+            await publisher.packet()
+    async with running(path) as port, client(port, "s") as subscriber:
+        await subscriber.subscribe("#", 1)
+        assert await subscriber.messages(2) == [b"old", b"new"]
+
+
+async def test_an_ended_session_does_not_come_back_and_a_clean_one_is_never_stored(path: Path) -> None:
+    async with running(path) as port:
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t", 1)
+        async with client(port, "s", clean=True) as subscriber:  # ends the one before [MQTT-3.1.2-6]
+            await subscriber.subscribe("t", 1)
+        async with client(port, "p", clean=True) as publisher:
+            publisher.publish("t", b"x", 1)
+            await publisher.packet()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for table in ("session", "subscription", "outbound", "inbound"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    async with running(path) as port, client(port, "s"):
+        pass
+
+
+async def test_no_subscription_is_granted_twice_over_and_ended_ones_stay_ended(path: Path) -> None:
+    async with running(path) as port, client(port, "s") as subscriber:
+        await subscriber.subscribe("a", 1)
+        await subscriber.subscribe("b", 1)
+        await subscriber.subscribe("b", 2)
+        subscriber.send("unsubscribe", packet_id=99, topic_filters=["a"])
+        assert (await subscriber.packet()).kind == "unsuback"
+    async with (
+        running(path) as port,
+        client(port, "s", present=True) as subscriber,
+        client(port, "p", clean=True) as publisher,
+    ):
+        publisher.publish("a", b"not this", 2)
+        publisher.publish("b", b"this", 2)
+        assert await subscriber.messages(1) == [b"this"]
+
+
+async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    process, port = await started("--listen", LISTEN[0], "--store", str(path))
+    try:
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t", 1)
+        async with client(port, "p") as publisher:
+            for number in range(300):
+                publisher.publish("t", b"%d" % number, 1)
+            for _ in range(200):
+                await publisher.packet()
+            process.send_signal(signal.SIGKILL)  # in the middle of the rest
+            await process.wait()
+    finally:
+        await end(process)
+    process, port = await started("--listen", LISTEN[0], "--store", str(path))
+    try:
+        async with client(port, "s", present=True) as subscriber:
+            assert await subscriber.messages(200) == [b"%d" % number for number in range(200)]
+    finally:
+        await end(process)
+
+
+# -- nothing leaves before it is durable
+
+
+async def test_no_acknowledgement_and_no_message_leaves_before_the_commit(path: Path) -> None:
+    store = Held(path)
+    async with running(store) as port, client(port, "s") as subscriber, client(port, "p") as publisher:
+        await subscriber.subscribe("t", 2)
+        waiting: list[asyncio.Task[Packet]] = []
+
+        async def held(*packets: tuple[RawClient, str, dict[str, Any]]) -> None:
+            store.gate.clear()
+            store.waiting.clear()
+            for raw, kind, fields in packets:
+                raw.send(kind, **fields)
+            await store.waiting.wait()
+            waiting[:] = [asyncio.ensure_future(raw.packet()) for raw in (subscriber, publisher)]
+            await asyncio.sleep(0.01)
+            assert not any(task.done() for task in waiting)
+            store.gate.set()
+
+        message = {"topic": "t", "payload": b"x", "qos": 2, "packet_id": 5, "retain": False, "dup": False}
+        await held((publisher, "publish", message))
+        publish, pubrec = [await task for task in waiting]
+        assert (publish.kind, pubrec.kind) == ("publish", "pubrec")
+        number = publish.fields["packet_id"]
+        await held((subscriber, "pubrec", {"packet_id": number}), (publisher, "pubrel", {"packet_id": 5}))
+        assert [(await task).kind for task in waiting] == ["pubrel", "pubcomp"]
+        store.gate.clear()
+        store.waiting.clear()
+        subscriber.send("pubcomp", packet_id=number)  # nothing depends on the end of a message
+        publisher.send("pingreq")
+        assert (await publisher.packet()).kind == "pingresp"
+        assert not store.waiting.is_set()
+        store.gate.set()
+
+
+async def test_a_subscription_is_durable_before_suback_and_its_session_before_connack_says_that_it_is_there(
+    path: Path,
+) -> None:
+    store = Held(path)
+    async with running(store) as port, client(port, "s") as subscriber:
+        store.gate.clear()
+        store.waiting.clear()
+        subscriber.send("subscribe", packet_id=1, subscriptions=[("t", 1)])
+        await store.waiting.wait()
+        async with RawClient(port) as again:
+            again.send(
+                "connect", client_id="s", clean_session=False, keep_alive_s=0, username=None, password=None, will=None
+            )
+            connack = asyncio.ensure_future(again.packet())
+            await asyncio.sleep(0.01)
+            assert not connack.done()
+            store.gate.set()
+            assert await connack == ("connack", {"session_present": True, "code": 0})
+
+
+async def test_a_store_that_fails_closes_every_connection_and_claims_nothing(path: Path) -> None:
+    store = Held(path)
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, None, store) as broker:
+        port = port_of(broker.addresses[0])
+        async with client(port, "s") as subscriber, client(port, "p") as publisher:
+            await subscriber.subscribe("t", 1)
+            store.gate.clear()
+            publisher.publish("t", b"x", 1)
+            await store.waiting.wait()
+            store._failure = "the disk is gone"
+            store.gate.set()
+            await subscriber.closed()
+            with pytest.raises((EOFError, ConnectionError)):
+                await publisher.packet()
+        assert "the disk is gone" in str(await broker.failed)
+
+
+async def test_a_full_store_refuses_the_message_and_what_it_has_taken_is_delivered(path: Path) -> None:
+    store = BrokerStore(path, size_max=256 * 1024)
+    async with running(store, queue_bytes=1 << 30, queue_messages=1 << 20) as port:
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t", 1)
+        taken = 0
+        with pytest.raises((EOFError, ConnectionError)):
+            async with client(port, "p") as publisher:
+                while True:
+                    publisher.publish("t", b"%d" % taken + bytes(4000), 1)
+                    assert (await publisher.packet()).kind == "puback"
+                    taken += 1
+        assert taken > 5
+        async with client(port, "s", present=True) as subscriber:
+            assert [int(payload.rstrip(b"\0")) for payload in await subscriber.messages(taken)] == list(range(taken))
+        again = False
+        while not again:  # there is room again, as soon as the store has written that messages are gone
+            with contextlib.suppress(EOFError, ConnectionError):
+                async with client(port, "p", present=True) as publisher:
+                    publisher.publish("t", b"x" * 4000, 1)
+                    again = (await publisher.packet()).kind == "puback"
+
+
+async def test_a_store_of_a_client_is_refused_in_words(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (a)")
+    with pytest.raises(StoreError, match="another program"):
+        async with running(path):
+            pass
+
+
+# -- the tables
+
+
+def model(batches: list[list[Record]]) -> tuple[dict[bytes, State], dict[bytes, tuple[bytes, int]]]:
+    """The sum of the records, the plain way."""
+    sessions: dict[int, State] = {}
+    retained: dict[bytes, tuple[bytes, int]] = {}
+    for session, kind, number, head, payload in (record for batch in batches for record in batch):
+        if kind == BEGUN:
+            sessions[session] = State()
+            sessions[session].client_id = head
+            sessions[session].next = number
+            sessions[session].window = WINDOW
+        elif kind == ENDED:
+            del sessions[session]
+        elif kind == RETAINED:
+            retained.pop(head, None)
+            if payload:
+                retained[head] = (payload, number)
+        else:
+            sessions[session].apply(kind, number, head, payload)
+    return {state.client_id: state for state in sessions.values()}, retained
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[Record]]:
+    """What a broker records, in batches."""
+    batches: list[list[Record]] = [[]]
+    after: dict[int, int] = {}
+    unfinished: dict[int, list[int]] = {}
+    for step in range(draw(st.integers(1, 60))):
+        batch = batches[-1]
+        what = draw(
+            st.sampled_from(("accept", "accept", "done", "release", "held", "lost", "sub", "session", "retain"))
+        )
+        if what == "session" or not after:
+            session = draw(st.integers(1, 3))
+            if session in after:
+                batch.append((session, ENDED, 0, b"", b""))
+                del after[session]
+            else:
+                batch.append((session, BEGUN, 0, b"client %d" % step, b""))
+                after[session] = 0
+                unfinished[session] = []
+            continue
+        session = draw(st.sampled_from(sorted(after)))
+        if what == "accept":
+            number = after[session]
+            after[session] += draw(st.integers(1, 2))
+            unfinished[session].append(number)
+            batch.append((session, r.ACCEPTED, number, b"\x34\x04\x00\x01t", b"%d" % step))
+        elif what in ("done", "release") and unfinished[session]:
+            number = draw(st.sampled_from(unfinished[session]))
+            if what == "done":
+                unfinished[session].remove(number)
+            batch.append((session, r.DONE if what == "done" else r.RELEASED, number, b"", b""))
+        elif what == "held":
+            batch.append((session, draw(st.sampled_from((r.HELD, r.FREED))), draw(st.integers(1, 3)), b"", b""))
+        elif what == "lost":
+            batch.append((session, r.LOST, 0, b"", b""))
+        elif what == "sub":
+            kind = draw(st.sampled_from((r.SUBSCRIBED, r.UNSUBSCRIBED)))
+            batch.append((session, kind, draw(st.integers(0, 2)), draw(st.sampled_from((b"a", b"b/#"))), b""))
+        elif what == "retain":
+            payload = draw(st.sampled_from((b"", b"x", b"%d" % step)))
+            batch.append((0, RETAINED, 1, draw(st.sampled_from((b"t", b"u"))), payload))
+        if draw(st.booleans()):
+            batches.append([])
+    return batches
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_what_comes_back_is_the_sum_of_what_was_recorded(batches: list[list[Record]]) -> None:
+    tables = BrokerTables()
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, "memory", tables)
+        for batch in batches:
+            connection.execute("BEGIN")
+            tables.write(connection, batch)
+            connection.execute("COMMIT")
+        kept: BrokerState = tables.load(connection)
+    sessions, retained = model(batches)
+    for state in sessions.values():
+        state.next = max(state.next, 0)
+    assert {name: vars(state) for name, (_, state) in kept.sessions.items()} == {
+        name: vars(state) for name, state in sessions.items()
+    }
+    assert kept.retained == [(topic, payload, qos) for topic, (payload, qos) in retained.items()]
