@@ -173,6 +173,7 @@ class _Raw(io.RawIOBase):
         self._name = name = name_of(path)
         self._appends = mode == "ab"
         self._at = 0
+        self._number = 0
         if mode == "rb":
             if not mount.exists(name):
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)

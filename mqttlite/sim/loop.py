@@ -10,9 +10,11 @@ import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import ref
+
+from .handles import Killed, Livelock, Task, Timer, Worker
 
 if TYPE_CHECKING:
     from .process import Process
@@ -22,62 +24,6 @@ T = TypeVar("T")
 SECOND = 1_000_000_000
 TURN_LIMIT = 100_000  # callbacks at one instant after which a loop that runs in circles is assumed
 _set_running_loop = asyncio._set_running_loop
-
-
-class Killed(BaseException):
-    """The process that is running has just been killed: unwinds what it was doing."""
-
-
-class Livelock(Exception):
-    """Something goes on without any time passing."""
-
-
-class Timer(asyncio.TimerHandle):
-    """A callback that waits for its time, or for its turn."""
-
-    __slots__ = ()
-
-    def __init__(
-        self, loop: "VirtualLoop", when: float, callback: Callable[..., object], args: Any, context: Context | None
-    ) -> None:
-        # Not the constructors of the base classes: they ask the loop for its debug mode, each time.
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-        self._when = when
-        self._scheduled = False
-
-    def cancel(self) -> None:
-        if not self._cancelled:
-            self._cancelled = True
-            self._callback = _nothing
-            self._args = ()
-            if self._scheduled:
-                self._loop._world.forget_one()
-
-    def __repr__(self) -> str:
-        return f"<{name_of(self._callback)}>"
-
-
-class Task(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on where it lies in memory."""
-
-    _number = 0
-
-    def __hash__(self) -> int:
-        return self._number
-
-
-class Worker:
-    """An executor's one thread: one job after the other."""
-
-    def __init__(self) -> None:
-        self.jobs: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
-        self.busy = False
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -426,14 +372,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return sock.serve(self, protocol_factory)
 
 
-def name_of(callback: Callable[..., object]) -> str:
-    """What a callback is called, without addresses; of a task's step, what the task runs."""
-    owner = getattr(callback, "__self__", None)
-    if isinstance(owner, asyncio.Task):
-        return f"a step of {getattr(owner.get_coro(), '__qualname__', 'a task')}"
-    return str(getattr(callback, "__qualname__", type(callback).__name__))
-
-
 def _no(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if value:
@@ -447,7 +385,3 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
     else:
         future.set_result(result)
-
-
-def _nothing(*_: object) -> None:
-    pass

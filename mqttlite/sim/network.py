@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .sockets import ANY, FakeSocket, SocketModule
-from .streams import Connection, SimTransport, Way
+from .streams import Connection, Way
+from .transports import SimTransport
 
 if TYPE_CHECKING:
     from .loop import VirtualLoop

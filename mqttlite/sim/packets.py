@@ -42,8 +42,9 @@ class Packet(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A fault at a packet. `where`: before, inside or after it. `how`: as Connection.cut. `then`: called when it
-    happens, in the sender's place; it may kill a process or cut its power.
+    """A fault at a packet. `where`: before, inside or after it. `how`: as Connection.cut, or "none".
+
+    `then`: called when it happens, in the sender's place; it may kill a process or cut its power.
     """
 
     where: str

@@ -13,6 +13,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import lru_cache
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
 _real = {name: getattr(time, name) for name in ("gmtime", "sleep", "strftime")}
 
 
+_logger = logging.getLogger("mqttlite")
+
+
 class Patches:
     """`with Patches(world):` the world answers. Nested ones change nothing."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._saved: list[tuple[Any, str, Any]] = []
+        self._log: tuple[list[logging.Handler], bool] = ([], True)
 
     def __enter__(self) -> None:
         world = self._world
@@ -43,14 +48,12 @@ class Patches:
         for where, name, what in _answers(world):
             self._saved.append((where, name, vars(where).get(name)))
             setattr(where, name, what)
-        root = logging.getLogger("mqttlite")
-        self._log = (root.handlers, root.propagate)
-        root.handlers, root.propagate = [_Log(world)], False
+        self._log = (_logger.handlers, _logger.propagate)
+        _logger.handlers, _logger.propagate = [world.log_handler], False
 
     def __exit__(self, *_: object) -> None:
         if self._saved:
-            root = logging.getLogger("mqttlite")
-            root.handlers, root.propagate = self._log
+            _logger.handlers, _logger.propagate = self._log
         while self._saved:
             where, name, what = self._saved.pop()
             if what is None:
@@ -64,18 +67,24 @@ def _answers(world: "World") -> list[tuple[Any, str, Any]]:
     if answers is None:
         answers = [*_clocks(world), *_chance(world)]
         fake_os = FakeOs(world)
-        names = {
-            "os": fake_os,
-            "fcntl": FakeFcntl(fake_os),
-            "ThreadPoolExecutor": _executors(world),
-        }
-        for name, module in list(sys.modules.items()):
-            if name.startswith("mqttlite.store."):
-                answers += [(module, word, what) for word, what in names.items() if word in vars(module)]
+        names = {"os": fake_os, "fcntl": FakeFcntl(fake_os), "ThreadPoolExecutor": _executors(world)}
+        answers += [(module, name, names[name]) for module, name in _places(len(sys.modules))]
         answers.append((mqttlite.store.area_file, "open", fake_open(fake_os)))
         answers.append((mqttlite.broker.listen, "socket", world.network.socket_module()))
         world._answers = answers  # type: ignore[attr-defined]
     return answers
+
+
+@lru_cache(1)
+def _places(loaded: int) -> list[tuple[Any, str]]:
+    """(module of mqttlite.store, name of what it would reach the machine with), while as many modules are loaded."""
+    return [
+        (module, name)
+        for path, module in list(sys.modules.items())
+        if path.startswith("mqttlite.store.")
+        for name in ("os", "fcntl", "ThreadPoolExecutor")
+        if name in vars(module)
+    ]
 
 
 def _clocks(world: "World") -> list[tuple[Any, str, Any]]:
@@ -163,7 +172,7 @@ def _executors(world: "World") -> Callable[..., Executor]:
     return VirtualExecutor
 
 
-class _Log(logging.Handler):
+class LogHandler(logging.Handler):
     """What mqttlite logs, in the trace."""
 
     def __init__(self, world: "World") -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .clock import Clock
 from .disk import Disk, Mount
-from .loop import Killed, VirtualLoop
+from .handles import Killed
+from .loop import VirtualLoop
 
 if TYPE_CHECKING:
     from ..store.sqlite import SqliteStore

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .loop import VirtualLoop
     from .network import Network
     from .process import Process
-    from .streams import SimTransport
+    from .transports import SimTransport
 
 ANY = "0.0.0.0"
 

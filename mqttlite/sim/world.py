@@ -21,9 +21,10 @@ from typing import Any
 
 from .clock import Clock
 from .disk import Disk
-from .loop import SECOND, Livelock, Timer, name_of
+from .handles import Livelock, Timer, name_of
+from .loop import SECOND
 from .network import Network
-from .patches import Patches
+from .patches import LogHandler, Patches
 from .process import Process
 
 INSTANT_LIMIT = 100_000  # events at one instant after which a livelock is assumed
@@ -62,6 +63,7 @@ class World:
         self._cancelled = 0  # entries in the queue that will do nothing
         self._failure: ProcessFailed | None = None
         self.network = Network(self)
+        self.log_handler = LogHandler(self)
 
     # -- for scenarios
 
@@ -83,8 +85,7 @@ class World:
             raise ValueError(f"there is a process {name} already")
         process = self.processes[name] = Process(self, name, main, disk, clock or Clock(begin=self.now))
         if start:
-            with Patches(self):
-                process.start()
+            process.start()
         return process
 
     def run(self, seconds: float) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
-from mqttlite.sim.packets import Packets
+from mqttlite.sim.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
+from mqttlite.store.base import Store
+from mqttlite.store.journal import Journal
 
 Program = Callable[[Process], Awaitable[Any]]
 
@@ -47,6 +49,50 @@ def subscriber(got: list[str], count: int, qos: int = 2, topic: str = "a", **opt
                     break
 
     return main
+
+
+def storm(seed: int, seconds: float) -> tuple[World, list[str]]:
+    """A bad time: producers with all kinds of stores are killed, lose power and are cut off at random."""
+    world = World(seed)
+    chance = world.random
+    got: list[str] = []
+
+    def at_packet(packet: Packet) -> Cut | None:
+        if chance.random() > 0.03:
+            return None
+        where = chance.choice(("before", "inside", "after"))
+        how = chance.choice(("reset", "close", "unread", "silence"))
+        process = packet.way.source.process
+        then = chance.choice((None, process.kill, process.cut_power)) if process.name.startswith("producer") else None
+        return Cut(where, how, then)
+
+    async def produce(process: Process) -> None:
+        number = 0
+        kinds: list[Store | None] = [process.sqlite_store(), Journal("j", 16384), None]
+        store = kinds[int(process.name[-1]) % 3]
+        async with Client(
+            "mqtt://broker", client_id=process.name, store=store, keep_alive_s=5, timeout_s=3, retry_first=True
+        ) as client:
+            while True:
+                number += 1
+                await client.publish("a", f"{process.name} {process.life} {number}", number % 3)
+                await asyncio.sleep(chance.random())
+
+    def revive() -> None:
+        for process in producers:
+            if not process.alive:
+                process.start()
+        world.after(3, revive)
+
+    Packets(world, at_packet)
+    world.network.conditions.stall = 0.02
+    world.network.conditions.vanish = 0.05
+    world.process("broker", broker)
+    world.process("consumer", subscriber(got, 10**9, keep_alive_s=5, timeout_s=3))
+    producers = [world.process(f"producer{number}", produce) for number in range(6)]
+    revive()
+    world.run(seconds)
+    return world, got
 
 
 def messages(seed: int, qos: int, count: int = 3, store: bool = False) -> tuple[World, list[str]]:

@@ -279,3 +279,36 @@ def test_observed_packets_are_points_that_were_reached(world: World) -> None:
     assert [world.reached[f"{kind} producer to broker"] for kind in ("CONNECT", "PUBLISH", "PUBREL")] == [1, 1, 1]
     assert [world.reached[f"{kind} broker to producer"] for kind in ("CONNACK", "PUBREC", "PUBCOMP")] == [1, 1, 1]
     world.close()
+
+
+def test_a_kill_inside_a_packet_leaves_its_beginning_and_an_orderly_end(world: World) -> None:
+    ends = Ends(world)
+    ends.connection.up.cut_at(300, "none", ends.caller.kill)
+    ends.write(DATA)
+    world.run(1)
+    assert ends.got == DATA[:300]
+    assert ends.events == ["eof"]
+
+
+def test_the_receiver_can_be_killed_at_a_byte_and_the_sender_is_told(world: World) -> None:
+    ends = Ends(world)
+    ends.connection.up.cut_at(300, "none", ends.listener.kill)
+    ends.write(DATA)
+    ends.write(DATA)
+    world.run(1)
+    assert not ends.got
+    assert ends.lost["client"] in ("NoneType", "ConnectionResetError", "BrokenPipeError")
+
+
+def test_stalls_hold_up_what_follows_and_lose_nothing(world: World) -> None:
+    conditions = world.network.between("client", "server")
+    conditions.stall = 0.5
+    conditions.stall_ns = (10**9, 10**9)
+    ends = Ends(world)
+    begin = world.now
+    for at in range(0, len(DATA), 64):
+        ends.write(DATA[at : at + 64])
+    assert world.run_until(lambda: len(ends.got) == len(DATA), 100)
+    assert ends.got == DATA
+    assert world.now - begin >= 10**9
+    assert world.network.conditions.stall == 0

@@ -29,7 +29,7 @@ def test_a_publisher_with_a_store_goes_on_after_its_death(world: World, how: str
 
     def at_packet(packet: Packet) -> Cut | None:
         if packet.kind == moment[0] and packet.way.source.process is producer and producer.life == 1:
-            return Cut(moment[1], then=getattr(producer, how))
+            return Cut(moment[1], "none", getattr(producer, how))
         return None
 
     world.process("broker", programs.broker)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.sim.clock import Clock
-from mqttlite.sim.loop import Livelock
+from mqttlite.sim.handles import Livelock
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import ProcessFailed, World
 
@@ -20,12 +20,16 @@ from . import programs
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-from tests.sim.programs import messages
+from tests.sim.programs import messages, storm
 for qos in (0, 1, 2):
     for seed in range(3):
         world, _ = messages(seed, qos, store=seed == 2)
         print(seed, qos, world.digest())
         world.close()
+for seed in range(2):
+    world, got = storm(seed, 20)
+    print("storm", seed, len(got), world.digest())
+    world.close()
 """
 
 
@@ -58,7 +62,7 @@ def test_the_same_seed_gives_the_same_trace_in_another_interpreter() -> None:
         return result.stdout
 
     first = digests("1")
-    assert first.count("\n") == 9
+    assert first.count("\n") == 11
     assert first == digests("2")
 
 
@@ -181,3 +185,19 @@ def test_a_stalled_process_does_nothing_for_a_while(world: World) -> None:
     world.after(0.5, process.stall, 10)
     world.run(20)
     assert process.result == 10.5
+
+
+@pytest.mark.parametrize("seed", range(10, 14))
+def test_in_a_storm_messages_of_qos_2_arrive_once_and_in_order(seed: int) -> None:
+    world, got = programs.storm(seed, 30)
+    lives = sum(process.life for process in world.processes.values())
+    world.close()
+    assert lives > len(world.processes)
+    assert len(got) > 20
+    numbers: dict[str, list[int]] = {}
+    for text in got:
+        producer, life, number = text.split()
+        if int(number) % 3 == 2:
+            numbers.setdefault(f"{producer} {life}", []).append(int(number))
+    for several in numbers.values():
+        assert several == sorted(set(several))
