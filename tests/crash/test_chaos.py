@@ -23,7 +23,7 @@ async def test_whatever_is_cut_stalls_or_dies_our_client_and_broker_handle_each_
     counts = await run(OURS, plan, 2, MESSAGES, tmp_path)
     assert counts.clean, counts
     assert counts.kills >= 2
-    assert counts.cuts + counts.stalls >= 2
+    assert counts.cuts + counts.stalls >= 1
 
 
 async def test_a_consumer_that_drops_doubles_and_swaps_messages_is_found_out(tmp_path: Path) -> None:
