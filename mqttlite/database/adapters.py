@@ -339,7 +339,10 @@ class _Asyncpg(Database):
             yield
 
     def _lost(self, db: Any, error: BaseException) -> bool:
-        return isinstance(error, Exception) and bool(db.is_closed())
+        try:
+            return isinstance(error, Exception) and bool(db.is_closed())
+        except Exception:  # a pool takes a connection that was lost back at once, and nothing can be asked of it
+            return True
 
 
 def asyncpg_database(source: Any) -> Database:

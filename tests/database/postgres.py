@@ -64,16 +64,28 @@ class Postgres:
     def __enter__(self) -> Self:
         data = str(self._folder / "data")
         self._run("initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        self._start()
+        return self
+
+    def _start(self) -> None:
         # What is tested is what mqttlite commits and when, not PostgreSQL's disk: without fsync the tests are quick.
         options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off -c shared_buffers=16MB"
         log = str(self._folder / "log")
+        data = str(self._folder / "data")
         self._run("pg_ctl", "start", "-D", data, "-w", "-t", str(START_TIMEOUT_S), "-l", log, "-o", options)
-        return self
+
+    def crash(self) -> None:
+        """The server ends without an orderly stop, whoever is connected, and starts again: it recovers from its log."""
+        self._stop()
+        self._start()
+
+    def _stop(self) -> None:
+        self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-w", "-m", "immediate")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-w", "-m", "immediate")
+        self._stop()
         shutil.rmtree(self._folder)
 
     def dsn(self, schema: str) -> str:

@@ -1,6 +1,7 @@
 """The inbox: receipt and effect commit together, whatever dies and whenever. Every kind of connection, real servers."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from mqttlite.client import Client
 from mqttlite.client.messages import Message
 from mqttlite.database import Database, DatabaseError, Inbox
 from tests.client.network import Peer
+from tests.database.postgres import Postgres
 from tests.database.world import (
+    KINDS,
     PUBACK,
     PUBCOMP,
     PUBREC,
@@ -347,6 +350,55 @@ async def test_only_the_last_process_that_opened_an_inbox_can_commit(world: Worl
                 leave.set()
                 await until(lambda: not inbox._running)
     assert await world.effects() == ["a"]
+
+
+on_servers = pytest.mark.parametrize("world", [kind for kind in KINDS if kind != "sqlite"], indirect=True)
+
+
+@on_servers
+async def test_a_database_server_that_dies_ends_the_inbox_and_nothing_is_acknowledged_or_done_twice(
+    world: World, script: Script, postgres: Postgres
+) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(database: Database, db: Any, message: Message) -> None:
+        await note(database, db, message)
+        entered.set()
+        await leave.wait()
+
+    with pytest.raises(DatabaseError):
+        async with life(world, script, slow, tries=1) as (peer, inbox):
+            await peer.say(publish(2, 7, b"a"))
+            await entered.wait()
+            await asyncio.to_thread(postgres.crash)
+            leave.set()
+            await until(lambda: not inbox._running)
+            assert (inbox.handled, inbox.dead) == (0, 0), "it is not the message's fault"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await peer.reader.readexactly(1)
+    assert await world.effects() == []
+    async with life(world, script, note) as (peer, inbox):
+        await peer.say(publish(2, 7, b"a", dup=True))
+        assert await peer.packet() == answer(PUBREC, 7)
+    assert await world.effects() == ["a"]
+
+
+@on_servers
+async def test_a_database_server_that_died_between_two_messages_costs_the_next_one_no_try(
+    world: World, script: Script, postgres: Postgres
+) -> None:
+    with contextlib.suppress(DatabaseError):  # a pool may have found out in time, and go on with a new connection
+        async with life(world, script, note, tries=1) as (peer, inbox):
+            await until(lambda: inbox._failures is not None)
+            await asyncio.to_thread(postgres.crash)
+            await peer.say(publish(2, 7, b"a"))
+            await until(lambda: not inbox._running or inbox.handled + inbox.dead == 1)
+    async with life(world, script, note) as (peer, _):
+        await peer.say(publish(2, 7, b"a", dup=True))
+        assert await peer.packet() == answer(PUBREC, 7)
+    assert await world.effects() == ["a"]
+    assert await world.rows("SELECT * FROM mqttlite_dead") == []
 
 
 async def test_an_inbox_is_made_before_the_client_is_started_and_for_a_session_that_is_kept(world: World) -> None:
