@@ -1,12 +1,13 @@
 """A simulated disk as a file system of SQLite (a VFS), written with apsw; the only module that imports it.
 
-The -shm is not simulated (locking_mode=EXCLUSIVE): it is never a source of what is durable. Chance and time that SQLite
-asks for are the same in each run.
+Any object with the methods of Files will do as the disk. What it raises, OSError or apsw.Error, SQLite gets to know.
+The -shm is not simulated (locking_mode=EXCLUSIVE): it is never a source of what is durable. The salts in a WAL are
+SQLite's own chance, so what is written (not where, nor how much) differs from run to run.
 """
 
 import errno
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import apsw
@@ -14,10 +15,22 @@ import apsw
 from ..store.sqlite_file import CHECKPOINT
 from .disk import SECTOR, name_of
 
-if TYPE_CHECKING:
-    from .disk import Mount
 
-_mounts: "WeakValueDictionary[str, Mount]" = WeakValueDictionary()
+class Files(Protocol):
+    """What SQLite does to a disk; disk.Mount has it."""
+
+    def exists(self, name: str) -> bool: ...
+    def size(self, name: str) -> int: ...
+    def read(self, name: str, offset: int, amount: int) -> bytes: ...
+    def create(self, name: str) -> None: ...
+    def write(self, name: str, offset: int, data: bytes) -> None: ...
+    def truncate(self, name: str, size: int) -> None: ...
+    def sync(self, name: str) -> None: ...
+    def delete(self, name: str) -> None: ...
+    def sync_directory(self) -> None: ...
+
+
+_disks: "WeakValueDictionary[str, Files]" = WeakValueDictionary()
 _numbers = itertools.count()
 # SQLite's own file system syncs the directory when it has made one of these and syncs it for the first time.
 _JOURNALS = ("-journal", "-wal")
@@ -32,42 +45,42 @@ def _said(error: OSError) -> apsw.Error:
 class _File:
     """An open file, as apsw wants it."""
 
-    def __init__(self, mount: "Mount", name: str, make: bool) -> None:
-        self.mount = mount
+    def __init__(self, disk: Files, name: str, make: bool) -> None:
+        self.disk = disk
         self.name = name
-        self.is_new_journal = not mount.exists(name) and name.endswith(_JOURNALS)
+        self.is_new_journal = not disk.exists(name) and name.endswith(_JOURNALS)
         if make:
             try:
-                mount.create(name)
+                disk.create(name)
             except OSError as error:
                 raise _said(error) from None
 
     def xRead(self, amount: int, offset: int) -> bytes:
-        return self.mount.read(self.name, offset, amount)
+        return self.disk.read(self.name, offset, amount)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         try:
-            self.mount.write(self.name, offset, bytes(data))
+            self.disk.write(self.name, offset, bytes(data))
         except OSError as error:
             raise _said(error) from None
 
     def xTruncate(self, size: int) -> None:
         try:
-            self.mount.truncate(self.name, size)
+            self.disk.truncate(self.name, size)
         except OSError as error:
             raise _said(error) from None
 
     def xSync(self, flags: int) -> None:
         try:
-            self.mount.sync(self.name)
+            self.disk.sync(self.name)
             if self.is_new_journal:
-                self.mount.sync_directory()
+                self.disk.sync_directory()
                 self.is_new_journal = False
         except OSError as error:
             raise _said(error) from None
 
     def xFileSize(self) -> int:
-        return self.mount.size(self.name)
+        return self.disk.size(self.name)
 
     def xSectorSize(self) -> int:
         return SECTOR
@@ -91,58 +104,52 @@ class _File:
         pass
 
 
-class _Files(apsw.VFS):
-    """All mounts; a file's path is its mount's number and its name."""
+class _FileSystem(apsw.VFS):
+    """All disks; a file's path is the number of its disk and its name."""
 
     def __init__(self) -> None:
         super().__init__(_NAME, base="unix")
 
     def xOpen(self, name: object, flags: list[int]) -> _File:  # type: ignore[override]
         path = str(name.filename() if isinstance(name, apsw.URIFilename) else name)
-        mount, name = _place(path)
+        disk, name = _place(path)
         flags[1] = flags[0]
-        return _File(mount, name, make=bool(flags[0] & apsw.SQLITE_OPEN_CREATE))
+        return _File(disk, name, make=bool(flags[0] & apsw.SQLITE_OPEN_CREATE))
 
     def xAccess(self, path: str, flags: int) -> bool:
-        mount, name = _place(path)
-        return mount.exists(name)
+        disk, name = _place(path)
+        return disk.exists(name)
 
     def xDelete(self, path: str, sync_directory: bool) -> None:
-        mount, name = _place(path)
+        disk, name = _place(path)
         try:
-            mount.delete(name)
+            disk.delete(name)
             if sync_directory:
-                mount.sync_directory()
+                disk.sync_directory()
         except OSError as error:
             raise apsw.IOError(str(error)) from None
 
     def xFullPathname(self, path: str) -> str:
         return path
 
-    def xRandomness(self, amount: int) -> bytes:
-        return bytes(range(1, 256))[:amount]
 
-    def xCurrentTimeInt64(self) -> int:
-        return 0
+_file_system: _FileSystem | None = None
 
 
-_files: _Files | None = None
-
-
-def _place(path: str) -> "tuple[Mount, str]":
+def _place(path: str) -> tuple[Files, str]:
     _, number, name = path.split("/", 2)
-    return _mounts[number], name
+    return _disks[number], name
 
 
-def connect(mount: "Mount", path: str, *, checkpoint: int = CHECKPOINT) -> Any:
+def connect(disk: Files, path: str, *, checkpoint: int = CHECKPOINT) -> Any:
     """A connection with the settings of store.sqlite_file.connect. `checkpoint`: pages in the WAL for one."""
-    global _files
-    if _files is None:
-        _files = _Files()
-    number = getattr(mount, "sqlite_number", None)
+    global _file_system
+    if _file_system is None:
+        _file_system = _FileSystem()
+    number = getattr(disk, "sqlite_number", None)
     if number is None:
-        number = mount.sqlite_number = str(next(_numbers))  # type: ignore[attr-defined]
-        _mounts[number] = mount
+        number = disk.sqlite_number = str(next(_numbers))  # type: ignore[attr-defined]
+        _disks[number] = disk
     connection = apsw.Connection(f"/{number}/{name_of(path)}", vfs=_NAME)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint}")

@@ -1,4 +1,4 @@
-"""The SQLite store on a disk that loses power, fills up and fails: a VFS in memory, written with apsw.
+"""The SQLite store on a disk that loses power, fills up and fails: files in memory (mqttlite.sim.sqlite_files).
 
 The disk notes every operation, and where a commit has returned. A crash keeps what was synced; of what was not, each
 sector of 512 bytes is kept or lost by itself: writes are dropped, torn and reordered. The files that are left are then
@@ -9,12 +9,13 @@ durable.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import apsw
 import pytest
 
+from mqttlite.sim import sqlite_files
 from mqttlite.store import records as r
 from mqttlite.store import sqlite_file
 from mqttlite.store.base import StoreError
@@ -39,6 +40,37 @@ class Disk:
         self.fail(what, name)
         self.log.append((what, name, offset, data))
         step(self.files, what, name, offset, data)
+
+    # -- as sqlite_files.Files
+
+    def exists(self, name: str) -> bool:
+        return Path(name).name in self.files
+
+    def size(self, name: str) -> int:
+        return len(self.files.get(Path(name).name, b""))
+
+    def read(self, name: str, offset: int, amount: int) -> bytes:
+        return bytes(self.files.get(Path(name).name, b"")[offset : offset + amount])
+
+    def create(self, name: str) -> None:
+        self.files.setdefault(Path(name).name, bytearray())
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        self.do("write", Path(name).name, offset, data)
+
+    def truncate(self, name: str, size: int) -> None:
+        self.do("truncate", Path(name).name, size)
+
+    def sync(self, name: str) -> None:
+        self.do("sync", Path(name).name)
+
+    def delete(self, name: str) -> None:
+        self.do("delete", Path(name).name)
+
+    def sync_directory(self) -> None:
+        self.do("sync directory", "")
+
+    # -- power cuts
 
     def crashed(self, length: int, keep: Callable[[], bool]) -> dict[str, bytes]:
         """What is left when power is cut after the first `length` operations. `keep` decides for each sector."""
@@ -93,95 +125,14 @@ def step(files: dict[str, bytearray], what: str, name: str, offset: int, data: b
         files.pop(name, None)
 
 
-class File:
-    """An open file, as apsw wants it."""
-
-    def __init__(self, disk: Disk, name: str) -> None:
-        self.disk = disk
-        self.name = name
-        self.is_new = name not in disk.files
-        disk.files.setdefault(name, bytearray())
-
-    def xRead(self, amount: int, offset: int) -> bytes:
-        return bytes(self.disk.files.get(self.name, b"")[offset : offset + amount])
-
-    def xWrite(self, data: bytes, offset: int) -> None:
-        self.disk.do("write", self.name, offset, bytes(data))
-
-    def xTruncate(self, size: int) -> None:
-        self.disk.do("truncate", self.name, size)
-
-    def xSync(self, flags: int) -> None:
-        self.disk.do("sync", self.name)
-        if self.is_new:  # as SQLite's own VFS does for a journal or WAL that it has made
-            self.disk.do("sync directory", "")
-            self.is_new = False
-
-    def xFileSize(self) -> int:
-        return len(self.disk.files.get(self.name, b""))
-
-    def xSectorSize(self) -> int:
-        return SECTOR
-
-    def xDeviceCharacteristics(self) -> int:
-        return apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE  # as SQLite assumes of every disk
-
-    def xLock(self, level: int) -> None:
-        pass
-
-    def xUnlock(self, level: int) -> None:
-        pass
-
-    def xCheckReservedLock(self) -> bool:
-        return False
-
-    def xFileControl(self, op: int, pointer: int) -> bool:
-        return False
-
-    def xClose(self) -> None:
-        pass
-
-
-class Files(apsw.VFS):
-    """The disk as a file system of SQLite; time and randomness are the machine's."""
-
-    def __init__(self, name: str, disk: Disk) -> None:
-        self.disk = disk
-        super().__init__(name, base="unix")
-
-    def xOpen(self, name: object, flags: list[int]) -> File:  # type: ignore[override]
-        filename = name.filename() if isinstance(name, apsw.URIFilename) else name
-        flags[1] = flags[0]
-        return File(self.disk, Path(str(filename)).name)
-
-    def xAccess(self, name: str, flags: int) -> bool:
-        return Path(name).name in self.disk.files
-
-    def xDelete(self, name: str, sync_directory: bool) -> None:
-        base = Path(name).name
-        if base not in self.disk.files:
-            raise apsw.IOError("no such file")
-        self.disk.do("delete", base)
-        if sync_directory:
-            self.disk.do("sync directory", "")
-
-    def xFullPathname(self, name: str) -> str:
-        return name
-
-
 @pytest.fixture
-def disk() -> Iterator[Disk]:
-    disk = Disk()
-    files = Files("crash", disk)
-    yield disk
-    files.unregister()
+def disk() -> Disk:
+    return Disk()
 
 
-def connect(path: str) -> apsw.Connection:
-    connection = apsw.Connection(path, vfs="crash")
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA wal_autocheckpoint = 12")  # often: a checkpoint is where most can go wrong
-    return connection
+def connector(disk: Disk) -> Callable[[str], Connection]:
+    """Connections to the disk that check-point often: there most can go wrong."""
+    return lambda path: sqlite_files.connect(disk, path, checkpoint=12)  # type: ignore[no-any-return]
 
 
 def batches(seed: int, count: int) -> list[list[Record]]:
@@ -269,30 +220,30 @@ async def every_cut(disk: Disk, directory: Path, seed: int, connect: Callable[[s
 async def test_after_a_power_cut_at_any_operation_the_state_is_that_of_a_commit_and_none_that_returned_is_missing(
     disk: Disk, tmp_path: Path, seed: int
 ) -> None:
-    await every_cut(disk, tmp_path, seed, connect)
+    await every_cut(disk, tmp_path, seed, connector(disk))
 
 
 class Careless:
     """A connection that does not wait for the disk."""
 
-    def __init__(self, path: str) -> None:
-        self.connection = connect(path)
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.executemany = self.connection.executemany
         self.close = self.connection.close
 
     def execute(self, sql: str, parameters: object = None, /) -> Iterable[object]:
-        return self.connection.execute(sql.replace("= FULL", "= NORMAL"), parameters)  # type: ignore[arg-type]
+        return self.connection.execute(sql.replace("= FULL", "= NORMAL"), parameters)
 
 
 async def test_a_store_that_did_not_wait_for_the_disk_would_be_found_out(disk: Disk, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="client_id"):
-        await every_cut(disk, tmp_path, 1, Careless)
+        await every_cut(disk, tmp_path, 1, lambda path: Careless(connector(disk)(path)))
 
 
 async def test_power_cuts_while_recovering_lose_nothing(disk: Disk, tmp_path: Path) -> None:
     history = batches(9, 12)
     (tmp_path / "left").mkdir()
-    store = SqliteStore(tmp_path / "state.db", connect=connect)
+    store = SqliteStore(tmp_path / "state.db", connect=connector(disk))
     await store.open()
     await write(store, disk, history)
     rng = random.Random(9)
@@ -304,7 +255,7 @@ async def test_power_cuts_while_recovering_lose_nothing(disk: Disk, tmp_path: Pa
         disk.log = [("write", name, 0, content) for name, content in left.items()]
         disk.log += [("sync", name, 0, b"") for name in left]
         start = len(disk.log)
-        again = SqliteStore(tmp_path / "state.db", connect=connect)
+        again = SqliteStore(tmp_path / "state.db", connect=connector(disk))
         assert vars(await again.open()) == sums(history)[-1]
         await again.close()
         for length in range(start, len(disk.log) + 1):
@@ -344,7 +295,7 @@ async def test_a_disk_that_is_full_or_fails_is_refused_and_nothing_is_claimed(
                 if remaining == -1:  # once: what works again afterwards must not be believed
                     raise error()
 
-        store = SqliteStore(tmp_path / "state.db", connect=connect)
+        store = SqliteStore(tmp_path / "state.db", connect=connector(disk))
         disk.fail = lambda what, name: None
         await store.open()
         disk.fail = fail
@@ -375,8 +326,8 @@ async def test_a_disk_that_cannot_be_written_when_the_store_is_opened_is_refused
 
     disk.fail = fail
     with pytest.raises(StoreError, match=r"cannot be opened: .*full"):
-        await SqliteStore(tmp_path / "state.db", connect=connect).open()
+        await SqliteStore(tmp_path / "state.db", connect=connector(disk)).open()
     disk.fail = lambda what, name: None
-    store = SqliteStore(tmp_path / "state.db", connect=connect)  # the lock is free again
+    store = SqliteStore(tmp_path / "state.db", connect=connector(disk))  # the lock is free again
     await store.open()
     await store.close()

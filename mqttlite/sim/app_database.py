@@ -1,0 +1,33 @@
+"""The application's database of a simulated process: SQLite through apsw on its disk, as an inbox wants it."""
+
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from ..database.adapters import Database, _Sqlite
+
+if TYPE_CHECKING:
+    from .process import Process
+
+
+class AppDatabase(_Sqlite):
+    """sqlite3's adapter with apsw underneath: the same statements, the same transactions."""
+
+    def __init__(self, connection: Any) -> None:
+        Database.__init__(self)
+        self.connection = connection
+
+    async def execute(self, db: Any, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        """As Database.execute."""
+        return list(db.execute(sql, args))
+
+    def _lost(self, db: Any, error: BaseException) -> bool:
+        return isinstance(error, (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError))
+
+
+def app_database(process: "Process", name: str = "app.db") -> AppDatabase:
+    """The database of the program that runs in `process`; its commits wait for the disk."""
+    connection = process.mount.connect("/" + name)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return AppDatabase(connection)

@@ -1,0 +1,131 @@
+"""Whether both ends keep the rules of the standard that an observer of their packets can see.
+
+Looks at what is written, in the order of writing; what is still under way, or lost, counts as written. So it finds fault
+only with what no loss explains. Sessions are told apart by client identifier, over all connections.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..core.codec_server import decode_connect
+from ..core.parser import Parser
+
+if TYPE_CHECKING:
+    from .facts import Facts
+    from .packets import Packet
+    from .streams import Way
+
+WINDOW = 20  # messages that may be sent and not finished, in 3.1.1
+
+
+class _Sender:
+    """One direction of a session: what has been sent and is not finished, by packet identifier."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, bytes] = {}  # what was published (topic, identifier, payload)
+        self.owned: set[int] = set()  # PUBREC was written, so it may be released
+        self.released: set[int] = set()  # PUBREL was written
+        self.ended: dict[int, bytes] = {}  # the answer that ends it is written, and may be lost
+
+    def clear(self) -> None:
+        self.open.clear()
+        self.owned.clear()
+        self.released.clear()
+        self.ended.clear()
+
+
+class Conduct:
+    """Use: `packets.on_packet = lambda packet: conduct.see(packet) or fault(packet)`."""
+
+    def __init__(self, facts: "Facts") -> None:
+        self._facts = facts
+        self._clients: dict[Way, str] = {}  # of both ways of a connection
+        self._connected: set[Way] = set()  # ways up on whose connection CONNACK has been written
+        self._this: dict[Way, set[int]] = {}  # identifiers published on this connection
+        self._sessions: dict[tuple[str, bool], _Sender] = {}
+        self.connects = 0
+
+    def see(self, packet: "Packet") -> None:
+        """A packet has been written."""
+        kind, way, data = packet.kind, packet.way, packet.data
+        up = packet.is_up
+        connection = way.connection
+        if kind == "CONNECT":
+            self.connects += 1
+            parser = Parser(len(data))
+            parser.feed(data)
+            parser.next()
+            connect = decode_connect(parser.buf, parser.start, parser.end)
+            self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
+            if connect.clean_session:
+                self._forget(way)
+            return
+        client = self._clients.get(way, "")
+        if up and connection.up not in self._connected:
+            self._find(packet, client, f"{kind} before CONNACK")
+        if kind == "CONNACK":
+            self._connected.add(connection.up)
+            if not data[2] & 1:
+                self._forget(way)
+        elif kind == "PUBLISH" and data[0] & 6:
+            self._publish(packet, client, up)
+        elif kind in ("PUBACK", "PUBREC", "PUBCOMP"):
+            sender = self._sender(client, not up)
+            number = int.from_bytes(data[2:4], "big")
+            if kind == "PUBREC":
+                sender.owned.add(number)
+            elif number in sender.open:
+                sender.ended[number] = sender.open[number]
+        elif kind == "PUBREL":
+            sender = self._sender(client, up)
+            number = int.from_bytes(data[2:4], "big")
+            if number in sender.open and number not in sender.owned:
+                self._find(packet, client, f"PUBREL {number} before PUBREC")
+            sender.released.add(number)
+
+    def _publish(self, packet: "Packet", client: str, up: bool) -> None:
+        sender = self._sender(client, up)
+        data = packet.data
+        at = 1
+        while data[at] & 0x80:
+            at += 1
+        content = data[at + 1 :]
+        length = int.from_bytes(content[:2], "big")
+        number = int.from_bytes(content[2 + length : 4 + length], "big")
+        before = sender.open.get(number)
+        here = self._this.setdefault(packet.way, set())
+        if before is not None and before != content and number not in sender.ended:
+            self._find(packet, client, f"packet identifier {number} is used again before its message is finished")
+        elif before == content and number in sender.released and number not in sender.ended:
+            self._find(packet, client, f"PUBLISH {number} after PUBREL")
+        if before == content and number in here and number not in sender.ended:
+            self._find(packet, client, f"PUBLISH {number} twice on one connection")
+        for other, sent in sender.open.items():
+            if other != number and other not in sender.ended and sent[4 + length :] == content[4 + length :]:
+                self._find(packet, client, f"sent again with identifier {number} instead of {other}")
+        if before != content and data[0] & 8 and number not in sender.ended and before is None and not sender.open:
+            pass  # DUP although nothing was sent before: allowed, since it may have been
+        if before != content:
+            sender.owned.discard(number)
+            sender.released.discard(number)
+        sender.ended.pop(number, None)
+        sender.open[number] = content
+        here.add(number)
+        unfinished = [n for n in here if n in sender.open and n not in sender.ended]
+        if len(unfinished) > WINDOW:
+            self._find(packet, client, f"{len(unfinished)} messages unfinished")
+
+    def _sender(self, client: str, up: bool) -> _Sender:
+        key = (client, up)
+        sender = self._sessions.get(key)
+        if sender is None:
+            sender = self._sessions[key] = _Sender()
+        return sender
+
+    def _forget(self, way: "Way") -> None:
+        """The session is a new one."""
+        client = self._clients.get(way, "")
+        for up in (True, False):
+            self._sender(client, up).clear()
+
+    def _find(self, packet: "Packet", client: str, what: str) -> None:
+        self._facts.noticed.append(f"{what} ({packet.way.name}, client '{client}', packet {packet.serial})")
