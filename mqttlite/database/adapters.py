@@ -226,7 +226,10 @@ class _Sqlite(Database):
                 raise DatabaseError(
                     "the handler has ended the transaction itself; leave commit and rollback to the inbox"
                 ) from error
-            db.execute("COMMIT")
+            try:
+                db.execute("COMMIT")
+            except sqlite3.OperationalError as error:  # without WAL, whoever reads keeps it back
+                raise DatabaseError(f"cannot commit: {error}; is another connection in a long transaction?") from error
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from typing import Any
 
 import pytest
@@ -399,6 +400,27 @@ async def test_a_database_server_that_died_between_two_messages_costs_the_next_o
         assert await peer.packet() == answer(PUBREC, 7)
     assert await world.effects() == ["a"]
     assert await world.rows("SELECT * FROM mqttlite_dead") == []
+
+
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+async def test_a_reader_that_keeps_a_commit_back_for_too_long_ends_the_inbox_and_costs_no_try(
+    world: World, script: Script
+) -> None:
+    reader = sqlite3.connect(world.place)
+    with contextlib.closing(reader), pytest.raises(DatabaseError, match="cannot commit: database is locked"):
+        async with life(world, script, note, tries=1) as (peer, inbox):
+            await until(lambda: inbox._failures is not None)
+            async with inbox.database.transaction() as db:
+                db.execute("PRAGMA busy_timeout = 1")
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM effects").fetchall() == [(0,)]
+            await peer.say(publish(2, 7, b"a"))
+            await until(lambda: not inbox._running)
+            assert (inbox.handled, inbox.dead) == (0, 0)
+    async with life(world, script, note, tries=1) as (peer, _):
+        await peer.say(publish(2, 7, b"a", dup=True))
+        assert await peer.packet() == answer(PUBREC, 7)
+    assert await world.effects() == ["a"]
 
 
 async def test_an_inbox_is_made_before_the_client_is_started_and_for_a_session_that_is_kept(world: World) -> None:
