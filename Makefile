@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready build/system.ready build/node.ready build/stubs.ready
 
-.PHONY: help setup demo test lint format fuzz bench durability crash chaos size clean
+.PHONY: help setup demo test lint format fuzz bench durability crash chaos size board clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -46,6 +46,10 @@ chaos: $(TESTING) ## the same faults for us, Mosquitto, paho-mqtt and MQTT.js, b
 
 size: $(TESTING) ## bytes of .mpy and of heap on MicroPython, per module and for the whole client
 	@$(PY) -m benchmarks.size
+
+board: $(TESTING) ## MicroPython from source with mqttlite frozen in: heap of a board with a journal (ARGS='long')
+	@$(PY) -m tools.build_micropython
+	@$(PY) -m benchmarks.board_heap $(ARGS)
 
 clean: ## removes what these commands made, .venv included
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
