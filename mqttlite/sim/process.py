@@ -16,6 +16,7 @@ from .handles import Killed
 from .loop import VirtualLoop
 
 if TYPE_CHECKING:
+    from ..broker.durable import BrokerStore
     from ..store.sqlite import SqliteStore
     from .world import World
 
@@ -95,6 +96,12 @@ class Process:
         from ..store.sqlite import SqliteStore
 
         return SqliteStore("/" + path, connect=self.mount.connect, **options)
+
+    def broker_store(self, path: str = "broker.db", **options: Any) -> "BrokerStore":
+        """A broker's store on this process's disk; options as BrokerStore's."""
+        from ..broker.durable import BrokerStore
+
+        return BrokerStore("/" + path, connect=self.mount.connect, **options)
 
     # -- inside
 

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from mqttlite.sim.disk import Operation
 from mqttlite.sim.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
@@ -93,6 +95,80 @@ def storm(seed: int, seconds: float) -> tuple[World, list[str]]:
     revive()
     world.run(seconds)
     return world, got
+
+
+class Durable:
+    """Producers, a broker and their disks die at random packets and operations of the disk, for 15 seconds; then all is
+    well until everything has arrived, or for 100 seconds.
+
+    `accepted`: what `publish` has returned for; `got`: what the consumer, which never dies, was given. Messages with
+    even numbers have QoS 1, the others 2.
+    """
+
+    COUNT = 10
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.accepted: set[str] = set()
+        self.got: list[str] = []
+        self._faults = False
+        self._done: set[str] = set()
+        Packets(world, self._at_packet)
+        self._mortal = [world.process("broker", self._broker)]
+        world.process("consumer", subscriber(self.got, 10**9, keep_alive_s=5, timeout_s=3))
+        assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
+        self._mortal += [world.process(f"producer{number}", self._produce) for number in range(4)]
+        for process in self._mortal:
+            process.disk.on_operation = partial(self._at_operation, process)
+        self._faults = True
+        self._revive()
+        world.run(15)
+        self._faults = False
+        world.run_until(lambda: len(set(self.got)) == 4 * self.COUNT, 100)
+
+    async def _broker(self, process: Process) -> None:
+        async with Broker(listen=["mqtt://broker:1883"], store=process.broker_store()) as broker:
+            await broker.failed
+
+    async def _produce(self, process: Process) -> None:
+        store = Journal("j", 65536) if process.name[-1] in "02" else process.sqlite_store()
+        async with Client(
+            "mqtt://broker", client_id=process.name, store=store, keep_alive_s=5, timeout_s=3, retry_first=True
+        ) as client:
+            for number in range(self.COUNT):
+                text = f"{process.name} {number}"
+                await client.publish("a", text, 1 + number % 2, key=(process.name, number))
+                self.accepted.add(text)
+                await asyncio.sleep(self.world.random.random())
+            await client.drain(1000)
+        self._done.add(process.name)
+
+    def _end(self, process: Process) -> Callable[[], None] | None:
+        return self.world.random.choice((None, process.kill, process.cut_power))
+
+    def _at_packet(self, packet: Packet) -> Cut | None:
+        chance = self.world.random
+        if not self._faults or chance.random() > 0.03:
+            return None
+        process = chance.choice((packet.way.source, packet.way.sink)).process
+        return Cut(
+            chance.choice(("before", "inside", "after")),
+            chance.choice(("reset", "close", "unread", "silence", "none")),
+            self._end(process) if process in self._mortal else None,
+        )
+
+    def _at_operation(self, process: Process, operation: Operation) -> Callable[[], None] | None:
+        chance = self.world.random
+        end = self._end(process) if self._faults and chance.random() < 0.01 else None
+        if end and chance.random() < 0.5:
+            end()
+        return end
+
+    def _revive(self) -> None:
+        for process in self._mortal:
+            if not process.alive and process.name not in self._done:
+                process.start()
+        self.world.after(1, self._revive)
 
 
 def messages(seed: int, qos: int, count: int = 3, store: bool = False) -> tuple[World, list[str]]:

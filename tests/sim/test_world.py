@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.sim.clock import Clock
+from mqttlite.sim.disk import Mount
 from mqttlite.sim.handles import Livelock
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import ProcessFailed, World
@@ -201,3 +202,25 @@ def test_in_a_storm_messages_of_qos_2_arrive_once_and_in_order(seed: int) -> Non
             numbers.setdefault(f"{producer} {life}", []).append(int(number))
     for several in numbers.values():
         assert several == sorted(set(several))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_accepted_arrives_and_at_qos_2_once_whoever_dies(
+    make_world: Callable[[int], World], seed: int
+) -> None:
+    run = programs.Durable(make_world(seed))
+    assert sum(process.life for process in run.world.processes.values()) > 10
+    assert run.accepted <= set(run.got)
+    assert len(set(run.got)) == 4 * run.COUNT
+    second = [text for text in run.got if int(text.split()[1]) % 2]
+    assert len(second) == len(set(second))
+
+
+def test_a_disk_that_only_says_that_it_has_synced_is_found_out(
+    make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mount, "sync", lambda self, name: None)
+    with pytest.raises((AssertionError, ProcessFailed)):
+        for seed in range(3):
+            run = programs.Durable(make_world(seed))
+            assert run.accepted <= set(run.got)
