@@ -27,9 +27,11 @@ REFUSED = "refused"  # notes of a producer whose library took a message and then
 
 
 class Watch:
-    """When the last packet went by that was no ping, and whether the link has been opened anew."""
+    """When the last packet went by on a link that was no ping, and whether it has been opened anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        proxy.on_passed.append(self.on_passed)
         self._last = asyncio.get_running_loop().time()
         self.connected = asyncio.Event()
 
@@ -40,10 +42,12 @@ class Watch:
             self.connected.set()
 
     async def quiet(self, seconds: float) -> None:
-        """Returns when so long nothing has gone by."""
+        """Returns when so long nothing has gone by, and the link is up: a consumer that starts again says nothing."""
         now = asyncio.get_running_loop().time
-        while (left := self._last + seconds - now()) > 0:  # noqa: ASYNC110 - that nothing happens is awaited
+        await self._proxy.up.wait()
+        while (left := self._last + seconds - now()) > 0:
             await asyncio.sleep(left)
+            await self._proxy.up.wait()
 
 
 class _Run:
@@ -80,8 +84,7 @@ class _Run:
 
     async def play(self, producer: Program, consumer: Program) -> None:
         """From the first subscription until nothing more can come. Failed when a program or the broker breaks."""
-        watch = Watch()
-        consumer.proxy.on_passed.append(watch.on_passed)
+        watch = Watch(consumer.proxy)
         async with asyncio.TaskGroup() as group:
             consuming = group.create_task(consumer.live(self.plan.consumer))
             await consumer.ready.wait()

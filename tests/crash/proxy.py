@@ -90,6 +90,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self.on_packet: list[Callable[[bool, bytes], None]] = []
         self.on_passed: list[Callable[[bool, bytes], None]] = []
+        self.up = asyncio.Event()  # set while there is a connection on which the broker has answered
         self.port = 0
         self.cuts = 0  # made so far
         self.stalls = 0
@@ -156,6 +157,8 @@ class Proxy:
         finally:
             self._tasks.discard(task)
             self._links.discard(link)
+            if not any(each.answered for each in self._links):
+                self.up.clear()
             if link.fault:
                 self._faults.appendleft(link.fault)
             for way in ways:
@@ -194,6 +197,9 @@ class Proxy:
                         link.arm(self._next_fault())
                     else:
                         writer.write(packet)
+                    if not upstream and not link.answered:
+                        link.answered = True
+                        self.up.set()
                     for call in self.on_passed:
                         call(upstream, packet)
                 await writer.drain()
@@ -211,6 +217,7 @@ class _Link:
         self.flows = asyncio.Event()  # not set: a stall of both directions
         self.flows.set()
         self.dropped = asyncio.Event()
+        self.answered = False  # something has come from the broker
         self._counts = {True: 0, False: 0}  # packets by direction, since the fault was armed
 
     def arm(self, fault: Fault | None) -> None:

@@ -67,13 +67,16 @@ async def test_a_fault_that_its_connection_did_not_reach_is_for_the_next_one() -
         assert proxy.cuts == 1
 
 
-async def test_a_healed_proxy_has_no_more_faults_and_a_dropped_connection_ends() -> None:
+async def test_a_healed_proxy_has_no_more_faults_and_is_up_until_its_connection_is_dropped() -> None:
     async with through([Cut(True, 0, 0.0, False)] * 3) as proxy:
         proxy.heal()
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(PING)
+        assert not proxy.up.is_set()
         assert await reader.readexactly(2) == PING
+        assert proxy.up.is_set()
         proxy.drop()
         assert await reader.read() == b""
+        assert not proxy.up.is_set()
         writer.close()
         await writer.wait_closed()
