@@ -49,8 +49,8 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             f"'{scheme}://' is no database of this example; give a file, postgresql:// or postgresql+asyncpg://"
         )
     else:
-        with contextlib.closing(sqlite3.connect(url)) as connection:
-            yield sqlite(connection)
+        with contextlib.closing(sqlite3.connect(url)) as file:
+            yield sqlite(file)
 
 
 async def show(database: Database) -> None:

@@ -36,7 +36,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         made = World(request.param, place)
         counter = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
         async with await psycopg.AsyncConnection.connect(place, autocommit=True) as first:
-            await first.execute(f"CREATE SCHEMA {schema}")  # type: ignore[arg-type]
+            await first.execute(f"CREATE SCHEMA {schema}")
     database = await made.connect()
     async with database.transaction() as db:
         await database.execute(db, f"CREATE TABLE effects (id {counter}, text text NOT NULL)")

@@ -243,7 +243,7 @@ async def test_a_commit_that_is_late_for_its_session_is_not_taken_for_the_next_o
 
 
 async def test_a_handler_that_raises_leaves_nothing_and_gets_the_message_again(world: World, script: Script) -> None:
-    seen = []
+    seen: list[bytes] = []
 
     async def handler(database: Database, db: Any, message: Message) -> None:
         await write(database, db, f"try {len(seen)}")

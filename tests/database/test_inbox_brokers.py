@@ -19,12 +19,8 @@ pytestmark = pytest.mark.parametrize("world", ["sqlite", "psycopg"], indirect=Tr
 # At QoS 1 no identifier outlives PUBACK, so only a key tells that a message was handled; at QoS 2 the identifier does.
 qualities = pytest.mark.parametrize(("qos", "keys"), [(1, True), (2, False)], ids=["QoS 1 with keys", "QoS 2"])
 
-IN_HANDLER, AFTER_WRITES, AFTER_COMMIT, AT_PUBREL = (
-    "in the handler",
-    "after the writes",
-    "after the commit",
-    "at PUBREL",
-)
+# Where a consumer dies.
+IN_HANDLER, AFTER_WRITES, AFTER_COMMIT, AT_PUBREL = range(4)
 POINTS = {1: (IN_HANDLER, AFTER_WRITES, AFTER_COMMIT), 2: (IN_HANDLER, AFTER_WRITES, AFTER_COMMIT, AT_PUBREL)}
 LIVES = 8
 MESSAGES = 6  # new ones in each life
@@ -74,7 +70,7 @@ class Death:
             await flush()
 
         inbox.client.acknowledge = dying_acknowledge  # type: ignore[method-assign]
-        store.record = dying_record  # type: ignore[method-assign]
+        store.record = dying_record  # type: ignore[method-assign, assignment]
         store.flush = dying_flush  # type: ignore[method-assign]
 
 

@@ -62,7 +62,7 @@ class World:
             with contextlib.closing(sqlite3.connect(self.place)) as connection:
                 return connection.execute(sql).fetchall()
         async with await psycopg.AsyncConnection.connect(str(self.place)) as other:
-            return await (await other.execute(sql)).fetchall()  # type: ignore[arg-type]
+            return await (await other.execute(sql)).fetchall()
 
     async def effects(self) -> list[str]:
         """What handlers have written, in order."""
