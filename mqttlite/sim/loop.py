@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import ref
 
 from .handles import Killed, Livelock, Task, Timer, Worker
+from .serial import serial_ports
 
 if TYPE_CHECKING:
     from .process import Process
@@ -44,6 +45,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
         self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self.dead = False
+        self._serial = serial_ports(world)
+        self._serial.started(process)
 
     # -- the world's side
 
@@ -131,6 +134,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._signals.clear()
         self._workers.clear()
+        self._serial.died(self._process)
         return self.tasks()
 
     def tasks(self) -> list[Task]:
@@ -317,6 +321,24 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         pass
+
+    # -- the serial ports': nothing else has a descriptor
+
+    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
+        self._watch(fd, False, callback, args)
+
+    def add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
+        self._watch(fd, True, callback, args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        return fd in self._serial.files and self._serial.files[fd].unwatch(False)
+
+    def remove_writer(self, fd: Any) -> bool:
+        return fd in self._serial.files and self._serial.files[fd].unwatch(True)
+
+    def _watch(self, fd: int, is_write: bool, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        if not self.dead:
+            self._serial.files[fd].watch(is_write, callback, args)
 
     # -- the network's
 

@@ -2,9 +2,11 @@
 
 Functions are replaced in the modules os, time and secrets. Where product code would open real sockets or files or start
 threads, the names `socket`, `os`, `fcntl`, `open` and `ThreadPoolExecutor` of that module are replaced: in
-mqttlite.broker.listen, and in every module of mqttlite.store. What is logged goes into the trace.
+mqttlite.broker.listen, and in every module of mqttlite.store. Serial ports: serial_os.py. What is logged goes into the
+trace.
 """
 
+import asyncio
 import logging
 import os
 import secrets
@@ -23,6 +25,7 @@ import mqttlite.store.journal
 import mqttlite.store.sqlite
 
 from .files import FakeFcntl, FakeOs, fake_open
+from .serial_os import serial_answers
 
 if TYPE_CHECKING:
     from .world import World
@@ -40,6 +43,7 @@ class Patches:
         self._world = world
         self._saved: list[tuple[Any, str, Any]] = []
         self._log: tuple[list[logging.Handler], bool] = ([], True)
+        self._outside: asyncio.AbstractEventLoop | None = None  # the loop of a test that is a coroutine itself
 
     def __enter__(self) -> None:
         world = self._world
@@ -48,12 +52,15 @@ class Patches:
         for where, name, what in _answers(world):
             self._saved.append((where, name, vars(where).get(name)))
             setattr(where, name, what)
+        self._outside = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
         self._log = (_logger.handlers, _logger.propagate)
         _logger.handlers, _logger.propagate = [world.log_handler], False
 
     def __exit__(self, *_: object) -> None:
         if self._saved:
             _logger.handlers, _logger.propagate = self._log
+            asyncio._set_running_loop(self._outside)
         while self._saved:
             where, name, what = self._saved.pop()
             if what is None:
@@ -71,6 +78,7 @@ def _answers(world: "World") -> list[tuple[Any, str, Any]]:
         answers += [(module, name, names[name]) for module, name in _places(len(sys.modules))]
         answers.append((mqttlite.store.area_file, "open", fake_open(fake_os)))
         answers.append((mqttlite.broker.listen, "socket", world.network.socket_module()))
+        answers += serial_answers(world)
         world._answers = answers  # type: ignore[attr-defined]
     return answers
 

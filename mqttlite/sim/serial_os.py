@@ -1,0 +1,198 @@
+"""What mqttlite.client.ports asks the operating system and pyserial for, answered by the serial lines of a world.
+
+Replaced while a world runs: the names `os`, `glob`, `grp` and `termios` of mqttlite.client.ports, and the module
+`serial` where it is imported. So `open_port` and `HostPort` run as they are. There are no descriptors: the numbers mean
+something to the virtual loop's add_reader and add_writer alone.
+"""
+
+import errno
+import fnmatch
+import glob
+import grp
+import os
+import stat
+import sys
+import termios
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import mqttlite.client.ports
+
+from .serial import OpenPort, SerialPort, serial_ports
+
+if TYPE_CHECKING:
+    from .process import Process
+    from .world import World
+
+MAJOR = 188  # of ttyUSB
+GROUP = "dialout"
+
+
+def serial_answers(world: "World") -> list[tuple[Any, str, Any]]:
+    """(where, name, what stands there while the world runs)."""
+    fake = _System(world)
+    modules = _Modules()
+    answers: dict[str, Any] = {"os": _Os(fake), "glob": _Glob(fake), "grp": _Grp(), "termios": _Termios(fake)}
+    return [
+        *((mqttlite.client.ports, name, what) for name, what in answers.items()),
+        (modules, "serial", SimpleNamespace(Serial=fake.serial, SerialException=SerialException)),
+    ]
+
+
+class _Modules:
+    """sys.modules, for whoever sets attributes."""
+
+    def __init__(self) -> None:
+        self.__dict__ = sys.modules
+
+
+class SerialException(OSError):
+    """As pyserial's."""
+
+
+class _System:
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.ports = serial_ports(world)
+
+    @property
+    def process(self) -> "Process":
+        process = self.world.current
+        if process is None:
+            raise RuntimeError("no process is running: whose port?")
+        return process
+
+    def port(self, path: str) -> SerialPort:
+        """FileNotFoundError: there is none."""
+        process = self.process
+        port = self.ports.find(process, path) if process.alive else None
+        if port is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return port
+
+    def file(self, number: int) -> OpenPort | None:
+        """None: the process is dead, and nothing that it does has an effect."""
+        if not self.process.alive:
+            return None
+        file = self.ports.files.get(number)
+        if file is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return file
+
+    def serial(
+        self,
+        port: str,
+        baudrate: int,
+        timeout: float = 0,
+        write_timeout: float = 0,
+        exclusive: bool = True,
+        rtscts: bool = False,
+    ) -> "_Serial":
+        """pyserial's class."""
+        found = self.port(port)
+        if self.world.now < found.ready_at:
+            raise _refused("could not open port", port, errno.EACCES)
+        if found.file:
+            raise _refused("Could not exclusively lock port", port, errno.EAGAIN)
+        return _Serial(self, self.ports.open(found, self.process, baudrate, rtscts).number)
+
+
+def _refused(words: str, path: str, code: int) -> SerialException:
+    return SerialException(code, f"{words} {path}: [Errno {code}] {os.strerror(code)}")
+
+
+class _Serial:
+    """An open port, as pyserial shows it."""
+
+    def __init__(self, system: _System, number: int) -> None:
+        self._system = system
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def set_low_latency_mode(self, _on: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._system.file(self._number):
+            self._system.ports.close(self._number)
+
+
+class _Os:
+    """The module `os`."""
+
+    def __init__(self, system: _System) -> None:
+        self._system = system
+        self.path = SimpleNamespace(realpath=str)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def stat(self, path: str) -> Any:
+        self._system.port(path)
+        return SimpleNamespace(st_mode=stat.S_IFCHR | 0o660, st_rdev=os.makedev(MAJOR, 0), st_gid=20)
+
+    def set_blocking(self, _file: int, _blocking: bool) -> None:
+        pass
+
+    def read(self, file: int, size: int) -> bytes:
+        found = self._system.file(file)
+        if found is None or found.hung_up:  # a tty that was hung up has come to its end
+            return b""
+        if not found.port.received:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return found.port.read(size)
+
+    def write(self, file: int, data: Any) -> int:
+        found = self._system.file(file)
+        if found is None:
+            return len(data)
+        if found.hung_up:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        taken = found.port.out.take(bytes(data))
+        if not taken:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return taken
+
+
+class _Glob:
+    """The module `glob`: of serial ports; there is nothing else."""
+
+    def __init__(self, system: _System) -> None:
+        self._system = system
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(glob, name)
+
+    def glob(self, pattern: str) -> list[str]:
+        return fnmatch.filter(self._system.ports.paths(self._system.process), pattern)
+
+
+class _Grp:
+    """The module `grp`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(grp, name)
+
+    def getgrgid(self, _number: int) -> Any:
+        return SimpleNamespace(gr_name=GROUP)
+
+
+class _Termios:
+    """The module `termios`: settings that nobody reads."""
+
+    def __init__(self, system: _System) -> None:
+        self._system = system
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(termios, name)
+
+    def tcgetattr(self, file: int) -> list[Any]:
+        found = self._system.file(file)
+        if found and found.hung_up:
+            raise termios.error(errno.EIO, os.strerror(errno.EIO))
+        return [0, 0, 0, 0, 0, 0, [b"\0"] * 32]
+
+    def tcsetattr(self, file: int, _when: int, _settings: list[Any]) -> None:
+        self.tcgetattr(file)
