@@ -55,7 +55,7 @@ def measure(client: str, ending: str, what: str, qos: int, count: int, delay_ms:
 
 
 def compare(repeat: int, count: int) -> None:
-    """Processor time and rate of all; the repetitions of one and the other alternate."""
+    """Processor time and rate of all columns; the repetitions of one and the other alternate."""
     print(f"Processor time of the client, µs per message of 64 bytes, window {WINDOW}; medians of {repeat}\n")
     print(f"{'':14}{'mqttlite':>27}{'mqttium':>21}{'share of mqttium synced':>35}{'messages/s':>27}")
     head = f"{'':14}{'memory':>9}{'SQLite':>9}{'journal':>9}{'memory':>12}{'synced':>9}"
@@ -73,11 +73,14 @@ def compare(repeat: int, count: int) -> None:
         )
 
 
-def slow_disks() -> None:
-    print("\nMessages a second, by how much longer each sync takes (publish, SQLite, one run)\n")
+def slow_disks(repeat: int) -> None:
+    print("\nMessages a second, by how much longer each sync takes (publish, SQLite)\n")
     print(f"{'':14}" + "".join(f"{'+' + str(delay) + ' ms':>9}" for delay in DELAYS_MS))
     for qos in (1, 2):
-        rates = [measure("mqttlite", "db", "publish", qos, 1000, delay)[1] for delay in DELAYS_MS]
+        runs = [
+            [measure("mqttlite", "db", "publish", qos, 1000, delay)[1] for delay in DELAYS_MS] for _ in range(repeat)
+        ]
+        rates = [statistics.median(one) for one in zip(*runs, strict=True)]
         print(f"publish QoS {qos} " + "".join(f"{rate:9.0f}" for rate in rates), flush=True)
 
 
@@ -87,7 +90,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5000, metavar="N", help="messages in each (5000)")
     args = parser.parse_args()
     compare(args.repeat, args.count)
-    slow_disks()
+    slow_disks(args.repeat)
 
 
 if __name__ == "__main__":
