@@ -51,6 +51,8 @@ class Broker:
     ) -> None:
         self.limits = limits or Limits()
         self.store = BrokerStore(store) if isinstance(store, (str, os.PathLike)) else store
+        if self.store:
+            self.store.on_failure = self._fail
         self.gate = Gate(self.store, self._fail, self._go_on) if self.store else None
         self.engine = Engine(self.limits, durable=self.store)
         self.addresses: list[str] = []
@@ -139,13 +141,14 @@ class Broker:
 
     def _fail(self, error: StoreError) -> None:
         """The store is of no use: what is not acknowledged by now may or may not be durable, so nobody is told."""
+        if self.failed.done():
+            return
+        self.failed.set_result(error)
         log.critical("%s; all connections are closed", error)
         for server in self._servers:
             server.close()
         for connection in self.connections:
             connection.transport.abort()
-        if not self.failed.done():
-            self.failed.set_result(error)
 
     def _go_on(self) -> None:
         """There is room for more output."""

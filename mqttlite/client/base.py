@@ -157,6 +157,7 @@ class BaseClient:
         self._taken: "list[Message]" = []  # with `manual_ack`: given to the application, in order of arrival
         self._state: "State | None" = None  # what the store has kept: identity, origins and seen are its own
         self._error: "MQTTError | None" = None  # why the client is closed
+        self._given_up = 0  # messages that were not confirmed when it was closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._has_store = False  # it is open
         self._connected_once = False
@@ -215,7 +216,10 @@ class BaseClient:
         if exc_type is None:
             self._handled()
             await self.drain()
+        error = self._error
         await self.close()
+        if error and exc_type is None and not isinstance(error, ClosedError):
+            raise error  # nobody may have been told
 
     async def start(self) -> None:
         """Open the store and connect. Raises ConnectError (RefusedError when the broker said no) when that fails,
@@ -248,11 +252,14 @@ class BaseClient:
         try:
             await self.store.commit()
         except StoreError as error:
-            if self._error is None:
-                self._log(str(error))
-                self._stop(error)
+            self._lose_store(error)
             raise
         session.kept = max(session.kept, accepted)
+
+    def _lose_store(self, error: StoreError) -> None:
+        if self._error is None:
+            self._log(str(error))
+            self._stop(error)
 
     async def drain(self, timeout_s: float = 10) -> bool:
         """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""
@@ -260,7 +267,7 @@ class BaseClient:
             await asyncio.wait_for(self._drained(), timeout_s)
         except asyncio.TimeoutError:
             self._log("%d accepted messages are not confirmed after %s s" % (len(self._receipts), timeout_s))
-        return not self._receipts
+        return not self._receipts and not self._given_up
 
     async def _drained(self) -> None:
         while self._error is None and (self._receipts or (self.is_connected and self._protocol.out)):
@@ -285,6 +292,7 @@ class BaseClient:
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error
+        self._given_up = len(self._receipts)
         for receipt in self._receipts.values():
             receipt._finish(error)
         self._receipts.clear()

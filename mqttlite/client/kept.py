@@ -48,6 +48,7 @@ async def load(client: "BaseClient") -> None:
         # Grows with time, and differs even where there is no clock.
         state.epoch = int(time.time()) << 16 | int.from_bytes(os.urandom(2), "big")
         store.record(_IDENTITY, state.epoch, client_id)
+    store.on_failure = client._lose_store
     store.snapshot = lambda: _snapshot(client, state)
     protocol = client._protocol
     if type(store) is not Store:

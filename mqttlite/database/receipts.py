@@ -191,6 +191,14 @@ class ReceiptStore(Store):
 
         self._inner.snapshot = without_held
 
+    @property
+    def on_failure(self) -> Callable[[StoreError], None] | None:
+        return self._inner.on_failure
+
+    @on_failure.setter
+    def on_failure(self, call: Callable[[StoreError], None] | None) -> None:
+        self._inner.on_failure = call
+
     def fits(self, size: int) -> bool:
         return self._inner.fits(size)
 

@@ -21,11 +21,13 @@ class Store:
     """A store. This one is the base of all and keeps nothing.
 
     is_durable  whether what is committed survives a power cut
+    on_failure  set by the client: called when a store fails while nobody waits for it
     snapshot    set by the client: a callable that returns the whole State of now, for stores that compact
     """
 
     is_durable = False
     snapshot: "Callable[[], State]"
+    on_failure: "Callable[[StoreError], None] | None" = None
 
     async def open(self) -> State:
         """The state that was durable last; a new `State` when there was none. StoreError when that cannot be told."""

@@ -42,6 +42,8 @@ class SqliteWriter:
     `connect`: makes the connection, in the thread that will own it; for tests.
     """
 
+    on_failure: Callable[[StoreError], None] | None = None
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -178,6 +180,8 @@ class SqliteWriter:
         error = result.exception()
         if error:
             self._failure = str(error)
+            if self.on_failure:
+                self.on_failure(StoreError(self._failure))
             written += self._waiting
             self._waiting = []
         for future in written:

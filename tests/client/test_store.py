@@ -351,3 +351,22 @@ async def test_keys_of_a_new_store_need_a_clock_because_epochs_must_grow(monkeyp
     monkeypatch.setattr("mqttlite.client.kept.time.localtime", lambda: (2000, 1, 1, 0, 0, 5, 5, 1, 0))
     with pytest.raises(StoreError, match="clock"):
         await Client("mqtt://127.0.0.1:1", client_id="c", store=Disk(), keys=True).start()
+
+
+async def test_a_store_that_fails_while_nobody_waits_is_not_passed_over() -> None:
+    disk = Disk()
+    async with peers() as (url, queue):
+
+        async def live() -> None:
+            async with Client(url, client_id="c", store=disk) as client:
+                await client.publish("t", b"x", 1)
+                assert disk.on_failure
+                disk.on_failure(StoreError("the disk is gone"))
+                assert not await client.drain()
+
+        living = asyncio.create_task(live())
+        peer = await queue.get()
+        await peer.connected(CONNACK)
+        with pytest.raises(StoreError, match="the disk is gone"):
+            await living
+        peer.writer.close()

@@ -308,6 +308,17 @@ async def test_records_that_nobody_waits_for_are_written_soon(path: Path) -> Non
             await asyncio.sleep(0.001)
 
 
+async def test_a_batch_that_fails_while_nobody_waits_is_told(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
+    store.on_failure = failed.set_result
+    store.record(r.ACCEPTED, "no number")  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        assert "cannot keep what it is given" in str(await failed)
+    await store.close()
+
+
 async def test_closing_commits(path: Path) -> None:
     async with opened(path) as (store, _):
         store.record(*accepted(0))
