@@ -2,7 +2,8 @@
 
 So writes are dropped, torn and reordered. Names are a journal of their own: of the creations, deletions and renamings
 since the last sync of the directory, the first ones are kept. Files and directory are synced apart from each other, as
-POSIX has it. A mount is a process's sight of the disk in one of its lives; after its end it ignores everything.
+POSIX has it. A sync that fails loses what it should have written, though it can still be read. A mount is a process's
+sight of the disk in one of its lives; after its end it ignores everything.
 """
 
 import errno
@@ -98,7 +99,7 @@ class Disk:
         world.note(self._lane, what, detail)
         world.reach(f"{self._lane} {what} {name}" if name else f"{self._lane} {what}")
         if self.on_operation is not None:
-            return self.on_operation(Operation(self.operations, what, name))
+            return world.ask(self.on_operation, Operation(self.operations, what, name))
         return None
 
     def _need(self, name: str) -> _File:
@@ -179,8 +180,12 @@ class Mount:
     def sync(self, name: str) -> None:
         if self.alive:
             disk = self.disk
-            after = disk._before("sync", name, name)
             file = disk._need(name)
+            try:
+                after = disk._before("sync", name, name)
+            except OSError:
+                file.loose.clear()  # as on Linux: what a failed sync has not written is never written
+                raise
             for offset, data in file.loose:
                 _write(file.durable, offset, data)
             file.loose.clear()

@@ -38,6 +38,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._due = False  # a turn is in the world's queue
         self._turning = False
         self._free_at = 0  # the process does nothing before: it was stopped, or waited for its disk
+        self._waits_until = 0  # the latest `_free_at` that a turn in the world's queue waits for
         self._tasks: list[ref[Task]] = []
         self._tasks_max = 64
         self._task_number = 0
@@ -59,7 +60,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         world = self._world
         if world.now < self._free_at:
             self._due = True
-            world.at(self._free_at, self.turn)
+            if self._waits_until != self._free_at:  # once, however often it is asked to
+                self._waits_until = self._free_at
+                world.at(self._free_at, self.turn)
             return
         count = 0
         self._turning = True

@@ -56,7 +56,7 @@ class Cut(NamedTuple):
         if self.where == "inside":
             return chance.randrange(packet.start + 1, packet.end)
         if self.where not in ("before", "after"):
-            raise ValueError(f"a cut '{self.where}' a packet; it is before, inside or after")
+            raise ValueError(f"a cut {self.where!r} a packet: it is before, inside or after")
         return packet.start if self.where == "before" else packet.end
 
 
@@ -89,10 +89,14 @@ class Packets:
             world.reach(f"{kind} {reader.hosts}")
             if self.on_packet:
                 packet = Packet(kind, self.count, reader.number, way, start, end, packet_bytes)
-                cut = self.on_packet(packet)
-                if cut:
-                    way.cut_at(cut.offset(packet, world.random), cut.how, cut.then)
+                if world.ask(self._decide, packet):
                     return
+
+    def _decide(self, packet: Packet) -> bool:
+        cut = self.on_packet(packet) if self.on_packet else None
+        if cut:
+            packet.way.cut_at(cut.offset(packet, self._world.random), cut.how, cut.then)
+        return cut is not None
 
 
 class _Reader:

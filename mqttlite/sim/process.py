@@ -123,7 +123,7 @@ class Process:
     def _ended(self, life: int) -> None:
         if self.alive and life == self.life:
             if self.error is not None and not self.may_fail:
-                self.world.fail(self, self.error)
+                self.world.fail(self.name, self.error)
             self._die(f"failed: {type(self.error).__name__}" if self.error else "end", power=False)
 
     def _die(self, how: str, power: bool) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .process import Process
 
 APART = (1_000, 500_000)  # ns between pieces that were written at once
+ENDS = ("reset", "unread", "close", "silence")  # how a connection can be cut
 UNREAD = "unread"  # what has arrived and was not read is lost
 
 
@@ -52,6 +53,8 @@ class Way:
         """Cut the connection when so many bytes of this way have been sent: none beyond them gets through. `how` as
         Connection.cut, or "none"; `then` is called at that moment, in the sender's place (it may kill a process).
         """
+        if how not in ENDS and how != "none":
+            raise ValueError(f"a cut with {how!r}: it is one of {', '.join(ENDS)}, or none")
         self._cut = (max(offset, self.sent), how, then)
 
     # -- the sender's kernel
@@ -76,7 +79,7 @@ class Way:
             else:
                 self.sent += taken
             if cut[2]:
-                cut[2]()
+                self._world.ask(cut[2])
             return taken + self.send(data[taken:]) if taken < len(data) else taken
         self.sent += len(data)
         self._put(data)

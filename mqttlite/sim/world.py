@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from heapq import heapify, heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from .clock import Clock
 from .disk import Disk
@@ -30,6 +30,7 @@ from .process import Process
 INSTANT_LIMIT = 100_000  # events at one instant after which a livelock is assumed
 TRACE_BATCH = 10_000  # entries that are kept at least before they only go into the digest
 
+T = TypeVar("T")
 Entry = tuple[int, str, str, str | bytes]  # time (ns), lane, kind, text
 
 
@@ -166,10 +167,23 @@ class World:
         """A whole number from low to high, both included; small ones as likely as large ones."""
         return low + int(self.random.random() * (high - low + 1))
 
-    def fail(self, process: Process, error: BaseException) -> None:
-        """A program has ended with an exception: whoever runs the world has to know."""
-        self._failure = ProcessFailed(f"{process.name} failed: {type(error).__name__}: {error}")
-        self._failure.__cause__ = error
+    def fail(self, who: str, error: BaseException) -> None:
+        """A program has ended with an exception, or the scenario is at fault: whoever runs the world has to know."""
+        if not self._failure:
+            self._failure = ProcessFailed(f"{who} failed: {type(error).__name__}: {error}")
+            self._failure.__cause__ = error
+
+    def ask(self, hook: Callable[..., T], *args: Any) -> T | None:
+        """Call a hook of the scenario from within a process. An exception is the scenario's, and no program may catch
+        it; OSError is meant for the program.
+        """
+        try:
+            return hook(*args)
+        except OSError:
+            raise
+        except Exception as error:
+            self.fail("a hook of the scenario", error)
+            return None
 
     def forget_one(self) -> None:
         """An entry in the queue was cancelled; when they are the most, they are removed."""

@@ -92,6 +92,27 @@ def test_an_old_copy_can_be_put_back(world: World) -> None:
     assert process.disk.files() == {"a": b""}
 
 
+def test_what_a_failed_sync_has_not_written_no_later_one_writes(world: World) -> None:
+    def fail(operation: Operation) -> None:
+        raise OSError(errno.EIO, "no")
+
+    process = world.process("a", _idle)
+    world.run(0)
+    mount = process.mount
+    mount.create("a")
+    mount.sync_directory()
+    mount.write("a", 0, b"1")
+    process.disk.on_operation = fail
+    with pytest.raises(OSError, match="no"):
+        mount.sync("a")
+    process.disk.on_operation = None
+    assert mount.read("a", 0, 10) == b"1"
+    mount.write("a", 1, b"2")
+    mount.sync("a")
+    process.cut_power()
+    assert process.disk.files() == {"a": b"\x002"}
+
+
 HISTORY: list[list[tuple[int, int, bytes, bytes, bytes]]] = [
     [(r.IDENTITY, 1, b"client", b"", b""), (r.SUBSCRIBED, 2, b"a/#", b"", b"")],
     [(r.ACCEPTED, 0, b"\x34\x10\0\1a", b"x" * 700, b"")],

@@ -14,6 +14,7 @@ import pytest
 from mqttlite.sim.clock import Clock
 from mqttlite.sim.disk import Mount
 from mqttlite.sim.handles import Livelock
+from mqttlite.sim.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import ProcessFailed, World
 
@@ -224,3 +225,64 @@ def test_a_disk_that_only_says_that_it_has_synced_is_found_out(
         for seed in range(3):
             run = programs.Durable(make_world(seed))
             assert run.accepted <= set(run.got)
+
+
+def test_a_fault_of_the_scenario_is_not_swallowed_by_the_program(world: World) -> None:
+    def wrong(packet: Packet) -> Cut | None:
+        raise AssertionError("the checker has found something")
+
+    Packets(world, wrong)
+    world.process("broker", programs.broker)
+    world.process("producer", programs.publisher(["x"], 1))
+    with pytest.raises(ProcessFailed, match=r"the scenario failed: AssertionError: the checker"):
+        world.run(10)
+
+
+@pytest.mark.parametrize("cut", [Cut("beside"), Cut("after", "softly")])
+def test_a_cut_that_does_not_exist_is_refused(world: World, cut: Cut) -> None:
+    Packets(world, lambda packet: cut)
+    world.process("broker", programs.broker)
+    world.process("producer", programs.publisher(["x"], 1))
+    with pytest.raises(ProcessFailed, match="ValueError: a cut "):
+        world.run(10)
+
+
+async def test_a_world_runs_inside_a_coroutine_of_another_loop(world: World) -> None:
+    async def main(process: Process) -> asyncio.AbstractEventLoop:
+        await asyncio.sleep(1)
+        return asyncio.get_running_loop()
+
+    process = world.process("a", main)
+    before = asyncio.get_running_loop()
+    world.run(2)
+    assert process.result is process.loop
+    assert asyncio.get_running_loop() is before
+    await asyncio.sleep(0)
+
+
+def test_the_tasks_of_a_group_are_cancelled_in_the_same_order_in_each_run(make_world: Callable[[int], World]) -> None:
+    def order() -> list[int]:
+        found: list[int] = []
+
+        async def wait(number: int) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                found.append(number)
+
+        async def main(process: Process) -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(40):
+                    group.create_task(wait(number))
+                await asyncio.sleep(1)
+                raise asyncio.CancelledError
+
+        world = make_world(1)
+        world.process("a", main)
+        world.run(2)
+        return found
+
+    first = order()
+    occupied = [order() for _ in range(5)]
+    assert len(first) == 40
+    assert all(later == first for later in occupied)
