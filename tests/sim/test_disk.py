@@ -199,6 +199,48 @@ def test_a_store_survives_an_end_at_every_operation_of_the_disk(
     assert returned == [0, 1, 2, 3, 4, 5]
 
 
+UNSYNCED = pytest.param(
+    _sqlite,
+    marks=pytest.mark.xfail(
+        strict=False, reason="SqliteFile shows what a killed process has written and not synced, without syncing it"
+    ),
+)
+
+
+@pytest.mark.parametrize("make", [UNSYNCED, _journal])
+def test_what_a_store_has_shown_after_a_kill_it_shows_after_a_power_cut(
+    make_world: Callable[[int], World], make: Callable[[Process], Store]
+) -> None:
+    """A packet may have told of it in between."""
+    for seed in range(30):
+        world = make_world(seed)
+        shown: list[Any] = []
+        syncs = 0
+
+        async def main(process: Process, shown: list[Any] = shown) -> None:
+            store = make(process)
+            if process.life == 1:
+                await _write(store, [0])
+            else:
+                shown.append(vars(await store.open()))
+                process.cut_power()
+
+        def at_operation(operation: Operation, which: int = seed % 15 + 1) -> None:
+            nonlocal syncs
+            if process.life == 1 and operation.what == "sync":  # noqa: B023
+                syncs += 1
+                if syncs == which:
+                    process.kill()  # noqa: B023
+
+        process = world.process("a", main, start=False)
+        process.disk.on_operation = at_operation
+        for _ in range(3):
+            process.start()
+            world.run(5)
+        assert len(shown) == 2
+        assert shown[0] == shown[1]
+
+
 @STORES
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_store_refuses_what_a_disk_that_fails_does_not_keep(
