@@ -1,0 +1,460 @@
+"""A world's trace, read for people: packets with their arrivals, lives and deaths, commits, and what was in doubt.
+
+Reads nothing but the trace (world.py): bytes that were written are taken apart into MQTT packets here, and a packet has
+arrived when as many bytes have. What the trace does not say, a chart does not show.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..core.codec5 import split
+from ..core.errors import ProtocolError
+from ..core.keys import unwrap
+from ..core.parser import Parser
+from .packets import NAMES, SIZE_MAX
+
+GROUPS = {  # of events, as they can be filtered
+    "message": "PUBLISH",
+    "ack": "acknowledgements",
+    "connection": "connecting, pings",
+    "fault": "faults, restarts",
+    "app": "application",
+    "disk": "disks",
+    "network": "network",
+    "log": "log",
+}
+SHOWN = 24  # characters of a payload
+_WAY = re.compile(r"(.+):(\d+)-(.+):([^:]+?)(?: (up|down))?")
+_LOG = ("debug", "info", "warning", "error", "critical")
+_SOCKETS = ("connect", "connected", "listen", "lost")
+_DEATHS = ("kill", "power cut", "end")
+_DISK = ("write", "truncate", "sync", "create", "delete", "rename", "sync directory")
+
+
+@dataclass
+class Event:
+    """Something that happened, at `at` ns on a lane. `label`: short, for the chart; `detail`: for the list.
+
+    `is_drawn`: whether it is in the chart; the list has all. `order`: its place in the trace.
+    """
+
+    at: int
+    order: int
+    lane: str
+    group: str
+    kind: str
+    label: str
+    detail: str = ""
+    is_drawn: bool = True
+    to: str = ""  # the other lane, of what concerns two
+
+
+@dataclass
+class Arrow(Event):
+    """A packet, from `lane` to `to`. `arrived`: -1 when it did not. `why`: what ended its connection then."""
+
+    packet_id: int = 0
+    payload: str = ""
+    is_repeat: bool = False
+    arrived: int = -1
+    arrival_order: int = 0
+    why: str = ""  # "": it may still arrive
+    stays: bool = False  # its sender was gone before any of it had left
+
+
+@dataclass
+class Band:
+    """A time in which `lane` cannot know. `kind`: "sent" (has it arrived?), "released" (may the other forget it?) or
+    "doubt" (the session is lost). `end`: -1 while it is not over. `resolved`: by what.
+    """
+
+    lane: str
+    kind: str
+    what: str
+    begin: int
+    order: int
+    end: int = -1
+    end_order: int = 0
+    resolved: str = ""
+    sends: int = 1
+
+
+@dataclass
+class Life:
+    """A process lives from `begin` to `end` ns (-1: still). `how` it ended."""
+
+    lane: str
+    begin: int
+    order: int
+    end: int = -1
+    end_order: int = 0
+    how: str = ""
+
+
+@dataclass
+class _Way:
+    """One direction of a connection."""
+
+    source: str
+    sink: str
+    parser: Parser | None = field(default_factory=lambda: Parser(SIZE_MAX))
+    fed: int = 0
+    next: int = 0  # where the next packet begins
+    arrived: int = 0
+    under_way: deque[tuple[int, int, Arrow]] = field(default_factory=deque)  # first byte, last byte + 1
+
+
+@dataclass
+class _Message:
+    """A message of QoS 1 or 2 that its sender has not finished."""
+
+    source: str
+    sink: str
+    what: str
+    band: Band
+    is_orphan: bool = False  # the session that knew its packet identifier is lost
+
+
+class Story:
+    """What a trace tells: `events` in order, `bands`, `lives`, and `lanes` as messages flow."""
+
+    def __init__(self, trace: Iterable[tuple[int, str, str, str | bytes]]) -> None:
+        self.events: list[Event] = []
+        self.bands: list[Band] = []
+        self.lives: list[Life] = []
+        self._seen: dict[str, None] = {}  # lanes, as they appear
+        self._flows: dict[tuple[str, str], None] = {}
+        self._ways: dict[str, _Way] = {}
+        self._versions: dict[str, int] = {}  # of MQTT, by connection
+        self._messages: dict[tuple[str, str, int], _Message] = {}
+        self._orphans: list[_Message] = []
+        self._alive: dict[str, Life] = {}
+        self._unsynced: dict[str, list[str]] = {}  # by disk: what was done since the last sync
+        entries = sorted(trace, key=lambda entry: entry[0])  # what waits for a disk is noted ahead of its time
+        self.end = entries[-1][0] if entries else 0
+        for order, (at, lane, kind, text) in enumerate(entries):
+            self._read(at, order, lane, kind, text)
+        self.events.sort(key=lambda event: (event.at, event.order))
+        self.lanes = self._in_order()
+
+    @property
+    def disks(self) -> set[str]:
+        """Names of the processes whose disks are written to in the chart."""
+        return {event.lane for event in self.events if event.group == "disk" and event.is_drawn}
+
+    def since(self, begin: int) -> None:
+        """Forget what was before `begin` (ns), but for the lives that go on."""
+        self.events = [event for event in self.events if event.at >= begin]
+        self.bands = [band for band in self.bands if band.end < 0 or band.end >= begin]
+        self.lives = [life for life in self.lives if life.end < 0 or life.end >= begin]
+
+    # -- entries
+
+    def _read(self, at: int, order: int, lane: str, kind: str, text: str | bytes) -> None:
+        words = text if isinstance(text, str) else ""
+        match = _WAY.fullmatch(lane)
+        if match and match[5]:
+            if isinstance(text, bytes):
+                self._written(at, order, lane, match, text)
+            elif kind == "arrive":
+                self._arrived(at, order, lane, int(words))
+            elif kind in ("fin", "reset"):
+                sink = match[3] if match[5] == "up" else match[1]
+                said = f"connection {match[2]}: " + ("reset" if kind == "reset" else "the other end has closed it")
+                self._add(Event(at, order, sink, "network", kind, said, is_drawn=False))
+                self._over(lane.rpartition(" ")[0], "the connection is over")
+        elif match:
+            self._over(lane, f"the connection was cut ({words})")
+            said = f"connection {match[2]}"
+            self._add(Event(at, order, match[1], "fault", "cut", f"cut: {words}", said, to=match[3]))
+        elif lane == "network":
+            first, _, second = words.partition(" ")
+            self._add(Event(at, order, first, "fault", kind, kind, f"between {first} and {second}", to=second))
+        elif lane.endswith(" disk") and kind in _DISK:
+            self._disk(at, order, lane.removesuffix(" disk"), kind, words)
+        else:
+            self._process(at, order, lane, kind, words)
+
+    def _over(self, connection: str, why: str) -> None:
+        """What is under way on a connection may not arrive any more."""
+        for direction in (" up", " down"):
+            if way := self._ways.get(connection + direction):
+                _lose(way, why)
+
+    def _add(self, event: Event) -> None:
+        self.events.append(event)
+        self._seen.setdefault(event.lane)
+
+    def _process(self, at: int, order: int, lane: str, kind: str, text: str) -> None:
+        if kind == "start":
+            self._alive[lane] = life = Life(lane, at, order)
+            self.lives.append(life)
+            again = text not in ("", "1")
+            label = f"starts again (life {text})" if again else "starts"
+            self._add(Event(at, order, lane, "fault", kind, label, is_drawn=again))
+        elif kind in _DEATHS or kind.startswith("failed: "):
+            self._died(at, order, lane, kind)
+        elif kind == "stall":
+            self._add(Event(at, order, lane, "fault", kind, f"stalls {text}", f"does nothing for {text}"))
+        elif kind in _LOG:
+            self._add(Event(at, order, lane, "log", kind, f"{kind}: {text}", is_drawn=False))
+        elif kind in _SOCKETS:
+            self._add(Event(at, order, lane, "network", kind, _socket(kind, text), is_drawn=False))
+        else:
+            if kind == "settled":
+                self._settle(at, order, lane, text)
+            self._add(Event(at, order, lane, "app", kind, f"{kind} {_quoted(text)}" if text else kind, text))
+
+    def _died(self, at: int, order: int, lane: str, how: str) -> None:
+        life = self._alive.pop(lane, None)
+        if life:
+            life.end, life.end_order, life.how = at, order, how
+        detail = ""
+        lost = self._unsynced.pop(lane, [])
+        if how == "power cut" and lost:
+            detail = f"on its disk, {len(lost)} operations were not synced: each sector of them is kept or lost"
+        label = {"kill": "killed", "power cut": "power cut", "end": "ends"}.get(how, how)
+        self._add(Event(at, order, lane, "fault", how, label, detail, is_drawn=how != "end"))
+        for way in self._ways.values():
+            if way.source == lane:
+                _lose(way, f"{lane}: {label}", at)
+            elif way.sink == lane:
+                _lose(way, f"{lane}: {label}")
+
+    # -- disks
+
+    def _disk(self, at: int, order: int, lane: str, kind: str, text: str) -> None:
+        if kind != "sync":
+            self._unsynced.setdefault(lane, []).append(text)
+            self._add(Event(at, order, lane, "disk", kind, kind, text, is_drawn=False))
+            return
+        operations = self._unsynced.pop(lane, [])
+        size = sum(int(found[1]) for one in operations if (found := re.search(r"\+(\d+)$", one)))
+        label = "commit" if text.endswith(("-wal", "-journal")) else "sync"
+        self._add(Event(at, order, lane, "disk", "sync", label, f"{text}: {len(operations)} operations, {size} bytes"))
+
+    # -- packets
+
+    def _written(self, at: int, order: int, name: str, match: "re.Match[str]", data: bytes) -> None:
+        way = self._ways.get(name)
+        if way is None:
+            ends = (match[1], match[3]) if match[5] == "up" else (match[3], match[1])
+            way = self._ways[name] = _Way(*ends)
+        before, way.fed = way.fed, way.fed + len(data)
+        connection = name.rpartition(" ")[0]
+        parser = way.parser
+        if parser is None:
+            self._leaves(way, before, way.fed, self._bytes(at, order, way, len(data)))
+            return
+        parser.feed(data)
+        try:
+            while first := parser.next():
+                end = way.fed - len(parser.buf) + parser.end
+                body = bytes(parser.buf[parser.start : parser.end])
+                self._leaves(way, way.next, end, self._packet(at, order, way, connection, first, body))
+                way.next = end
+        except ProtocolError:
+            way.parser = None
+            self._leaves(way, before, way.fed, self._bytes(at, order, way, len(data)))
+
+    def _bytes(self, at: int, order: int, way: _Way, size: int) -> Arrow:
+        return Arrow(at, order, way.source, "message", "bytes", f"{size} bytes", "not MQTT", to=way.sink)
+
+    def _leaves(self, way: _Way, start: int, end: int, arrow: Arrow) -> None:
+        way.under_way.append((start, end, arrow))
+        if way.sink not in self._alive:
+            arrow.why = f"{way.sink} is not running"
+        self._add(arrow)
+        self._seen.setdefault(arrow.to)
+
+    def _packet(self, at: int, order: int, way: _Way, connection: str, first: int, body: bytes) -> Arrow:
+        kind = NAMES[first >> 4]
+        version = self._versions.get(connection, 4)
+        group = "ack" if kind in ("PUBACK", "PUBREC", "PUBREL", "PUBCOMP") else "connection"
+        arrow = Arrow(at, order, way.source, group, kind, kind, to=way.sink)
+        if kind == "PUBLISH":
+            self._publish(arrow, first, body, version)
+        elif group == "ack" or kind in ("SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK"):
+            arrow.packet_id = int.from_bytes(body[:2], "big")
+            arrow.label = f"{kind} {arrow.packet_id}"
+            if version == 5 and group == "ack" and len(body) > 2 and body[2]:
+                arrow.label += f" reason {body[2]:#04x}"
+        elif kind == "CONNECT" and len(body) > 7:
+            self._versions[connection] = body[6]
+            arrow.detail = "clean session" if body[7] & 2 else "resumes its session"
+        elif kind == "CONNACK" and len(body) > 1:
+            present = "session present" if body[0] & 1 else "no session"
+            arrow.label = f"CONNACK {f'refused ({body[1]})' if body[1] else present}"
+            if not body[0] & 1 and not body[1]:
+                self._forget(at, order, way)
+        return arrow
+
+    def _publish(self, arrow: Arrow, first: int, body: bytes, version: int) -> None:
+        arrow.group = "message"
+        qos = first >> 1 & 3
+        at = 2 + int.from_bytes(body[:2], "big")
+        topic = body[2:at].decode(errors="backslashreplace")
+        if qos:
+            arrow.packet_id = int.from_bytes(body[at : at + 2], "big")
+            at += 2
+        payload = body[at:]
+        key = ""
+        if version == 5:
+            payload = split(payload)[1]
+        elif opened := unwrap(payload):
+            (producer, epoch, number), payload = opened
+            key = f"key {producer.decode(errors='replace')}/{epoch}/{number}"
+        arrow.payload = _quoted(payload.decode(errors="backslashreplace"))
+        arrow.is_repeat = bool(first & 8)
+        words = [
+            "PUBLISH",
+            str(arrow.packet_id) if qos else "",
+            f"QoS {qos}",
+            "DUP" if first & 8 else "",
+            "RETAIN" if first & 1 else "",
+            "+key" if key else "",
+            arrow.payload,
+        ]
+        arrow.label = " ".join(word for word in words if word)
+        arrow.detail = f"topic {topic}, {len(payload)} bytes" + (f", {key}" if key else "")
+        self._flows.setdefault((arrow.lane, arrow.to))
+        if qos:
+            self._sends(arrow, f"{topic}\n{arrow.payload}")
+
+    def _arrived(self, at: int, order: int, name: str, size: int) -> None:
+        way = self._ways.get(name)
+        if way is None:
+            return
+        way.arrived += size
+        while way.under_way and way.under_way[0][1] <= way.arrived:
+            arrow = way.under_way.popleft()[2]
+            arrow.arrived, arrow.arrival_order, arrow.stays, arrow.why = at, order, False, ""
+            if arrow.group == "ack":
+                self._acknowledged(at, order, arrow)
+            elif arrow.kind == "CONNACK" and "no session" in arrow.label:
+                self._session_lost(at, order, arrow)
+        if way.under_way and way.under_way[0][0] < way.arrived:
+            _, end, arrow = way.under_way[0]
+            arrow.stays = False
+            arrow.detail = f"{arrow.detail.partition(' (of it')[0]} (of it, {end - way.arrived} bytes are missing)"
+
+    # -- what a sender cannot know
+
+    def _sends(self, arrow: Arrow, what: str) -> None:
+        key = (arrow.lane, arrow.to, arrow.packet_id)
+        message = self._messages.get(key)
+        if message and message.what == what:
+            message.band.sends += 1
+            return
+        for message in self._orphans:
+            if (message.source, message.sink, message.what) == (arrow.lane, arrow.to, what):
+                self._orphans.remove(message)
+                self._messages[key] = message
+                if message.band.kind == "doubt":
+                    self._close(message, arrow.at, arrow.order, "sent again, as its key protects it")
+                    message.band = self._open("sent", arrow.lane, arrow.payload, arrow.at, arrow.order)
+                else:
+                    message.band.sends += 1
+                return
+        band = self._open("sent", arrow.lane, arrow.payload, arrow.at, arrow.order)
+        self._messages[key] = _Message(arrow.lane, arrow.to, what, band)
+
+    def _open(self, kind: str, lane: str, what: str, at: int, order: int) -> Band:
+        band = Band(lane, kind, what, at, order)
+        self.bands.append(band)
+        return band
+
+    def _close(self, message: _Message, at: int, order: int, how: str) -> None:
+        if message.band.end < 0:
+            message.band.end, message.band.end_order, message.band.resolved = at, order, how
+
+    def _acknowledged(self, at: int, order: int, arrow: Arrow) -> None:
+        key = (arrow.to, arrow.lane, arrow.packet_id)
+        message = self._messages.get(key)
+        if message is None:
+            return
+        if arrow.kind == "PUBREC":
+            if message.band.kind == "sent":
+                self._close(message, at, order, "PUBREC")
+                message.band = self._open("released", message.source, message.band.what, at, order)
+        elif arrow.kind in ("PUBACK", "PUBCOMP"):
+            self._close(message, at, order, arrow.kind)
+            del self._messages[key]
+
+    def _session_lost(self, at: int, order: int, connack: Arrow) -> None:
+        """A client learns that its session is gone: what it had released is in doubt."""
+        for key in [key for key in self._messages if key[:2] == (connack.to, connack.lane)]:
+            message = self._messages.pop(key)
+            self._orphans.append(message)
+            if message.band.kind == "released":
+                self._close(message, at, order, "the session is lost")
+                message.band = self._open("doubt", message.source, message.band.what, at, order)
+
+    def _forget(self, at: int, order: int, way: _Way) -> None:
+        """A server begins a new session: of the old one's messages it knows nothing any more."""
+        for key in [key for key in self._messages if key[:2] == (way.source, way.sink)]:
+            self._close(self._messages.pop(key), at, order, "it was forgotten with the session")
+
+    def _settle(self, at: int, order: int, lane: str, payload: str) -> None:
+        for message in self._orphans:
+            if message.source == lane and message.band.what == _quoted(payload):
+                self._close(message, at, order, "the application has decided")
+
+    # -- lanes
+
+    def _in_order(self) -> list[str]:
+        """Lanes from where messages come from to where they go."""
+        level: dict[str, int] = {}
+        after: dict[str, set[str]] = {}
+        for source, sink in self._flows:
+            if source != sink and source not in _reach(after, sink):
+                after.setdefault(source, set()).add(sink)
+        for lane in self._seen:
+            level[lane] = 0
+        for _ in range(len(level)):
+            for source, sinks in after.items():
+                for sink in sinks:
+                    level[sink] = max(level.get(sink, 0), level.get(source, 0) + 1)
+        flowing = {lane for flow in self._flows for lane in flow}
+        order = list(self._seen)
+        return sorted(level, key=lambda lane: (lane not in flowing, level[lane], order.index(lane)))
+
+
+def _lose(way: _Way, why: str, died: int = -1) -> None:
+    """What is under way may not arrive any more. `died`: when its sender did."""
+    for _, _, arrow in way.under_way:
+        arrow.why = arrow.why or why
+        arrow.stays = arrow.at == died
+
+
+def _socket(kind: str, text: str) -> str:
+    """What a process does with a connection, in words."""
+    if kind == "connect":
+        number, _, where = text.partition(" ")
+        return f"connects to {where} (connection {number})"
+    if kind == "listen":
+        return f"listens at {text}"
+    name, _, error = text.partition(" ")
+    match = _WAY.fullmatch(name)
+    number = match[2] if match else name
+    error = error.partition(" ")[2]
+    return f"connection {number} is open" if kind == "connected" else f"connection {number} is over {error}".rstrip()
+
+
+def _reach(after: dict[str, set[str]], begin: str) -> set[str]:
+    """All that messages from `begin` come to, itself included."""
+    found = {begin}
+    waiting = [begin]
+    while waiting:
+        for lane in after.get(waiting.pop(), ()):
+            if lane not in found:
+                found.add(lane)
+                waiting.append(lane)
+    return found
+
+
+def _quoted(text: str) -> str:
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return f"“{text[:SHOWN]}…”" if len(text) > SHOWN else f"“{text}”"
