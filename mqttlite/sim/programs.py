@@ -46,8 +46,8 @@ def make_store(process: "Process", kind: str) -> Store | None:
 
 
 def broker(store: str = "memory", *, port: int = 1883, limits: "Limits | None" = None) -> Program:
-    """A broker on all addresses of its machine. `store`: "memory", or "sqlite": sessions survive. Raises StoreError when
-    its store fails.
+    """A broker on all addresses of its machine. `store`: "memory", or "sqlite": sessions survive. It ends with
+    StoreError when its store fails.
     """
     if store not in ("memory", "sqlite"):
         raise ValueError(f"a broker's store '{store}'; it is memory or sqlite")
@@ -88,13 +88,13 @@ def producer(
     **options: Any,
 ) -> Program:
     """Publishes messages "NAME NUMBER" (filled up to `size` bytes) numbered from 0 to `count`, with a pause of
-    `every_s` seconds (from, to) after each; ends when all are confirmed. `options`: as Client's.
+    `every_s` seconds (from, to) after each; ends with the result "done" when all are confirmed. `options`: as Client's.
 
     In another life it goes on behind what it tried last: whether that was accepted nobody can know. `keyed`: it tries
     what it does not know to be accepted again, with the same key; the store knows the key.
     """
 
-    async def main(process: "Process") -> None:
+    async def main(process: "Process") -> str:
         chance = process.world.random
         stream = f"{process.name} {topic}"
         begun = facts.accepted if keyed else facts.tried
@@ -123,8 +123,11 @@ def producer(
                 sweep()
                 if every_s[1]:
                     await asyncio.sleep(chance.uniform(*every_s))
-            await client.drain(DRAIN_S)
-            sweep()
+            if await client.drain(DRAIN_S):
+                sweep()
+                if store != "memory":  # those of earlier lives, too: the store has nothing left
+                    facts.confirmed.update({p: None for p in facts.accepted if facts.order[p][0] == stream})
+        return "done"
 
     return main
 

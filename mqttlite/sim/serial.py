@@ -35,8 +35,8 @@ KINDS = {0x80: "DATA", 0x90: "ACK", 0xA0: "NAK", 0xB0: "PING", 0xC0: "SYN", 0xD0
 
 
 class Frame(NamedTuple):
-    """What a program has written at once, before it leaves. `kind`: DATA, ACK, NAK, PING, SYN, SYN_ACK, or BYTES when it
-    is no frame of the link. `number`: on this line, from 1. It has the bytes `start` to before `end` of its way.
+    """What a program has written at once, before it leaves. `kind`: DATA, ACK, NAK, PING, SYN, SYN_ACK; BYTES when
+    it is no frame of the link. `number`: on this line, from 1. It has the bytes `start` to before `end` of its way.
     """
 
     kind: str
@@ -158,7 +158,7 @@ class SerialWay:
     # -- the wire
 
     def stop(self) -> None:
-        """Nothing leaves any more of what was written until now; of the byte that is leaving, something else arrives."""
+        """What was written until now and has not left is lost; of the byte that is leaving, something else arrives."""
         world = self._world
         now = world.now + world.ahead
         self._cuts = []
@@ -174,12 +174,9 @@ class SerialWay:
         piece = self._under_way.popleft()
         data = piece.data
         line = self.line
-        if line.parted:
-            self.lost += len(data)
-            return
-        if piece.start < line.joined_at:
-            missed = min((line.joined_at - piece.start) // piece.byte_ns, len(data))
-            self.lost += missed
+        if piece.start >= line.parted_at:  # what had left before was dealt with at that moment
+            missed = len(data) if line.parted else max(line.joined_at - piece.start, 0) // piece.byte_ns
+            self.lost += min(missed, len(data))
             data = data[missed:]
         if data:
             baud = line.baud_of(self.sink)
@@ -193,7 +190,7 @@ class SerialWay:
 
 class SerialPort:
     """An end of a line: a device in /dev of a process's machine. `plugged`, `received` (bytes that wait for the
-    program), `file` (as it is open); counters in bytes: `overrun` (the buffer was full), `unheard` (nobody had it open).
+    program), `file` (as it is open); counters in bytes: `overrun` (the buffer was full), `unheard` (it was not open).
     """
 
     def __init__(self, line: "SerialLine", host: str, path: str, buffer: int) -> None:
@@ -330,9 +327,9 @@ class SerialLine:
     and `ba` the ways. The processes may be made later; several lines may lead to one process.
 
     `baud`: what the line carries in bit/s, ten to a byte; None: each end what its program has set, and where these
-    differ, only nonsense arrives. `buffer_a`, `buffer_b`: bytes that wait for a program that does not read. `boot`: what
-    `a` says when its process starts. `usb`: the port `b` is the device's own (no adapter): it vanishes and comes back
-    with the process `a`.
+    differ, only nonsense arrives. `buffer_a`, `buffer_b`: bytes that wait for a program that does not read. `boot`:
+    what `a` says when its process starts. `usb`: the port `b` is the device's own (no adapter): it vanishes and comes
+    back with the process `a`.
 
     To be assigned: `latency` (ns, from and to), `split` (probability that what is written at once arrives in pieces),
     `on_frame` (called with each Frame; returns a Fault, the bytes that leave in its place, or None).
@@ -361,7 +358,7 @@ class SerialLine:
         self.frames = 0
         self.on_frame: Callable[[Frame], Fault | bytes | None] | None = None
         self.parted = False
-        self.joined_at = 0
+        self.parted_at = self.joined_at = 0
         self.a = SerialPort(self, a, a_path, buffer_a)
         self.b = SerialPort(self, b, b_path, buffer_b)
         self.a.out = self.b.into = self.ab = SerialWay(self, self.a, self.b)
@@ -412,6 +409,7 @@ class SerialLine:
             self.ab.stop()
             self.ba.stop()
             self.parted = True
+            self.parted_at = self.world.now + self.world.ahead
 
     def join(self) -> None:
         """Put them on again, perhaps in the middle of a byte."""
