@@ -96,9 +96,9 @@ print("imported", before, heap())
 async def publish(client, first, end):
     try:
         for n in range(first, end):
-            await client.publish(place, b"%064d" % n, qos)
+            await client.enqueue(place, b"%064d" % n, qos)
     except Exception as error:
-        print(repr(error))
+        sys.print_exception(error)
         await client.close()  # which ends the loop that waits for the messages
 
 
@@ -231,6 +231,9 @@ class Build(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.bits} bits, {self.code}"
+
+
+LONG_HEAP_KIB = {Build(32, "frozen"): 30, Build(32, ".mpy"): 66, Build(64, "frozen"): 56, Build(64, ".mpy"): 96}
 
 
 class Failed(Exception):
@@ -397,13 +400,13 @@ def show_imports(bench: Bench, builds: Sequence[Build]) -> None:
     print(f"{'all of mqttlite':<26}" + "".join(f"{column[-1] - column[0]:>18,}" for column in columns))
 
 
-def show_long(bench: Bench, builds: Sequence[Build], count: int, store: str) -> bool:
+def show_long(bench: Bench, builds: Sequence[Build], case: Case, count: int, heap_kib: int | None) -> bool:
     """Prints what is allocated after every tenth of the messages; whether it stays as it was after the first tenth."""
     steady = True
-    case = Case(store, 2, "default")
     for build in builds:
-        heap = 1024 * (40 if build.bits == 32 else 80) * (1 if build.code == "frozen" else 2)
-        print(f"\n{build}: {count:,} messages each way at QoS 2, {store}, in a heap of {heap // 1024} KiB")
+        heap = 1024 * (heap_kib or LONG_HEAP_KIB[build])
+        title = f"{count:,} messages each way at QoS 2, {case.store}, queues {case.queues}"
+        print(f"\n{build}: {title}, in a heap of {heap // 1024} KiB")
         started = time.monotonic()
         levels = []
         for words in bench.messages(build, heap, case, count, count // 10, timeout_s=LONG_TIMEOUT_S):
@@ -412,6 +415,8 @@ def show_long(bench: Bench, builds: Sequence[Build], count: int, store: str) -> 
                 seconds = time.monotonic() - started
                 grown = levels[-1] - levels[0]
                 print(f"{int(words[0]):>9,} messages {levels[-1]:>9,} bytes {grown:>+6,} {seconds:>7.0f} s", flush=True)
+            elif words[:1] not in (["imported"], ["done"]):
+                print("    " + " ".join(words), flush=True)  # what the client or a traceback says
         # What was alive when it was measured differs a little from time to time; what leaks would add up.
         steady = steady and max(levels) - levels[0] < 512
     return steady
@@ -428,18 +433,31 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--bits", type=int, nargs="+", choices=(32, 64), default=[32, 64])
     parser.add_argument("--code", nargs="+", choices=("frozen", ".mpy"), default=["frozen", ".mpy"])
     parser.add_argument("--count", type=int, help=f"messages (200; long: {LONG_COUNT:,})")
-    parser.add_argument("--store", choices=("memory", "folder", "littlefs", "raw"), default="folder", help="for long")
+    group = parser.add_argument_group("for `long`")
+    group.add_argument("--store", choices=("memory", "folder", "littlefs", "raw"), default="folder")
+    group.add_argument("--queues", choices=tuple(QUEUES), default="4")
+    group.add_argument("--heap", type=int, metavar="KIB", help="(default: a little more than the least)")
     options = parser.parse_args(args)
     builds = [Build(bits, code) for bits in options.bits for code in options.code]
     for build in builds:
         if not build.program.exists():
             print(f"board_heap: MicroPython with {build} is not built: python -m tools.build_micropython")
             return 1
+    try:
+        return run(options, builds)
+    except Failed as error:
+        print(f"board_heap: {error}")
+        return 1
+
+
+def run(options: argparse.Namespace, builds: Sequence[Build]) -> int:
+    """What the command line asks for; the exit code."""
     with bench() as ready:
         if options.what == "imports":
             show_imports(ready, builds)
         elif options.what == "long":
-            return 0 if show_long(ready, builds, options.count or LONG_COUNT, options.store) else 1
+            case = Case(options.store, 2, options.queues)
+            return 0 if show_long(ready, builds, case, options.count or LONG_COUNT, options.heap) else 1
         else:
             show_least(ready, builds, options.count or 200)
     return 0
