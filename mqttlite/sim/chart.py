@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .world import World
 
 EVENTS_MAX = 4000  # in a page: the last ones
-AGAIN = ("start", "heal")  # kinds of what is no fault, but the end of one
+AGAIN = ("start", "heal", "join", "plug")  # kinds of what is no fault, but the end of one
 HEAD = 46  # height of the names above the lanes
 
 FONT = {"font": "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','DejaVu Sans',Arial,sans-serif"}
@@ -85,12 +85,10 @@ def page(
         story.since(since)
         text += f" (The first {left_out} events are left out.)"
     layout = Layout(story, since, list(lanes) if lanes else None)
-    head = (
-        f'<svg class="chart heads" width="{layout.width:.0f}" height="{HEAD}" aria-hidden="true">{_heads(layout)}</svg>'
-    )
+    head = f'<svg class="chart heads" {_size(layout.width, HEAD)} aria-hidden="true">{_heads(layout)}</svg>'
     body = (
-        f'<svg class="chart body" width="{layout.width:.0f}" height="{layout.height:.0f}" role="img" '
-        f'aria-label="{escape(title)}">{_chart(layout)}</svg>'
+        f'<svg class="chart body" {_size(layout.width, layout.height)} role="img" aria-label="{escape(title)}">'
+        f"{_chart(layout)}</svg>"
     )
     groups = [group for group in GROUPS if any(event.group == group for event in story.events)]
     return Template(_file("chart.html")).substitute(
@@ -112,6 +110,11 @@ def page(
         + "".join(_filter("lane", lane, lane) for lane in layout.lanes),
         rows=_rows(story.events, since),
     )
+
+
+def _size(width: float, height: float) -> str:
+    """A size that the page can change."""
+    return f'viewBox="0 0 {width:.0f} {height:.0f}" style="--w:{width:.0f}px;--h:{height:.0f}px"'
 
 
 def _file(name: str) -> str:
@@ -209,8 +212,10 @@ def _chart(layout: Layout) -> str:
         f'<text class="time" x="70" y="{y + 4:g}">{said}</text><path class="tick" d="M74 {y:g}h6"/>'
         for y, said in layout.times
     ]
-    # Boxes last: they lie on arrows, not below them.
-    parts += [_arrow(one, one.event) for one in layout.events if isinstance(one.event, Arrow)]
+    # Words after all arrows, boxes last: they lie on arrows, not below them.
+    arrows = [(one, one.event) for one in layout.events if isinstance(one.event, Arrow)]
+    parts += [_wire(*one) for one in arrows]
+    parts += [_words(*one) for one in arrows]
     parts += [_commit(one, layout) for one in layout.events if one.event.group == "disk"]
     parts += [
         _box(one) for one in layout.events if not isinstance(one.event, Arrow) and one.event.group in ("app", "fault")
@@ -239,7 +244,7 @@ def _item(event: Event, more: str, inside: str) -> str:
     )
 
 
-def _arrow(drawn: Drawn, arrow: Arrow) -> str:
+def _wire(drawn: Drawn, arrow: Arrow) -> str:
     x, y, x2, y2 = drawn.x, drawn.y, drawn.x2, drawn.y2
     side = 1 if x2 > x else -1
     begin = x + side * 3
@@ -254,11 +259,16 @@ def _arrow(drawn: Drawn, arrow: Arrow) -> str:
         shape += f'<path class="cross" d="M{end - 6:g} {y2 - 6:g}l12 12m0 -12l-12 12"/>'
     elif not is_lost:
         shape += f'<path class="tip" d="M{end:g} {y2:g}l{-side * 9} -4.5v9z"/>'
-    where = f'class="halo{"" if side > 0 else " far"}" x="{x + side * 13:g}" y="{y - 5:g}"'
+    return _item(arrow, "lost" if is_lost and arrow.why else "", shape)
+
+
+def _words(drawn: Drawn, arrow: Arrow) -> str:
+    side = 1 if drawn.x2 > drawn.x else -1
     label = escape(arrow.label)
     if arrow.is_repeat:
         label = label.replace("DUP", '<tspan style="text-decoration:underline">DUP</tspan>')
-    return _item(arrow, "lost" if is_lost and arrow.why else "", shape + f"<text {where}>{label}</text>")
+    far = "" if side > 0 else " far"
+    return _item(arrow, "", f'<text class="halo{far}" x="{drawn.x + side * 13:g}" y="{drawn.y - 5:g}">{label}</text>')
 
 
 def _commit(drawn: Drawn, layout: Layout) -> str:

@@ -19,6 +19,7 @@ GROUPS = {  # of events, as they can be filtered
     "message": "PUBLISH",
     "ack": "acknowledgements",
     "connection": "connecting, pings",
+    "line": "serial frames",
     "fault": "faults, restarts",
     "app": "application",
     "disk": "disks",
@@ -27,6 +28,8 @@ GROUPS = {  # of events, as they can be filtered
 }
 SHOWN = 24  # characters of a payload
 _WAY = re.compile(r"(.+):(\d+)-(.+):([^:]+?)(?: (up|down))?")
+_LINE = re.compile(r"([^:]+):(/[^ ]+)(?: to (.+))?")
+_FRAME_NS = 200_000_000  # a frame on a serial line that takes longer is lost
 _LOG = ("debug", "info", "warning", "error", "critical")
 _SOCKETS = ("connect", "connected", "listen", "lost")
 _DEATHS = ("kill", "power cut", "end")
@@ -130,6 +133,8 @@ class Story:
         self._versions: dict[str, int] = {}  # of MQTT, by connection
         self._messages: dict[tuple[str, str, int], _Message] = {}
         self._orphans: list[_Message] = []
+        self._frames: dict[str, deque[tuple[int, Arrow]]] = {}  # under way on a serial line, with their sizes
+        self._frame_bytes: dict[str, int] = {}  # that have arrived of the first of them
         self._alive: dict[str, Life] = {}
         self._unsynced: dict[str, list[str]] = {}  # by disk: what was done since the last sync
         entries = sorted(trace, key=lambda entry: entry[0])  # what waits for a disk is noted ahead of its time
@@ -172,6 +177,10 @@ class Story:
         elif lane == "network":
             first, _, second = words.partition(" ")
             self._add(Event(at, order, first, "fault", kind, kind, f"between {first} and {second}", to=second))
+        elif serial := _LINE.fullmatch(lane):
+            self._line(at, order, lane, serial, kind, words)
+        elif lane == "fault":  # what a scenario has ordered; what comes of it follows
+            self._add(Event(at, order, lane, "fault", kind, words, is_drawn=False))
         elif lane.endswith(" disk") and kind in _DISK:
             self._disk(at, order, lane.removesuffix(" disk"), kind, words)
         else:
@@ -234,6 +243,33 @@ class Story:
         size = sum(int(found[1]) for one in operations if (found := re.search(r"\+(\d+)$", one)))
         label = "commit" if text.endswith(("-wal", "-journal")) else "sync"
         self._add(Event(at, order, lane, "disk", "sync", label, f"{text}: {len(operations)} operations, {size} bytes"))
+
+    # -- serial lines
+
+    def _line(self, at: int, order: int, lane: str, match: "re.Match[str]", kind: str, text: str) -> None:
+        """Of a serial line the trace has only how much: which frame has arrived is told by sizes and times."""
+        host, path, to = match.groups()
+        frames = self._frames.setdefault(lane, deque())
+        if kind in ("part", "join", "unplug", "plug"):
+            label = {"part": "line cut", "join": "line mended", "unplug": "unplugged", "plug": "plugged in"}[kind]
+            self._add(Event(at, order, host, "fault", kind, label, path, to=to or ""))
+        elif not to:
+            self._add(Event(at, order, host, "network", kind, f"{path}: {kind} {text}".rstrip(), is_drawn=False))
+        elif kind != "arrive":
+            arrow = Arrow(at, order, host, "line", kind, f"{kind} {text} bytes", path, to=to)
+            frames.append((int(text), arrow))
+            self._add(arrow)
+            self._seen.setdefault(to)
+        else:
+            while frames and at - frames[0][1].at > _FRAME_NS:
+                frames.popleft()[1].why = "noise, or the line was cut"
+                self._frame_bytes[lane] = 0
+            if frames and int(text) <= frames[0][0] * 3 // 2:
+                came = self._frame_bytes.get(lane, 0) + int(text)
+                if 10 * came >= 9 * frames[0][0]:
+                    arrow = frames.popleft()[1]
+                    arrow.arrived, arrow.arrival_order, came = at, order, 0
+                self._frame_bytes[lane] = came
 
     # -- packets
 
@@ -353,7 +389,7 @@ class Story:
                 self._orphans.remove(message)
                 self._messages[key] = message
                 if message.band.kind == "doubt":
-                    self._close(message, arrow.at, arrow.order, "sent again, as its key protects it")
+                    self._close(message, arrow.at, arrow.order, "it is sent again as new")
                     message.band = self._open("sent", arrow.lane, arrow.payload, arrow.at, arrow.order)
                 else:
                     message.band.sends += 1

@@ -20,6 +20,7 @@ _NEVER = 1 << 60  # behind all that happened
 IDLE_MS = 60.0  # more than this is idle time
 NOTE_PX = 10.5  # size of the words about what lasts
 IDLE_PX = 52  # for all of it
+_EM = {**dict.fromkeys(" .,:;il|'()“”…j", 0.36), **dict.fromkeys("▶✕⚡✂", 1.0), "m": 0.9, "w": 0.75}
 PULL = 26  # how far a packet that was lost is drawn down
 
 
@@ -57,10 +58,7 @@ class Gap:
 
 def words_px(text: str, size: float = 12) -> float:
     """About as wide as the text will be, in any common sans-serif font; rather too wide."""
-    return (
-        sum(0.36 if char in " .,:;il|'()“”…j" else 0.7 if char.isupper() or char in "mw" else 0.57 for char in text)
-        * size
-    )
+    return size * sum(_EM.get(char) or (0.7 if char.isupper() else 0.58) for char in text)
 
 
 class Layout:
@@ -75,31 +73,36 @@ class Layout:
         self.lanes = [lane for lane in lanes or story.lanes if lanes or _is_seen(story, lane)]
         self.x: dict[str, float] = {}
         self.disk_x: dict[str, float] = {}
-        self.width = self._columns(story.disks)
+        self._columns(story)
         self._boxes: list[tuple[float, float, float]] = []  # left, right, bottom of the words placed last
         self._y = float(TOP)
         self._at = begin
         self._notes: dict[int, float] = {}
         self._places: list[tuple[int, int, float]] = []  # (time, order, y) of all that was placed
+        self._right = max((*self.x.values(), *self.disk_x.values()), default=0.0) + EDGE
         self._place_all(story)
+        self.width = self._right
         self._stripes(story)
 
-    def _columns(self, disks: set[str]) -> float:
+    def _columns(self, story: Story) -> None:
+        disks = story.disks
         x = 0.0
         for number, lane in enumerate(self.lanes):
             has_disk = lane in disks
-            if number == 0:
-                x = GUTTER + 64.0
+            if number:
+                self.x[lane] = x = x + BETWEEN
                 if has_disk:
-                    self.disk_x[lane] = x
                     x += BESIDE
-                self.x[lane] = x
+                    self.disk_x[lane] = x
                 continue
-            self.x[lane] = x = x + BETWEEN
+            # The first one: to its left are the times, which its boxes must not cover.
+            boxes = [words_px(event.label) / 2 for event in story.events if event.lane == lane and is_box(event)]
+            room = max((*boxes, 26.0)) + 24
             if has_disk:
-                x += BESIDE
-                self.disk_x[lane] = x
-        return x + EDGE
+                self.disk_x[lane] = x = GUTTER + max(26.0, room - BESIDE)
+                self.x[lane] = x = x + BESIDE
+            else:
+                self.x[lane] = x = GUTTER + room
 
     # -- events
 
@@ -113,7 +116,8 @@ class Layout:
         for band in story.bands:
             if band.lane in self.x and is_told(band):
                 over = (band.end, band.end_order) if band.end >= 0 else (story.end, _NEVER)
-                steps.append((*over, 2, band))
+                # What ends a doubt is a packet: the words stand above it.
+                steps.append((*over, -1 if band.kind == "doubt" else 2, band))
         steps.sort(key=lambda step: step[:3])
         arrows: dict[int, Drawn] = {}
         for at, order, is_end, event in steps:
@@ -122,7 +126,7 @@ class Layout:
                 width = words_px(telling(event), NOTE_PX)
                 self._notes[id(event)] = self._place(at, order, x + 8, x + 20 + width, 9, 4)
                 continue
-            if is_end:
+            if is_end == 1:
                 drawn = arrows[id(event)]
                 side = 1 if drawn.x2 < drawn.x else -1
                 tip = sorted((drawn.x2, drawn.x2 + side * 26))
@@ -156,6 +160,7 @@ class Layout:
         return x - width, x + width, 12, 12
 
     def _place(self, at: int, order: int, left: float, right: float, up: float, down: float) -> float:
+        self._right = max(self._right, right + 12)
         gone = at - self._at
         y = self._y
         if gone > IDLE_MS * MS:
@@ -214,6 +219,11 @@ class Layout:
             self.stripes.append(Stripe(band, self.x[band.lane], y, y2, slot, self._notes.get(id(band), 0)))
 
 
+def is_box(event: Event) -> bool:
+    """Whether an event is drawn as a box on its lane."""
+    return event.is_drawn and event.group in ("app", "fault") and not event.to
+
+
 def is_told(band: Band) -> bool:
     """Whether a band is worth words: it lasted, or nobody knows how it ended."""
     return band.end < 0 or band.kind == "doubt" or band.sends > 1 or band.end - band.begin > IDLE_MS * MS
@@ -222,7 +232,8 @@ def is_told(band: Band) -> bool:
 def telling(band: Band) -> str:
     """What a band means, and how it was resolved."""
     what = {"sent": "unknown", "released": "not confirmed", "doubt": "in doubt"}[band.kind]
-    how = f"until {band.resolved} after {duration(band.end - band.begin)}" if band.end >= 0 else "to the end"
+    took = f" after {duration(band.end - band.begin)}" if band.end > band.begin else ""
+    how = f"until {band.resolved}{took}" if band.end >= 0 else "to the end"
     return f"{what} {how}" + (f", sent {band.sends} times" if band.sends > 1 else "")
 
 

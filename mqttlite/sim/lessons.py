@@ -171,7 +171,7 @@ def _qos2_inbox(stage: Stage) -> None:
     stage.end(
         lambda: stage.count("PUBCOMP", "consumer", "broker") == 1 and stage.confirmed == [PAY], "the message is handled"
     )
-    stage.shows("the handler ran twice", _handlers(stage) == 2)
+    stage.shows("the handler ran twice", _notes(stage, "handler runs") == 2)
     stage.shows("one row: the first one was rolled back", stage.charges() == [PAY])
 
 
@@ -191,7 +191,7 @@ def _qos2_no_inbox(stage: Stage) -> None:
     stage.shows("the effect happened twice", stage.charged == [PAY, PAY])
     stage.shows(
         "the second time, the message was flagged as a possible repeat",
-        _texts(stage, "consumer", "handled") == [PAY, PAY + " (flagged DUP)"],
+        _notes(stage, "handled") == 1 and _notes(stage, "handled, flagged DUP") == 1,
     )
 
 
@@ -229,7 +229,7 @@ def _session_lost_with_key(stage: Stage) -> None:
     stage.at("PUBREL", "device", "broker", "before", stage.die("broker", 1))
     stage.device([PAY], 2, keys=True)
     stage.end(
-        lambda: stage.confirmed == [PAY] and stage.count("PUBCOMP", "consumer", "broker") == 1,
+        lambda: stage.confirmed == [PAY] and stage.count("PUBLISH", "broker", "consumer") == 2,
         "the repeat is confirmed and acknowledged",
     )
     stage.shows("the consumer got the message twice", stage.count("PUBLISH", "broker", "consumer") == 2)
@@ -254,22 +254,22 @@ def _two_generals(stage: Stage) -> None:
     stage.shows("the payment was charged once, long ago", stage.charged == [PAY])
 
 
-@_lesson("broker-power-cut-with-store", "The broker loses its power and nothing else", seed=12)
+@_lesson("broker-power-cut-with-store", "The broker loses its power and nothing else")
 def _broker_power_cut(stage: Stage) -> None:
-    """This broker has a store. It has acknowledged the message, and its power goes before the message has left
-    for the consumer. PUBACK left only after the message and its place in the consumer's queue were synced, in
-    one commit. So the next life has both, and delivers.
+    """The consumer is away, so the broker keeps the message for it, and acknowledges it. Then its power goes. PUBACK
+    left only after the message and its place in the consumer's queue were synced, in one commit; so the next life has
+    both. When the consumer comes back, it gets the message.
     """
     broker = stage.broker(durable=True)
-    stage.consumer()
-    stage.at("PUBLISH", "broker", "consumer", "before", stage.die("broker", 2, power=True))
+    consumer = stage.consumer()
+    consumer.kill()
+    world = stage.world
+    stage.on_confirmed = lambda: world.after(0.02, stage.die("broker", 2, power=True))
     stage.device([PAY], 1, store=True)
-    stage.end(lambda: stage.charged != [] and stage.confirmed == [PAY], "the message is delivered and confirmed")
-    told = [(lane, kind) for _, lane, kind, _ in stage.world.trace]
-    stage.shows(
-        "confirmed to the device before the broker came back",
-        told.index(("device", "confirmed")) < len(told) - 1 - told[::-1].index(("broker", "start")),
-    )
+    world.after(4, consumer.start)
+    stage.end(lambda: stage.charged != [], "the message is delivered")
+    stage.shows("confirmed to the device before the power cut", stage.confirmed == [PAY])
+    stage.shows("PUBLISH was sent once: nobody had to repeat it", _sent(stage, "PUBLISH") == 1)
     stage.shows("delivered by the broker's second life, once", stage.charged == [PAY] and broker.life == 2)
 
 
@@ -277,9 +277,5 @@ def _sent(stage: Stage, kind: str) -> int:
     return stage.count(kind, "device", "broker")
 
 
-def _texts(stage: Stage, lane: str, kind: str) -> list[str]:
-    return [str(text) for _, where, what, text in stage.world.trace if (where, what) == (lane, kind)]
-
-
-def _handlers(stage: Stage) -> int:
-    return len(_texts(stage, "consumer", "handler"))
+def _notes(stage: Stage, kind: str) -> int:
+    return sum(entry[1:3] == ("consumer", kind) for entry in stage.world.trace)

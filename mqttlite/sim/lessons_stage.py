@@ -51,12 +51,15 @@ class Stage:
         self.world = World(seed)
         self.world.network.conditions.split = 0.0
         self.world.network.conditions.latency = (1_500_000, 4_000_000)
+        # Nearer, so that what the consumer gets does not hang on a race with the device's packets.
+        self.world.network.between("broker", "consumer").latency = (600_000, 1_000_000)
         self.begin = 0
         self.charged: list[str] = []
         self.confirmed: list[str] = []
         self.doubted: list[str] = []
         self.claims: list[Claim] = []
         self.packets = Packets(self.world, self._at_packet)
+        self.on_confirmed: Callable[[], object] | None = None  # called when the device's application is told
         self._faults: list[_Fault] = []
         self._database: Any = None  # of the consumer's inbox
 
@@ -135,6 +138,8 @@ class Stage:
         else:
             self.confirmed.append(payload)
             process.world.note("device", "confirmed", payload)
+            if self.on_confirmed:
+                self.on_confirmed()
 
     def consumer(
         self, qos: int = 2, *, keys: bool = False, inbox: bool = False, dies_in_handler: bool = False
@@ -161,7 +166,7 @@ class Stage:
 
                 def handler(db: Any, message: Message) -> None:
                     payload = message.payload.decode()
-                    process.world.note("consumer", "handler", payload)
+                    process.world.note("consumer", "handler runs", payload)
                     db.execute("INSERT INTO charges VALUES (?)", (payload,))
                     at_work(process)
 
@@ -175,7 +180,7 @@ class Stage:
                 async for message in client:
                     payload = message.payload.decode()
                     self.charged.append(payload)
-                    process.world.note("consumer", "handled", payload + (" (flagged DUP)" if message.dup else ""))
+                    process.world.note("consumer", "handled, flagged DUP" if message.dup else "handled", payload)
                     at_work(process)
 
         process = self.world.process("consumer", main)

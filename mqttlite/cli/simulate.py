@@ -1,0 +1,71 @@
+"""`mqttlite simulate`: the simulated world, to look at. One function for each mode; needs the extra `sim`."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+_DESCRIPTION = """\
+Runs the real client and broker in a simulated world: one thread, virtual time, faults placed exactly, everything
+decided by a seed. What has happened becomes a page with a sequence chart that needs nothing but a browser.
+
+  mqttlite simulate --explain list                            what there is to learn
+  mqttlite simulate --explain qos2-crash-after-pubrec         writes qos2-crash-after-pubrec.html
+  mqttlite simulate --explain two-generals -o generals.svg    the chart alone
+  mqttlite simulate --explain all -o charts/                  all of them, into a folder
+"""
+
+MISSING = "the simulated disks need apsw: pip install 'mqttlite[sim]'"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the program's parser."""
+    parser = subparsers.add_parser("simulate", help="faults in a simulated world, as charts", description=_DESCRIPTION)
+    modes = parser.add_mutually_exclusive_group(required=True)
+    modes.add_argument(
+        "--explain",
+        metavar="NAME",
+        help="play a teaching scenario and draw what happens; 'list' says which there are, 'all' plays each",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the page (NAME.html), or FILE.svg: the chart alone")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked for. ValueError: there is nothing of that name, or a part is not installed."""
+    return explain(args.explain, args.output)
+
+
+def explain(name: str, output: str | None) -> int:
+    """Play the lesson `name` and write its page; 'list' prints the lessons, 'all' writes all pages into a folder."""
+    if name != "list" and importlib.util.find_spec("apsw") is None:
+        raise ValueError(MISSING)
+    from ..sim.lessons import LESSONS
+
+    if name == "list":
+        width = max(map(len, LESSONS))
+        print("\n".join(f"{lesson.name:{width}}  {lesson.title}" for lesson in LESSONS.values()))
+    elif name == "all":
+        folder = Path(output or ".")
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in LESSONS:
+            _write(each, folder / f"{each}.html")
+    elif name not in LESSONS:
+        raise ValueError(f"there is no lesson '{name}'; these are: {', '.join(LESSONS)}")
+    else:
+        _write(name, Path(output or f"{name}.html"))
+    return 0
+
+
+def _write(name: str, path: Path) -> None:
+    """Play the lesson `name`; its chart goes into a file, as SVG or as a page."""
+    from ..sim import chart
+    from ..sim.lessons import play
+
+    lesson, world, begin, claims = play(name)
+    if path.suffix == ".svg":
+        drawn = chart.svg(world, title=lesson.title, since=begin)
+    else:
+        command = f"mqttlite simulate --explain {name}"
+        drawn = chart.page(world, title=lesson.title, text=lesson.text, command=command, claims=claims, since=begin)
+    path.write_text(drawn, encoding="utf-8")
+    print(f"{path}: open it in a browser")
