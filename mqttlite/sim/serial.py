@@ -319,7 +319,8 @@ class OpenPort:
     def hang_up(self) -> None:
         """The adapter is gone."""
         self.hung_up = True
-        self.poll()
+        world = self.process.world
+        world.at(world.now + world.ahead, self.poll)  # not at once: this may be called while the world rests
 
 
 class SerialLine:
