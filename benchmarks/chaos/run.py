@@ -19,7 +19,7 @@ from tests.crash.producer import ACCEPTED, numbers_in
 from tests.crash.program import Failed, Program
 from tests.crash.proxy import Proxy
 
-STALLED_S = 15.0  # without a message confirmed or handled, a run is given up
+STALLED_S = 45.0  # without a message confirmed or handled, or a kill, a run is given up
 QUIET_S = 0.5  # without a packet: nothing more will come, if nothing is missing
 QUIET_MISSING_S = 2.0  # the same when something is, so that it cannot be the machine that was slow
 
@@ -74,8 +74,9 @@ class _Run:
     def missing(self) -> bool:
         return bool(self.accepted() - set(self.handled()))
 
-    def progress(self) -> tuple[int, int]:
-        return len(self.confirmed.numbers), len(self.handled())
+    def progress(self) -> tuple[int, int, int]:
+        """What changes while a run goes on. On a busy machine each restart takes seconds, and several may follow."""
+        return len(self.confirmed.numbers), len(self.handled()), self.lives.kills
 
     def program(self, role: str, proxy: Proxy) -> Program:
         proxy.on_packet.append(self.lives.on_packet)
