@@ -56,7 +56,7 @@ class Broker:
         self.gate = Gate(self.store, self._fail, self._go_on) if self.store else None
         self.engine = Engine(self.limits, durable=self.store)
         self.addresses: list[str] = []
-        self.connections: set[_Connection] = set()
+        self.connections: dict[_Connection, None] = {}
         self.read_buffer = bytearray(READ_BYTES)
         self._urls = list(listen)
         self._sockets: list[socket.socket] = []
@@ -222,7 +222,7 @@ class _Connection(asyncio.BufferedProtocol):
             name = transport.get_extra_info("peername") or ("an unknown address", 0)
             address = f"{name[0]}:{name[1]}"
         broker = self._broker
-        broker.connections.add(self)
+        broker.connections[self] = None
         self.peer: Peer = self._engine.open(address, _now())
         self.peer.handle = self
         self.peer.unwritten = transport.get_write_buffer_size
@@ -248,7 +248,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._broker.changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._broker.connections.discard(self)
+        self._broker.connections.pop(self, None)
         self._engine.lost(
             self.peer, f"connection lost ({exc})" if exc else "connection closed without DISCONNECT", _now()
         )

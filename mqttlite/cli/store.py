@@ -47,7 +47,6 @@ def as_json(state: State) -> dict[str, Any]:
         "client_id": _text(state.client_id),
         "epoch": state.epoch,
         "next": state.next,
-        "window": state.window,
         "messages": [_message(state, seq) for seq in sorted((*state.messages, *state.doubts))],
         "received": sorted(state.held),
         "subscriptions": [

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .messages import Message, Receipt
 
 # As in store/records.
-_SEEN = const(14)
+_SEEN = const(13)
 
 
 def publish(

@@ -39,7 +39,6 @@ _DOUBT = const(4)
 _HELD = const(5)
 _FREED = const(6)
 _LOST = const(7)
-_WINDOW = const(12)
 
 SPAN = const(65535)  # packet identifiers there are
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
@@ -173,22 +172,18 @@ class Session:
         self.messages = state.messages
         self.doubts = state.doubts
         unfinished = sorted(self.messages)
-        window = state.window or self.window
         self.first = self.sent = unfinished[0] if unfinished else self.next
         self.kept = self.next
-        # Those behind the window cannot have been sent: what opened it would have been recorded before.
-        self.sent_before = unfinished[window] if len(unfinished) > window else self.next
+        # Any may have been sent: that messages before it were finished need not have been recorded.
+        self.sent_before = self.next
         for packet_id in state.held:
             self.inbound[packet_id] = HELD
-        if self.store and self.window > state.window:
-            self.store.record(_WINDOW, self.window)
 
     def save(self, state: "State") -> None:
         """What a store has to keep, all of it."""
         state.next = self.next
         state.messages = self.messages
         state.doubts = self.doubts or {}
-        state.window = max(self.window, state.window)
         for packet_id, value in self.inbound.items():
             if value == HELD:
                 state.held.add(packet_id)

@@ -1,7 +1,7 @@
 """Whether both ends keep the rules of the standard that an observer of their packets can see.
 
-Looks at what is written, in the order of writing; what is still under way, or lost, counts as written. So it finds fault
-only with what no loss explains. Sessions are told apart by client identifier, over all connections.
+Looks at what is written, in the order of writing; what is still under way, or lost, counts as written. So it finds
+fault only with what no loss explains. Sessions are told apart by client identifier, over all connections.
 """
 
 from typing import TYPE_CHECKING

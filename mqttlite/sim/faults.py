@@ -57,7 +57,14 @@ def parse(text: str) -> Fault:
         found = re.fullmatch(pattern, text.strip())
         if found:
             fields = found.groupdict()
-            return Fault(**{**fields, "number": int(fields["number"])})
+            return Fault(
+                what=fields["what"],
+                unit=fields["unit"],
+                number=int(fields["number"]),
+                who=fields.get("who", ""),
+                where=fields.get("where", ""),
+                how=fields.get("how", ""),
+            )
     raise ValueError(f"'{text}' is not a fault; one looks like 'kill broker @ event 57' or 'cut inside packet 8 reset'")
 
 
@@ -69,6 +76,7 @@ def place(run: "Run", faults: "list[Fault]") -> None:
 
     def note(fault: Fault, point: str) -> None:
         run.happened.append((str(fault), point))
+        run.last = run.now()
         world.note("fault", fault.what, str(fault))
 
     for fault in faults:

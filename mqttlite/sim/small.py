@@ -1,4 +1,4 @@
-"""Small worlds: a producer, a broker and a consumer, all durable, and one or two messages. What enumerate.py goes through.
+"""Small worlds: a producer, a broker and a consumer, all durable, and a few messages. What explore.py goes through.
 
 Each part is real code on a disk of its own, is started again half a second after it has died, and has a supervisor's
 patience: errors of its store end it, and the next life begins. The world is over when everything that was promised is
@@ -68,7 +68,7 @@ class Run:
         self.over = False  # nobody is started again
         self.moments: dict[int, list[Callable[[], object]]] = {}  # what to do after which event of the world
         self.happened: list[tuple[str, str]] = []  # faults that have happened, and where
-        self.extent = Extent(0, 0, {})
+        self.last = self.extent = Extent(0, 0, {})  # where the last fault happened, and where all was done
         self.broker = self.world.process("broker", self._broker)
         self.consumer = self.world.process("consumer", self._consumer)
         self.producer = self.world.process("producer", self._producer, start=False)
@@ -163,22 +163,21 @@ class Run:
         if not world.run_until(lambda: self._moment() or self.done, LIMIT_S):
             return ["the producer waits for ever", *self._errors()]
         world.run_until(self._moment, DONE_S)
-        self._measure()
+        self.extent = self.now()  # what was wanted is done; what goes on from here is only quiet
         world.run_until(self._moment, QUIET_S)
         self.audit()
         facts.noticed += self._errors() + self._leaks()
-        found = facts.problems(promise)
-        return found
+        return facts.problems(promise)
 
     def _moment(self) -> bool:
         for call in self.moments.pop(self.world.events, ()):
             call()
         return False
 
-    def _measure(self) -> None:
-        """What was wanted is done; what goes on from here is only quiet."""
+    def now(self) -> Extent:
+        """How many steps there have been until now."""
         disks = {process.name: process.disk.operations for process in self.parts}
-        self.extent = Extent(self.world.events, self.packets.count, disks)
+        return Extent(self.world.events, self.packets.count, disks)
 
     def audit(self) -> None:
         """Read what the consumer's database holds, and what the sessions still hold."""

@@ -15,10 +15,9 @@ so that what belongs to a session lies side by side.
 from typing import Any, NamedTuple
 
 from ..core.codec import released
-from ..core.session import WINDOW
 from . import records as r
 from .records import State
-from .sqlite_tables import Connection, ranges
+from .sqlite_tables import LOG, Connection, parts, prefixed, ranges
 
 BEGUN = 32
 ENDED = 33
@@ -40,6 +39,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE TABLE subscription (session INTEGER, topic_filter BLOB, qos INTEGER,"
         " PRIMARY KEY (session, topic_filter)) WITHOUT ROWID",
         "CREATE TABLE retained (topic BLOB PRIMARY KEY, payload BLOB, qos INTEGER)",
+        LOG,
     ),
 ]
 
@@ -68,7 +68,6 @@ class BrokerTables:
             state = states[session] = State()
             state.client_id = client_id
             state.next = after
-            state.window = WINDOW
             sessions[client_id] = (session, state)
         for number, is_released, head, payload in connection.execute("SELECT * FROM outbound ORDER BY id"):
             states[number >> _SEQ].messages[number & (1 << _SEQ) - 1] = (
@@ -82,6 +81,14 @@ class BrokerTables:
             states[session].subscriptions[topic_filter] = qos
         retained = list(connection.execute("SELECT topic, payload, qos FROM retained ORDER BY rowid"))
         return BrokerState(sessions, retained)
+
+    def encode(self, batch: list[Record]) -> bytes:
+        """The records one after the other: length, number of the session, record."""
+        return b"".join([prefixed(record[0].to_bytes(4, "big") + r.encode(*record[1:])) for record in batch])
+
+    def decode(self, data: bytes) -> list[Record]:
+        """The records that `encode` made these bytes from."""
+        return [(int.from_bytes(record[:4], "big"), *r.decode(record[4:])[:4]) for record in parts(data)]
 
     def write(self, connection: Connection, batch: list[Record]) -> None:
         """Write the sum of a batch; in a transaction. What came and went within it is not written."""

@@ -16,7 +16,6 @@ before the records made until then are durable**: that is the store's one promis
     UNSUBSCRIBED  0                    head: topic filter
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
-    WINDOW        messages             the largest window there was: so many may have been sent
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
@@ -44,9 +43,8 @@ SUBSCRIBED = const(8)
 UNSUBSCRIBED = const(9)
 IDENTITY = const(10)
 NEXT = const(11)
-WINDOW = const(12)
-ORIGIN = const(13)
-SEEN = const(14)
+ORIGIN = const(12)
+SEEN = const(13)
 
 
 class State:
@@ -56,7 +54,6 @@ class State:
         self.client_id = b""  # empty: a new store
         self.epoch = 0
         self.next = -1  # sequence number of the next message; -1: none yet
-        self.window = 0
         self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number; released: QoS bits of head 3
         self.doubts: "dict[int, tuple[bytes, bytes, bytes]]" = {}
         self.held: "set[int]" = set()  # packet identifiers
@@ -96,8 +93,6 @@ class State:
             self.epoch = number
         elif kind == NEXT:
             self.next = max(self.next, number)
-        elif kind == WINDOW:
-            self.window = number
         elif kind == ORIGIN:
             self.origins[head] = number
         elif kind == SEEN:
@@ -120,8 +115,6 @@ class State:
             yield IDENTITY, self.epoch, self.client_id, b"", b""
         if self.next >= 0:
             yield NEXT, self.next, b"", b"", b""
-        if self.window:
-            yield WINDOW, self.window, b"", b"", b""
         for topic_filter, qos in self.subscriptions.items():
             yield SUBSCRIBED, qos, topic_filter, b"", b""
         for packet_id in self.held:

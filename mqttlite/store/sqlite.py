@@ -15,7 +15,7 @@ from . import records as r
 from . import sqlite_file
 from .base import Store, StoreError
 from .records import State
-from .sqlite_file import PAGE, SqliteFile, Tables, connect
+from .sqlite_file import LOG_MAX, PAGE, SqliteFile, Tables, connect
 from .sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
@@ -37,6 +37,7 @@ class SqliteWriter:
     `-wal` and `-shm`, and the store `.lock`.
     `size_max`: bytes that the file may have; a few MB of `-wal` come on top. What does not fit is refused by `fits`,
     early enough that what has been accepted can be finished.
+    `log_max`: bytes of records that gather before the tables are brought up to date with them.
     `allow_reset`: a file that is damaged is moved aside (`.corrupt-` and the time) and the store begins empty: **what
     was accepted and not delivered is lost**. Without it, opening such a file raises StoreError.
     `connect`: makes the connection, in the thread that will own it; for tests.
@@ -49,12 +50,13 @@ class SqliteWriter:
         path: str | os.PathLike[str],
         *,
         size_max: int = SIZE_MAX,
+        log_max: int = LOG_MAX,
         allow_reset: bool = False,
         connect: Callable[[str], Connection] = connect,
     ) -> None:
         self.path = os.path.realpath(path)
         self.size_max = size_max
-        self._file = SqliteFile(self.path, self._tables(), size_max, allow_reset, connect)
+        self._file = SqliteFile(self.path, self._tables(), size_max, log_max, allow_reset, connect)
         self._failure = f"{self.path} is not open"  # why nothing can be committed; "": it can
         self._records: list[Any] = []  # taken, and in no batch yet
         self._needed = 0  # bytes that they will take
@@ -169,8 +171,8 @@ class SqliteWriter:
 
     def _write(self, batch: list[Any], count: bool) -> int:
         """In the thread: write, and count the room if that is wanted, else -1."""
-        if batch:
-            self._file.write(batch)
+        if batch or count:
+            self._file.write(batch, count)
         return self._file.room() if count else -1
 
     def _finished(self, result: "asyncio.Future[int]") -> None:

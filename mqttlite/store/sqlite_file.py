@@ -1,5 +1,9 @@
 """One SQLite file that is a store: locked, checked, migrated; batches of records in, a state out. CPython only.
 
+A batch of records is one row that is appended to the table `log`: the least that SQLite can be asked to write. When the
+log has grown, its records are carried over into the tables (sqlite_tables.py), as their sum: what came and went
+meanwhile never gets there.
+
 WAL mode with synchronous=FULL: a transaction that has returned survives a power cut. One process has the file at a
 time: `.lock` beside it is locked with flock. The kernel lets go of that lock however the process ends; it is a file of
 its own because closing any descriptor of the database would drop SQLite's own locks; and it does not keep readers away,
@@ -21,6 +25,7 @@ from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
+LOG_MAX = 256 << 10  # bytes of records in the log
 PATIENCE = 30.0  # seconds that a program which writes to the file by itself is waited for
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -36,6 +41,8 @@ class Tables(Protocol):
 
     def load(self, connection: Connection) -> Any: ...
     def write(self, connection: Connection, batch: list[Any]) -> None: ...
+    def encode(self, batch: list[Any]) -> bytes: ...
+    def decode(self, data: bytes) -> list[Any]: ...
 
 
 class _Damaged(Exception):
@@ -89,16 +96,41 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
             connection.execute("BEGIN")  # one moment for all tables
-            return tables.load(connection) if check(connection, path, tables) else None
+            if not check(connection, path, tables):
+                return None
+            with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+                connection.backup(copy)  # where an older schema can be changed, and the log carried over
+                migrate(copy, path, tables)
+                return load(copy, tables)
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
+
+
+def load(connection: Connection, tables: Tables) -> Any:
+    """What the file holds, once its log is carried over."""
+    state = tables.load(connection)
+    logged = b"".join([data for (data,) in connection.execute("SELECT records FROM log ORDER BY id")])
+    records = tables.decode(logged)
+    if not records:
+        return state
+    connection.execute("BEGIN IMMEDIATE")
+    tables.write(connection, records)
+    connection.execute("DELETE FROM log")
+    connection.execute("COMMIT")
+    return tables.load(connection)
 
 
 class SqliteFile:
     """The file, used by one thread. Arguments: see SqliteWriter."""
 
     def __init__(
-        self, path: str, tables: Tables, size_max: int, allow_reset: bool, connect: Callable[[str], Connection]
+        self,
+        path: str,
+        tables: Tables,
+        size_max: int,
+        log_max: int,
+        allow_reset: bool,
+        connect: Callable[[str], Connection],
     ) -> None:
         self.path = path
         self.size_max = size_max
@@ -108,6 +140,9 @@ class SqliteFile:
         self._connection: Connection | None = None
         self._lock: int | None = None
         self._failed = False
+        self._log_max = min(log_max, size_max // 16)
+        self._log_bytes = 0
+        self._logged: list[Any] = []  # records that are in the log
 
     def open(self) -> Any:
         """The state that was durable last. StoreError when it cannot be told: the text says what is in the way."""
@@ -151,6 +186,8 @@ class SqliteFile:
         if mode != "wal":
             raise StoreError(f"{self.path}: no WAL mode here ({mode}): put the store on a local disk")
         connection.execute("PRAGMA synchronous = FULL")
+        # A process that was killed may have written to the WAL what it had no time to sync. It counts from here on.
+        row(connection, "PRAGMA wal_checkpoint(PASSIVE)")
         (verdict,) = row(connection, "PRAGMA quick_check(1)")
         if verdict != "ok":
             raise _Damaged(" ".join(verdict.split()))
@@ -158,19 +195,23 @@ class SqliteFile:
         self._page = int(row(connection, "PRAGMA page_size")[0])
         self._pages = int(row(connection, f"PRAGMA max_page_count = {self.size_max // self._page}")[0])
         _sync_directory(self.path)
-        return self._tables.load(connection)
+        return load(connection, self._tables)
 
-    def write(self, batch: list[Any]) -> None:
-        """Make a batch durable, in one transaction. StoreError: it is not, and the file is of no more use: SQLite can
-        no longer say what is on the disk, and neither can we.
+    def write(self, batch: list[Any], carry_over: bool = False) -> None:
+        """Make a batch durable, in one transaction, and `carry_over` the log if room is needed. StoreError: it is not,
+        and the file is of no more use: SQLite can no longer say what is on the disk, and neither can we.
         """
         connection = self._connection
         if connection is None or self._failed:
             raise StoreError(f"{self.path} is closed")
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._tables.write(connection, batch)
-            connection.execute("COMMIT")
+            data = self._tables.encode(batch)
+            if carry_over or self._log_bytes + len(data) > self._log_max:
+                self._carry_over(connection, batch)
+            else:
+                connection.execute("INSERT INTO log (records) VALUES (?)", (data,))
+                self._log_bytes += len(data)
+                self._logged += batch
         except Exception as error:
             self._failed = True
             full = _code(error) == sqlite3.SQLITE_FULL
@@ -182,6 +223,15 @@ class SqliteFile:
             logger.error("%s", failure)
             raise StoreError(failure) from error
 
+    def _carry_over(self, connection: Connection, batch: list[Any]) -> None:
+        """Bring the tables up to date with the log, and with a batch that is not in it."""
+        connection.execute("BEGIN IMMEDIATE")
+        self._tables.write(connection, self._logged + batch)
+        connection.execute("DELETE FROM log")
+        connection.execute("COMMIT")
+        self._logged = []
+        self._log_bytes = 0
+
     def room(self) -> int:
         """Bytes that still fit."""
         assert self._connection
@@ -191,11 +241,14 @@ class SqliteFile:
 
     @property
     def reserve(self) -> int:
-        """Bytes kept for what must not fail: acknowledgements, identifiers, subscriptions."""
-        return min(1 << 20, self.size_max // 4)
+        """Bytes kept for what must not fail: acknowledgements, identifiers, subscriptions; and for carrying over."""
+        return min(1 << 20, self.size_max // 4) + 2 * self._log_max
 
     def close(self) -> None:
-        """Let go of the file. What is committed is on the disk already."""
+        """Let go of the file. What is committed is on the disk already; who looks into it finds it in the tables."""
+        if self._connection is not None and self._logged and not self._failed:
+            with contextlib.suppress(Exception):
+                self._carry_over(self._connection, [])
         self._disconnect()
         if self._lock is not None:
             os.close(self._lock)

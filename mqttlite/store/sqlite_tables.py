@@ -20,11 +20,14 @@ _DOUBT = 2
 
 APPLICATION_ID = 0x6D717474  # "mqtt", in the header of the file
 
+# Where batches of records are until they are carried over (sqlite_file.py)
+LOG = "CREATE TABLE log (id INTEGER PRIMARY KEY, records BLOB)"
+
 # What leads from schema version n to n + 1, from n = 0, an empty file.
 MIGRATIONS: list[tuple[str, ...]] = [
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
-        # client_id; epoch, next, window as integers
+        # client_id; epoch and next as integers
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
         # state: 0 accepted, 1 released, 3 in doubt. head, payload and key as in records.py.
         "CREATE TABLE outbound (seq INTEGER PRIMARY KEY, state INTEGER, head BLOB, payload BLOB, key BLOB)",
@@ -33,6 +36,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
         # Numbers of applications have 64 bits without a sign, so they are kept as bytes.
         "CREATE TABLE origin (producer BLOB PRIMARY KEY, number BLOB) WITHOUT ROWID",
         "CREATE TABLE seen (producer BLOB PRIMARY KEY, sequence BLOB, window BLOB) WITHOUT ROWID",
+        LOG,
     ),
 ]
 
@@ -43,6 +47,20 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Any = ..., /) -> Iterable[Any]: ...
     def executemany(self, sql: str, parameters: Any, /) -> Any: ...
     def close(self) -> None: ...
+
+
+def prefixed(data: bytes) -> bytes:
+    """`data` behind the 4 bytes of its length."""
+    return len(data).to_bytes(4, "big") + data
+
+
+def parts(data: bytes) -> "Iterator[bytes]":
+    """What `prefixed` was given, one after the other."""
+    at = 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : end]
+        at = end
 
 
 class ClientTables:
@@ -58,7 +76,6 @@ class ClientTables:
         state.client_id = meta.get("client_id", b"")
         state.epoch = meta.get("epoch", 0)
         state.next = meta.get("next", -1)
-        state.window = meta.get("window", 0)
         for seq, bits, head, payload, key in connection.execute("SELECT * FROM outbound ORDER BY seq"):
             if bits & _RELEASED:
                 head = released(head)
@@ -80,6 +97,14 @@ class ClientTables:
         self._windows.seen = {producer: list(window) for producer, window in state.seen.items()}
         self._seen = set(state.seen)  # whose windows are in the file
         return state
+
+    def encode(self, batch: "list[Record]") -> bytes:
+        """The records one after the other, each behind the 4 bytes of its length."""
+        return b"".join([prefixed(r.encode(*record)) for record in batch])
+
+    def decode(self, data: bytes) -> "list[Record]":
+        """The records that `encode` made these bytes from."""
+        return [r.decode(record) for record in parts(data)]
 
     def write(self, connection: Connection, batch: "list[Record]") -> None:
         """Write the sum of a batch; in a transaction."""
@@ -133,8 +158,6 @@ class ClientTables:
             elif kind == r.IDENTITY:
                 meta["client_id"] = head
                 meta["epoch"] = number
-            elif kind == r.WINDOW:
-                meta["window"] = number
             elif kind == r.ORIGIN:
                 origins[head] = number
             elif kind == r.SEEN:
@@ -179,9 +202,9 @@ class ClientTables:
             many("INSERT OR REPLACE INTO origin VALUES (?, ?)", rows)
         if seen:
             gone = self._seen - windows.seen.keys()
-            many("DELETE FROM seen WHERE producer = ?", [(producer,) for producer in gone])
+            many("DELETE FROM seen WHERE producer = ?", [(producer,) for producer in sorted(gone)])
             self._seen = set(windows.seen)
-        for producer in seen.keys() & self._seen:
+        for producer in sorted(seen.keys() & self._seen):
             sequence, window = windows.seen[producer]
             row = (producer, sequence.to_bytes(8, "big"), window.to_bytes((window.bit_length() + 7) // 8, "big"))
             connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", row)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.broker.durable import BrokerStore
-from mqttlite.core.session import WINDOW
 from mqttlite.store import records as r
 from mqttlite.store.base import StoreError
 from mqttlite.store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables, Record
@@ -302,7 +301,6 @@ def model(batches: list[list[Record]]) -> tuple[dict[bytes, State], dict[bytes, 
             sessions[session] = State()
             sessions[session].client_id = head
             sessions[session].next = number
-            sessions[session].window = WINDOW
         elif kind == ENDED:
             del sessions[session]
         elif kind == RETAINED:

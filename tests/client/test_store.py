@@ -192,16 +192,37 @@ async def test_the_next_life_sends_again_with_the_same_identifiers_dup_and_order
         assert (await peer.packet())[0] == 0x32
 
 
-async def test_only_what_can_have_been_sent_is_marked_as_a_repeat() -> None:
+@statement("3.1.1", "MQTT-3.3.1-1")
+async def test_whatever_may_have_been_sent_is_marked_as_a_repeat() -> None:
     disk = Disk()
     async with connection(disk, window=2) as (client, peer):
         for number in range(4):
             await client.enqueue("t", b"%d" % number, 1)
         await client.stored()
         first = [await peer.packet() for _ in range(2)]
-    async with connection(disk, RESUMED, window=10) as (_, peer):
-        assert [(await peer.packet())[0] for _ in range(4)] == [0x3A, 0x3A, 0x32, 0x32]
+    async with connection(disk, RESUMED, window=10) as (client, peer):
+        assert [(await peer.packet())[0] for _ in range(4)] == [0x3A] * 4
+        await client.publish("t", b"new", 1)
+        assert (await peer.packet())[0] == 0x32
     assert [packet[0] for packet in first] == [0x32, 0x32]
+
+
+@statement("3.1.1", "MQTT-3.3.1-1")
+async def test_what_was_sent_when_the_end_of_others_was_not_durable_yet_is_a_repeat() -> None:
+    disk = Disk()
+    async with connection(disk, window=2) as (client, peer):
+        for number in range(4):
+            await client.enqueue("t", b"%d" % number, 1)
+        await client.stored()
+        first = [await peer.packet() for _ in range(2)]
+        for packet in first:
+            peer.writer.write(b"\x40\x02" + packet[5:7])
+        assert [(await peer.packet())[0] for _ in range(2)] == [0x32] * 2  # and then the process dies
+    async with connection(disk, RESUMED, window=2) as (_, peer):
+        assert [(await peer.packet())[0] for _ in range(2)] == [0x3A] * 2
+        for packet in first:
+            peer.writer.write(b"\x40\x02" + packet[5:7])
+        assert [(await peer.packet())[0] for _ in range(2)] == [0x3A] * 2
 
 
 async def test_a_received_identifier_is_recognised_in_the_next_life() -> None:

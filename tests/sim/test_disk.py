@@ -199,15 +199,7 @@ def test_a_store_survives_an_end_at_every_operation_of_the_disk(
     assert returned == [0, 1, 2, 3, 4, 5]
 
 
-UNSYNCED = pytest.param(
-    _sqlite,
-    marks=pytest.mark.xfail(
-        strict=False, reason="SqliteFile shows what a killed process has written and not synced, without syncing it"
-    ),
-)
-
-
-@pytest.mark.parametrize("make", [UNSYNCED, _journal])
+@pytest.mark.parametrize("make", [_sqlite, _journal])
 def test_what_a_store_has_shown_after_a_kill_it_shows_after_a_power_cut(
     make_world: Callable[[int], World], make: Callable[[Process], Store]
 ) -> None:

@@ -194,7 +194,7 @@ def check(files: dict[str, bytes], directory: Path, expected: list[dict[str, obj
         connection.execute("PRAGMA synchronous = OFF")  # this one is not cut
         tables = ClientTables()
         assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-        state = tables.load(connection) if sqlite_file.check(connection, path, tables) else State()
+        state = sqlite_file.load(connection, tables) if sqlite_file.check(connection, path, tables) else State()
     assert vars(state) in expected[least : most + 1]
 
 
@@ -202,7 +202,7 @@ async def every_cut(disk: Disk, directory: Path, seed: int, connect: Callable[[s
     history = batches(seed, 14)
     expected = sums(history)
     (directory / "left").mkdir()
-    store = SqliteStore(directory / "state.db", connect=connect)
+    store = SqliteStore(directory / "state.db", connect=connect, log_max=(0, 2000, 8000, 1 << 18)[seed % 4])
     await store.open()
     await write(store, disk, history)
     await store.close()

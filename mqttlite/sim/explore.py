@@ -1,0 +1,136 @@
+"""Goes through the schedules of small worlds: every single fault, then pairs of them, on all processors.
+
+A *schedule* is a small world, a seed and the faults that happen. The same schedule gives the same trace.
+"""
+
+import random
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from .faults import Extent, Fault, every, place
+from .small import Run, Small
+
+SEED = 1
+CHUNK = 40  # schedules that a processor takes at once
+
+WORLDS = (
+    Small(0, 2),
+    *(
+        Small(qos, messages, producer, keys)
+        for qos in (1, 2)
+        for messages in (1, 2)
+        for producer in ("sqlite", "journal")
+        for keys in (False, True)
+    ),
+    Small(1, 30, "sqlite"),  # more than the window
+    Small(2, 30, "journal"),
+)
+
+
+class Schedule(NamedTuple):
+    """What is run."""
+
+    small: Small
+    faults: tuple[Fault, ...] = ()
+    seed: int = SEED
+
+    def __str__(self) -> str:
+        return f"{self.small} seed {self.seed}: " + (", ".join(map(str, self.faults)) or "no fault")
+
+    def run(self) -> Run:
+        """The world, not started yet."""
+        return Run(self.small, self.seed, lambda run: place(run, list(self.faults)))
+
+
+class Result(NamedTuple):
+    """What came of a schedule. `points`: what was hit; `reached`: named points that were passed, and how often."""
+
+    schedule: Schedule
+    problems: list[str]
+    points: list[str]
+    extent: Extent
+    began: Extent  # where the last fault happened
+    reached: Counter[str]
+
+
+def try_out(schedule: Schedule) -> Result:
+    """Run a schedule to its end."""
+    run = schedule.run()
+    try:
+        problems = run.run()
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        problems = [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
+    finally:
+        run.world.close()
+    points = [f"{fault} | {point}" for fault, point in run.happened]
+    return Result(schedule, problems, points, run.extent, run.last, run.world.reached)
+
+
+def baseline(small: Small, seed: int = SEED) -> Result:
+    """The world without any fault. RuntimeError when even that does not go well."""
+    result = try_out(Schedule(small, (), seed))
+    if result.problems:
+        raise RuntimeError(f"{result.schedule}: {'; '.join(result.problems)}")
+    return result
+
+
+def singles(small: Small, seed: int = SEED) -> list[Schedule]:
+    """Every single fault at every step of a world."""
+    return [Schedule(small, (fault,), seed) for fault in every(baseline(small, seed).extent)]
+
+
+def pairs(firsts: Iterable[Result], count: int, seed: int) -> Iterator[Schedule]:
+    """Second faults, after the first, for results of single faults: `count` for each, drawn."""
+    chance = random.Random(seed)
+    for first in firsts:
+        if first.points:
+            seconds = every(first.extent, first.began)
+            for fault in chance.sample(seconds, min(count, len(seconds))):
+                yield first.schedule._replace(faults=(*first.schedule.faults, fault))
+
+
+def explore(
+    schedules: Sequence[Schedule], jobs: int, each: Callable[[Result], object], progress: Callable[[int], object]
+) -> None:
+    """Run all; `each` gets every result, `progress` how many are done."""
+    done = 0
+    if jobs < 2:
+        for schedule in schedules:
+            each(try_out(schedule))
+            done += 1
+            progress(done)
+        return
+    with get_context("fork").Pool(jobs, _quiet) as pool:
+        for result in pool.imap_unordered(try_out, schedules, CHUNK):
+            each(result)
+            done += 1
+            progress(done)
+
+
+def _quiet() -> None:
+    sys.unraisablehook = lambda _: None  # apsw tells it of each death in the middle of a write
+
+
+def shrink(schedule: Schedule) -> Schedule:
+    """The fewest faults of a failing schedule that still fail: without those that are not needed, then single ones that
+    come first.
+    """
+    faults = list(schedule.faults)
+    at = 0
+    while at < len(faults):
+        fewer = schedule._replace(faults=tuple(faults[:at] + faults[at + 1 :]))
+        if try_out(fewer).problems:
+            faults = list(fewer.faults)
+        else:
+            at += 1
+    return schedule._replace(faults=tuple(faults))
+
+
+def sample(schedules: Sequence[Schedule], count: int, seed: int) -> list[Schedule]:
+    """`count` of the schedules, drawn."""
+    return random.Random(seed).sample(list(schedules), min(count, len(schedules)))
