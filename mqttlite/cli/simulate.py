@@ -12,6 +12,10 @@ decided by a seed. What has happened becomes a page with a sequence chart that n
   mqttlite simulate --explain qos2-crash-after-pubrec         writes qos2-crash-after-pubrec.html
   mqttlite simulate --explain two-generals -o generals.svg    the chart alone
   mqttlite simulate --explain all -o charts/                  all of them, into a folder
+
+Or, with a model instead of the real programs, answers what a fleet of devices will need:
+
+  mqttlite simulate --plan examples/fleet.toml                latencies, bytes, wear, where it saturates
 """
 
 MISSING = "the simulated disks need apsw: pip install 'mqttlite[sim]'"
@@ -26,13 +30,26 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="NAME",
         help="play a teaching scenario and draw what happens; 'list' says which there are, 'all' plays each",
     )
+    modes.add_argument("--plan", metavar="FILE", help="what the fleet described in this TOML file will need")
+    parser.add_argument("--json", action="store_true", help="--plan: the answer for programs")
+    parser.add_argument("--seed", type=int, metavar="N", help="--plan: another course of chance than the file's")
     parser.add_argument("-o", "--output", metavar="FILE", help="the page (NAME.html), or FILE.svg: the chart alone")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for. ValueError: there is nothing of that name, or a part is not installed."""
+    if args.plan is not None:
+        return plan(args.plan, args.json, args.seed)
     return explain(args.explain, args.output)
+
+
+def plan(path: str, as_json: bool, seed: int | None) -> int:
+    """Print what the fleet described in a file will need. ValueError: it is of no use, and why."""
+    from ..sim.plan import plan as answer
+
+    print(answer(path, as_json, seed))
+    return 0
 
 
 def explain(name: str, output: str | None) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from .fleet import FleetError
 from .report import plan
 
 
@@ -15,7 +16,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         print(plan(args.file, args.json, args.seed))
-    except (OSError, ValueError) as error:
+    except FleetError as error:
         print(f"plan: {error}", file=sys.stderr)
         return 1
     return 0

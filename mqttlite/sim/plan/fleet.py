@@ -188,9 +188,11 @@ _Table = TypeVar("_Table")
 
 
 def load(path: str | Path) -> Fleet:
-    """The plan in a file. FleetError; OSError when it cannot be read."""
+    """The plan in a file. FleetError, also when it cannot be read."""
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise FleetError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise FleetError(f"{path}: not UTF-8 text: {error}") from None
     return parse(text, str(path))

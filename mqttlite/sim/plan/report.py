@@ -24,7 +24,7 @@ LEFT_OUT = (
 
 
 def plan(path: str | Path, as_json: bool = False, seed: int | None = None) -> str:
-    """The answer to the plan in a file. FleetError, OSError."""
+    """The answer to the plan in a file. FleetError."""
     fleet = load(path)
     if seed is not None:
         fleet = dataclasses.replace(fleet, run=dataclasses.replace(fleet.run, seed=seed))
