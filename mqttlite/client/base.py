@@ -160,6 +160,7 @@ class BaseClient:
         self._given_up = 0  # messages that were not confirmed when it was closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._has_store = False  # it is open
+        self._closing = False
         self._connected_once = False
         self._finished = 0  # messages, since the last commit began
         self._progressed = False  # a message was received or confirmed on this connection
@@ -279,16 +280,25 @@ class BaseClient:
         """
         if self._error is None:
             self._stop(ClosedError("the client is closed"))
-        task = self._task
-        if task:
-            if not self.is_connected:
-                task.cancel()  # nothing to end in good order, and connecting can take long
-            await asyncio.gather(task, return_exceptions=True)
-        if self._serial:
-            await self._serial.close()
-        if self._has_store:
-            self._has_store = False
-            await self.store.close()
+        if self._closing:  # by another task; MicroPython cannot wait for a task twice
+            while self._closing:
+                await self._progress.wait()
+            return
+        self._closing = True
+        try:
+            task = self._task
+            if task:
+                if not self.is_connected:
+                    task.cancel()  # nothing to end in good order, and connecting can take long
+                await asyncio.gather(task, return_exceptions=True)
+            if self._serial:
+                await self._serial.close()
+            if self._has_store:
+                self._has_store = False
+                await self.store.close()
+        finally:
+            self._closing = False
+            self._wake()
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error

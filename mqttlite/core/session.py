@@ -184,6 +184,7 @@ class Session:
         state.next = self.next
         state.messages = self.messages
         state.doubts = self.doubts or {}
+        state.held.clear()
         for packet_id, value in self.inbound.items():
             if value == HELD:
                 state.held.add(packet_id)

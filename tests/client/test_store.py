@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from mqttlite.client import Client
 from mqttlite.core.errors import InDoubtError
 from mqttlite.store import records
 from mqttlite.store.base import Store, StoreError
+from mqttlite.store.journal import Journal
 from mqttlite.store.records import State
 from tests.statements import statement
 
@@ -391,3 +393,34 @@ async def test_a_store_that_fails_while_nobody_waits_is_not_passed_over() -> Non
         with pytest.raises(StoreError, match="the disk is gone"):
             await living
         peer.writer.close()
+
+
+async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(tmp_path: Path) -> None:
+    """Otherwise the next life takes new messages for repeats: they would be acknowledged and lost."""
+    path = tmp_path / "c.journal"
+    journal = Journal(path, size_max=4096)
+    async with connection(journal) as (client, peer):
+        for number in range(1, 201):
+            packet_id = number.to_bytes(2, "big")
+            peer.writer.write(b"\x34\x06\x00\x01t" + packet_id + b"x")
+            await anext(client)
+            client._handled()
+            assert await peer.packet() == b"\x50\x02" + packet_id
+            peer.writer.write(b"\x62\x02" + packet_id)
+            assert await peer.packet() == b"\x70\x02" + packet_id
+        assert journal._count > 2  # generations
+    await journal.close()
+    journal = Journal(path, size_max=4096)
+    async with connection(journal, RESUMED) as (client, peer):
+        assert not client._protocol.state.inbound
+        peer.writer.write(b"\x34\x06\x00\x01t\x00\x07y")
+        assert (await anext(client)).payload == b"y"
+    await journal.close()
+
+
+async def test_two_tasks_may_close_the_client_at_once() -> None:
+    async with connection(Disk()) as (client, peer):
+        closing = [asyncio.create_task(client.close()) for _ in range(3)]
+        assert (await peer.packet())[0] == 0xE0
+        peer.writer.close()
+        await asyncio.gather(*closing)
