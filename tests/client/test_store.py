@@ -398,7 +398,7 @@ async def test_a_store_that_fails_while_nobody_waits_is_not_passed_over() -> Non
 async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(tmp_path: Path) -> None:
     """Otherwise the next life takes new messages for repeats: they would be acknowledged and lost."""
     path = tmp_path / "c.journal"
-    journal = Journal(path, size_max=4096)
+    journal = Journal(path, size_max=2048)
     async with connection(journal) as (client, peer):
         for number in range(1, 201):
             packet_id = number.to_bytes(2, "big")
@@ -410,7 +410,7 @@ async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(
             assert await peer.packet() == b"\x70\x02" + packet_id
         assert journal._count > 2  # generations
     await journal.close()
-    journal = Journal(path, size_max=4096)
+    journal = Journal(path, size_max=2048)
     async with connection(journal, RESUMED) as (client, peer):
         assert not client._protocol.state.inbound
         peer.writer.write(b"\x34\x06\x00\x01t\x00\x07y")
