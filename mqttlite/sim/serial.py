@@ -477,9 +477,9 @@ class SerialPorts:
     def died(self, process: "Process") -> None:
         """A life has ended: its kernel closes everything; without power, there is no kernel any more."""
         ports = [port for port in self._ports.values() if port.host == process.name]
+        self.files = {number: file for number, file in self.files.items() if file.process is not process}
         for port in ports:
             if port.file:
-                del self.files[port.file.number]
                 port.close(power=False)
         # Only after this instant does a process know whether it has power; when it has rebooted since, its clock does.
         self.world.at(self.world.now, self._settle, process, ports)

@@ -44,19 +44,18 @@ class Fleet:
         """Until the device has everything confirmed, and the consumer has had time."""
         self.device.start()
         self._revive()
-        assert self.world.run_until(lambda: self.device.life > 0 and self.is_done(), limit_s), self.facts.problems(
-            Promise()
-        )
+        assert self.world.run_until(self.is_done, limit_s), self.facts.problems(Promise())
         self.line.on_frame = None
         self.world.run(10)
 
     def is_done(self) -> bool:
-        return len(self.facts.confirmed) >= self.count
+        """Everything is confirmed, or the device has nothing to do any more."""
+        return len(self.facts.confirmed) >= self.count or self.ended
 
     @property
     def ended(self) -> bool:
         """The device's program has come to its end."""
-        return any(entry[1:3] == ("device", "end") for entry in self.world.trace[-100:])
+        return not self.device.alive and self.device.result == "done"
 
     def _revive(self) -> None:
         for process in (self.broker, self.gateway, self.device):
@@ -409,6 +408,22 @@ def test_a_fault_at_any_frame_loses_nothing_and_doubles_nothing(what: str) -> No
         if not happened:
             break
     assert 10 < number < 99
+
+
+@pytest.mark.parametrize(("store", "problems"), [("memory", ["lost: device 0"]), ("journal", [])])
+def test_what_a_device_without_a_store_has_accepted_is_lost_with_its_power_and_that_is_seen(
+    store: str, problems: list[str]
+) -> None:
+    fleet = Fleet(1, store=store)
+
+    def on_frame(frame: Frame) -> Fault | None:
+        return Fault("inside", fleet.device.cut_power) if b"device 0" in frame.data and fleet.device.life == 1 else None
+
+    fleet.line.on_frame = on_frame
+    fleet.run()
+    fleet.world.close()
+    assert fleet.device.life == 2
+    assert fleet.facts.problems(Promise(certain=False)) == problems
 
 
 def test_what_is_sent_in_the_place_of_a_frame_is_repaired() -> None:
