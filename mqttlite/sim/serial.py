@@ -89,7 +89,10 @@ class SerialWay:
 
     def cut_at(self, offset: int, then: Callable[[], object]) -> None:
         """Call `then` when so many bytes of what the program writes have left, those before now included."""
-        self._cuts = sorted([*self._cuts, (max(offset, self.written), then)], key=lambda cut: cut[0])
+        self._cut(max(offset, self.written), then)
+
+    def _cut(self, offset: int, then: Callable[[], object]) -> None:
+        self._cuts = sorted([*self._cuts, (offset, then)], key=lambda cut: cut[0])
 
     def say(self, data: bytes) -> None:
         """Bytes that no program has written: noise on an idle line, or what a boot loader says."""
@@ -124,7 +127,7 @@ class SerialWay:
             if isinstance(answer, Fault):
                 inside = world.random.randrange(start + 1, start + size) if size > 1 else start
                 where = {"before": start, "inside": inside, "after": start + size}
-                self.cut_at(where[answer.where], answer.then)
+                self._cut(where[answer.where], answer.then)
             elif answer is not None:
                 sent = answer
         leaves = self._put(sent, line.baud_of(self.source), size)
@@ -163,10 +166,10 @@ class SerialWay:
         now = world.now + world.ahead
         self._cuts = []
         for piece in self._under_way:
-            left = max(now - piece.start, 0) // piece.byte_ns
+            left, part = divmod(max(now - piece.start, 0), piece.byte_ns)
             if left < len(piece.data):
                 self.lost += len(piece.data) - left
-                broken = world.random.randbytes(1) if now > piece.start and world.random.random() < 0.5 else b""
+                broken = world.random.randbytes(1) if part and world.random.random() < 0.5 else b""
                 piece.data = piece.data[:left] + broken
         self._free_at = min(self._free_at, now)
 

@@ -166,6 +166,19 @@ def test_a_cut_at_a_byte_lets_all_bytes_before_it_through_and_none_after_it(worl
     assert process.alive  # nobody was told
 
 
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+def test_a_fault_at_a_frame_happens_when_its_byte_has_come(world: World, where: str) -> None:
+    got = bytearray()
+    line = raw_line(world)
+    world.process("b", opened(got, B))
+    line.on_frame = lambda frame: Fault(where, line.part)
+    data = bytes(range(1, 201))
+    world.process("a", saying(A, data))
+    world.run(1)
+    assert data.startswith(got)
+    assert {"before": len(got) == 0, "inside": 0 < len(got) < 200, "after": len(got) == 200}[where]
+
+
 def test_wires_that_touch_again_in_the_middle_carry_the_rest(world: World) -> None:
     got = bytearray()
     line = raw_line(world)
