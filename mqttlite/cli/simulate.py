@@ -13,6 +13,10 @@ decided by a seed. What has happened becomes a page with a sequence chart that n
   mqttlite simulate --explain two-generals -o generals.svg    the chart alone
   mqttlite simulate --explain all -o charts/                  all of them, into a folder
 
+Or runs a small world with faults of your own, or of a schedule that has failed (docs/proof.md):
+
+  mqttlite simulate --scenario qos2-1-sqlite --fault 'kill broker @ event 40' --fault 'cut inside packet 14 reset'
+
 Or, with a model instead of the real programs, answers what a fleet of devices will need:
 
   mqttlite simulate --plan examples/fleet.toml                latencies, bytes, wear, where it saturates
@@ -30,9 +34,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="NAME",
         help="play a teaching scenario and draw what happens; 'list' says which there are, 'all' plays each",
     )
+    modes.add_argument(
+        "--scenario",
+        metavar="NAME",
+        help="run a small world (qos2-1-sqlite, qos1-30-journal-keys) and draw it",
+    )
     modes.add_argument("--plan", metavar="FILE", help="what the fleet described in this TOML file will need")
     parser.add_argument("--json", action="store_true", help="--plan: the answer for programs")
-    parser.add_argument("--seed", type=int, metavar="N", help="--plan: another course of chance than the file's")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="of --scenario: 'kill broker @ event 57'; repeatable",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="--scenario, --plan: another course of chance")
     parser.add_argument("-o", "--output", metavar="FILE", help="the page (NAME.html), or FILE.svg: the chart alone")
     parser.set_defaults(run=run)
 
@@ -41,7 +57,45 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked for. ValueError: there is nothing of that name, or a part is not installed."""
     if args.plan is not None:
         return plan(args.plan, args.json, args.seed)
+    if importlib.util.find_spec("apsw") is None and args.explain != "list":
+        raise ValueError(MISSING)
+    if args.scenario is not None:
+        return scenario(args.scenario, args.fault, 1 if args.seed is None else args.seed, args.output)
     return explain(args.explain, args.output)
+
+
+def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int:
+    """Run a small world, say what came of it, draw it. Exit code 1: what was promised does not hold. ValueError: there
+    is no such world, or no such fault.
+    """
+    from ..sim import chart
+    from ..sim.explore import Schedule
+    from ..sim.faults import parse
+    from ..sim.small import named
+
+    schedule = Schedule(named(name), tuple(parse(fault) for fault in faults), seed)
+    world = (run := schedule.run()).world
+    problems = run.run()
+    print(schedule)
+    for fault, point in run.happened:
+        print(f"  {fault}: {point}")
+    print("\n".join(problems) or f"all that was promised holds; {world.events} events, digest {world.digest()[:16]}")
+    if not problems:  # what comes later is only quiet
+        world.trace = [entry for entry in world.trace if entry[0] <= run.done_at]
+    words = " ".join(f"--fault '{fault}'" for fault in faults)
+    command = f"mqttlite simulate --scenario {name} --seed {seed} {words}".strip()
+    page = chart.page(
+        world,
+        title=f"{name}, seed {seed}",
+        text="; ".join(problems) or "All that was promised holds.",
+        command=command,
+        claims=[(problem, False) for problem in problems],
+    )
+    path = Path(output or f"{name}.html")
+    path.write_text(page, encoding="utf-8")
+    print(f"{path}: open it in a browser")
+    world.close()
+    return 1 if problems else 0
 
 
 def plan(path: str, as_json: bool, seed: int | None) -> int:
@@ -54,8 +108,6 @@ def plan(path: str, as_json: bool, seed: int | None) -> int:
 
 def explain(name: str, output: str | None) -> int:
     """Play the lesson `name` and write its page; 'list' prints the lessons, 'all' writes all pages into a folder."""
-    if name != "list" and importlib.util.find_spec("apsw") is None:
-        raise ValueError(MISSING)
     from ..sim.lessons import LESSONS
 
     if name == "list":

@@ -164,14 +164,9 @@ def _row(event: Event, begin: int) -> str:
     again = ' class="again"' if event.kind in AGAIN else ""
     lanes = escape(" ".join(filter(None, (event.lane, event.to))))
     return (
-        f'<tr data-i="{_name(event)}" data-group="{event.group}" data-lanes="{lanes}"{again}>'
+        f'<tr data-i="{event.number}" data-group="{event.group}" data-lanes="{lanes}"{again}>'
         f"<td>{clock(event.at - begin)}</td><td>{escape(where)}</td><td>{escape('; '.join(words))}</td></tr>"
     )
-
-
-def _name(event: Event) -> str:
-    """What ties a row to its place in the chart: two packets may have left in one write."""
-    return f"{event.order}-{event.kind.replace(' ', '-')}"
 
 
 def _fate(arrow: Arrow) -> str:
@@ -239,7 +234,7 @@ def _item(event: Event, more: str, inside: str) -> str:
     if event.detail and event.group != "app":
         tip += f"\n{event.detail}"
     return (
-        f'<g class="it {event.group} {more}" data-i="{_name(event)}" data-group="{event.group}" data-lanes="{lanes}">'
+        f'<g class="it {event.group} {more}" data-i="{event.number}" data-group="{event.group}" data-lanes="{lanes}">'
         f"<title>{escape(tip)}</title>{inside}</g>"
     )
 

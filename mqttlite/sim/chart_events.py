@@ -29,7 +29,8 @@ GROUPS = {  # of events, as they can be filtered
 SHOWN = 24  # characters of a payload
 _WAY = re.compile(r"(.+):(\d+)-(.+):([^:]+?)(?: (up|down))?")
 _LINE = re.compile(r"([^:]+):(/[^ ]+)(?: to (.+))?")
-_FRAME_NS = 200_000_000  # a frame on a serial line that takes longer is lost
+_FRAME_NS = 12_000_000  # a frame that comes so much later than its bytes take is lost
+_BITS = 10  # of a byte on a serial line
 _LOG = ("debug", "info", "warning", "error", "critical")
 _SOCKETS = ("connect", "connected", "listen", "lost")
 _DEATHS = ("kill", "power cut", "end")
@@ -52,6 +53,7 @@ class Event:
     detail: str = ""
     is_drawn: bool = True
     to: str = ""  # the other lane, of what concerns two
+    number: int = 0  # from the first of the trace
 
 
 @dataclass
@@ -133,7 +135,9 @@ class Story:
         self._versions: dict[str, int] = {}  # of MQTT, by connection
         self._messages: dict[tuple[str, str, int], _Message] = {}
         self._orphans: list[_Message] = []
-        self._frames: dict[str, deque[tuple[int, Arrow]]] = {}  # under way on a serial line, with their sizes
+        # Under way on a serial line: size, when its last byte has left, the frame.
+        self._frames: dict[str, deque[tuple[int, int, Arrow]]] = {}
+        self._baud: dict[str, int] = {}  # of serial ports
         self._frame_bytes: dict[str, int] = {}  # that have arrived of the first of them
         self._alive: dict[str, Life] = {}
         self._unsynced: dict[str, list[str]] = {}  # by disk: what was done since the last sync
@@ -141,7 +145,13 @@ class Story:
         self.end = entries[-1][0] if entries else 0
         for order, (at, lane, kind, text) in enumerate(entries):
             self._read(at, order, lane, kind, text)
+        for frames in self._frames.values():
+            for _, due, arrow in frames:
+                if self.end - due > _FRAME_NS:
+                    arrow.why = "noise, or nobody listened"
         self.events.sort(key=lambda event: (event.at, event.order))
+        for number, event in enumerate(self.events):
+            event.number = number
         self.lanes = self._in_order()
 
     @property
@@ -254,20 +264,26 @@ class Story:
             label = {"part": "line cut", "join": "line mended", "unplug": "unplugged", "plug": "plugged in"}[kind]
             self._add(Event(at, order, host, "fault", kind, label, path, to=to or ""))
         elif not to:
+            if kind == "open":
+                self._baud[lane] = int(text)
             self._add(Event(at, order, host, "network", kind, f"{path}: {kind} {text}".rstrip(), is_drawn=False))
         elif kind != "arrive":
             arrow = Arrow(at, order, host, "line", kind, f"{kind} {text} bytes", path, to=to)
-            frames.append((int(text), arrow))
+            begin = max(at, frames[-1][1]) if frames else at
+            baud = self._baud.get(f"{host}:{path}", 9600)
+            frames.append((int(text), begin + int(text) * _BITS * 1_000_000_000 // baud, arrow))
             self._add(arrow)
             self._seen.setdefault(to)
+            if kind == "DATA":
+                self._flows.setdefault((host, to))
         else:
-            while frames and at - frames[0][1].at > _FRAME_NS:
-                frames.popleft()[1].why = "noise, or the line was cut"
+            while frames and at - frames[0][1] > _FRAME_NS:
+                frames.popleft()[2].why = "noise, or nobody listened"
                 self._frame_bytes[lane] = 0
             if frames and int(text) <= frames[0][0] * 3 // 2:
                 came = self._frame_bytes.get(lane, 0) + int(text)
                 if 10 * came >= 9 * frames[0][0]:
-                    arrow = frames.popleft()[1]
+                    arrow = frames.popleft()[2]
                     arrow.arrived, arrow.arrival_order, came = at, order, 0
                 self._frame_bytes[lane] = came
 

@@ -107,9 +107,31 @@ class Layout:
     # -- events
 
     def _place_all(self, story: Story) -> None:
+        arrows: dict[int, Drawn] = {}
+        for at, order, _, thing in self._steps(story):
+            if isinstance(thing, Band):
+                x = self.x[thing.lane]
+                right = x + 20 + words_px(telling(thing), NOTE_PX)
+                self._notes[id(thing)] = self._place(at, order, x + 8, right, 9, 4)
+            elif drawn := arrows.get(id(thing)):  # its arrival
+                side = 1 if drawn.x2 < drawn.x else -1
+                left, right = sorted((drawn.x2, drawn.x2 + side * 26))
+                drawn.y2 = max(self._place(at, order, left, right, 5, 4), drawn.y + 6)
+            else:
+                drawn = Drawn(thing, self.x[thing.lane], self._place(at, order, *self._box(thing)))
+                self.events.append(drawn)
+                if thing.to:
+                    drawn.x2, drawn.y2 = self.x[thing.to], drawn.y
+                if isinstance(thing, Arrow):
+                    arrows[id(thing)] = drawn
+                    drawn.y2 += PULL
+
+    def _steps(self, story: Story) -> list[tuple[int, int, int, Event | Band]]:
+        """What is placed, in order: (time, order, rank, event); an arrow that arrives, twice."""
         steps: list[tuple[int, int, int, Event | Band]] = []
         for event in story.events:
-            if event.is_drawn and event.lane in self.x and (not event.to or event.to in self.x):
+            is_here = event.lane in self.x and (not event.to or event.to in self.x) and event.to != event.lane
+            if event.is_drawn and is_here:
                 steps.append((event.at, event.order, 0, event))
                 if isinstance(event, Arrow) and event.arrived >= 0:
                     steps.append((event.arrived, event.arrival_order, 1, event))
@@ -118,31 +140,7 @@ class Layout:
                 over = (band.end, band.end_order) if band.end >= 0 else (story.end, _NEVER)
                 # What ends a doubt is a packet: the words stand above it.
                 steps.append((*over, -1 if band.kind == "doubt" else 2, band))
-        steps.sort(key=lambda step: step[:3])
-        arrows: dict[int, Drawn] = {}
-        for at, order, is_end, event in steps:
-            if isinstance(event, Band):
-                x = self.x[event.lane]
-                width = words_px(telling(event), NOTE_PX)
-                self._notes[id(event)] = self._place(at, order, x + 8, x + 20 + width, 9, 4)
-                continue
-            if is_end == 1:
-                drawn = arrows[id(event)]
-                side = 1 if drawn.x2 < drawn.x else -1
-                tip = sorted((drawn.x2, drawn.x2 + side * 26))
-                drawn.y2 = self._place(at, order, tip[0], tip[1], 5, 4)
-                drawn.y2 = max(drawn.y2, drawn.y + 6)
-                continue
-            left, right, up, down = self._box(event)
-            y = self._place(at, order, left, right, up, down)
-            drawn = Drawn(event, self.x[event.lane], y)
-            self.events.append(drawn)
-            if event.to:
-                drawn.x2, drawn.y2 = self.x[event.to], y
-            if isinstance(event, Arrow):
-                arrows[id(event)] = drawn
-                if event.arrived < 0:
-                    drawn.y2 = y + PULL
+        return sorted(steps, key=lambda step: step[:3])
 
     def _box(self, event: Event) -> tuple[float, float, float, float]:
         """Left, right, and how far up and down the words of an event reach."""
