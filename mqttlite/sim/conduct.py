@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .facts import Facts
     from .packets import Packet
     from .streams import Way
+    from .world import World
 
 WINDOW = 20  # messages that may be sent and not finished, in 3.1.1
+CONNECTS_MAX = 20  # attempts of one process in a second: more than with the shortest pause between two of them
 
 
 class _Sender:
@@ -42,6 +44,7 @@ class Conduct:
         self._connected: set[Way] = set()  # ways up on whose connection CONNACK has been written
         self._this: dict[Way, set[int]] = {}  # identifiers published on this connection
         self._sessions: dict[tuple[str, bool], _Sender] = {}
+        self._announced: set[str] = set()  # clients that were told of something that their session at the broker holds
         self.connects = 0
 
     def see(self, packet: "Packet") -> None:
@@ -58,17 +61,27 @@ class Conduct:
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
             if connect.clean_session:
                 self._forget(way)
+                self._announced.discard(self._clients[way])
             return
         client = self._clients.get(way, "")
         if up and connection.up not in self._connected:
             self._find(packet, client, f"{kind} before CONNACK")
         if kind == "CONNACK":
             self._connected.add(connection.up)
-            if not data[2] & 1:
+            if data[2] & 1:
+                self._announced.add(client)
+            elif not data[3]:
+                if client in self._announced:
+                    self._find(packet, client, "the broker has forgotten the session")
+                    self._announced.discard(client)
                 self._forget(way)
         elif kind == "PUBLISH" and data[0] & 6:
             self._publish(packet, client, up)
+        elif kind == "SUBACK":
+            self._announced.add(client)
         elif kind in ("PUBACK", "PUBREC", "PUBCOMP"):
+            if not up:
+                self._announced.add(client)
             sender = self._sender(client, not up)
             number = int.from_bytes(data[2:4], "big")
             if kind == "PUBREC":
@@ -97,6 +110,8 @@ class Conduct:
             self._find(packet, client, f"packet identifier {number} is used again before its message is finished")
         elif before == content and number in sender.released and number not in sender.ended:
             self._find(packet, client, f"PUBLISH {number} after PUBREL")
+        if before == content and not data[0] & 8 and number not in sender.ended:
+            self._find(packet, client, f"PUBLISH {number} again without DUP")  # [MQTT-3.3.1-1]
         if before == content and number in here and number not in sender.ended:
             self._find(packet, client, f"PUBLISH {number} twice on one connection")
         for other, sent in sender.open.items() if up or data[0] & 4 else ():  # a broker cannot know QoS 1 again
@@ -127,3 +142,16 @@ class Conduct:
 
     def _find(self, packet: "Packet", client: str, what: str) -> None:
         self._facts.noticed.append(f"{what} ({packet.way.name}, client '{client}', packet {packet.serial})")
+
+
+def reconnect_loops(world: "World") -> list[str]:
+    """Processes that tried to connect more often than CONNECTS_MAX times in one second. Needs the whole trace."""
+    times: dict[str, list[int]] = {}
+    for at, lane, kind, _ in world.trace:
+        if kind == "connect":
+            times.setdefault(lane, []).append(at)
+    return [
+        f"{lane} connects more than {CONNECTS_MAX} times in a second"
+        for lane, found in times.items()
+        if any(late - early < 1_000_000_000 for early, late in zip(found, found[CONNECTS_MAX:], strict=False))
+    ]

@@ -4,7 +4,6 @@ A *schedule* is a small world, a seed and the faults that happen. The same sched
 """
 
 import random
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,15 +104,11 @@ def explore(
             done += 1
             progress(done)
         return
-    with get_context("fork").Pool(jobs, _quiet) as pool:
+    with get_context("fork").Pool(jobs) as pool:
         for result in pool.imap_unordered(try_out, schedules, CHUNK):
             each(result)
             done += 1
             progress(done)
-
-
-def _quiet() -> None:
-    sys.unraisablehook = lambda _: None  # apsw tells it of each death in the middle of a write
 
 
 def shrink(schedule: Schedule) -> Schedule:

@@ -25,6 +25,7 @@ import mqttlite.store.journal
 import mqttlite.store.sqlite
 
 from .files import FakeFcntl, FakeOs, fake_open
+from .handles import Killed
 from .serial_os import serial_answers
 
 if TYPE_CHECKING:
@@ -79,8 +80,18 @@ def _answers(world: "World") -> list[tuple[Any, str, Any]]:
         answers.append((mqttlite.store.area_file, "open", fake_open(fake_os)))
         answers.append((mqttlite.broker.listen, "socket", world.network.socket_module()))
         answers += serial_answers(world)
+        answers.append((sys, "unraisablehook", _unraisable))
         world._answers = answers  # type: ignore[attr-defined]
     return answers
+
+
+_told = sys.unraisablehook
+
+
+def _unraisable(what: "sys.UnraisableHookArgs") -> None:
+    """What SQLite passes over (a file that cannot be deleted, say), and deaths in the middle of a call, are no news."""
+    if type(what.exc_value).__module__ != "apsw" and not isinstance(what.exc_value, Killed):
+        _told(what)
 
 
 @lru_cache(1)

@@ -6,6 +6,7 @@ done and the sessions are quiet, or after `LIMIT_S`.
 """
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -49,6 +50,14 @@ class Small(NamedTuple):
         return f"qos{self.qos}-{self.messages}-{self.producer}{'-keys' if self.keys else ''}"
 
 
+def named(name: str) -> Small:
+    """The small world of a name, as `qos2-1-sqlite-keys`. ValueError when it is none."""
+    found = re.fullmatch(r"qos([012])-(\d{1,3})-(sqlite|journal|memory)(-keys)?", name)
+    if not found:
+        raise ValueError(f"'{name}' is no small world; one is called qos2-1-sqlite, or qos1-30-journal-keys")
+    return Small(int(found[1]), int(found[2]), found[3], bool(found[4]))
+
+
 class Run:
     """One small world on its way. `start` is called before anything happens: the place for faults."""
 
@@ -68,6 +77,7 @@ class Run:
         self.over = False  # nobody is started again
         self.moments: dict[int, list[Callable[[], object]]] = {}  # what to do after which event of the world
         self.happened: list[tuple[str, str]] = []  # faults that have happened, and where
+        self.done_at = 0  # ns
         self.last = self.extent = Extent(0, 0, {})  # where the last fault happened, and where all was done
         self.broker = self.world.process("broker", self._broker)
         self.consumer = self.world.process("consumer", self._consumer)
@@ -164,6 +174,7 @@ class Run:
             return ["the producer waits for ever", *self._errors()]
         world.run_until(self._moment, DONE_S)
         self.extent = self.now()  # what was wanted is done; what goes on from here is only quiet
+        self.done_at = world.now
         world.run_until(self._moment, QUIET_S)
         self.audit()
         facts.noticed += self._errors() + self._leaks()

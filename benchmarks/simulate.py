@@ -1,0 +1,100 @@
+"""Every single fault at every step of the small worlds, then pairs of faults; which named points were hit, what failed.
+
+    python -m benchmarks.simulate [--share 0.1] [--pairs 2000] [--world qos2-1-sqlite ...] [--jobs 2]
+
+A world that fails is shrunk to the fewest faults, and the command that repeats it is printed. Exit code 1: one failed,
+or a named point was never hit. All singles take minutes; `--share` takes a part of them, drawn with a seed.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections import Counter
+
+from mqttlite.sim.explore import WORLDS, Result, Schedule, baseline, explore, pairs, sample, shrink, singles
+from mqttlite.sim.points import POINTS, hit
+from mqttlite.sim.small import named
+
+FAILURES_MAX = 5  # that are shrunk and told in full
+
+
+def command(schedule: Schedule) -> str:
+    """What repeats a schedule."""
+    faults = " ".join(f"--fault {shlex.quote(str(fault))}" for fault in schedule.faults)
+    return f"mqttlite simulate --scenario {schedule.small} --seed {schedule.seed} {faults}"
+
+
+class Tally:
+    """What came of all schedules so far."""
+
+    def __init__(self) -> None:
+        self.schedules = 0
+        self.points: Counter[str] = Counter()
+        self.failures: list[Result] = []
+        self.results: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        self.schedules += 1
+        self.points += hit(result.points)
+        self.results.append(result)
+        if result.problems:
+            self.failures.append(result)
+            print(f"\nFAILED {result.schedule}: {'; '.join(result.problems[:3])}", flush=True)
+
+
+def show(done: int, total: int, began: float) -> None:
+    """Progress, on a terminal."""
+    if sys.stderr.isatty() and (done % 50 == 0 or done == total):
+        left = (time.monotonic() - began) / done * (total - done)
+        print(f"\r  {done} of {total}, {left / 60:.0f} min left ", end="", file=sys.stderr, flush=True)
+
+
+def go(what: str, schedules: list[Schedule], jobs: int, tally: Tally) -> None:
+    """Run schedules and say how many there were."""
+    began, cpu = time.monotonic(), os.times()
+    before = len(tally.failures)
+    explore(schedules, jobs, tally.add, lambda done: show(done, len(schedules), began))
+    spent = os.times()
+    seconds = sum(spent[:4]) - sum(cpu[:4])
+    rate = f"{len(schedules) / seconds:.0f} a second of processor time" if seconds else ""
+    print(f"\r{what}: {len(schedules)} schedules, {len(tally.failures) - before} failed; {rate}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", type=float, default=1.0, metavar="PART", help="of the single faults (1: all)")
+    parser.add_argument("--pairs", type=int, default=2000, metavar="N", help="pairs of faults (2000)")
+    parser.add_argument("--world", action="append", metavar="NAME", help="as qos2-1-sqlite-keys; repeatable (all)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the worlds and of what is drawn (1)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all processors)")
+    args = parser.parse_args()
+    worlds = [named(name) for name in args.world] if args.world else WORLDS
+    tally = Tally()
+    for small in worlds:
+        baseline(small, args.seed)
+        schedules = singles(small, args.seed)
+        if args.share < 1:
+            schedules = sample(schedules, round(len(schedules) * args.share), args.seed)
+        go(str(small), schedules, args.jobs, tally)
+    if args.pairs:
+        firsts = [result for result in tally.results if result.points and not result.problems]
+        chosen = sample([result.schedule for result in firsts], args.pairs, args.seed)
+        wanted = {str(schedule) for schedule in chosen}
+        seconds = list(pairs([first for first in firsts if str(first.schedule) in wanted], 1, args.seed))
+        go("pairs", seconds, args.jobs, tally)
+    print(f"\n{tally.schedules} schedules, {len(tally.failures)} failed\n")
+    width = max(len(name) for name, _ in POINTS)
+    for name, _ in POINTS:
+        print(f"  {name:{width}}  {tally.points[name]:8}")
+    for failure in tally.failures[:FAILURES_MAX]:
+        print(f"\n{'; '.join(failure.problems[:5])}\n  {command(shrink(failure.schedule))}")
+    missed = [name for name, _ in POINTS if not tally.points[name]]
+    if missed:
+        print("\nnever hit: " + "; ".join(missed))
+    return 1 if tally.failures or missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
