@@ -132,6 +132,7 @@ class Story:
         self._seen: dict[str, None] = {}  # lanes, as they appear
         self._flows: dict[tuple[str, str], None] = {}
         self._ways: dict[str, _Way] = {}
+        self._over: dict[str, str] = {}  # connections, and what has ended them
         self._versions: dict[str, int] = {}  # of MQTT, by connection
         self._messages: dict[tuple[str, str, int], _Message] = {}
         self._orphans: list[_Message] = []
@@ -179,9 +180,9 @@ class Story:
                 sink = match[3] if match[5] == "up" else match[1]
                 said = f"connection {match[2]}: " + ("reset" if kind == "reset" else "the other end has closed it")
                 self._add(Event(at, order, sink, "network", kind, said, is_drawn=False))
-                self._over(lane.rpartition(" ")[0], "the connection is over")
+                self._end(lane.rpartition(" ")[0], "the connection is over")
         elif match:
-            self._over(lane, f"the connection was cut ({words})")
+            self._end(lane, f"the connection was cut ({words})")
             said = f"connection {match[2]}"
             self._add(Event(at, order, match[1], "fault", "cut", f"cut: {words}", said, to=match[3]))
         elif lane == "network":
@@ -196,8 +197,9 @@ class Story:
         else:
             self._process(at, order, lane, kind, words)
 
-    def _over(self, connection: str, why: str) -> None:
-        """What is under way on a connection may not arrive any more."""
+    def _end(self, connection: str, why: str) -> None:
+        """What is under way on a connection, and what follows, may not arrive any more."""
+        self._over.setdefault(connection, why)
         for direction in (" up", " down"):
             if way := self._ways.get(connection + direction):
                 _lose(way, why)
@@ -236,11 +238,10 @@ class Story:
             detail = f"on its disk, {len(lost)} operations were not synced: each sector of them is kept or lost"
         label = {"kill": "killed", "power cut": "power cut", "end": "ends"}.get(how, how)
         self._add(Event(at, order, lane, "fault", how, label, detail, is_drawn=how != "end"))
-        for way in self._ways.values():
-            if way.source == lane:
-                _lose(way, f"{lane}: {label}", at)
-            elif way.sink == lane:
-                _lose(way, f"{lane}: {label}")
+        for name, way in self._ways.items():
+            if lane in (way.source, way.sink):
+                self._over.setdefault(name.rpartition(" ")[0], f"{lane}: {label}")
+                _lose(way, f"{lane}: {label}", at if way.source == lane else -1)
 
     # -- disks
 
@@ -298,26 +299,25 @@ class Story:
         connection = name.rpartition(" ")[0]
         parser = way.parser
         if parser is None:
-            self._leaves(way, before, way.fed, self._bytes(at, order, way, len(data)))
+            self._leaves(way, connection, before, way.fed, self._bytes(at, order, way, len(data)))
             return
         parser.feed(data)
         try:
             while first := parser.next():
                 end = way.fed - len(parser.buf) + parser.end
                 body = bytes(parser.buf[parser.start : parser.end])
-                self._leaves(way, way.next, end, self._packet(at, order, way, connection, first, body))
+                self._leaves(way, connection, way.next, end, self._packet(at, order, way, connection, first, body))
                 way.next = end
         except ProtocolError:
             way.parser = None
-            self._leaves(way, before, way.fed, self._bytes(at, order, way, len(data)))
+            self._leaves(way, connection, before, way.fed, self._bytes(at, order, way, len(data)))
 
     def _bytes(self, at: int, order: int, way: _Way, size: int) -> Arrow:
         return Arrow(at, order, way.source, "message", "bytes", f"{size} bytes", "not MQTT", to=way.sink)
 
-    def _leaves(self, way: _Way, start: int, end: int, arrow: Arrow) -> None:
+    def _leaves(self, way: _Way, connection: str, start: int, end: int, arrow: Arrow) -> None:
         way.under_way.append((start, end, arrow))
-        if way.sink not in self._alive:
-            arrow.why = f"{way.sink} is not running"
+        arrow.why = self._over.get(connection, "")
         self._add(arrow)
         self._seen.setdefault(arrow.to)
 

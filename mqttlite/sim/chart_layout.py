@@ -116,7 +116,7 @@ class Layout:
             elif drawn := arrows.get(id(thing)):  # its arrival
                 side = 1 if drawn.x2 < drawn.x else -1
                 left, right = sorted((drawn.x2, drawn.x2 + side * 26))
-                drawn.y2 = max(self._place(at, order, left, right, 5, 4), drawn.y + 6)
+                drawn.y2 = self._place(at, order, left, right, 5, 4, drawn.y + 6)
             else:
                 drawn = Drawn(thing, self.x[thing.lane], self._place(at, order, *self._box(thing)))
                 self.events.append(drawn)
@@ -157,7 +157,8 @@ class Layout:
             return middle - width, middle + width, 12, 12
         return x - width, x + width, 12, 12
 
-    def _place(self, at: int, order: int, left: float, right: float, up: float, down: float) -> float:
+    def _place(self, at: int, order: int, left: float, right: float, up: float, down: float, least: float = 0) -> float:
+        """How far down something comes, which needs so much room around; not above `least`."""
         self._right = max(self._right, right + 12)
         gone = at - self._at
         y = self._y
@@ -169,7 +170,7 @@ class Layout:
         for low, high, bottom in self._boxes:
             if low < right and left < high:
                 y = max(y, bottom + up + 1)
-        y = round(y, 1)
+        y = round(max(y, least), 1)
         self._boxes = [box for box in self._boxes if box[2] > y - 40]
         self._boxes.append((left, right, y + down))
         if self.gaps and gone > IDLE_MS * MS:
