@@ -56,9 +56,9 @@ def slow_down(delay_ms: float) -> None:
 
     plain = sqlite_file.SqliteFile.write
 
-    def write(self: sqlite_file.SqliteFile, batch: "list[Record]") -> None:
+    def write(self: sqlite_file.SqliteFile, batch: "list[Record]", carry_over: bool = False) -> None:
         time.sleep(delay_ms / 1000)
-        plain(self, batch)
+        plain(self, batch, carry_over)
 
     sqlite_file.SqliteFile.write = write  # type: ignore[method-assign]
 

@@ -20,6 +20,8 @@ from .sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
 LINGER_S = 0.01
+FEW = 4  # records in a batch; who waits after each message makes no more
+GATHER_S = 0.0003  # where there were more: packets come one by one, and those that come now share the commit
 
 
 def read(path: str | os.PathLike[str]) -> State:
@@ -60,6 +62,7 @@ class SqliteWriter:
         self._failure = f"{self.path} is not open"  # why nothing can be committed; "": it can
         self._records: list[Any] = []  # taken, and in no batch yet
         self._needed = 0  # bytes that they will take
+        self._batch = 0  # records in the last one
         self._busy = False  # a batch is being written, or is about to be
         self._lingers = False  # a batch will be written soon
         self._written: list[asyncio.Future[None]] = []  # wait for the batch that is being written
@@ -122,7 +125,10 @@ class SqliteWriter:
             waiting = self._waiting
             if not self._busy:
                 self._busy = True
-                self._loop.call_soon(self._start)  # after all tasks that are ready to run, so that they join in
+                if self._batch > FEW:
+                    self._loop.call_later(GATHER_S, self._start)
+                else:
+                    self._loop.call_soon(self._start)  # after all tasks that are ready to run, so that they join in
         elif self._busy:
             waiting = self._written
         else:
@@ -162,6 +168,7 @@ class SqliteWriter:
         assert self._thread
         self._busy = True
         batch = self._records
+        self._batch = len(batch)
         self._records = []
         self._needed = 0
         self._written = self._waiting
