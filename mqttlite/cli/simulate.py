@@ -23,6 +23,7 @@ Or, with a model instead of the real programs, answers what a fleet of devices w
 """
 
 MISSING = "the simulated disks need apsw: pip install 'mqttlite[sim]'"
+MISSING_SERIAL = "the simulated serial lines need pyserial: pip install 'mqttlite[sim,gateway]'"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -113,13 +114,17 @@ def explain(name: str, output: str | None) -> int:
     if name == "list":
         width = max(map(len, LESSONS))
         print("\n".join(f"{lesson.name:{width}}  {lesson.title}" for lesson in LESSONS.values()))
-    elif name == "all":
+        return 0
+    if name != "all" and name not in LESSONS:
+        raise ValueError(f"there is no lesson '{name}'; these are: {', '.join(LESSONS)}")
+    names = list(LESSONS) if name == "all" else [name]
+    if any("serial" in LESSONS[each].needs for each in names) and importlib.util.find_spec("serial") is None:
+        raise ValueError(MISSING_SERIAL)
+    if name == "all":
         folder = Path(output or ".")
         folder.mkdir(parents=True, exist_ok=True)
-        for each in LESSONS:
+        for each in names:
             _write(each, folder / f"{each}.html")
-    elif name not in LESSONS:
-        raise ValueError(f"there is no lesson '{name}'; these are: {', '.join(LESSONS)}")
     else:
         _write(name, Path(output or f"{name}.html"))
     return 0

@@ -9,7 +9,8 @@ Each has one seed, so it is the same run each time; a fault in it is placed at a
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .lessons_stage import Claim, LessonError, Stage
+from .lessons_stage import SERIAL, Claim, LessonError, Stage
+from .serial import Fault, Frame
 from .world import World
 
 __all__ = ["LESSONS", "Claim", "Lesson", "LessonError", "Played", "play"]
@@ -25,6 +26,7 @@ class Lesson(NamedTuple):
     text: str
     seed: int
     scene: Callable[[Stage], None]
+    needs: tuple[str, ...]  # modules from outside
 
 
 class Played(NamedTuple):
@@ -42,7 +44,7 @@ LESSONS: dict[str, Lesson] = {}
 def play(name: str) -> Played:
     """Play a lesson. KeyError: there is none of that name. LessonError: it does not show what it says.
 
-    Needs apsw (`pip install 'mqttlite[sim]'`).
+    Needs apsw (`pip install 'mqttlite[sim]'`), and what the lesson says in `needs`.
     """
     lesson = LESSONS[name]
     stage = Stage(lesson.seed)
@@ -53,11 +55,13 @@ def play(name: str) -> Played:
     return Played(lesson, stage.world, stage.begin, stage.claims)
 
 
-def _lesson(name: str, title: str, seed: int = 11) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+def _lesson(
+    name: str, title: str, *needs: str, seed: int = 11
+) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
     """Makes a lesson of a scene, whose docstring is what the lesson's readers get to read."""
 
     def keep(scene: Callable[[Stage], None]) -> Callable[[Stage], None]:
-        LESSONS[name] = Lesson(name, title, " ".join((scene.__doc__ or "").split()), seed, scene)
+        LESSONS[name] = Lesson(name, title, " ".join((scene.__doc__ or "").split()), seed, scene, ("apsw", *needs))
         return scene
 
     return keep
@@ -271,6 +275,34 @@ def _broker_power_cut(stage: Stage) -> None:
     stage.shows("confirmed to the device before the power cut", stage.confirmed == [PAY])
     stage.shows("PUBLISH was sent once: nobody had to repeat it", _sent(stage, "PUBLISH") == 1)
     stage.shows("delivered by the broker's second life, once", stage.charged == [PAY] and broker.life == 2)
+
+
+@_lesson("serial-line-unplugged", "A serial line loses a frame, then its adapter is pulled out", "serial")
+def _serial_line(stage: Stage) -> None:
+    """The device is on a serial line, the gateway carries it to the broker. The line eats the frame with the message,
+    and the link sends it again. Then somebody pulls the gateway's adapter out, and plugs it in a second later: for MQTT
+    a lost connection like any other, so the session goes on where it was. The payment is charged once.
+    """
+    stage.broker()
+    stage.consumer()
+    line = stage.gateway()
+    frames: list[str] = []
+
+    def on_frame(frame: Frame) -> Fault | bytes | None:
+        if stage.begin and frame.kind == "DATA" and frame.way is line.ab:
+            frames.append(frame.kind)
+            if len(frames) == 1:
+                return b""
+            if len(frames) == 2:
+                stage.world.after(1, line.b.plug)
+                return Fault("after", line.b.unplug)
+        return None
+
+    line.on_frame = on_frame
+    stage.device([PAY], 2, url=SERIAL)
+    stage.end(lambda: stage.charged != [] and stage.confirmed == [PAY], "the message is delivered and confirmed")
+    stage.shows("the line ate a frame, and its adapter was away", len(frames) > 2 and line.b.plugged)
+    stage.shows("charged once, and confirmed", stage.charged == [PAY])
 
 
 def _sent(stage: Stage, kind: str) -> int:

@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 from ..broker import Broker
 from ..client import Client, Message
 from ..core.errors import InDoubtError
+from . import programs
 from .packets import Cut, Packet, Packets
 from .process import Process
+from .serial import SerialLine
 from .world import World
 
 TOPIC = "payments"
+DEVICE_PORT, GATEWAY_PORT = "/dev/ttyUSB0", "/dev/ttyACM0"
+SERIAL = f"serial://{DEVICE_PORT}"  # the URL of the device on the line
 LIMIT_S = 120.0  # of virtual time that a scene may take
 KEEP_ALIVE_S = 5  # a peer that has lost its power is noticed soon
 AFTERWARDS_S = 0.03  # so that the last acknowledgements are seen
@@ -82,7 +86,16 @@ class Stage:
         self.until(lambda: self.world.reached["listening"] == 1, "the broker listens")
         return process
 
-    def device(self, payloads: list[str], qos: int, *, store: bool = False, keys: bool = False) -> Process:
+    def gateway(self) -> SerialLine:
+        """A gateway, and the serial line that leads from the device to it."""
+        line = SerialLine(self.world, "device", DEVICE_PORT, "gateway", GATEWAY_PORT, boot=b"")
+        line.split = 0.0
+        self.world.process("gateway", programs.gateway(GATEWAY_PORT))
+        return line
+
+    def device(
+        self, payloads: list[str], qos: int, *, store: bool = False, keys: bool = False, url: str = "mqtt://broker"
+    ) -> Process:
         """Publishes the payloads in its first life; in every life it waits until all are confirmed.
 
         The lesson begins when it is connected, and before it publishes.
@@ -96,7 +109,7 @@ class Stage:
                 (connected.set if is_connected else connected.clear)()
 
             async with Client(
-                "mqtt://broker",
+                url,
                 client_id="device",
                 keep_alive_s=KEEP_ALIVE_S,
                 store=process.sqlite_store() if store else None,
@@ -126,7 +139,7 @@ class Stage:
         self.until(lambda: self.world.reached["device connected"] == 1, "the device connects")
         self.world.run(AFTERWARDS_S)
         self.begin = self.world.now
-        process.loop.enter(go.set)
+        self.world.after(0, process.loop.enter, go.set)
         return process
 
     async def _confirm(self, process: Process, client: Client, seq: int, payload: str) -> None:

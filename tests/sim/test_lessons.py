@@ -90,13 +90,24 @@ def test_an_unknown_lesson_is_one_line_that_names_those_that_there_are(capsys: p
     assert "no lesson 'qos3'" in line and "qos2-happy" in line
 
 
-def test_without_apsw_the_command_says_what_to_install(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "lesson", "extra"),
+    [("apsw", "qos2-happy", "mqttlite[sim]"), ("serial", "serial-line-unplugged", "mqttlite[sim,gateway]")],
+)
+def test_where_a_module_is_missing_the_command_says_what_to_install(
+    module: str, lesson: str, extra: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apsw" else real(name))
-    assert main(["simulate", "--explain", "qos2-happy"]) == 1
-    assert "pip install 'mqttlite[sim]'" in capsys.readouterr().err
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else real(name))
+    assert main(["simulate", "--explain", lesson]) == 1
+    assert f"pip install '{extra}'" in capsys.readouterr().err
+
+
+def test_the_list_needs_no_module_that_may_be_missing() -> None:
+    code = "import sys; sys.modules['apsw'] = sys.modules['serial'] = None; from mqttlite.cli import main; "
+    words = [sys.executable, "-c", code + "raise SystemExit(main(['simulate', '--explain', 'list']))"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and "two-generals" in result.stdout, result.stderr
 
 
 def test_the_command_works_as_a_program_of_its_own(tmp_path: Path) -> None:
