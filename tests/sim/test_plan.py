@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from mqttlite.core.codec import publish_head
 from mqttlite.core.session import Session
 from mqttlite.link.frames import MQTT
 from mqttlite.link.link import Link
+from mqttlite.sim.noise import Noise
 from mqttlite.sim.plan import fleet as fleet_module
 from mqttlite.sim.plan import load, parse, plan, report, saturation, simulate, sizes
 from mqttlite.sim.plan.fleet import Commands, Devices, Fleet, FleetError, Messages
@@ -169,6 +171,49 @@ def test_a_message_takes_the_bytes_on_the_line_that_real_links_take(qos: int, pa
     assert down == line.down.bytes
     # The link counts whole milliseconds, so between frames of one message it may take the line for idle: one 0x00.
     assert 0 <= up - line.up.bytes <= (size - 1) // 114
+
+
+def delays_on_real_links(latency_ms: float, bit_errors: float, count: int) -> list[float]:
+    """How long packets of 85 bytes take on a noisy line, one every half second."""
+    device, gateway = Link(1, receive_window=4096), Link(2, receive_window=4096)
+    noise = [Noise(seed, bit_errors=bit_errors) for seed in (1, 2)]
+    line = VirtualLine(device, gateway, latency_ms=latency_ms, noise_ab=noise[0], noise_ba=noise[1])
+    delays: list[float] = []
+    begun = 0.0
+    missing = 0
+
+    def received(_: int, data: bytes | memoryview) -> None:
+        nonlocal missing
+        gateway.consumed(len(data))
+        missing -= len(data)
+        if not missing:
+            delays.append(line.now - begun)
+
+    gateway.on_data = received
+    while not (device.up and gateway.up):
+        line.step()
+    for _ in range(count):
+        begun, missing = line.now, 85
+        device.send(MQTT, bytes(85))
+        while line.now < begun + 500:
+            arrived = line.ab.deliver(line.now) | line.ba.deliver(line.now)
+            line.ab.step(line.now)
+            line.ba.step(line.now)
+            if not arrived:
+                line.now = max(line.now + 0.01, min(line.ab.next_ms(), line.ba.next_ms(), begun + 500))
+    return delays
+
+
+@pytest.mark.parametrize("latency_ms", [0.5, 4.0, 8.0])
+def test_on_a_noisy_line_packets_take_as_long_as_between_real_links(latency_ms: float) -> None:
+    real = delays_on_real_links(latency_ms, 2e-4, 400)
+    way = Line(dataclasses.replace(Fleet().serial, latency_ms=latency_ms, bit_errors=2e-4), 115200, Random(1)).up
+    modelled = [way.send(1000.0 + 500 * n, 85) - (1000.0 + 500 * n) for n in range(4000)]
+    assert len(real) > 390  # one that takes longer than half a second is not timed
+    assert statistics.median(modelled) == pytest.approx(statistics.median(real), rel=0.01)
+    # A packet in seven is repaired: what that takes is what differs between latencies.
+    nine = [statistics.quantiles(delays, n=20)[17] for delays in (real, modelled)]
+    assert nine[1] == pytest.approx(nine[0], rel=0.05)
 
 
 class Flash:

@@ -1,4 +1,4 @@
-"""A real run of the demo beside the model of the very same set-up: `python -m mqttlite.sim.plan.calibrate FLEET.toml`.
+"""A real run of the demo beside the model of the very same set-up: `python -m mqttlite.sim.plan.calibrate`.
 
 Runs `mqttlite demo` as a program of its own and looks at it from outside, as any subscriber can: commands and answers
 pass the demo's broker, and the gateway publishes its counters. Nothing of the demo is imported.
@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -103,7 +104,11 @@ async def observe(seconds: float) -> tuple[dict[str, float], str]:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     await process.wait()
-    return _figures(seen, cpu), "\n".join(lines)
+    figures = _figures(seen, cpu)
+    repaired = re.search(r"(\d+) frames repaired", lines[-1])
+    if repaired:
+        figures["frames repaired per reading"] = int(repaired[1]) / seen.readings
+    return figures, "\n".join(lines)
 
 
 def _figures(seen: _Observer, cpu: list[tuple[float, dict[str, float]]]) -> dict[str, float]:
@@ -153,6 +158,7 @@ def predicted(fleet: Fleet) -> dict[str, float]:
         "MQTT bytes down per reading": line.down_mqtt / readings,
         "frames up per reading": line.up_frames / readings,
         "frames down per reading": line.down_frames / readings,
+        "frames repaired per reading": line.repaired / readings,
         "round trip, ms, 50 %": trip.at(50),
         "round trip, ms, 95 %": trip.at(95),
         "round trip, ms, 99 %": trip.at(99),
@@ -165,7 +171,8 @@ def predicted(fleet: Fleet) -> dict[str, float]:
 def main() -> int:
     """Print both columns."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("fleet", help="a plan of the demo's set-up (examples/demo-fleet.toml)")
+    default = Path(__file__).with_name("demo.toml")
+    parser.add_argument("fleet", nargs="?", default=default, help="a plan of the demo's set-up (demo.toml beside this)")
     parser.add_argument("--seconds", type=float, default=60, help="how long the demo runs (60)")
     args = parser.parse_args()
     expected = predicted(load(args.fleet))
@@ -173,7 +180,7 @@ def main() -> int:
     print(said, "\n")
     print(f"{'':36}{'demo':>10}{'model':>10}")
     for name, value in figures.items():
-        print(f"{name:36}{value:10.1f}" + (f"{expected[name]:10.1f}" if name in expected else ""))
+        print(f"{name:36}{value:10.3g}" + (f"{expected[name]:10.3g}" if name in expected else ""))
     return 0
 
 

@@ -14,11 +14,13 @@ from .fleet import Serial, Wifi
 
 MAX_RTO_MS = 2000.0
 KEEPALIVE_MS = 1000.0
+TOLD_LATENCY_MS = 4.0  # each way, what the link believes of every line
 JOIN_MS = 1.0  # what comes within the link's resolution of time shares a frame, as it does in one turn of an event loop
 
 
 class Way:
-    """One direction of a serial line. Counters: `bytes`, `frames`, `repeats`, `mqtt` bytes, `busy_ms`."""
+    """One direction of a serial line. Counters: `bytes`, `frames`, of them `repeats`; `repaired`, frames that
+    were repeated; `mqtt` bytes, `busy_ms`."""
 
     back: "Way"
 
@@ -27,7 +29,7 @@ class Way:
         self._latency_ms = serial.latency_ms
         self._payload_max = serial.frame_bytes - 14
         self._ack_delay_ms = serial.frame_bytes * 10_000 // baud + 1
-        self._rto_ms = 3 * self._ack_delay_ms + 2 * serial.latency_ms + 5
+        self._rto_ms = 3 * self._ack_delay_ms + 2 * TOLD_LATENCY_MS + 5
         clean = (1 - serial.bit_errors) ** 10 * (1 - serial.dropped)
         self._log_clean = math.log(clean) if clean < 1 else 0.0
         self._random = random.random
@@ -38,9 +40,11 @@ class Way:
         self._begins = -1.0  # when the last frame begins; until then it takes more
         self._room = 0
         self._arrived = 0.0
+        self._begun = 0.0
+        self._gap_ms = MAX_RTO_MS  # usual time from frame to frame
         self.ack_due = math.inf  # when this direction must acknowledge what the other one brought
         self._unacknowledged = 0
-        self.bytes = self.frames = self.repeats = self.mqtt = 0
+        self.bytes = self.frames = self.repeats = self.repaired = self.mqtt = 0
         self.busy_ms = 0.0
 
     def send(self, now: float, size: int) -> float:
@@ -70,7 +74,9 @@ class Way:
             self._unacknowledged = 0
             arrival = self.free + self._latency_ms
             if self._log_clean:
-                arrival = self._repaired(length, arrival)
+                self._gap_ms += (begins - self._begun - self._gap_ms) / 8
+                self._begun = begins
+                arrival = self._repaired(begins, length, arrival)
             self._acks[self._count % self._window] = self.back.owe(arrival) + self._latency_ms
             self._count += 1
             self._arrived = max(self._arrived, arrival)
@@ -81,18 +87,27 @@ class Way:
         self.busy_ms += length * self.byte_ms
         self.free += length * self.byte_ms
 
-    def _repaired(self, length: int, arrival: float) -> float:
-        """When a frame that would arrive at `arrival` is really there: later, if it has to be sent again."""
+    def _repaired(self, begun: float, length: int, arrival: float) -> float:
+        """When a frame that has `begun` and would arrive at `arrival` is really there: later, if it is damaged.
+
+        A NAK that comes back sooner than the link believes possible is taken to be about something earlier: then the
+        time-out repairs, as where the NAK is lost; or the acknowledgement of a later frame, which proves the loss: when
+        that comes is guessed from the usual time between frames.
+        """
         rto = self._rto_ms
+        proof_ms = self._gap_ms + length * self.byte_ms + 2 * self._latency_ms + sizes.CONTROL_FRAME * self.byte_ms
+        before = self.repeats
         while self._random() > math.exp(self._log_clean * length):
             told = self.back.control(arrival)  # the NAK
-            if told is None:
-                told = arrival + rto
+            if told is None or told - begun < length * self.byte_ms + 2 * TOLD_LATENCY_MS:
+                told = begun + min(rto, proof_ms)
                 rto = min(2 * rto, MAX_RTO_MS)
             self.frames += 1
             self.repeats += 1
             self._occupy(length)
+            begun = told
             arrival = told + length * self.byte_ms + self._latency_ms
+        self.repaired += self.repeats > before
         return arrival
 
     def owe(self, arrival: float) -> float:

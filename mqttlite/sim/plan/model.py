@@ -11,13 +11,14 @@ DAY_MS = 86_400_000.0
 
 @dataclass
 class LineUse:
-    """All lines of a group: bytes, frames, of which repeats, and MQTT bytes, by direction."""
+    """All lines of a group: bytes, frames, MQTT bytes by direction; frames that are repeats, and that were repaired."""
 
     up_bytes: int = 0
     down_bytes: int = 0
     up_frames: int = 0
     down_frames: int = 0
     repeats: int = 0
+    repaired: int = 0
     up_mqtt: int = 0
     down_mqtt: int = 0
 
@@ -142,6 +143,7 @@ def _group(fleet: Fleet, group: Group, span: float) -> GroupUse:
             use.up_frames += up.frames
             use.down_frames += down.frames
             use.repeats += up.repeats + down.repeats
+            use.repaired += up.repaired + down.repaired
             use.up_mqtt += up.mqtt
             use.down_mqtt += down.mqtt
     count = len(group.devices)
