@@ -211,6 +211,7 @@ def _chart(layout: Layout) -> str:
     arrows = [(one, one.event) for one in layout.events if isinstance(one.event, Arrow)]
     parts += [_wire(*one) for one in arrows]
     parts += [_words(*one) for one in arrows]
+    parts += [_note(stripe, stripe.of) for stripe in layout.stripes if isinstance(stripe.of, Band) and stripe.note_y]
     parts += [_commit(one, layout) for one in layout.events if one.event.group == "disk"]
     parts += [
         _box(one) for one in layout.events if not isinstance(one.event, Arrow) and one.event.group in ("app", "fault")
@@ -262,8 +263,10 @@ def _words(drawn: Drawn, arrow: Arrow) -> str:
     label = escape(arrow.label)
     if arrow.is_repeat:
         label = label.replace("DUP", '<tspan style="text-decoration:underline">DUP</tspan>')
-    far = "" if side > 0 else " far"
-    return _item(arrow, "", f'<text class="halo{far}" x="{drawn.x + side * 13:g}" y="{drawn.y - 5:g}">{label}</text>')
+    x, y, width = drawn.x + side * 13, drawn.y - 5, words_px(arrow.label)
+    left = min(x, x + side * width)
+    under = f'<rect class="under" x="{left:.1f}" y="{y - 9:g}" width="{width:.1f}" height="12"/>'
+    return _item(arrow, "", f'{under}<text class="halo{"" if side > 0 else " far"}" x="{x:g}" y="{y:g}">{label}</text>')
 
 
 def _commit(drawn: Drawn, layout: Layout) -> str:
@@ -310,16 +313,27 @@ _SAYS = {
 
 
 def _band(stripe: Stripe, band: Band) -> str:
-    x = stripe.x + 4 + 6 * stripe.slot
-    tip = f"{band.what}: {_SAYS[band.kind].format(lane=band.lane)}\n{telling(band)}"
     y = max(stripe.y, 0)
-    shape = f'<rect class="{band.kind}" x="{x:g}" y="{y:g}" width="5" height="{max(stripe.y2 - y, 3):g}" rx="2"/>'
-    if stripe.note_y:
-        shape += (
-            f'<text class="why halo" x="{x + 10:g}" y="{stripe.note_y:g}" style="font-size:{NOTE_PX}px">'
-            f"{escape(telling(band))}</text>"
-        )
+    height = max(stripe.y2 - y, 3)
+    return _lasting(
+        band, f'<rect class="{band.kind}" x="{_band_x(stripe):g}" y="{y:g}" width="5" height="{height:g}" rx="2"/>'
+    )
+
+
+def _note(stripe: Stripe, band: Band) -> str:
+    x, y, words = _band_x(stripe) + 10, stripe.note_y, telling(band)
+    under = f'<rect class="under" x="{x:g}" y="{y - 9:g}" width="{words_px(words, NOTE_PX):.1f}" height="12"/>'
+    text = f'<text class="why halo" x="{x:g}" y="{y:g}" style="font-size:{NOTE_PX}px">{escape(words)}</text>'
+    return _lasting(band, under + text)
+
+
+def _band_x(stripe: Stripe) -> float:
+    return stripe.x + 4 + 6 * stripe.slot
+
+
+def _lasting(band: Band, inside: str) -> str:
+    tip = f"{band.what}: {_SAYS[band.kind].format(lane=band.lane)}\n{telling(band)}"
     return (
         f'<g class="it band" data-i="band-{band.order}-{band.kind}" data-group="app" data-lanes="{escape(band.lane)}">'
-        f"<title>{escape(tip)}</title>{shape}</g>"
+        f"<title>{escape(tip)}</title>{inside}</g>"
     )
