@@ -160,7 +160,7 @@ class BaseClient:
         self._given_up = 0  # messages that were not confirmed when it was closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._has_store = False  # it is open
-        self._closing = False
+        self._closing: "asyncio.Event | None" = None  # set when it is done
         self._connected_once = False
         self._finished = 0  # messages, since the last commit began
         self._progressed = False  # a message was received or confirmed on this connection
@@ -281,10 +281,9 @@ class BaseClient:
         if self._error is None:
             self._stop(ClosedError("the client is closed"))
         if self._closing:  # by another task; MicroPython cannot wait for a task twice
-            while self._closing:
-                await self._progress.wait()
+            await self._closing.wait()
             return
-        self._closing = True
+        self._closing = closing = asyncio.Event()
         try:
             task = self._task
             if task:
@@ -297,8 +296,8 @@ class BaseClient:
                 self._has_store = False
                 await self.store.close()
         finally:
-            self._closing = False
-            self._wake()
+            self._closing = None
+            closing.set()
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error

@@ -22,6 +22,7 @@ DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application 
 # As in store/records.
 _DONE = const(3)
 _IDENTITY = const(10)
+_CLEARING = const(14)
 
 
 async def load(client: "BaseClient") -> None:
@@ -48,6 +49,9 @@ async def load(client: "BaseClient") -> None:
         # Grows with time, and differs even where there is no clock.
         state.epoch = int(time.time()) << 16 | int.from_bytes(os.urandom(2), "big")
         store.record(_IDENTITY, state.epoch, client_id)
+        if store.is_durable:
+            state.clearing = 1  # unless the broker says that it has no session
+            store.record(_CLEARING, 1)
     store.on_failure = client._lose_store
     store.snapshot = lambda: _snapshot(client, state)
     protocol = client._protocol

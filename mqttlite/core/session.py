@@ -39,8 +39,10 @@ _DOUBT = const(4)
 _HELD = const(5)
 _FREED = const(6)
 _LOST = const(7)
+_CLEARING = const(14)
 
 SPAN = const(65535)  # packet identifiers there are
+_CLEAR = const(256)  # that are cleared at once
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
 
 # Outbound states. A message's own QoS bits tell the two kinds of SENT apart, so nothing has to be stored for them.
@@ -156,6 +158,7 @@ class Session:
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
+        self.clearing = 0  # while the peer gives up what it holds of an earlier life: the identifier waited for
         self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
@@ -171,6 +174,7 @@ class Session:
             self.next = state.next
         self.messages = state.messages
         self.doubts = state.doubts
+        self.clearing = state.clearing
         unfinished = sorted(self.messages)
         self.first = self.sent = unfinished[0] if unfinished else self.next
         self.kept = self.next
@@ -184,6 +188,7 @@ class Session:
         state.next = self.next
         state.messages = self.messages
         state.doubts = self.doubts or {}
+        state.clearing = self.clearing
         state.held.clear()
         for packet_id, value in self.inbound.items():
             if value == HELD:
@@ -204,6 +209,8 @@ class Session:
             self.unfinished = 0
         else:
             self.lost_by_peer()
+        if self.clearing:
+            self._clear(out, 1)
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
         self.wanted = True  # a commit that the last connection waited for may not have ended
         self._pump()
@@ -216,6 +223,8 @@ class Session:
         if HELD in self.inbound.values():
             self._record(_LOST, 0)
         self.inbound.clear()
+        if self.clearing:
+            self._cleared()
         messages = self.messages
         owned = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
         self.sent_before = self.first
@@ -256,7 +265,7 @@ class Session:
     def _pump(self) -> None:
         """Send what is accepted and fits the window, in order."""
         out = self.out
-        if out is None:
+        if out is None or self.clearing:
             return
         seq = self.sent
         while seq < self.next and self.unfinished < self.window and seq - self.first < self.span:
@@ -280,6 +289,20 @@ class Session:
             seq += 1
             self.sent = seq
 
+    def _clear(self, out: "list[bytes]", first: int) -> None:
+        """This session has lost its state (a new store), and the peer has not: it may hold identifiers of QoS 2
+        messages that were never released, and would take new messages for their repeats. So before anything is sent,
+        each is released: the peer gives up what it holds, and what it owns it passes on.
+        """
+        last = min(first + _CLEAR - 1, SPAN)
+        for packet_id in range(first, last + 1):
+            out.append(acknowledgement(_PUBREL, packet_id))
+        self.clearing = last
+
+    def _cleared(self) -> None:
+        self.clearing = 0
+        self._record(_CLEARING, 0)
+
     def acknowledged(self, first: int, packet_id: int, reason: int = 0) -> None:
         """PUBACK, PUBREC or PUBCOMP (`first`: its first byte) arrived. ProtocolError where the state forbids it.
 
@@ -298,7 +321,14 @@ class Session:
             effect = FINISH
         else:
             reason = 0
-        if effect == FINISH:
+        if self.clearing:
+            if packet_id == self.clearing and first == _PUBCOMP:
+                if packet_id == SPAN:
+                    self._cleared()
+                    self._pump()
+                elif self.out is not None:
+                    self._clear(self.out, packet_id + 1)
+        elif effect == FINISH:
             self._finish(seq, reason)
             if self.sent < self.next:
                 self._pump()

@@ -16,6 +16,7 @@ before the records made until then are durable**: that is the store's one promis
     UNSUBSCRIBED  0                    head: topic filter
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
+    CLEARING      1, 0                 what the peer holds of a life before this store must be cleared, is cleared
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
@@ -45,6 +46,7 @@ IDENTITY = const(10)
 NEXT = const(11)
 ORIGIN = const(12)
 SEEN = const(13)
+CLEARING = const(14)
 
 
 class State:
@@ -54,6 +56,7 @@ class State:
         self.client_id = b""  # empty: a new store
         self.epoch = 0
         self.next = -1  # sequence number of the next message; -1: none yet
+        self.clearing = 0
         self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number; released: QoS bits of head 3
         self.doubts: "dict[int, tuple[bytes, bytes, bytes]]" = {}
         self.held: "set[int]" = set()  # packet identifiers
@@ -93,6 +96,8 @@ class State:
             self.epoch = number
         elif kind == NEXT:
             self.next = max(self.next, number)
+        elif kind == CLEARING:
+            self.clearing = number
         elif kind == ORIGIN:
             self.origins[head] = number
         elif kind == SEEN:
@@ -115,6 +120,8 @@ class State:
             yield IDENTITY, self.epoch, self.client_id, b"", b""
         if self.next >= 0:
             yield NEXT, self.next, b"", b"", b""
+        if self.clearing:
+            yield CLEARING, 1, b"", b"", b""
         for topic_filter, qos in self.subscriptions.items():
             yield SUBSCRIBED, qos, topic_filter, b"", b""
         for packet_id in self.held:

@@ -27,7 +27,7 @@ LOG = "CREATE TABLE log (id INTEGER PRIMARY KEY, records BLOB)"
 MIGRATIONS: list[tuple[str, ...]] = [
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
-        # client_id; epoch and next as integers
+        # client_id; epoch, next and clearing as integers
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
         # state: 0 accepted, 1 released, 3 in doubt. head, payload and key as in records.py.
         "CREATE TABLE outbound (seq INTEGER PRIMARY KEY, state INTEGER, head BLOB, payload BLOB, key BLOB)",
@@ -76,6 +76,7 @@ class ClientTables:
         state.client_id = meta.get("client_id", b"")
         state.epoch = meta.get("epoch", 0)
         state.next = meta.get("next", -1)
+        state.clearing = meta.get("clearing", 0)
         for seq, bits, head, payload, key in connection.execute("SELECT * FROM outbound ORDER BY seq"):
             if bits & _RELEASED:
                 head = released(head)
@@ -160,6 +161,8 @@ class ClientTables:
                 meta["epoch"] = number
             elif kind == r.ORIGIN:
                 origins[head] = number
+            elif kind == r.CLEARING:
+                meta["clearing"] = number
             elif kind == r.SEEN:
                 windows.apply(kind, number, head, payload)
                 seen[head] = None

@@ -1,0 +1,73 @@
+"""A client whose store is lost, at a broker that still has its session: nothing new is taken for something old."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mqttlite.broker import Broker
+from mqttlite.client import Client
+from tests.broker.raw import RawClient, port_of
+from tests.peers import Mosquitto
+from tests.statements import statement
+
+COUNT = 60
+
+
+@pytest.fixture(params=["mqttlite", "mosquitto"])
+async def port(request: pytest.FixtureRequest, mosquitto: Mosquitto) -> AsyncIterator[int]:
+    if request.param == "mosquitto":
+        yield mosquitto.port
+        return
+    async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
+        yield port_of(broker.addresses[0])
+
+
+@statement("3.1.1", "MQTT-4.3.3-2")
+@pytest.mark.parametrize("version", [4, 5])
+async def test_identifiers_that_the_broker_holds_of_an_earlier_life_swallow_no_message(
+    port: int, version: int, tmp_path: Path
+) -> None:
+    if version == 5 and not await _speaks_5(port):
+        pytest.skip("the broker speaks MQTT 3.1.1 only")
+    async with RawClient(port) as consumer, RawClient(port) as earlier:
+        await consumer.connect("consumer")
+        await consumer.subscribe("t", 2)
+        await earlier.connect("producer", clean=False)
+        for number in range(1, 19):  # as much as a client has on its way; then it dies, with its store
+            earlier.publish("t", b"old %d" % number, 2, number)
+            assert (await earlier.packet()).kind == "pubrec"
+        earlier.cut()
+        async with Client(
+            f"mqtt://127.0.0.1:{port}", client_id="producer", store=str(tmp_path / "new.db"), version=version
+        ) as producer:
+            assert producer.session_present
+            session = producer._protocol.state
+            session.next = session.sent = session.first = session.kept = 65535 * 7  # identifiers from 1 on
+            for number in range(COUNT):
+                await producer.publish("t", f"new {number}", 2)
+            assert await producer.drain(30)
+            assert not session.clearing
+        async with asyncio.timeout(30):
+            got = await consumer.messages(COUNT + 18)
+        assert [payload for payload in got if payload.startswith(b"new")] == [b"new %d" % n for n in range(COUNT)]
+        assert sorted(payload for payload in got if payload.startswith(b"old")) == sorted(
+            b"old %d" % number for number in range(1, 19)
+        )
+
+
+async def _speaks_5(port: int) -> bool:
+    try:
+        async with Client(f"mqtt://127.0.0.1:{port}", version=5):
+            return True
+    except Exception:
+        return False
+
+
+async def test_a_session_that_the_broker_does_not_have_needs_no_clearing(port: int, tmp_path: Path) -> None:
+    async with Client(f"mqtt://127.0.0.1:{port}", client_id="p", store=str(tmp_path / "new.db")) as client:
+        assert not client.session_present and not client._protocol.state.clearing
+        await client.publish("t", "x", 2)
+    async with Client(f"mqtt://127.0.0.1:{port}", client_id="p", store=str(tmp_path / "new.db")) as client:
+        assert client.session_present and not client._protocol.state.clearing
