@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 MAJOR = 188  # of ttyUSB
 GROUP = "dialout"
+# Linux's words, whatever this machine's library says: they are in the trace.
+WORDS = {
+    errno.ENOENT: "No such file or directory",
+    errno.EIO: "Input/output error",
+    errno.EBADF: "Bad file descriptor",
+    errno.EAGAIN: "Resource temporarily unavailable",
+    errno.EACCES: "Permission denied",
+}
 
 
 def serial_answers(world: "World") -> list[tuple[Any, str, Any]]:
@@ -67,7 +75,7 @@ class _System:
         process = self.process
         port = self.ports.find(process, path) if process.alive else None
         if port is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            raise FileNotFoundError(errno.ENOENT, WORDS[errno.ENOENT], path)
         return port
 
     def file(self, number: int) -> OpenPort | None:
@@ -76,7 +84,7 @@ class _System:
             return None
         file = self.ports.files.get(number)
         if file is None:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            raise OSError(errno.EBADF, WORDS[errno.EBADF])
         return file
 
     def serial(
@@ -98,7 +106,7 @@ class _System:
 
 
 def _refused(words: str, path: str, code: int) -> SerialException:
-    return SerialException(code, f"{words} {path}: [Errno {code}] {os.strerror(code)}")
+    return SerialException(code, f"{words} {path}: [Errno {code}] {WORDS[code]}")
 
 
 class _Serial:
@@ -141,7 +149,7 @@ class _Os:
         if found is None or found.hung_up:  # a tty that was hung up has come to its end
             return b""
         if not found.port.received:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            raise BlockingIOError(errno.EAGAIN, WORDS[errno.EAGAIN])
         return found.port.read(size)
 
     def write(self, file: int, data: Any) -> int:
@@ -149,10 +157,10 @@ class _Os:
         if found is None:
             return len(data)
         if found.hung_up:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(errno.EIO, WORDS[errno.EIO])
         taken = found.port.out.take(bytes(data))
         if not taken:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            raise BlockingIOError(errno.EAGAIN, WORDS[errno.EAGAIN])
         return taken
 
 
@@ -191,7 +199,7 @@ class _Termios:
     def tcgetattr(self, file: int) -> list[Any]:
         found = self._system.file(file)
         if found and found.hung_up:
-            raise termios.error(errno.EIO, os.strerror(errno.EIO))
+            raise termios.error(errno.EIO, WORDS[errno.EIO])
         return [0, 0, 0, 0, 0, 0, [b"\0"] * 32]
 
     def tcsetattr(self, file: int, _when: int, _settings: list[Any]) -> None:
