@@ -7,7 +7,8 @@ packet, as slanted as it took; one that did not arrive ends in a cross. A progra
 `world.note(process.name, kind, text)`: "accepted", "confirmed", "handled", whatever it has to say; "settled" with a
 payload says that its application has decided about a message in doubt.
 
-chart_events  reads the trace      chart_layout  says where things go      chart.html  the page around it
+chart_events  reads the trace           chart_layout  says where things go
+chart_doubt   what nobody can know      chart.html    the page around it
 """
 
 import re
@@ -19,7 +20,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from .chart_events import GROUPS, Arrow, Band, Event, Life, Story
+from .chart_doubt import Band
+from .chart_events import GROUPS, Arrow, Event, Life, Story
 from .chart_layout import NOTE_PX, Drawn, Gap, Layout, Stripe, clock, duration, telling, words_px
 
 if TYPE_CHECKING:

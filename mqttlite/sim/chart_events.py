@@ -13,6 +13,7 @@ from ..core.codec5 import split
 from ..core.errors import ProtocolError
 from ..core.keys import unwrap
 from ..core.parser import Parser
+from .chart_doubt import Doubts
 from .packets import NAMES, SIZE_MAX
 
 GROUPS = {  # of events, as they can be filtered
@@ -70,23 +71,6 @@ class Arrow(Event):
 
 
 @dataclass
-class Band:
-    """A time in which `lane` cannot know. `kind`: "sent" (has it arrived?), "released" (may the other forget it?) or
-    "doubt" (the session is lost). `end`: -1 while it is not over. `resolved`: by what.
-    """
-
-    lane: str
-    kind: str
-    what: str
-    begin: int
-    order: int
-    end: int = -1
-    end_order: int = 0
-    resolved: str = ""
-    sends: int = 1
-
-
-@dataclass
 class Life:
     """A process lives from `begin` to `end` ns (-1: still). `how` it ended."""
 
@@ -111,31 +95,18 @@ class _Way:
     under_way: deque[tuple[int, int, Arrow]] = field(default_factory=deque)  # first byte, last byte + 1
 
 
-@dataclass
-class _Message:
-    """A message of QoS 1 or 2 that its sender has not finished."""
-
-    source: str
-    sink: str
-    what: str
-    band: Band
-    is_orphan: bool = False  # the session that knew its packet identifier is lost
-
-
 class Story:
     """What a trace tells: `events` in order, `bands`, `lives`, and `lanes` as messages flow."""
 
     def __init__(self, trace: Iterable[tuple[int, str, str, str | bytes]]) -> None:
         self.events: list[Event] = []
-        self.bands: list[Band] = []
         self.lives: list[Life] = []
         self._seen: dict[str, None] = {}  # lanes, as they appear
         self._flows: dict[tuple[str, str], None] = {}
         self._ways: dict[str, _Way] = {}
         self._over: dict[str, str] = {}  # connections, and what has ended them
         self._versions: dict[str, int] = {}  # of MQTT, by connection
-        self._messages: dict[tuple[str, str, int], _Message] = {}
-        self._orphans: list[_Message] = []
+        self._doubts = Doubts()
         # Under way on a serial line: size, when its last byte has left, the frame.
         self._frames: dict[str, deque[tuple[int, int, Arrow]]] = {}
         self._baud: dict[str, int] = {}  # of serial ports
@@ -153,6 +124,7 @@ class Story:
         self.events.sort(key=lambda event: (event.at, event.order))
         for number, event in enumerate(self.events):
             event.number = number
+        self.bands = self._doubts.bands
         self.lanes = self._in_order()
 
     @property
@@ -225,7 +197,7 @@ class Story:
             self._add(Event(at, order, lane, "network", kind, _socket(kind, text), is_drawn=False))
         else:
             if kind == "settled":
-                self._settle(at, order, lane, text)
+                self._doubts.settled((at, order), lane, _quoted(text))
             self._add(Event(at, order, lane, "app", kind, f"{kind} {_quoted(text)}" if text else kind, text))
 
     def _died(self, at: int, order: int, lane: str, how: str) -> None:
@@ -340,7 +312,7 @@ class Story:
             present = "session present" if body[0] & 1 else "no session"
             arrow.label = f"CONNACK {f'refused ({body[1]})' if body[1] else present}"
             if not body[0] & 1 and not body[1]:
-                self._forget(at, order, way)
+                self._doubts.forgets((at, order), way.source, way.sink)
         return arrow
 
     def _publish(self, arrow: Arrow, first: int, body: bytes, version: int) -> None:
@@ -373,7 +345,9 @@ class Story:
         arrow.detail = f"topic {topic}, {len(payload)} bytes" + (f", {key}" if key else "")
         self._flows.setdefault((arrow.lane, arrow.to))
         if qos:
-            self._sends(arrow, f"{topic}\n{arrow.payload}")
+            content = f"{topic}\n{arrow.payload}"
+            when = (arrow.at, arrow.order)
+            self._doubts.sends(when, arrow.lane, arrow.to, arrow.packet_id, content, arrow.payload)
 
     def _arrived(self, at: int, order: int, name: str, size: int) -> None:
         way = self._ways.get(name)
@@ -384,75 +358,13 @@ class Story:
             arrow = way.under_way.popleft()[2]
             arrow.arrived, arrow.arrival_order, arrow.stays, arrow.why = at, order, False, ""
             if arrow.group == "ack":
-                self._acknowledged(at, order, arrow)
+                self._doubts.acknowledged((at, order), arrow.to, arrow.lane, arrow.packet_id, arrow.kind)
             elif arrow.kind == "CONNACK" and "no session" in arrow.label:
-                self._session_lost(at, order, arrow)
+                self._doubts.session_lost((at, order), arrow.to, arrow.lane)
         if way.under_way and way.under_way[0][0] < way.arrived:
             _, end, arrow = way.under_way[0]
             arrow.stays = False
             arrow.detail = f"{arrow.detail.partition(' (of it')[0]} (of it, {end - way.arrived} bytes are missing)"
-
-    # -- what a sender cannot know
-
-    def _sends(self, arrow: Arrow, what: str) -> None:
-        key = (arrow.lane, arrow.to, arrow.packet_id)
-        message = self._messages.get(key)
-        if message and message.what == what:
-            message.band.sends += 1
-            return
-        for message in self._orphans:
-            if (message.source, message.sink, message.what) == (arrow.lane, arrow.to, what):
-                self._orphans.remove(message)
-                self._messages[key] = message
-                if message.band.kind == "doubt":
-                    self._close(message, arrow.at, arrow.order, "it is sent again as new")
-                    message.band = self._open("sent", arrow.lane, arrow.payload, arrow.at, arrow.order)
-                else:
-                    message.band.sends += 1
-                return
-        band = self._open("sent", arrow.lane, arrow.payload, arrow.at, arrow.order)
-        self._messages[key] = _Message(arrow.lane, arrow.to, what, band)
-
-    def _open(self, kind: str, lane: str, what: str, at: int, order: int) -> Band:
-        band = Band(lane, kind, what, at, order)
-        self.bands.append(band)
-        return band
-
-    def _close(self, message: _Message, at: int, order: int, how: str) -> None:
-        if message.band.end < 0:
-            message.band.end, message.band.end_order, message.band.resolved = at, order, how
-
-    def _acknowledged(self, at: int, order: int, arrow: Arrow) -> None:
-        key = (arrow.to, arrow.lane, arrow.packet_id)
-        message = self._messages.get(key)
-        if message is None:
-            return
-        if arrow.kind == "PUBREC":
-            if message.band.kind == "sent":
-                self._close(message, at, order, "PUBREC")
-                message.band = self._open("released", message.source, message.band.what, at, order)
-        elif arrow.kind in ("PUBACK", "PUBCOMP"):
-            self._close(message, at, order, arrow.kind)
-            del self._messages[key]
-
-    def _session_lost(self, at: int, order: int, connack: Arrow) -> None:
-        """A client learns that its session is gone: what it had released is in doubt."""
-        for key in [key for key in self._messages if key[:2] == (connack.to, connack.lane)]:
-            message = self._messages.pop(key)
-            self._orphans.append(message)
-            if message.band.kind == "released":
-                self._close(message, at, order, "the session is lost")
-                message.band = self._open("doubt", message.source, message.band.what, at, order)
-
-    def _forget(self, at: int, order: int, way: _Way) -> None:
-        """A server begins a new session: of the old one's messages it knows nothing any more."""
-        for key in [key for key in self._messages if key[:2] == (way.source, way.sink)]:
-            self._close(self._messages.pop(key), at, order, "it was forgotten with the session")
-
-    def _settle(self, at: int, order: int, lane: str, payload: str) -> None:
-        for message in self._orphans:
-            if message.source == lane and message.band.what == _quoted(payload):
-                self._close(message, at, order, "the application has decided")
 
     # -- lanes
 
