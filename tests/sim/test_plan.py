@@ -469,3 +469,11 @@ def test_a_rate_beside_which_messages_are_rare_is_planned_for_as_well() -> None:
     answer = report.figures(plan)
     assert answer["messages"]["offered"] in (1, 2)
     assert answer["groups"][0]["line"]["bytes_up_per_message"] > 100_000  # signs of life, once a second
+
+
+def test_signs_of_life_of_too_many_lines_leave_a_gateway_no_time_at_any_rate() -> None:
+    text = "[run]\ndetail = 400\n[[devices]]\ncount = 300\n[[devices.messages]]\nevery_s = 60\n[gateway]\nslower = 100"
+    answer = report.figures(parse(text))
+    assert answer["busy"]["gateway processor"] > 1
+    assert answer["saturation"]["times_the_plan"] == 0
+    assert "Saturated at any rate" in report.text(answer, "fleet.toml")

@@ -5,7 +5,8 @@ servers only, with the sizes of real packets and frames and the costs that our b
 
 fleet       the user's numbers, from TOML       costs       what was measured, and where
 sizes       bytes, by the real encoders         links       serial lines and Wi-Fi
-flow        the pipeline, as events             model       a run of it, and what it measured
+parts       devices, groups, kinds of messages  flow        the pipeline, as events
+model       a run of it, and what it measured
 saturation  the rate at which it fails          report      for people and for programs
 calibrate   a run of the demo beside the model
 """

@@ -14,8 +14,9 @@ from random import Random
 from typing import Any
 
 from . import costs, sizes
-from .fleet import Commands, Devices, Fleet, Messages
+from .fleet import Fleet
 from .links import Line, Radio
+from .parts import Device, Group, Message, Stream, together
 
 # What arrives at the broker
 PUBLISH = 0
@@ -27,136 +28,7 @@ COMMAND_PUBREL = 5
 ANSWERED = 6  # the device's PUBACK or PUBCOMP for a command
 TAKEN = 7  # its PUBREC
 
-
-class Latencies:
-    """How long things took, ms: a histogram with buckets of 2 %, and the longest exactly."""
-
-    _FINE = 50.0
-    _LEAST = 0.01
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, int] = {}
-        self.count = 0
-        self.sum = 0.0
-        self.longest = 0.0
-
-    def add(self, ms: float) -> None:
-        bucket = int(math.log(ms if ms > self._LEAST else self._LEAST) * self._FINE)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.count += 1
-        self.sum += ms
-        if ms > self.longest:
-            self.longest = ms
-
-    def join(self, other: "Latencies") -> None:
-        """Add all of another's."""
-        for bucket, count in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
-        self.count += other.count
-        self.sum += other.sum
-        self.longest = max(self.longest, other.longest)
-
-    def above(self, ms: float) -> int:
-        """How many took longer."""
-        limit = math.log(max(ms, self._LEAST)) * self._FINE
-        return sum(count for bucket, count in self.buckets.items() if bucket >= limit)
-
-    def at(self, percent: float) -> float:
-        """So many of a hundred took no longer; 0 when there are none."""
-        left = self.count * percent / 100
-        for bucket in sorted(self.buckets):
-            left -= self.buckets[bucket]
-            if left <= 0:
-                return min(self.longest, math.exp((bucket + 1) / self._FINE))
-        return self.longest
-
-
-class Stream:
-    """One kind of message of a group."""
-
-    def __init__(self, name: str, topic: str, payload_bytes: int, qos: int, every_s: float, random: bool, burst: int):
-        self.name = name
-        self.qos = qos
-        self.payload_bytes = payload_bytes
-        self.size = sizes.publish(topic, payload_bytes, qos)
-        self.journal_bytes = sizes.journal(topic, payload_bytes, qos) if qos else 0
-        self.every_ms = every_s * 1000
-        self.random = random
-        self.burst = burst
-        self.latency = Latencies()
-        self.offered = 0
-        self.finished = 0  # handled by the consumer
-
-
-class Device:
-    """One device: its processor and store, its window, what waits."""
-
-    def __init__(self, group: "Group", line: Line | None) -> None:
-        self.group = group
-        self.line = line
-        self.free = 0.0
-        self.busy_ms = 0.0
-        self.inflight = 0
-        self.unfinished = 0
-        self.waiting: deque[tuple[float, Message]] = deque()
-        self.flash_bytes = 0
-        self.release_begins = -1.0
-        self.release_ready = 0.0
-        self.frames = 0  # of its line that the gateway has dealt with
-
-
-class Message:
-    """One message under way."""
-
-    __slots__ = ("device", "due", "stream")
-
-    def __init__(self, device: Device, stream: Stream, due: float) -> None:
-        self.device = device
-        self.stream = stream
-        self.due = due
-
-
-class Group:
-    """Equal devices, and what is counted of them."""
-
-    def __init__(self, config: Devices, number_width: int) -> None:
-        self.config = config
-        site = f"site/{config.name}-{'0' * number_width}/"
-        self.streams = [self._stream(kind, site) for kind in config.messages]
-        self.command: Stream | None = None
-        self.answer: Stream | None = None
-        if config.commands:
-            commands: Commands = config.commands
-            self.command = Stream(
-                "command",
-                commands.topic or site + "command",
-                commands.payload_bytes,
-                commands.qos,
-                commands.every_s,
-                commands.random,
-                1,
-            )
-            self.answer = Stream(
-                "answer",
-                commands.answer_topic or site + "answer",
-                commands.answer_bytes,
-                commands.answer_qos,
-                commands.every_s,
-                commands.random,
-                1,
-            )
-            self.streams.append(self.answer)
-        self.devices: list[Device] = []
-        self.deepest = 0  # unfinished messages of one device, at most
-        self.held_ms = 0.0  # message times: from due to confirmed, summed up
-        self.window_full_ms = 0.0
-        self.syncs = 0
-        self.erases = 0.0
-
-    @staticmethod
-    def _stream(kind: Messages, site: str) -> Stream:
-        topic = kind.topic or site + kind.name
-        return Stream(kind.name, topic, kind.payload_bytes, kind.qos, kind.every_s, kind.random, kind.burst)
+_LEAST_SHARE = 1e-4  # of a processor, for messages
 
 
 class Flow:
@@ -215,6 +87,8 @@ class Flow:
         self.backlog = 0  # messages due and not handled
         self.deepest_backlog = 0
         self.groups = [Group(config, len(str(config.count))) for config in fleet.devices]
+        signs = sum(group.signs_per_ms(speed) for group in self.groups) * self._gateway_ms
+        self._gateway_share = max(_LEAST_SHARE, 1 - signs)
         for group in self.groups:
             self._populate(group)
         if outage:
@@ -228,7 +102,7 @@ class Flow:
                 line = Line(self.fleet.serial, config.baud or self.fleet.serial.baud, self._random)
             device = Device(group, line)
             group.devices.append(device)
-            for streams in _together([stream for stream in group.streams if stream is not group.answer]):
+            for streams in together([stream for stream in group.streams if stream is not group.answer]):
                 # Devices are not switched on in step, so each begins somewhere in its interval.
                 first = self._random.random() * streams[0].every_ms / self._speed
                 self._push(first, self._due, (device, streams))
@@ -357,10 +231,14 @@ class Flow:
         line = device.line
         assert line
         frames = line.up.frames + line.down.frames
-        took = (frames - device.frames) * self._gateway_ms
+        signs = line.signs - device.signs
+        took = (frames - device.frames - signs) * self._gateway_ms
         device.frames = frames
-        self._gateway_free = max(self._gateway_free, now) + took
+        device.signs = line.signs
         self.gateway_busy_ms += took
+        self.gateway_busy_ms += signs * self._gateway_ms
+        # Those came one by one in a pause that is over: messages have what they leave of the processor.
+        self._gateway_free = max(self._gateway_free, now) + took / self._gateway_share
         return self._gateway_free
 
     def _at_access_point(self, now: float, packet: tuple[int, Message]) -> None:
@@ -592,14 +470,6 @@ class Flow:
     def _command_complete(self, now: float, message: Message) -> None:
         device = message.device
         self._send_up(self._work(device, now, 0, 0, True), device, sizes.ACKNOWLEDGEMENT, ANSWERED, message)
-
-
-def _together(streams: list[Stream]) -> list[list[Stream]]:
-    """What a device publishes in one go: kinds with the same interval, as a program's loop does; random ones alone."""
-    found: dict[object, list[Stream]] = {}
-    for stream in streams:
-        found.setdefault(stream if stream.random else stream.every_ms, []).append(stream)
-    return list(found.values())
 
 
 _PROCESS = (

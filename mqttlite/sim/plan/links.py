@@ -145,12 +145,18 @@ class Way:
         self._flush(max(now, self.ack_due + 1) if self.ack_due < math.inf else now)
 
 
+def signs_of_life(pause_ms: float) -> int:
+    """Frames each way in such a pause."""
+    return 2 * int(pause_ms / (KEEPALIVE_MS + 10)) - 1 if pause_ms > KEEPALIVE_MS + 10 else 0
+
+
 class Line:
     """Both directions of a serial line."""
 
     def __init__(self, serial: Serial, baud: int, random: Random) -> None:
         self.up, self.down = Way(serial, baud, random), Way(serial, baud, random)
         self.up.back, self.down.back = self.down, self.up
+        self.signs = 0  # frames that were signs of life
 
     def heartbeats(self, now: float) -> None:
         """Something is about to be sent after a pause: each end has asked the other for a sign of life every second,
@@ -158,9 +164,10 @@ class Line:
         """
         last = max(self.up.free, self.down.free)
         pause = now - last
-        if pause > KEEPALIVE_MS + 10:
-            count = 2 * int(pause / (KEEPALIVE_MS + 10)) - 1
+        count = signs_of_life(pause)
+        if count:
             length = sizes.CONTROL_FRAME + 1
+            self.signs += 2 * count
             for way in (self.up, self.down):
                 way.bytes += count * length
                 way.frames += count

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from . import costs
 from .fleet import YEAR_DAYS, Fleet
-from .flow import Flow, Group, Latencies, Stream
+from .flow import Flow
+from .parts import Group, Latencies, Stream
 
 DAY_MS = 86_400_000.0
 

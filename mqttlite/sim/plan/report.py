@@ -250,7 +250,7 @@ def _queues(answer: dict[str, Any]) -> list[str]:
             f"  unconfirmed on one device, {group['name']}: {number(held['max'])} (on average {number(held['mean'])})"
         )
     busy = sorted(answer["busy"].items(), key=lambda one: -one[1])
-    lines.append("Busy: " + ", ".join(f"{name} {100 * share:.2g} %" for name, share in busy if share >= 5e-4))
+    lines.append("Busy: " + ", ".join(f"{name} {number(100 * share)} %" for name, share in busy if share >= 5e-4))
     return lines
 
 
@@ -276,10 +276,10 @@ def _power(answer: dict[str, Any]) -> list[str]:
 def _limit(answer: dict[str, Any]) -> list[str]:
     number = _number
     limit = answer["saturation"]
-    lines = [
-        f"Saturated above {number(limit['messages_per_s'])} messages a second, {number(limit['times_the_plan'])} times "
-        f"the plan; first: {limit['first_group']}; the bottleneck: {limit['bottleneck']}"
-    ]
+    if not limit["times_the_plan"]:
+        lines = [f"Saturated at any rate; first: {limit['first_group']}; the bottleneck: {limit['bottleneck']}"]
+    else:
+        lines = [_saturated_above(limit)]
     rows = [
         [
             number(step["factor"]),
@@ -295,3 +295,11 @@ def _limit(answer: dict[str, Any]) -> list[str]:
         + ", ".join(f"{name} {number(rate)}/s" for name, rate in helps.items())
     )
     return lines
+
+
+def _saturated_above(limit: dict[str, Any]) -> str:
+    number = _number
+    return (
+        f"Saturated above {number(limit['messages_per_s'])} messages a second, {number(limit['times_the_plan'])} times "
+        f"the plan; first: {limit['first_group']}; the bottleneck: {limit['bottleneck']}"
+    )

@@ -10,17 +10,20 @@ import dataclasses
 from dataclasses import dataclass
 
 from .fleet import Fleet
-from .flow import Flow, Group
+from .flow import Flow
 from .model import Result, measured
+from .parts import Group
 
 GROWTH = 0.005
 SHARE = 0.9
+SECONDS = 2.0  # a stretch takes at least so long, where that is no more messages than
+MESSAGES_MOST = 40_000
 MESSAGES = 4_000  # in a stretch, and
 PERIODS = 25  # of each kind of message of each device so many, where that is no more than
 MESSAGES_MAX = 5_000
 FINE = 0.03
 FACTOR_MAX = 1e6
-FACTOR_MIN = 1e-6
+FACTOR_MIN = 1e-3
 
 
 @dataclass
@@ -38,8 +41,8 @@ class Step:
 
 @dataclass
 class Saturation:
-    """`factor`: of the plan's rates, the largest that was seen to work; `rate`: messages a second there. `helps`: what
-    a quarter above it would be handled with each resource twice as good, best first.
+    """`factor`: of the plan's rates, the largest that works, 0 if not even a thousandth does; `rate`: messages
+    a second there. `helps`: what a quarter above it would be handled with each resource twice as good, best first.
     """
 
     factor: float
@@ -68,7 +71,9 @@ def find(fleet: Fleet) -> Saturation:
     else:
         while not works(low) and low > FACTOR_MIN:
             low, high = low / 2, low
-    while high / low > 1 + FINE:
+        if not works(low):
+            low = 0.0
+    while low and high / low > 1 + FINE:
         middle = (low * high) ** 0.5
         if works(middle):
             low = middle
@@ -88,7 +93,8 @@ def _stretch(fleet: Fleet, factor: float) -> tuple[Result, str]:
     """The fleet for a while at `factor` times its rates; and the group that fails, "" if none does."""
     slowest = max(kind.every_s for group in fleet.devices for kind in group.messages)
     messages = min(MESSAGES_MAX, max(MESSAGES, PERIODS * slowest * fleet.rate))
-    span = messages / fleet.rate / factor * 1000
+    rate = fleet.rate * factor
+    span = max(messages, min(rate * SECONDS, MESSAGES_MOST)) / rate * 1000
     flow = Flow(fleet, fleet.run.seed, factor)
     quarters = []
     for quarter in range(1, 5):
@@ -96,11 +102,11 @@ def _stretch(fleet: Fleet, factor: float) -> tuple[Result, str]:
         quarters.append([_so_far(group) for group in flow.groups])
     victim, worst = "", 0.0
     for group, first, half, third, end in zip(flow.groups, *quarters, strict=True):
-        offered, finished = end[0] - third[0], end[1] - third[1]
+        finished = end[1] - third[1]
         early = (half[2] - first[2]) / max(1, half[1] - first[1])
         late = (end[2] - third[2]) / max(1, finished)
-        # Few messages wait on average even where all is well.
-        missing = offered - finished > 2 * group.config.count and finished < SHARE * offered
+        # What was due before the last quarter began must be done when it ends.
+        missing = end[1] < SHARE * third[0] - 1
         growth = (late - early) / (span / 2)
         if (missing or (growth > GROWTH and late > 1.25 * early)) and growth >= worst:
             victim, worst = group.config.name, growth
