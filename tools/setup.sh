@@ -96,6 +96,8 @@ print(requirement)' "$1"
 # Whether there is a PostgreSQL server: Debian keeps its programs out of PATH.
 postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 
+browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+
 system_part() {
     local missing=()
     command -v mosquitto >/dev/null || missing+=(mosquitto)
@@ -103,6 +105,7 @@ system_part() {
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
     postgres || missing+=(postgresql)
+    browser || missing+=(chromium fonts-dejavu-core)
     if [ ${#missing[@]} -gt 0 ]; then
         if may_apt; then
             apt_install "${missing[@]}" || note "going on without ${missing[*]}: tests that need them will say so"
@@ -111,7 +114,7 @@ system_part() {
             return 0
         fi
     fi
-    command -v mosquitto mosquitto_pub mosquitto_sub node npm >/dev/null && postgres && touch build/system.ready
+    command -v mosquitto mosquitto_pub mosquitto_sub node npm >/dev/null && postgres && browser && touch build/system.ready
     return 0
 }
 

@@ -23,7 +23,7 @@ Or, with a model instead of the real programs, answers what a fleet of devices w
 """
 
 MISSING = "the simulated disks need apsw: pip install 'mqttlite[sim]'"
-MISSING_SERIAL = "the simulated serial lines need pyserial: pip install 'mqttlite[sim,gateway]'"
+MISSING_SERIAL = "the simulated serial lines need pyserial: pip install 'mqttlite[sim]'"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -92,7 +92,7 @@ def test_an_unknown_lesson_is_one_line_that_names_those_that_there_are(capsys: p
 
 @pytest.mark.parametrize(
     ("module", "lesson", "extra"),
-    [("apsw", "qos2-happy", "mqttlite[sim]"), ("serial", "serial-line-unplugged", "mqttlite[sim,gateway]")],
+    [("apsw", "qos2-happy", "mqttlite[sim]"), ("serial", "serial-line-unplugged", "mqttlite[sim]")],
 )
 def test_where_a_module_is_missing_the_command_says_what_to_install(
     module: str, lesson: str, extra: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
