@@ -144,14 +144,18 @@ class Conduct:
         self._facts.noticed.append(f"{what} ({packet.way.name}, client '{client}', packet {packet.serial})")
 
 
-def reconnect_loops(world: "World") -> list[str]:
-    """Processes that tried to connect more often than CONNECTS_MAX times in one second. Needs the whole trace."""
+def in_trace(world: "World") -> list[str]:
+    """What the trace of a world tells, all of which has to be there: processes that tried to connect more often than
+    CONNECTS_MAX times in one second, and clients that say that they have a fault.
+    """
+    found = []
     times: dict[str, list[int]] = {}
-    for at, lane, kind, _ in world.trace:
+    for at, lane, kind, text in world.trace:
         if kind == "connect":
             times.setdefault(lane, []).append(at)
-    return [
-        f"{lane} connects more than {CONNECTS_MAX} times in a second"
-        for lane, found in times.items()
-        if any(late - early < 1_000_000_000 for early, late in zip(found, found[CONNECTS_MAX:], strict=False))
-    ]
+        elif kind == "warning" and "internal error" in str(text):
+            found.append(f"{lane}: {text!s}")
+    for lane, attempts in times.items():
+        if any(late - early < 1_000_000_000 for early, late in zip(attempts, attempts[CONNECTS_MAX:], strict=False)):
+            found.append(f"{lane} connects more than {CONNECTS_MAX} times in a second")
+    return found

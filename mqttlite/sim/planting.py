@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
-from .conduct import reconnect_loops
+from .conduct import in_trace
 from .explore import SEED, Schedule
 from .faults import Fault, parse
 from .small import Small
@@ -129,7 +129,7 @@ def judge(schedule: Schedule) -> list[str]:
     """Run a schedule; what the checkers say."""
     run = schedule.run()
     try:
-        problems = run.run() + reconnect_loops(run.world)
+        problems = run.run() + in_trace(run.world)
     except Exception as error:  # of the scenario, which a bug may well break
         problems = [f"{type(error).__name__}: {error}"]
     finally:

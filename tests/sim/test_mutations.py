@@ -1,0 +1,39 @@
+"""Each checker of the small worlds catches the bugs that it is for: they are planted into the real code."""
+
+import sys
+from collections import Counter
+
+import pytest
+
+from mqttlite.sim.mutations import MUTATIONS
+from mqttlite.sim.planting import CHECKERS, checker_of
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # apsw tells it of each death in the middle of a write
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_planted_bug_is_caught_and_the_same_schedule_is_clean_without_it(name: str) -> None:
+    mutation = MUTATIONS[name]
+    schedule, problems, _ = mutation.find()
+    assert mutation.checker in map(checker_of, problems)
+    assert not mutation.clean(schedule), schedule
+
+
+def test_every_checker_has_two_bugs_to_catch() -> None:
+    caught = Counter(mutation.checker for mutation in MUTATIONS.values())
+    assert {name for name in CHECKERS if caught[name] < 2} == set()
+
+
+def test_a_mutation_leaves_nothing_behind() -> None:
+    from mqttlite.client.base import BaseClient
+    from mqttlite.core.session import INBOUND, OUTBOUND, Session
+
+    owners = (Session, BaseClient)
+    before = [dict(vars(owner)) for owner in owners], dict(INBOUND), dict(OUTBOUND)
+    for mutation in MUTATIONS.values():
+        with mutation.planted():
+            pass
+    assert ([dict(vars(owner)) for owner in owners], INBOUND, OUTBOUND) == before
