@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from . import costs
-from .fleet import YEAR_DAYS, Fleet
+from .fleet import YEAR_DAYS, Fleet, rate_of
 from .flow import Flow
 from .parts import Group, Latencies, Stream
 
-DAY_MS = 86_400_000.0
+DAY_S = 86_400
 
 
 @dataclass
@@ -148,7 +148,9 @@ def _group(fleet: Fleet, group: Group, span: float) -> GroupUse:
             use.up_mqtt += up.mqtt
             use.down_mqtt += down.mqtt
     count = len(group.devices)
-    per_day = group.erases / count * DAY_MS / span
+    # By the plan's rates, not by how many came by chance.
+    offered = sum(stream.offered for stream in group.streams)
+    per_day = group.erases / max(1, offered) * rate_of(group.config) * DAY_S
     blocks = fleet.flash.size_kb * 1024 // costs.FLASH_BLOCK
     return GroupUse(
         name=group.config.name,
