@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from mqttlite.sim.mutations import MUTATIONS
-from mqttlite.sim.planting import CHECKERS, checker_of
+from mqttlite.sim.mutations.planting import CHECKERS, checker_of
 
 
 @pytest.fixture(autouse=True)

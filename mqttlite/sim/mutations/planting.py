@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
-from .conduct import in_trace
-from .explore import SEED, Schedule
-from .faults import Fault, parse
-from .small import Small
+from ..conduct import in_trace
+from ..explore import SEED, Schedule
+from ..faults import Fault, parse
+from ..small import Small
 
 APART = 40  # steps from the hint that a single fault is tried at
 APART_PAIR = 6  # the same for each of two

@@ -1,0 +1,15 @@
+"""Small bugs that could be in the real code, each of which a checker of the small worlds has to catch.
+
+    python -m mqttlite.sim.mutations                    plants each, and prints docs/mutations.md
+    python -m mqttlite.sim.mutations --find NAME        which single faults reveal it (for a new hint)
+
+Planting works on Python source, not on a compiled core.
+
+planting  how a bug is planted and found        register  the list        settings, taking  what several bugs need
+session_records, session_tables, session_resend, connections, inboxes, brokers, stores  the bugs
+"""
+
+from . import session_records, session_tables, session_resend, connections, inboxes, brokers, stores  # noqa: F401, I001
+from .register import MUTATIONS
+
+__all__ = ["MUTATIONS"]

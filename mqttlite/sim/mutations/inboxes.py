@@ -1,0 +1,88 @@
+"""Bugs in receipts and keys: the consumer that handles a message and acknowledges it."""
+
+import asyncio
+from typing import Any
+
+from ...database.inbox import Inbox
+from ...database.receipts import ReceiptStore
+from .planting import Patch
+from .register import ONE, ONE_KEYS, TWO, TWO_MANY, mutation
+from .settings import few_identifiers
+
+
+@mutation(
+    "the inbox acknowledges before its commit",
+    "The consumer acknowledges a message, then handles it.",
+    "confirmed",
+    ONE,
+    "fail consumer disk 116",
+)
+def _(patch: Patch) -> None:
+    async def settle_first(self: Inbox, handler: Any) -> None:
+        message = self._taken.popleft()
+        self.client.acknowledge(message)
+        await asyncio.sleep(0)
+        await self._settle(handler, message)
+
+    patch.set(Inbox, "_settle_first", settle_first)
+
+
+@mutation(
+    "the receipt has a transaction of its own",
+    "What a handler writes is committed before the receipt is.",
+    "twice",
+    TWO,
+    "power off consumer before disk 119",
+)
+def _(patch: Patch) -> None:
+    async def handle(self: Inbox, handler: Any, message: Any) -> None:
+        async with self.database.transaction() as db:
+            await self._check_new(db, message)
+            handler(db, message)
+        async with self.database.transaction() as db:
+            done = await self._keep_receipt(db, message)
+        self._kept(message, done)
+
+    patch.set(Inbox, "_handle", handle)
+
+
+@mutation(
+    "the receipt is not kept",
+    "The consumer's database does not know which identifiers were handled.",
+    "twice",
+    TWO,
+    "power off consumer before disk 119",
+)
+def _(patch: Patch) -> None:
+    async def add(self: ReceiptStore, db: Any, generation: int, packet_id: int) -> bool:
+        return True
+
+    patch.set(ReceiptStore, "add", add)
+
+
+@mutation(
+    "receipts are never deleted",
+    "An identifier that is used again is taken for a repeat.",
+    "lost",
+    TWO_MANY,
+    setting=few_identifiers,
+)
+def _(patch: Patch) -> None:
+    async def clear(self: ReceiptStore, db: Any) -> Any:
+        return self._generation(), frozenset(self._freed)
+
+    patch.set(ReceiptStore, "clear", clear)
+
+
+@mutation(
+    "keys are ignored",
+    "The inbox does not look whether a key was handled before.",
+    "twice",
+    ONE_KEYS,
+    "kill consumer @ event 40",
+)
+def _(patch: Patch) -> None:
+    async def window(self: Inbox, *args: Any) -> list[int]:
+        return []
+
+    patch.set(Inbox, "_window", window)

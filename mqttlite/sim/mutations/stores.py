@@ -1,0 +1,170 @@
+"""Bugs in SQLite files and journals: syncing, recovery, compaction."""
+
+from typing import Any
+
+from ...store import area_host, sqlite_file
+from ...store import records as r
+from ...store.base import StoreError
+from ...store.records import State
+from ...store.sqlite import SqliteWriter
+from ...store.sqlite_file import SqliteFile
+from ..small import Small
+from .planting import Patch
+from .register import ONE, ONE_JOURNAL, TWO, TWO_MANY, mutation
+from .settings import short_log, small_journal
+
+
+@mutation(
+    "SQLite does not sync: client",
+    "The client's store commits without flushing.",
+    "lost",
+    ONE,
+    "power off producer @ event 35",
+)
+def _(patch: Patch) -> None:
+    _synchronous_off(patch)
+
+
+@mutation(
+    "SQLite does not sync: broker",
+    "The broker's store commits without flushing.",
+    "confirmed",
+    ONE,
+    "power off broker @ event 34",
+)
+def _(patch: Patch) -> None:
+    _synchronous_off(patch)
+
+
+def _synchronous_off(patch: Patch) -> None:
+    def wrap(open_file: Any) -> Any:
+        def opened(self: Any) -> Any:
+            state = open_file(self)
+            self._connection.execute("PRAGMA synchronous = OFF")
+            return state
+
+        return opened
+
+    patch.around(SqliteFile, "_open_file", wrap)
+
+
+@mutation(
+    "the WAL is not synced at open",
+    "A store takes for durable what a process wrote that was killed before its sync.",
+    "session",
+    TWO,
+    "kill broker before disk 57",
+    "power off broker before disk 62",
+    setting=short_log,
+)
+def _(patch: Patch) -> None:
+    def wrap(row: Any) -> Any:
+        return lambda connection, sql: None if "wal_checkpoint" in sql else row(connection, sql)
+
+    patch.around(sqlite_file, "row", wrap)
+
+
+@mutation(
+    "the log is not read at open",
+    "A store forgets the batches that were not carried over.",
+    "lost",
+    ONE,
+    "power off broker @ event 32",
+)
+def _(patch: Patch) -> None:
+    patch.set(sqlite_file, "load", lambda connection, tables: tables.load(connection))
+
+
+@mutation(
+    "commit does not wait",
+    "A commit returns when the batch has begun.",
+    "lost",
+    ONE,
+    "power off broker before disk 39",
+)
+def _(patch: Patch) -> None:
+    def wrap(commit: Any) -> Any:
+        async def committed(self: SqliteWriter) -> None:
+            if self._records and not self._busy and not self._failure:
+                self._start()
+
+        return committed
+
+    patch.around(SqliteWriter, "commit", wrap)
+
+
+@mutation(
+    "a write that failed counts",
+    "A store goes on when its disk has failed, as if nothing had happened.",
+    "leak",
+    TWO,
+    "fail broker disk 49",
+)
+def _(patch: Patch) -> None:
+    def wrap(write: Any) -> Any:
+        def written(self: SqliteFile, *args: Any) -> None:
+            try:
+                write(self, *args)
+            except StoreError:
+                self._failed = False
+
+        return written
+
+    patch.around(SqliteFile, "write", wrap)
+
+
+@mutation(
+    "the journal does not sync",
+    "The journal hands its bytes to the operating system, and no further.",
+    "wait",
+    ONE_JOURNAL,
+    "power off producer before disk 6",
+)
+def _(patch: Patch) -> None:
+    patch.set(area_host.FileArea, "_sync", lambda self: self._file.flush())
+
+
+@mutation(
+    "the journal's folder is not synced",
+    "A new generation of the journal has no durable name.",
+    "lost",
+    ONE_JOURNAL,
+    "kill broker @ event 29",
+    "power off producer @ event 48",
+)
+def _(patch: Patch) -> None:
+    patch.set(area_host.FileArea, "_sync_folder", lambda self: None)
+
+
+@mutation(
+    "compaction forgets messages",
+    "A journal that is rewritten does not have what is not finished.",
+    "lost",
+    Small(1, 30, "journal"),
+    "kill producer @ event 105",
+    setting=small_journal,
+)
+def _(patch: Patch) -> None:
+    def wrap(records: Any) -> Any:
+        return lambda self: (record for record in records(self) if record[0] != r.ACCEPTED)
+
+    patch.around(State, "records", wrap)
+
+
+@mutation(
+    "compaction forgets what was released",
+    "A journal that is rewritten has released messages as ones that may be published again.",
+    "twice",
+    TWO_MANY,
+    "kill producer @ event 103",
+    setting=small_journal,
+)
+def _(patch: Patch) -> None:
+    def wrap(records: Any) -> Any:
+        def without(self: State) -> Any:
+            for kind, number, head, payload, key in records(self):
+                yield kind, number, bytes((head[0] & 0xFD,)) + head[1:] if kind == r.ACCEPTED else head, payload, key
+
+        return without
+
+    patch.around(State, "records", wrap)
