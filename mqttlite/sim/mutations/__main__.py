@@ -12,7 +12,7 @@ from .planting import checker_of
 
 HEAD = """# Planted bugs, and what caught them
 
-A checker that has never caught anything proves nothing. So each checker that watches the simulated worlds is shown bugs:
+A checker that has never caught anything proves nothing. So each checker of the simulated worlds is shown bugs:
 small changes of the real code, planted while a schedule of faults runs (`mqttlite/sim/mutations/`). The same schedule
 without the bug has to be clean (`tests/sim/test_mutations.py`). Written by `python -m mqttlite.sim.mutations`.
 
