@@ -29,9 +29,9 @@ class FileArea(area_file.FileArea):
             os.close(folder)
 
     def resume(self, at: int) -> bool:
-        clean = super().resume(at)
-        self._sync_folder()  # a process may have died between its rename and the sync of it
-        return clean
+        # Never: what a sync has failed to write can still be read, and no later sync writes it; what would be appended
+        # behind it would go with it at the next power cut. So each life begins with a generation of its own.
+        return False
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what it would still write has failed before, and was reported

@@ -1,0 +1,73 @@
+"""What random schedules of the large world have found, each as the least that shows it."""
+
+import errno
+from collections.abc import Callable
+
+from mqttlite.broker import Broker
+from mqttlite.client import Client
+from mqttlite.sim.disk import Operation
+from mqttlite.sim.process import Process
+from mqttlite.sim.world import World
+from mqttlite.store.base import StoreError
+from mqttlite.store.journal import Journal
+from mqttlite.store.records import ACCEPTED
+
+
+def test_what_a_journal_keeps_behind_a_failed_sync_of_an_earlier_life_survives_a_power_cut(world: World) -> None:
+    """A sync that fails leaves what it has not written readable; nothing may be appended behind it."""
+    lives: list[list[int]] = []
+
+    async def main(process: Process) -> None:
+        journal = Journal("j", 16384)
+        lives.append(sorted((await journal.open()).messages))
+        for seq in range(10 * process.life, 10 * process.life + 3):
+            journal.record(ACCEPTED, seq, b"\x32\x05\0\1t", b"payload" * 10)
+            try:
+                await journal.commit()
+            except StoreError:
+                process.kill()
+        process.cut_power()
+
+    process = world.process("device", main, start=False)
+
+    def on_operation(operation: Operation) -> Callable[[], object] | None:
+        if (
+            process.life == 1
+            and operation.what == "sync"
+            and process.disk.files().get("j", b"").count(b"payload" * 10) == 2
+        ):
+            raise OSError(errno.EIO, "Input/output error")
+        return None
+
+    process.disk.on_operation = on_operation
+    for _ in range(3):
+        process.start()
+        world.run(5)
+    assert lives == [[], [10, 11], [10, 11, 20, 21, 22]]
+
+
+def test_a_message_with_a_key_that_comes_at_qos_0_comes_without_its_envelope(world: World) -> None:
+    got = []
+
+    async def broker(process: Process) -> None:
+        async with Broker(["mqtt://broker:1883"]) as running:
+            await running.failed
+
+    async def consumer(process: Process) -> None:
+        async with Client("mqtt://broker", client_id="consumer", keys=True, retry_first=True) as client:
+            await client.subscribe("t", 0)
+            world.reach("subscribed")
+            async for message in client:
+                got.append((message.qos, message.payload, message.key))
+
+    async def producer(process: Process) -> None:
+        async with Client("mqtt://broker", client_id="producer", keys=True) as client:
+            await client.publish("t", "paid", 1, key=("till", 7))
+            await client.publish("t", "seen", 0)
+
+    for name, main in (("broker", broker), ("consumer", consumer)):
+        world.process(name, main)
+    assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
+    world.process("producer", producer)
+    world.run(5)
+    assert got == [(0, b"paid", ("till", 0, 7)), (0, b"seen", None)]
