@@ -539,7 +539,7 @@ class BaseClient:
             return
         message = Message(str(topic, "utf-8"), payload, first, packet_id, generation)
         message.properties = properties
-        if self.keys and packet_id:
+        if self.keys:
             from .keyed import take_key
 
             take_key(message)
