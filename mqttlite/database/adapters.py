@@ -193,6 +193,19 @@ class _Sqlite(Database):
         if getattr(connection, "autocommit", None) is False:
             raise DatabaseError("a connection with autocommit=False is always in a transaction; open it without")
 
+    async def create_tables(self) -> None:
+        """As Database.create_tables. Everything in the WAL goes into the database first: what an earlier process could
+        not sync can still be read, no later sync writes it, and a power cut would take all that came behind it, too.
+        """
+        if not self._has_tables and not self.connection.in_transaction:
+            try:
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except Exception as error:
+                if self._lost(self.connection, error):
+                    raise DatabaseError(f"the database has failed: {error or repr(error)}") from error
+                raise
+        await super().create_tables()
+
     async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
         cursor = db.cursor()
         cursor.row_factory = None  # of the application, which need not give tuples

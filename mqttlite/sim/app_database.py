@@ -28,6 +28,7 @@ class AppDatabase(_Sqlite):
 def app_database(process: "Process", name: str = "app.db") -> AppDatabase:
     """The database of the program that runs in `process`; its commits wait for the disk."""
     connection = process.mount.connect("/" + name)
+    connection.execute("PRAGMA temp_store = MEMORY")  # its files would not be on the simulated disk
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return AppDatabase(connection)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from mqttlite.database.adapters import DatabaseError
+from mqttlite.sim.app_database import app_database
 from mqttlite.sim.disk import Operation
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
@@ -44,6 +46,39 @@ def test_what_a_journal_keeps_behind_a_failed_sync_of_an_earlier_life_survives_a
         process.start()
         world.run(5)
     assert lives == [[], [10, 11], [10, 11, 20, 21, 22]]
+
+
+def test_what_an_inbox_commits_behind_a_failed_sync_of_an_earlier_life_survives_a_power_cut(world: World) -> None:
+    """As above, in the application's database: a message that was acknowledged would be gone."""
+    lives: list[list[int]] = []
+
+    async def main(process: Process) -> None:
+        database = app_database(process)
+        await database.create_tables()  # as an inbox and an outbox do
+        async with database.transaction() as db:
+            db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER)")
+            lives.append([entry for (entry,) in db.execute("SELECT entry FROM ledger ORDER BY entry")])
+        for entry in range(10 * process.life, 10 * process.life + 3):
+            process.world.reach(f"entry {entry}")
+            try:
+                async with database.transaction() as db:
+                    db.execute("INSERT INTO ledger VALUES (?)", (entry,))
+            except DatabaseError:
+                process.kill()
+        process.cut_power()
+
+    process = world.process("consumer", main, start=False)
+
+    def on_operation(operation: Operation) -> Callable[[], object] | None:
+        if process.life == 1 and operation.what == "sync" and world.reached["entry 11"]:
+            raise OSError(errno.EIO, "Input/output error")
+        return None
+
+    process.disk.on_operation = on_operation
+    for _ in range(3):
+        process.start()
+        world.run(5)
+    assert lives[0] == [] and {20, 21, 22} <= set(lives[2])
 
 
 def test_a_message_with_a_key_that_comes_at_qos_0_comes_without_its_envelope(world: World) -> None:
