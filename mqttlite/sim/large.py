@@ -65,6 +65,7 @@ class LargeConduct(Conduct):
         super().__init__(facts)
         self.forgetful: set[str] = set()  # clients that have lost their store, until their next CONNECT
         self.may_forget = False  # a broker has lost its disk
+        self.may_repeat = False  # a publisher or a broker has lost what it knew
 
     def see(self, packet: Packet) -> None:
         super().see(packet)
@@ -76,7 +77,11 @@ class LargeConduct(Conduct):
 
     def _find(self, packet: Packet, client: str, what: str) -> None:
         # Conduct tells messages apart by their payloads, and these have none of their own.
-        is_same = what.startswith("sent again") and (b"/e/" in packet.data[:40] or b"r/device" in packet.data[:40])
+        # And who has lost its store publishes again what is a new message to the broker, and the same to a reader.
+        start = packet.data[:40]
+        is_same = what.startswith("sent again") and (
+            b"/e/" in start or b"r/device" in start or (self.may_repeat and not packet.is_up)
+        )
         if not is_same and not (self.may_forget and "forgotten the session" in what):
             super()._find(packet, client, what)
 
@@ -207,13 +212,14 @@ class Large:
         self.ledger.producer_lost(plan)
         self.conduct.forget_sent(plan.name)
         self.conduct.forgetful.add(plan.name)
+        self.conduct.may_repeat = True
 
     def wiped(self, process: Process) -> None:
         """The disk of a process is empty."""
         name = process.name
         if name in self.plan.brokers:
             self.ledger.broker_lost(name, self.world.now)
-            self.conduct.may_forget = True
+            self.conduct.may_forget = self.conduct.may_repeat = True
         elif name in self._roles:
             self.state_lost(self._roles[name])
 
