@@ -112,13 +112,13 @@ def draw(seed: int, size: int = 0) -> Plan:
         duration_s = pick((HOUR, 6 * HOUR, 24 * HOUR, 48 * HOUR))
     is_long = duration_s >= HOUR
     if not size:
-        size = chance.randint(2, 4 if is_long else 40 if chance.random() < 0.08 else 10)
+        size = chance.randint(2, 4 if is_long else 40 if chance.random() < 0.06 else 8)
     calm = chance.random() < 0.12
     brokers = tuple(f"broker{n}" for n in range(1 if is_long else pick((1, 1, 1, 2, 2, 3))))
     # Each second of a serial line costs ten events, of a broker one.
     gateways = tuple(f"gateway{n}" for n in range(0 if duration_s > HOUR else pick((0, 0, 1, 1, 2))))
     keep_alive_s = 5 if duration_s <= 600 else 30 if duration_s <= HOUR else 300
-    budget = pick((30, 100, 100, 300, 1000))  # messages in all
+    budget = 1000 if chance.random() < 0.03 else pick((20, 20, 50, 100, 250))  # messages in all
     devices = tuple(_device(chance, n, size, brokers, gateways, duration_s, keep_alive_s, budget) for n in range(size))
     bridges: tuple[BridgePlan, ...] = ()
     if len(brokers) > 1 and chance.random() < 0.7:
