@@ -158,7 +158,9 @@ class Session:
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
-        self.clearing = 0  # while the peer gives up what it holds of an earlier life: the identifier waited for
+        # -1: before the first QoS 2 message, the peer must give up what it holds of an earlier life; while it does, the
+        # identifier waited for
+        self.clearing = 0
         self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
@@ -188,7 +190,7 @@ class Session:
         state.next = self.next
         state.messages = self.messages
         state.doubts = self.doubts or {}
-        state.clearing = self.clearing
+        state.clearing = 1 if self.clearing else 0
         state.held.clear()
         for packet_id, value in self.inbound.items():
             if value == HELD:
@@ -209,8 +211,7 @@ class Session:
             self.unfinished = 0
         else:
             self.lost_by_peer()
-        if self.clearing:
-            self._clear(out, 1)
+        self.clearing = -1 if self.clearing else 0
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
         self.wanted = True  # a commit that the last connection waited for may not have ended
         self._pump()
@@ -265,7 +266,7 @@ class Session:
     def _pump(self) -> None:
         """Send what is accepted and fits the window, in order."""
         out = self.out
-        if out is None or self.clearing:
+        if out is None or self.clearing > 0:
             return
         seq = self.sent
         while seq < self.next and self.unfinished < self.window and seq - self.first < self.span:
@@ -273,9 +274,13 @@ class Session:
                 self.first = seq
             message = self.messages.get(seq)
             if message:
+                head = message[0]
+                if self.clearing and head[0] & 4:
+                    if not self.unfinished:
+                        self._clear(out, 1)
+                    return
                 if seq >= self.kept:
                     self.wanted = True
-                head = message[0]
                 packet_id = seq % SPAN + 1
                 if head[0] & 6 == RELEASED:
                     out.append(acknowledgement(_PUBREL, packet_id))
@@ -291,8 +296,8 @@ class Session:
 
     def _clear(self, out: "list[bytes]", first: int) -> None:
         """This session has lost its state (a new store), and the peer has not: it may hold identifiers of QoS 2
-        messages that were never released, and would take new messages for their repeats. So before anything is sent,
-        each is released: the peer gives up what it holds, and what it owns it passes on.
+        messages that were never released, and would take new messages for their repeats. So before the first one is
+        sent, each identifier is released: the peer gives up what it holds, and what it owns it passes on.
         """
         last = min(first + _CLEAR - 1, SPAN)
         for packet_id in range(first, last + 1):
@@ -321,7 +326,7 @@ class Session:
             effect = FINISH
         else:
             reason = 0
-        if self.clearing:
+        if self.clearing > 0:
             if packet_id == self.clearing and first == _PUBCOMP:
                 if packet_id == SPAN:
                     self._cleared()

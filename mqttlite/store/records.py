@@ -16,7 +16,7 @@ before the records made until then are durable**: that is the store's one promis
     UNSUBSCRIBED  0                    head: topic filter
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
-    CLEARING      1, 0                 what the peer holds of a life before this store must be cleared, is cleared
+    CLEARING      1, 0                 what the peer holds of a life before this store has to be cleared, is cleared
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 

@@ -65,6 +65,23 @@ async def _speaks_5(port: int) -> bool:
         return False
 
 
+async def test_who_publishes_at_qos_1_only_sends_no_pubrel(port: int, tmp_path: Path) -> None:
+    """Some brokers do not speak QoS 2."""
+    async with RawClient(port) as earlier:
+        await earlier.connect("p", clean=False)
+        await earlier.subscribe("for/p", 1)
+    async with Client(f"mqtt://127.0.0.1:{port}", client_id="p", store=str(tmp_path / "new.db")) as client:
+        assert client.session_present
+        for number in range(50):
+            await client.publish("t", str(number), 1)
+        assert await client.drain(30)
+        assert client._protocol.state.clearing == -1
+        for number in range(50):  # behind messages that are on their way
+            await client.publish("t", str(number), 1 + number // 10 % 2)
+        assert await client.drain(30)
+        assert client._protocol.state.clearing == 0
+
+
 async def test_a_session_that_the_broker_does_not_have_needs_no_clearing(port: int, tmp_path: Path) -> None:
     async with Client(f"mqtt://127.0.0.1:{port}", client_id="p", store=str(tmp_path / "new.db")) as client:
         assert not client.session_present and not client._protocol.state.clearing
