@@ -121,6 +121,7 @@ class Large:
         self.ledger = Ledger(plan)
         self.facts = Facts()
         self.conduct = LargeConduct(self.facts)
+        self.conduct.may_repeat = any(device.clean for device in plan.devices)  # a clean session is lost each time
         Packets(world, self._at_packet)
         self.clients: dict[str, Client] = {}  # of the last life
         self.brokers: dict[str, Broker] = {}

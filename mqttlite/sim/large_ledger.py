@@ -17,7 +17,7 @@ FOREVER = 1 << 62
 
 class Entry:
     """A message, as its publisher sees it. `confirmed_at`: FOREVER until then. `void`: why its loss is no fault, ""
-    when it would be one. `loose`: it may come twice although it is QoS 2: the broker lost the session meanwhile.
+    when it would be one. `loose`: the session was lost before the end, and the message is published again.
     """
 
     __slots__ = (
@@ -51,6 +51,11 @@ class Entry:
     def keyed(self) -> bool:
         """Whether a key travels with it: not at QoS 0."""
         return self.qos > 0 and self.device.keys != "none"
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it comes to its broker once without a key: QoS 2, in a session that both ends have kept."""
+        return self.qos == 2 and not self.loose and not self.device.clean
 
 
 class Reading:
@@ -127,9 +132,11 @@ class Ledger:
         be gone. An application with keys of its own publishes it again.
         """
         self.unsure.pop(device.name, None)
-        if device.keys != "app":
-            for entry in self.entries.values():
-                if entry.device is device and entry.confirmed_at == FOREVER:
+        for entry in self.entries.values():
+            if entry.device is device and entry.confirmed_at == FOREVER:
+                if device.keys == "app":
+                    entry.loose = True
+                else:
                     entry.void = entry.void or "the publisher lost its store"
 
     def broker_lost(self, broker: str, now: int) -> None:
@@ -247,11 +254,11 @@ class Ledger:
         if not entry.qos:
             return True  # sent once, never stored
         if not reading.qos:
-            return entry.qos == 2 and not entry.loose  # as often as the broker has got it: no receipt is kept of QoS 0
+            return entry.is_single  # as often as the broker has got it: no receipt is kept of QoS 0
         if not reading.inbox:
             return False  # a death between handling and acknowledging has it come again: `_check_repeats` bounds that
         # A key is recognised whatever happened; an identifier, as long as nobody lost the session that it belongs to.
-        return entry.keyed or (entry.qos == 2 and reading.qos == 2 and not entry.loose)
+        return entry.keyed or (entry.is_single and reading.qos == 2)
 
     def problems(self, dropped: Counter[str]) -> list[str]:
         """What was promised and does not hold. `dropped`: by broker, messages that it says it had no room for."""
@@ -279,7 +286,7 @@ class Ledger:
                 entry = self.entries[name]
                 if self._is_exact(entry, reading):
                     found.append(f"{count} times: {name} (QoS {entry.qos}) at {reading.name}")
-                elif entry.qos == 2 and reading.qos == 2 and not entry.loose and not reading.inbox:
+                elif entry.is_single and reading.qos == 2 and not reading.inbox:
                     repeats += count - 1
         if repeats > WINDOW * reading.deaths:  # what is handled and not acknowledged, at each death
             found.append(
