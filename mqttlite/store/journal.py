@@ -1,6 +1,7 @@
 """The journal: a store in an append-only log, on any file system or on a bare flash partition. Both runtimes.
 
-`Journal("state.journal")`, or `Journal(RawArea(esp32.Partition(...)))` (area_raw.py: a fifth of the wear).
+`Journal("state.journal")`, or `Journal(RawArea(esp32.Partition(...)))` (area_raw.py: a fifth of the wear, and a
+thirtieth where each message is committed by itself).
 
 A generation of the log is a header (4 bytes of counter, 4 of chance, their CRC-32), then frames: 3 bytes of length, a
 record (records.encode), and its CRC-32 begun with the header's, so that no byte of an earlier generation ever counts.
