@@ -7,7 +7,8 @@ the producer has lost its store, and a number below 2**48 that counts its messag
 A receiver keeps a *window* for each producer and epoch: `[]`, or `[highest, bitmap]` of the SPAN numbers at and below
 the highest (bit 0: the highest). **What is too old for the window, or of an epoch too old to be kept, counts as seen**:
 no duplicate slips through late, and memory is bounded by EPOCHS windows of SPAN bits for each producer. So a producer
-must not have more than SPAN numbers open at once.
+must not have more than SPAN numbers open at once. Epoch 0 is never too old: its numbers are the application's own,
+which go on when a store is lost, and the client may use the same name for its own epochs.
 
 Both runtimes; imports only lower modules of the core and binascii. Loaded only by who uses keys.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Key = tuple[bytes, int, int]
 
 SPAN = const(1024)  # numbers that a window knows one by one; journalled at 128 bytes
-EPOCHS = const(8)  # windows kept for a producer
+EPOCHS = const(8)  # windows kept for a producer, besides that of epoch 0
 PRODUCER_MAX = const(64)  # bytes
 PROPERTY = b"mqttlite-key"  # name of the user property
 
@@ -99,6 +100,8 @@ def too_old(names: "Iterable[bytes]", name: bytes) -> "list[bytes]":
     """
     end = len(name) - 8
     same = sorted(set([other for other in names if len(other) == end + 8 and other[:end] == name[:end]] + [name]))
+    if not any(same[0][end:]):
+        del same[0]
     return same[:-EPOCHS]
 
 

@@ -306,18 +306,20 @@ class Inbox:
         # The first message of an epoch: the oldest are forgotten, and one that was forgotten does not come back.
         old = await execute(
             db,
-            "SELECT epoch FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <> ? ORDER BY epoch DESC",
+            "SELECT epoch FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <> ? AND epoch > 0 "
+            "ORDER BY epoch DESC",
             self.name,
             producer,
             epoch,
         )
-        if len(old) >= EPOCHS:
+        if epoch and len(old) >= EPOCHS:  # epoch 0, the application's own, is never too old
             if epoch < old[EPOCHS - 1][0]:
                 raise _RepeatError
             if to_change:
                 await execute(
                     db,
-                    "DELETE FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <= ? AND epoch <> ?",
+                    "DELETE FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <= ? AND epoch <> ? "
+                    "AND epoch > 0",
                     self.name,
                     producer,
                     old[EPOCHS - 1][0],

@@ -3,9 +3,12 @@
 import errno
 from collections.abc import Callable
 
+import pytest
+
 from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.database.adapters import DatabaseError
+from mqttlite.database.inbox import Inbox
 from mqttlite.sim.app_database import app_database
 from mqttlite.sim.disk import Operation
 from mqttlite.sim.process import Process
@@ -106,3 +109,41 @@ def test_a_message_with_a_key_that_comes_at_qos_0_comes_without_its_envelope(wor
     world.process("producer", producer)
     world.run(5)
     assert got == [(0, b"paid", ("till", 0, 7)), (0, b"seen", None)]
+
+
+@pytest.mark.parametrize("has_inbox", [True, False])
+def test_an_applications_own_numbers_are_never_too_old_however_often_its_client_begins_anew(
+    world: World, has_inbox: bool
+) -> None:
+    """The client's keys and the application's have the same producer; each life without a store is an epoch."""
+    got = []
+
+    async def broker(process: Process) -> None:
+        async with Broker(["mqtt://broker:1883"]) as running:
+            await running.failed
+
+    async def consumer(process: Process) -> None:
+        client = Client("mqtt://broker", client_id="consumer", keys=True, retry_first=True)
+        inbox = Inbox(client, app_database(process)) if has_inbox else None
+        async with client:
+            await client.subscribe("t", 2)
+            world.reach("subscribed")
+            if inbox:
+                await inbox.run(lambda db, message: got.append(message.payload))
+            async for message in client:
+                got.append(message.payload)
+
+    async def producer(process: Process) -> None:
+        async with Client("mqtt://broker", client_id="till", keys=True) as client:
+            await client.publish("t", "status", 1)
+            await client.publish("t", "paid", 1, key=("till", process.life))
+            await client.publish("t", "paid", 1, key=("till", process.life))
+
+    for name, main in (("broker", broker), ("consumer", consumer)):
+        world.process(name, main)
+    assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
+    till = world.process("till", producer, start=False)
+    for _ in range(12):
+        till.start()
+        world.run(5)
+    assert got == [b"status", b"paid"] * 12
