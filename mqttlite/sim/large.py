@@ -82,7 +82,9 @@ class LargeConduct(Conduct):
         is_same = what.startswith("sent again") and (
             b"/e/" in start or b"r/device" in start or (self.may_repeat and not packet.is_up)
         )
-        if not is_same and not (self.may_forget and "forgotten the session" in what):
+        # A new store has the broker release all identifiers, also those that QoS 1 has used before.
+        is_clearing = what.startswith("PUBREL") and bool(self._sender(client, True).ended) and packet.is_up
+        if not is_same and not is_clearing and not (self.may_forget and "forgotten the session" in what):
             super()._find(packet, client, what)
 
     def forget_sent(self, client: str) -> None:

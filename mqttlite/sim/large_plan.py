@@ -169,7 +169,7 @@ def _device(
     if largest > 10_000:
         count = min(count, 15)
     burst = pick((1, 1, 3, 20))
-    pause = duration_s * 0.8 * burst / count
+    pause = min(duration_s * 0.8 * burst / count, duration_s / 4)
     queue_max = pick((1, 2, 5, 20, 100))
     return DevicePlan(
         name=f"device{number}",
