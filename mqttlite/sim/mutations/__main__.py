@@ -33,6 +33,7 @@ SAYS = {
     "confirmed": "a message was confirmed to its publisher, and not handled",
     "twice": "what a handler wrote is there more than once",
     "order": "a message was handled for the first time after a later one",
+    "invented": "a message was handled that nobody has published",
     "connack": "a client has sent something else than CONNECT before CONNACK",
     "identifier": "a packet identifier that is in use was given to another message, or a message got another one",
     "dup": "a message was sent again without DUP",

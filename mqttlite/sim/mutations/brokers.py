@@ -38,7 +38,7 @@ def _(patch: Patch) -> None:
     "The broker's output passes when a commit ends that does not have its records.",
     "confirmed",
     ONE_MANY,
-    "power off broker @ event 202",
+    "power off broker @ event 196",
 )
 def _(patch: Patch) -> None:
     async def pass_all(self: Any) -> None:
@@ -126,7 +126,7 @@ def _(patch: Patch) -> None:
     "After a restart, the broker publishes again what it has sent PUBREL for.",
     "release",
     TWO,
-    "kill broker before disk 47",
+    "kill broker @ event 54",
 )
 def _(patch: Patch) -> None:
     patch.set(broker_tables, "released", lambda head: head)

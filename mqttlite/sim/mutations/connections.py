@@ -120,3 +120,22 @@ def _(patch: Patch) -> None:
         return paused
 
     patch.around(BaseClient, "_pause", wrap)
+
+
+@mutation(
+    "bytes of the last connection are kept",
+    "What a connection has left of a packet stands before the first packet of the next one.",
+    "wait",
+    ONE,
+    "cut inside packet 6 reset",
+)
+def _(patch: Patch) -> None:
+    def wrap(connect: Any) -> Any:
+        def connected(self: ClientProtocol, now: int) -> None:
+            parser = self.parser
+            connect(self, now)
+            self.parser = parser
+
+        return connected
+
+    patch.around(ClientProtocol, "connect", wrap)

@@ -15,7 +15,7 @@ from .settings import few_identifiers
     "The consumer acknowledges a message, then handles it.",
     "confirmed",
     ONE,
-    "fail consumer disk 116",
+    "fail consumer disk 123",
 )
 def _(patch: Patch) -> None:
     async def settle_first(self: Inbox, handler: Any) -> None:
@@ -32,7 +32,7 @@ def _(patch: Patch) -> None:
     "What a handler writes is committed before the receipt is.",
     "twice",
     TWO,
-    "power off consumer before disk 119",
+    "kill consumer before disk 127",
 )
 def _(patch: Patch) -> None:
     async def handle(self: Inbox, handler: Any, message: Any) -> None:
@@ -51,7 +51,7 @@ def _(patch: Patch) -> None:
     "The consumer's database does not know which identifiers were handled.",
     "twice",
     TWO,
-    "power off consumer before disk 119",
+    "kill consumer before disk 127",
 )
 def _(patch: Patch) -> None:
     async def add(self: ReceiptStore, db: Any, generation: int, packet_id: int) -> bool:

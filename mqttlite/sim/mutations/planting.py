@@ -2,7 +2,8 @@
 
 A mutation changes attributes of product modules or rows of their tables while it is planted; no file is changed. It
 names the checker that has to catch it and a schedule of faults under which it does. Steps move when the code changes,
-so a schedule is a hint: `near` tries it first, then the same faults at steps that are farther and farther away.
+so a schedule is a hint: `near` tries it first, then the same faults at steps that are farther and farther away; then
+all of it with other seeds.
 """
 
 import re
@@ -16,8 +17,9 @@ from ..explore import SEED, Schedule
 from ..faults import Fault, parse
 from ..small import Small
 
-APART = 40  # steps from the hint that a single fault is tried at
-APART_PAIR = 6  # the same for each of two
+APART = 12  # steps from the hint that a single fault is tried at
+APART_PAIR = 3  # the same for each of two
+SEEDS = 8  # with so many seeds: what a power cut leaves is chance
 
 # What the checkers find, by the name of the checker.
 CHECKERS = {
@@ -25,6 +27,7 @@ CHECKERS = {
     "confirmed": r"confirmed, and lost: ",
     "twice": r"\d+ times: ",
     "order": r"out of order: ",
+    "invented": r"never published: ",
     "connack": r"\w+ before CONNACK",
     "identifier": r"packet identifier \d+ is used again|sent again with identifier",
     "dup": r"PUBLISH \d+ again without DUP",
@@ -101,7 +104,11 @@ class Mutation(NamedTuple):
 
     def schedules(self) -> Iterator[Schedule]:
         """What reveals it, nearest to the hint first."""
-        return (Schedule(self.small, faults, SEED) for faults in near(self.faults))
+        return (
+            Schedule(self.small, faults, seed)
+            for seed in range(SEED, SEED + SEEDS if self.faults else SEED + 1)
+            for faults in near(self.faults)
+        )
 
     def find(self, tries: int = 1000) -> tuple[Schedule, list[str], int]:
         """The first schedule that makes the checker speak, what all checkers say, and how many were tried.

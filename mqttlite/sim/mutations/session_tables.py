@@ -6,7 +6,8 @@ from ...core import session as core
 from ...core.connection import Connection
 from ...core.session import INBOUND, OUTBOUND, Session
 from .planting import Patch
-from .register import TWO, mutation
+from .register import ONE, TWO, mutation
+from .settings import busy_handler, slow_handler
 
 
 @mutation(
@@ -114,3 +115,27 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     patch.row(INBOUND, core.HELD << 8 | core.LOST, None)
+
+
+@mutation(
+    "PUBACK is not owed",
+    "A QoS 1 message that was handled after its connection was gone is never acknowledged.",
+    "leak",
+    ONE,
+    "cut consumer close @ event 43",
+    setting=busy_handler,
+)
+def _(patch: Patch) -> None:
+    patch.row(INBOUND, core.OWED1 << 8 | core.PUBLISH1_DUP, core.OWED1 << 8 | core.NOTHING)
+
+
+@mutation(
+    "the repeat of what is being handled is ignored",
+    "A QoS 2 message whose repeat came while it was being handled is never acknowledged.",
+    "leak",
+    TWO,
+    "cut consumer close @ event 45",
+    setting=slow_handler,
+)
+def _(patch: Patch) -> None:
+    patch.row(INBOUND, core.STALE2 << 8 | core.PUBLISH2_DUP, core.STALE2 << 8 | core.NOTHING)

@@ -1,5 +1,6 @@
 """What has to be so in a world, with a bug and without it, so that the bug can show."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -7,8 +8,10 @@ from ...broker import server
 from ...broker.limits import Limits
 from ...broker.sessions import ClientSession
 from ...core import session as core
+from ...database.inbox import Inbox
 from ...store.journal import Journal
 from ...store.sqlite_file import SqliteFile
+from .. import disk
 from .. import small as small_worlds
 from .planting import Patch
 
@@ -21,6 +24,11 @@ def few_identifiers(patch: Patch) -> None:
 def small_journal(patch: Patch) -> None:
     """The producer's journal is full after a few messages."""
     patch.set(small_worlds, "Journal", lambda area, size: Journal(area, 600))
+
+
+def small_sectors(patch: Patch) -> None:
+    """A power cut tears what is not synced into pieces of 16 bytes."""
+    patch.set(disk, "SECTOR", 16)
 
 
 def short_log(patch: Patch) -> None:
@@ -51,3 +59,24 @@ def window_at_broker(patch: Patch, window: int) -> None:
         return initialise
 
     patch.around(ClientSession, "__init__", wrap)
+
+
+def slow_handler(patch: Patch) -> None:
+    """The consumer needs longer for a message than for a reconnection."""
+    _handler_takes(patch, 0.3)
+
+
+def busy_handler(patch: Patch) -> None:
+    """The consumer needs some time for a message, but less than for a reconnection."""
+    _handler_takes(patch, 0.03)
+
+
+def _handler_takes(patch: Patch, seconds: float) -> None:
+    def wrap(handle: Any) -> Any:
+        async def handled(self: Inbox, handler: Any, message: Any) -> None:
+            await asyncio.sleep(seconds)
+            await handle(self, handler, message)
+
+        return handled
+
+    patch.around(Inbox, "_handle", wrap)

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from ...store import area_host, sqlite_file
+from ...store import area_host, journal, sqlite_file
 from ...store import records as r
 from ...store.base import StoreError
+from ...store.journal import Journal
 from ...store.records import State
 from ...store.sqlite import SqliteWriter
 from ...store.sqlite_file import SqliteFile
 from ..small import Small
 from .planting import Patch
 from .register import ONE, ONE_JOURNAL, TWO, TWO_MANY, mutation
-from .settings import short_log, small_journal
+from .settings import short_log, small_journal, small_sectors
 
 
 @mutation(
@@ -53,8 +54,8 @@ def _synchronous_off(patch: Patch) -> None:
     "A store takes for durable what a process wrote that was killed before its sync.",
     "session",
     TWO,
-    "kill broker before disk 57",
-    "power off broker before disk 62",
+    "kill broker before disk 46",
+    "power off broker before disk 52",
     setting=short_log,
 )
 def _(patch: Patch) -> None:
@@ -118,7 +119,7 @@ def _(patch: Patch) -> None:
     "The journal hands its bytes to the operating system, and no further.",
     "wait",
     ONE_JOURNAL,
-    "power off producer before disk 6",
+    "power off producer @ event 34",
 )
 def _(patch: Patch) -> None:
     patch.set(area_host.FileArea, "_sync", lambda self: self._file.flush())
@@ -134,6 +135,49 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     patch.set(area_host.FileArea, "_sync_folder", lambda self: None)
+
+
+@mutation(
+    "the journal believes what is torn",
+    "What stands in the journal counts, whatever its checksum says.",
+    "invented",
+    TWO_MANY,
+    "power off producer before disk 17",
+    setting=small_sectors,
+)
+def _(patch: Patch) -> None:
+    patch.set(Journal, "_holds", lambda self, at: int.from_bytes(self._area.read(at, 3), "big"))
+
+
+@mutation(
+    "the log is read wrongly",
+    "The bytes of payloads in SQLite's log are read in the wrong order at a restart.",
+    "invented",
+    ONE,
+    "kill broker @ event 38",
+)
+def _(patch: Patch) -> None:
+    patch.around(r, "decode", _backwards)
+
+
+@mutation(
+    "the journal is read wrongly",
+    "The bytes of payloads in the journal are read in the wrong order at a restart.",
+    "invented",
+    ONE_JOURNAL,
+    "kill broker @ event 31",
+    "kill producer @ event 48",
+)
+def _(patch: Patch) -> None:
+    patch.around(journal, "decode", _backwards)
+
+
+def _backwards(decode: Any) -> Any:
+    def decoded(data: bytes) -> Any:
+        kind, number, head, payload, key = decode(data)
+        return kind, number, head, payload[::-1], key
+
+    return decoded
 
 
 @mutation(
