@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from ..explore import explore, singles
+from ..explore import SEED, explore, singles
 from . import MUTATIONS
 from .planting import checker_of
 
@@ -59,6 +59,8 @@ def table() -> str:
         caught.update(names)
         others = ", ".join(sorted(names - {planted.checker}))
         faults = ", then ".join(map(str, schedule.faults)) or "none"
+        if schedule.seed != SEED:
+            faults += f" (seed {schedule.seed})"
         lines.append(
             f"| {planted.name} | {planted.breaks} | {planted.checker} | {schedule.small} | {faults} | {others} |\n"
         )

@@ -105,7 +105,7 @@ def _(patch: Patch) -> None:
     "A session that is loaded has its messages in the wrong order.",
     "order",
     ONE_MANY,
-    "kill broker @ event 109",
+    "power off broker @ event 93",
 )
 def _(patch: Patch) -> None:
     def wrap(load: Any) -> Any:

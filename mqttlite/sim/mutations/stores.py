@@ -20,7 +20,8 @@ from .settings import short_log, small_journal, small_sectors
     "The client's store commits without flushing.",
     "lost",
     ONE,
-    "power off producer @ event 35",
+    "kill broker @ event 31",
+    "power off producer @ event 48",
 )
 def _(patch: Patch) -> None:
     _synchronous_off(patch)
@@ -185,7 +186,7 @@ def _backwards(decode: Any) -> Any:
     "A journal that is rewritten does not have what is not finished.",
     "lost",
     Small(1, 30, "journal"),
-    "kill producer @ event 105",
+    "kill producer @ event 123",
     setting=small_journal,
 )
 def _(patch: Patch) -> None:
