@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, NamedTuple
 
 from ..broker import Broker
@@ -22,11 +22,12 @@ from ..client import Client
 from ..core.errors import MQTTError
 from . import large_programs
 from .clock import WALL, Clock
-from .conduct import WINDOW, Conduct
+from .conduct import CONNECTS_MAX, WINDOW, Conduct
 from .facts import Facts
 from .large_faults import Trouble
 from .large_ledger import Ledger
 from .large_plan import DevicePlan, Plan, draw
+from .loop import SECOND
 from .packets import Cut, Packet, Packets
 from .process import Process
 from .programs import Program
@@ -102,12 +103,18 @@ class _World(World):
     def __init__(self, seed: int, *, keep_trace: bool) -> None:
         super().__init__(seed, keep_trace=keep_trace)
         self.alarms: list[str] = []
+        self._connects: dict[str, deque[int]] = {}
 
     def note(self, lane: str, kind: str, text: str | bytes = "") -> None:
         """As World.note."""
         if kind in LEVELS and len(self.alarms) < ALARMS and any(word in str(text) for word in WORDS):
             is_fault = "keep alive" not in str(text) and "no CONNECT" not in str(text)  # a client was silent
             self.alarms += [f"{lane}, {(self.now + self.ahead) / 1e9:.3f} s: {text!s:.200}"] * is_fault
+        elif kind == "connect" and not lane.startswith(("gateway", "bridge")):  # these connect for many
+            times = self._connects.setdefault(lane, deque(maxlen=CONNECTS_MAX + 1))
+            times.append(self.now)
+            if len(times) > CONNECTS_MAX and times[-1] - times[0] < SECOND and len(self.alarms) < ALARMS:
+                self.alarms.append(f"{lane} connects more than {CONNECTS_MAX} times in a second")
         super().note(lane, kind, text)
 
 

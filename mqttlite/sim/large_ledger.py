@@ -9,7 +9,7 @@ for every pair of message and reader, what must be true in the end. The rules st
 from collections import Counter
 from typing import NamedTuple
 
-from .large_plan import BridgePlan, DevicePlan, Plan, ReaderPlan
+from .large_plan import BridgePlan, DevicePlan, Plan
 
 WINDOW = 20  # messages that a broker has sent to a client and that are not finished
 FOREVER = 1 << 62
@@ -97,7 +97,6 @@ class Ledger:
         self.statuses: dict[str, int] = {}  # by device: the retained value that must be there at least
         self.unsure: dict[str, list[int]] = {}  # by device: values accepted, and not confirmed yet
         self.wiped_at: dict[str, int] = {}
-        self.wills: Counter[str] = Counter()
         self.doubted = 0
         self.readings: dict[str, Reading] = {}
         for reader in plan.readers:
@@ -305,8 +304,3 @@ class Ledger:
                 found.append(f"out of order at {reading.name}: {name} after {last[stream]}")
             last[stream] = max(entry.number, last.get(stream, -1))
         return found
-
-
-def reads(plan: ReaderPlan | BridgePlan) -> str:
-    """The topic filter that a part subscribes to."""
-    return plan.topic_filter if isinstance(plan, ReaderPlan) else "#"

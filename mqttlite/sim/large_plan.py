@@ -42,13 +42,12 @@ class DevicePlan(NamedTuple):
 
 
 class ReaderPlan(NamedTuple):
-    """A consumer: "inbox", or what its client's store is (sqlite, journal, memory). `store`: the client's store.
-    fickle: it unsubscribes at times. work_s: for each message.
+    """A consumer, with an inbox or without. store: the client's. fickle: it unsubscribes at times. work_s: for each
+    message.
     """
 
     name: str
     broker: str
-    line: tuple[str, int] | None
     inbox: bool
     store: str
     topic_filter: str
@@ -200,7 +199,6 @@ def _reader(chance: Random, name: str, broker: str, keep_alive_s: int, calm: boo
     return ReaderPlan(
         name=name,
         broker=broker,
-        line=None,
         inbox=inbox,
         store=pick(("sqlite", "memory") if inbox else ("sqlite", "journal", "memory")),
         topic_filter="#" if inbox else "p/#",
