@@ -268,7 +268,7 @@ class Large:
             what = f"endless: devices {late}, {len(missing)} messages missing, such as {missing[:3]}"
             return [what, *self._errors(), *self.facts.noticed, *self.ledger.noticed]
         keep_alive_s = plan.readers[0].keep_alive_s if plan.readers else 5
-        world.run(3 * keep_alive_s + 30)  # what is dead is noticed, and connected anew
+        world.run(3 * keep_alive_s + 120)  # what is dead is noticed, and connected anew after 48 s at most
         before = self.conduct.connects
         self._quiet()
         world.run(60)

@@ -152,6 +152,7 @@ class Ledger:
         for device in self.plan.devices:
             if device.broker == broker:
                 self.statuses.pop(device.name, None)
+                self.unsure.pop(device.name, None)  # one may be confirmed, and the publisher not know it yet
 
     # -- readers
 

