@@ -103,6 +103,7 @@ class _World(World):
     def __init__(self, seed: int, *, keep_trace: bool) -> None:
         super().__init__(seed, keep_trace=keep_trace)
         self.alarms: list[str] = []
+        self.busy: set[str] = set()  # who may connect often: for many, or because the application wants it
         self._connects: dict[str, deque[int]] = {}
 
     def note(self, lane: str, kind: str, text: str | bytes = "") -> None:
@@ -110,7 +111,7 @@ class _World(World):
         if kind in LEVELS and len(self.alarms) < ALARMS and any(word in str(text) for word in WORDS):
             is_fault = "keep alive" not in str(text) and "no CONNECT" not in str(text)  # a client was silent
             self.alarms += [f"{lane}, {(self.now + self.ahead) / 1e9:.3f} s: {text!s:.200}"] * is_fault
-        elif kind == "connect" and not lane.startswith(("gateway", "bridge")):  # these connect for many
+        elif kind == "connect" and lane not in self.busy:
             times = self._connects.setdefault(lane, deque(maxlen=CONNECTS_MAX + 1))
             times.append(self.now)
             if len(times) > CONNECTS_MAX and times[-1] - times[0] < SECOND and len(self.alarms) < ALARMS:
@@ -127,6 +128,8 @@ class Large:
         self.seed = seed
         self.plan = plan = plan or draw(seed, size)
         self.world = world = _World(seed, keep_trace=keep_trace)
+        world.busy.update(plan.gateways, [bridge.name for bridge in plan.bridges])
+        world.busy.update(device.name for device in plan.devices if device.sleeps)
         self.ledger = Ledger(plan)
         self.facts = Facts()
         self.conduct = LargeConduct(self.facts)

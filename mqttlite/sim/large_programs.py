@@ -5,8 +5,6 @@ its messages (tried, confirmed) is in the ledger, as if it were in a notebook th
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from ..broker import Broker
@@ -116,8 +114,7 @@ class Publisher:
                 left.append(number)
         return left
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Client]:
+    def _connection(self) -> Client:
         plan = self.plan
         url = f"mqtt://{plan.broker}" if plan.line is None else f"serial://{PORT}?baud={plan.line[1]}"
         client = _watched(
@@ -141,8 +138,7 @@ class Publisher:
             # A new store counts on from where it would have been after so many messages.
             session = client._protocol.state
             session.next = session.sent = session.first = session.sent_before = session.kept = plan.first
-        async with client:
-            yield client
+        return client
 
     async def _publish(self, client: Client, number: int) -> None:
         plan = self.plan
