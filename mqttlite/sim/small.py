@@ -18,7 +18,7 @@ from ..database.inbox import Inbox
 from ..store.base import Store
 from ..store.journal import Journal
 from .app_database import app_database
-from .conduct import Conduct
+from .conduct import Conduct, in_trace
 from .facts import Facts, Promise
 from .faults import Extent
 from .packets import Cut, Packet, Packets
@@ -177,7 +177,7 @@ class Run:
         self.done_at = world.now
         world.run_until(self._moment, QUIET_S)
         self.audit()
-        facts.noticed += self._errors() + self._leaks()
+        facts.noticed += self._errors() + self._leaks() + in_trace(self.world)
         return facts.problems(promise)
 
     def _moment(self) -> bool:

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..conduct import in_trace
 from ..explore import SEED, Schedule
 from ..faults import Fault, parse
 from ..small import Small
@@ -136,7 +135,7 @@ def judge(schedule: Schedule) -> list[str]:
     """Run a schedule; what the checkers say."""
     run = schedule.run()
     try:
-        problems = run.run() + in_trace(run.world)
+        problems = run.run()
     except Exception as error:  # of the scenario, which a bug may well break
         problems = [f"{type(error).__name__}: {error}"]
     finally:
