@@ -42,6 +42,7 @@ class Client(BaseClient):
     """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default. A path as
     `store` means a journal on the file system."""
 
+    _clear_step = 128
     _finished_max = 32
     _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 

@@ -42,7 +42,6 @@ _LOST = const(7)
 _CLEARING = const(14)
 
 SPAN = const(65535)  # packet identifiers there are
-_CLEAR = const(256)  # that are cleared at once
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
 
 # Outbound states. A message's own QoS bits tell the two kinds of SENT apart, so nothing has to be stored for them.
@@ -158,9 +157,10 @@ class Session:
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
-        # -1: before the first QoS 2 message, the peer must give up what it holds of an earlier life; while it does, the
-        # identifier waited for
+        # Below 0: before the first QoS 2 message, the peer must give up what it holds of an earlier life, from this
+        # identifier on; above 0, while it does: the identifier waited for
         self.clearing = 0
+        self.clear_step = 128  # identifiers that are cleared at once
         self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
@@ -176,7 +176,7 @@ class Session:
             self.next = state.next
         self.messages = state.messages
         self.doubts = state.doubts
-        self.clearing = state.clearing
+        self.clearing = -state.clearing
         unfinished = sorted(self.messages)
         self.first = self.sent = unfinished[0] if unfinished else self.next
         self.kept = self.next
@@ -211,7 +211,8 @@ class Session:
             self.unfinished = 0
         else:
             self.lost_by_peer()
-        self.clearing = -1 if self.clearing else 0
+        if self.clearing > 0:
+            self.clearing = -((self.clearing - 1) // self.clear_step * self.clear_step + 1)
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
         self.wanted = True  # a commit that the last connection waited for may not have ended
         self._pump()
@@ -277,7 +278,7 @@ class Session:
                 head = message[0]
                 if self.clearing and head[0] & 4:
                     if not self.unfinished:
-                        self._clear(out, 1)
+                        self._clear(out, -self.clearing)
                     return
                 if seq >= self.kept:
                     self.wanted = True
@@ -299,10 +300,8 @@ class Session:
         messages that were never released, and would take new messages for their repeats. So before the first one is
         sent, each identifier is released: the peer gives up what it holds, and what it owns it passes on.
         """
-        last = min(first + _CLEAR - 1, SPAN)
-        for packet_id in range(first, last + 1):
-            out.append(acknowledgement(_PUBREL, packet_id))
-        self.clearing = last
+        self.clearing = last = min(first + self.clear_step - 1, SPAN)
+        out.append(b"".join([acknowledgement(_PUBREL, packet_id) for packet_id in range(first, last + 1)]))
 
     def _cleared(self) -> None:
         self.clearing = 0
