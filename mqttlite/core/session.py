@@ -158,9 +158,9 @@ class Session:
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
         # Below 0: before the first QoS 2 message, the peer must give up what it holds of an earlier life, from this
-        # identifier on; above 0, while it does: the identifier waited for
+        # identifier on; above 0, while it does: the identifier waited for (clearing.py)
         self.clearing = 0
-        self.clear_step = 128  # identifiers that are cleared at once
+        self.clear_step = 128  # identifiers at once
         self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
@@ -226,7 +226,8 @@ class Session:
             self._record(_LOST, 0)
         self.inbound.clear()
         if self.clearing:
-            self._cleared()
+            self.clearing = 0
+            self._record(_CLEARING, 0)
         messages = self.messages
         owned = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
         self.sent_before = self.first
@@ -278,7 +279,9 @@ class Session:
                 head = message[0]
                 if self.clearing and head[0] & 4:
                     if not self.unfinished:
-                        self._clear(out, -self.clearing)
+                        from .clearing import clear  # hardly ever needed, so not loaded before
+
+                        clear(self, -self.clearing)
                     return
                 if seq >= self.kept:
                     self.wanted = True
@@ -294,18 +297,6 @@ class Session:
                 self.unfinished += 1
             seq += 1
             self.sent = seq
-
-    def _clear(self, out: "list[bytes]", first: int) -> None:
-        """This session has lost its state (a new store), and the peer has not: it may hold identifiers of QoS 2
-        messages that were never released, and would take new messages for their repeats. So before the first one is
-        sent, each identifier is released: the peer gives up what it holds, and what it owns it passes on.
-        """
-        self.clearing = last = min(first + self.clear_step - 1, SPAN)
-        out.append(b"".join([acknowledgement(_PUBREL, packet_id) for packet_id in range(first, last + 1)]))
-
-    def _cleared(self) -> None:
-        self.clearing = 0
-        self._record(_CLEARING, 0)
 
     def acknowledged(self, first: int, packet_id: int, reason: int = 0) -> None:
         """PUBACK, PUBREC or PUBCOMP (`first`: its first byte) arrived. ProtocolError where the state forbids it.
@@ -327,11 +318,9 @@ class Session:
             reason = 0
         if self.clearing > 0:
             if packet_id == self.clearing and first == _PUBCOMP:
-                if packet_id == SPAN:
-                    self._cleared()
-                    self._pump()
-                elif self.out is not None:
-                    self._clear(self.out, packet_id + 1)
+                from .clearing import clear
+
+                clear(self, packet_id + 1)
         elif effect == FINISH:
             self._finish(seq, reason)
             if self.sent < self.next:
