@@ -32,6 +32,7 @@ async def main():
 asyncio.run(main())
 import mqttlite.core.refusals  # loaded when a broker refuses the connection
 import mqttlite.core.client5, mqttlite.core.reasons, mqttlite.client.kept, mqttlite.client.keyed  # when asked for
+import mqttlite.core.clearing  # after the loss of a store
 import mqttlite.store.records, mqttlite.store.journal, mqttlite.store.area_file, mqttlite.store.area_raw
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlite"]))
 """
@@ -108,7 +109,7 @@ def test_the_manifest_freezes_the_same_modules_and_the_helpers_of_the_program(mo
     assert frozen == [target for target, _ in PACKAGE["urls"]] + sorted(helpers)
 
 
-async def test_the_compiled_program_is_complete_and_runs_in_96_kb(mosquitto: Mosquitto, tmp_path: Path) -> None:
+async def test_the_compiled_program_is_complete_and_runs_in_100_kb(mosquitto: Mosquitto, tmp_path: Path) -> None:
     mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
     micropython = MicroPython()
     board = tmp_path / "board"
@@ -118,7 +119,7 @@ async def test_the_compiled_program_is_complete_and_runs_in_96_kb(mosquitto: Mos
     (board / "settings.py").write_text(settings(mosquitto.url), encoding="utf-8")
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2") as subscriber:
         script = "exec(open('boot.py').read()); exec(open('main.py').read())"
-        async with micropython.process(script, heap="96k", path=[board, board / "lib"]):
+        async with micropython.process(script, heap="100k", path=[board, board / "lib"]):
             readings = [json.loads(message.payload)["n"] for message in await subscriber.take(50)]
     assert readings == list(range(1, 51))
 
