@@ -56,9 +56,9 @@ def slow_down(delay_ms: float) -> None:
 
     plain = sqlite_file.SqliteFile.write
 
-    def write(self: sqlite_file.SqliteFile, batch: "list[Record]", carry_over: bool = False) -> None:
+    def write(self: sqlite_file.SqliteFile, batch: "list[Record]", empty_log: bool = False) -> None:
         time.sleep(delay_ms / 1000)
-        plain(self, batch, carry_over)
+        plain(self, batch, empty_log)
 
     sqlite_file.SqliteFile.write = write  # type: ignore[method-assign]
 

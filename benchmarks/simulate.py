@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 
-from mqttlite.sim.explore import WORLDS, Result, Schedule, baseline, explore, pairs, sample, shrink, singles
+from mqttlite.sim.explore import WORLDS, Result, Schedule, explore, pairs, sample, shrink, singles
 from mqttlite.sim.points import POINTS, hit
 from mqttlite.sim.small import named
 
@@ -30,13 +30,11 @@ class Tally:
     """What came of all schedules so far."""
 
     def __init__(self) -> None:
-        self.schedules = 0
         self.points: Counter[str] = Counter()
         self.failures: list[Result] = []
         self.results: list[Result] = []
 
     def add(self, result: Result) -> None:
-        self.schedules += 1
         self.points += hit(result.points)
         self.results.append(result)
         if result.problems:
@@ -73,18 +71,14 @@ def main() -> int:
     worlds = [named(name) for name in args.world] if args.world else WORLDS
     tally = Tally()
     for small in worlds:
-        baseline(small, args.seed)
         schedules = singles(small, args.seed)
         if args.share < 1:
             schedules = sample(schedules, round(len(schedules) * args.share), args.seed)
         go(str(small), schedules, args.jobs, tally)
     if args.pairs:
         firsts = [result for result in tally.results if result.points and not result.problems]
-        chosen = sample([result.schedule for result in firsts], args.pairs, args.seed)
-        wanted = {str(schedule) for schedule in chosen}
-        seconds = list(pairs([first for first in firsts if str(first.schedule) in wanted], 1, args.seed))
-        go("pairs", seconds, args.jobs, tally)
-    print(f"\n{tally.schedules} schedules, {len(tally.failures)} failed\n")
+        go("pairs", list(pairs(sample(firsts, args.pairs, args.seed), 1, args.seed)), args.jobs, tally)
+    print(f"\n{len(tally.results)} schedules, {len(tally.failures)} failed\n")
     width = max(len(name) for name, _ in POINTS)
     for name, _ in POINTS:
         print(f"  {name:{width}}  {tally.points[name]:8}")

@@ -4,15 +4,15 @@ A *schedule* is a small world, a seed and the faults that happen. The same sched
 """
 
 import random
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from .facts import ended_by
 from .faults import Extent, Fault, every, place
 from .small import Run, Small
 
+T = TypeVar("T")
 SEED = 1
 CHUNK = 40  # schedules that a processor takes at once
 
@@ -46,14 +46,13 @@ class Schedule(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a schedule. `points`: what was hit; `reached`: named points that were passed, and how often."""
+    """What came of a schedule. `points`: what was hit."""
 
     schedule: Schedule
     problems: list[str]
     points: list[str]
     extent: Extent
     began: Extent  # where the last fault happened
-    reached: Counter[str]
 
 
 def try_out(schedule: Schedule) -> Result:
@@ -62,12 +61,11 @@ def try_out(schedule: Schedule) -> Result:
     try:
         problems = run.run()
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        problems = [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
+        problems = [ended_by(error)]
     finally:
         run.world.close()
     points = [f"{fault} | {point}" for fault, point in run.happened]
-    return Result(schedule, problems, points, run.extent, run.last, run.world.reached)
+    return Result(schedule, problems, points, run.extent, run.last)
 
 
 def baseline(small: Small, seed: int = SEED) -> Result:
@@ -96,18 +94,10 @@ def pairs(firsts: Iterable[Result], count: int, seed: int) -> Iterator[Schedule]
 def explore(
     schedules: Sequence[Schedule], jobs: int, each: Callable[[Result], object], progress: Callable[[int], object]
 ) -> None:
-    """Run all; `each` gets every result, `progress` how many are done."""
-    done = 0
-    if jobs < 2:
-        for schedule in schedules:
-            each(try_out(schedule))
-            done += 1
-            progress(done)
-        return
+    """Run all; `each` gets every result, in order, `progress` how many are done."""
     with get_context("fork").Pool(jobs) as pool:
-        for result in pool.imap_unordered(try_out, schedules, CHUNK):
+        for done, result in enumerate(pool.imap(try_out, schedules, CHUNK), 1):
             each(result)
-            done += 1
             progress(done)
 
 
@@ -126,6 +116,6 @@ def shrink(schedule: Schedule) -> Schedule:
     return schedule._replace(faults=tuple(faults))
 
 
-def sample(schedules: Sequence[Schedule], count: int, seed: int) -> list[Schedule]:
-    """`count` of the schedules, drawn."""
-    return random.Random(seed).sample(list(schedules), min(count, len(schedules)))
+def sample(items: Sequence[T], count: int, seed: int) -> list[T]:
+    """`count` of the items, drawn."""
+    return random.Random(seed).sample(list(items), min(count, len(items)))

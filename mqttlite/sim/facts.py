@@ -5,8 +5,15 @@ A program tells `Facts` when `publish` is called (`tried`), has returned (`accep
 Messages are told apart by their payloads.
 """
 
+import traceback
 from collections import Counter
 from typing import NamedTuple
+
+
+def ended_by(error: Exception) -> str:
+    """What a world says that an exception has ended, and where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"
 
 
 class Promise(NamedTuple):

@@ -17,20 +17,19 @@ from collections import Counter, deque
 from typing import Any, NamedTuple
 
 from ..broker import Broker
-from ..broker.durable import BrokerStore
 from ..client import Client
 from ..core.errors import MQTTError
 from . import large_programs
 from .clock import WALL, Clock
 from .conduct import CONNECTS_MAX, WINDOW, Conduct
-from .facts import Facts
+from .facts import Facts, ended_by
 from .large_faults import Trouble
 from .large_ledger import Ledger
 from .large_plan import DevicePlan, Plan, draw
 from .loop import SECOND
 from .packets import Cut, Packet, Packets
 from .process import Process
-from .programs import Program
+from .programs import Program, make_store
 from .serial import SerialLine
 from .world import World
 
@@ -403,7 +402,7 @@ class Large:
                     found.append(f"the inbox of {of} keeps {received} identifiers")
                 connection.close()
             if "broker.db" in files:
-                store = BrokerStore("/broker.db", connect=process.mount.connect)
+                store = process.broker_store()
                 kept = await store.open()
                 for client_id, (_, state) in kept.sessions.items():
                     client = str(client_id, "utf-8")
@@ -412,7 +411,7 @@ class Large:
                 await store.close()
             plan = self._roles.get(of)
             if plan and plan.store != "memory" and process.disk.files():
-                own = large_programs.store_of(process, plan.store, plan.journal)
+                own = make_store(process, plan.store, plan.journal)
                 assert own
                 left = await own.open()
                 if left.messages:
@@ -494,8 +493,7 @@ def try_out(seed: int, size: int = 0) -> Outcome:
     try:
         problems = run.run()
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        problems = [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
+        problems = [ended_by(error)]
     finally:
         run.world.close()
     world = run.world

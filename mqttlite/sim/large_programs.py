@@ -8,16 +8,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..broker import Broker
-from ..broker.durable import BrokerStore
 from ..broker.limits import Limits
 from ..client import Client
 from ..database.inbox import Inbox
 from ..database.outbox import Outbox
-from ..store.base import Store
-from ..store.journal import Journal
 from .app_database import app_database
 from .large_ledger import FOREVER
-from .programs import DRAIN_S, Program, gateway
+from .programs import DRAIN_S, Program, gateway, make_store
 
 if TYPE_CHECKING:
     from ..client.messages import Message, Receipt
@@ -37,7 +34,7 @@ def broker_of(large: "Large", name: str) -> Program:
     limits = Limits(queue_messages=messages, queue_bytes=size, persistent_sessions=1000)
 
     async def main(process: "Process") -> None:
-        store = BrokerStore("/broker.db", connect=process.mount.connect)
+        store = process.broker_store()
         broker = Broker([f"mqtt://{name}:1883"], limits, store)
         large.brokers[name] = broker
         large.stats.append((name, broker.stats))
@@ -51,13 +48,6 @@ def gateway_of(large: "Large", name: str, broker: str) -> Program:
     """A gateway with all its ports."""
     ports = [f"/dev/ttyACM{n}?baud={baud}" for n, (gate, baud) in enumerate(large.lines_of(name)) if gate]
     return gateway(*ports, upstream=f"mqtt://{broker}")
-
-
-def store_of(process: "Process", kind: str, size: int = 16384) -> Store | None:
-    """A client's store on the process's disk."""
-    if kind == "journal":
-        return Journal("j", size)
-    return process.sqlite_store() if kind == "sqlite" else None
 
 
 def _watched(large: "Large", process: "Process", client: Client) -> Client:
@@ -129,7 +119,7 @@ class Publisher:
                 window=plan.window,
                 queue_max=plan.queue_max,
                 keys=plan.keys != "none",
-                store=store_of(self.process, plan.store, plan.journal),
+                store=make_store(self.process, plan.store, plan.journal),
                 will=(f"w/{plan.name}", plan.name, 1, False) if plan.will else None,
                 retry_first=True,
             ),
@@ -232,7 +222,7 @@ def reader_of(large: "Large", plan: "ReaderPlan") -> Program:
                 timeout_s=TIMEOUT_S,
                 inbox_max=plan.inbox_max,
                 keys=plan.inbox,
-                store=store_of(process, plan.store),
+                store=make_store(process, plan.store),
                 retry_first=True,
             ),
         )

@@ -75,9 +75,7 @@ class Stage:
         async def main(process: Process) -> None:
             store = None
             if durable:
-                from ..broker.durable import BrokerStore
-
-                store = BrokerStore("/broker.db", connect=process.mount.connect)
+                store = process.broker_store()
             async with Broker(listen=["mqtt://broker:1883"], store=store):
                 process.world.reach("listening")
                 await asyncio.Event().wait()

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..broker import Broker
-from ..broker.durable import BrokerStore
 from ..client import Client
 from ..store.base import Store
 from ..store.journal import Journal
@@ -34,14 +33,16 @@ JOURNAL_SIZE = 16384  # bytes: of a small board
 DRAIN_S = 1e9  # a program waits for its confirmations as long as it lives
 
 
-def make_store(process: "Process", kind: str) -> Store | None:
-    """A client's store on the process's disk: "memory" (None: nothing survives), "sqlite" or "journal"."""
+def make_store(process: "Process", kind: str, journal_size: int = JOURNAL_SIZE) -> Store | None:
+    """A client's store on the process's disk: "memory" (None: nothing survives), "sqlite" or "journal", of at most
+    `journal_size` bytes.
+    """
     if kind == "memory":
         return None
     if kind == "sqlite":
         return process.sqlite_store()
     if kind == "journal":
-        return Journal("j", JOURNAL_SIZE)
+        return Journal("j", journal_size)
     raise ValueError(f"a store '{kind}'; it is memory, sqlite or journal")
 
 
@@ -53,7 +54,7 @@ def broker(store: str = "memory", *, port: int = 1883, limits: "Limits | None" =
         raise ValueError(f"a broker's store '{store}'; it is memory or sqlite")
 
     async def main(process: "Process") -> None:
-        kept = BrokerStore("/broker.db", connect=process.mount.connect) if store == "sqlite" else None
+        kept = process.broker_store() if store == "sqlite" else None
         async with Broker([f"mqtt://{process.name}:{port}"], limits, kept) as running:
             raise await running.failed
 

@@ -1,8 +1,7 @@
 """The store on SQLite, `store="state.db"`: CPython's default. CPython only; imports its library, core and store.
 
 Records gather in a list while a thread writes a batch to the file (sqlite_file.py); the next batch takes all that have
-gathered, and only their sum reaches the disk (sqlite_tables.py): a message that was accepted and finished within one
-batch never does. Who waits for a commit starts a batch; records that nobody waits for are written after `LINGER_S`.
+gathered. Who waits for a commit starts a batch; records that nobody waits for are written after `LINGER_S`.
 """
 
 import asyncio

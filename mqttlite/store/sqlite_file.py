@@ -113,11 +113,16 @@ def load(connection: Connection, tables: Tables) -> Any:
     records = tables.decode(logged)
     if not records:
         return state
+    carry_over(connection, tables, records)
+    return tables.load(connection)
+
+
+def carry_over(connection: Connection, tables: Tables, records: list[Any]) -> None:
+    """Bring the tables up to date with what is in the log, and what would come behind it; then the log is empty."""
     connection.execute("BEGIN IMMEDIATE")
     tables.write(connection, records)
     connection.execute("DELETE FROM log")
     connection.execute("COMMIT")
-    return tables.load(connection)
 
 
 class SqliteFile:
@@ -197,8 +202,8 @@ class SqliteFile:
         _sync_directory(self.path)
         return load(connection, self._tables)
 
-    def write(self, batch: list[Any], carry_over: bool = False) -> None:
-        """Make a batch durable, in one transaction, and `carry_over` the log if room is needed. StoreError: it is not,
+    def write(self, batch: list[Any], empty_log: bool = False) -> None:
+        """Make a batch durable, in one transaction, and carry over the log if room is needed. StoreError: it is not,
         and the file is of no more use: SQLite can no longer say what is on the disk, and neither can we.
         """
         connection = self._connection
@@ -206,8 +211,10 @@ class SqliteFile:
             raise StoreError(f"{self.path} is closed")
         try:
             data = self._tables.encode(batch)
-            if carry_over or self._log_bytes + len(data) > self._log_max:
-                self._carry_over(connection, batch)
+            if empty_log or self._log_bytes + len(data) > self._log_max:
+                carry_over(connection, self._tables, self._logged + batch)
+                self._logged = []
+                self._log_bytes = 0
             else:
                 connection.execute("INSERT INTO log (records) VALUES (?)", (data,))
                 self._log_bytes += len(data)
@@ -222,15 +229,6 @@ class SqliteFile:
             )
             logger.error("%s", failure)
             raise StoreError(failure) from error
-
-    def _carry_over(self, connection: Connection, batch: list[Any]) -> None:
-        """Bring the tables up to date with the log, and with a batch that is not in it."""
-        connection.execute("BEGIN IMMEDIATE")
-        self._tables.write(connection, self._logged + batch)
-        connection.execute("DELETE FROM log")
-        connection.execute("COMMIT")
-        self._logged = []
-        self._log_bytes = 0
 
     def room(self) -> int:
         """Bytes that still fit."""
@@ -248,7 +246,7 @@ class SqliteFile:
         """Let go of the file. What is committed is on the disk already; who looks into it finds it in the tables."""
         if self._connection is not None and self._logged and not self._failed:
             with contextlib.suppress(Exception):
-                self._carry_over(self._connection, [])
+                carry_over(self._connection, self._tables, self._logged)
         self._disconnect()
         if self._lock is not None:
             os.close(self._lock)

@@ -1,6 +1,5 @@
 """Small worlds under faults: a drawn slice of what `make simulate` goes through, and the machinery itself."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_a_failure_is_shrunk_to_the_faults_that_are_needed(monkeypatch: pytest.M
 
     def try_out(schedule: explore.Schedule) -> explore.Result:
         problems = ["lost"] if needed in schedule.faults else []
-        return explore.Result(schedule, problems, [], Extent(0, 0, {}), Extent(0, 0, {}), Counter())
+        return explore.Result(schedule, problems, [], Extent(0, 0, {}), Extent(0, 0, {}))
 
     monkeypatch.setattr(explore, "try_out", try_out)
     assert explore.shrink(schedule).faults == (needed,)

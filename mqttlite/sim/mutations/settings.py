@@ -9,10 +9,10 @@ from ...broker.limits import Limits
 from ...broker.sessions import ClientSession
 from ...core import session as core
 from ...database.inbox import Inbox
-from ...store.journal import Journal
 from ...store.sqlite_file import SqliteFile
 from .. import disk
 from .. import small as small_worlds
+from ..programs import make_store
 from .planting import Patch
 
 
@@ -23,7 +23,7 @@ def few_identifiers(patch: Patch) -> None:
 
 def small_journal(patch: Patch) -> None:
     """The producer's journal is full after a few messages."""
-    patch.set(small_worlds, "Journal", lambda area, size: Journal(area, 600))
+    patch.set(small_worlds, "make_store", lambda process, kind: make_store(process, kind, 600))
 
 
 def small_sectors(patch: Patch) -> None:
