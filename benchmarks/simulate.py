@@ -13,9 +13,9 @@ import sys
 import time
 from collections import Counter
 
-from mqttlite.sim.explore import WORLDS, Result, Schedule, explore, pairs, sample, shrink, singles
-from mqttlite.sim.points import POINTS, hit
-from mqttlite.sim.small import named
+from mqttlite.sim.small.explore import WORLDS, Result, Schedule, explore, pairs, sample, shrink, singles
+from mqttlite.sim.small.points import POINTS, hit
+from mqttlite.sim.small.small import named
 
 FAILURES_MAX = 5  # that are shrunk and told in full
 

@@ -1,4 +1,4 @@
-"""Random schedules of the large world (mqttlite/sim/large.py), seed after seed: `python -m benchmarks.simulate_large`.
+"""Random schedules of large worlds (mqttlite/sim/large/), seed after seed: `python -m benchmarks.simulate_large`.
 
 Every seed is a world of its own: what it is made of and what goes wrong is drawn from it. The exit status is 1 when one
 fails; each failure is printed with the command that repeats it.
@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO
 
-from mqttlite.sim.large import Outcome, try_out
+from mqttlite.sim.large.large import Outcome, try_out
 
 PROGRESS_S = 10.0
 REPEAT = "mqttlite simulate --scenario large --seed {}"

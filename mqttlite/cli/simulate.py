@@ -72,10 +72,10 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
     """
     if name == "large":
         return large(seed)
-    from ..sim import chart
-    from ..sim.explore import Schedule
-    from ..sim.faults import parse
-    from ..sim.small import named
+    from ..sim.chart import chart
+    from ..sim.small.explore import Schedule
+    from ..sim.small.faults import parse
+    from ..sim.small.small import named
 
     schedule = Schedule(named(name), tuple(parse(fault) for fault in faults), seed)
     world = (run := schedule.run()).world
@@ -106,7 +106,7 @@ def large(seed: int) -> int:
     """Run the large world of a seed and say what came of it. Exit code 1: what was promised does not hold."""
     if importlib.util.find_spec("mqttlite_gateway") is None:
         raise ValueError(MISSING_SERIAL)
-    from ..sim.large import try_out
+    from ..sim.large.large import try_out
 
     outcome = try_out(seed)
     print(f"large, seed {seed}: {outcome.seconds / 3600:.1f} h of virtual time, {outcome.events} events")
@@ -124,7 +124,7 @@ def plan(path: str, as_json: bool, seed: int | None) -> int:
 
 def explain(name: str, output: str | None) -> int:
     """Play the lesson `name` and write its page; 'list' prints the lessons, 'all' writes all pages into a folder."""
-    from ..sim.lessons import LESSONS
+    from ..sim.lessons.lessons import LESSONS
 
     if name == "list":
         width = max(map(len, LESSONS))
@@ -147,8 +147,8 @@ def explain(name: str, output: str | None) -> int:
 
 def _write(name: str, path: Path) -> None:
     """Play the lesson `name`; its chart goes into a file, as SVG or as a page."""
-    from ..sim import chart
-    from ..sim.lessons import play
+    from ..sim.chart import chart
+    from ..sim.lessons.lessons import play
 
     lesson, world, begin, claims = play(name)
     if path.suffix == ".svg":

@@ -1,16 +1,15 @@
-"""The deterministic world that tests and the demo run in: lines, noise, faults. No part of a board's program.
+"""The deterministic world that tests and the demo run in. No part of a board's program.
 
-`world.World` runs the real client, broker and stores in one thread of virtual time, everything decided by one seed:
-processes (process.py) with event loops (loop.py, handles.py), clocks (clock.py) and disks (disk.py, files.py,
-sqlite_files.py) in a network (network.py, streams.py, transports.py, sockets.py), with faults at packets (packets.py);
-patches.py puts it in the place of the operating system.
+`world.World` runs the real client, broker, gateway, link and stores in one thread of virtual time, everything decided
+by one seed: processes (process.py) with event loops (loop.py, handles.py) and clocks (clock.py); patches.py puts it in
+the place of the operating system. Its rooms, from the bottom to the top:
 
-Serial lines: serial.py and serial_os.py (in the world), noise.py, virtual_line.py (links without I/O), pty_line.py (for
-real programs).
-
-What runs in it: programs.py; small.py with faults.py and explore.py (every fault at every step), points.py (the named
-ones); large*.py (random worlds); lessons*.py (teaching scenarios). What decides whether all is well: facts.py
-(applications), conduct.py (packets); mutations/ are bugs that they have to notice. To look at: chart*.py.
-
-plan/ is a model of a fleet, without the real programs.
+    disks/, net/, lines/       what a process has around it, and how that fails
+    programs.py                what runs in it
+    check/                     what decides whether all is well
+    small/                     every fault at every step of worlds with one or two messages
+    large/                     random worlds
+    lessons/, chart/           teaching scenarios, and the picture of what has happened
+    mutations/                 planted bugs, which the checkers have to notice
+    plan/                      a model of a fleet, without the real programs
 """

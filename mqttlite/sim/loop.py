@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import ref
 
 from .handles import Killed, Livelock, Task, Timer, Worker
-from .serial import serial_ports
+from .lines.serial import serial_ports
 
 if TYPE_CHECKING:
     from .process import Process

@@ -2,8 +2,8 @@
 
 Functions are replaced in the modules os, time and secrets. Where product code would open real sockets or files or start
 threads, the names `socket`, `os`, `fcntl`, `open` and `ThreadPoolExecutor` of that module are replaced: in
-mqttlite.broker.listen, and in every module of mqttlite.store. Serial ports: serial_os.py. What is logged goes into the
-trace.
+mqttlite.broker.listen, and in every module of mqttlite.store. Serial ports: lines/serial_os.py. What is logged goes
+into the trace.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ import mqttlite.store.area_host
 import mqttlite.store.journal
 import mqttlite.store.sqlite
 
-from .files import FakeFcntl, FakeOs, fake_open
+from .disks.files import FakeFcntl, FakeOs, fake_open
 from .handles import Killed
-from .serial_os import serial_answers
+from .lines.serial_os import serial_answers
 
 if TYPE_CHECKING:
     from .world import World

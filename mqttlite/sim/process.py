@@ -11,7 +11,7 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from .clock import Clock
-from .disk import Disk, Mount
+from .disks.disk import Disk, Mount
 from .handles import Killed
 from .loop import VirtualLoop
 

@@ -23,7 +23,7 @@ from ..store.journal import Journal
 if TYPE_CHECKING:
     from ..broker.limits import Limits
     from ..client.messages import Receipt
-    from .facts import Facts
+    from .check.facts import Facts
     from .process import Process
 
 Program = Callable[["Process"], Awaitable[Any]]

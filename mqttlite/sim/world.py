@@ -20,10 +20,10 @@ from random import Random
 from typing import Any, TypeVar
 
 from .clock import Clock
-from .disk import Disk
+from .disks.disk import Disk
 from .handles import Livelock, Timer, name_of
 from .loop import SECOND
-from .network import Network
+from .net.network import Network
 from .patches import LogHandler, Patches
 from .process import Process
 

@@ -10,7 +10,7 @@ from mqttlite.client import serial as serial_transport
 from mqttlite.client.ports import open_port
 from mqttlite.core.errors import ClosedError, ConnectError
 from mqttlite.link.frames import MQTT
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, gateway, watching
 from tests.peers import Mosquitto
 

@@ -9,7 +9,7 @@ import pytest
 from mqttlite.cli import _parser
 from mqttlite.cli.gateway import configuration
 from mqttlite.client import Client
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.config import Config, ConfigError, SerialPort, load
 from mqttlite_gateway.status import topic_level
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from mqttlite.client import Client
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.firmware.boards import TOPIC, Board
 from tests.gateway.world import (
     BAUD,

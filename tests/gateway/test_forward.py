@@ -9,7 +9,7 @@ from mqttlite.client.line import Line
 from mqttlite.client.ports import open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.config import SerialPort
 from mqttlite_gateway.forward import READ_SIZE, Streams
 from mqttlite_gateway.line import RECEIVE_WINDOW, SEND_BUFFER, GatewayLine

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from mqttlite.client import Client
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.gateway.world import (
     BAUD,
     BIT_ERRORS,

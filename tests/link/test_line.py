@@ -15,7 +15,7 @@ from mqttlite.client.ports import PortError, open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import MQTT
 from mqttlite.link.stream import LINK_LOST
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.link.ends import pattern
 
 BAUD = 921600

@@ -6,7 +6,7 @@ from mqttlite.client.line import Line
 from mqttlite.client.ports import open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import LOG
-from mqttlite.sim.pty_line import NoisyLine
+from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.peers import MicroPython
 
 BAUD = 115200

@@ -7,8 +7,8 @@ from typing import Any
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
-from mqttlite.sim.disk import Operation
-from mqttlite.sim.packets import Cut, Packet, Packets
+from mqttlite.sim.disks.disk import Operation
+from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 from mqttlite.store.base import Store

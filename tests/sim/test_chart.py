@@ -16,11 +16,11 @@ import pytest
 
 from mqttlite.core.codec import acknowledgement, packet, publish_head, repeated
 from mqttlite.core.keys import wrap
-from mqttlite.sim import chart
-from mqttlite.sim.chart_events import Arrow, Story
-from mqttlite.sim.chart_layout import Layout, clock, duration
-from mqttlite.sim.lessons import LESSONS, Played, play
-from mqttlite.sim.packets import NAMES
+from mqttlite.sim.chart import chart
+from mqttlite.sim.chart.events import Arrow, Story
+from mqttlite.sim.chart.layout import Layout, clock, duration
+from mqttlite.sim.lessons.lessons import LESSONS, Played, play
+from mqttlite.sim.net.packets import NAMES
 from mqttlite.sim.world import World
 
 MS = 1_000_000

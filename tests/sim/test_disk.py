@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mqttlite.client import Client
-from mqttlite.sim.disk import SECTOR, Operation
+from mqttlite.sim.disks.disk import SECTOR, Operation
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 from mqttlite.store import records as r

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli import main as mqttlite
-from mqttlite.sim import explore
-from mqttlite.sim.faults import Extent, Fault, every, parse
-from mqttlite.sim.points import POINTS, hit
-from mqttlite.sim.small import Small, named
+from mqttlite.sim.small import explore
+from mqttlite.sim.small.faults import Extent, Fault, every, parse
+from mqttlite.sim.small.points import POINTS, hit
+from mqttlite.sim.small.small import Small, named
 
 
 @pytest.mark.parametrize("small", explore.WORLDS, ids=str)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mqttlite.sim.large import Large, try_out
-from mqttlite.sim.large_plan import draw
+from mqttlite.sim.large.large import Large, try_out
+from mqttlite.sim.large.plan import draw
 
 SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099)
 
@@ -22,7 +22,7 @@ def test_in_a_large_world_everything_that_was_promised_is_kept(seed: int) -> Non
 PROGRAM = """
 import sys
 sys.unraisablehook = lambda _: None
-from mqttlite.sim.large import try_out
+from mqttlite.sim.large.large import try_out
 outcome = try_out(30020)
 print(outcome.digest, outcome.events, outcome.problems)
 """

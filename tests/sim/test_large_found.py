@@ -9,8 +9,8 @@ from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.database.adapters import DatabaseError
 from mqttlite.database.inbox import Inbox
-from mqttlite.sim.app_database import app_database
-from mqttlite.sim.disk import Operation
+from mqttlite.sim.disks.app_database import app_database
+from mqttlite.sim.disks.disk import Operation
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 from mqttlite.store.base import StoreError

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from mqttlite.cli import main
-from mqttlite.sim import chart
-from mqttlite.sim.lessons import LESSONS, play
-from mqttlite.sim.lessons_stage import LessonError, Stage
+from mqttlite.sim.chart import chart
+from mqttlite.sim.lessons.lessons import LESSONS, play
+from mqttlite.sim.lessons.stage import LessonError, Stage
 
 ROOT = Path(__file__).parents[2]
 PICTURES = sorted((ROOT / "docs/pictures/lessons").glob("*.svg"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mqttlite.client import Client
-from mqttlite.sim.packets import Cut, Packet, Packets
+from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 

@@ -13,9 +13,9 @@ import pytest
 
 from mqttlite.client.ports import HostPort, PortError, open_port
 from mqttlite.sim import programs
-from mqttlite.sim.facts import Facts, Promise
+from mqttlite.sim.check.facts import Facts, Promise
+from mqttlite.sim.lines.serial import BOOT_TEXT, Fault, Frame, SerialLine
 from mqttlite.sim.process import Process
-from mqttlite.sim.serial import BOOT_TEXT, Fault, Frame, SerialLine
 from mqttlite.sim.world import World
 
 ROOT = Path(__file__).parents[2]

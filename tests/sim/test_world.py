@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from mqttlite.sim.clock import Clock
-from mqttlite.sim.disk import Mount
+from mqttlite.sim.disks.disk import Mount
 from mqttlite.sim.handles import Livelock
-from mqttlite.sim.packets import Cut, Packet, Packets
+from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import ProcessFailed, World
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mqttlite.sim import sqlite_files
+from mqttlite.sim.disks import sqlite_files
 from mqttlite.store import records as r
 from mqttlite.store import sqlite_file
 from mqttlite.store.base import StoreError

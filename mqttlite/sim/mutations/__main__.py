@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from ..explore import SEED, explore, singles
+from ..small.explore import SEED, explore, singles
 from . import MUTATIONS
 from .planting import checker_of
 
@@ -17,7 +17,7 @@ small changes of the real code, planted while a schedule of faults runs (`mqttli
 without the bug has to be clean (`tests/sim/test_mutations.py`). Written by `python -m mqttlite.sim.mutations`.
 
 A world is called by the QoS, the number of messages, the producer's store, and whether messages carry keys; faults are
-explained in `mqttlite/sim/faults.py`. Where one fault is not enough, there are two.
+explained in `mqttlite/sim/small/faults.py`. Where one fault is not enough, there are two.
 
 | planted bug | what it breaks | caught by | world | fault | also noticed by |
 |---|---|---|---|---|---|

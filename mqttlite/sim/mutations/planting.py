@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..explore import SEED, Schedule
-from ..faults import Fault, parse
-from ..small import Small
+from ..small.explore import SEED, Schedule
+from ..small.faults import Fault, parse
+from ..small.small import Small
 
 APART = 12  # steps from the hint that a single fault is tried at
 APART_PAIR = 3  # the same for each of two

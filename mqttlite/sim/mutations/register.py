@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ..small import Small
+from ..small.small import Small
 from .planting import CHECKERS, Mutation, Patch
 
 MUTATIONS: dict[str, Mutation] = {}  # by name

@@ -10,9 +10,9 @@ from ...broker.sessions import ClientSession
 from ...core import session as core
 from ...database.inbox import Inbox
 from ...store.sqlite_file import SqliteFile
-from .. import disk
-from .. import small as small_worlds
+from ..disks import disk
 from ..programs import make_store
+from ..small import small as small_worlds
 from .planting import Patch
 
 

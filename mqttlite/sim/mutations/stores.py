@@ -9,7 +9,7 @@ from ...store.journal import Journal
 from ...store.records import State
 from ...store.sqlite import SqliteWriter
 from ...store.sqlite_file import SqliteFile
-from ..small import Small
+from ..small.small import Small
 from .planting import Patch
 from .register import ONE, ONE_JOURNAL, TWO, TWO_MANY, mutation
 from .settings import short_log, small_journal, small_sectors

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .loop import VirtualLoop
+    from ..loop import VirtualLoop
+    from ..process import Process
     from .network import Network
-    from .process import Process
     from .transports import SimTransport
 
 ANY = "0.0.0.0"

@@ -21,8 +21,8 @@ import mqttlite.client.ports
 from .serial import OpenPort, SerialPort, serial_ports
 
 if TYPE_CHECKING:
-    from .process import Process
-    from .world import World
+    from ..process import Process
+    from ..world import World
 
 MAJOR = 188  # of ttyUSB
 GROUP = "dialout"

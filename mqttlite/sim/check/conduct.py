@@ -6,14 +6,14 @@ fault only with what no loss explains. Sessions are told apart by client identif
 
 from typing import TYPE_CHECKING
 
-from ..core.codec_server import decode_connect
-from ..core.parser import Parser
+from ...core.codec_server import decode_connect
+from ...core.parser import Parser
 
 if TYPE_CHECKING:
+    from ..net.packets import Packet
+    from ..net.streams import Way
+    from ..world import World
     from .facts import Facts
-    from .packets import Packet
-    from .streams import Way
-    from .world import World
 
 WINDOW = 20  # messages that may be sent and not finished, in 3.1.1
 CONNECTS_MAX = 20  # attempts of one process in a second: more than with the shortest pause between two of them

@@ -7,21 +7,21 @@ its messages (tried, confirmed) is in the ledger, as if it were in a notebook th
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..broker import Broker
-from ..broker.limits import Limits
-from ..client import Client
-from ..database.inbox import Inbox
-from ..database.outbox import Outbox
-from .app_database import app_database
-from .large_ledger import FOREVER
-from .programs import DRAIN_S, Program, gateway, make_store
+from ...broker import Broker
+from ...broker.limits import Limits
+from ...client import Client
+from ...database.inbox import Inbox
+from ...database.outbox import Outbox
+from ..disks.app_database import app_database
+from ..programs import DRAIN_S, Program, gateway, make_store
+from .ledger import FOREVER
 
 if TYPE_CHECKING:
-    from ..client.messages import Message, Receipt
+    from ...client.messages import Message, Receipt
+    from ..process import Process
     from .large import Large
-    from .large_ledger import Entry
-    from .large_plan import BridgePlan, DevicePlan, ReaderPlan
-    from .process import Process
+    from .ledger import Entry
+    from .plan import BridgePlan, DevicePlan, ReaderPlan
 
 TIMEOUT_S = 5
 PORT = "/dev/ttyUSB0"

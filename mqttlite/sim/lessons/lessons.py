@@ -9,9 +9,9 @@ Each has one seed, so it is the same run each time; a fault in it is placed at a
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .lessons_stage import SERIAL, Claim, LessonError, Stage
-from .serial import Fault, Frame
-from .world import World
+from ..lines.serial import Fault, Frame
+from ..world import World
+from .stage import SERIAL, Claim, LessonError, Stage
 
 __all__ = ["LESSONS", "Claim", "Lesson", "LessonError", "Played", "play"]
 

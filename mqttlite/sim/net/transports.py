@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from .sockets import FakeSocket
 
 if TYPE_CHECKING:
-    from .process import Process
+    from ..process import Process
+    from ..world import World
     from .streams import Way
-    from .world import World
 
 READ_MAX = 256 * 1024  # bytes that asyncio reads at once
 HIGH = 64 * 1024  # bytes not taken by the kernel above which asyncio pauses a protocol

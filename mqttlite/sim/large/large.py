@@ -4,8 +4,8 @@
     problems = run.run()            # [] when everything that was promised was kept
     run.world.digest()              # the same for the same seed, always
 
-What it is made of is drawn (large_plan.py), what goes wrong too (large_faults.py). When the bad time is over,
-everything goes on until it is quiet. Then the ledger (large_ledger.py) says for every message and reader whether it was
+What it is made of is drawn (plan.py), what goes wrong too (faults.py). When the bad time is over,
+everything goes on until it is quiet. Then the ledger (ledger.py) says for every message and reader whether it was
 lost, doubled or misplaced, and this module whether anything is left over: messages, identifiers, connections.
 """
 
@@ -16,22 +16,22 @@ import traceback
 from collections import Counter, deque
 from typing import Any, NamedTuple
 
-from ..broker import Broker
-from ..client import Client
-from ..core.errors import MQTTError
-from . import large_programs
-from .clock import WALL, Clock
-from .conduct import CONNECTS_MAX, WINDOW, Conduct
-from .facts import Facts, ended_by
-from .large_faults import Trouble
-from .large_ledger import Ledger
-from .large_plan import DevicePlan, Plan, draw
-from .loop import SECOND
-from .packets import Cut, Packet, Packets
-from .process import Process
-from .programs import Program, make_store
-from .serial import SerialLine
-from .world import World
+from ...broker import Broker
+from ...client import Client
+from ...core.errors import MQTTError
+from ..check.conduct import CONNECTS_MAX, WINDOW, Conduct
+from ..check.facts import Facts, ended_by
+from ..clock import WALL, Clock
+from ..lines.serial import SerialLine
+from ..loop import SECOND
+from ..net.packets import Cut, Packet, Packets
+from ..process import Process
+from ..programs import Program, make_store
+from ..world import World
+from . import programs as large_programs
+from .faults import Trouble
+from .ledger import Ledger
+from .plan import DevicePlan, Plan, draw
 
 BEGIN_S = 60.0  # for all subscriptions
 CALM_S = 6 * 3600.0  # for everything to arrive when nothing goes wrong any more

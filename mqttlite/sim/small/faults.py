@@ -15,11 +15,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .packets import Cut, Packet
+from ..net.packets import Cut, Packet
 
 if TYPE_CHECKING:
-    from .disk import Operation
-    from .process import Process
+    from ..disks.disk import Operation
+    from ..process import Process
     from .small import Run
 
 PARTS = ("producer", "broker", "consumer")

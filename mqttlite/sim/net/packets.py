@@ -8,12 +8,12 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.errors import ProtocolError
-from ..core.parser import Parser
+from ...core.errors import ProtocolError
+from ...core.parser import Parser
 
 if TYPE_CHECKING:
+    from ..world import World
     from .streams import Way
-    from .world import World
 
 NAMES = (
     "?", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE",

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from .process import Process
-    from .world import World
+    from ..process import Process
+    from ..world import World
 
 SECTOR = 512  # bytes that a disk writes whole or not at all
 SHARES = (0.0, 0.5, 0.9, 1.0)  # of the unsynced sectors that a power cut leaves

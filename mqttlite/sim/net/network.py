@@ -18,9 +18,9 @@ from .streams import Connection, Way
 from .transports import SimTransport
 
 if TYPE_CHECKING:
-    from .loop import VirtualLoop
-    from .process import Process
-    from .world import World
+    from ..loop import VirtualLoop
+    from ..process import Process
+    from ..world import World
 
 SECOND = 1_000_000_000
 CONNECT_LIMIT = 127 * SECOND  # how long Linux goes on trying to connect

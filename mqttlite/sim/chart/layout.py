@@ -8,8 +8,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from math import inf, log2
 
-from .chart_doubt import Band
-from .chart_events import Arrow, Event, Life, Story
+from .doubt import Band
+from .events import Arrow, Event, Life, Story
 
 MS = 1_000_000
 GUTTER = 84  # for the times, left of the first lane

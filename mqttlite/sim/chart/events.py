@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..core.codec5 import split
-from ..core.errors import ProtocolError
-from ..core.keys import unwrap
-from ..core.parser import Parser
-from .chart_doubt import Doubts
-from .packets import NAMES, SIZE_MAX
+from ...core.codec5 import split
+from ...core.errors import ProtocolError
+from ...core.keys import unwrap
+from ...core.parser import Parser
+from ..net.packets import NAMES, SIZE_MAX
+from .doubt import Doubts
 
 GROUPS = {  # of events, as they can be filtered
     "message": "PUBLISH",

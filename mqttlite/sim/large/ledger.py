@@ -9,7 +9,7 @@ for every pair of message and reader, what must be true in the end. The rules st
 from collections import Counter
 from typing import NamedTuple
 
-from .large_plan import BridgePlan, DevicePlan, Plan
+from .plan import BridgePlan, DevicePlan, Plan
 
 WINDOW = 20  # messages that a broker has sent to a client and that are not finished
 FOREVER = 1 << 62

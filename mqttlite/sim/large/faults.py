@@ -5,12 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .disk import Operation
-from .packets import Cut, Packet
+from ..disks.disk import Operation
+from ..net.packets import Cut, Packet
 
 if TYPE_CHECKING:
+    from ..process import Process
     from .large import Large
-    from .process import Process
 
 HOWS = ("reset", "close", "unread", "silence")
 

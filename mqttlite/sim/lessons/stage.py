@@ -9,14 +9,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..broker import Broker
-from ..client import Client, Message
-from ..core.errors import InDoubtError
-from . import programs
-from .packets import Cut, Packet, Packets
-from .process import Process
-from .serial import SerialLine
-from .world import World
+from ...broker import Broker
+from ...client import Client, Message
+from ...core.errors import InDoubtError
+from .. import programs
+from ..lines.serial import SerialLine
+from ..net.packets import Cut, Packet, Packets
+from ..process import Process
+from ..world import World
 
 TOPIC = "payments"
 DEVICE_PORT, GATEWAY_PORT = "/dev/ttyUSB0", "/dev/ttyACM0"
@@ -170,7 +170,7 @@ class Stage:
                 "mqtt://broker", client_id="consumer", keep_alive_s=KEEP_ALIVE_S, keys=keys, retry_first=True
             )
             if inbox:
-                from ..database import Inbox, sqlite
+                from ...database import Inbox, sqlite
 
                 self._database = _open_database(process)
                 box = Inbox(client, sqlite(self._database))

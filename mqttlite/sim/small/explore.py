@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
 
-from .facts import ended_by
+from ..check.facts import ended_by
 from .faults import Extent, Fault, every, place
 from .small import Run, Small
 

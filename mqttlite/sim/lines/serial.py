@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .noise import BITS, Noise
 
 if TYPE_CHECKING:
-    from .loop import VirtualLoop
-    from .process import Process
-    from .world import World
+    from ..loop import VirtualLoop
+    from ..process import Process
+    from ..world import World
 
 SECOND = 1_000_000_000
 SEND_BUFFER = 4096  # bytes that a driver takes beyond what has left

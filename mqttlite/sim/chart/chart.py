@@ -20,12 +20,12 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from .chart_doubt import Band
-from .chart_events import GROUPS, Arrow, Event, Life, Story
-from .chart_layout import NOTE_PX, Drawn, Gap, Layout, Stripe, clock, duration, telling, words_px
+from .doubt import Band
+from .events import GROUPS, Arrow, Event, Life, Story
+from .layout import NOTE_PX, Drawn, Gap, Layout, Stripe, clock, duration, telling, words_px
 
 if TYPE_CHECKING:
-    from .world import World
+    from ..world import World
 
 EVENTS_MAX = 4000  # in a page: the last ones
 AGAIN = ("start", "heal", "join", "plug")  # kinds of what is no fault, but the end of one

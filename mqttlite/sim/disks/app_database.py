@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from ..database.adapters import Database, _Sqlite
+from ...database.adapters import Database, _Sqlite
 
 if TYPE_CHECKING:
-    from .process import Process
+    from ..process import Process
 
 
 class AppDatabase(_Sqlite):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .disk import name_of
 
 if TYPE_CHECKING:
+    from ..world import World
     from .disk import Mount
-    from .world import World
 
 FIRST = 1_000_000  # of the numbers of open files: no real one is so great
 

@@ -10,18 +10,18 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..broker import Broker
-from ..client import Client
-from ..core.errors import MQTTError
-from ..database.inbox import Inbox
-from .app_database import app_database
-from .conduct import Conduct, in_trace
-from .facts import Facts, Promise
+from ...broker import Broker
+from ...client import Client
+from ...core.errors import MQTTError
+from ...database.inbox import Inbox
+from ..check.conduct import Conduct, in_trace
+from ..check.facts import Facts, Promise
+from ..disks.app_database import app_database
+from ..net.packets import Cut, Packet, Packets
+from ..process import Process
+from ..programs import make_store
+from ..world import World
 from .faults import Extent
-from .packets import Cut, Packet, Packets
-from .process import Process
-from .programs import make_store
-from .world import World
 
 TOPIC = "t"
 LIMIT_S = 600.0  # virtual seconds; with keep alive and all pauses, everything is long done

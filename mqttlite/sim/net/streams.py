@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from .transports import FIN, RST, SimTransport
 
 if TYPE_CHECKING:
+    from ..process import Process
     from .network import Conditions, Network
-    from .process import Process
 
 APART = (1_000, 500_000)  # ns between pieces that were written at once
 ENDS = ("reset", "unread", "close", "silence")  # how a connection can be cut

@@ -1,0 +1,1 @@
+"""What decides whether all is well: facts.py looks at applications, conduct.py at packets."""

@@ -1,0 +1,1 @@
+"""Teaching scenarios (lessons.py), and the stage on which they are played (stage.py)."""
