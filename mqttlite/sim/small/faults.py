@@ -69,10 +69,10 @@ def parse(text: str) -> Fault:
 
 
 def place(run: "Run", faults: "list[Fault]") -> None:
-    """Have these faults happen."""
+    """Have these faults happen: each that `run.happens` says yes to, when its step has come."""
     world = run.world
-    at_packets: dict[int, Fault] = {}
-    at_disks: dict[str, dict[int, Fault]] = {}
+    at_packets: dict[int, list[Fault]] = {}
+    at_disks: dict[str, dict[int, list[Fault]]] = {}
 
     def note(fault: Fault, point: str) -> None:
         run.happened.append((str(fault), point))
@@ -83,14 +83,14 @@ def place(run: "Run", faults: "list[Fault]") -> None:
         if fault.unit == "event":
             run.moments.setdefault(fault.number, []).append(lambda fault=fault: _at_event(run, fault, note))  # type: ignore[misc]
         elif fault.unit == "packet":
-            at_packets[fault.number] = fault
+            at_packets.setdefault(fault.number, []).append(fault)
         else:
-            at_disks.setdefault(fault.who, {})[fault.number] = fault
+            at_disks.setdefault(fault.who, {}).setdefault(fault.number, []).append(fault)
 
     if at_packets:
 
         def on_packet(packet: Packet) -> Cut | None:
-            fault = at_packets.get(packet.serial)
+            fault = next(filter(run.happens, at_packets.get(packet.serial, ())), None)
             if fault is None:
                 return None
             way = packet.way
@@ -101,7 +101,7 @@ def place(run: "Run", faults: "list[Fault]") -> None:
         run.on_packet = on_packet
     for who, planned in at_disks.items():
         process = world.processes[who]
-        process.disk.on_operation = _at_operation(process, planned, note)
+        process.disk.on_operation = _at_operation(run, process, planned, note)
 
 
 Note = Callable[[Fault, str], None]
@@ -110,21 +110,24 @@ Note = Callable[[Fault, str], None]
 def _at_event(run: "Run", fault: Fault, note: Note) -> None:
     world = run.world
     process = world.processes[fault.who]
+    if (fault.what != "cut" and not process.alive) or not run.happens(fault):
+        return
     last = next((f"{kind} {text!s}" for _, lane, kind, text in reversed(world.trace) if fault.who in lane), "nothing")
     if fault.what == "cut":
         note(fault, f"between {fault.who} and broker, after {last}")
         world.network.cut(fault.who, "broker", fault.how)
-    elif process.alive:
+    else:
         note(fault, f"{fault.who}, after {last}")
         (process.kill if fault.what == "kill" else process.cut_power)()
 
 
 def _at_operation(
-    process: "Process", planned: dict[int, Fault], note: Note
+    run: "Run", process: "Process", planned: dict[int, list[Fault]], note: Note
 ) -> "Callable[[Operation], Callable[[], object] | None]":
     def on_operation(operation: "Operation") -> Callable[[], object] | None:
-        fault = planned.get(operation.number)
-        if fault is None or not process.alive:
+        faults = planned.get(operation.number, ()) if process.alive else ()
+        fault = next(filter(run.happens, faults), None)
+        if fault is None:
             return None
         note(fault, f"{process.name} disk {operation.what} {operation.name}")
         if fault.what == "fail":

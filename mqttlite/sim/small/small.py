@@ -21,7 +21,7 @@ from ..net.packets import Cut, Packet, Packets
 from ..process import Process
 from ..programs import make_store
 from ..world import World
-from .faults import Extent
+from .faults import Extent, Fault
 
 TOPIC = "t"
 LIMIT_S = 600.0  # virtual seconds; with keep alive and all pauses, everything is long done
@@ -68,6 +68,7 @@ class Run:
         network.conditions.split = 0.0
         self.conduct = Conduct(self.facts)
         self.on_packet: Callable[[Packet], Cut | None] = lambda packet: None
+        self.happens: Callable[[Fault], bool] = lambda fault: True  # asked when the step of a placed fault has come
         self.packets = Packets(self.world, self._packet)
         self.done = False  # the producer has all confirmed
         self.begun = False  # the consumer has subscribed
