@@ -1,18 +1,30 @@
-"""What goes wrong in a large world: drawn, as often as its plan says, until `end`. Everything is repaired by then."""
+"""What goes wrong in a large world: as drawn.py has it and the selection wants it, until `end`. Everything is repaired
+by then. Each fault that has happened is in `Trouble.happened`, and in the trace, on the lane "fault".
+"""
 
 import errno
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..disks.disk import Operation
 from ..net.packets import Cut, Packet
+from .drawn import HOWS, Moment, Series, chance_of, moments
 
 if TYPE_CHECKING:
     from ..process import Process
     from .large import Large
 
-HOWS = ("reset", "close", "unread", "silence")
+
+class Happened(NamedTuple):
+    """A fault that has happened, at `at` ns, to one or two processes. `key`: see selection.py."""
+
+    key: str
+    at: int
+    kind: str
+    who: tuple[str, ...]
+    text: str
 
 
 class Trouble:
@@ -23,23 +35,24 @@ class Trouble:
         self.world = large.world
         self.plan = large.plan.faults
         self.active = False
+        self.happened: list[Happened] = []
         self.due: dict[str, int] = {}  # when a dead process is started again
         self.disk_faults = 0
-        self._full: dict[str, int] = {}  # until when a disk is full
+        self._failing: dict[str, tuple[str, int, Random]] = {}  # by disk: fault, until when, chance
+        self._series: dict[str, Series] = {}
 
     def begin(self) -> None:
         """From now on things go wrong."""
         self.active = True
         plan = self.plan
         world = self.world
-        duration_s = self.large.plan.duration_s
+        wanted = self.large.selection
         conditions = world.network.conditions
         conditions.refuse, conditions.vanish, conditions.stall = plan.refuse, plan.vanish, plan.stall
-        for kind, count in plan.times.items():
-            for _ in range(count):
-                world.after(world.random.uniform(0, duration_s), self._happen, kind)
-        for _ in range(plan.wipes):
-            world.after(world.random.uniform(0, duration_s), self._wipe)
+        # Drawn from the plan of the whole world: what is not here cannot fail, and what is here fails as ever.
+        for moment in moments(self.large.seed, self.large.whole):
+            if wanted.happens(moment.key) and all(name in world.processes for name in moment.who):
+                world.after(moment.at_s, self._happen, moment)
         if plan.at_disk or plan.io_error:
             for process in self.large.mortals:
                 process.disk.on_operation = partial(self._at_operation, process)
@@ -55,7 +68,7 @@ class Trouble:
             for b in names:
                 if a < b and world.network.is_partitioned(a, b):
                     world.network.heal(a, b)
-        for line in self.large.lines:
+        for line in self.large.lines.values():
             line.join()
             line.a.plug()
             line.b.plug()
@@ -64,8 +77,10 @@ class Trouble:
             process.disk.on_operation = None
         self.due.clear()
 
-    def _count(self, what: str) -> None:
-        self.world.reach("fault: " + what)
+    def _note(self, key: str, kind: str, who: tuple[str, ...], text: str) -> None:
+        self.world.reach("fault: " + kind)
+        self.world.note("fault", key, text)
+        self.happened.append(Happened(key, self.world.now + self.world.ahead, kind, who, text))
 
     # -- the dead rise
 
@@ -79,115 +94,156 @@ class Trouble:
             if process.alive:
                 self.due.pop(process.name, None)
             elif not large.is_done(process):
-                pause = round(self.plan.revive_s * (0.5 + world.random.random()) * 1e9)
-                if world.now >= self.due.setdefault(process.name, world.now + (pause if self.active else 0)):
+                if process.name not in self.due:
+                    share = 0.5 + chance_of(large.seed, process.name, "rises", process.life).random()
+                    pause = round(self.plan.revive_s * share * 1e9)
+                    self.due[process.name] = world.now + (pause if self.active else 0)
+                if world.now >= self.due[process.name]:
                     large.died(process)
                     process.start()
         world.after(min(self.plan.revive_s, 1.0), self.watch)
 
     # -- at moments
 
-    def _happen(self, kind: str) -> None:
+    def _happen(self, moment: Moment) -> None:
         if not self.active:
             return
-        self._count(kind)
-        world = self.world
-        chance = world.random
-        process = chance.choice(self.large.mortals)
-        for_s = chance.choice((0.1, 2.0, 10.0, min(self.large.plan.duration_s / 10, 3600.0)))
-        if kind == "kill" and process.alive:
-            process.kill()
-        elif kind == "power" and process.alive:
-            process.cut_power()
-        elif kind == "outage" and process.alive:
-            process.cut_power()
-            self.due[process.name] = world.now + round(for_s * 1e9)
-        elif kind == "stall" and process.alive:
-            process.stall(min(for_s, 120.0))
-        elif kind in ("partition", "cut"):
-            self._part_hosts(kind, for_s)
-        elif kind in ("unplug", "part") and self.large.lines:
-            line = chance.choice(self.large.lines)
-            if kind == "part":
-                line.part()
-                world.after(for_s, line.join)
-            else:
-                port = chance.choice((line.a, line.b))
-                port.unplug()
-                world.after(for_s, port.plug)
-        elif kind == "full":
-            self.disk_faults += 1
-            disk = process.disk
-            disk.capacity = sum(map(len, disk.files().values())) + chance.choice((0, 1000, 50_000))
-            world.after(for_s, self._empty, process)
-        elif kind == "sync":
-            self.disk_faults += 1
-            self._full[process.name] = world.now + round(for_s * 1e9)
-            process.disk.on_operation = partial(self._at_operation, process)
+        kind, who, for_s = moment.kind, moment.who, moment.for_s
+        if kind in ("partition", "cut"):
+            self._part_hosts(moment)
+        elif kind in ("unplug", "part"):
+            self._part_line(moment)
+        elif kind == "wipe":
+            self._wipe(moment)
+        else:
+            process = self.world.processes[who[0]]
+            if kind in ("kill", "power", "outage", "stall") and not process.alive:
+                return
+            if kind == "kill":
+                self._note(moment.key, kind, who, f"{process.name} is killed")
+                process.kill()
+            elif kind == "power":
+                self._note(moment.key, kind, who, f"power cut at {process.name}")
+                process.cut_power()
+            elif kind == "outage":
+                self._note(moment.key, kind, who, f"no power at {process.name} for {for_s:g} s")
+                process.cut_power()
+                self.due[process.name] = self.world.now + round(for_s * 1e9)
+            elif kind == "stall":
+                self._note(moment.key, kind, who, f"{process.name} does nothing for {min(for_s, 120.0):g} s")
+                process.stall(min(for_s, 120.0))
+            elif kind == "full":
+                self._note(moment.key, kind, who, f"disk of {process.name} is full for {for_s:g} s")
+                self.disk_faults += 1
+                process.disk.capacity = sum(map(len, process.disk.files().values())) + moment.room
+                self.world.after(for_s, self._empty, process)
+            elif kind == "sync":
+                self._note(moment.key, kind, who, f"syncs of {process.name}'s disk may fail for {for_s:g} s")
+                self.disk_faults += 1
+                until = self.world.now + round(for_s * 1e9)
+                self._failing[process.name] = moment.key, until, chance_of(self.large.seed, "syncs", moment.number)
+                process.disk.on_operation = partial(self._at_operation, process)
 
     def _empty(self, process: "Process") -> None:
         process.disk.capacity = None
 
-    def _part_hosts(self, kind: str, for_s: float) -> None:
+    def _part_line(self, moment: Moment) -> None:
         world = self.world
-        chance = world.random
-        a, b = chance.choice(self.large.neighbours())
-        if kind == "cut":
-            world.network.cut(a, b, chance.choice(HOWS))
-        elif not world.network.is_partitioned(a, b):
-            world.network.partition(a, b)
-            world.after(for_s, self._heal, a, b)
+        line = self.large.lines[moment.who[0]]
+        if moment.kind == "part":
+            self._note(moment.key, "part", moment.who, f"the line of {moment.who[0]} is cut for {moment.for_s:g} s")
+            line.part()
+            world.after(moment.for_s, line.join)
+        else:
+            port = (line.a, line.b)[moment.side]
+            end = ("", " at the gateway")[moment.side]
+            text = f"the line of {moment.who[0]} is unplugged{end} for {moment.for_s:g} s"
+            self._note(moment.key, "unplug", moment.who, text)
+            port.unplug()
+            world.after(moment.for_s, port.plug)
+
+    def _part_hosts(self, moment: Moment) -> None:
+        network = self.world.network
+        a, b = moment.who
+        if moment.kind == "cut":
+            self._note(moment.key, "cut", moment.who, f"connections between {a} and {b} are cut ({moment.how})")
+            network.cut(a, b, moment.how)
+        elif not network.is_partitioned(a, b):
+            text = f"nothing gets through between {a} and {b} for {moment.for_s:g} s"
+            self._note(moment.key, "partition", moment.who, text)
+            network.partition(a, b)
+            self.world.after(moment.for_s, self._heal, a, b)
 
     def _heal(self, a: str, b: str) -> None:
         if self.world.network.is_partitioned(a, b):
             self.world.network.heal(a, b)
 
-    def _wipe(self) -> None:
+    def _wipe(self, moment: Moment) -> None:
         """A disk is lost, with the machine: all of a broker's; of a client, its store, but not the database of the
         application, in which an inbox keeps its receipts.
         """
-        if not self.active:
-            return
-        large = self.large
-        process = self.world.random.choice(large.mortals)
-        if process.name.startswith(("gateway", "bridge")):
-            return  # a gateway has no disk; a bridge's outbox is the application's
-        self._count("wipe " + process.name.rstrip("0123456789"))
+        process = self.world.processes[moment.who[0]]
+        name = process.name
+        self._note(moment.key, f"wipe {name.rstrip('0123456789')}", moment.who, f"the disk of {name} is lost")
         if process.alive:
             process.cut_power()
         kept = {name: data for name, data in process.disk.files().items() if name.startswith("app.db")}
         process.disk.put(kept)
-        large.wiped(process)
+        self.large.wiped(process)
 
     # -- at packets and operations
 
+    def _step(self, name: str, rate: float) -> tuple[str, Random] | None:
+        """One more step of a series; the fault that is due at it, if it is wanted."""
+        series = self._series.get(name)
+        if series is None:
+            series = self._series[name] = Series(self.large.seed, name, rate)
+        due = series.step()
+        return due if due and self.large.selection.happens(due[0]) else None
+
     def at_packet(self, packet: Packet) -> Cut | None:
         """Whether to cut here."""
-        chance = self.world.random
-        if not self.active or not self.plan.at_packet or chance.random() >= self.plan.at_packet:
+        if not self.active or not self.plan.at_packet:
             return None
-        self._count("cut at a packet")
-        process = chance.choice((packet.way.source, packet.way.sink)).process
-        then = chance.choice((None, None, process.kill, process.cut_power))
+        ends = packet.way.source.process, packet.way.sink.process
+        due = self._step(f"{ends[0].name}/{ends[1].name}", self.plan.at_packet)
+        if due is None:
+            return None
+        key, chance = due
+        process = chance.choice(ends)
+        then, said = chance.choice(
+            ((None, ""), (None, ""), (process.kill, " is killed"), (process.cut_power, " loses power"))
+        )
         how = chance.choice((*HOWS, "none") if then else HOWS)
-        return Cut(chance.choice(("before", "inside", "after")), how, then)
+        where = chance.choice(("before", "inside", "after"))
+        text = f"{where} {packet.kind} from {ends[0].name} to {ends[1].name}: "
+        words = [*([f"cut ({how})"] if how != "none" else []), *([process.name + said] if said else [])]
+        self._note(key, "cut at a packet", (ends[0].name, ends[1].name), text + ", ".join(words))
+        return Cut(where, how, then)
 
     def _at_operation(self, process: "Process", operation: Operation) -> Callable[[], object] | None:
-        chance = self.world.random
         if not self.active or not process.alive:
             return None
-        if self.world.now < self._full.get(process.name, 0) and operation.what == "sync" and chance.random() < 0.5:
-            self._count("failed sync")
+        name = process.name
+        key, until, syncs = self._failing.get(name, ("", 0, None))
+        if syncs and self.world.now < until and operation.what == "sync" and syncs.random() < 0.5:
+            self._note(key, "failed sync", (name,), f"a sync of {name}'s disk fails")
             raise OSError(errno.EIO, "Input/output error")
-        drawn = chance.random()
-        if drawn < self.plan.at_disk:
-            self._count("death at an operation of the disk")
-            end = chance.choice((process.kill, process.cut_power))
-            if chance.random() < 0.5:
+        rate = self.plan.at_disk + self.plan.io_error
+        due = self._step(f"{name}/disk", rate) if rate else None
+        if due is None:
+            return None
+        key, chance = due
+        what = f"{operation.what} {operation.name}".strip()
+        if chance.random() < self.plan.at_disk / rate:
+            end, said = chance.choice(((process.kill, "is killed"), (process.cut_power, "loses power")))
+            where = chance.choice(("before", "after"))
+            self._note(key, "death at an operation of the disk", (name,), f"{name} {said} {where} {what}")
+            if where == "before":
                 end()
             return end
-        if drawn < self.plan.at_disk + self.plan.io_error:
-            self._count("failed operation of the disk")
-            self.disk_faults += 1
-            raise OSError(chance.choice((errno.EIO, errno.ENOSPC)), "failed")
-        return None
+        self.disk_faults += 1
+        number = chance.choice((errno.EIO, errno.ENOSPC))
+        said = "fails" if number == errno.EIO else "finds no room"
+        self._note(key, "failed operation of the disk", (name,), f"{name}'s disk: {what} {said}")
+        raise OSError(number, "failed")

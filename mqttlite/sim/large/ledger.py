@@ -211,7 +211,7 @@ class Ledger:
         """Whether the message must come to this reader."""
         if not entry.accepted or entry.void:
             return False  # not accepted: nothing promised
-        source, is_bridged = self._way(entry, reading)
+        source, is_bridged = self.way(entry, reading)
         if source is None:
             return False
         if is_bridged:
@@ -231,7 +231,7 @@ class Ledger:
         # ... or the broker had taken it over (confirmed) before the subscription ended: it is queued, and stays so.
         return any(since <= entry.tried_at and entry.confirmed_at <= until for since, until in reading.spans)
 
-    def _way(self, entry: Entry, reading: Reading) -> tuple[Reading | None, bool]:
+    def way(self, entry: Entry, reading: Reading) -> tuple[Reading | None, bool]:
         """How a message comes to a reader: (the bridge, True), (the reader itself, False), (None, False): not."""
         if reading.broker == entry.device.broker:
             if reading.topic_filter == "#" or entry.topic.startswith("p/"):
@@ -245,7 +245,7 @@ class Ledger:
 
     def _is_exact(self, entry: Entry, reading: Reading) -> bool:
         """Whether the message may be handled only once by this reader."""
-        source, is_bridged = self._way(entry, reading)
+        source, is_bridged = self.way(entry, reading)
         if source is None:
             return True
         if is_bridged:

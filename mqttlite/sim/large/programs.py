@@ -14,6 +14,7 @@ from ...database.inbox import Inbox
 from ...database.outbox import Outbox
 from ..disks.app_database import app_database
 from ..programs import DRAIN_S, Program, gateway, make_store
+from .drawn import chance_of
 from .ledger import FOREVER
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Publisher:
     async def run(self) -> str:
         """Publish what is left, until all is confirmed."""
         plan = self.plan
-        chance = self.process.world.random
+        chance = chance_of(self.large.seed, plan.name, "life", self.process.life)
         left = self._left()
         at = 0
         bursts = 0
@@ -141,9 +142,11 @@ class Publisher:
             topic += f"/e/{number}"
         payload = f"{name} ".ljust(size, ".") if size else ""
         entry = self.ledger.try_(plan, number, qos, topic, len(payload), world.now)
+        world.note(plan.name, "publish", name)
         key = (f"{plan.name}-app", number) if plan.keys == "app" and qos else None
         receipt = await client.publish(topic, payload, qos, key=key)
         entry.accepted = True
+        world.note(plan.name, "accepted", name)
         if entry.qos:
             self.waiting.append((entry, receipt))
 
@@ -162,8 +165,10 @@ class Publisher:
                 still.append((entry, receipt))
             elif receipt.error is None:
                 entry.confirmed_at = min(entry.confirmed_at, now)
+                self.process.world.note(self.plan.name, "confirmed", entry.name)
             else:  # in doubt: the application is told, and decides
                 entry.void = str(receipt.error)
+                self.process.world.note(self.plan.name, "in doubt", entry.name)
                 self.ledger.doubted += 1
         self.waiting = still
         for value, at, receipt in self.status:
@@ -206,6 +211,14 @@ def device_of(large: "Large", plan: "DevicePlan") -> Program:
     return main
 
 
+def _handled(large: "Large", process: "Process", message: "Message") -> str:
+    """A handler was entered; the message's name, as Ledger.handled."""
+    name = large.ledger.handled(process.name, message.topic, message.payload, process.world.now)
+    if name:
+        process.world.note(process.name, "handle", name)
+    return name
+
+
 def reader_of(large: "Large", plan: "ReaderPlan") -> Program:
     """A consumer, with an inbox or without; reads for ever."""
 
@@ -227,24 +240,26 @@ def reader_of(large: "Large", plan: "ReaderPlan") -> Program:
             ),
         )
 
+        chance = chance_of(large.seed, plan.name, "life", process.life)
+
         async def work() -> None:
             if plan.work_s[1]:
-                await asyncio.sleep(world.random.uniform(*plan.work_s))
+                await asyncio.sleep(chance.uniform(*plan.work_s))
 
         async def subscribe() -> None:
             while True:
                 await client.subscribe(plan.topic_filter, plan.qos)
                 if not plan.fickle or large.calm_begun:
                     return
-                await asyncio.sleep(world.random.uniform(0.05, 0.3) * large.plan.duration_s)
+                await asyncio.sleep(chance.uniform(0.05, 0.3) * large.plan.duration_s)
                 large.ledger.unsubscribes(plan.name, world.now)
                 await client.unsubscribe(plan.topic_filter)
-                await asyncio.sleep(world.random.uniform(0.01, 0.1) * large.plan.duration_s)
+                await asyncio.sleep(chance.uniform(0.01, 0.1) * large.plan.duration_s)
 
         async def take() -> None:
             reading = large.ledger.readings[plan.name]
             async for message in client:
-                name = large.ledger.handled(plan.name, message.topic, message.payload, world.now)
+                name = _handled(large, process, message)
                 await work()
                 if name:
                     reading.effects.append(name)
@@ -256,7 +271,7 @@ def reader_of(large: "Large", plan: "ReaderPlan") -> Program:
             inbox = Inbox(client, database)
 
             async def handle(db: Any, message: "Message") -> None:
-                name = large.ledger.handled(plan.name, message.topic, message.payload, world.now)
+                name = _handled(large, process, message)
                 await work()
                 if name:
                     db.execute("INSERT INTO ledger (name) VALUES (?)", (name,))
@@ -299,7 +314,7 @@ def bridge_of(large: "Large", plan: "BridgePlan") -> Program:
         await database.create_tables()
 
         def handle(db: Any, message: "Message") -> None:
-            name = large.ledger.handled(plan.name, message.topic, message.payload, process.world.now)
+            name = _handled(large, process, message)
             if name:
                 outbox.publish(db, "b/" + message.topic, message.payload, max(message.qos, 1))
                 db.execute("INSERT INTO ledger (name) VALUES (?)", (name,))

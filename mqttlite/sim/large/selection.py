@@ -1,0 +1,152 @@
+"""What of a seed's large world is wanted: all of it, or only some parts and some faults, as a failure was shrunk to.
+
+Faults have keys, which mean the same whatever else is left out, because each has a random generator of its own:
+
+    7                       the seventh of those that come at moments (drawn.py)
+    device3/broker0:2       the second cut at a packet from device3 to broker0
+    broker0/disk:1          the first at an operation of broker0's disk
+    noise, refuse, ...      what is bad all the time: CONDITIONS
+
+A list of them is written with ranges: `3,7-20,device3/broker0:2-4,noise`. Parts are devices, readers and bridges;
+brokers and gateways are there when one of those needs them.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .plan import Plan
+
+CONDITIONS = ("refuse", "vanish", "stall", "noise", "babble", "drift")
+RANGE_MAX = 10_000  # keys in one range
+_ITEM = re.compile(r"(?:([\w-]+/[\w-]+):)?(\d+)(?:-(\d+))?")
+
+
+def parse(text: str) -> frozenset[str]:
+    """The keys of a list of faults. ValueError: it is none."""
+    found: set[str] = set()
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        if item in CONDITIONS:
+            found.add(item)
+            continue
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise ValueError(
+                f"'{item}' is no fault of a large world; one looks like 7, 7-20, device3/broker0:2, broker0/disk:1, "
+                + ", ".join(CONDITIONS)
+            )
+        where, first, last = match[1], int(match[2]), int(match[3] or match[2])
+        if not first <= last < first + RANGE_MAX:
+            raise ValueError(f"'{item}' is no range of faults")
+        found.update(f"{where}:{number}" if where else str(number) for number in range(first, last + 1))
+    return frozenset(found)
+
+
+def written(keys: Iterable[str]) -> str:
+    """The list that `parse` makes these keys of."""
+    numbers: dict[str, list[int]] = {}
+    items = []
+    for key in keys:
+        where, _, number = key.rpartition(":")
+        if number.isdigit():
+            numbers.setdefault(where, []).append(int(number))
+        else:
+            items.append(key)
+    ranges = []
+    for where in sorted(numbers):
+        spans: list[tuple[int, int]] = []
+        for one in sorted(numbers[where]):
+            if spans and one == spans[-1][1] + 1:
+                spans[-1] = spans[-1][0], one
+            else:
+                spans.append((one, one))
+        texts = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
+        ranges += [f"{where}:{text}" if where else text for text in texts]
+    return ",".join([*ranges, *sorted(items)])
+
+
+class Selection(NamedTuple):
+    """`parts`: names of devices, readers and bridges, None: all. `messages`: each device publishes only so many, its
+    first; 0: all. `only`: keys of the faults that may happen, None: all. `without`: keys of those that must not.
+    """
+
+    parts: frozenset[str] | None = None
+    messages: int = 0
+    only: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
+
+    def happens(self, key: str) -> bool:
+        """Whether a fault is wanted."""
+        return key not in self.without and (self.only is None or key in self.only)
+
+    def words(self) -> str:
+        """The options of the command line that select this."""
+        words = []
+        if self.parts is not None:
+            words.append(f"--only {','.join(sorted(self.parts))}")
+        if self.messages:
+            words.append(f"--messages {self.messages}")
+        if self.only is not None:
+            words.append(f"--only-faults {written(self.only)}" if self.only else "--only-faults ''")
+        if self.without:
+            words.append(f"--without {written(self.without)}")
+        return " ".join(words)
+
+    def of(self, plan: Plan) -> Plan:
+        """What is left of a plan. ValueError: a part is not in it."""
+        faults = plan.faults
+        faults = faults._replace(
+            refuse=faults.refuse if self.happens("refuse") else 0.0,
+            vanish=faults.vanish if self.happens("vanish") else 0.0,
+            stall=faults.stall if self.happens("stall") else 0.0,
+            noise=faults.noise if self.happens("noise") else 0.0,
+            babble_s=faults.babble_s if self.happens("babble") else 0.0,
+            ppm=faults.ppm if self.happens("drift") else 0,
+        )
+        devices, readers, bridges = plan.devices, plan.readers, plan.bridges
+        if self.messages:
+            devices = tuple(one._replace(messages=min(one.messages, self.messages)) for one in devices)
+        if self.parts is not None:
+            unknown = self.parts - set(parts_of(plan))
+            if unknown:
+                raise ValueError(
+                    f"there is no {', '.join(sorted(unknown))} in this world; it has {', '.join(parts_of(plan))}"
+                )
+            devices = tuple(one for one in devices if one.name in self.parts)
+            readers = tuple(one for one in readers if one.name in self.parts)
+            bridges = tuple(one for one in bridges if one.name in self.parts)
+        needed = {one.broker for one in devices} | {one.broker for one in readers}
+        needed |= {end for one in bridges for end in (one.source, one.target)}
+        gates = {device.line[0] for device in devices if device.line}
+        return plan._replace(
+            brokers=tuple(name for name in plan.brokers if name in needed) if self.parts is not None else plan.brokers,
+            gateways=tuple(name for name in plan.gateways if name in gates),
+            devices=devices,
+            readers=readers,
+            bridges=bridges,
+            faults=faults,
+        )
+
+
+ALL = Selection()
+
+
+def parts_of(plan: Plan) -> list[str]:
+    """What can be left out of a world, apart from faults."""
+    names = [reader.name for reader in plan.readers] + [bridge.name for bridge in plan.bridges]
+    return [device.name for device in plan.devices] + names
+
+
+def conditions_of(plan: Plan) -> set[str]:
+    """Which of CONDITIONS this world has."""
+    faults = plan.faults
+    has_lines = any(device.line for device in plan.devices)
+    values = (
+        faults.refuse,
+        faults.vanish,
+        faults.stall,
+        faults.noise if has_lines else 0,
+        faults.babble_s if has_lines else 0,
+        faults.ppm,
+    )
+    return {name for name, value in zip(CONDITIONS, values, strict=True) if value}

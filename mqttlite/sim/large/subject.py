@@ -1,0 +1,89 @@
+"""What a problem of a large world is about: which message, on its way from where to where, or which two processes that
+are not done with each other. Knows the plan and the words of the checkers; no trace, no pixels.
+"""
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from .large import Large
+
+_NAME = re.compile(r"\b(device\d+) (\d+)\b(?! times)")
+_PART = re.compile(r"\b(?:device|reader|broker|gateway|bridge)\d+\b")
+
+
+class Subject(NamedTuple):
+    """`message`: its name ("device3 17"), "": all between the processes. `lanes`: processes in the order in which
+    messages flow. `clients`: client identifiers whose connections matter. `until`: ns, 0: as long as it takes.
+    """
+
+    message: str
+    lanes: list[str]
+    clients: set[str]
+    until: int = 0
+
+
+def parts_in(text: str) -> list[str]:
+    """Processes that a text names, in order."""
+    return list(dict.fromkeys(_PART.findall(text)))
+
+
+def subject_of(run: "Large", problem: str) -> Subject:
+    """What a problem is about."""
+    names = parts_in(problem)
+    found = _NAME.search(problem)
+    if found and found[0] in run.ledger.entries:
+        readers = [name for name in names if name in run.ledger.readings]
+        return message_subject(run, found[0], readers)
+    if missing := re.search(r"Missing\(reader='(\w+)', name='([^']+)'\)", problem):
+        return message_subject(run, missing[2], [missing[1]])
+    at, client = run.conduct.found.get(problem, (0, ""))
+    names = [client.removesuffix("-out")] if client else names
+    lanes = [lane for name in names for lane in _path(run.plan, name)]
+    if not lanes:
+        lanes = [*run.plan.brokers, *(device.name for device in run.plan.devices)]
+    clients = {name for lane in lanes for name in (lane, f"{lane}-out")}
+    return Subject("", in_order(run.plan, lanes), clients, at)
+
+
+def message_subject(run: "Large", message: str, readers: list[str] | None = None) -> Subject:
+    """A message on its way to these readers (none: all that there are for it). ValueError: there is no such message."""
+    entry = run.ledger.entries.get(message)
+    if entry is None:
+        some = ", ".join(list(run.ledger.entries)[:3]) or "none at all"
+        raise ValueError(f"there is no message '{message}' in this world; there is {some} …")
+    lanes = _path(run.plan, entry.device.name)
+    for reading in run.ledger.readings.values():
+        source, is_bridged = run.ledger.way(entry, reading)
+        if source is None or (readers and reading.name not in readers):
+            continue
+        lanes += _path(run.plan, reading.name)
+        if is_bridged:
+            lanes += _path(run.plan, source.name)
+    lanes = in_order(run.plan, lanes)
+    return Subject(message, lanes, {name for lane in lanes for name in (lane, f"{lane}-out")})
+
+
+def _path(plan: Plan, name: str) -> list[str]:
+    """A process and those that its messages pass next."""
+    for device in plan.devices:
+        if device.name == name:
+            return [name, *([device.line[0]] if device.line else []), device.broker]
+    for reader in plan.readers:
+        if reader.name == name:
+            return [reader.broker, name]
+    for bridge in plan.bridges:
+        if bridge.name == name:
+            return [bridge.source, name, bridge.target]
+    return [name]
+
+
+def in_order(plan: Plan, lanes: list[str]) -> list[str]:
+    """These processes as messages flow: from devices over gateways, brokers and bridges to readers."""
+    order = [device.name for device in plan.devices] + list(plan.gateways)
+    sources = {bridge.source for bridge in plan.bridges}
+    order += [name for name in plan.brokers if name in sources] + [bridge.name for bridge in plan.bridges]
+    order += [name for name in plan.brokers if name not in sources] + [reader.name for reader in plan.readers]
+    return [name for name in order if name in lanes]
