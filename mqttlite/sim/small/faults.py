@@ -5,6 +5,10 @@
     kill consumer before disk 14      power off broker after disk 9      (an operation of that process's disk)
     fail broker disk 9                full producer disk 3               (the operation fails; the disk is full for it)
     cut inside packet 8 reset         (before, inside, after the packet that was written as the 8th)
+    stall producer long @ event 40    (between it and the broker: longer than keep alive, or briefly)
+    lose broker disk @ event 40       (with its power: losses.py)
+
+and at frames of a serial line, if there is one: chain.py.
 
 Steps are counted from the beginning of the world, so a fault means the same only in the same world with the same seed
 and the same faults before it.
@@ -16,13 +20,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..net.packets import Cut, Packet
+from . import chain, states
 
 if TYPE_CHECKING:
     from ..disks.disk import Operation
+    from ..lines.serial import Fault as LineFault
+    from ..lines.serial import Frame
     from ..process import Process
     from .small import Run
 
-PARTS = ("producer", "broker", "consumer")
+STALLED_S = {"briefly": 2.0, "long": 12.0}  # keep alive is 5 s
+WHERES = ("before", "inside", "after")
 HOWS = ("reset", "unread", "close", "silence")
 _PATTERNS = (
     r"(?P<what>kill|power off) (?P<who>\w+) @ (?P<unit>event) (?P<number>\d+)",
@@ -30,25 +38,32 @@ _PATTERNS = (
     r"(?P<what>kill|power off) (?P<who>\w+) (?P<where>before|after) (?P<unit>disk) (?P<number>\d+)",
     r"(?P<what>fail|full) (?P<who>\w+) (?P<unit>disk) (?P<number>\d+)",
     r"(?P<what>cut) (?P<where>before|inside|after) (?P<unit>packet) (?P<number>\d+) (?P<how>\w+)",
+    r"(?P<what>stall) (?P<who>\w+) (?P<how>briefly|long) @ (?P<unit>event) (?P<number>\d+)",
+    r"(?P<what>lose) (?P<who>\w+) disk @ (?P<unit>event) (?P<number>\d+)",
+    r"(?P<what>unplug) (?P<who>device|gateway) (?P<where>before|inside|after) (?P<unit>frame) (?P<number>\d+)",
+    r"(?P<what>part) line (?P<how>briefly|long) (?P<where>before|inside|after) (?P<unit>frame) (?P<number>\d+)",
+    r"(?P<what>damage|shorten|swallow) line (?P<unit>frame) (?P<number>\d+)",
 )
 
 
 class Fault(NamedTuple):
-    """See the module's text. `unit`: event, disk, packet."""
+    """See the module's text. `unit`: event, disk, packet, frame."""
 
-    what: str  # kill, power off, cut, fail, full
+    what: str  # kill, power off, cut, fail, full, stall, lose, unplug, part, damage, shorten, swallow
     unit: str
     number: int
     who: str = ""  # process
     where: str = ""  # before, inside, after
-    how: str = ""  # of a cut
+    how: str = ""  # of a cut; of what has an end: briefly or long
 
     def __str__(self) -> str:
         if self.unit == "event":
-            return " ".join(filter(None, (self.what, self.who, self.how, "@ event", str(self.number))))
+            how = "disk" if self.what == "lose" else self.how
+            return " ".join(filter(None, (self.what, self.who, how, "@ event", str(self.number))))
         if self.unit == "packet":
             return f"cut {self.where} packet {self.number} {self.how}"
-        return " ".join(filter(None, (self.what, self.who, self.where, "disk", str(self.number))))
+        who = self.who or "line" * (self.unit == "frame")
+        return " ".join(filter(None, (self.what, who, self.how, self.where, self.unit, str(self.number))))
 
 
 def parse(text: str) -> Fault:
@@ -61,9 +76,9 @@ def parse(text: str) -> Fault:
                 what=fields["what"],
                 unit=fields["unit"],
                 number=int(fields["number"]),
-                who=fields.get("who", ""),
-                where=fields.get("where", ""),
-                how=fields.get("how", ""),
+                who=fields.get("who") or "",
+                where=fields.get("where") or "",
+                how=fields.get("how") or "",
             )
     raise ValueError(f"'{text}' is not a fault; one looks like 'kill broker @ event 57' or 'cut inside packet 8 reset'")
 
@@ -72,10 +87,11 @@ def place(run: "Run", faults: "list[Fault]") -> None:
     """Have these faults happen: each that `run.happens` says yes to, when its step has come."""
     world = run.world
     at_packets: dict[int, list[Fault]] = {}
+    at_frames: dict[int, list[Fault]] = {}
     at_disks: dict[str, dict[int, list[Fault]]] = {}
 
     def note(fault: Fault, point: str) -> None:
-        run.happened.append((str(fault), point))
+        run.happened.append((str(fault), point + states.now(run)))
         run.last = run.now()
         world.note("fault", fault.what, str(fault))
 
@@ -84,6 +100,8 @@ def place(run: "Run", faults: "list[Fault]") -> None:
             run.moments.setdefault(fault.number, []).append(lambda fault=fault: _at_event(run, fault, note))  # type: ignore[misc]
         elif fault.unit == "packet":
             at_packets.setdefault(fault.number, []).append(fault)
+        elif fault.unit == "frame":
+            at_frames.setdefault(fault.number, []).append(fault)
         else:
             at_disks.setdefault(fault.who, {}).setdefault(fault.number, []).append(fault)
 
@@ -99,6 +117,14 @@ def place(run: "Run", faults: "list[Fault]") -> None:
             return Cut(fault.where, fault.how)
 
         run.on_packet = on_packet
+    if run.line:
+        line = run.line
+
+        def on_frame(frame: "Frame") -> "LineFault | bytes | None":
+            fault = next(filter(run.happens, at_frames.get(frame.number, ())), None)
+            return chain.strike(fault, line, frame, lambda point: note(fault, point)) if fault else None
+
+        line.on_frame = on_frame if at_frames else None
     for who, planned in at_disks.items():
         process = world.processes[who]
         process.disk.on_operation = _at_operation(run, process, planned, note)
@@ -110,14 +136,19 @@ Note = Callable[[Fault, str], None]
 def _at_event(run: "Run", fault: Fault, note: Note) -> None:
     world = run.world
     process = world.processes[fault.who]
-    if (fault.what != "cut" and not process.alive) or not run.happens(fault):
+    is_link = fault.what in ("cut", "stall")
+    if not (is_link or process.alive) or not run.happens(fault):
         return
     last = next((f"{kind} {text!s}" for _, lane, kind, text in reversed(world.trace) if fault.who in lane), "nothing")
+    note(fault, f"between {fault.who} and broker, after {last}" if is_link else f"{fault.who}, after {last}")
     if fault.what == "cut":
-        note(fault, f"between {fault.who} and broker, after {last}")
         world.network.cut(fault.who, "broker", fault.how)
+    elif fault.what == "stall":
+        world.network.partition(fault.who, "broker")
+        world.after(STALLED_S[fault.how], world.network.heal, fault.who, "broker")
+    elif fault.what == "lose":
+        run.lose(process)
     else:
-        note(fault, f"{fault.who}, after {last}")
         (process.kill if fault.what == "kill" else process.cut_power)()
 
 
@@ -144,33 +175,41 @@ def _at_operation(
 
 
 class Extent(NamedTuple):
-    """How many steps of each unit a run had that are worth a fault: up to the end of what it was for."""
+    """How many steps of each unit a run had that are worth a fault: up to the end of what it was for. `disks`: by
+    process, all that there are. `lose`: a disk may be lost, too.
+    """
 
     events: int
     packets: int
     disks: dict[str, int]
+    frames: int = 0
+    lose: bool = False
 
 
 def every(extent: Extent, after: Extent | None = None) -> "list[Fault]":
     """All single faults of a run, or only those at steps that come after `after`."""
     first = after or Extent(0, 0, {})
     found = []
+    linked = [who for who in extent.disks if who not in ("broker", "device")]  # with a connection to the broker
     for number in range(first.events + 1, extent.events + 1):
-        for who in PARTS:
+        for who in extent.disks:
             found += [Fault("kill", "event", number, who), Fault("power off", "event", number, who)]
-        found += [Fault("cut", "event", number, who, how=how) for who in ("producer", "consumer") for how in HOWS]
-    for who in PARTS:
-        for number in range(first.disks.get(who, 0) + 1, extent.disks.get(who, 0) + 1):
+        for who in linked:
+            found += [Fault("cut", "event", number, who, how=how) for how in HOWS]
+            found += [Fault("stall", "event", number, who, how=how) for how in STALLED_S]
+        if extent.lose:
+            found += [Fault("lose", "event", number, who) for who in extent.disks if who != "gateway"]
+    for who, operations in extent.disks.items():
+        for number in range(first.disks.get(who, 0) + 1, operations + 1):
             found += [
-                Fault(what, "disk", number, who, where)
-                for what in ("kill", "power off")
-                for where in ("before", "after")
+                Fault(what, "disk", number, who, where) for what in ("kill", "power off") for where in WHERES[::2]
             ]
             found += [Fault("fail", "disk", number, who), Fault("full", "disk", number, who)]
     for number in range(first.packets + 1, extent.packets + 1):
-        found += [
-            Fault("cut", "packet", number, where=where, how=how)
-            for where in ("before", "inside", "after")
-            for how in HOWS
-        ]
+        found += [Fault("cut", "packet", number, where=where, how=how) for where in WHERES for how in HOWS]
+    for number in range(first.frames + 1, extent.frames + 1):
+        for where in WHERES:
+            found += [Fault("unplug", "frame", number, who, where) for who in ("device", "gateway")]
+            found += [Fault("part", "frame", number, where=where, how=how) for how in chain.PARTED_S]
+        found += [Fault(what, "frame", number) for what in chain.AT_ONCE]
     return found

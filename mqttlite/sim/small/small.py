@@ -5,23 +5,32 @@ patience: errors of its store end it, and the next life begins. The world is ove
 done and the sessions are quiet, or after `LIMIT_S`.
 """
 
+import asyncio
 import contextlib
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...broker import Broker
+from ...broker import Broker, durable
 from ...client import Client
+from ...core import clearing
+from ...core import session as core
 from ...core.errors import MQTTError
 from ...database.inbox import Inbox
-from ..check.conduct import Conduct, in_trace
+from ...store.base import Store
+from ..check.conduct import in_trace
 from ..check.facts import Facts, Promise
 from ..disks.app_database import app_database
 from ..net.packets import Cut, Packet, Packets
 from ..process import Process
 from ..programs import make_store
 from ..world import World
+from . import chain, states
 from .faults import Extent, Fault
+from .losses import Losses, SmallConduct
+
+if TYPE_CHECKING:
+    from ..lines import serial
 
 TOPIC = "t"
 LIMIT_S = 600.0  # virtual seconds; with keep alive and all pauses, everything is long done
@@ -32,28 +41,67 @@ KEEP_ALIVE_S = 5
 TIMEOUT_S = 3
 
 
+HANDLER_S = 0.3  # of a slow consumer: longer than a reconnection
+PACE_S = 0.3  # of a slow producer, between two messages
+FEW = 4  # packet identifiers
+TIGHT = 700  # bytes of a journal that is rewritten again and again
+STORES = ("sqlite", "journal", "tight", "memory")
+
+
 class Small(NamedTuple):
     """A small world.
 
-    qos, messages: what is published. producer: its store, "sqlite", "journal" or "memory". keys: messages carry an
-    idempotency key of the application's, and what a producer is unsure of it publishes again.
+    qos, messages: what is published. producer: its store, "sqlite", "journal", "tight" (a journal that is full after
+    a few messages) or "memory" (none: the next life publishes all again, and one more). keys: messages carry an
+    idempotency key of the application's, and what a producer is unsure of it publishes again. line: the producer is a
+    device on a serial line of a gateway. slow: messages are published and handled slowly. few: there are FEW packet
+    identifiers. wrap: the producer's first message has the last packet identifier. lose: disks may get lost, too.
+    blackout: everything loses its power at once when the first message is on its way to the consumer.
     """
 
     qos: int = 2
     messages: int = 1
     producer: str = "sqlite"
     keys: bool = False
+    line: bool = False
+    slow: bool = False
+    few: bool = False
+    wrap: bool = False
+    lose: bool = False
+    blackout: bool = False
 
     def __str__(self) -> str:
-        return f"qos{self.qos}-{self.messages}-{self.producer}{'-keys' if self.keys else ''}"
+        return f"qos{self.qos}-{self.messages}-{self.producer}" + "".join(
+            f"-{flag}" for flag in FLAGS if getattr(self, flag)
+        )
+
+
+FLAGS = Small._fields[3:]
 
 
 def named(name: str) -> Small:
     """The small world of a name, as `qos2-1-sqlite-keys`. ValueError when it is none."""
-    found = re.fullmatch(r"qos([012])-(\d{1,3})-(sqlite|journal|memory)(-keys)?", name)
-    if not found:
-        raise ValueError(f"'{name}' is no small world; one is called qos2-1-sqlite, or qos1-30-journal-keys")
-    return Small(int(found[1]), int(found[2]), found[3], bool(found[4]))
+    found = re.fullmatch(rf"qos([012])-(\d{{1,3}})-({'|'.join(STORES)})((?:-\w+)*)", name)
+    if found:
+        flags = {flag: f"-{flag}-" in f"{found[4]}-" for flag in FLAGS}
+        small = Small(int(found[1]), int(found[2]), found[3], **flags)
+        if str(small) == name:
+            return small
+    raise ValueError(f"'{name}' is no small world; one is called qos2-1-sqlite, or qos1-30-journal-keys")
+
+
+@contextlib.contextmanager
+def few_identifiers(few: bool) -> Iterator[None]:
+    """While this lasts, sessions have few packet identifiers."""
+    owners: tuple[Any, ...] = (core, clearing, durable) if few else ()
+    before = [owner.SPAN for owner in owners]
+    for owner in owners:
+        owner.SPAN = FEW
+    try:
+        yield
+    finally:
+        for owner, span in zip(owners, before, strict=True):
+            owner.SPAN = span
 
 
 class Run:
@@ -66,22 +114,33 @@ class Run:
         network = self.world.network
         network.conditions.latency = (100_000, 400_000)
         network.conditions.split = 0.0
-        self.conduct = Conduct(self.facts)
+        self.conduct = SmallConduct(self.facts)
+        self.losses = Losses(self.facts, self.conduct, small.keys)
+        self.consequences = states.Consequences(self)
         self.on_packet: Callable[[Packet], Cut | None] = lambda packet: None
-        self.happens: Callable[[Fault], bool] = lambda fault: True  # asked when the step of a placed fault has come
         self.packets = Packets(self.world, self._packet)
         self.done = False  # the producer has all confirmed
         self.begun = False  # the consumer has subscribed
         self.finished = False  # the producer has ended in good order
         self.over = False  # nobody is started again
+        self.black = False  # there was a blackout
         self.moments: dict[int, list[Callable[[], object]]] = {}  # what to do after which event of the world
+        self.happens: Callable[[Fault], bool] = lambda fault: True  # asked when the step of a placed fault has come
         self.happened: list[tuple[str, str]] = []  # faults that have happened, and where
         self.done_at = 0  # ns
-        self.last = self.extent = Extent(0, 0, {})  # where the last fault happened, and where all was done
+        self.clients: dict[str, Client] = {}  # of the last life of each
+        self.durable_broker: Broker | None = None
+        self.line: serial.SerialLine | None = None
         self.broker = self.world.process("broker", self._broker)
         self.consumer = self.world.process("consumer", self._consumer)
-        self.producer = self.world.process("producer", self._producer, start=False)
-        self.parts = (self.producer, self.broker, self.consumer)
+        self.parts: tuple[Process, ...] = (self.broker, self.consumer)
+        if small.line:
+            self.line = chain.lay(self.world)
+            self.parts = (self.world.process("gateway", chain.program()), *self.parts)
+        self.producer = self.world.process("device" if small.line else "producer", self._producer, start=False)
+        self.parts = (self.producer, *self.parts)
+        self.last = Extent(0, 0, {})  # where the last fault happened
+        self.extent = Extent(0, 0, {})  # where all was done
         for process in self.parts:
             process.may_fail = True
         self.stats: list[Any] = []  # of each life of the broker
@@ -90,7 +149,33 @@ class Run:
 
     def _packet(self, packet: Packet) -> Cut | None:
         self.conduct.see(packet)
+        self.losses.see(packet)
+        self.consequences.see(packet)
+        if self.small.blackout and not self.black and packet.kind == "PUBLISH" and not packet.is_up:
+            self.black = True
+            self.world.after(0.0, self._blackout)
         return self.on_packet(packet)
+
+    def _blackout(self) -> None:
+        for process in self.parts:
+            if process.alive:
+                process.cut_power()
+
+    def tell(self, what: str) -> None:
+        """Something has come of the last fault."""
+        if self.happened:
+            fault, point = self.happened[-1]
+            if what not in point:
+                self.happened[-1] = (fault, f"{point}; {what}")
+
+    def lose(self, process: Process) -> None:
+        """The disk of a process is lost, and with it its power; of a consumer's, the application's database is kept."""
+        process.cut_power()
+        process.disk.put({name: data for name, data in process.disk.files().items() if name.startswith("app.db")})
+        if process is self.producer:
+            self.losses.of_producer(process.name)
+        elif process is self.broker:
+            self.losses.of_broker()
 
     # -- programs
 
@@ -98,39 +183,76 @@ class Run:
         store = process.broker_store()
         broker = Broker([f"mqtt://{process.name}:1883"], None, store)
         self.stats.append(broker.stats)
+        self.durable_broker = None
         async with broker:
+            self.durable_broker = broker
             raise await broker.failed
+
+    @property
+    def opening(self) -> list[str]:
+        """Processes that open their stores, and not for the first time."""
+        found = [self.broker.name] if self.broker.life > 1 and self.broker.alive and not self.durable_broker else []
+        for process in (self.producer, self.consumer):
+            client = self.clients.get(process.name)
+            if process.alive and process.life > 1 and not (client and (client._has_store or client._error)):
+                found.append(process.name)
+        return found
 
     async def _producer(self, process: Process) -> None:
         facts = self.facts
         small = self.small
-        store = make_store(process, small.producer)
-        async with self._client(process, store=store, keys=small.keys) as client:
-            for number in range(1, small.messages + 1):
-                payload = f"message {number}"
+        self.clients.pop(process.name, None)
+        forgets = small.producer == "memory" and process.life > 1
+        if forgets:
+            self.losses.of_producer(process.name)
+        url = chain.URL if small.line else "mqtt://broker"
+        async with self._client(process, url, store=self._store(process), keys=small.keys) as client:
+            for number, payload in self._payloads(process.life if forgets else 1):
                 key = ("app", number) if small.keys else None
-                if payload in facts.tried and not small.keys:
-                    continue  # it may have been accepted: publishing it again might double it
+                if payload in facts.tried:
+                    if not forgets and not small.keys:
+                        continue  # it may have been accepted: publishing it again might double it
+                    self.losses.tried(payload)
+                if forgets:
+                    self.tell(f"without a store, {'the same' if payload in facts.tried else 'another'} payload")
+                self.consequences.publishing(process.name)
                 facts.try_(payload, "app", number)
                 await client.publish(TOPIC, payload, small.qos, key=key)
                 facts.accepted[payload] = None
+                self.world.note(process.name, "accepted", payload)
+                if small.slow:
+                    await asyncio.sleep(PACE_S)
             if await client.drain(LIMIT_S):
                 for payload in facts.accepted:  # those of earlier lives, too: the store has nothing left
                     facts.confirmed[payload] = None
                 self.done = True
         self.finished = True
 
+    def _payloads(self, life: int) -> list[tuple[int, str]]:
+        """What a producer has to publish, with its numbers. `life`: above 1 when it knows of none before."""
+        found = [(number, f"message {number}") for number in range(1, self.small.messages + 1)]
+        if life > 1 and not self.small.keys:
+            found.append((self.small.messages + life, f"life {life}"))
+        return found
+
+    def _store(self, process: Process) -> Store | None:
+        if self.small.producer == "tight":
+            return make_store(process, "journal", TIGHT)
+        return make_store(process, self.small.producer)
+
     async def _consumer(self, process: Process) -> None:
         facts = self.facts
+        self.clients.pop(process.name, None)
         database = app_database(process)
         async with database.transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT)")
 
-        def handle(db: Any, message: Any) -> None:
+        def handle(db: Any, message: Any) -> Any:
             payload = str(message.payload, "utf-8")
             facts.entered.append(payload)
             self.world.note(process.name, "handle", payload)
             db.execute("INSERT INTO ledger (payload) VALUES (?)", (payload,))
+            return asyncio.sleep(HANDLER_S) if self.small.slow else None
 
         client = self._client(process, keys=self.small.keys, store=process.sqlite_store())
         inbox = Inbox(client, database)
@@ -139,9 +261,9 @@ class Run:
             self.begun = True
             await inbox.run(handle)
 
-    def _client(self, process: Process, **options: Any) -> Client:
-        return Client(
-            "mqtt://broker",
+    def _client(self, process: Process, url: str = "mqtt://broker", **options: Any) -> Client:
+        client = self.clients[process.name] = Client(
+            url,
             client_id=process.name,
             clean_session=False,
             retry_first=True,
@@ -149,11 +271,19 @@ class Run:
             timeout_s=TIMEOUT_S,
             **options,
         )
+        if self.small.wrap and process is self.producer:  # a store that has more to tell overrules it
+            session = client._protocol.state
+            session.next = session.sent = session.first = session.sent_before = session.kept = core.SPAN - 1
+        return client
 
     # -- from beginning to end
 
     def run(self) -> list[str]:
         """Let it run to its end; what was promised and does not hold."""
+        with few_identifiers(self.small.few):
+            return self._run()
+
+    def _run(self) -> list[str]:
         world = self.world
         facts = self.facts
         promise = Promise(
@@ -171,6 +301,7 @@ class Run:
         world.run_until(self._moment, QUIET_S)
         self.audit()
         facts.noticed += self._errors() + self._leaks() + in_trace(self.world)
+        self.losses.settle()
         return facts.problems(promise)
 
     def _moment(self) -> bool:
@@ -181,7 +312,8 @@ class Run:
     def now(self) -> Extent:
         """How many steps there have been until now."""
         disks = {process.name: process.disk.operations for process in self.parts}
-        return Extent(self.world.events, self.packets.count, disks)
+        frames = self.line.frames if self.line else 0
+        return Extent(self.world.events, self.packets.count, disks, frames, self.small.lose)
 
     def audit(self) -> None:
         """Read what the consumer's database holds, and what the sessions still hold."""
@@ -219,12 +351,12 @@ class Run:
     def _leaks(self) -> list[str]:
         """Identifiers and messages that nobody will ever ask for, and drops."""
         found = []
-        for table in ("outbound", "inbound"):
+        for table in ("outbound",) if self.losses.identifiers else ("outbound", "inbound"):
             rows = self._rows("broker", "broker.db", f"SELECT count(*) FROM {table}")
             if rows and rows[0][0]:
                 found.append(f"the broker keeps {rows[0][0]} rows in {table}")
         if self.small.producer == "sqlite":
-            rows = self._rows("producer", "state.db", "SELECT count(*) FROM outbound")
+            rows = self._rows(self.producer.name, "state.db", "SELECT count(*) FROM outbound")
             if rows and rows[0][0]:
                 found.append(f"the producer keeps {rows[0][0]} messages")
         for stats in self.stats:
