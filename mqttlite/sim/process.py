@@ -166,8 +166,9 @@ def _close(coro: Any) -> None:
             inner.close()
         except RuntimeError:  # it awaits something in a finally block: that one, too
             continue
-        except ValueError:  # it is running
-            return
+        except ValueError:
+            if getattr(inner, "cr_running", False) or getattr(inner, "gi_running", False):
+                return
         except (Exception, Killed, asyncio.CancelledError):
             pass
         if inner is coro:
