@@ -61,13 +61,13 @@ class Losses:
         """A producer that has lost everything publishes something again."""
         self._tries[payload] += 1
 
-    def of_producer(self, client_id: str) -> None:
-        """It begins anew."""
+    def of_producer(self, client_id: str, clears: bool) -> None:
+        """It begins anew. `clears`: it has a store, and so gives up its identifiers before it publishes."""
         facts = self._facts
         self.lost.add("producer")
         self._conduct.forgetful = client_id
         self._conduct.may_repeat = True
-        self.identifiers = not self._keys  # it clears them before it publishes, if it does
+        self.identifiers = not clears or not self._keys  # without keys, there may be nothing to publish any more
         if not self._keys:
             for payload in [payload for payload in facts.accepted if payload not in facts.confirmed]:
                 del facts.accepted[payload]
@@ -78,7 +78,7 @@ class Losses:
         self._conduct.may_forget = self._conduct.may_repeat = True
         self._subscribed = False
         self._void.update(self._facts.tried)
-        self._tries.update(self._facts.tried)
+        self._tries.update(list(self._facts.tried))
 
     def see(self, packet: "Packet") -> None:
         """A packet was written."""

@@ -1,7 +1,8 @@
 """The fault points of docs/proof.md, each with a name, and which of them a schedule has hit.
 
 A point is where a fault happened: in the words of faults.place, behind the fault's own, as `power off broker before
-disk 9 | broker disk sync broker.db-wal`.
+disk 9 | broker disk sync broker.db-wal`. Where a step does not tell it all, it ends with the state of the world and
+with what has come of the fault (states.py), as `... [producer sends again]; many packets are read at once`.
 """
 
 import re
@@ -9,8 +10,20 @@ from collections import Counter
 from collections.abc import Iterable
 
 
+def _while(state: str, fault: str = "") -> str:
+    return rf"^{fault}.*\[([^]]*, )?{state}[],]"
+
+
+def _then(what: str, fault: str = "") -> str:
+    return rf"^{fault}.*; {what}(;|$)"
+
+
+def _frame(kind: str, source: str, sink: str) -> str:
+    return rf"^(unplug|part|damage|shorten|swallow) .*\| ((before|inside|after) )?{kind} {source} to {sink}"
+
+
 def _packet(kind: str, source: str, sink: str, where: str = "(before|inside|after)") -> str:
-    return rf"\| {where} {kind} {source} to {sink}"
+    return rf"^cut .*\| {where} {kind} {source} to {sink}"
 
 
 def _disk(who: str, what: str, file: str) -> str:
@@ -21,10 +34,14 @@ def _after(who: str, what: str) -> str:
     return rf"(kill|power off) {who} @.*\| {who}, after {what}"
 
 
+OPENS = "{} opens its store again"
+DIES = "(kill|power off) "
+
 POINTS: tuple[tuple[str, str], ...] = (
-    ("accepting: the store's write, begun and torn", _disk("producer", "write", r"(state\.db-wal|j)")),
-    ("accepting: the store's sync", _disk("producer", "sync", r"(state\.db-wal|j)")),
+    ("accepting: the store's write, begun and torn", _disk("(producer|device)", "write", r"(state\.db-wal|j)")),
+    ("accepting: the store's sync", _disk("(producer|device)", "sync", r"(state\.db-wal|j)")),
     ("accepting: accepted, and nothing sent", _packet("PUBLISH", "producer", "broker", "before")),
+    ("accepting: the application has been told", _after("(producer|device)", "accepted")),
     ("sender: part of PUBLISH sent", _packet("PUBLISH", "producer", "broker", "inside")),
     ("sender: PUBLISH sent", _packet("PUBLISH", "producer", "broker", "after")),
     ("sender: PUBACK", _packet("PUBACK", "broker", "producer")),
@@ -52,9 +69,9 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("consumer: effect and receipt, begun and torn", _disk("consumer", "write", r"app\.db-wal")),
     ("consumer: effect and receipt, sync", _disk("consumer", "sync", r"app\.db-wal")),
     ("consumer: dies with an acknowledgement just written", _after("consumer", "(PUBACK|PUBREC|PUBCOMP)")),
-    ("link: cut before a packet", r"\| before "),
-    ("link: cut inside a packet", r"\| inside "),
-    ("link: cut after a packet", r"\| after [A-Z]"),
+    ("link: cut before a packet", r"^cut before "),
+    ("link: cut inside a packet", r"^cut inside "),
+    ("link: cut after a packet", r"^cut after "),
     ("link: abortive end", r"^cut .*reset"),
     ("link: orderly end", r"^cut .*close"),
     ("link: old bytes left unread", r"^cut .*unread"),
@@ -62,6 +79,42 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("storage: a write or sync fails", r"^fail "),
     ("storage: the disk is full", r"^full "),
     ("storage: names (create, delete) torn", r"^power off .*\| \w+ disk (create|delete|sync directory)"),
+    ("storage: a new generation of a journal, begun and torn", _disk("(producer|device)", "write", r"j\.new")),
+    ("storage: a new generation of a journal takes the old one's place", _disk("(producer|device)", "rename", "j")),
+    ("recovery: producer dies while it opens its store", _while(OPENS.format("(producer|device)"), DIES)),
+    ("recovery: broker dies while it opens its store", _while(OPENS.format("broker"), DIES)),
+    ("recovery: consumer dies while it opens its store", _while(OPENS.format("consumer"), DIES)),
+    ("recovery: a write or sync fails, the disk is full", _while(OPENS.format(r"\w+"), "(fail|full) ")),
+    ("recovery: what is written is torn", _while(OPENS.format(r"\w+"), r"power off .*\| \w+ disk (write|sync)")),
+    ("link: stall, shorter than keep alive", "^stall .*briefly"),
+    ("link: stall, longer than keep alive", "^stall .*long"),
+    ("link: cut between CONNECT and CONNACK", _packet("CONNACK", "broker", r"\w+", "before")),
+    ("link: a half-open connection is taken over", _then("a half-open connection is taken over")),
+    ("link: another cut while messages are sent again", _while(r"\w+ sends again", "cut ")),
+    ("broker: PUBREL for an identifier that is gone", _then("the identifier of a PUBREL is gone")),
+    ("concurrency: publish before CONNACK", _then("a message is published before CONNACK")),
+    ("concurrency: publish during retransmission", _then("a message is published while others are sent again")),
+    ("concurrency: many packets in one read", _then("many packets are read at once")),
+    ("concurrency: producer has more than the window", _while("producer has more than the window")),
+    ("concurrency: broker has more than the window", _while("broker has more than the window")),
+    ("identifiers: none is left", _while(r"\w+ has no identifier left")),
+    ("identifiers: wrap past the last one, others in use", _while(r"\w+ begins with the first identifier again")),
+    ("identifiers: no store, the same session, the same payload", _then("without a store, the same payload")),
+    ("identifiers: no store, the same session, another payload", _then("without a store, another payload")),
+    ("session lost by the broker only", "^lose broker"),
+    ("session lost by the producer only", "^lose (producer|device)"),
+    ("session lost by the consumer only", "^lose consumer"),
+    ("line: DATA to the gateway", _frame("DATA", "device", "gateway")),
+    ("line: DATA to the device", _frame("DATA", "gateway", "device")),
+    ("line: acknowledgement of frames", _frame("(ACK|NAK)", r"\w+", r"\w+")),
+    ("line: the link begins", _frame("(SYN|SYN_ACK)", r"\w+", r"\w+")),
+    ("line: an adapter is pulled out", "^unplug "),
+    ("line: the wires are off", "^part "),
+    ("line: bytes damaged or lost", "^(damage|shorten|swallow) "),
+    ("gateway: dies with a frame or packet just arrived", _after("gateway", "arrive")),
+    ("gateway: dies with a frame or packet just written", _after("gateway", "(DATA|ACK|SYN_ACK|[A-Z]+)")),
+    ("gateway: packet to the broker", _packet("[A-Z]+", "gateway", "broker")),
+    ("gateway: packet from the broker", _packet("[A-Z]+", "broker", "gateway")),
 )  # fmt: skip
 
 _compiled = [(name, re.compile(pattern)) for name, pattern in POINTS]

@@ -173,7 +173,7 @@ class Run:
         process.cut_power()
         process.disk.put({name: data for name, data in process.disk.files().items() if name.startswith("app.db")})
         if process is self.producer:
-            self.losses.of_producer(process.name)
+            self.losses.of_producer(process.name, True)
         elif process is self.broker:
             self.losses.of_broker()
 
@@ -204,7 +204,7 @@ class Run:
         self.clients.pop(process.name, None)
         forgets = small.producer == "memory" and process.life > 1
         if forgets:
-            self.losses.of_producer(process.name)
+            self.losses.of_producer(process.name, False)
         url = chain.URL if small.line else "mqtt://broker"
         async with self._client(process, url, store=self._store(process), keys=small.keys) as client:
             for number, payload in self._payloads(process.life if forgets else 1):
