@@ -12,6 +12,7 @@ pyserial show it: serial_os.py. Times are nanoseconds of the world.
 
 from collections import deque
 from collections.abc import Callable
+from decimal import Context, Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ RULES_NS = (1_000_000, 300_000_000)  # how long it may take until udev has given
 BOOT_TEXT = b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
 # Descriptors: no real one is so great, none of a file on the disk, and no two worlds have the same.
 _numbers = count(2_000_000)
+_EXACT = Context(prec=25)  # the same digits on every machine
 KINDS = {0x80: "DATA", 0x90: "ACK", 0xA0: "NAK", 0xB0: "PING", 0xC0: "SYN", 0xD0: "SYN_ACK"}
 
 
@@ -399,7 +401,10 @@ class SerialLine:
                 self._babble_later(way, every_s, most, self._babble)
 
     def _babble_later(self, way: SerialWay, every_s: float, most: int, number: int) -> None:
-        self.world.after(self.world.random.expovariate(1 / every_s), self._babbles, way, every_s, most, number)
+        world = self.world
+        # Not with expovariate: the last bit of a machine's own logarithm depends on its processor.
+        wait = _EXACT.multiply(_EXACT.ln(Decimal(1.0 - world.random.random())), -round(every_s * SECOND))
+        world.at(world.now + round(wait), self._babbles, way, every_s, most, number)
 
     def _babbles(self, way: SerialWay, every_s: float, most: int, number: int) -> None:
         if number == self._babble:
