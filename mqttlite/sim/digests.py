@@ -47,7 +47,7 @@ WORLDS = (
     "qos1-2-journal+faults",
     "large",
 )
-SEEDS = "1-3"
+SEEDS = "11-13"
 FAULTS = "+faults"
 MESSAGES = 40  # of a world without SQLite
 LIMIT_S = 600.0  # virtual, for that
