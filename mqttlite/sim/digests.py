@@ -14,6 +14,7 @@ with SQLite, pyserial those with a serial line.
 
 import argparse
 import contextlib
+import importlib
 import logging
 import os
 import platform
@@ -84,6 +85,9 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
     level = logger.level
     logger.setLevel(logging.WARNING)  # what is logged is in the trace
     try:
+        # What is missing would be noticed by the processes of the world, and be another course of things.
+        for module in _needs(name):
+            importlib.import_module(module)
         if name in WITHOUT_SQLITE:
             return _without_sqlite(name, seed)
         if name == "large":
@@ -93,8 +97,6 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
             with _closing(large.world):
                 large.run()
             return large.world
-        import apsw  # noqa: F401 (a small world would go on without it, and end otherwise)
-
         schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
         if name.endswith(FAULTS):
             faults = every(baseline(schedule.small, seed).extent)
@@ -105,6 +107,11 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
         return small.world
     finally:
         logger.setLevel(level)
+
+
+def _needs(name: str) -> tuple[str, ...]:
+    serial = ("serial", "mqttlite_gateway") if name in ("serial", "large") else ()
+    return serial if name in WITHOUT_SQLITE else ("apsw", *serial)
 
 
 @contextlib.contextmanager
