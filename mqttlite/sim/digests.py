@@ -31,9 +31,6 @@ from .clock import Clock
 from .net.packets import Cut, Packet, Packets
 from .process import Process
 from .programs import broker, consumer, device, gateway, producer
-from .small.explore import Schedule, baseline
-from .small.faults import every
-from .small.small import named
 from .world import World
 
 WITHOUT_SQLITE = ("plain", "journal", "serial")
@@ -97,6 +94,10 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
             with _closing(large.world):
                 large.run()
             return large.world
+        from .small.explore import Schedule, baseline
+        from .small.faults import every
+        from .small.small import named
+
         schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
         if name.endswith(FAULTS):
             faults = every(baseline(schedule.small, seed).extent)
