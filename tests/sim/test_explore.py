@@ -1,5 +1,6 @@
 """Small worlds under faults: a drawn slice of what `make simulate` goes through, and the machinery itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from mqttlite.sim.small.small import Small, named
 @pytest.mark.parametrize("small", explore.WORLDS, ids=str)
 def test_what_is_promised_holds_under_a_drawn_part_of_the_single_faults(small: Small) -> None:
     singles = explore.singles(small)
-    for schedule in explore.sample(singles, 20 if small.messages < 10 else 4, 7):
+    count = 8 if any(small[3:]) else 20 if small.messages < 10 else 4
+    for schedule in explore.sample(singles, count, 7):
         result = explore.try_out(schedule)
         assert not result.problems, f"{schedule}: {result.problems}"
 
@@ -42,11 +44,11 @@ def test_a_schedule_is_the_same_each_time_it_is_run() -> None:
 
 
 def test_a_fault_comes_from_its_text() -> None:
-    extent = explore.baseline(Small(1, 1)).extent
-    faults = every(extent)
-    assert len(faults) > 1000
-    for fault in faults:
-        assert parse(str(fault)) == fault
+    for small in (Small(1, 1), Small(1, 1, lose=True), Small(1, 1, "journal", line=True)):
+        faults = every(explore.baseline(small).extent)
+        assert len(faults) > 1000
+        for fault in faults:
+            assert parse(str(fault)) == fault
     with pytest.raises(ValueError, match="is not a fault; one looks like"):
         parse("lightning strikes")
 
@@ -56,6 +58,8 @@ def test_a_world_comes_from_its_name() -> None:
         assert named(str(small)) == small
     with pytest.raises(ValueError, match="is no small world"):
         named("qos3-1-sqlite")
+    with pytest.raises(ValueError, match="is no small world"):
+        named("qos2-1-sqlite-fast")
 
 
 def test_points_have_names() -> None:
@@ -68,6 +72,95 @@ def test_points_have_names() -> None:
         "link: abortive end",
     }
     assert len({name for name, _ in POINTS}) == len(POINTS)
+
+
+# How points are reached that only some worlds have: a world, what its faults begin with, and the points.
+WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("qos2-1-journal-line", r"kill device @ event [4-6]\d", ("accepting: the application has been told",)),
+    (
+        "qos2-1-journal-line",
+        "unplug gateway inside",
+        ("line: DATA to the gateway", "line: DATA to the device", "line: an adapter is pulled out"),
+    ),
+    ("qos2-1-journal-line", "part", ("line: the wires are off",)),
+    ("qos2-1-journal-line", "damage", ("line: bytes damaged or lost", "line: the link begins")),
+    ("qos2-1-journal-line", "kill gateway", ("gateway: dies with a frame or packet just arrived",)),
+    ("qos2-1-journal-line", "kill gateway", ("gateway: dies with a frame or packet just written",)),
+    ("qos2-1-journal-line", "cut before packet", ("gateway: packet to the broker", "gateway: packet from the broker")),
+    (
+        "qos2-3-tight",
+        r"power off producer before disk [12]\d",
+        ("storage: a journal is rewritten, begun and torn", "storage: a journal is rewritten, and renamed"),
+    ),
+    ("qos2-1-journal-blackout", "power off producer before", ("recovery: producer dies while it opens its store",)),
+    ("qos2-1-journal-blackout", "power off producer before", ("recovery: what is written is torn",)),
+    ("qos2-1-journal-blackout", "kill broker before disk [5-7]", ("recovery: broker dies while it opens its store",)),
+    (
+        "qos2-1-journal-blackout",
+        r"power off consumer before disk 1[4-9]\d",
+        ("recovery: consumer dies while it opens its store",),
+    ),
+    ("qos2-1-journal-blackout", "fail producer", ("recovery: a write or sync fails, the disk is full",)),
+    (
+        "qos2-1-journal-blackout",
+        r"cut producer reset @ event [6-9]\d",
+        ("link: another cut while messages are sent again",),
+    ),
+    ("qos2-1-sqlite-few-lose", "lose broker", ("session lost by the broker only",)),
+    ("qos2-1-sqlite-few-lose", r"lose producer disk @ event [4-6]\d", ("session lost by the producer only",)),
+    ("qos2-1-sqlite-few-lose", "lose consumer", ("session lost by the consumer only",)),
+    (
+        "qos2-1-sqlite-few-lose",
+        "stall producer",
+        ("link: stall, shorter than keep alive", "link: stall, longer than keep alive"),
+    ),
+    ("qos2-1-sqlite-few-lose", "cut before packet", ("link: cut between CONNECT and CONNACK",)),
+    (
+        "qos2-1-sqlite-few-lose",
+        r"cut producer silence @ event [4-6]\d",
+        ("link: a half-open connection is taken over",),
+    ),
+    (
+        "qos2-1-sqlite-few-lose",
+        "cut (inside|before) packet 1. reset",
+        ("broker: PUBREL for an identifier that is gone",),
+    ),
+    ("qos2-2-sqlite-slow", "cut producer silence @ event [5-9]", ("concurrency: publish before CONNACK",)),
+    ("qos2-2-sqlite-slow", r"cut producer reset @ event [3-9]\d", ("concurrency: publish during retransmission",)),
+    (
+        "qos2-5-journal-few-wrap",
+        "kill consumer @",
+        (
+            "identifiers: none is left",
+            "identifiers: wrap past the last one, others in use",
+            "concurrency: many packets in one read",
+        ),
+    ),
+    ("qos1-30-sqlite", r"cut producer reset @ event [5-9]\d", ("concurrency: producer has more than the window",)),
+    ("qos1-30-sqlite", r"kill consumer @ event [5-9]\d", ("concurrency: broker has more than the window",)),
+    (
+        "qos1-1-memory-wrap",
+        r"kill producer @ event [2-4]\d",
+        (
+            "identifiers: no store, the same session, the same payload",
+            "identifiers: no store, the same session, another payload",
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(("world", "faults", "points"), WAYS, ids=lambda value: value if isinstance(value, str) else "")
+def test_points_that_need_a_world_of_their_own_are_reached(world: str, faults: str, points: tuple[str, ...]) -> None:
+    wanted = set(points)
+    assert wanted <= {name for name, _ in POINTS}
+    for schedule in explore.singles(named(world)):
+        if re.match(faults, str(schedule.faults[0])):
+            result = explore.try_out(schedule)
+            assert not result.problems, f"{schedule}: {result.problems}"
+            wanted -= set(hit(result.points))
+            if not wanted:
+                return
+    raise AssertionError(f"never reached: {wanted}")
 
 
 def test_a_failure_is_shrunk_to_the_faults_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,18 @@ WORLDS = (
     ),
     Small(1, 30, "sqlite"),  # more than the window
     Small(2, 30, "journal"),
+    Small(2, 1, "journal", line=True),
+    Small(1, 1, "sqlite", keys=True, line=True),
+    Small(2, 2, "sqlite", slow=True),
+    Small(2, 3, "tight"),
+    Small(2, 2, "sqlite", wrap=True),
+    Small(2, 5, "journal", few=True, wrap=True),
+    Small(1, 1, "memory", wrap=True),  # each life begins with the same identifiers
+    Small(2, 1, "memory"),
+    Small(2, 1, "memory", keys=True),
+    Small(2, 1, "sqlite", few=True, lose=True),
+    Small(2, 1, "journal", keys=True, few=True, lose=True),
+    Small(2, 1, "journal", blackout=True),
 )
 
 

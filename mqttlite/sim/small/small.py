@@ -42,9 +42,9 @@ TIMEOUT_S = 3
 
 
 HANDLER_S = 0.3  # of a slow consumer: longer than a reconnection
-PACE_S = 0.3  # of a slow producer, between two messages
+PACE_S = 1.5  # of a slow producer, between two messages: longer than a reconnection, after which it goes on at once
 FEW = 4  # packet identifiers
-TIGHT = 700  # bytes of a journal that is rewritten again and again
+TIGHT = 200  # bytes of a journal that is rewritten again and again
 STORES = ("sqlite", "journal", "tight", "memory")
 
 
@@ -190,11 +190,11 @@ class Run:
 
     @property
     def opening(self) -> list[str]:
-        """Processes that open their stores, and not for the first time."""
-        found = [self.broker.name] if self.broker.life > 1 and self.broker.alive and not self.durable_broker else []
+        """Processes that open their stores."""
+        found = [self.broker.name] if self.broker.alive and not self.durable_broker else []
         for process in (self.producer, self.consumer):
             client = self.clients.get(process.name)
-            if process.alive and process.life > 1 and not (client and (client._has_store or client._error)):
+            if process.alive and not (client and (client._has_store or client._error)):
                 found.append(process.name)
         return found
 
@@ -206,7 +206,15 @@ class Run:
         if forgets:
             self.losses.of_producer(process.name, False)
         url = chain.URL if small.line else "mqtt://broker"
-        async with self._client(process, url, store=self._store(process), keys=small.keys) as client:
+        back = asyncio.Event()
+
+        def on_connection(connected: bool, reason: str) -> None:
+            if connected:
+                back.set()
+
+        options: dict[str, Any] = {"store": self._store(process), "keys": small.keys, "on_connection": on_connection}
+        async with self._client(process, url, **options) as client:
+            back.clear()
             for number, payload in self._payloads(process.life if forgets else 1):
                 key = ("app", number) if small.keys else None
                 if payload in facts.tried:
@@ -221,7 +229,9 @@ class Run:
                 facts.accepted[payload] = None
                 self.world.note(process.name, "accepted", payload)
                 if small.slow:
-                    await asyncio.sleep(PACE_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(back.wait(), PACE_S)
+                    back.clear()
             if await client.drain(LIMIT_S):
                 for payload in facts.accepted:  # those of earlier lives, too: the store has nothing left
                     facts.confirmed[payload] = None

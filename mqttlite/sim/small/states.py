@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def now(run: "Run") -> str:
     """What is so at this moment, in brackets; "" when nothing is worth a word."""
-    words = [f"{name} opens its store again" for name in run.opening]
+    words = [f"{name} opens its store" + " again" * (run.world.processes[name].life > 1) for name in run.opening]
     for name, session in _senders(run):
         words += [f"{name} {what}" for what in _of(session)]
     return " [" + ", ".join(words) + "]" if words else ""
@@ -61,7 +61,11 @@ class Consequences:
         """A packet was written."""
         run, way, kind = self._run, packet.way, packet.kind
         hosts = f"{way.source.process.name} {way.sink.process.name}"
-        if kind == "PUBREC":
+        if kind == "PUBLISH" and run.happened:
+            for name, session in _senders(run):
+                for what in _of(session):
+                    run.tell(f"{name} {what}")
+        elif kind == "PUBREC":
             back = f"{way.sink.process.name} {way.source.process.name}"
             self._held.setdefault(back, set()).add(int.from_bytes(packet.data[2:4], "big"))
         elif kind == "PUBREL":
