@@ -85,7 +85,7 @@ class BaseClient:
     """
 
     _out_max = 512  # pieces of packets that are written at once, and that wait before `publish` at QoS 0 does
-    _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once (core/session.py)
+    _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once, in a network (core/session.py)
     _finished_max = 1000  # messages whose end need not be durable yet: so many may be repeated after a crash
 
     def __init__(
@@ -141,7 +141,8 @@ class BaseClient:
         )
         session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
         session.doubts = {}
-        session.clear_step = self._clear_step
+        if self.url.scheme != "serial":  # which may be slow, and cut often: small steps, as on a board
+            session.clear_step = self._clear_step
         if keys:
             session.span = KEYS_SPAN
         protocol = ClientProtocol

@@ -217,7 +217,7 @@ class ClientProtocol(Connection):
     def deadline(self) -> "int | None":
         """When `tick` has to be called at the latest; None: not before something else happens."""
         if self.waiting_since is not None:
-            return self.waiting_since + self.timeout_ms
+            return max(self.waiting_since, self.received_at) + self.timeout_ms
         if self.session and self.keep_alive_ms:
             return self._quiet_since() + self.keep_alive_ms
         return None
@@ -229,7 +229,8 @@ class ClientProtocol(Connection):
     def tick(self, now: int) -> None:
         """Send PINGREQ when it is time [MQTT-3.1.2-23]; ConnectError when the broker has not answered in time."""
         if self.waiting_since is not None:
-            if now - self.waiting_since >= self.timeout_ms:
+            # What arrives before PINGRESP is a sign of life, too: on a slow line there may be a lot of it.
+            if now - max(self.waiting_since, self.received_at) >= self.timeout_ms:
                 what = "PINGREQ" if self.session else "CONNECT"
                 raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
         elif self.session and self.keep_alive_ms and now - self._quiet_since() >= self.keep_alive_ms:

@@ -390,6 +390,21 @@ def test_a_client_that_only_sends_finds_out_that_nobody_answers() -> None:
         client.tick(9000 + CLIENT_TIMEOUT_MS)
 
 
+def test_packets_that_arrive_before_pingresp_are_signs_of_life_as_well() -> None:
+    app = Application(keep_alive_s=10)
+    online(app)
+    client = app.client
+    client.tick(9000)
+    assert written(client) == [Packet("pingreq", {})]
+    publish = {"topic": "t", "dup": False, "retain": False, "payload": b"", "qos": 0, "packet_id": None}
+    for now in range(10_000, 40_000, 3000):  # what the broker had sent before, on a slow line
+        answer(app, "publish", now=now, **publish)
+        client.tick(now)
+    assert client.deadline() == 37_000 + CLIENT_TIMEOUT_MS
+    with pytest.raises(ConnectError, match="PINGREQ"):
+        client.tick(37_000 + CLIENT_TIMEOUT_MS)
+
+
 def test_a_keep_alive_of_0_never_pings() -> None:
     app = Application(keep_alive_s=0)
     online(app)
