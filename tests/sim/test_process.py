@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import pytest
 
@@ -124,6 +125,29 @@ def test_a_machine_that_is_back_refuses_old_connections(world: World) -> None:
     world.after(0.5, broker.start)
     assert world.run_until(lambda: not client.alive, 10)
     assert len(lost) == 1 and "reset" in lost[0].lower()
+
+
+def test_the_dead_are_closed_to_the_end_where_they_reset_a_context_variable(world: World) -> None:
+    current = ContextVar("current", default=0)
+    closed: list[str] = []
+
+    async def inner() -> None:
+        token = current.set(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            current.reset(token)  # of another context than the one in which the dead are closed
+
+    async def main(process: Process) -> None:
+        try:
+            await inner()
+        finally:
+            closed.append("main")
+
+    process = world.process("a", main)
+    world.run(1)
+    process.kill()
+    assert closed == ["main"]
 
 
 def test_an_orderly_stop_lets_the_program_finish(world: World) -> None:
