@@ -2,7 +2,14 @@
 
 import argparse
 import importlib.util
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..sim.large.large import Large
+    from ..sim.large.selection import Selection
+    from ..sim.large.shrink import Failure
 
 _DESCRIPTION = """\
 Runs the real client and broker in a simulated world: one thread, virtual time, faults placed exactly, everything
@@ -16,13 +23,22 @@ decided by a seed. What has happened becomes a page with a sequence chart that n
 Or runs a small world with faults of your own, or of a schedule that has failed (docs/proof.md):
 
   mqttlite simulate --scenario qos2-1-sqlite --fault 'kill broker @ event 40' --fault 'cut inside packet 14 reset'
-  mqttlite simulate --scenario large --seed 4                 devices, lines, brokers: everything is drawn from the seed
+
+Or runs a large world: devices, lines, gateways, brokers, bridges and readers, and what goes wrong, are drawn from the
+seed. When what was promised does not hold, what is not needed for that is left out (parts, messages, faults), and what
+remains is drawn: the message that it is about, on its way. The options that are printed then repeat it.
+
+  mqttlite simulate --scenario large --seed 4                 writes large-4.html when it fails
+  mqttlite simulate --scenario large --seed 4 --message 'device3 17'        draws this message in any case
+  mqttlite simulate --scenario large --seed 4 --only device3,reader00 --without '3,7-20,broker0/disk:1,noise'
 
 Or, with a model instead of the real programs, answers what a fleet of devices will need:
 
   mqttlite simulate --plan examples/fleet.toml                latencies, bytes, wear, where it saturates
 """
 
+SHRINK_S = 120.0
+SAID = 20  # lines of faults, or problems, that are printed at most
 MISSING = "the simulated disks need apsw: pip install 'mqttlite[sim]'"
 MISSING_SERIAL = "the simulated serial lines need pyserial: pip install 'mqttlite[sim]'"
 
@@ -39,7 +55,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     modes.add_argument(
         "--scenario",
         metavar="NAME",
-        help="run a small world (qos2-1-sqlite, qos1-30-journal-keys) and draw it",
+        help="run a small world (qos2-1-sqlite, qos1-30-journal-keys) and draw it; 'large': a random one",
     )
     modes.add_argument("--plan", metavar="FILE", help="what the fleet described in this TOML file will need")
     parser.add_argument("--json", action="store_true", help="--plan: the answer for programs")
@@ -48,7 +64,35 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar="TEXT",
-        help="of --scenario: 'kill broker @ event 57'; repeatable",
+        help="of a small world: 'kill broker @ event 57'; repeatable",
+    )
+    large_world = parser.add_argument_group(
+        "of --scenario large",
+        "Faults have keys: a number (those that come at moments), device3/broker0:2 (the second cut at a packet from"
+        " device3 to broker0), broker0/disk:1 (the first at an operation of its disk), and what is bad all the time:"
+        " refuse, vanish, stall (connections), noise, babble (serial lines), drift (clocks). Each is the same whatever"
+        " else is left out. A run that fails prints what has happened, with the keys.",
+    )
+    large_world.add_argument("--size", type=int, default=0, metavar="N", help="how many devices (default: drawn)")
+    large_world.add_argument(
+        "--only", metavar="PARTS", help="only these devices, readers and bridges: device3,reader00"
+    )
+    large_world.add_argument(
+        "--messages", type=int, default=0, metavar="N", help="each device publishes only its first N messages"
+    )
+    large_world.add_argument("--only-faults", metavar="LIST", help="only these faults: 7,9-12,noise; '': none")
+    large_world.add_argument("--without", default="", metavar="LIST", help="without these faults")
+    large_world.add_argument(
+        "--shrink-s",
+        type=float,
+        default=SHRINK_S,
+        metavar="S",
+        help="how long to look for what is not needed of a failure, in seconds (default %(default)g); 0: not at all",
+    )
+    large_world.add_argument(
+        "--message",
+        metavar="NAME",
+        help="draw this message ('device3 17', or 'device3 17 at reader00'), whether anything fails or not",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="--scenario, --plan: another course of chance")
     parser.add_argument("-o", "--output", metavar="FILE", help="the page (NAME.html), or FILE.svg: the chart alone")
@@ -62,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("apsw") is None and args.explain != "list":
         raise ValueError(MISSING)
     if args.scenario is not None:
-        return scenario(args.scenario, args.fault, 1 if args.seed is None else args.seed, args.output)
+        seed = 1 if args.seed is None else args.seed
+        return large(seed, args) if args.scenario == "large" else scenario(args.scenario, args.fault, seed, args.output)
     return explain(args.explain, args.output)
 
 
@@ -70,8 +115,6 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
     """Run a small world, say what came of it, draw it. Exit code 1: what was promised does not hold. ValueError: there
     is no such world, or no such fault.
     """
-    if name == "large":
-        return large(seed)
     from ..sim.chart import chart
     from ..sim.small.explore import Schedule
     from ..sim.small.faults import parse
@@ -102,16 +145,78 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
     return 1 if problems else 0
 
 
-def large(seed: int) -> int:
-    """Run the large world of a seed and say what came of it. Exit code 1: what was promised does not hold."""
+def large(seed: int, args: argparse.Namespace) -> int:
+    """Run the large world of a seed, or parts of it, and say what came of it. A failure is shrunk and drawn. Exit code
+    1: what was promised does not hold. ValueError: there are no such parts, faults, or message.
+    """
     if importlib.util.find_spec("mqttlite_gateway") is None:
         raise ValueError(MISSING_SERIAL)
-    from ..sim.large.large import try_out
+    sys.unraisablehook = lambda _: None  # apsw tells of each death in the middle of a write
+    from ..sim.large.large import Large, attempt
+    from ..sim.large.selection import Selection, parse
+    from ..sim.large.shrink import failure_of, shrink
 
-    outcome = try_out(seed)
-    print(f"large, seed {seed}: {outcome.seconds / 3600:.1f} h of virtual time, {outcome.events} events")
-    print("\n".join(outcome.problems) or f"all that was promised holds; digest {outcome.digest[:16]}")
-    return 1 if outcome.problems else 0
+    if args.fault:
+        raise ValueError("--fault is of small worlds; a large one has --without and --only-faults")
+    selection = Selection(
+        None if args.only is None else frozenset(filter(None, args.only.replace(" ", "").split(","))),
+        args.messages,
+        None if args.only_faults is None else parse(args.only_faults),
+        parse(args.without),
+    )
+    run = Large(seed, args.size, selection)
+    problems = attempt(run)
+    _tell(run, problems)
+    failure = failure_of(run, args.size, problems) if problems else None
+    if failure and args.shrink_s > 0:
+        print(f"looking for what is not needed, for {args.shrink_s:g} s at most:")
+        failure = shrink(failure, args.shrink_s, lambda words: print(f"  {words}", flush=True))
+        print(f"the same failure, smaller:\n  {failure.command()} --shrink-s 0")
+        selection = failure.selection
+    if failure or args.message or args.output:
+        return _draw_large(seed, args, selection, failure)
+    return 0
+
+
+def _tell(run: "Large", problems: list[str]) -> None:
+    """What came of a large world, and when it fails, by which faults."""
+    world = run.world
+    print(f"large, seed {run.seed}: {world.now / 3.6e12:.1f} h of virtual time, {world.events} events")
+    if not problems:
+        print(f"all that was promised holds; digest {world.digest()[:16]}")
+        return
+    for words in [f"{one.at / 1e9:10.3f} s  {one.key}: {one.text}" for one in run.trouble.happened][:SAID]:
+        print(words)
+    if len(run.trouble.happened) > SAID:
+        print(f"… {len(run.trouble.happened) - SAID} more faults")
+    print("\n".join(problems[:SAID]))
+    if len(problems) > SAID:
+        print(f"… {len(problems) - SAID} more problems")
+
+
+def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", failure: "Failure | None") -> int:
+    """Run it once more, keep its trace, and draw what it is about."""
+    from ..sim.large.large import Large, attempt
+    from ..sim.large.picture import page_of
+    from ..sim.large.subject import first_subject, message_subject, subject_of
+
+    run = Large(seed, args.size, selection, keep_trace=True)
+    problems = attempt(run)
+    if args.message:
+        name, _, reader = args.message.partition(" at ")
+        subject = message_subject(run, name, [reader] if reader else None)
+    else:
+        subject = subject_of(run, failure.problems[0]) if failure else first_subject(run)
+    size = f" --size {args.size}" if args.size else ""
+    command = f"mqttlite simulate --scenario large --seed {seed}{size} {selection.words()}".strip()
+    if args.message:
+        command += f" --message '{args.message}'"
+    if problems:
+        command += " --shrink-s 0"
+    path = Path(args.output or f"large-{seed}.html")
+    path.write_text(page_of(run, subject, problems, command), encoding="utf-8")
+    print(f"{path}: open it in a browser")
+    return 1 if problems else 0
 
 
 def plan(path: str, as_json: bool, seed: int | None) -> int:

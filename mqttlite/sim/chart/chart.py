@@ -7,8 +7,9 @@ packet, as slanted as it took; one that did not arrive ends in a cross. A progra
 `world.note(process.name, kind, text)`: "accepted", "confirmed", "handled", whatever it has to say; "settled" with a
 payload says that its application has decided about a message in doubt.
 
-chart_events  reads the trace           chart_layout  says where things go
-chart_doubt   what nobody can know      chart.html    the page around it
+events  reads the trace             layout      says where things go
+doubt   what nobody can know        focus       the part of a large story that matters
+chart.html  the page around it
 """
 
 import re
@@ -73,13 +74,14 @@ def page(
     claims: Iterable[tuple[str, bool]] = (),
     since: int = 0,
     lanes: Sequence[str] | None = None,
+    story: Story | None = None,
 ) -> str:
     """The HTML page. `text`: what it is about; `command`: what repeats this run; `claims`: what it shows, and whether
-    it does. `since` and `lanes` as for `svg`.
+    it does. `since` and `lanes` as for `svg`. `story`: what to draw (focus.py), default: all of the world's trace.
 
     Of a long trace it shows the last EVENTS_MAX events, and says so.
     """
-    story = Story(world.trace)
+    story = story or Story(world.trace)
     story.since(since)
     left_out = len(story.events) - EVENTS_MAX
     if left_out > 0:

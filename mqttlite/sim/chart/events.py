@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ...core.codec5 import split
+from ...core.codec_server import decode_connect
 from ...core.errors import ProtocolError
 from ...core.keys import unwrap
 from ...core.parser import Parser
@@ -28,6 +29,7 @@ GROUPS = {  # of events, as they can be filtered
     "log": "log",
 }
 SHOWN = 24  # characters of a payload
+STARTS = 60  # bytes of a payload that tell messages apart
 _WAY = re.compile(r"(.+):(\d+)-(.+):([^:]+?)(?: (up|down))?")
 _LINE = re.compile(r"([^:]+):(/[^ ]+)(?: to (.+))?")
 _FRAME_NS = 12_000_000  # a frame that comes so much later than its bytes take is lost
@@ -59,9 +61,16 @@ class Event:
 
 @dataclass
 class Arrow(Event):
-    """A packet, from `lane` to `to`. `arrived`: -1 when it did not. `why`: what ended its connection then."""
+    """A packet, from `lane` to `to`. `arrived`: -1 when it did not. `why`: what ended its connection then.
 
+    `topic`, `start` (of the payload, as text): of PUBLISH. `client`: its identifier, of CONNECT.
+    """
+
+    connection: str = ""
+    client: str = ""
     packet_id: int = 0
+    topic: str = ""
+    start: str = ""
     payload: str = ""
     is_repeat: bool = False
     arrived: int = -1
@@ -297,7 +306,7 @@ class Story:
         kind = NAMES[first >> 4]
         version = self._versions.get(connection, 4)
         group = "ack" if kind in ("PUBACK", "PUBREC", "PUBREL", "PUBCOMP") else "connection"
-        arrow = Arrow(at, order, way.source, group, kind, kind, to=way.sink)
+        arrow = Arrow(at, order, way.source, group, kind, kind, to=way.sink, connection=connection)
         if kind == "PUBLISH":
             self._publish(arrow, first, body, version)
         elif group == "ack" or kind in ("SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK"):
@@ -307,6 +316,7 @@ class Story:
                 arrow.label += f" reason {body[2]:#04x}"
         elif kind == "CONNECT" and len(body) > 7:
             self._versions[connection] = body[6]
+            arrow.client = _client_id(body)
             arrow.detail = "clean session" if body[7] & 2 else "resumes its session"
         elif kind == "CONNACK" and len(body) > 1:
             present = "session present" if body[0] & 1 else "no session"
@@ -330,6 +340,7 @@ class Story:
         elif opened := unwrap(payload):
             (producer, epoch, number), payload = opened
             key = f"key {producer.decode(errors='replace')}/{epoch}/{number}"
+        arrow.topic, arrow.start = topic, payload[:STARTS].decode(errors="backslashreplace")
         arrow.payload = _quoted(payload.decode(errors="backslashreplace"))
         arrow.is_repeat = bool(first & 8)
         words = [
@@ -357,6 +368,7 @@ class Story:
         while way.under_way and way.under_way[0][1] <= way.arrived:
             arrow = way.under_way.popleft()[2]
             arrow.arrived, arrow.arrival_order, arrow.stays, arrow.why = at, order, False, ""
+            arrow.detail = arrow.detail.partition(" (of it")[0]
             if arrow.group == "ack":
                 self._doubts.acknowledged((at, order), arrow.to, arrow.lane, arrow.packet_id, arrow.kind)
             elif arrow.kind == "CONNACK" and "no session" in arrow.label:
@@ -417,6 +429,14 @@ def _reach(after: dict[str, set[str]], begin: str) -> set[str]:
                 found.add(lane)
                 waiting.append(lane)
     return found
+
+
+def _client_id(connect: bytes) -> str:
+    """The client identifier in the body of CONNECT; "" when that is none."""
+    try:
+        return str(decode_connect(connect, 0, len(connect)).client_id, "utf-8", "backslashreplace")
+    except ProtocolError:
+        return ""
 
 
 def _quoted(text: str) -> str:

@@ -83,6 +83,7 @@ class Large:
         self.brokers: dict[str, Broker] = {}
         self.stats: list[tuple[str, Any]] = []  # of each life of a broker
         self.qos0_dropped = 0
+        self.calm_s = CALM_S
         self.calm_begun = False
         self.over = False
         self.lines: dict[str, SerialLine] = {}  # by device
@@ -227,7 +228,7 @@ class Large:
         world = self.world
         waited = 0.0
         step = 1.0
-        while waited < CALM_S:
+        while waited < self.calm_s:
             world.run(step)
             waited += step
             step = min(step * 1.2, 60.0)

@@ -8,13 +8,13 @@ larger than it had to be; but what is printed in the end has been run, and fails
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from .large import Large, attempt
 from .selection import Selection, conditions_of, parts_of
 from .subject import parts_in
 
-T = TypeVar("T")
+CALM_S = 1800.0  # of an attempt: what has not arrived by then never does, and hours of waiting cost minutes
 _PROCESS = re.compile(r"(?:device|reader|broker|gateway|bridge)#")
 
 
@@ -93,6 +93,7 @@ class Shrinking:
         self.tries += 1
         last = self.best
         run = Large(last.seed, last.size, selection)
+        run.calm_s = min(run.calm_s, CALM_S)
         problems = attempt(run)
         same = [problem for problem in problems if kind_of(problem) == last.kind]
         if not same:

@@ -33,12 +33,14 @@ def parts_in(text: str) -> list[str]:
 def subject_of(run: "Large", problem: str) -> Subject:
     """What a problem is about."""
     names = parts_in(problem)
+    if missing := re.search(r"Missing\(reader='(\w+)', name='([^']+)'\)", problem):
+        return message_subject(run, missing[2], [missing[1]])
     found = _NAME.search(problem)
     if found and found[0] in run.ledger.entries:
         readers = [name for name in names if name in run.ledger.readings]
         return message_subject(run, found[0], readers)
-    if missing := re.search(r"Missing\(reader='(\w+)', name='([^']+)'\)", problem):
-        return message_subject(run, missing[2], [missing[1]])
+    if len(names) == 1 and "deliveries at QoS 0" in problem and (gone := _gone(run, names[0])):
+        return gone
     at, client = run.conduct.found.get(problem, (0, ""))
     names = [client.removesuffix("-out")] if client else names
     lanes = [lane for name in names for lane in _path(run.plan, name)]
@@ -46,6 +48,25 @@ def subject_of(run: "Large", problem: str) -> Subject:
         lanes = [*run.plan.brokers, *(device.name for device in run.plan.devices)]
     clients = {name for lane in lanes for name in (lane, f"{lane}-out")}
     return Subject("", in_order(run.plan, lanes), clients, at)
+
+
+def _gone(run: "Large", broker: str) -> Subject | None:
+    """The first message of QoS 0 that has come to a broker's devices and not to its readers."""
+    for entry in run.ledger.entries.values():
+        for reading in run.ledger.readings.values():
+            is_its = entry.device.broker == reading.broker == broker and run.ledger.way(entry, reading)[0] is reading
+            if is_its and not min(entry.qos, reading.qos) and entry.name not in reading.first:
+                return message_subject(run, entry.name, [reading.name])
+    return None
+
+
+def first_subject(run: "Large") -> Subject:
+    """The first message that a reader has handled, or any; where there is none, everything."""
+    for reading in run.ledger.readings.values():
+        if reading.effects:
+            return message_subject(run, reading.effects[0], [reading.name])
+    names = list(run.ledger.entries)
+    return message_subject(run, names[0]) if names else subject_of(run, "")
 
 
 def message_subject(run: "Large", message: str, readers: list[str] | None = None) -> Subject:

@@ -1,0 +1,67 @@
+"""The sequence chart of a large world: not of all of it, but of what a problem is about (subject.py)."""
+
+from ..chart import chart
+from ..chart.events import Arrow, Story
+from ..chart.focus import Focus, Ordered, focus
+from .large import Large
+from .programs import topic_payload
+from .subject import Subject
+
+MOST = 150  # events that are drawn: a few screens
+AFTER_LOSS = 12  # faults and connections after the last that was seen of a message that is lost
+AFTER = 2  # the same when it has come to its end
+SHORT = {
+    "full": "disk is full",
+    "sync": "syncs may fail",
+    "failed sync": "a sync fails",
+    "failed operation of the disk": "disk fails",
+    "wipe device": "disk is lost",
+    "wipe broker": "disk is lost",
+    "wipe reader": "disk is lost",
+    "power": "power cut",
+    "outage": "power cut",
+    "cut at a packet": "cut",
+    "death at an operation of the disk": "dies",
+}
+
+
+def page_of(run: Large, subject: Subject, problems: list[str], command: str) -> str:
+    """The page of a world that has run with its trace kept. `command`: what repeats the run."""
+    story = Story(run.world.trace)
+    entry = run.ledger.entries.get(subject.message)
+
+    def is_about(arrow: Arrow) -> bool:
+        if entry is None:
+            return False
+        topic = arrow.topic.removeprefix("b/")
+        return topic_payload(topic, arrow.start.encode()) == (entry.name if entry.size else entry.topic)
+
+    is_lost = any(word in problem for problem in problems for word in ("lost", "missing", "deliveries at"))
+    left_out = focus(
+        story,
+        Focus(
+            lanes=subject.lanes,
+            clients=subject.clients,
+            is_about=is_about if entry else None,
+            text=subject.message,
+            after=AFTER_LOSS if is_lost else AFTER,
+            until=subject.until,
+            faults=[Ordered(one.at, one.key, one.who, SHORT.get(one.kind, one.kind)) for one in run.trouble.happened],
+            most=MOST,
+        ),
+    )
+    what = f"message “{subject.message}”" if subject.message else "what its processes say to each other"
+    lanes = ", ".join(subject.lanes)
+    text = f"Of this world only {what} is drawn, on the lanes {lanes}, with the faults that hit them."
+    if left_out:
+        text += f" To keep it readable, {left_out} events of these lanes are left out."
+    return chart.page(
+        run.world,
+        title=f"large world, seed {run.seed}" + (f": {subject.message}" if subject.message else ""),
+        text=text,
+        command=command,
+        claims=[(problem, False) for problem in problems[:5]] or [("All that was promised holds.", True)],
+        since=story.events[0].at if story.events else 0,
+        lanes=subject.lanes,
+        story=story,
+    )
