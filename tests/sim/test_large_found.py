@@ -11,7 +11,9 @@ from mqttlite.database.adapters import DatabaseError
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.disks.disk import Operation
+from mqttlite.sim.lines.serial import SerialLine
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker, gateway
 from mqttlite.sim.world import World
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
@@ -147,3 +149,32 @@ def test_an_applications_own_numbers_are_never_too_old_however_often_its_client_
         till.start()
         world.run(5)
     assert got == [b"status", b"paid"] * 12
+
+
+def test_a_device_that_has_lost_its_store_gets_its_session_cleared_over_a_slow_line(world: World) -> None:
+    """65,535 identifiers are 262 kB, four and a half minutes at 9600 baud, and PINGRESP comes behind their answers."""
+    connections: list[str] = []
+
+    async def device(process: Process) -> None:
+        client = Client(
+            "serial:///dev/ttyUSB0?baud=9600",
+            client_id="device",
+            store=Journal(f"journal {process.life}", 16384),
+            keep_alive_s=5,
+            timeout_s=5,
+            retry_first=True,
+            on_connection=lambda connected, reason: connections.append(reason),
+        )
+        async with client:
+            await client.publish("t", "paid", 2)
+            if await client.drain(1000):
+                world.reach(f"done {process.life}")
+
+    SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
+    world.process("broker", broker())
+    world.process("gateway", gateway("/dev/ttyACM0?baud=9600"))
+    process = world.process("device", device)
+    assert world.run_until(lambda: world.reached["done 1"] == 1, 60)
+    process.restart()
+    assert world.run_until(lambda: world.reached["done 2"] == 1, 900)
+    assert not any(connections)  # none was lost
