@@ -1,7 +1,7 @@
 """Random schedules of large worlds (mqttlite/sim/large/), seed after seed: `python -m benchmarks.simulate_large`.
 
 Every seed is a world of its own: what it is made of and what goes wrong is drawn from it. The exit status is 1 when one
-fails; each failure is printed with the command that repeats it.
+fails; each failure is printed with the command that repeats it, leaves out what it does not need, and draws it.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import TextIO
 from mqttlite.sim.large.large import Outcome, try_out
 
 PROGRESS_S = 10.0
-REPEAT = "mqttlite simulate --scenario large --seed {}"
+REPEAT = "mqttlite simulate --scenario large --seed {seed}{size} -o large-{seed}.html"
 
 
 class Sum:
@@ -60,6 +60,11 @@ def measured(work: tuple[int, int]) -> tuple[Outcome, float]:
     begun = time.process_time()
     outcome = try_out(*work)
     return outcome, time.process_time() - begun
+
+
+def repeat(seed: int, size: int) -> str:
+    """The command that runs a failing world again, shrinks and draws it."""
+    return REPEAT.format(seed=seed, size=f" --size {size}" if size else "")
 
 
 def _quiet() -> None:
@@ -106,7 +111,7 @@ def main() -> int:
         if log:
             _write(log, outcome, cpu_s)
         if outcome.problems:
-            print(f"FAILED: {REPEAT.format(outcome.seed)}")
+            print(f"FAILED: {repeat(outcome.seed, args.size)}")
             print(*(f"    {problem:.300}" for problem in outcome.problems[:5]), sep="\n", flush=True)
         if time.monotonic() - told > PROGRESS_S:
             told = time.monotonic()
@@ -114,7 +119,7 @@ def main() -> int:
     print(total)
     print(", ".join(f"{name} {number}" for name, number in total.faults.most_common()))
     for outcome in total.failed:
-        print(REPEAT.format(outcome.seed))
+        print(repeat(outcome.seed, args.size))
     return 1 if total.failed else 0
 
 

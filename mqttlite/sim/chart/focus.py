@@ -18,6 +18,7 @@ from .events import Arrow, Event, Story
 
 SECOND = 1_000_000_000
 NEAR = 5 * SECOND  # a commit or a frame farther from a packet has nothing to do with it
+LONG_BEFORE = 600 * SECOND
 ROWS_MAX = 400  # of the list alone: connections, log
 _SENDERS = ("PUBLISH", "PUBREL")  # the sender of a message writes these, its receiver the answers
 _CONNECTING = ("CONNECT", "CONNACK", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "DISCONNECT")
@@ -66,6 +67,7 @@ def focus(story: Story, wanted: Focus) -> int:
         begin, end = core[0].at, max(map(_over, core))
     else:
         begin, end = 0, wanted.until or story.end
+    begin = min([begin, *_dead_at(begin, side, story)])
     later = [event.at for event in side if event.at > end]
     end = max(end, *later[: wanted.after][-1:], 0)
     side = [event for event in side if begin <= event.at <= end]
@@ -85,6 +87,18 @@ def focus(story: Story, wanted: Focus) -> int:
         event.number = number
     _last(story, lanes, begin, end, {event.payload for event in core if isinstance(event, Arrow) and event.payload})
     return left_out
+
+
+def _dead_at(begin: int, side: list[Event], story: Story) -> list[int]:
+    """When those ended that are not there at the beginning, and come later."""
+    return [
+        life.end
+        for life in story.lives
+        if 0 <= begin - life.end < LONG_BEFORE
+        and life.end >= 0
+        and any(event.at == life.end and event.lane == life.lane for event in side)
+        and not any(other.lane == life.lane and life.end <= other.begin <= begin for other in story.lives)
+    ]
 
 
 def _over(event: Event) -> int:

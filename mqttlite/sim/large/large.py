@@ -203,7 +203,8 @@ class Large:
         if not self._wait():
             late = [p.name for p in self.mortals if p.name in self.roles and not self.is_done(p)]
             missing = self.ledger.missing()
-            what = f"endless: devices {late}, {len(missing)} messages missing, such as {missing[:3]}"
+            some = ", ".join(f"{one.name} at {one.reader}" for one in missing[:3])
+            what = f"endless: {len(late)} devices not done {late}, {len(missing)} messages missing: {some}"
             return [what, *self.audit.errors(), *self.facts.noticed, *self.ledger.noticed]
         keep_alive_s = plan.readers[0].keep_alive_s if plan.readers else 5
         world.run(3 * keep_alive_s + 120)  # what is dead is noticed, and connected anew after 48 s at most

@@ -19,7 +19,9 @@ _PROCESS = re.compile(r"(?:device|reader|broker|gateway|bridge)#")
 
 
 class Failure(NamedTuple):
-    """A world that fails. `kind`: of its first problem. `faults`: keys of those that happen, in order."""
+    """A world that fails. `kind`: of its first problem. `faults`: keys of those that happen, in order. `messages`: how
+    many a device publishes at most.
+    """
 
     seed: int
     size: int
@@ -28,6 +30,7 @@ class Failure(NamedTuple):
     kind: str
     faults: tuple[str, ...]
     parts: tuple[str, ...]
+    messages: int
 
     def command(self) -> str:
         """What repeats it."""
@@ -51,7 +54,8 @@ def failure_of(run: Large, size: int, problems: list[str]) -> Failure:
     happened = dict.fromkeys(one.key for one in run.trouble.happened)
     happened.update(dict.fromkeys(sorted(conditions_of(run.plan))))
     kind = kind_of(problems[0])
-    return Failure(run.seed, size, run.selection, problems, kind, tuple(happened), tuple(parts_of(run.plan)))
+    most = max((device.messages for device in run.plan.devices), default=0)
+    return Failure(run.seed, size, run.selection, problems, kind, tuple(happened), tuple(parts_of(run.plan)), most)
 
 
 class Shrinking:
@@ -119,9 +123,9 @@ class Shrinking:
 
     def _fewer_messages(self) -> None:
         most = max((int(number) for number in re.findall(r"device\d+ (\d+)", self.best.problems[0])), default=-1) + 1
-        if most and (not self.best.selection.messages or most < self.best.selection.messages):
+        if 0 < most < self.best.messages:
             self._fails(self.best.selection._replace(messages=most))
-        while (count := self.best.selection.messages) > 1:
+        while (count := self.best.messages) > 1:
             if not any(self._fails(self.best.selection._replace(messages=n)) for n in (count // 2, count - 1)):
                 return
 

@@ -10,7 +10,8 @@ from .plan import Plan
 if TYPE_CHECKING:
     from .large import Large
 
-_NAME = re.compile(r"\b(device\d+) (\d+)\b(?! times)")
+_NAME = re.compile(r"\b(?P<name>device\d+ \d+)(?: \(QoS \d\))? at (?P<reader>\w+)")
+_AFTER = re.compile(r"at (?P<reader>\w+): (?P<name>device\d+ \d+) after")
 _PART = re.compile(r"\b(?:device|reader|broker|gateway|bridge)\d+\b")
 
 
@@ -33,12 +34,9 @@ def parts_in(text: str) -> list[str]:
 def subject_of(run: "Large", problem: str) -> Subject:
     """What a problem is about."""
     names = parts_in(problem)
-    if missing := re.search(r"Missing\(reader='(\w+)', name='([^']+)'\)", problem):
-        return message_subject(run, missing[2], [missing[1]])
-    found = _NAME.search(problem)
-    if found and found[0] in run.ledger.entries:
-        readers = [name for name in names if name in run.ledger.readings]
-        return message_subject(run, found[0], readers)
+    found = _NAME.search(problem) or _AFTER.search(problem)
+    if found and found["name"] in run.ledger.entries:
+        return message_subject(run, found["name"], [found["reader"]])
     if len(names) == 1 and "deliveries at QoS 0" in problem and (gone := _gone(run, names[0])):
         return gone
     at, client = run.conduct.found.get(problem, (0, ""))
