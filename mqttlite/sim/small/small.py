@@ -366,7 +366,9 @@ class Run:
             if rows and rows[0][0]:
                 found.append(f"the broker keeps {rows[0][0]} rows in {table}")
         if self.small.producer == "sqlite":
-            rows = self._rows(self.producer.name, "state.db", "SELECT count(*) FROM outbound")
+            # A broker that has lost its disk leaves messages in doubt (state 3): kept, for the application to ask for.
+            kept = "state < 3" if "broker" in self.losses.lost and not self.small.keys else "true"
+            rows = self._rows(self.producer.name, "state.db", f"SELECT count(*) FROM outbound WHERE {kept}")
             if rows and rows[0][0]:
                 found.append(f"the producer keeps {rows[0][0]} messages")
         for stats in self.stats:
