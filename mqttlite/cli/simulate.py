@@ -29,8 +29,8 @@ seed. When what was promised does not hold, what is not needed for that is left 
 remains is drawn: the message that it is about, on its way. The options that are printed then repeat it.
 
   mqttlite simulate --scenario large --seed 4                 writes large-4.html when it fails
-  mqttlite simulate --scenario large --seed 4 --message 'device3 17'        draws this message in any case
-  mqttlite simulate --scenario large --seed 4 --only device3,reader00 --without '3,7-20,broker0/disk:1,noise'
+  mqttlite simulate --scenario large --seed 4 --message 'device1 17'        draws this message in any case
+  mqttlite simulate --scenario large --seed 4 --only device1,reader00 --without '3,7-20,broker0/disk:1,noise'
 
 Or, with a model instead of the real programs, answers what a fleet of devices will need:
 
@@ -68,10 +68,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     large_world = parser.add_argument_group(
         "of --scenario large",
-        "Faults have keys: a number (those that come at moments), device3/broker0:2 (the second cut at a packet from"
-        " device3 to broker0), broker0/disk:1 (the first at an operation of its disk), and what is bad all the time:"
-        " refuse, vanish, stall (connections), noise, babble (serial lines), drift (clocks). Each is the same whatever"
-        " else is left out. A run that fails prints what has happened, with the keys.",
+        "Faults have keys: 7 (one of those that come at moments), device3/broker0:2 (the second cut at a packet from\n"
+        "  device3 to broker0), broker0/disk:1 (the first at an operation of its disk), and names for what is bad all\n"
+        "  the time: refuse, vanish, stall (connections), noise, babble (serial lines), drift (clocks). Each is the\n"
+        "  same whatever else is left out. A run that fails prints the faults that have happened, with their keys.",
     )
     large_world.add_argument("--size", type=int, default=0, metavar="N", help="how many devices (default: drawn)")
     large_world.add_argument(
@@ -92,7 +92,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     large_world.add_argument(
         "--message",
         metavar="NAME",
-        help="draw this message ('device3 17', or 'device3 17 at reader00'), whether anything fails or not",
+        help="draw this message ('device1 17', or 'device1 17 at reader00'), whether anything fails or not",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="--scenario, --plan: another course of chance")
     parser.add_argument("-o", "--output", metavar="FILE", help="the page (NAME.html), or FILE.svg: the chart alone")
@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(MISSING)
     if args.scenario is not None:
         seed = 1 if args.seed is None else args.seed
+        if args.scenario != "large" and (args.size or args.messages or args.without or args.message):
+            raise ValueError("--size, --messages, --without and --message are of --scenario large")
         return large(seed, args) if args.scenario == "large" else scenario(args.scenario, args.fault, seed, args.output)
     return explain(args.explain, args.output)
 
@@ -156,6 +158,8 @@ def large(seed: int, args: argparse.Namespace) -> int:
     from ..sim.large.selection import Selection, parse
     from ..sim.large.shrink import failure_of, shrink
 
+    if args.size < 0 or args.messages < 0:
+        raise ValueError("--size and --messages are numbers of devices and messages; 0 is as the seed has it")
     if args.fault:
         raise ValueError("--fault is of small worlds; a large one has --without and --only-faults")
     selection = Selection(
@@ -214,7 +218,8 @@ def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", fai
     if problems:
         command += " --shrink-s 0"
     path = Path(args.output or f"large-{seed}.html")
-    path.write_text(page_of(run, subject, problems, command), encoding="utf-8")
+    page = page_of(run, subject, problems, command, alone=path.suffix == ".svg")
+    path.write_text(page, encoding="utf-8")
     print(f"{path}: open it in a browser")
     return 1 if problems else 0
 

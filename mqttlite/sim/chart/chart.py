@@ -47,12 +47,15 @@ DARK = {
 }  # fmt: skip
 
 
-def svg(world: "World", *, title: str, since: int = 0, lanes: Sequence[str] | None = None) -> str:
+def svg(
+    world: "World", *, title: str, since: int = 0, lanes: Sequence[str] | None = None, story: Story | None = None
+) -> str:
     """The chart alone, for a document: light colours, its own ground.
 
     `since`: ns; what was before is left out. `lanes`: processes from left to right; default: as messages flow.
+    `story`: what to draw (focus.py), default: all of the world's trace.
     """
-    story = Story(world.trace)
+    story = story or Story(world.trace)
     story.since(since)
     layout = Layout(story, since, list(lanes) if lanes else None)
     width, height = layout.width, layout.height + HEAD
@@ -77,7 +80,7 @@ def page(
     story: Story | None = None,
 ) -> str:
     """The HTML page. `text`: what it is about; `command`: what repeats this run; `claims`: what it shows, and whether
-    it does. `since` and `lanes` as for `svg`. `story`: what to draw (focus.py), default: all of the world's trace.
+    it does. `since`, `lanes` and `story` as for `svg`.
 
     Of a long trace it shows the last EVENTS_MAX events, and says so.
     """

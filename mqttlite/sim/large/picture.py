@@ -25,8 +25,10 @@ SHORT = {
 }
 
 
-def page_of(run: Large, subject: Subject, problems: list[str], command: str) -> str:
-    """The page of a world that has run with its trace kept. `command`: what repeats the run."""
+def page_of(run: Large, subject: Subject, problems: list[str], command: str, *, alone: bool = False) -> str:
+    """The page of a world that has run with its trace kept. `command`: what repeats the run. `alone`: only the chart,
+    as SVG.
+    """
     story = Story(run.world.trace)
     entry = run.ledger.entries.get(subject.message)
 
@@ -55,13 +57,17 @@ def page_of(run: Large, subject: Subject, problems: list[str], command: str) -> 
     text = f"Of this world only {what} is drawn, on the lanes {lanes}, with the faults that hit them."
     if left_out:
         text += f" To keep it readable, {left_out} events of these lanes are left out."
+    title = f"large world, seed {run.seed}" + (f": {subject.message}" if subject.message else "")
+    since = story.events[0].at if story.events else 0
+    if alone:
+        return chart.svg(run.world, title=title, since=since, lanes=subject.lanes, story=story)
     return chart.page(
         run.world,
-        title=f"large world, seed {run.seed}" + (f": {subject.message}" if subject.message else ""),
+        title=title,
         text=text,
         command=command,
         claims=[(problem, False) for problem in problems[:5]] or [("All that was promised holds.", True)],
-        since=story.events[0].at if story.events else 0,
+        since=since,
         lanes=subject.lanes,
         story=story,
     )

@@ -73,6 +73,9 @@ def message_subject(run: "Large", message: str, readers: list[str] | None = None
     if entry is None:
         some = ", ".join(list(run.ledger.entries)[:3]) or "none at all"
         raise ValueError(f"there is no message '{message}' in this world; there is {some} …")
+    for reader in readers or ():
+        if reader not in run.ledger.readings:
+            raise ValueError(f"there is no reader '{reader}' in this world; there is {', '.join(run.ledger.readings)}")
     lanes = _path(run.plan, entry.device.name)
     for reading in run.ledger.readings.values():
         source, is_bridged = run.ledger.way(entry, reading)
