@@ -15,7 +15,6 @@ with SQLite, pyserial those with a serial line.
 import argparse
 import contextlib
 import importlib
-import logging
 import os
 import platform
 import random
@@ -78,36 +77,30 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
 
     ValueError: there is no such world. ImportError: a module that it needs is not installed.
     """
-    logger = logging.getLogger("mqttlite")
-    level = logger.level
-    logger.setLevel(logging.WARNING)  # what is logged is in the trace
-    try:
-        # What is missing would be noticed by the processes of the world, and be another course of things.
-        for module in _needs(name):
-            importlib.import_module(module)
-        if name in WITHOUT_SQLITE:
-            return _without_sqlite(name, seed)
-        if name == "large":
-            from .large.large import Large
+    # What is missing would be noticed by the processes of the world, and be another course of things.
+    for module in _needs(name):
+        importlib.import_module(module)
+    if name in WITHOUT_SQLITE:
+        return _without_sqlite(name, seed)
+    if name == "large":
+        from .large.large import Large
 
-            large = Large(seed, keep_trace=keep_trace)
-            with _closing(large.world):
-                large.run()
-            return large.world
-        from .small.explore import Schedule, baseline
-        from .small.faults import every
-        from .small.small import named
+        large = Large(seed, keep_trace=keep_trace)
+        with _closing(large.world):
+            large.run()
+        return large.world
+    from .small.explore import Schedule, baseline
+    from .small.faults import every
+    from .small.small import named
 
-        schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
-        if name.endswith(FAULTS):
-            faults = every(baseline(schedule.small, seed).extent)
-            schedule = schedule._replace(faults=tuple(random.Random(seed).sample(faults, 2)))
-        small = schedule.run()
-        with _closing(small.world):
-            small.run()
-        return small.world
-    finally:
-        logger.setLevel(level)
+    schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
+    if name.endswith(FAULTS):
+        faults = every(baseline(schedule.small, seed).extent)
+        schedule = schedule._replace(faults=tuple(random.Random(seed).sample(faults, 2)))
+    small = schedule.run()
+    with _closing(small.world):
+        small.run()
+    return small.world
 
 
 def _needs(name: str) -> tuple[str, ...]:

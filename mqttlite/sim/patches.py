@@ -43,7 +43,7 @@ class Patches:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._saved: list[tuple[Any, str, Any]] = []
-        self._log: tuple[list[logging.Handler], bool] = ([], True)
+        self._log: tuple[list[logging.Handler], bool, int] = ([], True, 0)
         self._outside: asyncio.AbstractEventLoop | None = None  # the loop of a test that is a coroutine itself
 
     def __enter__(self) -> None:
@@ -55,12 +55,14 @@ class Patches:
             setattr(where, name, what)
         self._outside = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
-        self._log = (_logger.handlers, _logger.propagate)
+        self._log = (_logger.handlers, _logger.propagate, _logger.level)
         _logger.handlers, _logger.propagate = [world.log_handler], False
+        _logger.setLevel(logging.WARNING)  # whatever the application wants to see: it is in the trace
 
     def __exit__(self, *_: object) -> None:
         if self._saved:
-            _logger.handlers, _logger.propagate = self._log
+            _logger.handlers, _logger.propagate, level = self._log
+            _logger.setLevel(level)
             asyncio._set_running_loop(self._outside)
         while self._saved:
             where, name, what = self._saved.pop()

@@ -127,6 +127,8 @@ class Mount:
         self.alive = False
         if power:
             self.disk.lose_power()
+        # SQLite holds on to a mount where no garbage collector sees it: that must not keep the whole world.
+        del self.disk, self.process
 
     def connect(self, path: str, **options: Any) -> Any:
         """An SQLite connection to a file here, for SqliteStore; needs apsw. See sqlite_files.connect."""
@@ -138,12 +140,12 @@ class Mount:
         return self.alive and name in self.disk._names
 
     def size(self, name: str) -> int:
-        file = self.disk._names.get(name)
-        return len(file.content) if file is not None and self.alive else 0
+        file = self.disk._names.get(name) if self.alive else None
+        return len(file.content) if file is not None else 0
 
     def read(self, name: str, offset: int, amount: int) -> bytes:
-        file = self.disk._names.get(name)
-        return bytes(file.content[offset : offset + amount]) if file is not None and self.alive else b""
+        file = self.disk._names.get(name) if self.alive else None
+        return bytes(file.content[offset : offset + amount]) if file is not None else b""
 
     def create(self, name: str) -> None:
         """An empty file, if there is none."""
