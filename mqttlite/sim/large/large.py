@@ -9,7 +9,6 @@ everything goes on until it is quiet. Then the ledger (ledger.py) says for every
 lost, doubled or misplaced, and audit.py whether anything is left over: messages, identifiers, connections.
 """
 
-import logging
 from collections import Counter
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -266,7 +265,6 @@ class Large:
 
 def attempt(run: Large) -> list[str]:
     """Run a world to its end, and close it; its problems, to which an exception belongs like others."""
-    logging.getLogger("mqttlite").setLevel(logging.WARNING)
     try:
         return run.run()
     except Exception as error:

@@ -2,7 +2,7 @@
 should see.
 """
 
-from collections import deque
+from collections import Counter, deque
 
 from ..check.conduct import CONNECTS_MAX, Conduct
 from ..check.facts import Facts
@@ -27,11 +27,13 @@ class LargeConduct(Conduct):
         self.forgetful: set[str] = set()  # clients that have lost their store, until their next CONNECT
         self.may_forget = False  # a broker has lost its disk
         self.may_repeat = False  # a publisher or a broker has lost what it knew
+        self.connections: Counter[str] = Counter()  # of each client
 
     def see(self, packet: Packet) -> None:
         super().see(packet)
         if packet.kind == "CONNECT":
             client = self.client(packet)
+            self.connections[client] += 1
             if client in self.forgetful:
                 self.forgetful.discard(client)
                 self.forget_sent(client)
