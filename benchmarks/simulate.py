@@ -1,9 +1,10 @@
-"""Every single fault at every step of the small worlds, then pairs of faults; which named points were hit, what failed.
+"""Every single fault at every step of the small worlds, and pairs of faults; which named points were hit, what failed.
 
     python -m benchmarks.simulate [--share 0.1] [--pairs 2000] [--world qos2-1-sqlite ...] [--jobs 2]
+    python -m benchmarks.simulate --long --all-pairs       hours: more messages than the window, too; all pairs
 
 A world that fails is shrunk to the fewest faults, and the command that repeats it is printed. Exit code 1: one failed,
-or a named point was never hit. All singles take minutes; `--share` takes a part of them, drawn with a seed.
+or a named point was never hit. All singles take some minutes; `--share` takes a part of them, drawn with a seed.
 """
 
 import argparse
@@ -13,7 +14,19 @@ import sys
 import time
 from collections import Counter
 
-from mqttlite.sim.small.explore import WORLDS, Result, Schedule, explore, pairs, sample, shrink, singles
+from mqttlite.sim.small.explore import (
+    LONG,
+    WORLDS,
+    Result,
+    Schedule,
+    baseline,
+    essentials,
+    explore,
+    pairs,
+    sample,
+    shrink,
+    singles,
+)
 from mqttlite.sim.small.points import POINTS, hit
 from mqttlite.sim.small.small import named
 
@@ -32,11 +45,14 @@ class Tally:
     def __init__(self) -> None:
         self.points: Counter[str] = Counter()
         self.failures: list[Result] = []
-        self.results: list[Result] = []
+        self.count = 0
+        self.firsts: list[Result] = []  # what second faults may come after
 
     def add(self, result: Result) -> None:
         self.points += hit(result.points)
-        self.results.append(result)
+        self.count += 1
+        if result.points and not result.problems:
+            self.firsts.append(result)
         if result.problems:
             self.failures.append(result)
             print(f"\nFAILED {result.schedule}: {'; '.join(result.problems[:3])}", flush=True)
@@ -49,8 +65,9 @@ def show(done: int, total: int, began: float) -> None:
         print(f"\r  {done} of {total}, {left / 60:.0f} min left ", end="", file=sys.stderr, flush=True)
 
 
-def go(what: str, schedules: list[Schedule], jobs: int, tally: Tally) -> None:
-    """Run schedules and say how many there were."""
+def go(what: str, schedules: list[Schedule], jobs: int, tally: Tally) -> list[Result]:
+    """Run schedules and say how many there were; the results that may have a second fault."""
+    tally.firsts = []
     began, cpu = time.monotonic(), os.times()
     before = len(tally.failures)
     explore(schedules, jobs, tally.add, lambda done: show(done, len(schedules), began))
@@ -58,27 +75,41 @@ def go(what: str, schedules: list[Schedule], jobs: int, tally: Tally) -> None:
     seconds = sum(spent[:4]) - sum(cpu[:4])
     rate = f"{len(schedules) / seconds:.0f} a second of processor time" if seconds else ""
     print(f"\r{what}: {len(schedules)} schedules, {len(tally.failures) - before} failed; {rate}", flush=True)
+    return tally.firsts
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, metavar="PART", help="of the single faults (1: all)")
-    parser.add_argument("--pairs", type=int, default=2000, metavar="N", help="pairs of faults (2000)")
-    parser.add_argument("--world", action="append", metavar="NAME", help="as qos2-1-sqlite-keys; repeatable (all)")
+    parser.add_argument("--long", action="store_true", help="the worlds with 30 messages, too")
+    parser.add_argument("--pairs", type=int, default=2000, metavar="N", help="pairs of any faults, drawn (2000)")
+    parser.add_argument(
+        "--all-pairs",
+        action="store_true",
+        help="and every pair of these: a process loses its power when it has done something; a connection ends, or a "
+        "line, in the middle of a packet",
+    )
+    parser.add_argument(
+        "--world", action="append", metavar="NAME", help="as qos2-1-sqlite-keys; repeatable (all but --long)"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the worlds and of what is drawn (1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all processors)")
     args = parser.parse_args()
-    worlds = [named(name) for name in args.world] if args.world else WORLDS
+    worlds = [named(name) for name in args.world] if args.world else [*WORLDS, *LONG * args.long]
     tally = Tally()
+    firsts: list[Result] = []
     for small in worlds:
         schedules = singles(small, args.seed)
         if args.share < 1:
             schedules = sample(schedules, round(len(schedules) * args.share), args.seed)
-        go(str(small), schedules, args.jobs, tally)
+        done = go(str(small), schedules, args.jobs, tally)
+        firsts += [first._replace(turns=[]) for first in sample(done, args.pairs, args.seed)]
+        if args.all_pairs:
+            done = go(f"{small}, firsts", list(essentials(baseline(small, args.seed))), args.jobs, tally)
+            go(f"{small}, pairs", [pair for first in done for pair in essentials(first)], args.jobs, tally)
     if args.pairs:
-        firsts = [result for result in tally.results if result.points and not result.problems]
         go("pairs", list(pairs(sample(firsts, args.pairs, args.seed), 1, args.seed)), args.jobs, tally)
-    print(f"\n{len(tally.results)} schedules, {len(tally.failures)} failed\n")
+    print(f"\n{tally.count} schedules, {len(tally.failures)} failed\n")
     width = max(len(name) for name, _ in POINTS)
     for name, _ in POINTS:
         print(f"  {name:{width}}  {tally.points[name]:8}")

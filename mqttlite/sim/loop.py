@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             return
         count = 0
         self._turning = True
-        world.current = self._process
+        world.current = world.last = self._process
         _set_running_loop(self)
         try:
             while ready:

@@ -52,6 +52,7 @@ class World:
         self.now = 0
         self.ahead = 0  # ns that what is running now has waited (for its disk): it is so much later for it
         self.current: Process | None = None  # what is running now
+        self.last: Process | None = None  # what ran last
         self.processes: dict[str, Process] = {}
         self.reached: Counter[str] = Counter()
         self.trace: list[Entry] = []

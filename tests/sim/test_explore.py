@@ -12,7 +12,7 @@ from mqttlite.sim.small.points import POINTS, hit
 from mqttlite.sim.small.small import Small, named
 
 
-@pytest.mark.parametrize("small", explore.WORLDS, ids=str)
+@pytest.mark.parametrize("small", [*explore.WORLDS, *explore.LONG], ids=str)
 def test_what_is_promised_holds_under_a_drawn_part_of_the_single_faults(small: Small) -> None:
     singles = explore.singles(small)
     count = 8 if any(small[3:]) else 20 if small.messages < 10 else 4
@@ -177,7 +177,7 @@ def test_a_failure_is_shrunk_to_the_faults_that_are_needed(monkeypatch: pytest.M
 
     def try_out(schedule: explore.Schedule) -> explore.Result:
         problems = ["lost"] if needed in schedule.faults else []
-        return explore.Result(schedule, problems, [], Extent(0, 0, {}), Extent(0, 0, {}))
+        return explore.Result(schedule, problems, [], Extent(0, 0, {}), Extent(0, 0, {}), [])
 
     monkeypatch.setattr(explore, "try_out", try_out)
     assert explore.shrink(schedule).faults == (needed,)

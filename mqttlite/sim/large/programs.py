@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5
 PORT = "/dev/ttyUSB0"
+LIFE = 1_000_000  # a retained status grows with each life, too
 STATUS_EVERY = 5  # bursts, of a device that has a retained status
 
 
@@ -82,7 +83,7 @@ class Publisher:
                     at += plan.burst
                     bursts += 1
                     if plan.retains and left and bursts % STATUS_EVERY == 1:
-                        await self._tell(client, left[min(at, len(left)) - 1])
+                        await self._tell(client, LIFE * self.process.life + bursts)
                     self._sweep()
                     if plan.sleeps:
                         break

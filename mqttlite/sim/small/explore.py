@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
 
 from ..check.facts import ended_by
-from .faults import Extent, Fault, every, place
+from .faults import Extent, Fault, essential, every, place
 from .small import Run, Small
 
 T = TypeVar("T")
@@ -25,8 +25,6 @@ WORLDS = (
         for producer in ("sqlite", "journal")
         for keys in (False, True)
     ),
-    Small(1, 30, "sqlite"),  # more than the window
-    Small(2, 30, "journal"),
     Small(2, 1, "journal", line=True),
     Small(1, 1, "sqlite", keys=True, line=True),
     Small(2, 2, "sqlite", slow=True),
@@ -40,6 +38,7 @@ WORLDS = (
     Small(2, 1, "journal", keys=True, few=True, lose=True),
     Small(2, 1, "journal", blackout=True),
 )
+LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 
 
 class Schedule(NamedTuple):
@@ -65,6 +64,7 @@ class Result(NamedTuple):
     points: list[str]
     extent: Extent
     began: Extent  # where the last fault happened
+    turns: list[tuple[int, str]]  # as Run.turns
 
 
 def try_out(schedule: Schedule) -> Result:
@@ -77,7 +77,7 @@ def try_out(schedule: Schedule) -> Result:
     finally:
         run.world.close()
     points = [f"{fault} | {point}" for fault, point in run.happened]
-    return Result(schedule, problems, points, run.extent, run.last)
+    return Result(schedule, problems, points, run.extent, run.last, run.turns)
 
 
 def baseline(small: Small, seed: int = SEED) -> Result:
@@ -101,6 +101,12 @@ def pairs(firsts: Iterable[Result], count: int, seed: int) -> Iterator[Schedule]
             seconds = every(first.extent, first.began)
             for fault in chance.sample(seconds, min(count, len(seconds))):
                 yield first.schedule._replace(faults=(*first.schedule.faults, fault))
+
+
+def essentials(first: Result) -> Iterator[Schedule]:
+    """What comes of one more fault in a run: all essential ones that come after its faults."""
+    for fault in essential(first.extent, first.began, first.turns):
+        yield first.schedule._replace(faults=(*first.schedule.faults, fault))
 
 
 def explore(

@@ -16,7 +16,7 @@ and the same faults before it.
 
 import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..net.packets import Cut, Packet
@@ -84,11 +84,11 @@ def parse(text: str) -> Fault:
 
 
 def place(run: "Run", faults: "list[Fault]") -> None:
-    """Have these faults happen: each that `run.happens` says yes to, when its step has come."""
+    """Have these faults happen. Of several at one packet, frame or operation, only the first does."""
     world = run.world
-    at_packets: dict[int, list[Fault]] = {}
-    at_frames: dict[int, list[Fault]] = {}
-    at_disks: dict[str, dict[int, list[Fault]]] = {}
+    at_packets: dict[int, Fault] = {}
+    at_frames: dict[int, Fault] = {}
+    at_disks: dict[str, dict[int, Fault]] = {}
 
     def note(fault: Fault, point: str) -> None:
         run.happened.append((str(fault), point + states.now(run)))
@@ -99,16 +99,16 @@ def place(run: "Run", faults: "list[Fault]") -> None:
         if fault.unit == "event":
             run.moments.setdefault(fault.number, []).append(lambda fault=fault: _at_event(run, fault, note))  # type: ignore[misc]
         elif fault.unit == "packet":
-            at_packets.setdefault(fault.number, []).append(fault)
+            at_packets.setdefault(fault.number, fault)
         elif fault.unit == "frame":
-            at_frames.setdefault(fault.number, []).append(fault)
+            at_frames.setdefault(fault.number, fault)
         else:
-            at_disks.setdefault(fault.who, {}).setdefault(fault.number, []).append(fault)
+            at_disks.setdefault(fault.who, {}).setdefault(fault.number, fault)
 
     if at_packets:
 
         def on_packet(packet: Packet) -> Cut | None:
-            fault = next(filter(run.happens, at_packets.get(packet.serial, ())), None)
+            fault = at_packets.get(packet.serial)
             if fault is None:
                 return None
             way = packet.way
@@ -121,13 +121,13 @@ def place(run: "Run", faults: "list[Fault]") -> None:
         line = run.line
 
         def on_frame(frame: "Frame") -> "LineFault | bytes | None":
-            fault = next(filter(run.happens, at_frames.get(frame.number, ())), None)
+            fault = at_frames.get(frame.number)
             return chain.strike(fault, line, frame, lambda point: note(fault, point)) if fault else None
 
         line.on_frame = on_frame if at_frames else None
     for who, planned in at_disks.items():
         process = world.processes[who]
-        process.disk.on_operation = _at_operation(run, process, planned, note)
+        process.disk.on_operation = _at_operation(process, planned, note)
 
 
 Note = Callable[[Fault, str], None]
@@ -137,7 +137,7 @@ def _at_event(run: "Run", fault: Fault, note: Note) -> None:
     world = run.world
     process = world.processes[fault.who]
     is_link = fault.what in ("cut", "stall")
-    if not (is_link or process.alive) or not run.happens(fault):
+    if not (is_link or process.alive):
         return
     last = next((f"{kind} {text!s}" for _, lane, kind, text in reversed(world.trace) if fault.who in lane), "nothing")
     note(fault, f"between {fault.who} and broker, after {last}" if is_link else f"{fault.who}, after {last}")
@@ -153,11 +153,10 @@ def _at_event(run: "Run", fault: Fault, note: Note) -> None:
 
 
 def _at_operation(
-    run: "Run", process: "Process", planned: dict[int, list[Fault]], note: Note
+    process: "Process", planned: dict[int, Fault], note: Note
 ) -> "Callable[[Operation], Callable[[], object] | None]":
     def on_operation(operation: "Operation") -> Callable[[], object] | None:
-        faults = planned.get(operation.number, ()) if process.alive else ()
-        fault = next(filter(run.happens, faults), None)
+        fault = planned.get(operation.number) if process.alive else None
         if fault is None:
             return None
         note(fault, f"{process.name} disk {operation.what} {operation.name}")
@@ -184,6 +183,22 @@ class Extent(NamedTuple):
     disks: dict[str, int]
     frames: int = 0
     lose: bool = False
+
+
+def essential(extent: Extent, after: Extent, turns: Iterable[tuple[int, str]]) -> "list[Fault]":
+    """Of `every`, what makes a difference again and again: a process loses its power after each event in which it has
+    done something, a connection ends inside each packet, a line inside each frame. `turns`: as Run.turns.
+    """
+    found = [Fault("power off", "event", at, who) for at, who in turns if after.events < at <= extent.events]
+    found += [
+        Fault("cut", "packet", number, where="inside", how="reset")
+        for number in range(after.packets + 1, extent.packets + 1)
+    ]
+    found += [
+        Fault("part", "frame", number, where="inside", how="long")
+        for number in range(after.frames + 1, extent.frames + 1)
+    ]
+    return found
 
 
 def every(extent: Extent, after: Extent | None = None) -> "list[Fault]":

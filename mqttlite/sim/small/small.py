@@ -26,7 +26,7 @@ from ..process import Process
 from ..programs import make_store
 from ..world import World
 from . import chain, states
-from .faults import Extent, Fault
+from .faults import Extent
 from .losses import Losses, SmallConduct
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ TOPIC = "t"
 LIMIT_S = 600.0  # virtual seconds; with keep alive and all pauses, everything is long done
 REVIVE_S = 0.5
 DONE_S = 0.2  # after it: for the last acknowledgements, and the store's lingering batch
-QUIET_S = 45.0  # after the last message: time for keep alive to notice what is dead, and to reconnect
+QUIET_S = 20.0  # after the last message: time for keep alive to notice what is dead, and to reconnect
 KEEP_ALIVE_S = 5
 TIMEOUT_S = 3
 
@@ -125,8 +125,8 @@ class Run:
         self.over = False  # nobody is started again
         self.black = False  # there was a blackout
         self.moments: dict[int, list[Callable[[], object]]] = {}  # what to do after which event of the world
-        self.happens: Callable[[Fault], bool] = lambda fault: True  # asked when the step of a placed fault has come
         self.happened: list[tuple[str, str]] = []  # faults that have happened, and where
+        self.turns: list[tuple[int, str]] = []  # events in which a process has done something, and which one
         self.done_at = 0  # ns
         self.clients: dict[str, Client] = {}  # of the last life of each
         self.durable_broker: Broker | None = None
@@ -315,7 +315,11 @@ class Run:
         return facts.problems(promise)
 
     def _moment(self) -> bool:
-        for call in self.moments.pop(self.world.events, ()):
+        world = self.world
+        if world.last:
+            self.turns.append((world.events, world.last.name))
+            world.last = None
+        for call in self.moments.pop(world.events, ()):
             call()
         return False
 
