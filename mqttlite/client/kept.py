@@ -46,8 +46,8 @@ async def load(client: "BaseClient") -> None:
         raise StoreError(problem)
     if not state.client_id:
         state.client_id = client_id
-        # Grows with time, and differs even where there is no clock.
-        state.epoch = int(time.time()) << 16 | int.from_bytes(os.urandom(2), "big")
+        # Grows with time, in milliseconds: there may be many short lives in a second. Differs even without a clock.
+        state.epoch = time.time_ns() // 1000000 << 8 | os.urandom(1)[0]
         store.record(_IDENTITY, state.epoch, client_id)
         if store.is_durable:
             state.clearing = 1  # unless the broker says that it has no session

@@ -178,3 +178,33 @@ def test_a_device_that_has_lost_its_store_gets_its_session_cleared_over_a_slow_l
     process.restart()
     assert world.run_until(lambda: world.reached["done 2"] == 1, 900)
     assert not any(connections)  # none was lost
+
+
+def test_many_short_lives_in_one_second_are_new_epochs_each(world: World) -> None:
+    """Without a store each connection is an epoch. Named by the second, and by chance within it, the ninth could be
+    lower than eight others, and so too old: acknowledged, and not handled.
+    """
+    got = []
+
+    async def consumer(process: Process) -> None:
+        client = Client("mqtt://broker", client_id="consumer", keys=True, retry_first=True)
+        async with client:
+            await client.subscribe("t", 2)
+            world.reach("subscribed")
+            async for message in client:
+                got.append(int(message.payload))
+
+    async def script(process: Process) -> None:
+        for number in range(50):
+            async with Client("mqtt://broker", client_id="script", clean_session=True, keys=True) as client:
+                await client.publish("t", str(number), 2)
+                await client.drain(10)
+
+    world.process("broker", broker())
+    world.process("consumer", consumer)
+    assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
+    begun = world.now
+    world.process("script", script)
+    assert world.run_until(lambda: 49 in got, 10)
+    assert world.now - begun < 1_000_000_000
+    assert got == list(range(50))
