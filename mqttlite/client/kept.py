@@ -46,8 +46,9 @@ async def load(client: "BaseClient") -> None:
         raise StoreError(problem)
     if not state.client_id:
         state.client_id = client_id
-        # Grows with time, in milliseconds: there may be many short lives in a second. Differs even without a clock.
-        state.epoch = time.time_ns() // 1000000 << 8 | os.urandom(1)[0]
+        # Grows with time, with each 1/1024 s: there may be many short lives in a second. Differs even without a clock.
+        # 48 bits (store/records.py): seconds in the upper 32.
+        state.epoch = (time.time_ns() << 10) // 1000000000 << 6 | os.urandom(1)[0] & 63
         store.record(_IDENTITY, state.epoch, client_id)
         if store.is_durable:
             state.clearing = 1  # unless the broker says that it has no session

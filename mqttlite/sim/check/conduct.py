@@ -36,7 +36,11 @@ class _Sender:
 
 
 class Conduct:
-    """Use: `packets.on_packet = lambda packet: conduct.see(packet) or fault(packet)`."""
+    """Use: `packets.on_packet = lambda packet: conduct.see(packet) or fault(packet)`.
+
+    `may_forget`: a broker has lost its disk. `may_repeat`: what was published before may be published again, as a new
+    message.
+    """
 
     def __init__(self, facts: "Facts") -> None:
         self._facts = facts
@@ -46,6 +50,8 @@ class Conduct:
         self._sessions: dict[tuple[str, bool], _Sender] = {}
         self._announced: set[str] = set()  # clients that were told of something that their session at the broker holds
         self.connects = 0
+        self._forgetful: set[str] = set()  # who has lost its store, and not connected since
+        self.may_forget = self.may_repeat = False
 
     def see(self, packet: "Packet") -> None:
         """A packet has been written."""
@@ -59,11 +65,15 @@ class Conduct:
             parser.next()
             connect = decode_connect(parser.buf, parser.start, parser.end)
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
+            client = self._clients[way]
             if connect.clean_session:
                 self._forget(way)
-                self._announced.discard(self._clients[way])
+                self._announced.discard(client)
+            if client in self._forgetful:
+                self._forgetful.discard(client)
+                self._sender(client, True).clear()
             return
-        client = self._clients.get(way, "")
+        client = self.client(packet)
         if up and connection.up not in self._connected:
             self._find(packet, client, f"{kind} before CONNACK")
         if kind == "CONNACK":
@@ -94,6 +104,15 @@ class Conduct:
             if number in sender.open and number not in sender.owned:
                 self._find(packet, client, f"PUBREL {number} before PUBREC")
             sender.released.add(number)
+
+    def client(self, packet: "Packet") -> str:
+        """Whose connection it is, by client identifier."""
+        return self._clients.get(packet.way, "")
+
+    def lost(self, client: str) -> None:
+        """A client has lost its store: identifiers that it does not know any more say nothing about its next life."""
+        self._sender(client, True).clear()
+        self._forgetful.add(client)
 
     def _publish(self, packet: "Packet", client: str, up: bool) -> None:
         sender = self._sender(client, up)
@@ -141,6 +160,10 @@ class Conduct:
             self._sender(client, up).clear()
 
     def _find(self, packet: "Packet", client: str, what: str) -> None:
+        if what.startswith("sent again") and self.may_repeat and not packet.is_up:
+            return
+        if "forgotten the session" in what and self.may_forget:
+            return
         self._facts.noticed.append(f"{what} ({packet.way.name}, client '{client}', packet {packet.serial})")
 
 

@@ -157,8 +157,7 @@ class Large:
     def state_lost(self, plan: DevicePlan) -> None:
         """A publisher begins anew, without what it knew."""
         self.ledger.producer_lost(plan)
-        self.conduct.forget_sent(plan.name)
-        self.conduct.forgetful.add(plan.name)
+        self.conduct.lost(plan.name)
         self.conduct.may_repeat = True
 
     def wiped(self, process: Process) -> None:

@@ -16,50 +16,34 @@ ALARMS = 10
 
 
 class LargeConduct(Conduct):
-    """As Conduct, for a world in which a client may lose its session without the broker: identifiers that the client
-    does not know any more say nothing about its next life.
+    """As Conduct, and says when it has found something, and of whom.
+
+    `found`: by what was said: when (ns), and of which client. `connections`: how often each client has connected.
     """
 
     def __init__(self, facts: Facts, world: World) -> None:
         super().__init__(facts)
-        self.found: dict[str, tuple[int, str]] = {}  # by what was said: when (ns), and of which client
+        self.found: dict[str, tuple[int, str]] = {}
+        self.connections: Counter[str] = Counter()
         self._world = world
-        self.forgetful: set[str] = set()  # clients that have lost their store, until their next CONNECT
-        self.may_forget = False  # a broker has lost its disk
-        self.may_repeat = False  # a publisher or a broker has lost what it knew
-        self.connections: Counter[str] = Counter()  # of each client
 
     def see(self, packet: Packet) -> None:
+        """As Conduct.see."""
         super().see(packet)
         if packet.kind == "CONNECT":
-            client = self.client(packet)
-            self.connections[client] += 1
-            if client in self.forgetful:
-                self.forgetful.discard(client)
-                self.forget_sent(client)
+            self.connections[self.client(packet)] += 1
 
     def _find(self, packet: Packet, client: str, what: str) -> None:
         # Conduct tells messages apart by their payloads, and these have none of their own.
-        # And who has lost its store publishes again what is a new message to the broker, and the same to a reader.
         start = packet.data[:40]
-        is_same = what.startswith("sent again") and (
-            b"/e/" in start or b"r/device" in start or (self.may_repeat and not packet.is_up)
-        )
+        is_same = what.startswith("sent again") and (b"/e/" in start or b"r/device" in start)
         # A new store has the broker release all identifiers, also those that QoS 1 has used before.
         is_clearing = what.startswith("PUBREL") and bool(self._sender(client, True).ended) and packet.is_up
-        if not is_same and not is_clearing and not (self.may_forget and "forgotten the session" in what):
+        if not is_same and not is_clearing:
             said = len(self._facts.noticed)
             super()._find(packet, client, what)
             for words in self._facts.noticed[said:]:
                 self.found.setdefault(words, (self._world.now, client))
-
-    def forget_sent(self, client: str) -> None:
-        """A client has lost what it knew about what it has sent."""
-        self._sender(client, True).clear()
-
-    def client(self, packet: Packet) -> str:
-        """Whose connection it is."""
-        return self._clients.get(packet.way, "")
 
 
 class LargeWorld(World):

@@ -22,32 +22,10 @@ if TYPE_CHECKING:
     from ..net.packets import Packet
 
 
-class SmallConduct(Conduct):
-    """As Conduct, for a world in which somebody may lose what he knows."""
-
-    def __init__(self, facts: Facts) -> None:
-        super().__init__(facts)
-        self.forgetful = ""  # who has lost its store, until its next CONNECT
-        self.may_repeat = False  # what was published before is published again, as a new message
-        self.may_forget = False  # the broker has lost its disk
-
-    def see(self, packet: "Packet") -> None:
-        """As Conduct.see."""
-        super().see(packet)
-        if packet.kind == "CONNECT" and self._clients[packet.way] == self.forgetful:
-            self._sender(self.forgetful, True).clear()
-            self.forgetful = ""
-
-    def _find(self, packet: "Packet", client: str, what: str) -> None:
-        again = what.startswith("sent again") and self.may_repeat and not packet.is_up
-        if not again and not (self.may_forget and "forgotten the session" in what):
-            super()._find(packet, client, what)
-
-
 class Losses:
     """Of one world. `lost`: whose store. `identifiers`: the broker may keep some for ever (docs/guarantees.md)."""
 
-    def __init__(self, facts: Facts, conduct: SmallConduct, keys: bool) -> None:
+    def __init__(self, facts: Facts, conduct: Conduct, keys: bool) -> None:
         self.lost: set[str] = set()
         self.identifiers = False
         self._facts = facts
@@ -65,7 +43,7 @@ class Losses:
         """It begins anew. `clears`: it has a store, and so gives up its identifiers before it publishes."""
         facts = self._facts
         self.lost.add("producer")
-        self._conduct.forgetful = client_id
+        self._conduct.lost(client_id)
         self._conduct.may_repeat = True
         self.identifiers = not clears or not self._keys  # without keys, there may be nothing to publish any more
         if not self._keys:

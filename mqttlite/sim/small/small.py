@@ -18,7 +18,7 @@ from ...core import session as core
 from ...core.errors import MQTTError
 from ...database.inbox import Inbox
 from ...store.base import Store
-from ..check.conduct import in_trace
+from ..check.conduct import Conduct, in_trace
 from ..check.facts import Facts, Promise
 from ..disks.app_database import app_database
 from ..net.packets import Cut, Packet, Packets
@@ -27,7 +27,7 @@ from ..programs import make_store
 from ..world import World
 from . import chain, states
 from .faults import Extent
-from .losses import Losses, SmallConduct
+from .losses import Losses
 
 if TYPE_CHECKING:
     from ..lines import serial
@@ -114,7 +114,7 @@ class Run:
         network = self.world.network
         network.conditions.latency = (100_000, 400_000)
         network.conditions.split = 0.0
-        self.conduct = SmallConduct(self.facts)
+        self.conduct = Conduct(self.facts)
         self.losses = Losses(self.facts, self.conduct, small.keys)
         self.consequences = states.Consequences(self)
         self.on_packet: Callable[[Packet], Cut | None] = lambda packet: None
