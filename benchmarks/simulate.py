@@ -9,7 +9,6 @@ or a named point was never hit. All singles take some minutes; `--share` takes a
 
 import argparse
 import os
-import shlex
 import sys
 import time
 from collections import Counter
@@ -31,12 +30,6 @@ from mqttlite.sim.small.points import POINTS, hit
 from mqttlite.sim.small.small import named
 
 FAILURES_MAX = 5  # that are shrunk and told in full
-
-
-def command(schedule: Schedule) -> str:
-    """What repeats a schedule."""
-    faults = " ".join(f"--fault {shlex.quote(str(fault))}" for fault in schedule.faults)
-    return f"mqttlite simulate --scenario {schedule.small} --seed {schedule.seed} {faults}"
 
 
 class Tally:
@@ -114,7 +107,7 @@ def main() -> int:
     for name, _ in POINTS:
         print(f"  {name:{width}}  {tally.points[name]:8}")
     for failure in tally.failures[:FAILURES_MAX]:
-        print(f"\n{'; '.join(failure.problems[:5])}\n  {command(shrink(failure.schedule))}")
+        print(f"\n{'; '.join(failure.problems[:5])}\n  {shrink(failure.schedule).command}")
     missed = [name for name, _ in POINTS if not tally.points[name]]
     if missed:
         print("\nnever hit: " + "; ".join(missed))

@@ -107,18 +107,19 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(MISSING)
     if args.scenario is not None:
         seed = 1 if args.seed is None else args.seed
-        if args.scenario != "large" and (args.size or args.messages or args.without or args.message):
-            raise ValueError("--size, --messages, --without and --message are of --scenario large")
+        of_large = (args.size, args.messages, args.without, args.message, args.only, args.only_faults)
+        if args.scenario != "large" and any(of_large):
+            raise ValueError("--size, --only, --messages, --only-faults, --without, --message are of --scenario large")
         return large(seed, args) if args.scenario == "large" else scenario(args.scenario, args.fault, seed, args.output)
     return explain(args.explain, args.output)
 
 
 def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int:
-    """Run a small world, say what came of it, draw it. Exit code 1: what was promised does not hold. ValueError: there
-    is no such world, or no such fault.
+    """Run a small world, say what came of it, draw it. Exit code 1: what was promised does not hold; then faults that
+    are not needed for that are left out. ValueError: there is no such world, or no such fault.
     """
     from ..sim.chart import chart
-    from ..sim.small.explore import Schedule
+    from ..sim.small.explore import Schedule, shrink
     from ..sim.small.faults import parse
     from ..sim.small.small import named
 
@@ -131,19 +132,20 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
     print("\n".join(problems) or f"all that was promised holds; {world.events} events, digest {world.digest()[:16]}")
     if not problems:  # what comes later is only quiet
         world.trace = [entry for entry in world.trace if entry[0] <= run.done_at]
-    words = " ".join(f"--fault '{fault}'" for fault in faults)
-    command = f"mqttlite simulate --scenario {name} --seed {seed} {words}".strip()
-    page = chart.page(
-        world,
-        title=f"{name}, seed {seed}",
-        text="; ".join(problems) or "All that was promised holds.",
-        command=command,
-        claims=[(problem, False) for problem in problems],
-    )
+    title = f"{name}, seed {seed}"
     path = Path(output or f"{name}.html")
-    path.write_text(page, encoding="utf-8")
-    print(f"{path}: open it in a browser")
+    if path.suffix == ".svg":
+        drawn = chart.svg(world, title=title)
+    else:
+        text = "; ".join(problems) or "All that was promised holds."
+        drawn = chart.page(
+            world, title=title, text=text, command=schedule.command, claims=[(problem, False) for problem in problems]
+        )
+    path.write_text(drawn, encoding="utf-8")
     world.close()
+    if problems and len(faults) > 1 and (smaller := shrink(schedule)) != schedule:
+        print(f"fewer faults do it:\n  {smaller.command}")
+    print(f"{path}: open it in a browser")
     return 1 if problems else 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli import main as mqttlite
+from mqttlite.sim.mutations import MUTATIONS
 from mqttlite.sim.small import explore
 from mqttlite.sim.small.faults import Extent, Fault, every, parse
 from mqttlite.sim.small.points import POINTS, hit
@@ -193,3 +194,23 @@ def test_the_command_line_repeats_a_schedule_and_draws_it(tmp_path: Path, capsys
     assert "all that was promised holds" in said
     assert fault in page.read_text(encoding="utf-8")
     assert mqttlite(["simulate", "--scenario", "qos9-1-sqlite"]) != 0
+
+
+def test_the_command_line_leaves_out_what_a_failure_does_not_need(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mutation = next(one for one in MUTATIONS.values() if one.checker == "twice" and len(one.faults) == 1)
+    schedule, _, _ = mutation.find()
+    page = tmp_path / "chart.svg"
+    later = "stall consumer briefly @ event 90"
+    with mutation.planted():
+        assert mqttlite([*schedule.command.split(" --fault ")[0].split()[1:], "--fault", str(schedule.faults[0]),
+                         "--fault", later, "-o", str(page)]) == 1  # fmt: skip
+    said = capsys.readouterr().out
+    assert f"fewer faults do it:\n  {schedule.command}\n" in said
+    assert page.read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_options_of_large_worlds_are_refused_for_small_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert mqttlite(["simulate", "--scenario", "qos1-1-sqlite", "--only-faults", "7"]) != 0
+    assert "are of --scenario large" in capsys.readouterr().err

@@ -4,6 +4,7 @@ A *schedule* is a small world, a seed and the faults that happen. The same sched
 """
 
 import random
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
@@ -50,6 +51,12 @@ class Schedule(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.small} seed {self.seed}: " + (", ".join(map(str, self.faults)) or "no fault")
+
+    @property
+    def command(self) -> str:
+        """What repeats it."""
+        faults = "".join(f" --fault {shlex.quote(str(fault))}" for fault in self.faults)
+        return f"mqttlite simulate --scenario {self.small} --seed {self.seed}{faults}"
 
     def run(self) -> Run:
         """The world, not started yet."""
