@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready build/system.ready build/node.ready build/stubs.ready
 
-.PHONY: help setup demo test lint format fuzz bench durability crash chaos simulate size board clean
+.PHONY: help setup demo test lint format fuzz bench durability crash chaos simulate large size board clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -44,8 +44,11 @@ crash: $(TESTING) ## producers, consumers and links are killed: 20 seeds of 300 
 chaos: $(TESTING) ## the same faults for us, Mosquitto, paho-mqtt and MQTT.js, brokers killed too: 20 seeds of 300 messages
 	@$(PY) -m benchmarks.chaos $(ARGS)
 
-simulate: $(TESTING) ## every fault at every step of small worlds, then pairs; minutes (ARGS='--share 0.1 --pairs 500')
+simulate: $(TESTING) ## every fault at every step of small worlds, then pairs; some minutes (ARGS='--share 0.1 --pairs 500')
 	@$(PY) -m benchmarks.simulate $(ARGS)
+
+large: $(TESTING) ## simulated fleets at random, seed after seed (ARGS='--seeds 1- --seconds 3600')
+	@$(PY) -m benchmarks.simulate_large $(ARGS)
 
 size: $(TESTING) ## bytes of .mpy and of heap on MicroPython, per module and for the whole client
 	@$(PY) -m benchmarks.size
