@@ -7,7 +7,7 @@ larger than it had to be; but what is printed in the end has been run, and fails
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .large import Large, attempt
@@ -117,9 +117,15 @@ class Shrinking:
         named = [name for name in parts_in(self.best.problems[0]) if name in self.best.parts]
         bridges = [name for name in self.best.parts if name.startswith("bridge")]
         for guess in (named, [*named, *bridges]):
-            if named and len(guess) < len(self.best.parts) and self._fails(self._with(parts=guess)):
+            if (
+                named
+                and len(guess) < len(self.best.parts)
+                and self._fails(self.best.selection._replace(parts=frozenset(guess)))
+            ):
                 break
-        self._fewer(list(self.best.parts), lambda parts: self._fails(self._with(parts=parts)))
+        self._fewer(
+            list(self.best.parts), lambda parts: self._fails(self.best.selection._replace(parts=frozenset(parts)))
+        )
 
     def _fewer_messages(self) -> None:
         most = max((int(number) for number in re.findall(r"device\d+ (\d+)", self.best.problems[0])), default=-1) + 1
@@ -132,13 +138,6 @@ class Shrinking:
     def _fewer_faults(self) -> None:
         self._fewer(
             list(self.best.faults), lambda keys: self._fails(self.best.selection._replace(only=frozenset(keys)))
-        )
-
-    def _with(self, parts: Sequence[str] | None = None, faults: Sequence[str] | None = None) -> Selection:
-        before = self.best.selection
-        return before._replace(
-            parts=before.parts if parts is None else frozenset(parts),
-            only=before.only if faults is None else frozenset(faults),
         )
 
     def _fewer(self, items: list[str], fails: Callable[[list[str]], bool]) -> None:
