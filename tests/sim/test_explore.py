@@ -147,6 +147,7 @@ WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("qos1-30-sqlite", r"cut producer reset @ event [5-9]\d", ("concurrency: producer has more than the window",)),
     ("qos1-30-sqlite", r"kill consumer @ event [5-9]\d", ("concurrency: broker has more than the window",)),
+    ("qos1-1-sqlite", r"kill broker before disk 1\d", ("broker: log carried over, or checkpoint",)),
     (
         "qos1-1-memory-wrap",
         r"kill producer @ event [2-4]\d",

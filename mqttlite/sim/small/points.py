@@ -57,7 +57,7 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("broker, inbound: dies with a packet just arrived", _after("broker", "arrive")),
     ("broker: message, identifier and queue entries, begun and torn", _disk("broker", "write", r"broker\.db-wal")),
     ("broker: message, identifier and queue entries, sync", _disk("broker", "sync", r"broker\.db-wal")),
-    ("broker: log carried over, or checkpoint", _disk("broker", "(write|sync)", r"broker\.db(?![-\w])")),
+    ("broker: log carried over, or checkpoint", _disk("broker", "(write|sync)", r"broker\.db(?![-.\w])")),
     ("broker: dies with an acknowledgement just written", _after("broker", "(PUBACK|PUBREC|PUBCOMP)")),
     ("broker: dies with SUBACK or CONNACK just written", _after("broker", "(SUBACK|CONNACK)")),
     ("session: SUBSCRIBE", _packet("SUBSCRIBE", "consumer", "broker")),
