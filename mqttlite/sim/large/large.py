@@ -18,6 +18,7 @@ from ...client import Client
 from ..check.facts import Facts, ended_by
 from ..clock import WALL, Clock
 from ..lines.serial import SerialLine
+from ..loop import SECOND
 from ..net.packets import Cut, Packet, Packets
 from ..process import Process
 from ..programs import Program
@@ -83,6 +84,7 @@ class Large:
         self.stats: list[tuple[str, Any]] = []  # of each life of a broker
         self.qos0_dropped = 0
         self.calm_s = CALM_S
+        self.bad_until = 0  # ns
         self.calm_begun = False
         self.over = False
         self.lines: dict[str, SerialLine] = {}  # by device
@@ -188,6 +190,7 @@ class Large:
         if not world.run_until(lambda: all(reading.since is not None for reading in readings), BEGIN_S):
             return ["not all readers got their subscriptions", *self.audit.errors()]
         world.run(1)
+        self.bad_until = world.now + round(plan.duration_s * SECOND)
         for process in self.mortals:
             if process.name in self.roles:
                 process.start()

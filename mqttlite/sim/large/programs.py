@@ -5,6 +5,7 @@ its messages (tried, confirmed) is in the ledger, as if it were in a notebook th
 """
 
 import asyncio
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ...broker import Broker
@@ -13,6 +14,7 @@ from ...client import Client
 from ...database.inbox import Inbox
 from ...database.outbox import Outbox
 from ..disks.app_database import app_database
+from ..loop import SECOND
 from ..programs import DRAIN_S, Program, gateway, make_store
 from .drawn import chance_of
 from .ledger import FOREVER
@@ -87,11 +89,16 @@ class Publisher:
                     self._sweep()
                     if plan.sleeps:
                         break
-                    await asyncio.sleep(chance.uniform(*plan.every_s))
+                    await self._pause(chance)
                 await self._settle(client)
             if plan.sleeps:
-                await asyncio.sleep(chance.uniform(*plan.every_s))
+                await self._pause(chance)
         return "done"
+
+    async def _pause(self, chance: Random) -> None:
+        """Between two bursts; after the bad time nobody waits any more."""
+        left_ns = max(self.large.bad_until - self.process.world.now, 0)
+        await asyncio.sleep(min(chance.uniform(*self.plan.every_s), left_ns / SECOND))
 
     def _left(self) -> list[int]:
         """Which messages are to be published. What was tried may have been accepted: only with a key can it be tried
