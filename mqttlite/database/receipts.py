@@ -53,6 +53,13 @@ class ReceiptStore(Store):
             self._owner, session = rows[0]
             self.committed = self._generation()
             self._base = session - self.committed
+            # Of a handler that was still committing when the peer lost the session.
+            await database.execute(
+                db,
+                "DELETE FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session < ?",
+                *self._who,
+                session,
+            )
             for packet_id in state.held:  # of a life without an inbox: they move
                 await self.add(db, self.committed, packet_id)
             rows = await database.execute(

@@ -240,6 +240,8 @@ async def test_a_commit_that_is_late_for_its_session_is_not_taken_for_the_next_o
         assert await peer.packet() == answer(PUBREC, 7)
         assert await peer.packet() == answer(PUBREC, 8)
     assert await world.effects() == ["a", "b", "c"]
+    rows = await world.rows("SELECT packet_id FROM mqttlite_received ORDER BY packet_id")
+    assert rows == [(7,), (8,)]  # that of the earlier session is gone
 
 
 async def test_a_handler_that_raises_leaves_nothing_and_gets_the_message_again(world: World, script: Script) -> None:
