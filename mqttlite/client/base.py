@@ -264,6 +264,8 @@ class BaseClient:
         if self._error is None:
             self._log(str(error))
             self._stop(error)
+        elif isinstance(self._error, ClosedError):
+            self._error = error  # `close` is under way, and raises it
 
     async def drain(self, timeout_s: float = 10) -> bool:
         """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""
@@ -279,10 +281,11 @@ class BaseClient:
 
     async def close(self) -> None:
         """Disconnect and stop. The receipt of what is not confirmed by now raises ClosedError; a store keeps the
-        message for the next life, without one it is given up.
+        message for the next life, without one it is given up. Raises StoreError when the store fails meanwhile.
         """
         if self._error is None:
             self._stop(ClosedError("the client is closed"))
+        reason = self._error
         if self._closing:  # by another task; MicroPython cannot wait for a task twice
             await self._closing.wait()
             return
@@ -301,6 +304,8 @@ class BaseClient:
         finally:
             self._closing = None
             closing.set()
+        if reason and self._error is not reason:
+            raise self._error
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error

@@ -395,6 +395,28 @@ async def test_a_store_that_fails_while_nobody_waits_is_not_passed_over() -> Non
         peer.writer.close()
 
 
+async def test_a_store_that_fails_while_the_client_is_being_closed_is_not_passed_over() -> None:
+    """Found by a random schedule: the end of the last message was being written when the application closed."""
+    disk = Disk()
+    async with peers() as (url, queue):
+
+        async def live(client: Client) -> None:
+            async with client:
+                pass
+
+        client = Client(url, client_id="c", store=disk)
+        living = asyncio.create_task(live(client))
+        peer = await queue.get()
+        await peer.connected(CONNACK)
+        assert (await peer.packet())[0] == 0xE0
+        assert disk.on_failure
+        disk.on_failure(StoreError("the disk is gone"))
+        peer.writer.close()
+        with pytest.raises(StoreError, match="the disk is gone"):
+            await living
+        await client.close()  # says it once
+
+
 async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(tmp_path: Path) -> None:
     """Otherwise the next life takes new messages for repeats: they would be acknowledged and lost."""
     path = tmp_path / "c.journal"

@@ -14,6 +14,7 @@ from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.core.errors import ProtocolError
 from mqttlite.database import Database, DatabaseError, Outbox, psycopg_database
+from mqttlite.store.base import StoreError
 from tests.database.postgres import Postgres
 from tests.database.world import World, write
 
@@ -157,6 +158,21 @@ async def _owners(world: World) -> list[tuple[Any, ...]]:
         return await world.rows("SELECT owner FROM mqttlite_forwarder")
     except (sqlite3.Error, psycopg.Error):
         return []
+
+
+async def test_a_forwarder_with_nothing_to_do_ends_when_its_client_has(world: World, url: str, tmp_path: Path) -> None:
+    """Found by a random schedule: a bridge whose store had failed went on as if nothing had happened."""
+    database = await world.connect()
+    await database.create_tables()
+    outbox = Outbox(database, poll_s=0.01)
+    with pytest.raises(StoreError, match="the disk is gone"):
+        async with Client(url, client_id="forwarder", store=str(tmp_path / "f.db")) as client:
+            task = asyncio.create_task(outbox.forward(client))
+            await fill(database, outbox, "a")
+            await emptied(world)
+            assert client.store.on_failure
+            client.store.on_failure(StoreError("the disk is gone"))
+            await task
 
 
 async def test_rows_that_become_visible_late_are_published_and_keep_the_order_of_their_transaction(
