@@ -109,7 +109,7 @@ def test_the_manifest_freezes_the_same_modules_and_the_helpers_of_the_program(mo
     assert frozen == [target for target, _ in PACKAGE["urls"]] + sorted(helpers)
 
 
-async def test_the_compiled_program_is_complete_and_runs_in_100_kb(mosquitto: Mosquitto, tmp_path: Path) -> None:
+async def test_the_compiled_program_is_complete_and_runs_in_128_kb(mosquitto: Mosquitto, tmp_path: Path) -> None:
     mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
     micropython = MicroPython()
     board = tmp_path / "board"
@@ -119,7 +119,7 @@ async def test_the_compiled_program_is_complete_and_runs_in_100_kb(mosquitto: Mo
     (board / "settings.py").write_text(settings(mosquitto.url), encoding="utf-8")
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2") as subscriber:
         script = "exec(open('boot.py').read()); exec(open('main.py').read())"
-        async with micropython.process(script, heap="100k", path=[board, board / "lib"]):
+        async with micropython.process(script, heap="128k", path=[board, board / "lib"]):
             readings = [json.loads(message.payload)["n"] for message in await subscriber.take(50)]
     assert readings == list(range(1, 51))
 
