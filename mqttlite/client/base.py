@@ -165,6 +165,7 @@ class BaseClient:
         self._has_store = False  # it is open
         self._closing: "asyncio.Event | None" = None  # set when it is done
         self._connected_once = False
+        self._writing = False  # the transport has not taken all of what was in `out`
         self._finished = 0  # messages, since the last commit began
         self._progressed = False  # a message was received or confirmed on this connection
         self._stalled = False  # the inbox is full and the application takes nothing
@@ -268,15 +269,21 @@ class BaseClient:
             self._error = error  # `close` is under way, and raises it
 
     async def drain(self, timeout_s: float = 10) -> bool:
-        """Wait until every accepted message is confirmed, `timeout_s` seconds at most; whether all are."""
+        """Wait until every accepted message is confirmed, and those of QoS 0 have left, `timeout_s` seconds at most;
+        whether all are confirmed.
+        """
         try:
             await asyncio.wait_for(self._drained(), timeout_s)
         except asyncio.TimeoutError:
-            self._log("%d accepted messages are not confirmed after %s s" % (len(self._receipts), timeout_s))
+            if self._receipts:
+                self._log("%d accepted messages are not confirmed after %s s" % (len(self._receipts), timeout_s))
+            else:
+                self._log("not everything has left after %s s" % timeout_s)
         return not self._receipts and not self._given_up
 
     async def _drained(self) -> None:
-        while self._error is None and (self._receipts or (self.is_connected and self._protocol.out)):
+        protocol = self._protocol
+        while self._error is None and (self._receipts or (self.is_connected and (self._writing or protocol.out))):
             await self._progress.wait()
 
     async def close(self) -> None:
@@ -304,8 +311,9 @@ class BaseClient:
         finally:
             self._closing = None
             closing.set()
-        if reason and self._error is not reason:
-            raise self._error
+        error = self._error
+        if error and error is not reason:
+            raise error
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error
@@ -635,6 +643,7 @@ class BaseClient:
         except (OSError, MQTTError, asyncio.TimeoutError) as error:
             return error
         protocol = self._protocol
+        self._writing = False
         protocol.connect(now_ms())
         self._to_write.set()
         tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in (self._read, self._write)]
@@ -729,11 +738,13 @@ class BaseClient:
             while out:
                 data = b"".join(out[: self._out_max])  # one write, however many packets there are
                 out[: self._out_max] = []
+                self._writing = True
                 if session.wanted or self._finished > self._finished_max:
                     session.wanted = False
                     await self._commit()  # everything that these packets tell of has been recorded
                 await transport.write(data)
                 protocol.sent_at = now_ms()
+            self._writing = False
             if self._error:
                 protocol.disconnect()
                 await transport.write(b"".join(out))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 REOPEN_S = const(1)  # from one attempt to open the port to the next
 SILENT_S = const(5)  # a gateway that is there has answered by then: SYN is repeated every 2 s at the least
-CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave
+CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave, and twice its time on the line
 _CLOSING_STEP_MS = const(10)
 _OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx")
 
@@ -101,13 +101,13 @@ class SerialDialer:
         return transport
 
     async def close(self) -> None:
-        """Let what was said last leave, one second at most, and give the port back."""
+        """Let what was said last leave, for a time that depends on the line, and give the port back."""
         task = self._task
         if task is None:
             return
-        left_ms = CLOSING_MS
+        left_ms = CLOSING_MS + 20000 * self.link.unsettled() // self._baud
         try:
-            while left_ms > 0 and not self.link.settled():
+            while left_ms > 0 and self.link.unsettled():
                 await asyncio.sleep(_CLOSING_STEP_MS / 1000)
                 left_ms -= _CLOSING_STEP_MS
         finally:

@@ -149,9 +149,9 @@ class Link:
         self._receiver.consume(size, self.now)
         self.on_work()
 
-    def settled(self) -> bool:
-        """Whether the peer has acknowledged all that `send` accepted, log excepted; also while no session is up."""
-        return not self.up or self._sender.settled()
+    def unsettled(self) -> int:
+        """Bytes that `send` accepted, log excepted, and the peer has not acknowledged; 0 while no session is up."""
+        return self._sender.unsettled() if self.up else 0
 
     def reset(self, now: int) -> None:
         """Ends the session, as when the port is gone; the next one begins by itself when the line works again."""

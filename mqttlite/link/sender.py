@@ -87,9 +87,9 @@ class Sender:
         held = self._sent_bytes - self._credit + _OVERHEAD * (len(self._flight) + 1)
         return size if size + held <= self._peer_window else 0
 
-    def settled(self) -> bool:
-        """Nothing waits, nothing is in flight."""
-        return not self._runs and not self._flight
+    def unsettled(self) -> int:
+        """Bytes that wait or are in flight."""
+        return len(self._waiting) + sum([len(flight.data) for flight in self._flight])
 
     def blocked(self) -> bool:
         """Something waits for credit with nothing in flight, so that no acknowledgement will bring it by itself."""

@@ -212,6 +212,29 @@ async def test_close_fails_what_is_not_confirmed() -> None:
         assert await taking is None
 
 
+async def test_drain_waits_until_the_network_has_what_was_published_at_qos_0() -> None:
+    read = asyncio.Event()
+    arrived = []
+
+    async def slow(peer: Peer) -> None:
+        await peer.packet()
+        await peer.say(CONNACK)
+        await read.wait()
+        while data := await peer.reader.read(1 << 20):
+            arrived.append(len(data))
+
+    async with server(slow) as url, Client(url) as client:
+        await client.publish("a", bytes(30_000_000), 0)  # more than the kernel's buffers take
+        draining = asyncio.create_task(client.drain())
+        await settle()
+        assert not client._protocol.out
+        assert not draining.done()
+        read.set()
+        await draining
+        await client.close()
+    assert sum(arrived) == 5 + 3 + 30_000_000 + 2
+
+
 @statement("3.1.1", "MQTT-3.14.4-2", "MQTT-3.14.4-1")
 async def test_disconnect_is_the_last_packet_whatever_others_do() -> None:
     packets: list[bytes] = []

@@ -208,3 +208,31 @@ def test_many_short_lives_in_one_second_are_new_epochs_each(world: World) -> Non
     assert world.run_until(lambda: 49 in got, 10)
     assert world.now - begun < 1_000_000_000
     assert got == list(range(50))
+
+
+def test_what_was_published_at_qos_0_leaves_a_slow_line_before_the_client_is_closed(world: World) -> None:
+    """Four kilobytes take four seconds at 9600 baud: the orderly end gave them one, and counted nothing."""
+    got = []
+
+    async def consumer(process: Process) -> None:
+        async with Client("mqtt://broker", client_id="consumer", retry_first=True) as client:
+            await client.subscribe("t", 0)
+            world.reach("subscribed")
+            async for message in client:
+                got.append(message.payload[0])
+
+    async def device(process: Process) -> None:
+        async with Client("serial:///dev/ttyUSB0?baud=9600", client_id="device", retry_first=True) as client:
+            for number in range(4):
+                await client.publish("t", bytes([number]) * 1000, 0)
+        world.reach("done")
+
+    SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
+    world.process("broker", broker())
+    world.process("gateway", gateway("/dev/ttyACM0?baud=9600"))
+    world.process("consumer", consumer)
+    assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
+    world.process("device", device)
+    assert world.run_until(lambda: world.reached["done"] == 1, 60)
+    world.run(1)
+    assert got == [0, 1, 2, 3]

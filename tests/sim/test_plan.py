@@ -151,7 +151,7 @@ def bytes_of_real_links(packets: list[tuple[bool, int]]) -> tuple[int, int]:
             line.now += 1
     before = device.stats.sent_bytes, gateway.stats.sent_bytes
     send()
-    while left or not (device.settled() and gateway.settled()):
+    while left or device.unsettled() or gateway.unsettled():
         line.step()
     return device.stats.sent_bytes - before[0], gateway.stats.sent_bytes - before[1]
 
