@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TextIO
 
 from mqttlite.sim.large.large import Outcome, try_out
+from mqttlite.sim.large.selection import command
 
 PROGRESS_S = 10.0
-REPEAT = "mqttlite simulate --scenario large --seed {seed}{size} -o large-{seed}.html"
 
 
 class Sum:
@@ -60,11 +60,6 @@ def measured(work: tuple[int, int]) -> tuple[Outcome, float]:
     begun = time.process_time()
     outcome = try_out(*work)
     return outcome, time.process_time() - begun
-
-
-def repeat(seed: int, size: int) -> str:
-    """The command that runs a failing world again, shrinks and draws it."""
-    return REPEAT.format(seed=seed, size=f" --size {size}" if size else "")
 
 
 def _quiet() -> None:
@@ -111,7 +106,7 @@ def main() -> int:
         if log:
             _write(log, outcome, cpu_s)
         if outcome.problems:
-            print(f"FAILED: {repeat(outcome.seed, args.size)}")
+            print(f"FAILED: {command(outcome.seed, args.size)}")
             print(*(f"    {problem:.300}" for problem in outcome.problems[:5]), sep="\n", flush=True)
         if time.monotonic() - told > PROGRESS_S:
             told = time.monotonic()
@@ -119,7 +114,7 @@ def main() -> int:
     print(total)
     print(", ".join(f"{name} {number}" for name, number in total.faults.most_common()))
     for outcome in total.failed:
-        print(repeat(outcome.seed, args.size))
+        print(command(outcome.seed, args.size))
     return 1 if total.failed else 0
 
 

@@ -156,7 +156,8 @@ def large(seed: int, args: argparse.Namespace) -> int:
     if importlib.util.find_spec("mqttlite_gateway") is None:
         raise ValueError(MISSING_SERIAL)
     sys.unraisablehook = lambda _: None  # apsw tells of each death in the middle of a write
-    from ..sim.large.large import Large, attempt
+    from ..sim.check.facts import attempt
+    from ..sim.large.large import Large
     from ..sim.large.selection import Selection, parse
     from ..sim.large.shrink import failure_of, shrink
 
@@ -202,8 +203,10 @@ def _tell(run: "Large", problems: list[str]) -> None:
 
 def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", failure: "Failure | None") -> int:
     """Run it once more, keep its trace, and draw what it is about."""
-    from ..sim.large.large import Large, attempt
+    from ..sim.check.facts import attempt
+    from ..sim.large.large import Large
     from ..sim.large.picture import page_of
+    from ..sim.large.selection import command
     from ..sim.large.subject import first_subject, message_subject, subject_of
 
     run = Large(seed, args.size, selection, keep_trace=True)
@@ -213,14 +216,13 @@ def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", fai
         subject = message_subject(run, name, [reader] if reader else None)
     else:
         subject = subject_of(run, failure.problems[0]) if failure else first_subject(run)
-    size = f" --size {args.size}" if args.size else ""
-    command = f"mqttlite simulate --scenario large --seed {seed}{size} {selection.words()}".strip()
+    repeat = command(seed, args.size, selection)
     if args.message:
-        command += f" --message '{args.message}'"
+        repeat += f" --message '{args.message}'"
     if problems:
-        command += " --shrink-s 0"
+        repeat += " --shrink-s 0"
     path = Path(args.output or f"large-{seed}.html")
-    page = page_of(run, subject, problems, command, alone=path.suffix == ".svg")
+    page = page_of(run, subject, problems, repeat, alone=path.suffix == ".svg")
     path.write_text(page, encoding="utf-8")
     print(f"{path}: open it in a browser")
     return 1 if problems else 0

@@ -217,22 +217,20 @@ class ClientProtocol(Connection):
     def deadline(self) -> "int | None":
         """When `tick` has to be called at the latest; None: not before something else happens."""
         if self.waiting_since is not None:
+            # What arrives before PINGRESP is a sign of life, too: on a slow line there may be a lot of it.
             return max(self.waiting_since, self.received_at) + self.timeout_ms
         if self.session and self.keep_alive_ms:
-            return self._quiet_since() + self.keep_alive_ms
+            # Silence in one of the two directions: a broker that takes and never answers is gone, too.
+            return min(self.sent_at, self.received_at) + self.keep_alive_ms
         return None
-
-    def _quiet_since(self) -> int:
-        """Since when one of the two directions has been silent: a broker that takes and never answers is gone, too."""
-        return min(self.sent_at, self.received_at)
 
     def tick(self, now: int) -> None:
         """Send PINGREQ when it is time [MQTT-3.1.2-23]; ConnectError when the broker has not answered in time."""
+        due = self.deadline()
+        if due is None or now < due:
+            return
         if self.waiting_since is not None:
-            # What arrives before PINGRESP is a sign of life, too: on a slow line there may be a lot of it.
-            if now - max(self.waiting_since, self.received_at) >= self.timeout_ms:
-                what = "PINGREQ" if self.session else "CONNECT"
-                raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
-        elif self.session and self.keep_alive_ms and now - self._quiet_since() >= self.keep_alive_ms:
-            self.out.append(bytes((_PINGREQ, 0)))
-            self.waiting_since = now
+            what = "PINGREQ" if self.session else "CONNECT"
+            raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
+        self.out.append(bytes((_PINGREQ, 0)))
+        self.waiting_since = now

@@ -53,13 +53,7 @@ class ReceiptStore(Store):
             self._owner, session = rows[0]
             self.committed = self._generation()
             self._base = session - self.committed
-            # Of a handler that was still committing when the peer lost the session.
-            await database.execute(
-                db,
-                "DELETE FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session < ?",
-                *self._who,
-                session,
-            )
+            await self._forget_before(db, session)  # of a handler that was committing when the peer lost the session
             for packet_id in state.held:  # of a life without an inbox: they move
                 await self.add(db, self.committed, packet_id)
             rows = await database.execute(
@@ -123,12 +117,7 @@ class ReceiptStore(Store):
             await execute(
                 db, "UPDATE mqttlite_inbox SET session = ? WHERE inbox = ? AND client_id = ?", session, *self._who
             )
-            await execute(
-                db,
-                "DELETE FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session < ?",
-                *self._who,
-                session,
-            )
+            await self._forget_before(db, session)
         for freed_in, packet_id in freed:
             await execute(
                 db,
@@ -138,6 +127,15 @@ class ReceiptStore(Store):
                 packet_id,
             )
         return generation, freed
+
+    async def _forget_before(self, db: Any, session: int) -> None:
+        """Delete the receipts of earlier sessions."""
+        await self._database.execute(
+            db,
+            "DELETE FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session < ?",
+            *self._who,
+            session,
+        )
 
     def cleared(self, done: "tuple[int, frozenset[tuple[int, int]]]") -> None:
         """What `clear` did is durable."""

@@ -81,6 +81,12 @@ class Process:
         """Take its machine's power away, at once. Called from within itself, this does not return."""
         self._die("power cut", power=True)
 
+    def lose_disk(self) -> None:
+        """Take the power away, and with it all files but the application's database (app.db and what belongs to it)."""
+        if self.alive:
+            self.cut_power()
+        self.disk.put({name: data for name, data in self.disk.files().items() if name.startswith("app.db")})
+
     def stop(self) -> None:
         """Ask it to end: SIGTERM where it has a handler for that, else main is cancelled."""
         if self.alive and self._task and not self.loop.signal(15):

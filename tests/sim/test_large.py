@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli import main as mqttlite
+from mqttlite.sim.check.facts import attempt
 from mqttlite.sim.large import large
 from mqttlite.sim.large.faults import Happened
-from mqttlite.sim.large.large import Large, attempt, try_out
+from mqttlite.sim.large.large import Large, try_out
 from mqttlite.sim.large.ledger import Ledger
 from mqttlite.sim.large.picture import page_of
 from mqttlite.sim.large.plan import draw

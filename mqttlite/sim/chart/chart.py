@@ -145,9 +145,7 @@ def _filter(what: str, value: str, label: str) -> str:
 def _rows(events: list[Event], begin: int) -> str:
     """A row for each event; what was written to one file without anything between is one row."""
     rows = []
-    for _, run in groupby(
-        events, key=lambda event: (event.lane, event.kind, "" if event.is_drawn else event.detail[:8])
-    ):
+    for _, run in groupby(events, key=_file_written):
         found = list(run)
         if found[0].kind == "write" and len(found) > 1:
             name = found[0].detail.partition(" ")[0]

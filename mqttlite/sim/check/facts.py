@@ -7,13 +7,32 @@ Messages are told apart by their payloads.
 
 import traceback
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ..world import World
 
 
-def ended_by(error: Exception) -> str:
-    """What a world says that an exception has ended, and where it was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"
+class Runnable(Protocol):
+    """A small or a large world."""
+
+    @property
+    def world(self) -> "World":
+        """Where it happens."""
+
+    def run(self) -> list[str]:
+        """Let it run to its end; what was promised and does not hold."""
+
+
+def attempt(run: Runnable) -> list[str]:
+    """Run a world to its end, and close it; its problems, to which an exception belongs like others."""
+    try:
+        return run.run()
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
+    finally:
+        run.world.close()
 
 
 class Promise(NamedTuple):

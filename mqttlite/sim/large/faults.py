@@ -185,10 +185,7 @@ class Trouble:
         process = self.world.processes[moment.who[0]]
         name = process.name
         self._note(moment.key, f"wipe {name.rstrip('0123456789')}", moment.who, f"the disk of {name} is lost")
-        if process.alive:
-            process.cut_power()
-        kept = {name: data for name, data in process.disk.files().items() if name.startswith("app.db")}
-        process.disk.put(kept)
+        process.lose_disk()
         self.large.wiped(process)
 
     # -- at packets and operations

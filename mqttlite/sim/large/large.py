@@ -15,7 +15,7 @@ from zlib import crc32
 
 from ...broker import Broker
 from ...client import Client
-from ..check.facts import Facts, ended_by
+from ..check.facts import Facts, attempt
 from ..clock import WALL, Clock
 from ..lines.serial import SerialLine
 from ..loop import SECOND
@@ -263,16 +263,6 @@ class Large:
             if process.alive:
                 self.ledger.noticed.append(f"{process.name} does not stop")
                 process.kill()
-
-
-def attempt(run: Large) -> list[str]:
-    """Run a world to its end, and close it; its problems, to which an exception belongs like others."""
-    try:
-        return run.run()
-    except Exception as error:
-        return [ended_by(error)]
-    finally:
-        run.world.close()
 
 
 def outcome_of(run: Large, problems: list[str]) -> Outcome:

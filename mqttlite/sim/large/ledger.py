@@ -305,7 +305,9 @@ class Ledger:
             if not reading.qos and entry.qos and not (entry.is_single and not self.way(entry, reading)[1]):
                 continue  # its first copy may have been lost on its last hop, and it was sent again behind later ones
             stream = entry.topic if entry.size else entry.topic.rpartition("/")[0]
-            if entry.number < last.get(stream, -1):
+            # Published while nobody had subscribed, and sent again later.
+            was_missed = reading.spans and entry.qos and not self._is_promised(entry, reading)
+            if entry.number < last.get(stream, -1) and not was_missed:
                 found.append(f"out of order at {reading.name}: {name} after {last[stream]}")
             last[stream] = max(entry.number, last.get(stream, -1))
         return found

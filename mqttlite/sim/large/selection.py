@@ -131,6 +131,14 @@ class Selection(NamedTuple):
 ALL = Selection()
 
 
+def command(seed: int, size: int = 0, selection: Selection = ALL) -> str:
+    """What runs a world, or what is selected of it, again."""
+    words = selection.words()
+    return (
+        f"mqttlite simulate --scenario large --seed {seed}" + f" --size {size}" * bool(size) + f" {words}" * bool(words)
+    )
+
+
 def parts_of(plan: Plan) -> list[str]:
     """What can be left out of a world, apart from faults."""
     names = [reader.name for reader in plan.readers] + [bridge.name for bridge in plan.bridges]

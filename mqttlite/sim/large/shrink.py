@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .large import Large, attempt
-from .selection import Selection, conditions_of, parts_of
+from ..check.facts import attempt
+from .large import Large
+from .selection import Selection, command, conditions_of, parts_of
 from .subject import parts_in
 
 CALM_S = 1800.0  # of an attempt: what has not arrived by then never does, and hours of waiting cost minutes
@@ -34,8 +35,7 @@ class Failure(NamedTuple):
 
     def command(self) -> str:
         """What repeats it."""
-        size = f" --size {self.size}" if self.size else ""
-        return f"mqttlite simulate --scenario large --seed {self.seed}{size} {self.selection.words()}".strip()
+        return command(self.seed, self.size, self.selection)
 
 
 def kind_of(problem: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..small.explore import SEED, Schedule
+from ..small.explore import SEED, Schedule, try_out
 from ..small.faults import Fault, parse
 from ..small.small import Small
 
@@ -118,7 +118,7 @@ class Mutation(NamedTuple):
         with self.planted():
             for schedule in self.schedules():
                 count += 1
-                problems = judge(schedule)
+                problems = try_out(schedule).problems
                 if any(checker_of(problem) == self.checker for problem in problems):
                     return schedule, problems, count
                 if count >= tries:
@@ -128,19 +128,7 @@ class Mutation(NamedTuple):
     def clean(self, schedule: Schedule) -> list[str]:
         """What the checkers say to the same schedule without the bug."""
         with self.planted(bug=False):
-            return judge(schedule)
-
-
-def judge(schedule: Schedule) -> list[str]:
-    """Run a schedule; what the checkers say."""
-    run = schedule.run()
-    try:
-        problems = run.run()
-    except Exception as error:  # of the scenario, which a bug may well break
-        problems = [f"{type(error).__name__}: {error}"]
-    finally:
-        run.world.close()
-    return problems
+            return try_out(schedule).problems
 
 
 def near(texts: tuple[str, ...]) -> Iterator[tuple[Fault, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
 
-from ..check.facts import ended_by
+from ..check.facts import attempt
 from .faults import Extent, Fault, essential, every, place
 from .small import Run, Small
 
@@ -77,12 +77,7 @@ class Result(NamedTuple):
 def try_out(schedule: Schedule) -> Result:
     """Run a schedule to its end."""
     run = schedule.run()
-    try:
-        problems = run.run()
-    except Exception as error:
-        problems = [ended_by(error)]
-    finally:
-        run.world.close()
+    problems = attempt(run)
     points = [f"{fault} | {point}" for fault, point in run.happened]
     return Result(schedule, problems, points, run.extent, run.last, run.turns)
 

@@ -170,8 +170,7 @@ class Run:
 
     def lose(self, process: Process) -> None:
         """The disk of a process is lost, and with it its power; of a consumer's, the application's database is kept."""
-        process.cut_power()
-        process.disk.put({name: data for name, data in process.disk.files().items() if name.startswith("app.db")})
+        process.lose_disk()
         if process is self.producer:
             self.losses.of_producer(process.name, True)
         elif process is self.broker:
