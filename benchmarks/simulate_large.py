@@ -73,7 +73,7 @@ def outcomes(seeds: Iterator[int], size: int, jobs: int) -> Iterator[tuple[Outco
         _quiet()
         yield from map(measured, work)
         return
-    with get_context("fork").Pool(jobs, _quiet, maxtasksperchild=10) as pool:
+    with get_context("fork").Pool(jobs, _quiet) as pool:
         yield from pool.imap_unordered(measured, work)
 
 
