@@ -1,0 +1,251 @@
+"""What keeps a client connected: one task opens a connection after the other and watches its deadlines; of each, one
+task reads and one writes. Both runtimes.
+"""
+
+import asyncio
+import os
+
+from ..core import const
+from ..core.errors import ClosedError, ConnectError, MQTTError
+from .clock import now_ms
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..core.client import ClientProtocol
+    from ..link.stats import Stats
+    from .line import Port
+    from .messages import Message
+    from .serial import SerialDialer
+    from .transport import Transport
+    from .url import Url
+
+CLOSING_S = const(1)  # how long an orderly end may take
+STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
+
+
+class Connecting:
+    """The connections of a client, which is a subclass."""
+
+    _out_max = 512  # pieces of packets that are written at once, and that wait before `publish` at QoS 0 does
+    _finished_max = 1000  # messages whose end need not be durable yet: so many may be repeated after a crash
+
+    if TYPE_CHECKING:
+        url: Url
+        client_id: str
+        timeout_s: float
+        inbox_max: int
+        retry_first: bool
+        on_connection: "Callable[[bool, str], None] | None"
+        _protocol: ClientProtocol
+
+        async def _commit(self) -> None: ...
+        def _stop(self, error: MQTTError) -> None: ...
+        def _is_open(self) -> bool: ...
+        def _wake(self) -> None: ...
+
+        # What the runtime provides: here it would only take heap.
+
+        async def _open(self) -> Transport:
+            """Open a transport."""
+
+        def _open_port(self, baud: int) -> Port:
+            """Open the serial port of a serial:// URL at `baud` bit/s."""
+
+    def __init__(self) -> None:
+        self.is_connected = False
+        self._inbox: "list[Message]" = []
+        self._error: "MQTTError | None" = None  # why the client is closed
+        self._failure: "Exception | None" = None  # why the connection is being given up
+        self._connected_once = False
+        self._writing = False  # the transport has not taken all of what was in `out`
+        self._finished = 0  # messages, since the last commit began
+        self._progressed = False  # a message was received or confirmed on this connection
+        self._stalled = False  # the inbox is full and the application takes nothing
+        self._serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
+        self._to_write = asyncio.Event()  # something is in the protocol's `out`
+        self._attention = asyncio.Event()  # the connection's task has to look again
+        self._room = asyncio.Event()  # half of the inbox has been taken
+
+    # -- what the runtime may say better
+
+    def _words(self, error: Exception) -> str:
+        """What went wrong with the connection, and what to do about it."""
+        if isinstance(error, asyncio.TimeoutError):
+            return "no answer from %s within %s s" % (self.url.host or self.url.path, self.timeout_s)
+        return str(error)
+
+    def _log(self, text: str) -> None:
+        """Tell whoever runs the program."""
+
+    async def _open_serial(self) -> "Transport":
+        if self._serial is None:
+            from .serial import SerialDialer  # only who has a serial line loads the link
+
+            self._serial = SerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)
+        return await self._serial.connect()
+
+    def link_stats(self) -> "Stats | None":
+        """The counters of the serial link (link/stats.py), None without one."""
+        return self._serial.link.stats if self._serial else None
+
+    # -- one connection after the other
+
+    async def _run(self) -> None:
+        """Keep a connection until the client is closed."""
+        try:
+            await self._keep_connected()
+        except Exception as error:
+            self._broken(error)
+        self.is_connected = False
+        self._wake()
+
+    async def _keep_connected(self) -> None:
+        """One connection after the other. The first one has to succeed, unless `retry_first`."""
+        attempt = 0
+        while self._is_open():
+            self._progressed = False
+            error = await self._connection()
+            was_connected = self.is_connected
+            self._protocol.closed()
+            self.is_connected = False
+            self._wake()
+            if not self._is_open():
+                return
+            if not (was_connected or self._connected_once or self.retry_first):
+                self._stop(error if isinstance(error, MQTTError) else ConnectError(self._words(error)))
+                return
+            reason = self._words(error)
+            if was_connected and self.on_connection:
+                self.on_connection(False, reason)
+            # Twice as long each time, unless a message got through: a loop that leads nowhere must cost little.
+            attempt = 0 if self._progressed else min(attempt + 1, 8)
+            delay_ms = (125 << attempt) * (128 + os.urandom(1)[0]) // 256
+            self._log("%s; trying again in %d ms" % (reason, delay_ms))
+            self._attention.clear()
+            await self._pause(delay_ms)
+
+    async def _pause(self, ms: int) -> None:
+        """Wait for `ms` milliseconds, or until somebody asks for attention."""
+        try:
+            await asyncio.wait_for(self._attention.wait(), ms / 1000)
+        except asyncio.TimeoutError:
+            return
+
+    async def _connection(self) -> Exception:
+        """Open a transport and use it until it is lost; why it was."""
+        self._failure = None
+        self._attention.clear()
+        try:
+            transport = await asyncio.wait_for(self._open(), self.timeout_s)
+        except (OSError, MQTTError, asyncio.TimeoutError) as error:
+            return error
+        protocol = self._protocol
+        self._writing = False
+        protocol.connect(now_ms())
+        self._to_write.set()
+        tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in (self._read, self._write)]
+        try:
+            while self._failure is None and self._error is None:
+                deadline = protocol.deadline()
+                if deadline is None:
+                    await self._attention.wait()
+                else:
+                    # An answer brings the next deadline forward, and tells nobody: look once in each keep alive.
+                    wait_ms = max(deadline - now_ms(), 0)
+                    await self._pause(min(wait_ms, protocol.keep_alive_ms or wait_ms))
+                    try:
+                        protocol.tick(now_ms())
+                    except MQTTError as error:
+                        self._fail(error)
+                    if protocol.out:
+                        self._to_write.set()
+                if self._failure is None:
+                    self._attention.clear()
+            if self._failure is None and self.is_connected:
+                # An orderly end: `_write` sends DISCONNECT, and the broker closes when it has read all.
+                self._to_write.set()
+                await self._pause(CLOSING_S * 1000)
+        finally:
+            for task in tasks:
+                task.cancel()
+            transport.close()
+        return self._failure or ClosedError("the client is closed")
+
+    async def _guard(self, loop: "Callable[[Transport], Awaitable[None]]", transport: "Transport") -> None:
+        """Run a loop; what ends it ends the connection, and nothing else."""
+        try:
+            await loop(transport)
+        except asyncio.CancelledError:
+            raise
+        except (OSError, MQTTError) as error:
+            self._fail(error)
+        except Exception as error:
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """A fault of ours or of the application's callback: say so, never hang."""
+        self._log("internal error: %r" % error)
+        self._stop(MQTTError("internal error: %r" % error))
+
+    def _fail(self, error: Exception) -> None:
+        """The connection is to be given up because of `error`."""
+        if self._failure is None:
+            self._failure = error
+        self._attention.set()
+
+    async def _read(self, transport: "Transport") -> None:
+        protocol = self._protocol
+        inbox = self._inbox
+        while True:
+            data = await transport.read()
+            if not data:
+                raise ConnectError("the broker closed the connection")
+            try:
+                protocol.receive(data, now_ms())
+            finally:
+                if protocol.out:
+                    self._to_write.set()
+            self._wake()
+            if len(inbox) >= self.inbox_max:
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        """Do not read while the inbox is full. When the application takes nothing for a while (it may itself be waiting
+        for an answer from the broker), read on: QoS 1 and 2 are bounded by the broker's window, QoS 0 is dropped,
+        counted.
+        """
+        self._room.clear()
+        self._stalled = False
+        while len(self._inbox) > self.inbox_max // 2 and not self._stalled and self._is_open():
+            left = len(self._inbox)
+            if self._protocol.waiting_since is not None:
+                self._protocol.waiting_since = now_ms()  # PINGRESP may be behind what is not read
+            try:
+                await asyncio.wait_for(self._room.wait(), STALLED_S)
+            except asyncio.TimeoutError:
+                self._stalled = len(self._inbox) >= left
+
+    async def _write(self, transport: "Transport") -> None:
+        protocol = self._protocol
+        out = protocol.out
+        session = protocol.state
+        while True:
+            await self._to_write.wait()
+            self._to_write.clear()
+            while out:
+                data = b"".join(out[: self._out_max])  # one write, however many packets there are
+                out[: self._out_max] = []
+                self._writing = True
+                if session.wanted or self._finished > self._finished_max:
+                    session.wanted = False
+                    await self._commit()  # everything that these packets tell of has been recorded
+                await transport.write(data)
+                protocol.sent_at = now_ms()
+            self._writing = False
+            if self._error:
+                protocol.disconnect()
+                await transport.write(b"".join(out))
+                return  # nothing may be sent after DISCONNECT [MQTT-3.14.4-2]
+            self._wake()
