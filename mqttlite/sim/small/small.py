@@ -308,7 +308,10 @@ class Run:
         self.extent = self.now()  # what was wanted is done; what goes on from here is only quiet
         self.done_at = world.now
         world.run_until(self._moment, QUIET_S)
-        self.audit()
+        self._stop()
+        facts.effects = [
+            row[0] for row in self._rows("consumer", "app.db", "SELECT payload FROM ledger ORDER BY entry")
+        ]
         facts.noticed += self._errors() + self._leaks() + in_trace(self.world)
         self.losses.settle()
         return facts.problems(promise)
@@ -328,8 +331,7 @@ class Run:
         frames = self.line.frames if self.line else 0
         return Extent(self.world.events, self.packets.count, disks, frames, self.small.lose)
 
-    def audit(self) -> None:
-        """Read what the consumer's database holds, and what the sessions still hold."""
+    def _stop(self) -> None:
         self.over = True
         for process in self.parts:
             process.stop()
@@ -338,15 +340,6 @@ class Run:
             if process.alive:
                 self.facts.noticed.append(f"{process.name} does not stop")
                 process.kill()
-
-        async def read(process: Process) -> None:
-            connection = process.mount.connect("/app.db")
-            with contextlib.suppress(Exception):
-                self.facts.effects = [row[0] for row in connection.execute("SELECT payload FROM ledger ORDER BY entry")]
-            connection.close()
-
-        self.world.process("auditor", read, self.consumer.disk)
-        self.world.run(1)
 
     def _errors(self) -> list[str]:
         """What no program should have been told."""
@@ -364,10 +357,12 @@ class Run:
     def _leaks(self) -> list[str]:
         """Identifiers and messages that nobody will ever ask for, and drops."""
         found = []
-        for table in ("outbound",) if self.losses.identifiers else ("outbound", "inbound"):
-            rows = self._rows("broker", "broker.db", f"SELECT count(*) FROM {table}")
-            if rows and rows[0][0]:
-                found.append(f"the broker keeps {rows[0][0]} rows in {table}")
+        tables = ["outbound"] if self.losses.identifiers else ["outbound", "inbound"]
+        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+        for row in self._rows("broker", "broker.db", f"SELECT {counts}"):
+            found += [
+                f"the broker keeps {count} rows in {table}" for table, count in zip(tables, row, strict=True) if count
+            ]
         if self.small.producer == "sqlite":
             # A broker that has lost its disk leaves messages in doubt (state 3): kept, for the application to ask for.
             kept = "state < 3" if "broker" in self.losses.lost and not self.small.keys else "true"
@@ -381,6 +376,7 @@ class Run:
         return found
 
     def _rows(self, name: str, file: str, sql: str) -> list[Any]:
+        """What a database on the disk of a process says; nothing where there is no such table."""
         rows: list[Any] = []
 
         async def read(process: Process) -> None:
