@@ -333,6 +333,11 @@ class BaseClient(Connecting):
                 await self._commit()  # what has finished by now makes room
                 if self._finished or self.store.fits(len(topic) + len(payload)):
                     continue
+                if not self._receipts and protocol.state.doubts:  # nothing else would ever make room
+                    from .kept import forget_oldest
+
+                    forget_oldest(self, protocol.state.doubts, "the store has no room")
+                    continue
             await self._progress.wait()
         if self._error:
             raise self._error

@@ -91,16 +91,21 @@ def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
         error = _doubt(seq)
         doubts = client._protocol.state.doubts
         if doubts and len(doubts) > DOUBTS_MAX:
-            oldest = min(doubts)
-            del doubts[oldest]
-            client.store.record(_DONE, oldest)
-            client._log("more than %d messages in doubt: number %d is forgotten" % (DOUBTS_MAX, oldest))
+            forget_oldest(client, doubts, "there are more than %d" % DOUBTS_MAX)
     else:
         from ..core.reasons import words
 
         error = PublishError(outcome, "the broker refused message %d: %s" % (seq, words(outcome)))
     client._log(str(error))
     return error
+
+
+def forget_oldest(client: "BaseClient", doubts: "dict[int, tuple[bytes, bytes, bytes]]", why: str) -> None:
+    """Forget the oldest message in doubt; told to whoever runs the program."""
+    oldest = min(doubts)
+    del doubts[oldest]
+    client.store.record(_DONE, oldest)
+    client._log("message %d, which is in doubt, is forgotten: %s" % (oldest, why))
 
 
 def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":

@@ -176,7 +176,7 @@ class Journal(Store):
             self._live = _HEADER
             for record in state.records():
                 self._live += len(self._frame(*record))
-            if self._live > room and (room < 0 or not state.messages):
+            if self._live > room and (room < 0 or not (state.messages or state.doubts)):
                 raise StoreError("a message of " + str(size) + " bytes never fits the journal " + str(self._area))
         return self._live <= room
 

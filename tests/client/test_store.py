@@ -1,9 +1,10 @@
 """A client with a store: what is durable before what leaves, and how the next life goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from mqttlite.store import records
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
 from mqttlite.store.records import State
+from mqttlite.store.sqlite import SqliteStore
 from tests.statements import statement
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -279,6 +281,47 @@ async def test_a_message_released_before_the_session_was_lost_is_in_doubt_until_
         await client.settle(receipt.seq)
         assert not client.pending()
     assert not disk.kept.doubts
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [(lambda path: Journal(path, 2048), 60), (lambda path: SqliteStore(path, size_max=1 << 20), 50_000)],
+)
+async def test_messages_in_doubt_make_room_for_new_ones_the_oldest_first(
+    make: Callable[[Path], Store], size: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by a random schedule: a device whose small journal was full of them could publish nothing any more."""
+    store = make(tmp_path / "state")
+    state = await store.open()
+    store.snapshot = lambda: state
+
+    def take(*record: Any) -> None:
+        store.record(*record)
+        state.apply(*record)
+
+    take(records.IDENTITY, 1, b"c")
+    doubts = 0
+    while store.fits(size):
+        take(records.ACCEPTED, doubts, b"\x34\x00\x00\x01t", bytes(size))
+        take(records.RELEASED, doubts)
+        take(records.DOUBT, doubts)
+        doubts += 1
+        await store.commit()
+        if doubts > 100:
+            break
+    await store.close()
+    assert 10 < doubts < 100
+    async with (
+        Broker(["mqtt://127.0.0.1:0"]) as broker,
+        Client(broker.addresses[0], client_id="c", store=make(tmp_path / "state")) as client,
+    ):
+        for _ in range(3):
+            async with asyncio.timeout(10):
+                await (await client.publish("t", bytes(size), 1)).completed()
+        left = [seq for seq, status, *_ in client.pending() if status == "in doubt"]
+        assert 0 < len(left) < doubts
+        assert left == list(range(doubts - len(left), doubts))
+    assert "message 0, which is in doubt, is forgotten: the store has no room" in caplog.text
 
 
 async def test_with_a_key_that_travels_a_released_message_is_sent_again_when_the_session_is_lost() -> None:

@@ -98,6 +98,7 @@ class Ledger:
         self.unsure: dict[str, list[int]] = {}  # by device: values accepted, and not confirmed yet
         self.wiped_at: dict[str, int] = {}
         self.doubted = 0
+        self.in_doubt: set[str] = set()  # what clients have said of earlier lives: names, topics of empty messages
         self.readings: dict[str, Reading] = {}
         for reader in plan.readers:
             self._add(reader.name, reader.broker, reader.topic_filter, reader.qos, reader.inbox, None)

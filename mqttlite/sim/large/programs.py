@@ -152,6 +152,7 @@ class Publisher:
         entry = self.ledger.try_(plan, number, qos, topic, len(payload), world.now)
         world.note(plan.name, "publish", name)
         key = (f"{plan.name}-app", number) if plan.keys == "app" and qos else None
+        self._look_at_doubts(client)  # the store may have to forget the oldest
         receipt = await client.publish(topic, payload, qos, key=key)
         entry.accepted = True
         world.note(plan.name, "accepted", name)
@@ -186,21 +187,25 @@ class Publisher:
 
     async def _settle(self, client: Client) -> None:
         """Wait until everything is confirmed, however long it takes."""
-        doubts = {topic_payload(name[2], name[4]) for name in client.pending() if name[1] == "in doubt"}
+        self._look_at_doubts(client)
         if not await client.drain(DRAIN_S):
             raise client._error or RuntimeError("drain has ended, and not all is confirmed")
         self._sweep()
-        for _, status, topic, _, payload in client.pending():
-            if status == "in doubt":
-                doubts.add(topic_payload(topic, payload))
+        self._look_at_doubts(client)
         if self.plan.store != "memory":  # those of earlier lives, too: the store has nothing left
             for entry in self.ledger.entries.values():
                 if entry.device is self.plan and entry.accepted and entry.qos and not entry.void:
-                    if (entry.name if entry.size else entry.topic) in doubts:
+                    if (entry.name if entry.size else entry.topic) in self.ledger.in_doubt:
                         entry.void = "in doubt"
                         self.ledger.doubted += 1
                     else:
                         entry.confirmed_at = min(entry.confirmed_at, self.process.world.now)
+
+    def _look_at_doubts(self, client: Client) -> None:
+        if client._protocol.state.doubts:
+            for _, status, topic, _, payload in client.pending():
+                if status == "in doubt":
+                    self.ledger.in_doubt.add(topic_payload(topic, payload))
 
 
 def topic_payload(topic: str, payload: bytes) -> str:
