@@ -221,7 +221,9 @@ class Ledger:
             # The bridge has taken it over, and its outbox keeps it. When it reached the second broker is not
             # known, so only a subscription that has been there ever since counts.
             begun = source.first.get(entry.name)
-            if begun is None:
+            # A handler was entered, and may not have committed: the first broker still had the message, and lost it.
+            was_wiped = begun is not None and begun <= self.wiped_at.get(source.broker, -1)
+            if begun is None or (was_wiped and entry.name not in source.effects):
                 return self._is_promised(entry, source) and reading.since is not None and reading.qos > 0
             return reading.qos > 0 and reading.since is not None and reading.since <= begun
         if not entry.qos or not reading.qos:
