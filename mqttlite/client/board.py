@@ -28,7 +28,7 @@ class StreamTransport:
         data: bytes = await self._stream.read(READ_SIZE)
         return data
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: "bytes | memoryview") -> None:
         """Write `data` as one piece."""
         self._stream.write(data)
         await self._stream.drain()

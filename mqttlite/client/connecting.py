@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .url import Url
 
 CLOSING_S = const(1)  # how long an orderly end may take
+PIECE = const(65536)  # bytes that are written at once; what is behind them has not left, and is not late
+LINE_PIECE = const(256)  # the same on a serial line
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
 
@@ -59,6 +61,7 @@ class Connecting:
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._connected_once = False
+        self._piece = PIECE
         self._writing = False  # the transport has not taken all of what was in `out`
         self._finished = 0  # messages, since the last commit began
         self._progressed = False  # a message was received or confirmed on this connection
@@ -83,6 +86,7 @@ class Connecting:
         if self._serial is None:
             from .serial import SerialDialer  # only who has a serial line loads the link
 
+            self._piece = LINE_PIECE
             self._serial = SerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)
         return await self._serial.connect()
 
@@ -231,6 +235,7 @@ class Connecting:
         protocol = self._protocol
         out = protocol.out
         session = protocol.state
+        left: "int | None" = None  # when CONNECT or PINGREQ has left, which waits for its answer
         while True:
             await self._to_write.wait()
             self._to_write.clear()
@@ -241,8 +246,16 @@ class Connecting:
                 if session.wanted or self._finished > self._finished_max:
                     session.wanted = False
                     await self._commit()  # everything that these packets tell of has been recorded
-                await transport.write(data)
-                protocol.sent_at = now_ms()
+                at = 0
+                while at < len(data):
+                    whole = len(data) <= self._piece  # as it is: a view would be garbage on a board
+                    await transport.write(data if whole else memoryview(data)[at : at + self._piece])
+                    at += self._piece
+                    protocol.sent_at = now_ms()
+                    if protocol.waiting_since is not None and protocol.waiting_since != left:
+                        protocol.waiting_since = protocol.sent_at  # what asks for an answer was behind this, or in it
+                if not out:
+                    left = protocol.waiting_since
             self._writing = False
             if self._error:
                 protocol.disconnect()

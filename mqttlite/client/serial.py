@@ -210,7 +210,7 @@ class SerialTransport:
         self._stream.consumed(len(data))
         return data
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: "bytes | memoryview") -> None:
         """Hand over `data`; waits while the link's buffer is full. Raises ConnectError when it is over."""
         at = 0
         while at < len(data):

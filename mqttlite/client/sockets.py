@@ -81,7 +81,7 @@ class SocketTransport(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         return data
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Write `data`; returns when the kernel has it. OSError when the connection is lost."""
         assert self._transport is not None
         self._transport.write(data)

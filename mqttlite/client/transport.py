@@ -9,7 +9,7 @@ class Transport(Protocol):
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" when the peer has closed."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Hand over `data`; waits while too much is waiting to be sent."""
 
     def close(self) -> None:

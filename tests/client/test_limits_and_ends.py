@@ -212,6 +212,26 @@ async def test_close_fails_what_is_not_confirmed() -> None:
         assert await taking is None
 
 
+async def test_a_broker_that_answers_nothing_is_noticed_though_there_is_always_something_to_send() -> None:
+    lost = asyncio.Event()
+    async with server(mute) as url:
+        client = Client(
+            url, keep_alive_s=1, timeout_s=0.5, on_connection=lambda connected, _: None if connected else lost.set()
+        )
+        await client.start()
+
+        async def publish() -> None:
+            while True:
+                await client.publish("a", b"x", 0)
+                await asyncio.sleep(0.05)
+
+        publishing = asyncio.create_task(publish())
+        async with asyncio.timeout(10):
+            await lost.wait()
+        publishing.cancel()
+        await client.close()
+
+
 async def test_drain_waits_until_the_network_has_what_was_published_at_qos_0() -> None:
     read = asyncio.Event()
     arrived = []

@@ -37,7 +37,7 @@ def _command(runtime: str, folder: Path, script: str, heap: str) -> tuple[list[s
 
 async def run(runtime: str, folder: Path, script: str) -> str:
     """What a script prints that is run to its end in `folder` and finds the modules of firmware/."""
-    argv, env = _command(runtime, folder, script, "256k")
+    argv, env = _command(runtime, folder, script, "512k")
     return (await peers.run(*argv, env=env, folder=folder)).stdout
 
 
@@ -45,7 +45,7 @@ class Board:
     """`async with Board(folder, broker.url, runtime="cpython").running() as process: ...`, any number of times."""
 
     def __init__(
-        self, folder: Path, url: str, *, runtime: str = "micropython", every_ms: int = 20, heap: str = "256k"
+        self, folder: Path, url: str, *, runtime: str = "micropython", every_ms: int = 20, heap: str = "512k"
     ) -> None:
         self.folder = folder
         self.runtime = runtime

@@ -40,7 +40,7 @@ print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlit
 
 async def modules(micropython: MicroPython, path: Path) -> list[str]:
     """The files of mqttlite that a board needs, asked of MicroPython that imports it from `path`."""
-    names = json.loads((await micropython.run(MODULES, path=[path], heap="256k")).stdout)
+    names = json.loads((await micropython.run(MODULES, path=[path], heap="512k")).stdout)
     files = []
     for name in names:
         file = Path(*name.split("."))

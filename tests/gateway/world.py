@@ -120,7 +120,7 @@ def device(port: str, runtime: str = "cpython", *, qos: int = 2, count: int = 0,
     script = Path(__file__).with_name("device.py")
     args = [f"serial://{port}{OPTIONS}", str(qos), str(count), str(commands)]
     if runtime == "micropython":
-        argv = runtimes.micropython_argv(MicroPython().program, script, args, heap="256k")
+        argv = runtimes.micropython_argv(MicroPython().program, script, args, heap="512k")
         return Program(*argv, env=runtimes.micropython_env())
     return Program(sys.executable, str(script), *args, env={**os.environ, "PYTHONPATH": str(ROOT)})
 

@@ -71,12 +71,14 @@ async def test_a_board_echoes_over_a_noisy_line(micropython: MicroPython) -> Non
         stream.on_writable = feed
         stream.on_side = lambda channel, text: logged.extend(text) if channel == LOG else None
         pump = asyncio.create_task(Line(stream.link, open_port(line.a_path, BAUD), BAUD).run())
-        async with micropython.process(BOARD, line.b_path, heap="192k") as board:
+        async with micropython.process(BOARD, line.b_path, heap="512k") as board:  # it compiles what it imports
+            ended = asyncio.create_task(board.communicate())
+            ended.add_done_callback(lambda _: complete.set())
             await complete.wait()
             stream.close()
-            out, errors = await board.communicate()
+            out, errors = await ended
         pump.cancel()
         await asyncio.gather(pump, return_exceptions=True)
+    assert out.startswith(b"repaired"), (out + errors).decode()
     assert bytes(got) == data
     assert b"hello from the board" in logged
-    assert out.startswith(b"repaired"), errors.decode()

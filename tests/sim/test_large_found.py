@@ -236,3 +236,42 @@ def test_what_was_published_at_qos_0_leaves_a_slow_line_before_the_client_is_clo
     assert world.run_until(lambda: world.reached["done"] == 1, 60)
     world.run(1)
     assert got == [0, 1, 2, 3]
+
+
+def test_a_line_that_is_busy_for_longer_than_keep_alive_and_time_out_is_not_given_up(world: World) -> None:
+    """PINGREQ waits behind 20 kB at 9600 baud: its answer was missed before it had left."""
+    got = []
+    connections: list[bool] = []
+
+    async def consumer(process: Process) -> None:
+        async with Client("mqtt://broker", client_id="consumer", retry_first=True) as client:
+            await client.subscribe("t", 0)
+            world.reach("subscribed")
+            async for message in client:
+                got.append(message.payload[0])
+
+    async def device(process: Process) -> None:
+        client = Client(
+            "serial:///dev/ttyUSB0?baud=9600",
+            client_id="device",
+            keep_alive_s=5,
+            timeout_s=5,
+            retry_first=True,
+            on_connection=lambda connected, _: connections.append(connected),
+        )
+        async with client:
+            for number in range(20):
+                await client.publish("t", bytes([number]) * 1000, 0)
+            await client.drain(1000)
+        world.reach("done")
+
+    SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
+    world.process("broker", broker())
+    world.process("gateway", gateway("/dev/ttyACM0?baud=9600"))
+    world.process("consumer", consumer)
+    assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
+    world.process("device", device)
+    assert world.run_until(lambda: world.reached["done"] == 1, 60)
+    world.run(1)
+    assert connections == [True]
+    assert got == list(range(20))
