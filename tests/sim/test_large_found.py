@@ -13,7 +13,7 @@ from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.disks.disk import Operation
 from mqttlite.sim.lines.serial import SerialLine
 from mqttlite.sim.process import Process
-from mqttlite.sim.programs import broker, gateway
+from mqttlite.sim.programs import Program, broker, gateway
 from mqttlite.sim.world import World
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
@@ -210,8 +210,8 @@ def test_many_short_lives_in_one_second_are_new_epochs_each(world: World) -> Non
     assert got == list(range(50))
 
 
-def test_what_was_published_at_qos_0_leaves_a_slow_line_before_the_client_is_closed(world: World) -> None:
-    """Four kilobytes take four seconds at 9600 baud: the orderly end gave them one, and counted nothing."""
+def received_over_a_slow_line(world: World, device: Program) -> list[int]:
+    """First bytes of what a consumer gets at QoS 0 from a device at 9600 baud, until that is "done"."""
     got = []
 
     async def consumer(process: Process) -> None:
@@ -220,12 +220,6 @@ def test_what_was_published_at_qos_0_leaves_a_slow_line_before_the_client_is_clo
             world.reach("subscribed")
             async for message in client:
                 got.append(message.payload[0])
-
-    async def device(process: Process) -> None:
-        async with Client("serial:///dev/ttyUSB0?baud=9600", client_id="device", retry_first=True) as client:
-            for number in range(4):
-                await client.publish("t", bytes([number]) * 1000, 0)
-        world.reach("done")
 
     SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
     world.process("broker", broker())
@@ -235,20 +229,24 @@ def test_what_was_published_at_qos_0_leaves_a_slow_line_before_the_client_is_clo
     world.process("device", device)
     assert world.run_until(lambda: world.reached["done"] == 1, 60)
     world.run(1)
-    assert got == [0, 1, 2, 3]
+    return got
+
+
+def test_what_was_published_at_qos_0_leaves_a_slow_line_before_the_client_is_closed(world: World) -> None:
+    """Four kilobytes take four seconds at 9600 baud: the orderly end gave them one, and counted nothing."""
+
+    async def device(process: Process) -> None:
+        async with Client("serial:///dev/ttyUSB0?baud=9600", client_id="device", retry_first=True) as client:
+            for number in range(4):
+                await client.publish("t", bytes([number]) * 1000, 0)
+        world.reach("done")
+
+    assert received_over_a_slow_line(world, device) == [0, 1, 2, 3]
 
 
 def test_a_line_that_is_busy_for_longer_than_keep_alive_and_time_out_is_not_given_up(world: World) -> None:
     """PINGREQ waits behind 20 kB at 9600 baud: its answer was missed before it had left."""
-    got = []
     connections: list[bool] = []
-
-    async def consumer(process: Process) -> None:
-        async with Client("mqtt://broker", client_id="consumer", retry_first=True) as client:
-            await client.subscribe("t", 0)
-            world.reach("subscribed")
-            async for message in client:
-                got.append(message.payload[0])
 
     async def device(process: Process) -> None:
         client = Client(
@@ -265,13 +263,5 @@ def test_a_line_that_is_busy_for_longer_than_keep_alive_and_time_out_is_not_give
             await client.drain(1000)
         world.reach("done")
 
-    SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
-    world.process("broker", broker())
-    world.process("gateway", gateway("/dev/ttyACM0?baud=9600"))
-    world.process("consumer", consumer)
-    assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
-    world.process("device", device)
-    assert world.run_until(lambda: world.reached["done"] == 1, 60)
-    world.run(1)
+    assert received_over_a_slow_line(world, device) == list(range(20))
     assert connections == [True]
-    assert got == list(range(20))
