@@ -13,6 +13,7 @@ SQL is written with `?` for each argument and translated here; a literal `?` can
 import asyncio
 import functools
 import inspect
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -20,6 +21,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..store.base import StoreError
+from ..store.sqlite_wal import settle, sync_directory
 from .schema import TABLES, VERSION
 
 Row = tuple[Any, ...]
@@ -194,17 +196,17 @@ class _Sqlite(Database):
             raise DatabaseError("a connection with autocommit=False is always in a transaction; open it without")
 
     async def create_tables(self) -> None:
-        """As Database.create_tables. Everything in the WAL goes into the database first: what an earlier process could
-        not sync can still be read, no later sync writes it, and a power cut would take all that came behind it, too.
+        """As Database.create_tables. A connection with synchronous = FULL, SQLite's default, gets EXTRA: with a
+        rollback journal, FULL leaves it to chance when the deletion of the journal is durable, and until then a power
+        cut undoes the commit.
         """
-        if not self._has_tables and not self.connection.in_transaction:
-            try:
-                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            except Exception as error:
-                if self._lost(self.connection, error):
-                    raise DatabaseError(f"the database has failed: {error or repr(error)}") from error
-                raise
+        if not self._has_tables and not self.connection.in_transaction and await self._synchronous() == 2:
+            self.connection.execute("PRAGMA synchronous = EXTRA")
         await super().create_tables()
+
+    async def _synchronous(self) -> int:
+        level: int = (await self.execute(self.connection, "PRAGMA synchronous"))[0][0]
+        return level
 
     async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
         cursor = db.cursor()
@@ -252,14 +254,31 @@ class _Sqlite(Database):
         return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in self._FAILED
 
     async def _check(self, db: Any) -> None:
-        if (await self.execute(db, "PRAGMA synchronous"))[0][0] < 2:
+        if await self._synchronous() < 2:
             raise DatabaseError(
                 "commits of this connection do not wait for the disk: messages would be acknowledged too early; "
                 "execute PRAGMA synchronous = FULL"
             )
+        (mode,) = (await self.execute(db, "PRAGMA journal_mode"))[0]
+        if mode in ("memory", "off") and await self._path(db):
+            raise DatabaseError(
+                f"journal_mode is {mode}: a transaction would be there in part after a crash; execute "
+                "PRAGMA journal_mode = WAL"
+            )
 
     async def _lock_tables(self, db: Any) -> None:
-        """IMMEDIATE has locked everything."""
+        """IMMEDIATE has locked everything. What an earlier process has left in the WAL counts from here on."""
+        path = await self._path(db)
+        if path:
+            try:
+                settle(path)
+                sync_directory(path)
+            except OSError as error:
+                raise DatabaseError(f"the database has failed: {error}") from error
+
+    async def _path(self, db: Any) -> str:
+        """The file of the database; "": it has none."""
+        return os.fsdecode((await self.execute(db, "PRAGMA database_list"))[0][2])  # the first is "main"
 
 
 def sqlite(connection: sqlite3.Connection) -> Database:

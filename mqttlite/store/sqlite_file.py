@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from .base import StoreError
 from .sqlite_tables import Connection
+from .sqlite_wal import settle, sync_directory
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
@@ -185,21 +186,22 @@ class SqliteFile:
     def _open_file(self) -> Any:
         with contextlib.suppress(FileExistsError):  # SQLite gives -wal and -shm the mode of the database
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if _may_be_ours(self.path, self._tables.application_id):
+            # Before SQLite has it open: whatever goes wrong then, it would still carry over what is in the WAL.
+            settle(self.path)
         connection = self._connection = self._connect(self.path)
         check(connection, self.path, self._tables)  # before anything is written to what may not be ours
         (mode,) = row(connection, "PRAGMA journal_mode = WAL")
         if mode != "wal":
             raise StoreError(f"{self.path}: no WAL mode here ({mode}): put the store on a local disk")
         connection.execute("PRAGMA synchronous = FULL")
-        # A process that was killed may have written to the WAL what it had no time to sync. It counts from here on.
-        row(connection, "PRAGMA wal_checkpoint(PASSIVE)")
         (verdict,) = row(connection, "PRAGMA quick_check(1)")
         if verdict != "ok":
             raise _Damaged(" ".join(verdict.split()))
         migrate(connection, self.path, self._tables)
         self._page = int(row(connection, "PRAGMA page_size")[0])
         self._pages = int(row(connection, f"PRAGMA max_page_count = {self.size_max // self._page}")[0])
-        _sync_directory(self.path)
+        sync_directory(self.path)
         return load(connection, self._tables)
 
     def write(self, batch: list[Any], empty_log: bool = False) -> None:
@@ -292,6 +294,16 @@ def _lock(path: str) -> int:
     return lock
 
 
+def _may_be_ours(path: str, application_id: int) -> bool:
+    """Whether a database is a store or empty, as far as its first bytes tell. See SQLite's file format."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        header = os.pread(file, 100, 0)
+    finally:
+        os.close(file)
+    return int.from_bytes(header[68:72], "big") == application_id or not any(header[40:44])  # no schema was ever made
+
+
 def _move_aside(path: str) -> str:
     """Rename a damaged database and its WAL; the new name. The database first: without it, SQLite drops a WAL that is
     left, but without its WAL a database looks whole and is old.
@@ -306,14 +318,5 @@ def _move_aside(path: str) -> str:
         os.rename(path + "-wal", aside + "-wal")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path + "-shm")
-    _sync_directory(path)
+    sync_directory(path)
     return aside
-
-
-def _sync_directory(path: str) -> None:
-    """Make the names beside `path` durable."""
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -137,6 +137,11 @@ def _sqlite(process: Process) -> Store:
     return process.sqlite_store()
 
 
+def _tables(process: Process) -> Store:
+    """Without a log: each batch changes several pages of the database."""
+    return process.sqlite_store(log_max=0)
+
+
 def _journal(process: Process) -> Store:
     return Journal("state.journal", 8192)
 
@@ -146,7 +151,14 @@ STORES = pytest.mark.parametrize("make", [_sqlite, _journal])
 
 async def _write(store: Store, returned: list[int]) -> None:
     await store.open()
+    await _write_rest(store, returned)
+
+
+async def _write_rest(store: Store, returned: list[int]) -> None:
+    """What comes behind the batches that have returned."""
     state = State()
+    for record in itertools.chain(*HISTORY[: returned[-1]]):
+        state.apply(*record)
     store.snapshot = lambda: state
     for number, batch in enumerate(HISTORY[returned[-1] :], returned[-1]):
         for record in batch:
@@ -231,6 +243,64 @@ def test_what_a_store_has_shown_after_a_kill_it_shows_after_a_power_cut(
             world.run(5)
         assert len(shown) == 2
         assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("make", [_sqlite, _tables, _journal])
+@pytest.mark.parametrize("fails_again", [False, True])
+def test_what_a_failed_sync_has_left_to_be_read_is_lost_by_no_later_power_cut_in_part(
+    make_world: Callable[[int], World], make: Callable[[Process], Store], fails_again: bool
+) -> None:
+    """A sync fails and the process is killed; the next one reads what was not written, and loses power, at once or
+    when it has noticed that its disk has failed again.
+    """
+    sums = _sums()
+    cases = 0
+    for failing in itertools.count(1):
+        for cut in itertools.count(1):
+            world = make_world(failing * 100 + cut)
+            known = [0]  # batches that have returned, or were shown
+
+            async def main(process: Process, known: list[int] = known) -> Any:
+                store = make(process)
+                if process.life < 3:
+                    try:
+                        known.append(sums.index(vars(await store.open())))
+                        await _write_rest(store, known)
+                    except StoreError:
+                        (process.kill if process.life == 1 else process.cut_power)()
+                    return None
+                return vars(await store.open())
+
+            syncs = 0
+
+            def at_operation(operation: Operation) -> None:
+                nonlocal syncs
+                life = process.life  # noqa: B023
+                syncs += life == 1 and operation.what == "sync"
+                if life == 1 and syncs == failing and operation.what == "sync":  # noqa: B023
+                    raise OSError(errno.EIO, "no")
+                if life == 2 and operation.number == before + cut:  # noqa: B023
+                    if fails_again:
+                        raise OSError(errno.EIO, "no")
+                    process.cut_power()  # noqa: B023
+
+            process = world.process("a", main, start=False)
+            process.disk.on_operation = at_operation
+            process.start()
+            assert world.run_until(lambda process=process: not process.alive, 60)  # type: ignore[misc]
+            before = process.disk.operations
+            process.start()
+            assert world.run_until(lambda process=process: not process.alive, 60)  # type: ignore[misc]
+            ended = process.disk.operations < before + cut
+            process.start()
+            assert world.run_until(lambda process=process: not process.alive, 60)  # type: ignore[misc]
+            assert process.result in sums[known[-1] : known[-1] + 2], (failing, cut)
+            cases += 1
+            if ended:
+                break
+        if syncs < failing:
+            break
+    assert cases > 40
 
 
 @STORES

@@ -431,6 +431,20 @@ async def test_the_database_of_another_program_is_refused_and_left_as_it_was(pat
     assert path.read_bytes() == before
 
 
+async def test_the_wal_of_another_program_that_runs_is_not_touched(path: Path) -> None:
+    wal = path.with_name(path.name + "-wal")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE ledger (amount)")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("INSERT INTO ledger VALUES (1)")
+        connection.commit()
+        before = wal.stat().st_mtime_ns
+        assert wal.stat().st_size > 0
+        with pytest.raises(StoreError, match="another program"):
+            await SqliteStore(path).open()
+        assert wal.stat().st_mtime_ns == before
+
+
 async def damage(path: Path) -> None:
     async with opened(path) as (store, _):
         await keep(store, *(accepted(seq, bytes(1000)) for seq in range(100)))

@@ -21,6 +21,9 @@ class AppDatabase(_Sqlite):
         """As Database.execute."""
         return list(db.execute(sql, args))
 
+    async def _path(self, db: Any) -> str:
+        return "/" + (await super()._path(db)).split("/", 2)[2]  # without the number of the disk
+
     def _lost(self, db: Any, error: BaseException) -> bool:
         return isinstance(error, (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError))
 

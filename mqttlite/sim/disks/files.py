@@ -99,6 +99,11 @@ class FakeOs:
         handle = self.handle(file)
         return handle.mount.read(handle.name, offset, size)
 
+    def pwrite(self, file: int, data: bytes, offset: int) -> int:
+        handle = self.handle(file)
+        handle.mount.write(handle.name, offset, data)
+        return len(data)
+
     def unlink(self, path: str, **_: Any) -> None:
         self.mount.delete(name_of(path))
 

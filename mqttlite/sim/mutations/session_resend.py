@@ -39,6 +39,7 @@ def _(patch: Patch) -> None:
     "The packet identifier of a message that is not finished is given to another.",
     "identifier",
     ONE_MANY,
+    "kill broker @ event 50",
 )
 def _(patch: Patch) -> None:
     patch.set(core, "SPAN", 4)

@@ -51,7 +51,7 @@ def _synchronous_off(patch: Patch) -> None:
 
 
 @mutation(
-    "the WAL is not synced at open",
+    "the WAL is not written again at open",
     "A store takes for durable what a process wrote that was killed before its sync.",
     "session",
     TWO,
@@ -60,10 +60,7 @@ def _synchronous_off(patch: Patch) -> None:
     setting=short_log,
 )
 def _(patch: Patch) -> None:
-    def wrap(row: Any) -> Any:
-        return lambda connection, sql: None if "wal_checkpoint" in sql else row(connection, sql)
-
-    patch.around(sqlite_file, "row", wrap)
+    patch.set(sqlite_file, "settle", lambda path: None)
 
 
 @mutation(

@@ -1,0 +1,39 @@
+"""What can be read from the WAL of an SQLite database, made durable before anybody builds on it. CPython only.
+
+A process may die before its sync, or because of it. What a sync has failed to write, the kernel takes for written: it
+can still be read, no later sync writes it, and the next power cut takes it away. SQLite, opened again, finds whole
+transactions in such a WAL. It would put commits behind them, which go when they go, or carry some of their pages over
+into the database, where a power cut brings back the older pages that are left of the WAL, and not the rest.
+"""
+
+import os
+
+PIECE = 1 << 20  # bytes
+
+
+def settle(path: str) -> None:
+    """Write the WAL of the database `path` once more, and sync it. OSError of the disk.
+
+    Nobody else may write to it meanwhile: it is not open, or the caller is in a transaction (BEGIN IMMEDIATE).
+    """
+    try:
+        wal = os.open(path + "-wal", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # it was closed in order, or has another journal mode, and what is committed is in the database
+    try:
+        at = 0
+        while piece := os.pread(wal, PIECE, at):
+            at += os.pwrite(wal, piece, at)
+        if at:
+            os.fsync(wal)
+    finally:
+        os.close(wal)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names beside `path` durable. OSError of the disk."""
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

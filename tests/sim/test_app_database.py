@@ -1,0 +1,129 @@
+"""The application's database on a disk whose syncs fail: a transaction of an earlier life is there whole or not at all,
+and what was committed, or could be read, stays.
+"""
+
+import errno
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from mqttlite.database import adapters
+from mqttlite.database.adapters import DatabaseError
+from mqttlite.sim.disks.app_database import AppDatabase, app_database
+from mqttlite.sim.disks.disk import Operation
+from mqttlite.sim.process import Process
+from mqttlite.sim.world import ProcessFailed, World
+
+TABLES = ("one", "two")  # of one row each, hence pages of their own
+STEPS = (("one",), TABLES, ("two",))  # the tables whose rows a transaction counts up; again and again
+LAST = 9
+
+
+async def _read(database: AppDatabase) -> int:
+    """How many transactions the database holds. AssertionError: one of them in part."""
+    async with database.transaction() as db:
+        counts = []
+        for table in TABLES:
+            db.execute(f"CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY, counted INTEGER)")
+            counts += [counted for (counted,) in db.execute(f"SELECT counted FROM {table}")] or [0]
+    done = [(STEPS * LAST)[:count] for count in range(LAST + 1)]
+    possible = [[sum(table in step for step in steps) for table in TABLES] for steps in done]
+    assert counts in possible
+    return possible.index(counts)
+
+
+async def _count(database: AppDatabase, step: int) -> None:
+    async with database.transaction() as db:
+        for table in STEPS[step % len(STEPS)]:
+            db.execute(
+                f"INSERT INTO {table} (id, counted) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET counted = counted + 1"
+            )
+
+
+def _lives(world: World, failing: int, cut: int) -> bool:
+    """A process whose `failing`-th sync fails, which kills it; its next life, which loses power at its `cut`-th
+    operation; and one that looks. False: there were not so many syncs, or operations.
+    """
+    known = 0  # transactions that were committed, or shown
+    syncs = before = 0
+    has_cut = False
+
+    async def main(process: Process) -> None:
+        nonlocal known
+        database = app_database(process)
+        try:
+            await database.create_tables()
+            shown = await _read(database)
+            assert known <= shown <= known + 1
+            known = shown
+            for step in range(known, LAST if process.life < 3 else known):
+                await _count(database, step)
+                known += 1
+        except DatabaseError:
+            process.kill()
+
+    def at_operation(operation: Operation) -> None:
+        nonlocal syncs, has_cut
+        if process.life == 1 and operation.what == "sync":
+            syncs += 1
+            if syncs == failing:
+                raise OSError(errno.EIO, "no")
+        if process.life == 2 and operation.number == before + cut:
+            has_cut = True
+            process.cut_power()
+
+    process = world.process("a", main, start=False)
+    process.disk.on_operation = at_operation
+    for _ in range(3):
+        before = process.disk.operations
+        process.start()
+        assert world.run_until(lambda: not process.alive, 60)
+    return syncs >= failing and has_cut
+
+
+def _check_all(make_world: Callable[[int], World]) -> int:
+    """How many combinations of a sync and an operation there are."""
+    cases = 0
+    for failing in itertools.count(1):
+        for cut in itertools.count(1):
+            if not _lives(make_world(failing * 100 + cut), failing, cut):
+                break
+            cases += 1
+        if cut == 1:
+            return cases
+    raise AssertionError
+
+
+def test_what_a_failed_sync_has_left_in_the_wal_is_lost_by_no_later_power_cut_in_part(
+    make_world: Callable[[int], World],
+) -> None:
+    assert _check_all(make_world) > 100
+
+
+def test_a_checkpoint_in_place_of_writing_the_wal_again_would_be_found_out(
+    make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_tables = AppDatabase.create_tables
+
+    async def with_checkpoint(self: AppDatabase) -> None:
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        await create_tables(self)
+
+    monkeypatch.setattr(AppDatabase, "create_tables", with_checkpoint)
+    monkeypatch.setattr(adapters, "settle", lambda path: None)
+    with pytest.raises(ProcessFailed, match=r"counts in possible|malformed"):
+        _check_all(make_world)
+
+
+def test_a_rollback_journal_whose_deletion_is_left_to_chance_would_be_found_out(
+    make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite keeps a rollback journal when its change to a WAL fails, and says so to nobody."""
+
+    async def never(self: AppDatabase) -> int:
+        return 3
+
+    monkeypatch.setattr(AppDatabase, "_synchronous", never)
+    with pytest.raises(ProcessFailed, match="assert 9 <= 8"):
+        _check_all(make_world)
