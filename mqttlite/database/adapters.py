@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..store.base import StoreError
-from ..store.sqlite_wal import settle, sync_directory
+from ..store.sqlite_wal import end_journal, settle_wal, sync_directory
 from .schema import TABLES, VERSION
 
 Row = tuple[Any, ...]
@@ -267,11 +267,12 @@ class _Sqlite(Database):
             )
 
     async def _lock_tables(self, db: Any) -> None:
-        """IMMEDIATE has locked everything. What an earlier process has left in the WAL counts from here on."""
+        """IMMEDIATE has locked everything. What an earlier process has left is durable from here on."""
         path = await self._path(db)
         if path:
             try:
-                settle(path)
+                settle_wal(path)
+                end_journal(path)
                 sync_directory(path)
             except OSError as error:
                 raise DatabaseError(f"the database has failed: {error}") from error

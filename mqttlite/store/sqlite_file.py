@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from .base import StoreError
 from .sqlite_tables import Connection
-from .sqlite_wal import settle, sync_directory
+from .sqlite_wal import settle_wal, sync_directory
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
@@ -188,7 +188,7 @@ class SqliteFile:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         if _may_be_ours(self.path, self._tables.application_id):
             # Before SQLite has it open: whatever goes wrong then, it would still carry over what is in the WAL.
-            settle(self.path)
+            settle_wal(self.path)
         connection = self._connection = self._connect(self.path)
         check(connection, self.path, self._tables)  # before anything is written to what may not be ours
         (mode,) = row(connection, "PRAGMA journal_mode = WAL")

@@ -28,10 +28,11 @@ class AppDatabase(_Sqlite):
         return isinstance(error, (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError))
 
 
-def app_database(process: "Process", name: str = "app.db") -> AppDatabase:
-    """The database of the program that runs in `process`; its commits wait for the disk."""
-    connection = process.mount.connect("/" + name)
+def app_database(process: "Process", journal: str = "WAL") -> AppDatabase:
+    """The database of the program in `process`. `journal`: its journal_mode; DELETE is SQLite's own choice."""
+    connection = process.mount.connect("/app.db")
     connection.execute("PRAGMA temp_store = MEMORY")  # its files would not be on the simulated disk
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    if journal != "WAL":
+        connection.execute("PRAGMA locking_mode = NORMAL")  # EXCLUSIVE makes PERSIST of DELETE
+    connection.execute(f"PRAGMA journal_mode = {journal}")
     return AppDatabase(connection)

@@ -137,6 +137,9 @@ class _FakePath:
     def exists(self, path: str) -> bool:
         return self._fake.mount.exists(name_of(path))
 
+    def getsize(self, path: str) -> int:
+        return self._fake.mount.size(name_of(path))
+
     isfile = exists
     lexists = exists
 

@@ -21,6 +21,7 @@ from .ledger import FOREVER
 
 if TYPE_CHECKING:
     from ...client.messages import Message, Receipt
+    from ...database.adapters import Database
     from ..process import Process
     from .large import Large
     from .ledger import Entry
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5
 PORT = "/dev/ttyUSB0"
 LIFE = 1_000_000  # a retained status grows with each life, too
+JOURNALS = ("WAL", "WAL", "WAL", "DELETE", "DELETE", "TRUNCATE", "PERSIST")  # of databases with an inbox
 STATUS_EVERY = 5  # bursts, of a device that has a retained status
 
 
@@ -232,6 +234,11 @@ def _handled(large: "Large", process: "Process", message: "Message") -> str:
     return name
 
 
+def _database(large: "Large", process: "Process") -> "Database":
+    """With a WAL or a rollback journal, as is drawn for each process."""
+    return app_database(process, chance_of(large.seed, process.name, "journal").choice(JOURNALS))
+
+
 def reader_of(large: "Large", plan: "ReaderPlan") -> Program:
     """A consumer, with an inbox or without; reads for ever."""
 
@@ -278,7 +285,7 @@ def reader_of(large: "Large", plan: "ReaderPlan") -> Program:
                     reading.effects.append(name)
 
         if plan.inbox:
-            database = app_database(process)
+            database = _database(large, process)
             async with database.transaction() as db:
                 db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)")
             inbox = Inbox(client, database)
@@ -304,7 +311,7 @@ def bridge_of(large: "Large", plan: "BridgePlan") -> Program:
     """What arrives at one broker goes into an outbox for the other, in the transaction of its receipt."""
 
     async def main(process: "Process") -> None:
-        database = app_database(process)
+        database = _database(large, process)
         async with database.transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)")
         outbox = Outbox(database)

@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any
 
+from ...database.adapters import Database, _Sqlite
 from ...database.inbox import Inbox
 from ...database.receipts import ReceiptStore
 from .planting import Patch
-from .register import ONE, ONE_KEYS, TWO, TWO_MANY, mutation
+from .register import ONE, ONE_KEYS, TWO, TWO_MANY, TWO_ROLLBACK, mutation
 from .settings import few_identifiers
 
 
@@ -58,6 +59,17 @@ def _(patch: Patch) -> None:
         return True
 
     patch.set(ReceiptStore, "add", add)
+
+
+@mutation(
+    "the deletion of a rollback journal is not synced",
+    "A commit in the consumer's database is undone by a power cut that comes soon after it.",
+    "confirmed",
+    TWO_ROLLBACK,
+    "power off consumer @ event 60",
+)
+def _(patch: Patch) -> None:
+    patch.set(_Sqlite, "create_tables", Database.create_tables)
 
 
 @mutation(

@@ -16,6 +16,7 @@ TWO = Small(2, 1, "sqlite")
 TWO_JOURNAL = Small(2, 1, "journal")
 TWO_TWO = Small(2, 2, "sqlite")
 TWO_MANY = Small(2, 30, "journal")
+TWO_ROLLBACK = Small(2, 1, "sqlite", rollback=True)
 
 
 def mutation(

@@ -60,7 +60,7 @@ def _synchronous_off(patch: Patch) -> None:
     setting=short_log,
 )
 def _(patch: Patch) -> None:
-    patch.set(sqlite_file, "settle", lambda path: None)
+    patch.set(sqlite_file, "settle_wal", lambda path: None)
 
 
 @mutation(

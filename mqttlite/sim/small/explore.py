@@ -38,6 +38,8 @@ WORLDS = (
     Small(2, 1, "sqlite", few=True, lose=True),
     Small(2, 1, "journal", keys=True, few=True, lose=True),
     Small(2, 1, "journal", blackout=True),
+    Small(1, 1, "sqlite", keys=True, rollback=True),
+    Small(2, 1, "sqlite", rollback=True),
 )
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 

@@ -56,7 +56,8 @@ class Small(NamedTuple):
     idempotency key of the application's, and what a producer is unsure of it publishes again. line: the producer is a
     device on a serial line of a gateway. slow: messages are published and handled slowly. few: there are FEW packet
     identifiers. wrap: the producer's first message has the last packet identifier. lose: disks may get lost, too.
-    blackout: everything loses its power at once when the first message is on its way to the consumer.
+    blackout: everything loses its power at once when the first message is on its way to the consumer. rollback: the
+    consumer's database has a rollback journal, no WAL.
     """
 
     qos: int = 2
@@ -69,6 +70,7 @@ class Small(NamedTuple):
     wrap: bool = False
     lose: bool = False
     blackout: bool = False
+    rollback: bool = False
 
     def __str__(self) -> str:
         return f"qos{self.qos}-{self.messages}-{self.producer}" + "".join(
@@ -252,7 +254,7 @@ class Run:
     async def _consumer(self, process: Process) -> None:
         facts = self.facts
         self.clients.pop(process.name, None)
-        database = app_database(process)
+        database = app_database(process, "DELETE" if self.small.rollback else "WAL")
         async with database.transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT)")
 
