@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..store.base import StoreError
-from ..store.sqlite_wal import end_journal, settle_wal, sync_directory
+from ..store.sqlite_leftovers import end_journal, settle_wal, sync_directory
 from .schema import TABLES, VERSION
 
 Row = tuple[Any, ...]

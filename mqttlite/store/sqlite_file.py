@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from .base import StoreError
+from .sqlite_leftovers import settle_wal, sync_directory
 from .sqlite_tables import Connection
-from .sqlite_wal import settle_wal, sync_directory
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
