@@ -21,7 +21,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..store.base import StoreError
-from ..store.sqlite_leftovers import end_journal, settle_wal, sync_directory
+from ..store.folder import sync_folder
+from ..store.sqlite_leftovers import end_journal, settle_wal
 from .schema import TABLES, VERSION
 
 Row = tuple[Any, ...]
@@ -200,8 +201,13 @@ class _Sqlite(Database):
         rollback journal, FULL leaves it to chance when the deletion of the journal is durable, and until then a power
         cut undoes the commit.
         """
-        if not self._has_tables and not self.connection.in_transaction and await self._synchronous() == 2:
-            self.connection.execute("PRAGMA synchronous = EXTRA")
+        try:
+            if not self._has_tables and not self.connection.in_transaction and await self._synchronous() == 2:
+                self.connection.execute("PRAGMA synchronous = EXTRA")
+        except Exception as error:
+            if self._lost(self.connection, error):
+                raise DatabaseError(f"the database has failed: {error or repr(error)}") from error
+            raise
         await super().create_tables()
 
     async def _synchronous(self) -> int:
@@ -273,7 +279,7 @@ class _Sqlite(Database):
             try:
                 settle_wal(path)
                 end_journal(path)
-                sync_directory(path)
+                sync_folder(path)
             except OSError as error:
                 raise DatabaseError(f"the database has failed: {error}") from error
 

@@ -4,5 +4,6 @@ records   what is stored, and what it adds up to           journal  an append-on
 base      what every store does; by itself it is memory: not durable
 area_file, area_host, area_raw   where a journal lies: a file on a board, on a server, raw flash
 sqlite    CPython's default, `store="state.db"`: group commit; sqlite_file is the file, sqlite_tables and broker_tables
-          are what is in a client's and in a broker's
+          are what is in a client's and in a broker's; sqlite_leftovers is about what a process has left that died
+folder    makes names durable
 """

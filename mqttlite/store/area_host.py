@@ -7,6 +7,7 @@ import contextlib
 import os
 
 from . import area_file
+from .folder import sync_folder
 
 
 class FileArea(area_file.FileArea):
@@ -19,14 +20,7 @@ class FileArea(area_file.FileArea):
     def _rename(self) -> None:
         os.chmod(self.path + ".new", 0o600)
         os.replace(self.path + ".new", self.path)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path)
 
     def resume(self, at: int) -> bool:
         # Never: what a sync has failed to write can still be read, and no later sync writes it; what would be appended

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from .base import StoreError
-from .sqlite_leftovers import settle_wal, sync_directory
+from .folder import sync_folder
+from .sqlite_leftovers import settle_wal
 from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
@@ -201,7 +202,7 @@ class SqliteFile:
         migrate(connection, self.path, self._tables)
         self._page = int(row(connection, "PRAGMA page_size")[0])
         self._pages = int(row(connection, f"PRAGMA max_page_count = {self.size_max // self._page}")[0])
-        sync_directory(self.path)
+        sync_folder(self.path)
         return load(connection, self._tables)
 
     def write(self, batch: list[Any], empty_log: bool = False) -> None:
@@ -318,5 +319,5 @@ def _move_aside(path: str) -> str:
         os.rename(path + "-wal", aside + "-wal")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path + "-shm")
-    sync_directory(path)
+    sync_folder(path)
     return aside

@@ -49,12 +49,3 @@ def end_journal(path: str) -> None:
         os.fsync(journal)
     finally:
         os.close(journal)
-
-
-def sync_directory(path: str) -> None:
-    """Make the names beside `path` durable. OSError of the disk."""
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

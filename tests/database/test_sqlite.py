@@ -42,6 +42,15 @@ async def test_a_journal_that_does_not_survive_the_process_is_refused(
         await sqlite(connection).create_tables()
 
 
+async def test_a_file_that_is_no_database_is_refused_as_one_that_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "app.db").write_bytes(b"x" * 8192)
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as connection,
+        pytest.raises(DatabaseError, match="the database has failed: file is not a database"),
+    ):
+        await sqlite(connection).create_tables()
+
+
 async def test_a_database_in_memory_is_taken_for_what_it_is() -> None:
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         await sqlite(connection).create_tables()

@@ -105,7 +105,7 @@ def test_what_a_failed_sync_has_left_is_lost_by_no_later_power_cut_in_part(
 
 @pytest.mark.parametrize(
     ("journal", "what"),
-    [("WAL", "settle_wal"), ("DELETE", "sync_directory"), ("TRUNCATE", "end_journal"), ("PERSIST", "end_journal")],
+    [("WAL", "settle_wal"), ("DELETE", "sync_folder"), ("TRUNCATE", "end_journal"), ("PERSIST", "end_journal")],
 )
 def test_what_makes_it_durable_is_missed_when_it_is_left_out(
     make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch, journal: str, what: str

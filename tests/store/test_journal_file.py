@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.store import area_file, area_host
+from mqttlite.store import area_file, area_host, folder
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
@@ -61,6 +61,8 @@ class Disk:
     """Files in one folder, standing in for `open` and `os`: what is not synced may be lost, torn, or come as zeros."""
 
     O_RDONLY = os.O_RDONLY
+    O_DIRECTORY = os.O_DIRECTORY
+    O_CLOEXEC = os.O_CLOEXEC
     path = os.path
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
@@ -89,7 +91,7 @@ class Disk:
                 yield files | {"journal": inode.data[:size] + bytes(len(inode.data) - size)}
 
     def open(self, name: str, mode: "str | int") -> Any:
-        if mode == self.O_RDONLY:
+        if isinstance(mode, int):
             return None  # the folder
         if mode == "wb":
             self.names[name] = Inode()
@@ -123,6 +125,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Disk], Disk]:
     def use(disk: Disk) -> Disk:
         monkeypatch.setattr(area_file, "open", disk.open, raising=False)
         monkeypatch.setattr(area_host, "os", disk)
+        monkeypatch.setattr(folder, "os", disk)
         return disk
 
     return use

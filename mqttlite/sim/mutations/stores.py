@@ -132,7 +132,7 @@ def _(patch: Patch) -> None:
     "power off producer @ event 48",
 )
 def _(patch: Patch) -> None:
-    patch.set(area_host.FileArea, "_sync_folder", lambda self: None)
+    patch.set(area_host, "sync_folder", lambda path: None)
 
 
 @mutation(
