@@ -6,6 +6,7 @@ The defaults are for a gateway on a Raspberry Pi: a few hundred devices on half 
 from dataclasses import dataclass
 
 from ..core.errors import MQTTError
+from ..core.sizes import PACKET_MAX
 
 
 class LimitError(MQTTError):
@@ -17,7 +18,7 @@ class Limits:
     """Sizes in bytes, times in milliseconds."""
 
     # One connection. CONNECT has limits of its own (core.server): 10 s, 8 KiB.
-    packet_bytes: int = 256 * 1024  # Remaining Length; four boards' worth of heap, far above any reading
+    packet_bytes: int = PACKET_MAX  # Remaining Length; what a client with default settings publishes
     connections: int = 1000  # below the usual limit of 1,024 open files
     half_open: int = 50  # connections without CONNECT: beyond it the oldest goes once it has had `half_open_ms`
     half_open_ms: int = (

@@ -64,7 +64,7 @@ class BaseClient(Connecting):
     window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
     queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
     inbox_max       messages received and not taken; beyond it the connection is not read
-    size_max        largest packet accepted, in bytes
+    size_max        largest packet (Remaining Length) in bytes; default: 1 MiB, as the broker's, and 4096 on a board
     timeout_s       how long connecting, CONNACK and PINGRESP may take
     store           where the session's state is kept durably: a path, or a Store; it belongs to one client_id, which
                     must be given. Default: memory, which is not durable
@@ -76,6 +76,7 @@ class BaseClient(Connecting):
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     """
 
+    _size_max = 4096  # where nothing else is said; a host has more room
     _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once, in a network (core/session.py)
 
     def __init__(
@@ -92,7 +93,7 @@ class BaseClient(Connecting):
         window: int = 18,
         queue_max: int = 1000,
         inbox_max: int = 1000,
-        size_max: int = 1048576,
+        size_max: int = 0,
         timeout_s: float = 10,
         store: "Store | str | None" = None,
         manual_ack: bool = False,
@@ -142,7 +143,7 @@ class BaseClient(Connecting):
             raise ValueError("version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         self.version = version
         self._note = b"\2" if version == 5 else b""  # what the store is told about a message without a key
-        self._protocol = protocol(self, fields, session, size_max, int(timeout_s * 1000))
+        self._protocol = protocol(self, fields, session, size_max or self._size_max, int(timeout_s * 1000))
         self._receipts: "dict[int, Receipt]" = {}
         self._answers: "dict[bytes, int]" = {}  # by topic filter asked for: _SUBACK, _UNSUBACK, or what was answered
         self._current: "Message | None" = None  # given to the application and not handled yet

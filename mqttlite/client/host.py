@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConnectError
+from ..core.sizes import PACKET_MAX
 from ..store.base import Store
 from .base import BaseClient
 from .sockets import SocketTransport
@@ -22,6 +23,8 @@ PORT = 1883
 
 class Client(BaseClient):
     """The client on CPython; see BaseClient for its arguments and methods. A path as `store` means SQLite."""
+
+    _size_max = PACKET_MAX
 
     def _make_store(self, path: str) -> Store:
         from ..store.sqlite import SqliteStore

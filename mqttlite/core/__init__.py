@@ -4,7 +4,7 @@ errors      what is raised                             packet_types  first bytes
 text        UTF-8 and topic rules                      matching      topic filters against topic names
 codec       packets both roles send: PUBLISH and its acknowledgements
 codec_client, codec_server   what only one of them sends, mirror images
-parser      bytes to packets
+parser      bytes to packets                           sizes         what the ends agree on
 session     QoS 1 and 2, both directions, both roles: the table; clearing: after the loss of its store
 connection -> client, server   one network connection, seen from either end
 refusals    words for CONNACK's return codes           owners        interfaces, for the type checker
