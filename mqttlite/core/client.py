@@ -10,7 +10,7 @@ from . import const
 from .codec import decode_acknowledgement, publish_head
 from .codec_client import decode_connack, decode_suback, encode_connect, encode_subscribe, encode_unsubscribe
 from .connection import Connection
-from .errors import ConnectError, ProtocolError, RefusedError
+from .errors import ConnectError, RefusedError, broken
 from .session import Session
 from .text import check_topic_name
 
@@ -77,14 +77,14 @@ class ClientProtocol(Connection):
             return
         if self.session is None:
             if first != _CONNACK:
-                raise ProtocolError("MQTT-3.2.0-1", "the first packet from the broker is not CONNACK")
+                raise broken("MQTT-3.2.0-1")
             self._connack(buf, start, end)
         elif first == _SUBACK:
             packet_id, codes = decode_suback(buf, start, end)
             request = _SUBACK << 16 | packet_id
             filters = self._requested(request)
             if len(filters) != len(codes):
-                raise ProtocolError("MQTT-3.8.4-5", "SUBACK does not have a return code for each topic filter")
+                raise broken("MQTT-3.8.4-5")
             for topic_filter, code in zip(filters, codes):
                 self._answered(topic_filter, request, code == 0x80)
                 self.owner.on_suback(topic_filter, code)
@@ -95,15 +95,15 @@ class ClientProtocol(Connection):
                 self.owner.on_unsuback(topic_filter)
         elif first == _PINGRESP:
             if start != end:
-                raise ProtocolError("3.13", "PINGRESP with a body")
+                raise broken("3.13")
             self.waiting_since = None
         else:
-            raise ProtocolError("4.8", "a broker may not send packet type " + str(first >> 4))
+            raise broken("4.8 broker", first >> 4)
 
     def _requested(self, request: int) -> "list[bytes]":
         filters = self._requests.pop(request, None)
         if filters is None:
-            raise ProtocolError("MQTT-2.3.1-7", "answer to an unknown request " + str(request & 0xFFFF))
+            raise broken("MQTT-2.3.1-7", request & 0xFFFF)
         return filters
 
     def _answered(self, topic_filter: bytes, request: int, gone: bool) -> None:
@@ -127,7 +127,7 @@ class ClientProtocol(Connection):
 
             raise RefusedError(code, "connection refused: " + words(code))
         if session_present and self.clean_session:
-            raise ProtocolError("MQTT-3.2.2-1", "session present although a clean session was asked for")
+            raise broken("MQTT-3.2.2-1")
         self._accepted(session_present)
 
     def _accepted(self, session_present: bool) -> None:

@@ -8,7 +8,7 @@ identifier, which belongs between the two. `head` is encoded once, however often
 """
 
 from . import const
-from .errors import ProtocolError
+from .errors import broken
 
 REMAINING_MAX = const(268435455)  # four bytes of seven bits (2.2.3)
 
@@ -16,7 +16,7 @@ REMAINING_MAX = const(268435455)  # four bytes of seven bits (2.2.3)
 def remaining_length(n: int) -> bytes:
     """`n` as a Remaining Length field (2.2.3); ProtocolError where it does not fit."""
     if n > REMAINING_MAX:
-        raise ProtocolError("2.2.3", "packet of " + str(n) + " bytes")
+        raise broken("2.2.3 packet", n)
     field = b""
     while n > 127:
         field += bytes((n & 127 | 128,))
@@ -33,7 +33,7 @@ def packet(first: int, *pieces: bytes) -> bytes:
 def prefixed(data: bytes) -> bytes:
     """`data` behind its length in two bytes (1.5.3)."""
     if len(data) > 65535:
-        raise ProtocolError("1.5.3", "field longer than 65535 bytes")
+        raise broken("1.5.3 field")
     return len(data).to_bytes(2, "big") + data
 
 
@@ -77,15 +77,15 @@ def acknowledgement(first: int, packet_id: int) -> bytes:
 def decode_packet_id(buf: bytes, at: int, end: int) -> int:
     """The packet identifier at `at`; it must be there and not be zero [MQTT-2.3.1-1]."""
     if at + 2 > end:
-        raise ProtocolError("2.3.1", "packet ends before its packet identifier")
+        raise broken("2.3.1")
     packet_id = buf[at] << 8 | buf[at + 1]
     if not packet_id:
-        raise ProtocolError("MQTT-2.3.1-1", "packet identifier 0")
+        raise broken("MQTT-2.3.1-1")
     return packet_id
 
 
 def decode_acknowledgement(buf: bytes, start: int, end: int) -> int:
     """The packet identifier of a packet whose body is nothing else."""
     if end - start != 2:
-        raise ProtocolError("2.2.3", "acknowledgement of " + str(end - start) + " bytes")
+        raise broken("2.2.3 acknowledgement", end - start)
     return decode_packet_id(buf, start, end)

@@ -4,7 +4,7 @@ functions.
 
 from . import const
 from .codec import decode_packet_id, packet, prefixed
-from .errors import ProtocolError
+from .errors import broken
 
 # As in packet_types.
 _CONNECT = const(0x10)
@@ -27,11 +27,11 @@ def encode_connect(
     that is to be kept [MQTT-3.1.3-7], or a keep alive that does not fit.
     """
     if password is not None and username is None:
-        raise ProtocolError("MQTT-3.1.2-22", "a password needs a user name")
+        raise broken("MQTT-3.1.2-22")
     if not client_id and not clean_session:
-        raise ProtocolError("MQTT-3.1.3-7", "a session that is kept needs a client identifier")
+        raise broken("MQTT-3.1.3-7")
     if not 0 <= keep_alive_s <= 65535:
-        raise ProtocolError("3.1.2.10", "keep alive must be 0 to 65535 seconds")
+        raise broken("3.1.2.10")
     flags = 2 if clean_session else 0
     fields = prefixed(client_id)  # [MQTT-3.1.3-1]: identifier, will topic, will message, user name, password
     if will:
@@ -49,7 +49,7 @@ def encode_connect(
 def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -> bytes:
     """SUBSCRIBE (3.8) for topic filters with their requested QoS, at least one [MQTT-3.8.3-3]."""
     if not subscriptions:
-        raise ProtocolError("MQTT-3.8.3-3", "SUBSCRIBE without topic filter")
+        raise broken("MQTT-3.8.3-3")
     body = packet_id.to_bytes(2, "big")
     for topic_filter, qos in subscriptions:
         body += prefixed(topic_filter) + bytes((qos,))
@@ -59,7 +59,7 @@ def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -
 def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]") -> bytes:
     """UNSUBSCRIBE (3.10) for at least one topic filter [MQTT-3.10.3-2]."""
     if not topic_filters:
-        raise ProtocolError("MQTT-3.10.3-2", "UNSUBSCRIBE without topic filter")
+        raise broken("MQTT-3.10.3-2")
     body = packet_id.to_bytes(2, "big")
     for topic_filter in topic_filters:
         body += prefixed(topic_filter)
@@ -69,11 +69,11 @@ def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]") -> bytes:
 def decode_connack(buf: bytes, start: int, end: int) -> "tuple[bool, int]":
     """CONNACK (3.2): session present, return code."""
     if end - start != 2:
-        raise ProtocolError("3.2", "CONNACK of " + str(end - start) + " bytes instead of 2")
+        raise broken("3.2", end - start)
     if buf[start] > 1:
-        raise ProtocolError("3.2.2.1", "reserved bit set in CONNACK")
+        raise broken("3.2.2.1")
     if buf[start] and buf[start + 1]:
-        raise ProtocolError("MQTT-3.2.2-4", "session present in a refusal")
+        raise broken("MQTT-3.2.2-4")
     return buf[start] == 1, buf[start + 1]
 
 
@@ -83,5 +83,5 @@ def decode_suback(buf: bytes, start: int, end: int) -> "tuple[int, bytes]":
     codes = buf[start + 2 : end]
     for code in codes:
         if code > 2 and code != 0x80:
-            raise ProtocolError("MQTT-3.9.3-2", "reserved return code in SUBACK")
+            raise broken("MQTT-3.9.3-2")
     return packet_id, codes

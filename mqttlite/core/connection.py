@@ -9,7 +9,7 @@ call `tick`. A ProtocolError from `receive` means: write what is in `out`, and c
 
 from . import const
 from .codec import decode_acknowledgement, decode_packet_id
-from .errors import ProtocolError
+from .errors import broken
 from .parser import Parser
 
 TYPE_CHECKING = const(0)
@@ -72,10 +72,10 @@ class Connection:
     def _publish(self, session: "Session", first: int, buf: bytes, start: int, end: int) -> None:
         """PUBLISH (3.3): topic name, packet identifier where QoS > 0, payload."""
         if end - start < 2:
-            raise ProtocolError("MQTT-3.3.2-1", "PUBLISH without topic name")
+            raise broken("MQTT-3.3.2-1")
         at = start + 2 + (buf[start] << 8 | buf[start + 1])
         if at > end:
-            raise ProtocolError("1.5.3", "topic name is longer than its packet")
+            raise broken("1.5.3 topic name")
         topic = buf[start + 2 : at]
         if first & 6:
             packet_id = decode_packet_id(buf, at, end)

@@ -1,4 +1,6 @@
-"""Every error that mqttlite raises by itself. Both runtimes; imports nothing."""
+"""Every error that mqttlite raises by itself. Both runtimes; imports nothing but, when needed, the
+words for a broken rule (faults.py).
+"""
 
 
 class MQTTError(Exception):
@@ -15,6 +17,19 @@ class ProtocolError(MQTTError):
     def __init__(self, rule: str, text: str) -> None:
         super().__init__(text + " [" + rule + "]")
         self.rule = rule
+
+
+def broken(about: str, *values: object) -> ProtocolError:
+    """The ProtocolError about a rule, in the words of faults.py; `about` is the rule and, where one can be broken in
+    several ways, in which. A board loads the words when it needs them, and goes without where it has no memory left.
+    """
+    try:
+        from .faults import WORDS
+
+        text = WORDS[about] % values
+    except (MemoryError, ImportError):
+        text = about
+    return ProtocolError(about.split(" ")[0], text)
 
 
 class ConnectError(MQTTError):

@@ -4,7 +4,7 @@ The packet found last is `buf[start:end]`, its body without fixed header: nothin
 it. Pieces of an incomplete packet are kept in a list and joined once, so that a large packet costs linear time.
 """
 
-from .errors import ProtocolError
+from .errors import broken
 
 # Reserved flags for each packet type [MQTT-2.2.2-1]; 255: no such type, 254: PUBLISH, whose flags are fields.
 _FLAGS = b"\xff\0\0\xfe\0\0\2\0\2\0\2\0\0\0\0\xff"
@@ -68,7 +68,7 @@ class Parser:
             shift = 7
             while True:
                 if shift > 21:
-                    raise ProtocolError("2.2.3", "Remaining Length of more than four bytes")
+                    raise broken("2.2.3 length")
                 if start == len(buf):
                     self._need = have + 1
                     return 0
@@ -79,9 +79,7 @@ class Parser:
                     break
                 shift += 7
         if size > self.size_max:
-            raise ProtocolError(
-                "4.8", "packet of " + str(size) + " bytes; at most " + str(self.size_max) + " are accepted here"
-            )
+            raise broken("4.8 size", size, self.size_max)
         end = start + size
         if end > len(buf):
             self._need = end - at
@@ -94,10 +92,10 @@ class Parser:
         flags = _FLAGS[first >> 4]
         if flags != first & 15:
             if flags == 255:
-                raise ProtocolError("2.2.1", "packet type " + str(first >> 4))
+                raise broken("2.2.1", first >> 4)
             if flags != 254:
-                raise ProtocolError("MQTT-2.2.2-2", "flags " + str(first & 15) + " in packet type " + str(first >> 4))
+                raise broken("MQTT-2.2.2-2", first & 15, first >> 4)
             if first & 6 == 6:
-                raise ProtocolError("MQTT-3.3.1-4", "PUBLISH with QoS 3")
+                raise broken("MQTT-3.3.1-4")
             if first & 14 == 8:
-                raise ProtocolError("MQTT-3.3.1-2", "PUBLISH with DUP at QoS 0")
+                raise broken("MQTT-3.3.1-2")

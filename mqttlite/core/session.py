@@ -16,7 +16,7 @@ Both runtimes; imports only lower modules of the core.
 
 from . import const
 from .codec import acknowledgement, released, repeated
-from .errors import ProtocolError
+from .errors import broken
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -126,10 +126,6 @@ _NONE = (b"\0", b"", b"")  # stands for "no such message"; its state is FREE
 
 IN_DOUBT = const(1)  # how a message can end: 0 confirmed, this, or the reason code (0x80 up) by which it was refused
 REFUSED = const(0x80)
-
-
-def _misfit(first: int, packet_id: int) -> ProtocolError:
-    return ProtocolError("4.3", "packet type " + str(first >> 4) + " does not fit message " + str(packet_id))
 
 
 class Session:
@@ -308,7 +304,7 @@ class Session:
         state = message[0][0] & 6
         row = OUTBOUND.get(state << 8 | first, -1)
         if row < 0:
-            raise _misfit(first, packet_id)
+            raise broken("4.3", first >> 4, packet_id)
         effect = row & 0xFF
         if reason >= REFUSED and first != _PUBCOMP:
             if not state:
@@ -357,7 +353,7 @@ class Session:
         inbound = self.inbound
         state = inbound.get(packet_id, FREE)
         if not state and len(inbound) >= self.inbound_max:
-            raise ProtocolError("4.3.3", "more than " + str(self.inbound_max) + " unfinished messages")
+            raise broken("4.3.3", self.inbound_max)
         return self._step(state, first & 0xFE, packet_id) == DELIVER
 
     def released(self, packet_id: int) -> None:
@@ -375,7 +371,7 @@ class Session:
     def _step(self, state: int, event: int, packet_id: int) -> int:
         row = INBOUND.get(state << 8 | event, -1)
         if row < 0:
-            raise _misfit(event, packet_id)
+            raise broken("4.3", event >> 4, packet_id)
         after = row >> 8
         effect = row & 0xFF
         if (state == HELD) != (after == HELD):

@@ -4,7 +4,7 @@ Names and filters stay bytes from the wire to the wire: nothing is normalised [M
 [MQTT-1.5.3-3]. All checks are iterative and allocate at most one small object.
 """
 
-from .errors import ProtocolError
+from .errors import broken
 
 
 def _decoder_is_lax() -> bool:
@@ -51,9 +51,9 @@ def check_utf8(data: bytes, what: str) -> None:
     except ValueError:
         ok = False
     if not ok:
-        raise ProtocolError("MQTT-1.5.3-1", what + " is not well-formed UTF-8")
+        raise broken("MQTT-1.5.3-1", what)
     if b"\0" in data:
-        raise ProtocolError("MQTT-1.5.3-2", what + " contains U+0000")
+        raise broken("MQTT-1.5.3-2", what)
 
 
 def to_utf8(text: "str | bytes", what: str) -> bytes:
@@ -61,7 +61,7 @@ def to_utf8(text: "str | bytes", what: str) -> bytes:
     try:
         data = text.encode() if isinstance(text, str) else bytes(text)
     except ValueError as error:
-        raise ProtocolError("MQTT-1.5.3-1", what + " holds a surrogate") from error
+        raise broken("MQTT-1.5.3-1 surrogate", what) from error
     _check_length(data, what)
     check_utf8(data, what)
     return data
@@ -69,12 +69,12 @@ def to_utf8(text: "str | bytes", what: str) -> bytes:
 
 def _check_length(data: bytes, what: str) -> None:
     if len(data) > 65535:
-        raise ProtocolError("MQTT-4.7.3-3", what + " of more than 65535 bytes")
+        raise broken("MQTT-4.7.3-3", what)
 
 
 def _check_topic(data: bytes, what: str) -> None:
     if not data:
-        raise ProtocolError("MQTT-4.7.3-1", "empty " + what)
+        raise broken("MQTT-4.7.3-1", what)
     _check_length(data, what)
     check_utf8(data, what)
 
@@ -83,7 +83,7 @@ def check_topic_name(name: bytes) -> None:
     """Raise ProtocolError unless `name` may stand in a PUBLISH packet or a will."""
     _check_topic(name, "topic name")
     if b"#" in name or b"+" in name:
-        raise ProtocolError("MQTT-3.3.2-2", "wildcard in topic name")
+        raise broken("MQTT-3.3.2-2")
 
 
 def check_topic_filter(topic_filter: bytes) -> None:
@@ -94,6 +94,6 @@ def check_topic_filter(topic_filter: bytes) -> None:
         last = len(levels) - 1
         for index, level in enumerate(levels):
             if b"#" in level and (len(level) > 1 or index < last):
-                raise ProtocolError("MQTT-4.7.1-2", "# is not the whole last level of the topic filter")
+                raise broken("MQTT-4.7.1-2")
             if b"+" in level and len(level) > 1:
-                raise ProtocolError("MQTT-4.7.1-3", "+ is not a whole level of the topic filter")
+                raise broken("MQTT-4.7.1-3")

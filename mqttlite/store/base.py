@@ -6,11 +6,12 @@ leaves that tells of it. Both runtimes.
 
 from ..core import const
 from ..core.errors import MQTTError
-from .records import State
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .records import State
 
 
 class StoreError(MQTTError):
@@ -29,8 +30,10 @@ class Store:
     snapshot: "Callable[[], State]"
     on_failure: "Callable[[StoreError], None] | None" = None
 
-    async def open(self) -> State:
+    async def open(self) -> "State":
         """The state that was durable last; a new `State` when there was none. StoreError when that cannot be told."""
+        from .records import State  # a board without a store never loads it
+
         return State()
 
     def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:

@@ -1,5 +1,6 @@
 """What is put on a board: package.json for mip, manifest.py for freezing, compiled files. None may forget a module."""
 
+import ast
 import functools
 import http.server
 import json
@@ -18,34 +19,38 @@ from tools import build_mpy
 FIRMWARE = ROOT / "firmware"
 PACKAGE = json.loads((FIRMWARE / "package.json").read_text(encoding="utf-8"))
 
-# Prints the modules that a client loads, from the first import to the opening of a serial line.
-MODULES = """
-import asyncio, json, sys
-from mqttlite.client import Client
-
-async def main():
-    try:
-        await Client("serial:///no/such/port").start()
-    except Exception as error:
-        assert "ENOENT" in str(error) or "no" in str(error), error
-
-asyncio.run(main())
-import mqttlite.core.refusals  # loaded when a broker refuses the connection
-import mqttlite.core.client5, mqttlite.core.reasons, mqttlite.client.kept, mqttlite.client.keyed  # when asked for
-import mqttlite.core.clearing  # after the loss of a store
-import mqttlite.store.records, mqttlite.store.journal, mqttlite.store.area_file, mqttlite.store.area_raw
-print(json.dumps([name for name in sys.modules if name.split(".")[0] == "mqttlite"]))
-"""
+ROOTS = ("mqttlite.client", "mqttlite.store.journal", "mqttlite.store.area_raw")  # what a board imports by name
+HOSTS = {"mqttlite.client.host", "mqttlite.store.area_host"}  # taken where there is no MicroPython
 
 
-async def modules(micropython: MicroPython, path: Path) -> list[str]:
-    """The files of mqttlite that a board needs, asked of MicroPython that imports it from `path`."""
-    names = json.loads((await micropython.run(MODULES, path=[path], heap="512k")).stdout)
-    files = []
-    for name in names:
-        file = Path(*name.split("."))
-        files.append((file / "__init__.py" if (ROOT / file).is_dir() else file.with_suffix(".py")).as_posix())
-    return sorted(files)
+def source(module: str) -> Path:
+    """The file of a module, below the checkout."""
+    file = Path(*module.split("."))
+    return file / "__init__.py" if (ROOT / file).is_dir() else file.with_suffix(".py")
+
+
+def imported(module: str) -> Iterator[str]:
+    """The modules of mqttlite that a module imports, at once or in a function, but for the type checker."""
+    package = module.split(".")
+    package = package if source(module).name == "__init__.py" else package[:-1]
+    nodes: list[ast.AST] = [ast.parse((ROOT / source(module)).read_text(encoding="utf-8"))]
+    for node in nodes:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        nodes += ast.iter_child_nodes(node)
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for name in [".".join(base), *[".".join([*base, alias.name]) for alias in node.names]]:
+                if (ROOT / source(name)).is_file():
+                    yield name
+
+
+def modules() -> list[str]:
+    """All that a board may load, sooner or later."""
+    found = list(ROOTS)
+    for name in found:
+        found += [other for other in {name.rpartition(".")[0], *imported(name)} - HOSTS - {""} if other not in found]
+    return sorted(source(name).as_posix() for name in found)
 
 
 @contextmanager
@@ -66,8 +71,8 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-async def test_package_json_lists_what_a_client_on_tcp_and_on_a_serial_line_imports(micropython: MicroPython) -> None:
-    assert [target for target, _ in PACKAGE["urls"]] == await modules(micropython, ROOT)
+def test_package_json_lists_all_that_a_client_may_load() -> None:
+    assert [target for target, _ in PACKAGE["urls"]] == modules()
 
 
 def test_package_json_names_files_of_the_checkout_and_its_version() -> None:
@@ -82,7 +87,7 @@ async def test_mip_installs_the_client_from_a_web_server(micropython: MicroPytho
         await micropython.run(script, path=[tmp_path], heap="512k")
     installed = tmp_path / "lib"
     found = sorted(path.relative_to(installed).as_posix() for path in installed.rglob("*.*"))
-    assert found == await modules(micropython, installed)
+    assert found == modules()
 
 
 def test_the_manifest_freezes_the_same_modules_and_the_helpers_of_the_program(monkeypatch) -> None:
