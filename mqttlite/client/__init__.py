@@ -5,6 +5,8 @@ host      CPython, with sockets and ports                                 board 
 serial    a connection through a gateway                                  line      the pump under it
 url       where to connect to                                             clock     milliseconds
 transport what a connection is, for the type checker
+
+Loaded when needed: kept (a store), keyed (keys), unconfirmed (what has not ended well, or not yet).
 """
 
 import sys

@@ -16,7 +16,7 @@ import os
 
 from ..core import const
 from ..core.client import ClientProtocol
-from ..core.errors import ClosedError, MQTTError, SubscribeError
+from ..core.errors import ClosedError, MQTTError
 from ..core.session import Session
 from ..core.text import check_topic_filter, to_utf8
 from ..store.base import Store, StoreError
@@ -37,18 +37,6 @@ KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one se
 _SUBACK = const(-1)  # SUBSCRIBE is not answered yet
 _UNSUBACK = const(-2)  # UNSUBSCRIBE is not answered yet
 _ABANDONED = const(-2)  # added to either: and nobody waits for it any more
-
-# As in store/records.
-_DONE = const(3)
-
-
-def _why(code: int) -> str:
-    """The reason, where the broker gave one: 0x80 is all that 3.1.1 has, and says nothing in 5.0."""
-    if code == 0x80:
-        return ""
-    from ..core.reasons import words
-
-    return ": " + words(code)
 
 
 class BaseClient(Connecting):
@@ -225,10 +213,9 @@ class BaseClient(Connecting):
         try:
             await asyncio.wait_for(self._drained(), timeout_s)
         except asyncio.TimeoutError:
-            if self._receipts:
-                self._log("%d accepted messages are not confirmed after %s s" % (len(self._receipts), timeout_s))
-            else:
-                self._log("not everything has left after %s s" % timeout_s)
+            from .unconfirmed import late
+
+            self._log(late(self, timeout_s))
         return not self._receipts and not self._given_up
 
     async def _drained(self) -> None:
@@ -335,7 +322,7 @@ class BaseClient(Connecting):
                 if self._finished or self.store.fits(len(topic) + len(payload)):
                     continue
                 if not self._receipts and protocol.state.doubts:  # nothing else would ever make room
-                    from .kept import forget_oldest
+                    from .unconfirmed import forget_oldest
 
                     forget_oldest(self, protocol.state.doubts, "the store has no room")
                     continue
@@ -366,22 +353,21 @@ class BaseClient(Connecting):
 
     def receipt(self, seq: int) -> Receipt:
         """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store."""
-        from .kept import receipt
+        from .unconfirmed import receipt
 
         return self._receipts.get(seq) or receipt(self, seq)
 
     def pending(self) -> "list[tuple[int, str, str, int, bytes]]":
         """What is not finished: (sequence number, "accepted", "released" or "in doubt", topic, QoS, payload)."""
-        from .kept import pending
+        from .unconfirmed import pending
 
         return pending(self)
 
     async def settle(self, seq: int) -> None:
         """Forget a message in doubt: the application has decided what to do about it."""
-        doubts = self._protocol.state.doubts
-        if doubts and doubts.pop(seq, None):
-            self.store.record(_DONE, seq)
-            await self._commit()
+        from .unconfirmed import settle
+
+        await settle(self, seq)
 
     async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
         """Subscribe, now and after every reconnection; the granted QoS. Waits for the broker's answer.
@@ -389,19 +375,14 @@ class BaseClient(Connecting):
         Raises SubscribeError when the broker refuses, ProtocolError for an invalid topic filter, ClosedError.
         """
         check_qos(qos)
-        code = await self._ask(topic_filter, qos)
-        if code >= 0x80:
-            raise SubscribeError("the broker refused the subscription to '" + topic_filter + "'" + _why(code))
-        return code
+        return await self._ask(topic_filter, qos)
 
     async def unsubscribe(self, topic_filter: str) -> None:
         """End a subscription. Waits for the broker's answer; messages that are under way may still arrive.
 
         Raises SubscribeError when the broker refuses (5.0), ProtocolError for an invalid topic filter, ClosedError.
         """
-        code = await self._ask(topic_filter, -1)
-        if code >= 0x80:
-            raise SubscribeError("the broker did not end the subscription to '" + topic_filter + "'" + _why(code))
+        await self._ask(topic_filter, -1)
 
     async def _ask(self, topic_filter: str, qos: int) -> int:
         """SUBSCRIBE, or with QoS -1 UNSUBSCRIBE: the answer. For one topic filter, one request after the other."""
@@ -426,7 +407,12 @@ class BaseClient(Connecting):
                 await self._progress.wait()
             if self.store.is_durable:
                 await self._commit()
-            return answers[wanted]
+            code = answers[wanted]
+            if code >= 0x80:
+                from .unconfirmed import refusal
+
+                raise refusal(topic_filter, code, qos)
+            return code
         finally:
             if answers[wanted] < 0:
                 answers[wanted] += _ABANDONED
@@ -519,7 +505,9 @@ class BaseClient(Connecting):
     def on_suback(self, topic_filter: bytes, code: int) -> None:
         """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""
         if code >= 0x80:
-            self._log("the broker refused the subscription to '" + str(topic_filter, "utf-8") + "'" + _why(code))
+            from .unconfirmed import refusal
+
+            self._log(str(refusal(str(topic_filter, "utf-8"), code)))
         self._answered(topic_filter, _SUBACK, code)
 
     def on_unsuback(self, topic_filter: bytes, code: int = 0) -> None:
@@ -539,7 +527,7 @@ class BaseClient(Connecting):
         self._finished += 1
         error: "MQTTError | None" = None
         if outcome:
-            from .kept import failure
+            from .unconfirmed import failure
 
             error = failure(self, seq, outcome)
         receipt = self._receipts.pop(seq, None)

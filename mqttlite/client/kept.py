@@ -1,4 +1,4 @@
-"""What outlives a client: its store, messages of an earlier life, messages in doubt. Loaded only by who has them. Both
+"""What outlives a client: its store, and the messages of an earlier life. Loaded only by who has one. Both
 runtimes.
 """
 
@@ -6,9 +6,6 @@ import os
 import time
 
 from ..core import const
-from ..core.codec import topic_of
-from ..core.errors import InDoubtError, MQTTError, PublishError
-from ..core.session import IN_DOUBT
 from ..store.base import Store, StoreError
 from .messages import Receipt
 
@@ -17,10 +14,7 @@ if TYPE_CHECKING:
     from ..store.records import State
     from .base import BaseClient
 
-DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
-
 # As in store/records.
-_DONE = const(3)
 _IDENTITY = const(10)
 _CLEARING = const(14)
 
@@ -71,60 +65,3 @@ def _snapshot(client: "BaseClient", state: "State") -> "State":
     wanted = client._protocol.subscriptions
     state.subscriptions = {name: wanted[name][0] for name in wanted if wanted[name][0] >= 0}
     return state
-
-
-def receipt(client: "BaseClient", seq: int) -> Receipt:
-    """The receipt of a message that is finished or in doubt."""
-    found = Receipt(seq)
-    found._finish(_doubt(seq) if seq in (client._protocol.state.doubts or ()) else None)
-    return found
-
-
-def _doubt(seq: int) -> InDoubtError:
-    return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
-
-
-def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
-    """Why a message has ended without being confirmed; told to whoever runs the program, too."""
-    error: MQTTError
-    if outcome == IN_DOUBT:
-        error = _doubt(seq)
-        doubts = client._protocol.state.doubts
-        if doubts and len(doubts) > DOUBTS_MAX:
-            forget_oldest(client, doubts, "there are more than %d" % DOUBTS_MAX)
-    else:
-        from ..core.reasons import words
-
-        error = PublishError(outcome, "the broker refused message %d: %s" % (seq, words(outcome)))
-    client._log(str(error))
-    return error
-
-
-def forget_oldest(client: "BaseClient", doubts: "dict[int, tuple[bytes, bytes, bytes]]", why: str) -> None:
-    """Forget the oldest message in doubt; told to whoever runs the program."""
-    oldest = min(doubts)
-    del doubts[oldest]
-    client.store.record(_DONE, oldest)
-    client._log("message %d, which is in doubt, is forgotten: %s" % (oldest, why))
-
-
-def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
-    """What is not finished; see BaseClient.pending."""
-    session = client._protocol.state
-    found = []
-    for messages in (session.messages, session.doubts or {}):
-        for seq in sorted(messages):
-            head, payload, key = messages[seq]
-            if client.version == 5:
-                from ..core.codec5 import split
-
-                payload = split(payload)[1]
-            elif key and key[0] & 1:
-                from ..core.keys import unwrap
-
-                opened = unwrap(payload)
-                payload = opened[1] if opened else payload
-            qos = head[0] >> 1 & 3
-            state = "in doubt" if messages is session.doubts else "released" if qos == 3 else "accepted"
-            found.append((seq, state, str(topic_of(head), "utf-8"), min(qos, 2), payload))
-    return found
