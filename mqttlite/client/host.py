@@ -6,10 +6,11 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
-from ..core.errors import ConnectError
+from ..core.errors import ConnectError, ProtocolError, RefusedError
 from ..core.sizes import PACKET_MAX
-from ..store.base import Store
+from ..store.base import Store, StoreError
 from .base import BaseClient
+from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
 
@@ -31,21 +32,56 @@ class Client(BaseClient):
 
         return SqliteStore(path)
 
+    _transport: SocketTransport | None = None  # of the connection, unless it is a serial line
+
     async def _open(self) -> Transport:
         url = self.url
+        self._transport = None
         if url.scheme == "mqtt":
-            return await self._open_tcp(url.host or "localhost", url.port or PORT)
+            self._transport = (await open_tcp(SocketTransport, url.host or "localhost", url.port or PORT))[1]
+            return self._transport
         if url.scheme == "unix":
-            return (await asyncio.get_running_loop().create_unix_connection(SocketTransport, url.path))[1]
+            loop = asyncio.get_running_loop()
+            self._transport = (await loop.create_unix_connection(SocketTransport, url.path))[1]
+            return self._transport
         if url.scheme == "serial":
             return await self._open_serial()
         raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
 
-    async def _open_tcp(self, host: str, port: int) -> SocketTransport:
-        try:
-            return (await asyncio.get_running_loop().create_connection(SocketTransport, host, port))[1]
-        except UnicodeError:  # of the codec for international names
-            raise ConnectError(f"cannot find the host '{host}': it is not a possible name") from None
+    async def _connection(self) -> Exception:
+        error = await super()._connection()
+        transport = self._transport
+        if transport is None or self.is_connected or self._error or isinstance(error, (RefusedError, StoreError)):
+            return error
+        return await self._explained(error, transport)
+
+    async def _explained(self, error: Exception, transport: SocketTransport) -> Exception:
+        """`error` ended a connection before CONNACK: perhaps because no MQTT broker is there."""
+        from . import recognise
+
+        first = transport.first
+        if first[:1] == b"\x20":  # CONNACK, or something like it
+            return error
+        url = self.url
+        words = recognise.recognise(first)
+        if not first:
+            if self._connected_once:  # there is a broker, then
+                return error
+            port = url.port or PORT if url.scheme == "mqtt" else 0
+            if transport.ended and port and not self.retry_first:  # it is about to be told, and once is enough
+                words = recognise.recognise(await recognise.probe(url.host or "localhost", port))
+            words = words or recognise.silent(port, None if transport.ended else self.timeout_s)
+        elif isinstance(error, ProtocolError):
+            words = words or recognise.not_mqtt(first)
+        if not words:
+            return error
+        explained = ConnectError(f"{self._where()} {words}")
+        explained.__cause__ = error
+        return explained
+
+    def _where(self) -> str:
+        url = self.url
+        return url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
 
     def _open_port(self, baud: int) -> "HostPort":
         from .ports import open_port  # needs pyserial
@@ -56,10 +92,9 @@ class Client(BaseClient):
         log.warning("%s: %s", self.client_id, text)
 
     def _words(self, error: Exception) -> str:
-        url = self.url
-        where = url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
+        where = self._where()
         if isinstance(error, socket.gaierror):
-            return f"cannot find the host '{url.host}' ({error.strerror}); check the name"
+            return f"cannot find the host '{self.url.host}' ({error.strerror}); check the name"
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             if error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
                 return f"nothing listens at {where}; is the broker running, and is this its port?"

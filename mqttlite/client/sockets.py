@@ -7,6 +7,7 @@ than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
 import asyncio
 
 READ_SIZE = 65536  # bytes read at once
+FIRST_BYTES = 512  # at the beginning of the connection that are kept: they say who is there, should it not be a broker
 
 
 class SocketTransport(asyncio.BufferedProtocol):
@@ -15,10 +16,11 @@ class SocketTransport(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._transport: asyncio.Transport | None = None
+        self.first = b""  # what came first
         self._received = b""
         self._is_paused = False
         self._error: Exception | None = None
-        self._ended = False
+        self.ended = False  # nothing more comes
         self._reader: asyncio.Future[None] | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
@@ -44,12 +46,12 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> None:
-        self._ended = True
+        self.ended = True
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._error = error
-        self._ended = True
+        self.ended = True
         self._may_write.set()
         self._wake()
 
@@ -68,13 +70,15 @@ class SocketTransport(asyncio.BufferedProtocol):
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" when the peer has closed. OSError when the connection is lost."""
         while not self._received:
-            if self._ended:
+            if self.ended:
                 if self._error:
                     raise self._error
                 return b""
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         data, self._received = self._received, b""
+        if len(self.first) < FIRST_BYTES:
+            self.first += data[:FIRST_BYTES]
         if self._is_paused:
             self._is_paused = False
             assert self._transport is not None
@@ -87,7 +91,7 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._transport.write(data)
         if not self._may_write.is_set():
             await self._may_write.wait()
-        if self._ended and self._error:
+        if self.ended and self._error:
             raise self._error
 
     def close(self) -> None:

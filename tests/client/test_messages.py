@@ -164,18 +164,8 @@ async def test_a_server_that_never_answers_connect_is_a_time_out() -> None:
         await peer.reader.read()
 
     async with server(silent) as url:
-        with pytest.raises(ConnectError, match="no answer to CONNECT within 100 ms"):
+        with pytest.raises(ConnectError, match="does not answer CONNECT within"):
             await Client(url, timeout_s=0.1).start()
-
-
-async def test_a_server_that_speaks_something_else_is_an_error() -> None:
-    async def http(peer: Peer) -> None:
-        await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await peer.reader.read()
-
-    async with server(http) as url:
-        with pytest.raises(ProtocolError):
-            await Client(url, timeout_s=5).start()
 
 
 @statement("3.1.1", "MQTT-3.9.3-2")
