@@ -6,7 +6,8 @@ serial    a connection through a gateway                                  line  
 url       where to connect to                                             clock     milliseconds
 transport what a connection is, for the type checker
 
-Loaded when needed: kept (a store), keyed (keys), unconfirmed (what has not ended well, or not yet).
+Loaded when needed: kept (a store), keyed (keys), unconfirmed (what has not ended well, or not yet), address (a password
+or an IPv6 address in a URL).
 """
 
 import sys
