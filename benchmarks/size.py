@@ -134,7 +134,7 @@ class Interpreter:
         return self._measure(imports, folder, stand_ins=[])
 
     def _measure(self, imports: Sequence[str], folder: Path, stand_ins: list[str]) -> list[int]:
-        # binascii: written in C on boards and in the Unix build, in Python in the WebAssembly build; no part of mqttlite
+        # binascii: boards and the Unix build have it in C, the WebAssembly build in Python; no part of mqttlite
         steps = ["import asyncio, binascii, gc, sys"]
         if stand_ins:
             steps.append("class _StandIn:\n    def __getattr__(self, name):\n        return 0")

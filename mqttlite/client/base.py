@@ -495,7 +495,8 @@ class BaseClient(Connecting):
             self.qos0_dropped += 1
             return
         message = Message(str(topic, "utf-8"), payload, first, packet_id, generation)
-        message.properties = properties
+        if properties:
+            message.properties = properties
         if self.keys:
             from .keyed import take_key
 

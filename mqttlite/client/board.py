@@ -30,8 +30,10 @@ class StreamTransport:
 
     async def write(self, data: "bytes | memoryview") -> None:
         """Write `data` as one piece."""
-        self._stream.write(data)
-        await self._stream.drain()
+        stream = self._stream
+        stream.write(data)
+        if stream.out_buf:  # what the socket has not taken at once
+            await stream.drain()
 
     def close(self) -> None:
         """Close at once."""

@@ -240,8 +240,12 @@ class Connecting:
             await self._to_write.wait()
             self._to_write.clear()
             while out:
-                data = b"".join(out[: self._out_max])  # one write, however many packets there are
-                out[: self._out_max] = []
+                if len(out) <= self._out_max:
+                    data = b"".join(out)  # one write, however many packets there are
+                    out.clear()
+                else:
+                    data = b"".join(out[: self._out_max])
+                    out[: self._out_max] = []
                 self._writing = True
                 if session.wanted or self._finished > self._finished_max:
                     session.wanted = False

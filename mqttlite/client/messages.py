@@ -17,15 +17,17 @@ class Message:
     `user_properties`).
     """
 
+    # Of the class until they change: an attribute of an object costs a board memory for each message.
+    properties = b""
+    key: "tuple[str, int, int] | None" = None
+    _is_handled = False
+
     def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
         self.topic = topic
         self.payload = payload
         self.qos = flags >> 1 & 3
         self.retain = flags & 1 == 1
         self.dup = flags & 8 == 8
-        self.properties = b""
-        self.key: "tuple[str, int, int] | None" = None
-        self._is_handled = False
         self._packet_id = packet_id
         self._generation = generation
 
@@ -41,11 +43,13 @@ class Receipt:
     confirmation).
     """
 
+    # Of the class until they change, as in Message.
+    error: "MQTTError | None" = None
+    done = False
+    _event: "asyncio.Event | None" = None
+
     def __init__(self, seq: int) -> None:
         self.seq = seq
-        self.error: "MQTTError | None" = None
-        self.done = seq < 0
-        self._event: "asyncio.Event | None" = None
 
     async def completed(self) -> None:
         """Wait until the broker has confirmed the message: PUBACK (QoS 1), PUBCOMP (QoS 2); at once at QoS 0.
@@ -68,6 +72,7 @@ class Receipt:
 
 
 SENT = Receipt(-1)  # of every QoS 0 message: nothing to wait for
+SENT.done = True
 
 
 def check_qos(qos: int, what: str = "QoS") -> None:
