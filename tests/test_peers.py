@@ -52,11 +52,11 @@ def test_a_mosquitto_that_cannot_start_says_why(tmp_path: Path) -> None:
         broker.start()
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
-def test_a_missing_peer_fails_in_ci_and_skips_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+@pytest.mark.parametrize(("required", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_peer_fails_where_all_have_to_be_there_and_skips_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, required: str, outcome: type[BaseException]
 ) -> None:
-    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("MQTTLITE_ALL_PEERS", required)
     with pytest.raises(outcome, match="no-such-program is not installed"):
         program("no-such-program")
 

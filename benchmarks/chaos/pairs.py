@@ -8,8 +8,6 @@ handler gets where `handled_in` finds it.
 
 import importlib.metadata
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +18,7 @@ from benchmarks.chaos.peers import HANDLED
 from tests.crash.harness import Ledger, own_command
 from tests.crash.producer import numbers_in
 from tests.peers import program
-from tests.runtimes import NODE_MODULES
+from tests.runtimes import NODE_MODULES, installed
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -85,20 +83,16 @@ def environment(keep_alive_s: int) -> dict[str, str]:
 
 def missing(pair: Pair) -> str:
     """What this machine lacks to run `pair`; empty when it lacks nothing."""
-    if pair.broker == "mosquitto" and not _found("mosquitto"):
+    if pair.broker == "mosquitto" and not installed("mosquitto"):
         return "Mosquitto is not installed"
     if pair.client is PAHO:
         try:
             importlib.metadata.version("paho-mqtt")
         except importlib.metadata.PackageNotFoundError:
             return "paho-mqtt is not installed"
-    if pair.client is MQTTJS and not (_found("node") and (NODE_MODULES / "mqtt").is_dir()):
+    if pair.client is MQTTJS and not (installed("node") and (NODE_MODULES / "mqtt").is_dir()):
         return "node or MQTT.js is not installed"
     return ""
-
-
-def _found(name: str) -> str | None:
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 def versions(pairs: Sequence[Pair]) -> list[str]:

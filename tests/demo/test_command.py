@@ -5,7 +5,9 @@ import contextlib
 import os
 import pty
 import re
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 
 from mqttlite.client import Client
 from tests.gateway.world import COMMAND, Program
-from tests.peers import Mosquitto, MosquittoSub
+from tests.peers import Mosquitto, MosquittoSub, run
+from tests.runtimes import ROOT
 
 QUICK = ("--seconds", "2", "--every", "100")
 SUMMARY = re.compile(r"^QoS (\d)  .*: +sent (\d+), received (\d+), lost (\d+), twice (\d+)$")
@@ -129,6 +132,15 @@ async def test_without_micropython_boards_run_on_cpython_and_it_says_so(folder: 
     assert "CPython" in program.lines[0]
     assert "no MicroPython interpreter was found" in program.lines[0]
     assert totals(program.lines)[2][0] > 0
+
+
+async def test_an_installed_package_says_first_that_it_needs_a_checkout(folder: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "site-packages"
+    shutil.copytree(ROOT / "mqttlite", installed / "mqttlite", ignore=shutil.ignore_patterns("__pycache__"))
+    command = (sys.executable, "-P", "-m", "mqttlite", "demo")
+    result = await run(*command, env=environment(folder, PYTHONPATH=str(installed)), folder=tmp_path, check=False)
+    assert (result.code, result.stdout) == (1, "")
+    assert "clone the project and run `make demo` there" in result.stderr
 
 
 async def test_ctrl_c_ends_it_early_with_the_summary(folder: Path) -> None:

@@ -2,9 +2,7 @@
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -22,6 +20,8 @@ from mqttlite.sim.chart.layout import Layout, clock, duration
 from mqttlite.sim.lessons.lessons import LESSONS, Played, play
 from mqttlite.sim.net.packets import NAMES
 from mqttlite.sim.world import World
+from tests import runtimes
+from tests.peers import unavailable
 
 MS = 1_000_000
 SVG = "{http://www.w3.org/2000/svg}"
@@ -288,15 +288,12 @@ def test_a_world_without_any_event_still_makes_a_page() -> None:
 
 # -- in a browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-in_browser = pytest.mark.skipif(
-    not CHROMIUM and not os.environ.get("CI"), reason="no Chromium on this machine: apt-get install chromium"
-)
+BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 
 
 def asked(page: str, script: str, size: str = "1400,1000") -> dict[str, Any]:
     """What a script finds out in a page that Chromium has opened; `answer` is what it fills in."""
-    assert CHROMIUM, "there is no Chromium, and where CI is set these tests need one"
+    chromium = next(filter(None, map(runtimes.installed, BROWSERS)), None) or unavailable("Chromium")
     script = f"<script>const answer = {{}};try {{ {script} }} catch (error) {{ answer.error = String(error) }}" + (
         "const out = document.createElement('pre'); out.id = 'answer'; out.textContent = JSON.stringify(answer);"
         "document.body.append(out)</script>"
@@ -306,7 +303,7 @@ def asked(page: str, script: str, size: str = "1400,1000") -> dict[str, Any]:
         file.write_text(page.replace("</body>", script + "</body>"), encoding="utf-8")
         result = subprocess.run(
             [
-                CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                 f"--user-data-dir={folder}/profile", f"--window-size={size}", "--dump-dom", file.as_uri(),
             ],
             capture_output=True, text=True, timeout=120, check=True,
@@ -318,7 +315,6 @@ def asked(page: str, script: str, size: str = "1400,1000") -> dict[str, Any]:
     return answer
 
 
-@in_browser
 def test_the_browser_draws_every_arrow_and_filters_hide_them(lesson: Callable[[str], Played]) -> None:
     answer = asked(
         page_of(lesson("qos2-crash-after-pubrec")),
@@ -344,7 +340,6 @@ def test_the_browser_draws_every_arrow_and_filters_hide_them(lesson: Callable[[s
     assert answer["lost"] == 1
 
 
-@in_browser
 def test_touching_an_arrow_tells_of_it_and_finds_its_row(lesson: Callable[[str], Played]) -> None:
     answer = asked(
         page_of(lesson("qos1-duplicate-after-lost-puback")),
@@ -383,7 +378,6 @@ def frame(page: str, width: int = 1400) -> str:
     return f'<iframe style="width:{width}px;height:800px" srcdoc="{html.escape(page, quote=True)}"></iframe>'
 
 
-@in_browser
 def test_no_words_lie_on_others_with_the_fonts_of_a_real_browser(lesson: Callable[[str], Played]) -> None:
     answer = asked(
         "<body>" + "".join(frame(page_of(lesson(name))) for name in LESSONS) + "</body>",
@@ -408,7 +402,6 @@ def test_no_words_lie_on_others_with_the_fonts_of_a_real_browser(lesson: Callabl
         assert not found["out"], name
 
 
-@in_browser
 def test_a_phone_scrolls_the_chart_and_not_the_page(lesson: Callable[[str], Played]) -> None:
     answer = asked(
         f"<body>{frame(page_of(lesson('broker-power-cut-with-store')), 390)}</body>",

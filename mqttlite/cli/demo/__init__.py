@@ -18,7 +18,7 @@ from ...client import Client, Message
 from ...core.errors import MQTTError
 from .table import Screen
 from .tally import Tally
-from .world import BAUD, World, micropython
+from .world import BAUD, World, micropython, root
 
 _DESCRIPTION = """\
 Runs the whole way on real programs for a while: boards (each a MicroPython interpreter with firmware/main.py) on serial
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 if every promise was kept."""
     if args.boards < 1 or args.every < 1 or args.seconds <= 0:
         raise ValueError("--boards, --every and --seconds must be more than 0")
+    root()  # before anything is started or promised
     return asyncio.run(_Demo(args).run())
 
 

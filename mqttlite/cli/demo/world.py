@@ -114,7 +114,10 @@ def root() -> Path:
     for folder in Path(__file__).parents:
         if (folder / FIRMWARE).exists():
             return folder
-    raise ProgramError("the demo runs the board's program from firmware/, so it needs a checkout of the project")
+    raise ProgramError(
+        "the demo runs the board's program, firmware/main.py, which an installed mqttlite does not have: clone the"
+        " project and run `make demo` there"
+    )
 
 
 def micropython() -> str | None:
