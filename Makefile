@@ -1,7 +1,7 @@
 # Every command sets up what it needs (tools/setup.sh) and is quick when that is done already.
 
 PY := .venv/bin/python
-TESTING := .venv/.ready build/tools.ready build/system.ready build/node.ready build/stubs.ready
+TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/stubs.ready
 
 .PHONY: help setup demo test lint format fuzz bench durability crash chaos simulate large size board clean
 .DELETE_ON_ERROR:
@@ -25,11 +25,11 @@ lint: $(TESTING) ## ruff and mypy: host code as CPython, firmware/ as MicroPytho
 	$(PY) -m mypy
 	@if [ -n "$$(find firmware -name '*.py' 2>/dev/null)" ]; then set -x; $(PY) -m mypy --config-file tools/mypy-firmware.ini; fi
 
-format: build/tools.ready ## lets ruff write the layout and the order of imports
+format: .venv/.tools ## lets ruff write the layout and the order of imports
 	$(PY) -m ruff check --select I --fix .
 	$(PY) -m ruff format .
 
-fuzz: build/tools.ready ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
+fuzz: .venv/.tools ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
 	@$(PY) -m fuzz.core $(ARGS)
 
 bench: $(TESTING) ## processor time per message: broker beside Mosquitto, client beside paho-mqtt and gmqtt
@@ -64,14 +64,14 @@ clean: ## removes what these commands made, .venv included
 .venv/.ready: pyproject.toml tools/setup.sh
 	@tools/setup.sh python
 
-build/tools.ready: pyproject.toml tools/setup.sh | .venv/.ready
+.venv/.tools: pyproject.toml tools/setup.sh | .venv/.ready
 	@tools/setup.sh tools
 
-build/system.ready: | build/tools.ready
+build/system.ready: .venv/.tools
 	@tools/setup.sh system
 
 build/node.ready: tests/node/package.json | build/system.ready
 	@tools/setup.sh node
 
-build/stubs.ready: tools/requirements-stubs.txt | build/tools.ready
+build/stubs.ready: tools/requirements-stubs.txt | .venv/.tools
 	@tools/setup.sh stubs

