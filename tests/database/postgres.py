@@ -27,6 +27,16 @@ def _folder_of_programs() -> Path:
     return folders[-1].parent if folders else unavailable("PostgreSQL (Debian: postgresql)")
 
 
+def _copy_of_wheel(programs: Path, to: Path) -> Path:
+    """The same programs in a folder that everybody may read, with the libraries that the wheel has beside them."""
+    package = programs.parent.parent
+    shutil.copytree(programs.parent, to / package.name / programs.parent.name, symlinks=True)
+    libraries = package.with_name(package.name + ".libs")
+    if libraries.exists():
+        shutil.copytree(libraries, to / libraries.name, symlinks=True)
+    return to / package.name / programs.parent.name / programs.name
+
+
 def _unprivileged() -> str:
     """Who a server may run as where root starts it."""
     try:
@@ -56,9 +66,7 @@ class Postgres:
         if os.geteuid() == 0:
             user = _unprivileged()
             if user == "nobody":  # who may not look into a virtual environment below root's home
-                installation = self._folder / "installation"
-                shutil.copytree(self._programs.parent, installation, symlinks=True)
-                self._programs = installation / "bin"
+                self._programs = _copy_of_wheel(self._programs, self._folder / "installation")
             shutil.chown(self._folder, user)
             self._become = _become(user)
 
