@@ -20,6 +20,11 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, suppres
 settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=SLOW, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+# What the programs under test read from their environment is the tests' to say, not the machine's.
+for _name in ("BROKER", "COLUMNS", "DEMO_SECONDS", "LINES", "MQTTLITE_PASSWORD", "NO_COLOR", "PYTHONWARNINGS"):
+    os.environ.pop(_name, None)
+os.environ["TERM"] = "xterm"
+
 # What is ignored here is ignored by every child: started with nohup or in the background of a script, this would be
 # SIGHUP or SIGINT, and a test that ends its child with that would wait for ever.
 for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
