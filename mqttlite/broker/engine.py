@@ -16,7 +16,7 @@ from .durable import BrokerStore, SessionStore
 from .flow import queued_bytes
 from .limits import Limits
 from .peer import Peer
-from .router import Router
+from .router import Router, is_bridge_state
 from .sessions import ClientSession
 from .stats import Stats, Watch
 from .status import Status
@@ -174,7 +174,7 @@ class Engine:
         peer = _peer(connection)
         if connect.will:
             self.check_topic(connect.will[0])
-            if connect.will[0].startswith(b"$"):
+            if connect.will[0].startswith(b"$") and not is_bridge_state(connect.will[0]):
                 peer.refuse(NOT_AUTHORISED)
                 return
         if len(connect.client_id) > self.limits.client_id_bytes:

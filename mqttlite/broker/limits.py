@@ -25,7 +25,8 @@ class Limits:
         1000  # CONNECT normally comes with the first bytes: several clients in the same instant are no attack
     )
     write_buffer_bytes: int = 256 * 1024  # unwritten bytes of a slow reader before QoS 0 is dropped and publishers wait
-    close_ms: int = 5000  # for writing the rest before a closed connection is cut off
+    close_ms: int = 5000  # for writing the rest and reading to the end, before a closed connection is cut off
+    close_bytes: int = 1024 * 1024  # read to the end of a closed connection, and thrown away
     client_id_bytes: int = 256
     inbound: int = 10_000  # QoS 2 messages that a client has not released: 1 MB of memory. Mosquitto drops beyond 20
     takeovers_a_minute: int = (
@@ -42,6 +43,9 @@ class Limits:
     filters: int = 256  # a gateway subscribes for many devices
     topic_bytes: int = 512  # of a topic name or topic filter
     topic_levels: int = 16  # the same
+    control_characters: bool = (
+        False  # in topics and filters, and non-characters: taken. Strict subscribers close for them
+    )
 
     # All together
     persistent_sessions: int = 200

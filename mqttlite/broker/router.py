@@ -5,6 +5,7 @@ message is encoded once for each QoS, and everybody who gets it shares those byt
 subscriptions and core.
 """
 
+from ..core.characters import unwanted
 from ..core.codec import publish_head
 from ..core.text import check_topic_name
 from ..store.records import SUBSCRIBED, UNSUBSCRIBED
@@ -20,6 +21,14 @@ from .subscriptions import SubscriptionTree
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
 
 
+def is_bridge_state(topic: bytes) -> bool:
+    """Whether it is $SYS/broker/connection/NAME/state, which a Mosquitto bridge publishes and has as its will: the one
+    topic below $SYS that clients may publish.
+    """
+    levels = topic.split(b"/")
+    return len(levels) == 5 and levels[:3] == [b"$SYS", b"broker", b"connection"] and levels[4] == b"state"
+
+
 class Route:
     """Where messages of one topic name go. Valid until a subscription changes."""
 
@@ -28,7 +37,7 @@ class Route:
     def __init__(self, topic: bytes, clients: dict[ClientSession, int]) -> None:
         self.topic = topic
         self.clients = clients  # granted QoS
-        self.reserved = topic.startswith(b"$SYS/")  # the broker's own: clients may not publish it
+        self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
         self.plans: dict[int, list[tuple[int, list[ClientSession]]]] = {}  # by QoS of the message
         self.heads: dict[int, bytes] = {}  # by payload size << 2 | QoS
 
@@ -46,6 +55,12 @@ class Route:
             self.heads.clear()
         head = self.heads[key] = publish_head((key & 3) << 1, self.topic, key >> 2)
         return head
+
+
+def _shown(topic: bytes) -> str:
+    """A topic or filter for a log line: escaped, and not longer than it is worth."""
+    text = ascii(topic.decode())
+    return text if len(text) <= 100 else text[:100] + "...'"
 
 
 class Router:
@@ -74,6 +89,9 @@ class Router:
             return 0x80  # shared subscriptions came with MQTT 5: taken literally, it would be silent for ever
         if len(topic_filter) > limits.topic_bytes:
             self._watch.hit("topic_bytes", client, "topic filter refused", self.now)
+            return 0x80
+        if not limits.control_characters and unwanted(topic_filter.decode()):  # 1.5.3: it MAY be refused
+            self._watch.hit("control_characters", client, f"topic filter refused: {_shown(topic_filter)}", self.now)
             return 0x80
         if topic_filter.count(b"/") >= limits.topic_levels:
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
@@ -119,6 +137,12 @@ class Router:
             limits = self._limits
             if len(topic) > limits.topic_bytes:
                 raise LimitError(f"topic name of {len(topic)} bytes; at most {limits.topic_bytes} are accepted here")
+            if not limits.control_characters and (found := unwanted(topic.decode())):  # 1.5.3: MAY close
+                self._stats.limits["control_characters"] += 1
+                raise LimitError(
+                    f"topic name {_shown(topic)} has {found}, for which subscribers may close their connection; "
+                    "the limit control_characters lets it pass"
+                )
             if topic.count(b"/") >= limits.topic_levels:
                 raise LimitError(f"topic name with more than {limits.topic_levels} levels")
             if len(self._routes) >= limits.routes:

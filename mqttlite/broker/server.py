@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from ..store.base import StoreError
 from . import listen as listening
@@ -25,6 +25,8 @@ from .stats import Stats
 log = logging.getLogger("mqttlite.broker")
 
 READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets its own copy of what is in it
+LINGERING_MAX = 100  # closed connections whose clients have not closed yet; beyond it the oldest is not waited for
+LINGER_STOP_MS = 1000  # when the broker stops, for clients to close that have been sent everything
 FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
 
 
@@ -57,6 +59,7 @@ class Broker:
         self.engine = Engine(self.limits, durable=self.store)
         self.addresses: list[str] = []
         self.connections: dict[_Connection, None] = {}
+        self.lingering: dict[_Connection, None] = {}  # of these, the closed ones whose clients have yet to close
         self.read_buffer = bytearray(READ_BYTES)
         self._urls = list(listen)
         self._sockets: list[socket.socket] = []
@@ -132,12 +135,20 @@ class Broker:
         self.flush()
         if self.gate:
             await self.gate.passed()
+        await self._ended(min(LINGER_STOP_MS, self.limits.close_ms))
+        for connection in list(self.connections):
+            if not connection.transport.get_write_buffer_size():
+                connection.transport.abort()
+        await self._ended(self.limits.close_ms - LINGER_STOP_MS)
+        for connection in list(self.connections):
+            connection.transport.abort()
+        await self._ended(None)
+
+    async def _ended(self, ms: int | None) -> None:
+        """Wait until all connections have ended, `ms` at most."""
         open_ = {connection.ended for connection in self.connections}
         if open_:
-            await asyncio.wait(open_, timeout=self.limits.close_ms / 1000)
-            for connection in self.connections:
-                connection.transport.abort()
-            await asyncio.wait(open_)
+            await asyncio.wait(open_, timeout=None if ms is None else max(ms, 0) / 1000)
 
     def _fail(self, error: StoreError) -> None:
         """The store is of no use: what is not acknowledged by now may or may not be durable, so nobody is told."""
@@ -207,11 +218,12 @@ class _Connection(asyncio.BufferedProtocol):
         self._buffer = memoryview(broker.read_buffer)
         self._paused = False
         self._closing_at: int | None = None  # when the peer was closed (ms)
+        self._written = False  # something has been sent
+        self._discarded = 0  # bytes that came after that
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)  # or uvloop's, which is no subclass
         transport.set_write_buffer_limits(high=self._broker.limits.write_buffer_bytes)
         sock: socket.socket = transport.get_extra_info("socket")
         if sock.family == socket.AF_UNIX:
@@ -234,6 +246,12 @@ class _Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._closing_at is not None:
+            self._discarded += nbytes
+            if self._discarded > self._broker.limits.close_bytes:
+                self._engine.watch.hit("close_bytes", self.peer, "goes on sending after the end: cut off", _now())
+                self.transport.abort()
+            return
         self._engine.receive(self.peer, bytes(self._buffer[:nbytes]), _now())
         self._broker.changed()
 
@@ -249,6 +267,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._broker.connections.pop(self, None)
+        self._broker.lingering.pop(self, None)
         self._engine.lost(
             self.peer, f"connection lost ({exc})" if exc else "connection closed without DISCONNECT", _now()
         )
@@ -260,8 +279,7 @@ class _Connection(asyncio.BufferedProtocol):
         """Write, stop or go on reading, close: as the engine wants it."""
         peer = self.peer
         out = peer.out
-        transport = self.transport
-        if transport.is_closing():
+        if self._closing_at is not None or self.transport.is_closing():
             out.clear()
             return
         data = b"".join(out)
@@ -277,19 +295,43 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _write(self, data: bytes, close: bool) -> None:
         transport = self.transport
-        if transport.is_closing():
+        if self._closing_at is not None or transport.is_closing():
             return
         if data:
+            self._written = True
             transport.write(data)
         if close:
             self._closing_at = _now()
+            if self._written:
+                self._linger()
+            else:
+                transport.close()
+
+    def _linger(self) -> None:
+        """End our half, and read until the client has ended its own: closing at once would reset the connection if the
+        client still sends, and it could lose what has just been written (CONNACK, its last acknowledgements).
+        """
+        transport = self.transport
+        try:
+            transport.write_eof()
+        except OSError:  # it is gone
             transport.close()
+            return
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
+        lingering = self._broker.lingering
+        lingering[self] = None
+        if len(lingering) > LINGERING_MAX:
+            oldest = next(iter(lingering))
+            del lingering[oldest]
+            oldest.transport.close()
 
     def pause_or_resume(self) -> None:
         """Read, or do not: while others are waited for, or while very much waits for a commit."""
         gate = self._broker.gate
         pause = bool(self.peer.waits_for) or (gate is not None and gate.is_full)
-        if self._paused != pause and not self.transport.is_closing():
+        if self._paused != pause and self._closing_at is None and not self.transport.is_closing():
             self._paused = pause
             if pause:
                 self.transport.pause_reading()
@@ -297,6 +339,6 @@ class _Connection(asyncio.BufferedProtocol):
                 self.transport.resume_reading()
 
     def cut_off(self, now: int) -> None:
-        """A closed connection whose client does not read the rest has had its time."""
+        """A closed connection whose client does not read the rest, or does not close, has had its time."""
         if self._closing_at is not None and now - self._closing_at >= self._broker.limits.close_ms:
             self.transport.abort()

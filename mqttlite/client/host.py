@@ -55,6 +55,11 @@ class Client(BaseClient):
             return error
         return await self._explained(error, transport)
 
+    async def _write(self, transport: Transport) -> None:
+        await super()._write(transport)  # ends after DISCONNECT
+        if isinstance(transport, SocketTransport):
+            transport.write_eof()
+
     async def _explained(self, error: Exception, transport: SocketTransport) -> Exception:
         """`error` ended a connection before CONNACK: perhaps because no MQTT broker is there."""
         from . import recognise

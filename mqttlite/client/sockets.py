@@ -5,6 +5,8 @@ than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
 """
 
 import asyncio
+import contextlib
+from typing import cast
 
 READ_SIZE = 65536  # bytes read at once
 FIRST_BYTES = 512  # at the beginning of the connection that are kept: they say who is there, should it not be a broker
@@ -28,9 +30,8 @@ class SocketTransport(asyncio.BufferedProtocol):
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport = cast(asyncio.Transport, transport)  # or uvloop's, which is no subclass
         transport.set_write_buffer_limits(0)  # so that `write` returns when the kernel has everything
-        self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -93,6 +94,12 @@ class SocketTransport(asyncio.BufferedProtocol):
             await self._may_write.wait()
         if self.ended and self._error:
             raise self._error
+
+    def write_eof(self) -> None:
+        """Nothing more is written, and reading goes on: a peer that still writes is not reset."""
+        assert self._transport is not None
+        with contextlib.suppress(OSError):  # it has gone already
+            self._transport.write_eof()
 
     def close(self) -> None:
         """Close at once; what was written is the kernel's."""

@@ -1,0 +1,83 @@
+"""A connection that the broker ends is read to its end: what was written arrives, whatever the client still sends."""
+
+import asyncio
+
+import pytest
+
+from mqttlite.broker import Broker, Limits
+from tests.broker.raw import RawClient, port_of
+from tests.core.packets import Packet
+
+LOCAL = ["mqtt://127.0.0.1:0"]
+MUCH = 300_000  # bytes that are still under way when the broker ends the connection
+
+
+async def rest(client: RawClient) -> list[Packet]:
+    """What arrives until the broker ends its half; a connection that is reset fails."""
+    packets = []
+    try:
+        while True:
+            packets.append(await client.packet())
+    except EOFError:
+        return packets
+
+
+async def test_a_refused_client_reads_why_however_much_it_sends_meanwhile() -> None:
+    async with Broker(LOCAL) as broker, RawClient(port_of(broker.addresses[0])) as client:
+        fields = {"keep_alive_s": 0, "username": None, "password": None, "will": None}
+        client.send("connect", client_id="x" * 1000, clean_session=True, **fields)
+        client.writer.write(bytes(MUCH))
+        await client.writer.drain()
+        assert [packet.kind for packet in await rest(client)] == ["connack"]
+
+
+async def test_the_last_acknowledgements_arrive_though_more_comes_after_disconnect() -> None:
+    async with Broker(LOCAL) as broker, RawClient(port_of(broker.addresses[0])) as client:
+        await client.connect("c")
+        for _ in range(50):
+            client.publish("a", b"x" * 1000, qos=1)
+        client.send("disconnect")
+        client.writer.write(bytes(MUCH))
+        await client.writer.drain()
+        assert [packet.kind for packet in await rest(client)] == ["puback"] * 50
+
+
+async def test_what_was_acknowledged_before_a_broken_rule_arrives() -> None:
+    async with Broker(LOCAL) as broker, RawClient(port_of(broker.addresses[0])) as client:
+        await client.connect("c")
+        client.publish("a", b"x", qos=1)
+        client.writer.write(b"\xff" * MUCH)
+        await client.writer.drain()
+        assert [packet.kind for packet in await rest(client)] == ["puback"]
+
+
+async def test_a_client_that_goes_on_sending_for_ever_is_cut_off() -> None:
+    async with Broker(LOCAL, Limits(close_bytes=100_000)) as broker, RawClient(port_of(broker.addresses[0])) as client:
+        await client.connect("c")
+        client.send("disconnect")
+        with pytest.raises(ConnectionError):
+            while True:
+                client.writer.write(bytes(65536))
+                await client.writer.drain()
+        assert broker.stats.limits["close_bytes"] == 1
+
+
+async def test_a_client_that_never_closes_is_cut_off_in_time() -> None:
+    async with Broker(LOCAL, Limits(close_ms=50)) as broker, RawClient(port_of(broker.addresses[0])) as client:
+        await client.connect("c")
+        client.send("disconnect")
+        assert await rest(client) == []
+        (connection,) = broker.connections
+        async with asyncio.timeout(20):
+            await connection.ended
+        assert not broker.connections
+
+
+async def test_a_stop_does_not_wait_long_for_clients_that_do_not_close() -> None:
+    async with asyncio.timeout(20):
+        async with Broker(LOCAL, Limits(close_ms=60_000)) as broker:
+            client = RawClient(port_of(broker.addresses[0]))
+            await client.__aenter__()
+            await client.connect("c")
+        assert await rest(client) == []
+        client.cut()

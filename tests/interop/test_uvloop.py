@@ -1,0 +1,47 @@
+"""Client and broker on uvloop, whose transports are not asyncio's."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mqttlite.broker import Broker
+from mqttlite.client import Client
+
+uvloop: Any = pytest.importorskip("uvloop")
+
+
+@pytest.mark.parametrize("listener", ["mqtt://127.0.0.1:0", "unix"])
+def test_a_message_of_each_qos_goes_round_on_uvloop(listener: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+        url = f"unix://{tmp_path}/s" if listener == "unix" else listener
+        async with Broker([url], store=tmp_path / "broker.db") as broker:
+            async with Client(broker.addresses[0], client_id="c", store=str(tmp_path / "client.db")) as client:
+                await client.subscribe("echo", 2)
+                for qos in (0, 1, 2):
+                    for size in (1, 100_000):
+                        receipt = await client.publish("echo", b"x" * size, qos)
+                        await receipt.completed()
+                        message = await anext(client)
+                        assert (message.qos, len(message.payload)) == (qos, size)
+            assert broker.stats.protocol_errors == 0
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(work(), 30))
+
+
+def test_a_broker_on_uvloop_that_goes_and_comes_is_found_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        url = f"unix://{tmp_path}/s"
+        client = Client(url, client_id="c", retry_first=True)
+        for number in range(2):
+            async with Broker([url]):
+                await client.start()
+                receipt = await client.publish("a", b"%d" % number, 1)
+                await receipt.completed()
+        await client.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(work(), 30))
