@@ -13,6 +13,9 @@ from asyncio import CancelledError, current_task, get_running_loop, run
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Never
 
+from ..core.codec import REMAINING_MAX
+from ..core.sizes import PACKET_MAX
+
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
 
 
@@ -76,6 +79,13 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         help="password; in MQTTLITE_PASSWORD it does not show in the list of processes",
     )
     to.add_argument("-k", "--keepalive", type=int, default=60, metavar="S", help="keep alive in seconds (60; 0: none)")
+    to.add_argument(
+        "--max-packet",
+        type=int,
+        default=PACKET_MAX,
+        metavar="BYTES",
+        help=f"largest packet to send or to take ({PACKET_MAX}); a larger one is not sent, or read past and reported",
+    )
     to.add_argument("-V", "--protocol-version", type=_version, metavar="V", help="mqttv311, the only one so far")
     to.add_argument("--will-topic", metavar="TOPIC", help="published by the broker when this client is lost")
     to.add_argument("--will-payload", metavar="TEXT", help="payload of the will (empty)")
@@ -100,6 +110,8 @@ def client_options(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("give either --url or --host and --port")
     if args.port is not None and not 0 < args.port < 65536:
         raise ValueError(f"--port {args.port} is not between 1 and 65535")
+    if not 16 <= args.max_packet <= REMAINING_MAX:
+        raise ValueError(f"--max-packet {args.max_packet} is not between 16 and {REMAINING_MAX}")
     if args.disable_clean_session and not args.id:
         raise ValueError("-c keeps a session, and a session needs a client identifier: add -i")
     if args.will_topic is None and (args.will_payload is not None or args.will_qos is not None or args.will_retain):
@@ -112,6 +124,7 @@ def client_options(args: argparse.Namespace) -> dict[str, Any]:
         "client_id": args.id,
         "clean_session": not args.disable_clean_session,
         "keep_alive_s": args.keepalive,
+        "size_max": args.max_packet,
         "username": args.username,
         "password": None if args.pw is None else os.fsencode(args.pw),
     }

@@ -62,6 +62,8 @@ class BaseClient(Connecting):
                     stands in front of the payload, so both ends must agree
     retry_first     True: keep trying when the first connection fails; default: raise
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
+    on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
+                    acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
     """
 
     _size_max = 4096  # where nothing else is said; a host has more room
@@ -88,6 +90,7 @@ class BaseClient(Connecting):
         keys: bool = False,
         retry_first: bool = False,
         on_connection: "Callable[[bool, str], None] | None" = None,
+        on_oversized: "Callable[[str, int], None] | None" = None,
     ) -> None:
         Connecting.__init__(self)
         self.url = Url(url)
@@ -103,12 +106,14 @@ class BaseClient(Connecting):
         self.timeout_s = timeout_s
         self.retry_first = retry_first
         self.on_connection = on_connection
+        self.on_oversized = on_oversized
         self.manual_ack = manual_ack
         self.keys = keys
         if store and not client_id:
             raise ValueError("a store needs a client_id: it keeps the session that the broker has under that name")
         self.store = self._make_store(store) if isinstance(store, str) else store or Store()
         self.session_present = False  # what the last CONNACK said
+        self.oversized = 0  # messages that were larger than size_max
         self.qos0_dropped = 0  # QoS 0 messages: published while not connected, or received and not taken in time
         fields = (
             to_utf8(self.client_id, "client identifier"),
@@ -441,10 +446,11 @@ class BaseClient(Connecting):
             if message.key:
                 from .keyed import is_repeat
 
-                if is_repeat(self, message):  # handled before: all that is missing is the acknowledgement
-                    self._taken.append(message)
-                    self.acknowledge(message)
-                    continue
+                message._is_handled = is_repeat(self, message)
+            if message._is_handled:  # before, or too large to be given out: only the acknowledgement is missing
+                self._taken.append(message)
+                self.acknowledge(message)
+                continue
             if self.manual_ack:
                 self._taken.append(message)
             else:
@@ -502,6 +508,12 @@ class BaseClient(Connecting):
 
             take_key(message)
         self._inbox.append(message)
+
+    def on_large(self, first: int, topic: bytes, size: int, packet_id: int, generation: int) -> None:
+        """A message larger than `size_max` was read past."""
+        from .oversized import tell
+
+        tell(self, first, str(topic, "utf-8"), size, packet_id, generation)
 
     def on_suback(self, topic_filter: bytes, code: int) -> None:
         """The broker's answer to a subscription; one that is refused after a reconnection has nobody waiting for it."""

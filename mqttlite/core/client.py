@@ -25,6 +25,8 @@ _UNSUBACK = const(0xB0)
 _PINGREQ = const(0xC0)
 _PINGRESP = const(0xD0)
 
+_GONE_BY = const(0xF0)  # as in oversize
+
 # As in store/records.
 _SUBSCRIBED = const(8)
 _UNSUBSCRIBED = const(9)
@@ -61,6 +63,7 @@ class ClientProtocol(Connection):
     def connect(self, now: int) -> None:
         """A network connection was opened: CONNECT is the first packet on it [MQTT-3.1.0-1]."""
         self.parser = type(self.parser)(self.parser.size_max)
+        self.parser.skips = True
         self.out.append(self.connect_packet)
         self.finished = False
         self.waiting_since = self.received_at = self.sent_at = now
@@ -97,6 +100,10 @@ class ClientProtocol(Connection):
             if start != end:
                 raise broken("3.13")
             self.waiting_since = None
+        elif first == _GONE_BY:
+            from .oversize import gone_by
+
+            gone_by(self)
         else:
             raise broken("4.8 broker", first >> 4)
 

@@ -27,6 +27,11 @@ class ClientOwner(Protocol):
         `flags`: the first byte of its PUBLISH (DUP, QoS, RETAIN).
         """
 
+    def on_large(self, flags: int, topic: bytes, size: int, packet_id: int, generation: int, /) -> None:
+        """A message of `size` bytes (Remaining Length) was too large, and was read past; of a long topic, the beginning.
+        At QoS > 0 call `session.handled(packet_id, generation)` as if it had been handled.
+        """
+
     def on_suback(self, topic_filter: bytes, code: int, /) -> None:
         """Answer to a subscription: granted QoS, or 0x80."""
 

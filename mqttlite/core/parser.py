@@ -4,7 +4,12 @@ The packet found last is `buf[start:end]`, its body without fixed header: nothin
 it. Pieces of an incomplete packet are kept in a list and joined once, so that a large packet costs linear time.
 """
 
+from . import const
 from .errors import broken
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from .oversize import Oversized
 
 # Reserved flags for each packet type [MQTT-2.2.2-1]; 255: no such type, 254: PUBLISH, whose flags are fields.
 _FLAGS = b"\xff\0\0\xfe\0\0\2\0\2\0\2\0\0\0\0\xff"
@@ -12,7 +17,14 @@ _NOTHING: "list[bytes]" = []
 
 
 class Parser:
-    """An incremental parser. `size_max`: largest Remaining Length accepted, in bytes."""
+    """An incremental parser. `size_max`: largest Remaining Length accepted, in bytes. With `skips` a PUBLISH above it
+    is read past (oversize.py); else it is refused as any other packet.
+    """
+
+    skips = False
+    if TYPE_CHECKING:
+        first: int  # of the PUBLISH that was read past
+    large: "Oversized | None" = None  # the PUBLISH that is being read past
 
     def __init__(self, size_max: int) -> None:
         self.size_max = size_max
@@ -44,7 +56,7 @@ class Parser:
         """The first byte of the next packet, its body in `buf[start:end]`; 0 when more bytes are needed.
 
         Raises ProtocolError as soon as a fixed header shows an invalid type, invalid flags [MQTT-2.2.2-2], or a length
-        above `size_max`.
+        above `size_max` that is not to be read past.
         """
         if self._pieces:
             if self._have < self._need:
@@ -79,7 +91,9 @@ class Parser:
                     break
                 shift += 7
         if size > self.size_max:
-            raise broken("4.8 size", size, self.size_max)
+            from .oversize import pass_over  # hardly ever needed, so not loaded before
+
+            return pass_over(self, first, start, size)
         end = start + size
         if end > len(buf):
             self._need = end - at
