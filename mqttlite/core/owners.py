@@ -28,7 +28,7 @@ class ClientOwner(Protocol):
         """
 
     def on_large(self, flags: int, topic: bytes, size: int, packet_id: int, generation: int, /) -> None:
-        """A message of `size` bytes (Remaining Length) was too large, and was read past; of a long topic, the beginning.
+        """A message of `size` bytes (Remaining Length) was too large and was read past; of a long topic, the beginning.
         At QoS > 0 call `session.handled(packet_id, generation)` as if it had been handled.
         """
 

@@ -38,13 +38,17 @@ async def test_a_large_retained_message_does_not_silence_a_subscriber(
     await mosquitto_pub(mosquitto.port, "-t", "cam/snapshot", "-r", "-q", "2", "-s", stdin=bytes(30_000))
     await mosquitto_pub(mosquitto.port, "-t", "temp", "-r", "-q", "2", "-m", "21")
     told = []
-    async with Client(mosquitto.url, size_max=4096, on_oversized=lambda *args: told.append(args)) as client:
+    is_told = asyncio.Event()
+
+    def tell(topic: str, size: int) -> None:
+        told.append((topic, size))
+        is_told.set()
+
+    async with Client(mosquitto.url, size_max=4096, on_oversized=tell) as client:
         await client.subscribe("#", qos)
         message = await anext(client)
         assert (message.topic, message.payload) == ("temp", b"21")
-        async with asyncio.timeout(10):
-            while not told:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(is_told.wait(), RUN_TIMEOUT_S)
         assert client.oversized == 1
     [(topic, size)] = told
     assert topic == "cam/snapshot"
@@ -74,6 +78,7 @@ async def test_its_acknowledgement_waits_for_those_of_messages_before_it() -> No
         return bytes((0x32, size)) + b"\0\1t" + packet_id.to_bytes(2, "big") + bytes(size - 5)
 
     acknowledged = []
+    all_three = asyncio.Event()
 
     async def broker(peer: Peer) -> None:
         await peer.packet()
@@ -81,6 +86,8 @@ async def test_its_acknowledgement_waits_for_those_of_messages_before_it() -> No
         while packet := await peer.packet():
             if packet[0] == 0x40:
                 acknowledged.append(packet[3])
+                if len(acknowledged) == 3:
+                    all_three.set()
             elif packet[0] == 0xC0:
                 await peer.say(b"\xd0\0")
 
@@ -91,9 +98,7 @@ async def test_its_acknowledgement_waits_for_those_of_messages_before_it() -> No
         assert await client.drain()
         assert acknowledged == []
         client.acknowledge(first)
-        async with asyncio.timeout(10):
-            while len(acknowledged) < 3:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(all_three.wait(), RUN_TIMEOUT_S)
     assert acknowledged == [1, 2, 3]
 
 
