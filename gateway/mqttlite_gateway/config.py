@@ -1,20 +1,30 @@
-"""What the gateway is told: by its command line, or by a TOML file for the same. Errors name the file and the key."""
+"""What the gateway is told: by its command line, or by a TOML file for the same. Errors name the file and the key, and
+never show a password.
+"""
 
+import codecs
+import difflib
+import os
+import re
+import stat
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mqttlite.client.shown import shown
 from mqttlite.client.url import Url
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.text import check_topic_name, to_utf8
 
 DEFAULT_UPSTREAM = "mqtt://localhost:1883"
 
-
 STATUS_EVERY_S = (0.1, 86400.0)  # least and most
 
 _SWITCH = {"0": False, "1": True}
+_NO_HOST = re.compile(r"[\s\x00-\x20\x7f\"#%'()*+,;<=>?@\\^`{|}]")  # a sign that no host name has
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class ConfigError(ValueError):
@@ -38,7 +48,9 @@ class SerialPort:
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
-            raise ConfigError(f"path '{self.path}': must be a device such as /dev/ttyUSB0")
+            raise ConfigError(f"path '{shown(self.path)}': must be a device such as /dev/ttyUSB0")
+        if self.path != self.path.strip() or not self.path.isprintable():
+            raise ConfigError(f"path '{shown(self.path)}': a blank at its end, or a sign that cannot be seen")
         if not 300 <= self.baud <= 4000000:
             raise ConfigError(f"baud {self.baud}: must be 300 to 4000000")
         if not 32 <= self.frame_size <= 255:
@@ -57,6 +69,8 @@ class SerialPort:
             key, _, value = pair.partition("=")
             if key not in ("baud", "frame_size", "window", "rtscts"):
                 raise ConfigError(f"{text}: unknown option '{key}'; there are baud, frame_size, window, rtscts")
+            if key in values:
+                raise ConfigError(f"{text}: {key} is given twice")
             try:
                 values[key] = _SWITCH[value] if key == "rtscts" else int(value)
             except KeyError:
@@ -86,45 +100,95 @@ class Config:
         """Raise ConfigError for what cannot work."""
         if not self.serial:
             raise ConfigError("no serial port; give at least one with --serial /dev/ttyUSB0, or in the file")
-        paths = [port.path for port in self.serial]
-        for path in paths:
-            if paths.count(path) > 1:
-                raise ConfigError(f"{path} is named twice")
-        try:
-            url = Url(self.upstream)
-            url.host.encode("idna")
-        except ValueError as error:
-            raise ConfigError(f"upstream: {error}") from error
-        if url.scheme not in ("mqtt", "unix"):
-            raise ConfigError(f"upstream: '{url.scheme}' is not a known scheme; use mqtt:// or unix://")
-        if url.scheme == "unix" and not url.path:
-            raise ConfigError("upstream: the path of the socket is missing, as in unix:///run/broker.sock")
+        there: dict[str, str] = {}
+        for path in (port.path for port in self.serial):
+            real = os.path.realpath(path)
+            if real in there:
+                twice = f"{path} is named twice" if there[real] == path else f"{path} and {there[real]} are one port"
+                raise ConfigError(f"serial: {twice}")
+            there[real] = path
+        _check_upstream(self.upstream)
         if self.status_topic:
             try:
                 check_topic_name(to_utf8(self.status_topic, "status_topic"))
             except MQTTError as error:
-                raise ConfigError(f"status_topic '{self.status_topic}': {error}") from error
+                raise ConfigError(f"status_topic '{shown(self.status_topic)}': {error}") from error
+            if self.status_topic[0] == "$":
+                raise ConfigError(f"status_topic '{shown(self.status_topic)}': topics with $ are the broker's own")
+            if not self.status_topic.isprintable() or self.status_topic != self.status_topic.strip():
+                what = "a blank at its end, or a sign that cannot be seen"
+                raise ConfigError(f"status_topic '{shown(self.status_topic)}': {what}")
         least, most = STATUS_EVERY_S
         if not least <= self.status_every_s <= most:
             raise ConfigError(f"status_every_s {self.status_every_s:g}: must be {least:g} to {most:g} seconds")
 
 
+def _check_upstream(text: str) -> None:
+    """Raise ConfigError for a URL that is no broker's."""
+    try:
+        url = Url(text)
+    except ValueError as error:
+        raise ConfigError(f"upstream: {_without_password(text, error)}") from None
+    if url.scheme not in ("mqtt", "unix"):
+        raise ConfigError(f"upstream: '{shown(url.scheme)}' is not a known scheme; use mqtt:// or unix://")
+    if url.query:
+        option = next(iter(url.query))
+        raise ConfigError(f"upstream: unknown option '{shown(option)}'; there are none for a broker")
+    if url.scheme == "unix":
+        if not url.path:
+            raise ConfigError("upstream: the path of the socket is missing, as in unix:///run/broker.sock")
+        if url.host or url.port:
+            text = f"unix://{url.host}{url.path}"
+            raise ConfigError(f"upstream: '{shown(text)}' has a host; write unix:///path, with three strokes")
+        return
+    if url.path not in ("", "/"):
+        raise ConfigError(
+            "upstream: what stands behind host and port means nothing to a broker; write mqtt://host:port"
+        )
+    if _NO_HOST.search(url.host):
+        raise ConfigError(f"upstream: '{shown(url.host)}' is no host name: it contains a blank or a sign that none has")
+    try:
+        url.host.encode("idna")
+    except ValueError as error:
+        raise ConfigError(f"upstream: '{shown(url.host)}' is no host name: {error}") from None
+
+
+def _without_password(text: str, error: ValueError) -> str:
+    """Words for what is wrong with the URL `text`, about which `error` may say too much."""
+    scheme, found, rest = text.partition("://")
+    at = rest.rfind("@") if found else text.rfind("@")
+    if at < 0:
+        return shown(str(error), 200)
+    try:
+        Url(f"{scheme}://user@{rest[at + 1 :]}" if found else text[at:])
+    except ValueError as without:
+        return shown(str(without), 200)
+    return "in its user name and password write % as %25, / as %2F, ? as %3F and @ as %40"
+
+
 def load(path: Path) -> Config:
     """Read a TOML file: the fields of Config, with one [[serial]] table for each port."""
     try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
+        raw = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    if raw[:2] in _UTF_16:
+        raise ConfigError(f"{path}: is UTF-16 ('Unicode' in a Windows editor); save it as UTF-8")
+    try:
+        data = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+    except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     ports = data.pop("serial", [])
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
         raise ConfigError(f"{path}: serial: write [[serial]] for each port")
-    config = Config(**_checked(data, Config, str(path)))
+    known = [field.name for field in fields(Config) if field.name != "serial"]
+    config = Config(**_checked(data, Config, known, str(path)))
     for number, port in enumerate(ports, 1):
         where = f"{path}: [[serial]] number {number}"
-        values = _checked(port, SerialPort, where)
+        values = _checked(port, SerialPort, [field.name for field in fields(SerialPort)], where)
         if "path" not in values:
             raise ConfigError(f"{where}: path is missing")
         try:
@@ -134,16 +198,62 @@ def load(path: Path) -> Config:
     return config
 
 
-def _checked(values: dict[str, Any], kind: type, where: str) -> dict[str, Any]:
-    """`values` if each is a field of `kind` and of its type."""
-    known = {field.name: field.type for field in fields(kind)}
+def exposed(path: Path, config: Config) -> str:
+    """Words about a file with a password in it that others may read, "" when all is well."""
+    try:
+        if Url(config.upstream).password is None:
+            return ""
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd gives out a copy that is nobody else's
+    if not mode & (stat.S_IRGRP | stat.S_IROTH) or (credentials and path.resolve().is_relative_to(credentials)):
+        return ""
+    who = "everybody" if mode & stat.S_IROTH else "its group"
+    return (
+        f"{path} contains a password, and {who} on this machine can read it (mode {mode & 0o777:o}): chmod 600 {path}"
+    )
+
+
+_WANTED = {
+    str: 'a text in quotes, as in {} = "{}"',
+    int: "a whole number, as in {} = {}",
+    float: "a number, as in {} = {}",
+    bool: "true or false, as in {} = {}",
+}
+_EXAMPLES = {"path": "/dev/ttyUSB0", "upstream": DEFAULT_UPSTREAM, "status_topic": "gateway", "rtscts": "false"}
+
+
+def _checked(values: dict[str, Any], kind: type, known: Iterable[str], where: str) -> dict[str, Any]:
+    """`values` if each is one of the `known` fields of `kind` and of its type."""
+    types = {field.name: field.type for field in fields(kind)}
+    defaults = {field.name: field.default for field in fields(kind)}
     for key, value in values.items():
-        if key not in known or key == "serial":
-            raise ConfigError(f"{where}: unknown key '{key}'; there are {', '.join(sorted(known))}")
-        wanted = known[key]
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key '{shown(key)}'{_meant(key, known)}")
+        wanted = types[key]
         fits = (
             isinstance(value, int | float) and not isinstance(value, bool) if wanted is float else type(value) is wanted
         )
-        if not fits:
-            raise ConfigError(f"{where}: {key} = {value!r} is not of type {getattr(wanted, '__name__', wanted)}")
+        if not fits:  # what it is, is not shown: it may be meant to be a secret
+            assert isinstance(wanted, type)
+            example = _WANTED[wanted].format(key, _EXAMPLES.get(key, defaults[key]))
+            raise ConfigError(f"{where}: {key} must be {example}, and is {_TYPES.get(type(value), 'something else')}")
     return values
+
+
+_TYPES = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def _meant(key: str, known: Iterable[str]) -> str:
+    elsewhere = "; it belongs below a [[serial]]" if key in {field.name for field in fields(SerialPort)} else ""
+    close = difflib.get_close_matches(key, list(known), 1)
+    guess = f"; is '{close[0]}' meant?" if close else ""
+    return elsewhere or f"{guess or ';'} There are {', '.join(sorted(known))}".replace("; There", "; there")

@@ -1,8 +1,8 @@
 """Forward mode: what a device sends goes to a connection of its own to the broker, and back, byte for byte.
 
-The gateway reads no MQTT here. It connects upstream when the device opens a connection, tells the device when the
-broker is gone (the connection closes, or is refused) and when it is back, and holds each side back when the other is
-slow. What must hold:
+The gateway reads no MQTT here but the broker's first answer, to name a refusal. It connects upstream when the device
+opens a connection, tells the device when the broker is gone (the connection closes, or is refused) and when it is back,
+and holds each side back when the other is slow. What must hold:
 
 * What belongs to one connection dies with it: socket, tasks, bytes not yet acknowledged to the device.
 * What is here is bounded: from the device by the link's receive window, from the broker by what asyncio takes off a
@@ -10,41 +10,60 @@ slow. What must hold:
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
+from mqttlite.core.errors import MQTTError
 from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE, Stream
 from mqttlite.link.words import stream_reason
 
-log = logging.getLogger("mqttlite.gateway")
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+from .saying import Saying
+from .upstream import ANSWER_MAX, READ_SIZE, Streams, answer, last_word
 
 CONNECT_TIMEOUT_S = 5.0
 PROBE_FIRST_S = 0.25  # from one look whether the broker is back to the next, doubling up to
 PROBE_MAX_S = 4.0
 CLOSING_S = 5.0  # what the device sent before it closed, such as DISCONNECT, has so long to reach the broker
-READ_SIZE = 4096  # bytes taken from the broker at once: a third of a second on a line at 115,200 baud
+ATTEMPTS = 20  # connections that a device may ask for at once,
+ATTEMPT_EVERY_S = 0.5  # and then one in so many seconds: the broker must not pay for a device gone wild
+
+
+class Broker(Protocol):
+    """What a forwarder asks of the broker; see upstream.Upstream."""
+
+    async def connect(self) -> Streams:
+        """Open a connection. Raises OSError or ConnectError."""
+
+    def explain(self, error: Exception) -> str:
+        """Words for why `connect` failed."""
+
+    def explain_first(self, begin: bytes) -> str:
+        """Words for a peer that began with these bytes and closed, or is no broker."""
 
 
 class Forwarder:
-    """Joins the connections of one `stream` (a serial line) to connections that `connect` opens (OSError if it cannot).
+    """Joins the connections of one `stream` (a serial line) to connections to `broker`. Log lines go to `say`.
 
-    `name` is what log lines call the line. Counters: `connections`, `refused`, `up_bytes`, `down_bytes`.
+    `device`: what log lines call the device. Counters: `connections`, `refused` (no connection to the broker),
+    `up_bytes`, `down_bytes`.
     """
 
-    def __init__(self, name: str, stream: Stream, connect: Callable[[], Awaitable[Streams]]) -> None:
-        self.name = name
+    def __init__(self, say: Saying, stream: Stream, broker: Broker) -> None:
+        self.device = "the device"
         self.connections = 0
         self.refused = 0
         self.up_bytes = 0
         self.down_bytes = 0
         self._stream = stream
-        self._connect = connect
+        self._broker = broker
+        self._say = say
         self._task: asyncio.Task[None] | None = None  # from OPEN to the end of the connection
         self._probe: asyncio.Task[None] | None = None
         self._upstream: _Upstream | None = None
         self._unreachable = ""  # why the last attempt to reach the broker failed; said once, not at every attempt
+        self._refusal = ""  # what the broker answered instead of taking the device; likewise
+        self._attempts = float(ATTEMPTS)  # that may be made at once
+        self._attempted_at = 0.0
         self._writable = asyncio.Event()  # the line takes more
         stream.on_open = self._opened
         stream.on_data = self._from_device
@@ -55,6 +74,11 @@ class Forwarder:
     def connected(self) -> bool:
         """Whether a connection to the broker is open."""
         return self._upstream is not None
+
+    @property
+    def problem(self) -> str:
+        """Why the device has no connection to the broker that is of any use; "" while nothing is known of that."""
+        return self._unreachable or self._refusal
 
     async def close(self) -> None:
         """End the connection and every task."""
@@ -71,7 +95,7 @@ class Forwarder:
         self._task = asyncio.create_task(self._forward(n))
 
     def _closed(self, reason: int) -> None:
-        log.info("%s: connection ended: %s", self.name, stream_reason(reason))
+        self._say.info("connection ended: %s", stream_reason(reason))
         self._end()
 
     def _end(self) -> None:
@@ -97,9 +121,10 @@ class Forwarder:
 
     async def _forward(self, n: int) -> None:
         """Connect upstream for connection `n` of the device, and carry what the broker sends."""
+        await self._turn()
         try:
             reader, writer = await self._reach()
-        except OSError as error:
+        except (OSError, MQTTError) as error:
             self.refused += 1
             self._say_unreachable(error)
             self._stream.refuse(n, UPSTREAM_UNREACHABLE)
@@ -110,33 +135,72 @@ class Forwarder:
         self._unreachable = ""
         self.connections += 1
         self._upstream = _Upstream(writer, self._stream.consumed)
-        log.info("%s: connected to the broker", self.name)
         if not self._stream.accept(n):  # cannot be: when the device gives up, this task is cancelled
             self._drop()
             return
+        begin: bytes | None = b""  # what the broker has said, while it is not known what that means
+        data = last = b""
+        ended = "it closed the connection"
         try:
             while data := await reader.read(READ_SIZE):
+                if begin is not None:
+                    begin = self._begun(begin + data)
                 self.down_bytes += len(data)
                 await self._to_device(data)
-            ended = "it closed the connection"
+                last = data
         except OSError as error:
-            ended = str(error)
-        log.info("%s: the broker ended the connection: %s", self.name, ended)
+            ended = error.strerror or str(error)
+        if begin is not None:
+            self._refused(self._broker.explain_first(begin))
+        elif not self._refusal:
+            self._say.info("the broker ended the connection: %s", last_word(last) or ended)
         self._drop()
         self._stream.close(UPSTREAM_CLOSED)
         self._watch()
 
+    async def _turn(self) -> None:
+        """Wait until another connection may be asked for; whoever asks again meanwhile cancels this one."""
+        now = asyncio.get_running_loop().time()
+        self._attempts = min(self._attempts + (now - self._attempted_at) / ATTEMPT_EVERY_S, ATTEMPTS)
+        self._attempted_at = now
+        if self._attempts < 1:
+            self._say.warning("%s asks for connection after connection; it has to wait", self.device)
+            await asyncio.sleep(ATTEMPT_EVERY_S)
+        else:
+            self._attempts -= 1
+
+    def _begun(self, begin: bytes) -> bytes | None:
+        """Find out what the broker answers to CONNECT from its first bytes; those again while they are too few."""
+        found = answer(begin)
+        if found is None:
+            return begin if len(begin) < ANSWER_MAX else None
+        if not found.is_mqtt:
+            self._refused(self._broker.explain_first(begin))
+        elif found.refusal:
+            self._refused(f"the broker refuses {self.device}: {found.refusal}")
+        else:
+            self._refusal = ""
+            self._say.info("connected to the broker")
+        return None
+
+    def _refused(self, why: str) -> None:
+        """Say it once, not at every attempt."""
+        if why != self._refusal:
+            self._say.warning("%s", why)
+        self._refusal = why
+
     async def _reach(self) -> Streams:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await self._connect()
+                return await self._broker.connect()
         except TimeoutError:
             raise OSError(f"no answer within {CONNECT_TIMEOUT_S:g} s") from None
 
-    def _say_unreachable(self, error: OSError) -> None:
-        if str(error) != self._unreachable:
-            log.warning("%s: the broker cannot be reached: %s", self.name, error)
-        self._unreachable = str(error)
+    def _say_unreachable(self, error: Exception) -> None:
+        words = self._broker.explain(error)
+        if words != self._unreachable:
+            self._say.warning("the broker cannot be reached: %s", words)
+        self._unreachable = words
 
     async def _to_device(self, data: bytes) -> None:
         """Put `data` on the line; while its buffer is full the broker is not read."""
@@ -166,13 +230,13 @@ class Forwarder:
             delay_s = min(delay_s * 2, PROBE_MAX_S)
             try:
                 _, writer = await self._reach()
-            except OSError as error:
+            except (OSError, MQTTError) as error:
                 self._say_unreachable(error)
                 continue
             writer.close()
             if self._unreachable:
                 self._unreachable = ""
-                log.info("%s: the broker is back", self.name)
+                self._say.info("the broker is back")
                 self._stream.notify(UPSTREAM_BACK)
             return
 

@@ -4,35 +4,42 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Awaitable, Callable
 
 from mqttlite.client.line import Line
 from mqttlite.client.ports import open_port
+from mqttlite.client.shown import shown
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import LOG, Peer
 from mqttlite.link.link import OTHER_VERSION
 from mqttlite.link.words import link_reason
 
 from .config import SerialPort
-from .forward import Forwarder, Streams
+from .forward import Broker, Forwarder
+from .names import Names, topic_level
+from .saying import Saying
+from .watch import Watch
 
 log = logging.getLogger("mqttlite.gateway")
 device_log = logging.getLogger("mqttlite.gateway.device")
 
 REOPEN_S = 0.5  # from one look for a port that is not there to the next
 REFUSED_S = 5.0  # the same for a port that is there and cannot be opened: finding out why takes a while
-NONSENSE_S = 10.0  # how often is looked whether what arrives makes sense
-NONSENSE_MIN = 20  # damaged frames, and not one whole, until somebody is told
+DEVICE_LOG = (200, 0.05)  # lines of a device's own log at once, and then one in so many seconds
+DEVICE_LINE = 250  # characters of one of them
 RECEIVE_WINDOW = 4096  # bytes from the device that may wait for a slow broker
 SEND_BUFFER = 2048  # bytes for the device that may wait for the line: a sixth of a second at 115,200 baud
 
 
 class GatewayLine:
-    """A serial port and the device at its other end; `connect` opens a connection to the broker."""
+    """A serial port and the device at its other end, which is to be connected to `broker`.
 
-    def __init__(self, config: SerialPort, connect: Callable[[], Awaitable[Streams]]) -> None:
+    `names`: the topic levels of all lines of the gateway, of which this one takes its device's.
+    """
+
+    def __init__(self, config: SerialPort, broker: Broker, names: "Names[GatewayLine] | None" = None) -> None:
         self.config = config
         self.device_id = ""  # what the device said last
+        self.names: Names[GatewayLine] = names or Names()
         self.link = Link(
             int.from_bytes(os.urandom(4)),
             frame_size=config.frame_size,
@@ -41,41 +48,83 @@ class GatewayLine:
             receive_window=RECEIVE_WINDOW,
             send_buffer=SEND_BUFFER,
         )
+        self.say = Saying(log, config.path)
+        self._log = Saying(device_log, config.path, *DEVICE_LOG)
         stream = Stream(self.link)
-        self.forwarder = Forwarder(config.path, stream, connect)
+        self.forwarder = Forwarder(self.say, stream, broker)
+        self.watch = Watch(self.link, config.baud, self.say)
         stream.on_link_up = self._up
         stream.on_link_down = self._down
         stream.on_side = self._said
+        self._level = ""  # that the device's name asks for
         self._was_up = False
         self._said_last = ""  # what was logged last about a port that does not open
 
     def _up(self, peer: Peer) -> None:
-        self.device_id = peer.device_id.decode(errors="replace")
         self._was_up = True
-        log.info("%s: device '%s' is there", self.config.path, self.device_id)
+        self.watch.device_came()
+        self.device_id = peer.device_id.decode(errors="backslashreplace")
+        self.forwarder.device = f"device '{shown(peer.device_id)}'" if peer.device_id else "a device without a name"
+        self.say.info("%s is there", self.forwarder.device)
+        self._take_name(peer.device_id)
+
+    def level(self) -> str:
+        """The topic level of its device, "" without one. Of two devices with one name it is the one's that came first,
+        until that has gone.
+        """
+        owner = self.names.owner(self._level)
+        if owner is not None and owner is not self and (owner.link.up or not self.link.up):
+            return ""
+        self.names.give(self._level, self)
+        return self._level
+
+    def problem(self) -> tuple[str, str]:
+        """Why there is no device: a word for programs and a sentence; empty when there is one, or nobody knows yet."""
+        if self._said_last:
+            return "no port", self._said_last
+        return self.watch.finding or ("", "")
+
+    def _take_name(self, device_id: bytes) -> None:
+        """Its topic level; whatever is unusual about it is said."""
+        self._level = topic_level(device_id)
+        owner = self.names.owner(self._level)
+        if not self._level:
+            self.names.give("", self)
+            self.say.warning("%s: its state is published for the port only", self.forwarder.device)
+        elif not self.level() and owner:
+            self.say.warning(
+                "%s is at %s, too: two devices need two names; this one's state is published for the port only, and a "
+                "broker disconnects the one whenever the other connects",
+                self.forwarder.device,
+                owner.config.path,
+            )
+        elif self._level.encode() != device_id:
+            self.say.warning(
+                "%s cannot be a topic level; its state is published as '%s'", self.forwarder.device, self._level
+            )
 
     def _down(self, reason: int) -> None:
         if self._was_up:  # a port that goes without a device has nothing to say about one
-            log.warning("%s: device '%s' is gone: %s", self.config.path, self.device_id, link_reason(reason))
+            self.say.warning("%s is gone: %s", self.forwarder.device, link_reason(reason))
+            self.watch.device_went()
         elif reason == OTHER_VERSION:
-            log.warning("%s: %s; update the older one", self.config.path, link_reason(reason))
+            self.say.warning("%s; update the older one", link_reason(reason))
         self._was_up = False
 
     def _said(self, channel: int, data: bytes | memoryview) -> None:
         """The device's own log, and text from outside frames, such as the boot messages of an ESP32."""
         if channel == LOG:
-            device_log.debug("%s: %s", self.config.path, bytes(data).decode(errors="replace").rstrip())
+            self._log.debug("%s", shown(bytes(data).rstrip(), DEVICE_LINE))
 
     async def run(self) -> None:
         """Serve the port for ever."""
-        watching = asyncio.create_task(self._watch())
         try:
             while True:
                 again_s = await self._serve()
                 await asyncio.sleep(again_s)
         finally:
-            watching.cancel()
             await self.forwarder.close()
+            self.say.close()
 
     async def _serve(self) -> float:
         """Open the port and serve it until it is gone; when to look again, in seconds."""
@@ -85,32 +134,19 @@ class GatewayLine:
         except OSError as error:
             again_s = REOPEN_S if error.errno == errno.ENOENT else REFUSED_S
             if str(error) != self._said_last:  # say it once, not at every attempt
-                log.warning("%s; looking again every %g s", error, again_s)
+                self.say.warning("%s; looking again every %g s", error, again_s)
             self._said_last = str(error)
             return again_s
         self._said_last = ""
-        log.info("%s: open at %d baud", config.path, config.baud)
+        self.say.info("open at %d baud", config.baud)
+        watching = asyncio.create_task(self.watch.run())
         try:
-            await Line(self.link, port, config.baud).run()
+            await Line(self.link, self.watch.port(port), config.baud).run()
         except OSError as error:
-            log.warning("%s", error)
+            self.say.warning("%s", error)
         except Exception:  # a fault of ours: the other lines go on
-            log.exception("%s: internal error", config.path)
+            self.say.warning("internal error", trace=True)
+        finally:
+            watching.cancel()
+            self.watch.finding = None
         return REOPEN_S
-
-    async def _watch(self) -> None:
-        """Say when what arrives can be no device: the most likely fault of a new line, and the least visible."""
-        stats = self.link.stats
-        said = False
-        while True:
-            received, damaged = stats.received, stats.damaged
-            await asyncio.sleep(NONSENSE_S)
-            if stats.received > received:
-                said = False
-            elif stats.damaged - damaged >= NONSENSE_MIN and not said:
-                said = True
-                log.warning(
-                    "%s: nothing that arrives makes sense; is %d the device's baud rate, too, and is the ground wired?",
-                    self.config.path,
-                    self.config.baud,
-                )

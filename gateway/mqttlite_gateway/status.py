@@ -1,4 +1,6 @@
-"""The state of each line, published for whoever wants to see it: TOPIC/<device>, JSON, every few seconds, QoS 0."""
+"""The state of each line, published for whoever wants to see it: JSON, every few seconds, QoS 0, on TOPIC/line/<port>,
+and on TOPIC/<device> where there is, or was, one with a name.
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mqttlite.client import Client
 
 from .config import Config
+from .names import ONLINE, line_topic
 
 if TYPE_CHECKING:
     from .line import GatewayLine
@@ -24,28 +27,26 @@ _COUNTERS = (
     "log_drops",
     "resets",
 )
-# What a device calls itself becomes one topic level, whatever it is.
-_LEVEL = str.maketrans(dict.fromkeys("/+#\0", "_"))
-
-
-def topic_level(device_id: str) -> str:
-    """The device's topic level below the status topic."""
-    return device_id.translate(_LEVEL)
 
 
 def describe(line: "GatewayLine") -> dict[str, Any]:
     """The state of one line as plain data."""
     stats = line.link.stats
+    looks_like, advice = line.problem()
     return {
         "port": line.config.path,
         "device": line.device_id,
         "link": line.link.up,
+        "looks_like": looks_like,
+        "advice": advice,
         "broker": line.forwarder.connected,
+        "broker_problem": line.forwarder.problem,
         "connections": line.forwarder.connections,
         "refused": line.forwarder.refused,
         "up_bytes": line.forwarder.up_bytes,
         "down_bytes": line.forwarder.down_bytes,
         "rtt_ms": stats.srtt_ms,
+        "log_lines_left_out": line.say.left_out,
         "frames": {name: getattr(stats, name) for name in _COUNTERS},
     }
 
@@ -54,7 +55,7 @@ async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
     """Publish the state of all lines, and retained on TOPIC/online that the gateway is there: "1", or "0" when it ends,
     also as the will. The connection is the gateway's own.
     """
-    online = f"{config.status_topic}/online"
+    online = f"{config.status_topic}/{ONLINE}"
     connected = asyncio.Event()
 
     def on_connection(is_connected: bool, _reason: str) -> None:
@@ -67,9 +68,9 @@ async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
         try:
             while True:
                 for line in lines:
-                    if line.device_id:
-                        topic = f"{config.status_topic}/{topic_level(line.device_id)}"
-                        await client.publish(topic, json.dumps(describe(line)), qos=0)
+                    state = json.dumps(describe(line))
+                    for topic in filter(None, (line_topic(line.config.path), line.level())):
+                        await client.publish(f"{config.status_topic}/{topic}", state, qos=0)
                 await asyncio.sleep(config.status_every_s)
         finally:
             announcing.cancel()

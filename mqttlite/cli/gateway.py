@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mqttlite_gateway.config import Config
 
+log = logging.getLogger("mqttlite.gateway")
+
 _DESCRIPTION = """\
 Carries MQTT from devices on serial lines to a broker, each device over a connection of its own.
 
@@ -45,7 +47,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with the same settings; options win")
     parser.add_argument(
-        "--status-topic", metavar="TOPIC", help="publish the state of each line as JSON on TOPIC/<device>"
+        "--status-topic",
+        metavar="TOPIC",
+        help="publish the state of each line as JSON on TOPIC/line/<port> and TOPIC/<device>",
     )
     parser.add_argument("--status-every", type=float, metavar="SECONDS", help="how often (default: 5)")
     parser.add_argument("-v", "--verbose", action="store_true", help="also show what devices log")
@@ -73,20 +77,26 @@ def configuration(args: argparse.Namespace) -> "Config":
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until SIGINT or SIGTERM."""
+    """Run until SIGINT or SIGTERM; SIGHUP changes nothing."""
+    from mqttlite_gateway.config import exposed
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
     if args.verbose:
         logging.getLogger("mqttlite").setLevel(logging.DEBUG)
-    return asyncio.run(_until_stopped(configuration(args)))
+    config = configuration(args)
+    if args.config and (warning := exposed(args.config, config)):
+        log.warning("%s", warning)
+    return asyncio.run(_until_stopped(config))
 
 
 async def _until_stopped(config: "Config") -> int:
     from mqttlite_gateway.gateway import run as run_gateway
 
-    gateway = asyncio.create_task(run_gateway(config))
+    gateway = asyncio.create_task(run_gateway(config, check=True))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, gateway.cancel)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: goes on as it is; to read the settings again, restart it")
     try:
         await gateway
     except asyncio.CancelledError:

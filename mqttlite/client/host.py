@@ -13,6 +13,7 @@ from .base import BaseClient
 from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
+from .url import Url
 
 if TYPE_CHECKING:
     from .ports import HostPort
@@ -80,13 +81,9 @@ class Client(BaseClient):
             words = words or recognise.not_mqtt(first)
         if not words:
             return error
-        explained = ConnectError(f"{self._where()} {words}")
+        explained = ConnectError(f"{where(self.url)} {words}")
         explained.__cause__ = error
         return explained
-
-    def _where(self) -> str:
-        url = self.url
-        return url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
 
     def _open_port(self, baud: int) -> "HostPort":
         from .ports import open_port  # needs pyserial
@@ -97,13 +94,24 @@ class Client(BaseClient):
         log.warning("%s: %s", self.client_id, text)
 
     def _words(self, error: Exception) -> str:
-        where = self._where()
-        if isinstance(error, socket.gaierror):
-            return f"cannot find the host '{self.url.host}' ({error.strerror}); check the name"
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            if error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
-                return f"nothing listens at {where}; is the broker running, and is this its port?"
-            if error.errno == errno.ENOENT:
-                return f"there is no {where}; is the broker running?"
-            return f"cannot reach {where}: {error.strerror or error}"
+            return why_unreachable(self.url, error)
         return super()._words(error)
+
+
+def where(url: Url) -> str:
+    """What a broker's address is called."""
+    return url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
+
+
+def why_unreachable(url: Url, error: Exception) -> str:
+    """Why no connection to `url` could be made, and what to do about it."""
+    if isinstance(error, socket.gaierror):
+        return f"cannot find the host '{url.host}' ({error.strerror}); check the name"
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {where(url)}; is the broker running, and is this its port?"
+    if error.errno == errno.ENOENT:
+        return f"there is no {where(url)}; is the broker running?"
+    return f"cannot reach {where(url)}: {error.strerror or error}"

@@ -11,8 +11,8 @@ from mqttlite.link import Link, Stream
 from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE
 from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.config import SerialPort
-from mqttlite_gateway.forward import READ_SIZE, Streams
 from mqttlite_gateway.line import RECEIVE_WINDOW, SEND_BUFFER, GatewayLine
+from mqttlite_gateway.upstream import READ_SIZE, Streams
 from tests.gateway.world import BAUD, WINDOW
 
 SMALL = 4096  # bytes asked for as buffer of a socket; the kernel has its own idea, but no more than
@@ -95,6 +95,12 @@ class Broker:
         self.writers.append(writer)
         return reader, writer
 
+    def explain(self, error: Exception) -> str:
+        return str(error)
+
+    def explain_first(self, begin: bytes) -> str:
+        return f"no broker: {begin!r}"
+
     async def end(self) -> None:
         for writer in self.writers:
             writer.transport.abort()
@@ -111,7 +117,7 @@ async def joined() -> AsyncIterator[tuple[Device, Broker, GatewayLine]]:
     server = await asyncio.start_server(broker.serve, sock=listening)
     broker.port = server.sockets[0].getsockname()[1]
     async with NoisyLine(BAUD) as line:
-        box = GatewayLine(SerialPort(line.a_path, BAUD, window=WINDOW), broker.connect)
+        box = GatewayLine(SerialPort(line.a_path, BAUD, window=WINDOW), broker)
         port = open_port(line.b_path, BAUD)
         tasks = [asyncio.create_task(box.run()), asyncio.create_task(Line(device.stream.link, port, BAUD).run())]
         try:

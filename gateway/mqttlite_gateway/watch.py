@@ -1,0 +1,99 @@
+"""What is said of a line on which no device is: what has been heard on it, what that looks like, and what to do.
+
+Looks every LOOK_S while there is no session. Says what it finds when it is something else than the last time, and never
+more often than a pause that doubles from one time to the next, up to PAUSE_MAX_S: a line that changes for ever is no
+reason to fill the log. The status of the line has always the latest.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mqttlite.client.diagnosis import End, Finding, Heard, diagnose
+from mqttlite.link import Link
+
+from .saying import Saying
+
+if TYPE_CHECKING:
+    from mqttlite.client.line import Port
+
+LOOK_S = 15.0
+PAUSE_MAX_S = 600.0
+_REMEMBERED = 4  # looks; a prompt that was printed once is still what the line is about
+
+
+class Watch:
+    """Listens on the line of `link`, set to `baud` bit/s. `finding`: why there is no device, None while there is one or
+    nobody knows yet.
+    """
+
+    def __init__(self, link: Link, baud: int, say: Saying) -> None:
+        self.finding: Finding | None = None
+        self._link = link
+        self._baud = baud
+        self._say = say
+        self._heard: deque[Heard] = deque([Heard()], maxlen=_REMEMBERED)
+        self._known = False  # there was a device
+        self._said = ""  # kind of what was said last
+        self._pause_s = 0.0
+        self._quiet_until = 0.0
+
+    def port(self, port: "Port") -> "Port":
+        """`port`, listened to."""
+        return _Tapped(port, self)
+
+    def device_came(self) -> None:
+        """There is a session: nothing is to be found out."""
+        self._forget()
+        self._known = True
+        self._said = ""
+        self._pause_s = 0.0
+
+    def device_went(self) -> None:
+        """The session has ended, which has been said: that the line is silent then is no news."""
+        self._forget()
+        self._said = "silence"
+
+    async def run(self) -> None:
+        """Look for ever; begins when the port has been opened."""
+        self._forget()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not self._link.up:
+                self._look(asyncio.get_running_loop().time())
+
+    def hear(self, data: bytes) -> None:
+        """What has arrived."""
+        if not self._link.up:
+            self._heard[-1].hear(data)
+
+    def _forget(self) -> None:
+        self.finding = None
+        self._heard.clear()
+        self._heard.append(Heard())
+
+    def _look(self, now: float) -> None:
+        latest = next((heard for heard in reversed(self._heard) if heard.size), self._heard[-1])
+        self._heard.append(Heard())
+        self.finding = diagnose(latest, End(self._link.epoch, True, self._baud))
+        if self.finding.kind == self._said or now < self._quiet_until:
+            return
+        self._said = self.finding.kind
+        self._quiet_until = now + self._pause_s
+        self._pause_s = min(max(2 * self._pause_s, LOOK_S), PAUSE_MAX_S)
+        self._say.warning("no device %s: %s", "any more" if self._known else "yet", self.finding.text)
+
+
+class _Tapped:
+    """A port whose bytes a watch hears; see line.Port."""
+
+    def __init__(self, port: "Port", watch: Watch) -> None:
+        self._port = port
+        self._watch = watch
+        self.write = port.write
+        self.close = port.close
+
+    async def read(self) -> bytes:
+        data = await self._port.read()
+        self._watch.hear(data)
+        return data
