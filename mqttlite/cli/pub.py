@@ -16,7 +16,7 @@ from typing import Any
 
 from ..client import Client, Receipt
 from ..core.errors import MQTTError
-from ..core.text import check_topic_name, to_utf8
+from ..core.text import check_plain, check_topic_name, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options, run_until_done, set_up_logging
 
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     options = client_options(args)  # before anything else: it adds the URL's topic
     if len(args.topic) != 1:
         raise ValueError("give one topic: -t TOPIC" if not args.topic else "pub takes one topic")
-    check_topic_name(to_utf8(args.topic[0], "topic name"))
+    topic = to_utf8(args.topic[0], "topic name")
+    check_topic_name(topic)
+    check_plain(topic)
     if args.repeat is not None and (args.stdin_line or args.repeat < 1):
         raise ValueError("--repeat takes a count of at least 1 and does not go with -l")
     if args.repeat_delay is not None and not (args.repeat and args.repeat_delay >= 0):

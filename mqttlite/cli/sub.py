@@ -15,7 +15,7 @@ from typing import Any
 from ..client import Client, Message
 from ..core.errors import SubscribeError
 from ..core.matching import matches
-from ..core.text import check_topic_filter, to_utf8
+from ..core.text import check_plain, check_topic_filter, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options, run_until_done, set_up_logging
 from .output_format import compile_format
@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("give a topic filter: -t FILTER")
     for topic_filter in args.topic + args.filter_out:
         check_topic_filter(to_utf8(topic_filter, "topic filter"))
+    for topic_filter in args.topic:
+        check_plain(topic_filter.encode())
     if args.count is not None and args.count < 1:
         raise ValueError("-C takes a count of at least 1")
     if args.timeout_s is not None and not args.timeout_s > 0:

@@ -18,7 +18,7 @@ from ..core import const
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError, MQTTError
 from ..core.session import Session
-from ..core.text import check_topic_filter, to_utf8
+from ..core.text import check_plain, check_topic_filter, to_utf8
 from ..store.base import Store, StoreError
 from .connecting import Connecting
 from .messages import SENT, Message, Receipt, check_qos, checked_will
@@ -52,7 +52,8 @@ class BaseClient(Connecting):
     window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
     queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
     inbox_max       messages received and not taken; beyond it the connection is not read
-    size_max        largest packet (Remaining Length) in bytes; default: 1 MiB, as the broker's, and 4096 on a board
+    size_max        largest packet (Remaining Length) in bytes, in both directions: a larger message is not accepted by
+                    `publish`, and read past when it arrives. Default: 1 MiB, as the broker's, and 4096 on a board
     timeout_s       how long connecting, CONNACK and PINGRESP may take
     store           where the session's state is kept durably: a path, or a Store; it belongs to one client_id, which
                     must be given. Default: memory, which is not durable
@@ -292,8 +293,9 @@ class BaseClient(Connecting):
         `key`: (producer, number), the application's own idempotency key. For one producer, numbers must grow: a message
         with a number that has been accepted before, in this life or an earlier one, is not accepted again; its receipt
         is returned. QoS 0 is sent at once or, while there is no connection, dropped and counted in `qos0_dropped`.
-        Raises ProtocolError for an invalid topic name, ValueError for another QoS than 0, 1, 2, ClosedError,
-        StoreError.
+        Raises ProtocolError for an invalid topic name or one with control characters, PublishError when the message is
+        larger than `size_max` or than a 5.0 broker has said that it takes, ValueError for another QoS than 0, 1, 2,
+        ClosedError, StoreError.
         """
         receipt = await self.enqueue(topic, payload, qos, retain, key)
         if qos and self.store.is_durable:
@@ -393,6 +395,7 @@ class BaseClient(Connecting):
         """SUBSCRIBE, or with QoS -1 UNSUBSCRIBE: the answer. For one topic filter, one request after the other."""
         wanted = to_utf8(topic_filter, "topic filter")
         check_topic_filter(wanted)
+        check_plain(wanted)
         answers = self._answers
         while wanted in answers and self._is_open():
             await self._progress.wait()

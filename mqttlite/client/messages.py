@@ -3,7 +3,7 @@
 import asyncio
 
 from ..core import const
-from ..core.text import check_topic_name, to_utf8
+from ..core.text import check_plain, check_topic_name, to_utf8
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -88,5 +88,6 @@ def checked_will(will: "tuple[str, str | bytes, int, bool] | None") -> "tuple[by
     topic, payload, qos, retain = will
     name = to_utf8(topic, "will topic")
     check_topic_name(name)
+    check_plain(name)
     check_qos(qos, "QoS of the will")
     return name, payload.encode() if isinstance(payload, str) else payload, qos, retain

@@ -12,7 +12,7 @@ from .codec_client import decode_connack, decode_suback, encode_connect, encode_
 from .connection import Connection
 from .errors import ConnectError, RefusedError, broken
 from .session import Session
-from .text import check_topic_name
+from .text import check_plain, check_topic_name
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -185,11 +185,21 @@ class ClientProtocol(Connection):
 
     # -- requests of the application
 
+    def _check(self, flags: int, topic: bytes, size: int) -> None:
+        """Refuse what can be known to be refused. `size`: of what follows the topic name and packet identifier."""
+        check_topic_name(topic)
+        check_plain(topic)
+        if size + len(topic) + 4 > self.parser.size_max:
+            from .oversize import check_size
+
+            check_size(self.parser.size_max, topic, size + len(topic) + (4 if flags & 6 else 2))
+
     def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"") -> int:
         """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in store/records); its sequence number, or -1 at QoS 0
-        (-2: QoS 0 and not connected).
+        (-2: QoS 0 and not connected). ProtocolError for a topic that is none or has control characters, PublishError
+        for what is larger than `size_max`.
         """
-        check_topic_name(topic)
+        self._check(flags, topic, len(payload))
         head = publish_head(flags, topic, len(payload))
         if flags & 6:
             return self.state.publish(head, payload, key)

@@ -36,7 +36,6 @@ from .codec5 import (
 )
 from .errors import ConnectError, ProtocolError, PublishError, RefusedError
 from .session import IN_DOUBT, Session
-from .text import check_topic_name
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -237,14 +236,20 @@ class ClientProtocol5(ClientProtocol):
 
         PublishError where the broker has announced that it would not take it.
         """
-        check_topic_name(topic)
         content = with_properties(properties, payload)
+        self._check(flags, topic, len(content))
         head = publish_head(flags, topic, len(content))
         if self.session is None:
             return self.state.publish(head, content, key) if flags & 6 else -2
         code = self._unfit(head, content)
         if code:
-            raise PublishError(code, "message to " + str(topic, "utf-8") + " not accepted: " + _words(code, {}))
+            words = _words(code, {})
+            if code == _PACKET_TOO_LARGE:
+                words = "packet of %d bytes; the broker takes %d" % (
+                    len(head) + len(content) + (2 if flags & 6 else 0),
+                    self.packet_max,
+                )
+            raise PublishError(code, "message to '" + str(topic, "utf-8") + "' not accepted: " + words)
         if flags & 6:
             return self.state.publish(head, content, key)
         self.out += (head, content)

@@ -3,6 +3,7 @@
 WORDS = {
     "1.5.3 field": "field longer than 65535 bytes",
     "1.5.3 topic name": "topic name is longer than its packet",
+    "1.5.3 character": "%s in a topic: brokers and subscribers may close the connection for it; leave it out",
     "2.2.1": "packet type %d",
     "2.2.3 packet": "packet of %d bytes",
     "2.2.3 length": "Remaining Length of more than four bytes",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .client import ClientProtocol
     from .parser import Parser
 
+_PACKET_TOO_LARGE = const(0x95)  # as in client5
+
 GONE_BY = const(0xF0)  # what Parser.next returns at the end of one; no packet of ours begins like this
 
 _KEPT = const(258)  # bytes of the body: the length of the topic name, and its beginning or all of it
@@ -41,6 +43,18 @@ class Oversized:
                 if at <= place < end:
                     self.packet_id = self.packet_id << 8 | buf[place]
         self.left -= end - at
+
+
+def check_size(size_max: int, topic: bytes, size: int) -> None:
+    """PublishError for a message of `size` bytes (Remaining Length) that is larger than a client takes itself."""
+    if size > size_max:
+        from .errors import PublishError
+
+        raise PublishError(
+            _PACKET_TOO_LARGE,
+            "message to '%s' not accepted: packet of %d bytes, above this client's size_max=%d (both directions)"
+            % (str(topic, "utf-8"), size, size_max),
+        )
 
 
 def pass_over(parser: "Parser", first: int, start: int, size: int) -> int:

@@ -86,6 +86,18 @@ def check_topic_name(name: bytes) -> None:
         raise broken("MQTT-3.3.2-2")
 
 
+def check_plain(text: bytes) -> None:
+    """Raise ProtocolError if a topic name or topic filter has characters for which a peer may close the connection
+    (characters.py). `text` is not empty, and well-formed.
+    """
+    if (min(text) < 32 or max(text) > 126) if _LAX else not str(text, "utf-8").isprintable():
+        from .characters import unwanted
+
+        found = unwanted(str(text, "utf-8"))
+        if found:
+            raise broken("1.5.3 character", found)
+
+
 def check_topic_filter(topic_filter: bytes) -> None:
     """Raise ProtocolError unless `topic_filter` may stand in SUBSCRIBE or UNSUBSCRIBE."""
     _check_topic(topic_filter, "topic filter")

@@ -17,7 +17,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InDoubtError, ProtocolError, PublishError
-from ..core.text import check_topic_name, to_utf8
+from ..core.text import check_plain, check_topic_name, to_utf8
 from .adapters import Database, DatabaseError
 
 if TYPE_CHECKING:
@@ -47,10 +47,12 @@ class Outbox:
         drivers; on sqlite3 it may be awaited and is done already.
 
         The tables must be there: `await database.create_tables()` once, where neither inbox nor forwarder has run yet.
-        ProtocolError for an invalid topic name, ValueError for another QoS than 1 and 2 (at QoS 0 a message may be
-        dropped, and a row that may vanish promises nothing).
+        ProtocolError for an invalid topic name or one with control characters, ValueError for another QoS than 1 and 2
+        (at QoS 0 a message may be dropped, and a row that may vanish promises nothing).
         """
-        check_topic_name(to_utf8(topic, "topic name"))
+        name = to_utf8(topic, "topic name")
+        check_topic_name(name)
+        check_plain(name)
         if qos not in (1, 2):
             raise ValueError("QoS of a message in an outbox is 1 or 2")
         data = payload.encode() if isinstance(payload, str) else bytes(payload)
@@ -154,7 +156,11 @@ class Outbox:
             _, number, topic, payload, qos, retain = row
             try:
                 receipt = await client.enqueue(topic, payload, qos, bool(retain), key=(producer, number))
-            except (ProtocolError, ValueError) as error:  # of this message; it would stop all others for good
+            except (
+                ProtocolError,
+                PublishError,
+                ValueError,
+            ) as error:  # of this message; it would stop all others for good
                 dead.append((row, str(error)))
             else:
                 receipts.append((row, receipt))

@@ -221,7 +221,7 @@ def test_what_the_broker_does_not_take_is_refused_at_once(limit: str, flags: int
     with pytest.raises(PublishError) as error:
         app.client.publish(flags, b"topic", b"xx")
     assert error.value.code == code
-    assert "message to topic not accepted" in str(error.value)
+    assert "message to 'topic' not accepted" in str(error.value)
     assert app.written() == []
     assert app.client.publish(0, b"t", b"") == -1, "and everything else is accepted"
 
