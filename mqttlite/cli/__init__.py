@@ -9,12 +9,12 @@ Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquit
 
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
 from ..core.errors import MQTTError, RefusedError
+from . import streams
 from .arguments import CommandLine
 
 COMMANDS = {
@@ -32,39 +32,59 @@ exit codes: 0 done; 1 error; 1 to 5 the broker refused the connection with this 
 2 client identifier, 3 not available, 4 user name or password, 5 not authorised); 27 timed out (-W); 130 Ctrl-C;
 141 whoever read the output has gone; 143 SIGTERM (sub: 0)"""
 
+EXAMPLES = """\
+examples:
+  mqttlite broker                                 an MQTT broker for programs on this machine
+  mqttlite sub -t 'room/#' -v                     then, in another terminal: print what is published below room/
+  mqttlite pub -t room/1 -m 21.5 -q 1             and in a third one: publish a message
+  mqttlite pub --help                             everything that a command can do
+
+"""
+
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 OUTPUT_GONE = 141  # 128 + SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. `argv`: the arguments without the program's name."""
+    streams.open_closed_ones()
     words = list(sys.argv[1:] if argv is None else argv)
-    name = "mqttlite"
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    name = f"mqttlite {wanted}" if wanted in COMMANDS else "mqttlite"
     try:
-        wanted = next((word for word in words if not word.startswith("-")), "")
-        args = _parser(wanted).parse_args(words)
-        name = f"mqttlite {args.command}"
-        code: int = args.run(args)
-        sys.stdout.flush()
-    except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
-        return end.code if isinstance(end.code, int) else 1
+        code = _run(wanted, words)
+        streams.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in a buffer has nowhere to go
+        streams.give_up_output()
         return OUTPUT_GONE
-    except RefusedError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return error.code
     except (MQTTError, OSError, ValueError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        streams.say(f"{name}: {streams.why(error)}")
+        if isinstance(error, OSError):
+            streams.give_up_output()  # a full disk, perhaps
+        return error.code if isinstance(error, RefusedError) else 1
+
+
+def _run(wanted: str, words: list[str]) -> int:
+    parser = _parser(wanted)
+    if not words:
+        parser.print_help()
         return 1
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
+        return end.code if isinstance(end.code, int) else 1
+    code: int = args.run(args)
     return code
 
 
 def _parser(wanted: str) -> CommandLine:
     """The parser for a command line that asks for the command `wanted`; of the others it knows only the names."""
-    parser = CommandLine(prog="mqttlite", description="MQTT from a microcontroller to a server.", epilog=EXIT_CODES)
+    parser = CommandLine(
+        prog="mqttlite", description="MQTT from a microcontroller to a server.", epilog=EXAMPLES + EXIT_CODES
+    )
     parser.add_argument("--version", action="version", version=f"mqttlite {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():

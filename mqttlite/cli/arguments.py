@@ -6,15 +6,21 @@
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from asyncio import CancelledError, current_task, get_running_loop, run
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from ..core.codec import REMAINING_MAX
 from ..core.sizes import PACKET_MAX
+from . import streams
+from .streams import say
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
 
@@ -48,8 +54,13 @@ class CommandLine(argparse.ArgumentParser):
             else:
                 yield from (word, value)
 
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """As argparse's, which keeps it to itself when the output is closed or full."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def error(self, message: str) -> Never:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        say(f"{self.prog}: {message}; see {self.prog} --help")
         raise SystemExit(1)
 
 
@@ -182,7 +193,4 @@ def run_until_done(work: Callable[[], Awaitable[int]], terminated: int = TERMINA
 
 def set_up_logging(name: str, debug: bool) -> None:
     """What the client reports (lost connections and why) goes to stderr, a line each."""
-    import logging
-
-    logging.basicConfig(format=f"{name}: %(message)s", level=logging.DEBUG if debug else logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    streams.set_up_logging(f"{name}: %(message)s", logging.DEBUG if debug else logging.WARNING)

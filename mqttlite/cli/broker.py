@@ -6,6 +6,9 @@ import logging
 import signal
 
 from ..broker import Broker, Limits
+from .streams import set_up_logging
+
+log = logging.getLogger("mqttlite.broker")
 
 DEFAULT = "mqtt://127.0.0.1:1883"
 LIMITS = Limits()
@@ -24,7 +27,8 @@ examples:
 It speaks MQTT 3.1.1 at QoS 0, 1 and 2. With --store, persistent sessions (clean session 0), the messages queued
 for them and retained messages are on the disk before anything is acknowledged; without it they live in memory, and a
 restart loses them. There are no user names and passwords yet: whoever can connect may do everything. Counters are
-published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1."""
+published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1. SIGHUP does
+nothing but a line in the log: a terminal that is closed leaves the broker running."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,10 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 16 <= args.max_packet <= 268435455:
         raise ValueError(f"--max-packet {args.max_packet} is not between 16 and 268435455")
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(message)s", level=logging.DEBUG if args.verbose else logging.INFO
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    set_up_logging("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
     return asyncio.run(_serve(args.listen or [DEFAULT], Limits(packet_bytes=args.max_packet), args.store))
 
 
@@ -70,6 +71,7 @@ async def _serve(listen: list[str], limits: Limits, store: str | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: the broker has no file to read again, and goes on")
     async with Broker(listen, limits, store) as broker:
         broker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()

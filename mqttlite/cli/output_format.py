@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..client import Message
+from .streams import for_terminal
 
 # flags, width and precision as in printf: which of them a letter takes is the manual page's
 _PIECE = re.compile(
@@ -36,15 +37,17 @@ class Moment(NamedTuple):
 Piece = Callable[[Message, Moment], bytes]
 
 
-def compile_format(text: str) -> Callable[[Message], bytes]:
+def compile_format(text: str, *, escaped: bool = False) -> Callable[[Message], bytes]:
     """The function that formats a message as `text` says. Raises ValueError for a format that does not exist.
+
+    `escaped`: for a terminal; what it would obey is escaped where it comes from a message (not from `text`).
 
     The function raises ValueError for a message that cannot be formatted: `%J` with a payload that is not JSON.
     """
     pieces: list[bytes | Piece] = []
     at = 0
     for match in _PIECE.finditer(text):
-        pieces += [_literal(text[at : match.start()]), _piece(match)]
+        pieces += [_literal(text[at : match.start()]), _piece(match, escaped)]
         at = match.end()
     pieces.append(_literal(text[at:]))
     if all(isinstance(piece, bytes) for piece in pieces):
@@ -63,7 +66,7 @@ def _literal(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _piece(match: "re.Match[str]") -> bytes | Piece:
+def _piece(match: "re.Match[str]", escaped: bool) -> bytes | Piece:
     letter, directive, escape = match["letter"], match["time"], match["escape"]
     if escape:
         if escape not in _ESCAPES:
@@ -80,10 +83,16 @@ def _piece(match: "re.Match[str]") -> bytes | Piece:
     value = _VALUES.get(letter)
     if value is None:
         raise ValueError(f"unknown format '%{letter}'")
+    if escaped and letter in "tpjJ":
+        value = partial(_escaped, value, letter)
     if not (match["flags"] or match["width"] or match["most"]):
         return value
     most = int(match["most"]) if match["most"] else None
     return partial(_padded, value, match["flags"], int(match["width"] or 0), most, letter in "lxX")
+
+
+def _escaped(value: Piece, letter: str, message: Message, moment: Moment) -> bytes:
+    return for_terminal(value(message, moment), keep_lines=letter == "p", json=letter in "jJ")
 
 
 def _padded(

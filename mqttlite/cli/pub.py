@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ..client import Client, Receipt
+from ..core.codec import REMAINING_MAX
 from ..core.errors import MQTTError
 from ..core.text import check_plain, check_topic_name, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options, run_until_done, set_up_logging
+from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
 PROGRESS_S = 0.5  # between two reports of progress on a terminal
@@ -76,6 +78,7 @@ class Publisher:
         self._receipts: deque[Receipt] = deque()  # in order; finished ones are taken off from the left
         self._accepted = 0
         self._failed = 0
+        self._blank = 0
         self._progress = _Progress()
 
     def _on_connection(self, connected: bool, reason: str) -> None:
@@ -87,12 +90,15 @@ class Publisher:
     async def run(self) -> int:
         """Publish, and wait for every confirmation."""
         args = self._args
-        payload = b"" if args.stdin_line else _payload(args)
+        payload = b"" if args.stdin_line else await _payload(args)
         async with self._client as client:
             log.debug("connected to %s as %s", args.url or args.host or "localhost", client.client_id)
             if args.stdin_line:
-                async for line in _lines(sys.stdin.fileno()):
-                    await self._publish(line)
+                async for line in _lines(0):
+                    if line or not args.retain:
+                        await self._publish(line)
+                    else:
+                        self._blank += 1
             else:
                 for number in range(args.repeat or 1):
                     if number and args.repeat_delay:
@@ -102,11 +108,10 @@ class Publisher:
             await self._settle(0)
         self._progress.end()
         log.debug("%d accepted, %d in doubt or lost", self._accepted, self._failed)
+        if self._blank:
+            log.warning("%d empty lines not published: they would end the retained message; -n does that", self._blank)
         if client.qos0_dropped:
-            print(
-                f"mqttlite pub: {client.qos0_dropped} QoS 0 messages were dropped, there was no connection",
-                file=sys.stderr,
-            )
+            say(f"mqttlite pub: {client.qos0_dropped} QoS 0 messages were dropped, there was no connection")
         return 1 if self._failed or client.qos0_dropped else 0
 
     async def _publish(self, payload: bytes) -> None:
@@ -127,7 +132,7 @@ class Publisher:
             try:
                 await receipts[0].completed()
             except MQTTError as error:
-                print(f"mqttlite pub: {error}", file=sys.stderr)
+                say(f"mqttlite pub: {error}")
                 self._failed += 1
             receipts.popleft()
 
@@ -156,15 +161,38 @@ class _Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _payload(args: argparse.Namespace) -> bytes:
+async def _payload(args: argparse.Namespace) -> bytes:
+    """The message. ValueError for an input without a byte: rather a program that failed than an empty message, which
+    with -r deletes what is retained.
+    """
     if args.message is not None:
         return os.fsencode(args.message)
     if args.null_message:
         return b""
     if args.stdin_file:
-        return sys.stdin.buffer.read()
-    with open(args.file, "rb") as file:
-        return file.read()
+        name = "standard input"
+        log.debug("reading %s to its end", name)
+        payload = await _all(0)
+    else:
+        name = f"'{args.file}'"
+        fd = os.open(args.file, os.O_RDONLY)
+        try:
+            payload = await _all(fd)
+        finally:
+            os.close(fd)
+    if not payload:
+        raise ValueError(f"{name} is empty; to publish an empty message use -n")
+    return payload
+
+
+async def _all(fd: int) -> bytes:
+    """All that `fd` has, until its end; or more than a message can hold."""
+    pieces = []
+    size = 0
+    while size <= REMAINING_MAX and (data := await _read(fd)):
+        pieces.append(data)
+        size += len(data)
+    return b"".join(pieces)
 
 
 async def _lines(fd: int) -> AsyncIterator[bytes]:

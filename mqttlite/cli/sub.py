@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import select
-import sys
 from typing import Any
 
 from ..client import Client, Message
@@ -19,6 +18,7 @@ from ..core.text import check_plain, check_topic_filter, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options, run_until_done, set_up_logging
 from .output_format import compile_format
+from .streams import say
 
 TIMED_OUT = 27  # as mosquitto_sub's
 SLICE = select.PIPE_BUF  # bytes that a pipe takes without blocking when it says it is writable
@@ -49,6 +49,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("-E", dest="only_subscribe", action="store_true", help="end when the broker has granted all")
     parser.add_argument("-v", "--verbose", action="store_true", help="print topic and payload")
     parser.add_argument("-F", dest="format", metavar="FORMAT", help="print in this format, see below")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="topics and payloads as they came, also to a terminal, for which control characters are escaped otherwise",
+    )
     parser.add_argument("-N", dest="no_newline", action="store_true", help="no newline after a message")
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -78,7 +83,8 @@ class Subscriber:
         self._args = args
         self._client = Client(**options)
         self._hidden = [topic_filter.encode() for topic_filter in args.filter_out]
-        self._format = compile_format(args.format if args.format is not None else "%t %p" if args.verbose else "%p")
+        form = args.format if args.format is not None else "%t %p" if args.verbose else "%p"
+        self._format = compile_format(form, escaped=not args.raw and os.isatty(1))
         self._end = b"" if args.no_newline else b"\n"
 
     async def run(self) -> int:
@@ -99,7 +105,7 @@ class Subscriber:
         except TimeoutError:
             if not limit.expired():
                 raise
-            print("mqttlite sub: timed out", file=sys.stderr)
+            say("mqttlite sub: timed out")
             return TIMED_OUT
         finally:
             if self._client.qos0_dropped:

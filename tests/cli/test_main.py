@@ -28,13 +28,13 @@ async def test_pub_imports_neither_the_broker_nor_other_commands() -> None:
     )
     result = await run(sys.executable, "-c", script)
     loaded = result.stdout.splitlines()[-1]
-    assert loaded == "['mqttlite.cli.arguments', 'mqttlite.cli.pub']"
+    assert loaded == "['mqttlite.cli.arguments', 'mqttlite.cli.pub', 'mqttlite.cli.streams']"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "required: COMMAND"),
+        ("--debug", "required: COMMAND"),
         ("publish", "invalid choice: 'publish'"),
         ("pub -t a", "one of the arguments -m/--message"),
         ("pub -m a", "give one topic: -t TOPIC"),

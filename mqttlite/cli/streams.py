@@ -1,0 +1,106 @@
+"""Standard input, output and error as a program finds them: closed, broken, or a terminal that obeys what is written.
+
+Imports nothing of mqttlite.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import sys
+
+_NAMES = ("standard input", "standard output", "standard error")
+
+# C0 and C1 controls and DEL, which terminals obey; line separators and overrides of direction, which mislead readers.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # newline and tab may stay
+
+_closed: list[int] = []  # standard streams that were closed when the program started
+
+
+def open_closed_ones() -> None:
+    """Give each standard stream that is closed (`>&-`) a descriptor: else the next file or connection that is opened
+    gets its number, and with it whatever is printed. Reading standard input, and writing to standard output, then
+    fails with EBADF (`why`); standard error takes what nobody will see.
+    """
+    for fd, flags, name in ((0, os.O_WRONLY, "stdin"), (1, os.O_RDONLY, "stdout"), (2, os.O_WRONLY, "stderr")):
+        try:
+            os.fstat(fd)
+            continue
+        except OSError:
+            opened = os.open(os.devnull, flags)  # the lowest number that is free: fd
+        if opened != fd:
+            os.dup2(opened, fd)
+            os.close(opened)
+        os.set_inheritable(fd, True)
+        _closed.append(fd)
+        stream = open(fd, "w" if fd else "r", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+
+
+def flush() -> None:
+    """Write what `print` has left in its buffer. OSError when it cannot be written."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def give_up_output() -> None:
+    """What is left in the buffer of standard output has nowhere to go: the interpreter shall not try it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def say(text: str) -> None:
+    """A line on standard error, if there is one; what a terminal would obey is escaped."""
+    with contextlib.suppress(OSError, ValueError):
+        print(one_line(text), file=sys.stderr, flush=True)
+
+
+def why(error: Exception) -> str:
+    """The words of an error that ends the program."""
+    if isinstance(error, OSError) and error.errno == errno.EBADF and _closed:
+        names = [_NAMES[fd] for fd in _closed if fd < 2]
+        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} closed"
+    return str(error)
+
+
+def one_line(text: str) -> str:
+    """`text` with what a terminal would obey, newlines included, as escape sequences such as \\x1b."""
+    return _UNSAFE.sub(_escape, text) if not text.isprintable() else text
+
+
+def for_terminal(data: bytes, keep_lines: bool = False, json: bool = False) -> bytes:
+    """`data` with what a terminal would obey as escape sequences: in JSON as \\u001b, else as \\x1b. With `keep_lines`,
+    newlines and tabs stay. Bytes that are not UTF-8 become \\xff.
+    """
+    text = data.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text.encode()
+    return (_UNSAFE_TEXT if keep_lines else _UNSAFE).sub(_escape_json if json else _escape, text).encode()
+
+
+def _escape(match: "re.Match[str]") -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+def _escape_json(match: "re.Match[str]") -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+class LogFormatter(logging.Formatter):
+    """One line for each record, whatever names, topics or reasons from elsewhere stand in it; a traceback of our own
+    follows as it is.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+
+def set_up_logging(form: str, level: int) -> None:
+    """Log to standard error, a line for each record in the format `form`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(form))
+    logging.basicConfig(handlers=[handler], level=level)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
