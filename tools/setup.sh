@@ -76,10 +76,9 @@ with_progress() {
 keep_disabled() {
     local service
     for service in "$@"; do
-        if command -v deb-systemd-helper >/dev/null; then
-            deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
-        fi
-        if command -v update-rc.d >/dev/null; then update-rc.d "$service" disable >/dev/null 2>&1 || true; fi
+        # The helper of package scripts works without a running systemd, in a container; it wants to know for whom.
+        DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+        update-rc.d "$service" disable >/dev/null 2>&1 || true
     done
 }
 
