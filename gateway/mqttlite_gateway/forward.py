@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mqttlite.core.errors import MQTTError
-from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE, Stream
+from mqttlite.link.stream import BY_APPLICATION, UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE, Stream
 from mqttlite.link.words import stream_reason
 
 from .saying import Saying
@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 5.0
 PROBE_FIRST_S = 0.25  # from one look whether the broker is back to the next, doubling up to
 PROBE_MAX_S = 4.0
 CLOSING_S = 5.0  # what the device sent before it closed, such as DISCONNECT, has so long to reach the broker
+PATIENCE_S = 1.0  # a device that gives up sooner has not waited for the broker's answer
 ATTEMPTS = 20  # connections that a device may ask for at once,
 ATTEMPT_EVERY_S = 0.5  # and then one in so many seconds: the broker must not pay for a device gone wild
 
@@ -37,8 +38,10 @@ class Broker(Protocol):
     def explain(self, error: Exception) -> str:
         """Words for why `connect` failed."""
 
-    def explain_first(self, begin: bytes) -> str:
-        """Words for a peer that began with these bytes and closed, or is no broker."""
+    def explain_first(self, begin: bytes, waited_s: float | None = None) -> str:
+        """Words for a peer that began with these bytes and is no broker; without any: has closed, or did not in this
+        time.
+        """
 
 
 class Forwarder:
@@ -62,6 +65,7 @@ class Forwarder:
         self._upstream: _Upstream | None = None
         self._unreachable = ""  # why the last attempt to reach the broker failed; said once, not at every attempt
         self._refusal = ""  # what the broker answered instead of taking the device; likewise
+        self._asked_at = 0.0  # when the device began to wait for the broker's first answer; 0.0: it does not
         self._attempts = float(ATTEMPTS)  # that may be made at once
         self._attempted_at = 0.0
         self._writable = asyncio.Event()  # the line takes more
@@ -95,6 +99,10 @@ class Forwarder:
         self._task = asyncio.create_task(self._forward(n))
 
     def _closed(self, reason: int) -> None:
+        if self._upstream and self._asked_at and reason == BY_APPLICATION:
+            waited_s = asyncio.get_running_loop().time() - self._asked_at
+            if waited_s > PATIENCE_S:
+                self._refused(self._broker.explain_first(b"", waited_s))
         self._say.info("connection ended: %s", stream_reason(reason))
         self._end()
 
@@ -138,11 +146,13 @@ class Forwarder:
         if not self._stream.accept(n):  # cannot be: when the device gives up, this task is cancelled
             self._drop()
             return
+        self._asked_at = asyncio.get_running_loop().time()
         begin: bytes | None = b""  # what the broker has said, while it is not known what that means
         data = last = b""
         ended = "it closed the connection"
         try:
             while data := await reader.read(READ_SIZE):
+                self._asked_at = 0.0
                 if begin is not None:
                     begin = self._begun(begin + data)
                 self.down_bytes += len(data)

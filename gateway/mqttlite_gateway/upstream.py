@@ -49,11 +49,12 @@ class Upstream:
         """Words for a failure of `connect`."""
         return why_unreachable(self.url, error)
 
-    def explain_first(self, begin: bytes) -> str:
-        """Words for a peer whose first bytes are no MQTT: all that it sent before it closed."""
+    def explain_first(self, begin: bytes, waited_s: float | None = None) -> str:
+        """Words for a peer whose first bytes are no MQTT, or that has sent none: until it closed, or for `waited_s`."""
         if begin:
             return f"{self.name} {not_mqtt(begin)}"
-        return f"{self.name} {silent(self.url.port or PORT if self.url.scheme == 'mqtt' else 0, None)}"
+        port = self.url.port or PORT if self.url.scheme == "mqtt" else 0
+        return f"{self.name} {silent(port, waited_s and round(waited_s))}"
 
     async def check(self) -> None:
         """Say whether the broker is there, before any device asks, and when it is, if it was not: an MQTT connection of
@@ -108,9 +109,9 @@ def answer(begin: bytes) -> Answer | None:
         return Answer(f"{refusals.words(code)} (CONNACK with return code {code})" if code else "")
     if not code:
         return Answer("", version=5)
-    if len(begin) < at + length and at + length <= ANSWER_MAX:
-        return None  # its own words are still to come
     text = f"{reasons.words(code)} (CONNACK)"
+    if len(begin) < at + length:  # its own words are still to come
+        return None if at + length <= ANSWER_MAX else Answer(text, version=5)
     try:
         found = decode_connack(begin, at, at + length)[2]
     except (ProtocolError, IndexError):

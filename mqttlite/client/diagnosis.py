@@ -147,7 +147,7 @@ _BINARY: tuple[tuple[str, "re.Pattern[bytes]", str], ...] = (
 )
 
 KINDS = (
-    *("silence", "loopback", "one way", "two gateways", "two devices", "other version", "bad line"),
+    *("silence", "loopback", "first frame", "one way", "two gateways", "two devices", "other version", "bad line"),
     *("traceback", "boot loop", *(kind for kind, _, _ in _TEXTS), "text"),
     *(*(kind for kind, _, _ in _BINARY), "break", "noise"),
 )
@@ -214,6 +214,8 @@ def _frames(pieces: list[bytes], end: End) -> Finding | None:
     if not end.is_gateway and peer.device_id:
         name = shown(peer.device_id)
         return Finding("two devices", f"a device, '{name}', is at the other end, no gateway: is this the right line?")
+    if whole + damaged == 1:
+        return Finding("first frame", "the first frame has just arrived")
     if damaged * 3 > whole:
         text = f"of {whole + damaged} frames {damaged} arrive damaged: a shorter cable, common ground, or a lower baud "
         return Finding("bad line", f"{text}rate at both ends may help")

@@ -113,6 +113,7 @@ SEEN = {
     "our own frames, of before": (syns(3), "loopback", "RX and TX joined"),
     "a device that does not hear us": (syns(9, BOARD), "one way", f"device '{BOARD.decode()}' is heard, but does not"),
     "a name that shows off": (syns(9, b"\x1b[2J\n\xff"), "one way", r"device '\x1b[2J\n\xff' is heard"),
+    "a device that has just come": (syns(9, BOARD, 1), "first frame", "just arrived"),
     "another gateway": (syns(99), "two gateways", "another gateway"),
 }
 

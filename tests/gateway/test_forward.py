@@ -98,8 +98,8 @@ class Broker:
     def explain(self, error: Exception) -> str:
         return str(error)
 
-    def explain_first(self, begin: bytes) -> str:
-        return f"no broker: {begin!r}"
+    def explain_first(self, begin: bytes, waited_s: float | None = None) -> str:
+        return f"no broker: {begin!r}, {waited_s}"
 
     async def end(self) -> None:
         for writer in self.writers:

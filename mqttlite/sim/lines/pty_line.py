@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .noise import BITS, Noise
+from .resample import resampled
 
 # A portion is carried when its last bit would have arrived: this long at most after its first.
 _PORTION_S = 0.004
@@ -87,8 +88,10 @@ class _End:
 class NoisyLine:
     """`async with NoisyLine(115200, bit_errors=1e-4, dropped=1e-3, seed=1) as line:` joins line.a_path and line.b_path.
 
-    `bit_errors`, `dropped`, `bursts`: see Noise; the same in both directions, with different seeds. Counters:
-    `noise_ab`, `noise_ba` (see Noise), `bytes_ab`, `bytes_ba` (carried), `overflowed` (nobody read, or unplugged).
+    `bit_errors`, `dropped`, `bursts`: see Noise; the same in both directions, with different seeds. To be changed at
+    any time: `baud_b`, what the port at end b is set to, and `broken`, the wires that lead nowhere: "ab" (from a to b),
+    "ba". Counters: `noise_ab`, `noise_ba` (see Noise), `bytes_ab`, `bytes_ba` (carried), `overflowed` (nobody read, or
+    unplugged).
     """
 
     def __init__(
@@ -100,7 +103,8 @@ class NoisyLine:
         *,
         bursts: float = 0.0,
     ) -> None:
-        self.baud = baud
+        self.baud = self.baud_b = baud
+        self.broken: set[str] = set()
         self.noise_ab = Noise(2 * seed, bit_errors=bit_errors, dropped=dropped, bursts=bursts)
         self.noise_ba = Noise(2 * seed + 1, bit_errors=bit_errors, dropped=dropped, bursts=bursts)
         self.bytes_ab = 0
@@ -161,15 +165,20 @@ class NoisyLine:
         pace = _Pace(self.baud)
         while True:
             data = await pace.take(a)
-            self.bytes_ab += len(data)
-            b.write(self.noise_ab.apply(data))
+            if "ab" not in self.broken:
+                self.bytes_ab += len(data)
+                b.write(self.noise_ab.apply(self._received(data, self.baud, self.baud_b)))
 
     async def _carry_ba(self, b: _End, a: _End) -> None:
         pace = _Pace(self.baud)
         while True:
             data = await pace.take(b)
-            self.bytes_ba += len(data)
-            a.write(self.noise_ba.apply(data))
+            if "ba" not in self.broken:
+                self.bytes_ba += len(data)
+                a.write(self.noise_ba.apply(self._received(data, self.baud_b, self.baud)))
+
+    def _received(self, data: bytes, sent: int, read: int) -> bytes:
+        return data if sent == read else resampled(data, sent, read)
 
 
 class _Pace:
