@@ -12,6 +12,7 @@ import signal
 import sys
 from asyncio import CancelledError, current_task, get_running_loop, run
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Never
 
 from ..core.codec import REMAINING_MAX
@@ -29,7 +30,7 @@ class CommandLine(argparse.ArgumentParser):
     """An ArgumentParser with the habits above; the parsers of subcommands are of this class, too."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", partial(argparse.RawDescriptionHelpFormatter, max_help_position=30))
         super().__init__(add_help=False, allow_abbrev=False, **options)
         self.add_argument("--help", action="help", help="show this and exit")
 

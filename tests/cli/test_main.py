@@ -28,7 +28,7 @@ async def test_pub_imports_neither_the_broker_nor_other_commands() -> None:
     )
     result = await run(sys.executable, "-c", script)
     loaded = result.stdout.splitlines()[-1]
-    assert loaded == "['mqttlite.cli.arguments', 'mqttlite.cli.pub', 'mqttlite.cli.streams']"
+    assert loaded == "['mqttlite.cli.streams', 'mqttlite.cli.arguments', 'mqttlite.cli.pub']"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_a_bare_mqttlite_shows_its_help() -> None:
     bare = await mqttlite()
     assert bare.code == 1
     assert bare.stderr == ""
-    assert all(f"\n    {command} " in bare.stdout for command in COMMANDS)
+    assert all(f"\n    {command}" in bare.stdout for command in COMMANDS)
 
 
 async def test_pub_needs_neither_output_nor_error_and_says_when_its_input_is_closed() -> None:
