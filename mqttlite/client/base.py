@@ -20,6 +20,7 @@ from ..core.errors import ClosedError, MQTTError
 from ..core.session import Session
 from ..core.text import check_plain, check_topic_filter, to_utf8
 from ..store.base import Store, StoreError
+from .clock import now_ms
 from .connecting import Connecting
 from .messages import SENT, Message, Receipt, check_qos, checked_will
 from .url import Url
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ..store.records import State
 
 QUEUE_LIMIT = const(60000)  # below the number of packet identifiers, with room for requests
+GATHER_MS = const(5)  # an application that takes longer lets the event loop turn before it gets the next message
+GATHER_MAX = const(32)  # messages that are handled, and whose acknowledgements are not written
 KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one sent: what a receiver can tell apart
 
 _SUBACK = const(-1)  # SUBSCRIBE is not answered yet
@@ -52,6 +55,7 @@ class BaseClient(Connecting):
     window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
     queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
     inbox_max       messages received and not taken; beyond it the connection is not read
+    inbox_bytes     the same in bytes of their payloads
     size_max        largest packet (Remaining Length) in bytes, in both directions: a larger message is not accepted by
                     `publish`, and read past when it arrives. Default: 1 MiB, as the broker's, and 4096 on a board
     timeout_s       how long connecting, CONNACK and PINGRESP may take
@@ -84,6 +88,7 @@ class BaseClient(Connecting):
         window: int = 18,
         queue_max: int = 1000,
         inbox_max: int = 1000,
+        inbox_bytes: int = 16777216,
         size_max: int = 0,
         timeout_s: float = 10,
         store: "Store | str | None" = None,
@@ -104,6 +109,7 @@ class BaseClient(Connecting):
             password = self.url.password
         self.queue_max = min(queue_max, QUEUE_LIMIT)
         self.inbox_max = inbox_max
+        self.inbox_bytes = inbox_bytes
         self.timeout_s = timeout_s
         self.retry_first = retry_first
         self.on_connection = on_connection
@@ -147,7 +153,6 @@ class BaseClient(Connecting):
         self._has_store = False  # it is open
         self._closing: "asyncio.Event | None" = None  # set when it is done
         self._task: "asyncio.Task[None] | None" = None
-        self._progress = asyncio.Event()  # pulsed whenever something that somebody may wait for has happened
         self._arrived = asyncio.Event()  # pulsed when the inbox has got something
 
     if TYPE_CHECKING:
@@ -432,17 +437,27 @@ class BaseClient(Connecting):
         return self
 
     async def __anext__(self) -> Message:
-        """The next message. Asking for it says that the one before has been handled. Ends when the client is closed."""
-        self._handled()
+        """The next message. Asking for it says that the one before has been handled. Ends when the client is closed.
+
+        First the event loop has its turn, if the application took GATHER_MS or GATHER_MAX messages are acknowledged and
+        not written: a kill repeats no more than those, and an application that never waits is not taken for dead.
+        """
+        inbox = self._inbox
+        ms = now_ms() - self._since
+        if ms >= GATHER_MS or self._gathered >= GATHER_MAX:
+            await self._breathe(ms)
+        elif self._current:
+            self._handled()
         while True:
-            while not self._inbox:
+            while not inbox:
                 if self._error:
                     if isinstance(self._error, ClosedError):
                         raise StopAsyncIteration
                     raise self._error
                 await self._arrived.wait()
-            message = self._inbox.pop(0)
-            if len(self._inbox) == self.inbox_max // 2:
+                self._since = now_ms()
+            message = inbox.pop(0)
+            if self._full:
                 self._room.set()
             if not message.qos:
                 return message
@@ -459,6 +474,22 @@ class BaseClient(Connecting):
             else:
                 self._current = message
             return message
+
+    async def _breathe(self, ms: int) -> None:
+        """After `ms` milliseconds in which the application may have let nobody else do anything: read what has arrived,
+        and first of all that the connection has ended; an acknowledgement into it would be lost. Then acknowledge, and
+        wait until that is written.
+        """
+        if ms >= GATHER_MS:
+            await asyncio.sleep(min(ms // 100, 50) / 1000)
+            while self._failure and self.is_connected:
+                await self._progress.wait()
+        self._handled()
+        left = self._left + len(self._protocol.out)
+        while self.is_connected and self._error is None and self._gathered and self._gone < left:
+            await self._progress.wait()
+        self._gathered = 0
+        self._since = now_ms()
 
     def _handled(self) -> None:
         message = self._current
@@ -481,6 +512,7 @@ class BaseClient(Connecting):
 
             remember(self, message)
         self._protocol.state.handled(message._packet_id, message._generation)
+        self._gathered += 1
         self._to_write.set()
 
     # -- what the protocol tells
@@ -500,7 +532,7 @@ class BaseClient(Connecting):
         if self._error:
             return  # not handled, so not acknowledged
         self._progressed = True
-        if self._stalled and not first & 6 and len(self._inbox) >= self.inbox_max:
+        if self._stalled and not first & 6 and self._is_full(1):
             self.qos0_dropped += 1
             return
         message = Message(str(topic, "utf-8"), payload, first, packet_id, generation)

@@ -45,11 +45,12 @@ class Client(BaseClient):
     `store` means a journal on the file system."""
 
     _clear_step = 128
-    _finished_max = 32
     _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 
-    def __init__(self, url: str, *, queue_max: int = 40, inbox_max: int = 20, **options: "Any") -> None:
-        BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, **options)
+    def __init__(
+        self, url: str, *, queue_max: int = 40, inbox_max: int = 20, inbox_bytes: int = 16384, **options: "Any"
+    ) -> None:
+        BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, inbox_bytes=inbox_bytes, **options)
 
     def _make_store(self, path: str) -> "Store":
         from ..store.journal import Journal

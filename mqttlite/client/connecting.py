@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CLOSING_S = const(1)  # how long an orderly end may take
 PIECE = const(65536)  # bytes that are written at once; what is behind them has not left, and is not late
 LINE_PIECE = const(256)  # the same on a serial line
+FINISHED_MAX = const(32)  # messages whose end need not be durable yet: so many may be repeated after a crash
+LATE_MS = const(50)  # behind a deadline: the event loop stood still, and what has arrived meanwhile is to be read first
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
 
@@ -31,13 +33,13 @@ class Connecting:
     """The connections of a client, which is a subclass."""
 
     _out_max = 512  # pieces of packets that are written at once, and that wait before `publish` at QoS 0 does
-    _finished_max = 1000  # messages whose end need not be durable yet: so many may be repeated after a crash
 
     if TYPE_CHECKING:
         url: Url
         client_id: str
         timeout_s: float
         inbox_max: int
+        inbox_bytes: int
         retry_first: bool
         on_connection: "Callable[[bool, str], None] | None"
         _protocol: ClientProtocol
@@ -58,6 +60,12 @@ class Connecting:
     def __init__(self) -> None:
         self.is_connected = False
         self._inbox: "list[Message]" = []
+        self._inbox_size = 0  # bytes of their payloads, at most
+        self._full = False  # nothing is read, because of that
+        self._since = 0  # ms; when the event loop had its last turn, as far as whoever takes messages knows
+        self._gathered = 0  # messages acknowledged, at most: of which that is not written
+        self._left = 0  # pieces of packets taken out of the protocol's `out`
+        self._gone = 0  # of those, written
         self._error: "MQTTError | None" = None  # why the client is closed
         self._failure: "Exception | None" = None  # why the connection is being given up
         self._connected_once = False
@@ -69,7 +77,8 @@ class Connecting:
         self._serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
         self._to_write = asyncio.Event()  # something is in the protocol's `out`
         self._attention = asyncio.Event()  # the connection's task has to look again
-        self._room = asyncio.Event()  # half of the inbox has been taken
+        self._progress = asyncio.Event()  # pulsed whenever something that somebody may wait for has happened
+        self._room = asyncio.Event()  # something was taken from the inbox
 
     # -- what the runtime may say better
 
@@ -159,6 +168,8 @@ class Connecting:
                     # An answer brings the next deadline forward, and tells nobody: look once in each keep alive.
                     wait_ms = max(deadline - now_ms(), 0)
                     await self._pause(min(wait_ms, protocol.keep_alive_ms or wait_ms))
+                    if now_ms() > deadline + LATE_MS:
+                        await asyncio.sleep(LATE_MS / 1000)
                     try:
                         protocol.tick(now_ms())
                     except MQTTError as error:
@@ -201,35 +212,46 @@ class Connecting:
 
     async def _read(self, transport: "Transport") -> None:
         protocol = self._protocol
-        inbox = self._inbox
+        # More is waiting only if what arrives makes us answer, and the answers cannot leave.
+        answers_max = 4 * self._out_max + 3 * protocol.state.window
         while True:
             data = await transport.read()
             if not data:
                 raise ConnectError("the broker closed the connection")
+            self._inbox_size += len(data)
             try:
                 protocol.receive(data, now_ms())
             finally:
                 if protocol.out:
                     self._to_write.set()
             self._wake()
-            if len(inbox) >= self.inbox_max:
+            while len(protocol.out) > answers_max:
+                await self._progress.wait()
+            if self._is_full(1):
                 await self._wait_for_room()
+
+    def _is_full(self, divisor: int) -> bool:
+        """Whether the inbox has reached its limits, divided by this."""
+        if self._inbox_size * divisor >= self.inbox_bytes:
+            self._inbox_size = sum([len(message.payload) for message in self._inbox])
+        return len(self._inbox) * divisor >= self.inbox_max or self._inbox_size * divisor >= self.inbox_bytes
 
     async def _wait_for_room(self) -> None:
         """Do not read while the inbox is full. When the application takes nothing for a while (it may itself be waiting
-        for an answer from the broker), read on: QoS 1 and 2 are bounded by the broker's window, QoS 0 is dropped,
-        counted.
+        for an answer from the broker), read on, up to twice the bytes: QoS 1 and 2 are bounded by the broker's window,
+        QoS 0 is dropped, counted.
         """
-        self._room.clear()
         self._stalled = False
-        while len(self._inbox) > self.inbox_max // 2 and not self._stalled and self._is_open():
-            left = len(self._inbox)
+        self._full = True
+        while self._is_full(2) and not self._stalled and self._is_open():
+            self._room.clear()
             if self._protocol.waiting_since is not None:
                 self._protocol.waiting_since = now_ms()  # PINGRESP may be behind what is not read
             try:
                 await asyncio.wait_for(self._room.wait(), STALLED_S)
             except asyncio.TimeoutError:
-                self._stalled = len(self._inbox) >= left
+                self._stalled = self._inbox_size < 2 * self.inbox_bytes
+        self._full = False
 
     async def _write(self, transport: "Transport") -> None:
         protocol = self._protocol
@@ -240,14 +262,17 @@ class Connecting:
             await self._to_write.wait()
             self._to_write.clear()
             while out:
-                if len(out) <= self._out_max:
+                size = len(out)
+                if size <= self._out_max:
                     data = b"".join(out)  # one write, however many packets there are
                     out.clear()
                 else:
-                    data = b"".join(out[: self._out_max])
-                    out[: self._out_max] = []
+                    size = self._out_max
+                    data = b"".join(out[:size])
+                    out[:size] = []
+                self._left += size
                 self._writing = True
-                if session.wanted or self._finished > self._finished_max:
+                if session.wanted or self._finished > FINISHED_MAX:
                     session.wanted = False
                     await self._commit()  # everything that these packets tell of has been recorded
                 at = 0
@@ -258,7 +283,9 @@ class Connecting:
                     protocol.sent_at = now_ms()
                     if protocol.waiting_since is not None and protocol.waiting_since != left:
                         protocol.waiting_since = protocol.sent_at  # what asks for an answer was behind this, or in it
+                self._gone = self._left
                 if not out:
+                    self._gathered = 0
                     left = protocol.waiting_since
             self._writing = False
             if self._error:

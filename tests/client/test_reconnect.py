@@ -90,6 +90,9 @@ async def test_received_messages_survive_cuts_at_random_bytes(mosquitto: Mosquit
     ):
         for number in range(COUNT):
             await sender.publish("a", str(number), 2)
+        # All before the first acknowledgement: Mosquitto 2.0.11 lets what is published overtake what is queued for a
+        # reader that has acknowledged a part of what it was sent again.
+        assert await sender.drain(60)
         messages = await take(client, COUNT)
         numbers = [int(message.payload) for message in messages]
         assert proxy.connections >= 5
