@@ -1,10 +1,16 @@
-"""Runs first after each reset, before main.py: this start is counted before anything can go wrong."""
+"""Runs first after each reset, before main.py: this start is counted before anything can go wrong.
 
-import gc
+Whatever fails here is said and nothing more: MicroPython does not run main.py after a boot.py that has failed.
+"""
 
-import boots  # noqa: F401 (it counts when it is imported)
+try:
+    import gc
 
-# Collect after every 4 KiB, from before the first large import on: a heap that is full before it is first collected is
-# left in pieces too small for the rest of the program. (CPython has no such function, and no such heap.)
-if hasattr(gc, "threshold"):
-    gc.threshold(4096)
+    # Collect after every 4 KiB, from before the first large import on: a heap that is full before it is first collected
+    # is left in pieces too small for the rest of the program. (CPython has no such function, and no such heap.)
+    if hasattr(gc, "threshold"):
+        gc.threshold(4096)
+
+    import boots  # noqa: F401 (it counts when it is imported)
+except Exception as error:
+    print("boot.py:", repr(error))

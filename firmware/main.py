@@ -1,19 +1,12 @@
-"""Runs after boot.py: connect as settings.py says, run the application; after a failure restart the board.
+"""Runs after boot.py: starts the program (program.py), and the board again whenever that fails.
 
-Also runs on MicroPython's Unix port and on CPython, where a failure ends the program.
+Nothing that can be missing, damaged or wrong is imported before it can be caught: settings, program, application. So
+whatever fails is said, the board comes back by itself, and Ctrl-C leads to the prompt at any time. Also runs on
+MicroPython's Unix port and on CPython, where a failure ends the program.
 """
 
-import asyncio
-import gc
 import sys
 import time
-
-import boots
-import settings
-from examples import readings
-from together import together
-
-from mqttlite.client import Client
 
 try:
     from machine import WDT, reset
@@ -24,93 +17,124 @@ except ImportError:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Any
 
-ONLINE = settings.TOPIC + "/online"  # retained: "1", or "0" when the board is gone
-RESTART_S = 10
+RESTART_S = 10  # from a failure to the restart,
+EARLY_S = 60  # from one in the first minute, which will probably come again: each start writes to the flash
+WRONG_S = 3600  # from a wrong setting, which no restart mends
+PROMPT_S = 3600  # how long the watchdog lets you work at the prompt after Ctrl-C
+FEED_S = 1
 
-
-def make_client(on_connection: "Callable[[bool, str], None]") -> Client:
-    """The client that the settings describe."""
-    url = settings.URL
-    if url.startswith("serial:"):
-        url += ("&" if "?" in url else "?") + "boot=" + str(boots.count)
-    return Client(
-        url,
-        client_id=settings.DEVICE_ID,
-        username=settings.USERNAME,
-        password=settings.PASSWORD,
-        will=(ONLINE, "0", 1, True),
-        keep_alive_s=30,
-        retry_first=True,  # the gateway or the access point may come up after the board
-        on_connection=on_connection,
-    )
+watchdog: "Any" = None  # once it is started; it cannot be stopped
 
 
-async def announce(client: Client, connected: asyncio.Event) -> None:
-    """Say after each connection that the board is there: the broker published the will when the last one was lost."""
-    while True:
-        await connected.wait()
-        connected.clear()
-        receipt = await client.publish(ONLINE, "1", qos=1, retain=True)
-        await receipt.completed()
-
-
-async def application(network: "asyncio.Event | None") -> None:
-    """Connect as soon as there is a `network`, and do what the board is for until that ends."""
-    if network:
-        await network.wait()
-    connected = asyncio.Event()
-
-    def on_connection(is_connected: bool, reason: str) -> None:
-        print("connected" if is_connected else "disconnected: " + reason)
-        if is_connected:
-            connected.set()
-
-    async with make_client(on_connection) as client:
-        try:
-            await together(announce(client, connected), readings.run(client, settings))
-        finally:
-            await client.drain(5)  # after a failure, too: what was accepted lives in memory alone
-            # The client says goodbye, so there will be no will. At QoS 0 because it must not wait: without a connection
-            # it is dropped, and the will comes.
-            await client.publish(ONLINE, "0", qos=0, retain=True)
-
-
-async def feed_watchdog() -> None:
-    """As long as the event loop turns, the board is not restarted."""
-    watchdog = WDT(timeout=settings.WATCHDOG_S * 1000)
-    while True:
+def feed() -> None:
+    """Tell the watchdog, if there is one, that all is well."""
+    if watchdog:
         watchdog.feed()
-        await asyncio.sleep(settings.WATCHDOG_S / 4)
 
 
-async def main() -> None:
-    """The whole program. Ends when the application ends, or with the first exception of any part."""
-    if settings.WIFI_NAME:
-        import wifi  # a board without Wi-Fi, and a computer, have no module `network`
+def start() -> None:
+    """Start the watchdog, then run the program to its end."""
+    global watchdog
+    problem = None
+    try:
+        import settings
 
-        network = asyncio.Event()
-        parts = [application(network), wifi.keep_connected(settings.WIFI_NAME, settings.WIFI_PASSWORD, network)]
-    else:
-        parts = [application(None)]
-    if IS_BOARD and settings.WATCHDOG_S:
-        parts.append(feed_watchdog())
-    await together(*parts)
+        if not isinstance(settings.WATCHDOG_S, int):
+            raise TypeError("WATCHDOG_S = %r: must be a whole number" % settings.WATCHDOG_S)
+        if IS_BOARD and settings.WATCHDOG_S:
+            watchdog = WDT(timeout=settings.WATCHDOG_S * 1000)
+    except Exception as error:
+        problem = error
+    if problem:
+        raise WrongSettings(problem)
+    import program
+
+    program.run(settings, feed)
+
+
+class WrongSettings(Exception):
+    """settings.py cannot be read; `args[0]` is why."""
 
 
 def run() -> None:
-    """Run the program. A board must come back from whatever went wrong, and must say what it was."""
-    gc.collect()
+    """Run the program. A board comes back from whatever goes wrong, and says what it was."""
+    begun = time.time()
     try:
-        asyncio.run(main())
-    except Exception as error:
-        if not IS_BOARD:
+        try:
+            start()
+        except (KeyboardInterrupt, SystemExit):
             raise
-        sys.print_exception(error)
-        print("restarting in", RESTART_S, "s; Ctrl-C prevents it")
-        time.sleep(RESTART_S)
-        reset()
+        except BaseException as error:  # on a board, a cancelled task is no Exception
+            if not IS_BOARD:
+                raise
+            wait_and_reset(error, RESTART_S if time.time() - begun > EARLY_S else EARLY_S)
+    except KeyboardInterrupt:
+        feed_at_the_prompt()
+        raise
+
+
+def wait_and_reset(error: BaseException, pause_s: int) -> None:
+    """Say what has failed, blink, and restart the board after a while."""
+    led = None
+    try:
+        led, pause_s = explain(error, pause_s)
+    except Exception as failure:  # no memory, perhaps
+        print(repr(error), repr(failure))
+    for left_s in range(pause_s, 0, -1):
+        if left_s % 10 == 0:
+            print("%r; restarting in %d s; Ctrl-C prevents it" % (error, left_s))
+        for _ in range(4):
+            feed()
+            if led:
+                led.value(not led.value())
+            time.sleep(0.25)
+    reset()
+
+
+def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":
+    """Print what has failed and what to do; the LED, if the settings name one, and how long to wait."""
+    import gc
+
+    gc.collect()
+    cause = error.args[0] if isinstance(error, WrongSettings) else error
+    sys.print_exception(cause)
+    if isinstance(error, WrongSettings) or type(error).__name__ == "SettingError":
+        print("settings.py is wrong: correct it, copy it to the board, press reset")
+        pause_s = WRONG_S
+    elif isinstance(error, OSError):
+        from mqttlite.core.oserror import words
+
+        print(words(error))
+    settings = sys.modules.get("settings")
+    pin = getattr(settings, "LED_PIN", None)
+    if pin is None:
+        return None, pause_s
+    from machine import Pin
+
+    return Pin(pin, Pin.OUT), pause_s
+
+
+def feed_at_the_prompt() -> None:
+    """Somebody has pressed Ctrl-C: a timer feeds the watchdog for a while."""
+    if not watchdog:
+        return
+    left = [PROMPT_S]
+
+    def tick(timer: "Any") -> None:
+        left[0] -= FEED_S
+        if left[0] > 0:
+            watchdog.feed()
+
+    from machine import Timer
+
+    try:
+        timer = Timer(0)
+    except ValueError:  # where there are only timers without a number
+        timer = Timer(-1)
+    timer.init(period=FEED_S * 1000, callback=tick)
+    print("the watchdog restarts the board in", PROMPT_S // 60, "minutes")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     make -C ports/esp32 BOARD=ESP32_GENERIC FROZEN_MANIFEST=/path/to/firmware/manifest.py
 
-boot.py, main.py, settings.py and the application stay files on the board, so that they can be changed.
+boot.py, main.py, program.py, settings.py and the application stay files on the board, so that they can be changed.
 """
 
 import json

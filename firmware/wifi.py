@@ -5,14 +5,15 @@ import asyncio
 import network
 
 RESTART_S = 60
+REFUSED_MAX = 5  # times that the radio may refuse, one after the other; then only a restart of the board helps
 
 
 async def keep_connected(name: str, password: str, connected: asyncio.Event) -> None:
     """Join the network `name`, and again whenever it is lost; for ever. `connected` is set when there is an address the
-    first time. Prints the address, and what is wrong.
+    first time. Prints the address, and what is wrong. Raises what a radio says that refuses again and again.
     """
     wlan = network.WLAN(network.STA_IF)
-    without_s = 0
+    without_s = refused = 0
     shown = ""
     while True:
         if wlan.isconnected():
@@ -24,20 +25,19 @@ async def keep_connected(name: str, password: str, connected: asyncio.Event) -> 
                 shown = address
         else:
             if without_s % RESTART_S == 0:
-                _join(wlan, name, password)
+                try:
+                    # Whatever it was doing: after a soft reset it may be connecting, and then refuses to connect.
+                    wlan.active(False)
+                    wlan.active(True)
+                    wlan.connect(name, password)
+                    refused = 0
+                except OSError as error:
+                    print("Wi-Fi:", error)
+                    refused += 1
+                    if refused == REFUSED_MAX:
+                        raise
             elif without_s % 10 == 0:
                 print("no Wi-Fi '%s' for %d s; check name and password" % (name, without_s))
             without_s += 1
             shown = ""
         await asyncio.sleep(1)
-
-
-def _join(wlan: network.WLAN, name: str, password: str) -> None:
-    try:
-        wlan.active(
-            False
-        )  # whatever it was doing: after a soft reset it may be connecting, and then refuses to connect
-        wlan.active(True)
-        wlan.connect(name, password)
-    except OSError as error:
-        print("Wi-Fi:", error)

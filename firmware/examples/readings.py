@@ -11,14 +11,18 @@ TOPIC/command  QoS 2  in:   {"do": "ping"}                   answer, nothing els
                       each may have an "id", a whole number or a string
 TOPIC/answer   QoS 2  the answer to each command: its "id", the state, and "error" if it could not be obeyed
 
-Each reading is {"n": 1, 2, 3, …, "value": …}, counted from the start of the program, so that whoever receives it can
-tell what was lost. Runs on MicroPython and CPython alike.
+Each reading is {"n": 1, 2, 3, …, "value": …}, so that whoever receives it can tell what was lost. At QoS 1 and 2 the
+number is the message's key as well, so the store remembers the last one together with the message: after a power cut
+the board goes on with the next. Without a store, and at QoS 0, it counts from the start of the program. Runs on
+MicroPython and CPython alike.
 """
 
 import asyncio
 import gc
 import json
 import sys
+
+from mqttlite.client.keyed import last_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +56,8 @@ class Board:
         self.topic: str = settings.TOPIC
         self.every_ms: int = settings.READ_EVERY_MS
         self.led: "Any" = None
-        self.sent = [0, 0, 0]  # messages accepted, by QoS
+        # Messages accepted, by QoS; with a store, those of earlier lives, too.
+        self.sent = [0] + [max(last_number(client, name), 0) for name in NAMES[1:]]
         self.stopped = False
         self.changed = asyncio.Event()  # `every_ms` or `stopped`
         self.finished = asyncio.Event()  # no more readings
@@ -68,9 +73,11 @@ class Board:
         while not self.stopped:
             value = read()
             for qos, name in enumerate(NAMES):
-                payload = json.dumps({"n": self.sent[qos] + 1, "value": value})
-                await self.client.publish(self.topic + "/" + name, payload, qos=qos)
-                self.sent[qos] += 1
+                n = self.sent[qos] + 1
+                payload = json.dumps({"n": n, "value": value})
+                await self.client.enqueue(self.topic + "/" + name, payload, qos, key=(name, n) if qos else None)
+                self.sent[qos] = n
+            await self.client.stored()  # one write to the flash for all of them
             if self.sent[0] % STATE_EVERY == 0:
                 await self.client.publish(self.topic + "/state", json.dumps(self.state()), qos=0)
             await self.pause()

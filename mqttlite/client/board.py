@@ -3,7 +3,7 @@
 import asyncio
 
 from ..core import const
-from ..core.errors import ConnectError
+from ..core.errors import SettingError
 from .base import BaseClient
 
 TYPE_CHECKING = const(0)
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .transport import Transport
 
 READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
+STARVED_MAX = const(5)  # attempts to connect, one after the other, that find no memory in the network's buffers
+_ENOMEM = const(12)
 
 
 class StreamTransport:
@@ -45,6 +47,7 @@ class Client(BaseClient):
     `store` means a journal on the file system."""
 
     _clear_step = 128
+    _starved = 0
     _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 
     def __init__(
@@ -60,7 +63,14 @@ class Client(BaseClient):
     async def _open(self) -> "Transport":
         url = self.url
         if url.scheme == "mqtt":
-            stream, _ = await asyncio.open_connection(url.host, url.port or 1883)
+            try:
+                stream, _ = await asyncio.open_connection(url.host, url.port or 1883)
+                self._starved = 0
+            except OSError as error:
+                self._starved = self._starved + 1 if error.errno == _ENOMEM else 0
+                if self._starved == STARVED_MAX:
+                    raise MemoryError from None  # only a restart helps, and only the program can do it
+                raise
             try:
                 # TCP_NODELAY: without it a packet can wait for a delayed acknowledgement
                 stream.s.setsockopt(6, 1, 1)  # type: ignore[attr-defined]
@@ -69,12 +79,19 @@ class Client(BaseClient):
             return StreamTransport(stream)
         if url.scheme == "serial":
             return await self._open_serial()
-        raise ConnectError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
+        raise SettingError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
 
     def _open_port(self, baud: int) -> "Port":
         from .board_port import open_port
 
         return open_port(self.url, baud)
+
+    def _words(self, error: Exception) -> str:
+        if isinstance(error, OSError):
+            from ..core.oserror import words
+
+            return words(error)
+        return BaseClient._words(self, error)
 
     def _log(self, text: str) -> None:
         print("mqttlite:", text)

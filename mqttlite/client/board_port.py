@@ -3,6 +3,7 @@
 import asyncio
 
 from ..core import const
+from ..core.errors import SettingError
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -51,11 +52,17 @@ def open_port(url: "Url", baud: int) -> BoardPort:
 
 
 def open_uart(url: "Url", baud: int) -> BoardPort:
-    """UART number `url.host`; the query may name the pins `tx` and `rx`."""
-    from machine import UART
+    """UART number `url.host`; the query may name the pins `tx` and `rx`. SettingError when this board has no such."""
+    try:
+        from machine import UART
 
-    pins = {key: int(url.query[key]) for key in ("tx", "rx") if key in url.query}
-    return BoardPort(UART(int(url.host), baud, timeout=0, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
+        pins = {key: int(url.query[key]) for key in ("tx", "rx") if key in url.query}
+        return BoardPort(UART(int(url.host), baud, timeout=0, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
+    except ImportError:
+        error: "object" = "only a board has UARTs; here it is serial:///dev/ttyUSB0"
+    except (ValueError, TypeError) as failure:
+        error = failure
+    raise SettingError("serial://%s with %s: %s" % (url.host, url.query, error))
 
 
 def open_tty(path: str, baud: int = 115200) -> BoardPort:

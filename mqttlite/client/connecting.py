@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from ..core import const
-from ..core.errors import ClosedError, ConnectError, MQTTError
+from ..core.errors import ClosedError, ConnectError, MQTTError, SettingError
 from .clock import now_ms
 
 TYPE_CHECKING = const(0)
@@ -126,7 +126,7 @@ class Connecting:
             self._wake()
             if not self._is_open():
                 return
-            if not (was_connected or self._connected_once or self.retry_first):
+            if isinstance(error, SettingError) or not (was_connected or self._connected_once or self.retry_first):
                 self._stop(error if isinstance(error, MQTTError) else ConnectError(self._words(error)))
                 return
             reason = self._words(error)
@@ -200,9 +200,9 @@ class Connecting:
             self._broken(error)
 
     def _broken(self, error: Exception) -> None:
-        """A fault of ours or of the application's callback: say so, never hang."""
-        self._log("internal error: %r" % error)
+        """A fault of ours or of the application's callback, or no memory: say so, never hang."""
         self._stop(MQTTError("internal error: %r" % error))
+        self._log(str(self._error))
 
     def _fail(self, error: Exception) -> None:
         """The connection is to be given up because of `error`."""

@@ -46,6 +46,13 @@ def publish(
     return None, seq
 
 
+def last_number(client: "BaseClient", producer: str) -> int:
+    """The highest number of a key (producer, number) that has been accepted from the application, in this life or an
+    earlier one of the store; -1: none. To be asked when the client has started.
+    """
+    return client._state.origins.get(producer.encode(), -1) if client._state else -1
+
+
 def _earlier(client: "BaseClient", note: bytes) -> "Receipt":
     state = client._protocol.state
     for messages in (state.messages, state.doubts or {}):

@@ -8,7 +8,7 @@ import asyncio
 import os
 
 from ..core import const
-from ..core.errors import ConnectError
+from ..core.errors import ConnectError, SettingError
 from ..link import stream as _stream
 from ..link.link import Link
 from .line import Line
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .url import Url
 
 REOPEN_S = const(1)  # from one attempt to open the port to the next
+FAULTS_MAX = const(5)  # faults of this program, one after the other without a link between them, before it gives up
 SILENT_S = const(5)  # a gateway that is there has answered by then: SYN is repeated every 2 s at the least
 CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave, and twice its time on the line
 _CLOSING_STEP_MS = const(10)
@@ -44,7 +45,7 @@ class SerialDialer:
     reached again.
 
     Of the URL's query: `baud`, `frame_size`, `window`, `boot` (a counter that grows at each reset: upper half of the
-    epoch). Raises ConnectError for an option that is unknown or out of range.
+    epoch). Raises SettingError for an option that is unknown or out of range.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class SerialDialer:
     ) -> None:
         for key in url.query:
             if key not in _OPTIONS:
-                raise ConnectError("unknown option '" + key + "' of a serial line; there are " + ", ".join(_OPTIONS))
+                raise SettingError("unknown option '" + key + "' of a serial line; there are " + ", ".join(_OPTIONS))
         epoch = int.from_bytes(os.urandom(4), "big")
         if "boot" in url.query:
             epoch = (_number(url, "boot", 0) & 0xFFFF) << 16 | epoch & 0xFFFF
         self._where = url.path or "UART " + url.host
         self._baud = _number(url, "baud", 115200)
         if self._baud < 300:
-            raise ConnectError("baud=" + str(self._baud) + ": must be 300 or more")
+            raise SettingError("baud=" + str(self._baud) + ": must be 300 or more")
         try:
             self.link = Link(
                 epoch,
@@ -74,7 +75,7 @@ class SerialDialer:
                 baud=self._baud,
             )
         except ValueError as error:
-            raise ConnectError(self._where + ": " + str(error)) from None
+            raise SettingError(self._where + ": " + str(error)) from None
         self._open_port = open_port
         self._log = log
         self._on_back = on_back
@@ -83,11 +84,15 @@ class SerialDialer:
         self._stream.on_notice = self._noticed
         self._task: asyncio.Task[None] | None = None
         self._error = ""  # why the port is not open
+        self._given_up: "Exception | None" = None  # why nobody tries any more
+        self._faults = 0
         self._silent = False  # SILENT_S have passed without an answer
         self._changed = asyncio.Event()  # pulsed: the link is up, the port could not be opened, the gateway is silent
 
     async def connect(self) -> "SerialTransport":
-        """A connection to the broker through the gateway. Raises ConnectError with the cause."""
+        """A connection to the broker through the gateway. Raises ConnectError with the cause, SettingError when there
+        can be none, and what has failed FAULTS_MAX times and is no error of the port, such as MemoryError.
+        """
         if self._task is None:
             self._task = asyncio.create_task(self._keep_open())
         self._stream.close()  # of a connection that was made when nobody waited for it any more
@@ -121,6 +126,8 @@ class SerialDialer:
         silence = asyncio.create_task(self._silence())
         try:
             while not self.link.up:
+                if self._given_up:
+                    raise self._given_up
                 if self._error:
                     raise ConnectError(self._error)
                 if self._silent:
@@ -155,6 +162,11 @@ class SerialDialer:
                 if self._where not in self._error:  # a board's errors are numbers
                     self._error = self._where + ": " + self._error
             except Exception as error:  # nobody awaits this task
+                self._faults += 1
+                if isinstance(error, SettingError) or self._faults >= FAULTS_MAX:
+                    self._given_up = error
+                    self._pulse()
+                    return
                 self._error = "internal error: " + repr(error)
                 self._log(self._error)
             self._pulse()
@@ -165,6 +177,7 @@ class SerialDialer:
         self._changed.clear()
 
     def _link_up(self, _: object) -> None:
+        self._faults = 0
         self._pulse()
         self._on_back()
 
@@ -244,4 +257,4 @@ def _number(url: "Url", key: str, default: int) -> int:
     try:
         return int(url.query.get(key, default))
     except ValueError:
-        raise ConnectError(key + "=" + url.query[key] + " is not a number") from None
+        raise SettingError(key + "=" + url.query[key] + " is not a number") from None

@@ -8,6 +8,7 @@ parser      bytes to packets                           sizes         what the en
 session     QoS 1 and 2, both directions, both roles: the table; clearing: after the loss of its store
 connection -> client, server   one network connection, seen from either end
 refusals    words for CONNACK's return codes           owners        interfaces, for the type checker
+oserror     words for a board's numbers
 
 Imports: nothing but struct and binascii (today not even those), and only what stands higher here.
 """

@@ -36,6 +36,12 @@ class ConnectError(MQTTError):
     """No connection could be made: unreachable, timed out, or the broker's answer was not CONNACK."""
 
 
+class SettingError(ConnectError):
+    """What was asked for can never be: an option that does not exist, a port that this machine has not. Trying again is
+    no use, so nobody does.
+    """
+
+
 class RefusedError(ConnectError):
     """The broker answered CONNECT with a return code other than 0 (3.2.2.3); `code` is that number."""
 

@@ -122,7 +122,12 @@ class Journal(Store):
         return size if area.read(at, 4) == crc.to_bytes(4, "big") else 0
 
     def _fail(self, error: Exception) -> None:
-        self._error = StoreError("journal " + str(self._area) + ": " + str(error))
+        text = str(error)
+        if isinstance(error, OSError):
+            from ..core.oserror import words
+
+            text = words(error)
+        self._error = StoreError("journal " + str(self._area) + ": " + text)
 
     def _frame(self, *record: "Any") -> bytes:
         data = encode(*record)

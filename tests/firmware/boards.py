@@ -22,7 +22,7 @@ def settings(url: str, *, every_ms: int = 20) -> str:
     """A settings.py."""
     return (
         f'DEVICE_ID = "one"\nURL = "{url}"\nWIFI_NAME = WIFI_PASSWORD = ""\nUSERNAME = PASSWORD = None\n'
-        f'TOPIC = "{TOPIC}"\nREAD_EVERY_MS = {every_ms}\nLED_PIN = None\nWATCHDOG_S = 0\n'
+        f'TOPIC = "{TOPIC}"\nREAD_EVERY_MS = {every_ms}\nLED_PIN = None\nWATCHDOG_S = 0\nSTORE = "journal"\n'
     )
 
 

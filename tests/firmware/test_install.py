@@ -109,7 +109,7 @@ def test_the_manifest_freezes_the_same_modules_and_the_helpers_of_the_program(mo
     source = (FIRMWARE / "manifest.py").read_text(encoding="utf-8")
     exec(source, {"include": included.append, "package": package, "module": module})
     assert included == ["$(PORT_DIR)/boards/manifest.py"]
-    stays = {"boot.py", "main.py", "settings.py", "manifest.py"}
+    stays = {"boot.py", "main.py", "program.py", "settings.py", "manifest.py"}
     helpers = {path.name for path in FIRMWARE.glob("*.py")} - stays
     assert frozen == [target for target, _ in PACKAGE["urls"]] + sorted(helpers)
 

@@ -149,6 +149,21 @@ async def test_a_board_that_dies_is_reported_by_its_will_and_retained(
             await online(subscriber, b"1")
 
 
+async def test_a_board_that_loses_power_goes_on_with_the_next_number(
+    mosquitto: Mosquitto, tmp_path: Path, runtime: str
+) -> None:
+    board = Board(tmp_path / "board", mosquitto.url, runtime=runtime)
+    async with watching(mosquitto) as subscriber:
+        found: list[int] = []
+        for up_to in (10, 40):
+            async with board.running() as process:
+                found += await numbers(subscriber, "count", up_to)
+                process.kill()
+        async with board.running():
+            found += await numbers(subscriber, "count", found[-1] + 20)
+    assert found == list(range(1, len(found) + 1))
+
+
 async def test_a_restart_of_the_broker_loses_nothing_at_qos_2_and_the_board_says_that_it_is_back(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:

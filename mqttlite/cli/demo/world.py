@@ -210,7 +210,7 @@ class World:
         argv = [interpreter, "-X", "heapsize=256k"] if interpreter else [sys.executable]
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
         # `-c` and a working directory of its own: its settings.py must win over the one beside main.py.
-        code = f"import os; os.chdir({str(folder)!r}); import asyncio, main; asyncio.run(main.main())"
+        code = f"import os; os.chdir({str(folder)!r}); import main; main.run()"
         return await self._run_program(name, *argv, "-c", code, **environment)
 
     def line_errors(self, name: str) -> int:

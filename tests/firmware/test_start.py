@@ -1,0 +1,340 @@
+"""A board that fails while it starts: it says why, comes back by itself, and Ctrl-C leads to the prompt.
+
+On the real MicroPython interpreter, with a `machine` of paper whose clock runs as fast as it can. What a board would do
+after `reset` is not run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.firmware.boards import PATH, TOPIC, settings
+from tests.peers import MicroPython, Mosquitto, MosquittoSub
+from tests.runtimes import ROOT
+
+# What of a board the Unix port has not. Seconds that main.py sleeps pass at once.
+MACHINE = """
+import asyncio, json, sys, time
+told = {"watchdog": None, "fed": 0, "timer": None, "blinks": 0, "reset": False, "slept": 0}
+
+class WDT:
+    def __init__(self, timeout):
+        told["watchdog"] = timeout
+        assert "mqttlite" not in sys.modules, "the watchdog starts first"
+    def feed(self):
+        told["fed"] += 1
+
+class Timer:
+    def __init__(self, number):
+        if number == 0:
+            raise ValueError("Timer doesn't exist")
+    def init(self, period, callback):
+        told["timer"] = [period, 0]
+        before = told["fed"]
+        for _ in range(10000):
+            callback(self)
+        told["timer"][1] = told["fed"] - before
+
+class Pin:
+    OUT = 1
+    def __init__(self, number, mode):
+        self.on = 0
+    def value(self, on=None):
+        if on is None:
+            return self.on
+        self.on = on
+        told["blinks"] += 1
+
+class UART:
+    def __init__(self, number, *_, **__):
+        raise trouble(number)
+
+def trouble(number):
+    return ValueError("UART(%d) does not exist" % number)
+
+class Reset(BaseException):
+    pass
+
+def reset():
+    told["reset"] = True
+    raise Reset
+
+class machine:
+    pass
+
+for thing in (WDT, Timer, Pin, UART, reset):
+    setattr(machine, thing.__name__, thing)
+sys.modules["machine"] = machine
+
+class clock:
+    def time():
+        return told["slept"]
+    def sleep(seconds):
+        told["slept"] += seconds
+        if told["slept"] == interrupted_at:
+            raise KeyboardInterrupt
+
+interrupted_at = None
+"""
+
+RUN = """
+import main
+main.time = clock
+try:
+    main.run()
+except Reset:
+    pass
+except KeyboardInterrupt:
+    print("prompt")
+print(json.dumps(told))
+"""
+
+
+@dataclass
+class Start:
+    """What a board has said and done, up to its reset or the prompt."""
+
+    said: str
+    watchdog: int | None
+    fed: int
+    timer: list[int] | None
+    blinks: int
+    reset: bool
+    slept: float
+
+
+class Folder:
+    """A board's folder, with settings that can be overwritten."""
+
+    def __init__(self, micropython: MicroPython, folder: Path) -> None:
+        self.micropython = micropython
+        self.folder = folder
+        self.write("settings.py", settings("mqtt://127.0.0.1:1"))
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the board."""
+        file = self.folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def set(self, **values: object) -> None:
+        """Change settings."""
+        with (self.folder / "settings.py").open("a") as file:
+            file.writelines(f"{name} = {value!r}\n" for name, value in values.items())
+
+    async def start(self, prepare: str = "", path: tuple[Path, ...] = PATH) -> Start:
+        """Start the board; `prepare` runs before main.py."""
+        script = MACHINE + prepare + RUN
+        result = await self.micropython.run(script, path=(self.folder, *path), heap="512k")
+        *said, told = result.stdout.splitlines()
+        return Start("\n".join([*said, result.stderr]), **json.loads(told))
+
+
+@pytest.fixture
+def board(micropython: MicroPython, tmp_path: Path) -> Folder:
+    """A board whose settings are right."""
+    return Folder(micropython, tmp_path)
+
+
+HOUR = 3600
+
+
+async def test_a_syntax_error_in_the_settings_is_shown_for_an_hour_then_the_board_starts_again(board: Folder) -> None:
+    board.write("settings.py", 'DEVICE_ID = "one"\nURL = "mqtt://\n')
+    start = await board.start()
+    assert 'File "settings.py", line 2' in start.said.replace(str(board.folder) + "/", "")
+    assert "SyntaxError" in start.said
+    assert "settings.py is wrong: correct it, copy it to the board, press reset" in start.said
+    assert start.said.count("restarting in") == HOUR // 10
+    assert (start.reset, start.slept, start.watchdog) == (True, HOUR, None)
+
+
+WRONG = {
+    "URL": (5, "URL = 5: must be a text"),
+    "DEVICE_ID": ("", "DEVICE_ID is empty"),
+    "PASSWORD": ("secret", "a password needs a user name"),
+    "TOPIC": ("a/#", "wildcard in topic name"),
+    "READ_EVERY_MS": ("often", "READ_EVERY_MS = 'often': must be a whole number"),
+    "WATCHDOG_S": ("long", "WATCHDOG_S = 'long': must be a whole number"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_setting_that_cannot_be_right_is_named(board: Folder, name: str) -> None:
+    value, words = WRONG[name]
+    board.set(**{"WATCHDOG_S": 60, "LED_PIN": 2, name: value})
+    start = await board.start()
+    assert words in start.said
+    assert "settings.py is wrong" in start.said
+    assert (start.reset, start.slept) == (True, HOUR)
+    assert start.blinks == 4 * HOUR
+    if name != "WATCHDOG_S":
+        assert start.watchdog == 60000
+        assert start.fed >= 4 * HOUR
+
+
+async def test_a_setting_that_is_missing_is_named(board: Folder) -> None:
+    text = (board.folder / "settings.py").read_text()
+    board.write("settings.py", text.replace("TOPIC =", "TOPICS ="))
+    start = await board.start()
+    assert "TOPIC is missing" in start.said
+    assert start.slept == HOUR
+
+
+@pytest.mark.parametrize("url", ["mqtt//broker", "http://broker", "mqtt://broker:0", "serial://2?speed=9600"])
+async def test_a_url_that_cannot_be_right_is_a_wrong_setting_and_not_tried_for_ever(board: Folder, url: str) -> None:
+    board.set(URL=url)
+    start = await board.start()
+    assert "settings.py is wrong" in start.said
+    assert (start.reset, start.slept) == (True, HOUR)
+
+
+@pytest.mark.parametrize("url", ["serial://7?tx=1&rx=2", "serial://seven", "serial://2?tx=one"])
+async def test_a_uart_that_the_board_has_not_is_a_wrong_setting(board: Folder, url: str) -> None:
+    board.set(URL=url)
+    start = await board.start()
+    assert "SettingError: serial://" + url[9:].partition("?")[0] in start.said
+    assert (start.reset, start.slept) == (True, HOUR)
+
+
+async def test_a_computer_has_no_uart_number_and_the_program_ends(board: Folder) -> None:
+    board.set(URL="serial://2")
+    script = "import main\nmain.run()"
+    result = await board.micropython.run(script, path=(board.folder, *PATH), heap="512k", check=False)
+    assert result.code == 1
+    assert "only a board has UARTs" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["together.py", "program.py", "examples/readings.py", "mqttlite"])
+async def test_a_file_that_is_missing_is_said_and_the_board_comes_back(board: Folder, name: str) -> None:
+    for source in (ROOT / "firmware").rglob("*.py"):
+        place = source.relative_to(ROOT / "firmware").as_posix()
+        if place not in (name, "settings.py"):
+            board.write(place, source.read_text(encoding="utf-8"))
+    board.set(WATCHDOG_S=60)
+    start = await board.start(path=() if name == "mqttlite" else (ROOT,))
+    assert "ImportError" in start.said
+    assert name.removesuffix(".py").rpartition("/")[2] in start.said
+    assert (start.watchdog, start.reset, start.slept) == (60000, True, 60)
+    assert start.fed >= 4 * 60
+
+
+async def test_an_application_that_does_not_compile_does_not_keep_the_board_from_coming_back(board: Folder) -> None:
+    board.write("examples/__init__.py", "")
+    board.write("examples/readings.py", "def run(:\n")
+    start = await board.start()
+    assert "SyntaxError" in start.said
+    assert (start.reset, start.slept) == (True, 60)
+
+
+async def test_a_boot_py_whose_imports_fail_does_not_fail_itself(board: Folder) -> None:
+    board.write("boots.py", "1 +\n")  # as a copy that was broken off leaves it
+    start = await board.start("exec(open('%s').read())\n" % (ROOT / "firmware" / "boot.py"))
+    assert start.said.startswith("boot.py: SyntaxError")
+    assert (start.reset, start.slept) == (True, 60)
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "OSError(12)", "asyncio.CancelledError()", "ZeroDivisionError()"])
+async def test_whatever_ends_the_program_restarts_the_board(board: Folder, error: str) -> None:
+    start = await board.start(
+        f"class program:\n    def run(*_):\n        raise {error}\nsys.modules['program'] = program\n"
+    )
+    assert error.partition("(")[0].rpartition(".")[2] in start.said
+    assert (start.reset, start.slept) == (True, 60)
+
+
+async def test_after_a_while_of_work_a_failure_costs_ten_seconds(board: Folder) -> None:
+    start = await board.start(
+        "class program:\n    def run(*_):\n        clock.sleep(61)\n        raise OSError(28)\n"
+        "sys.modules['program'] = program\n"
+    )
+    assert "28: the flash is full" in start.said
+    assert (start.reset, start.slept) == (True, 71)
+
+
+async def test_memory_that_is_missing_at_every_attempt_ends_in_a_restart(board: Folder) -> None:
+    board.set(URL="serial://2?tx=17&rx=16", WATCHDOG_S=60)
+    start = await board.start(
+        "attempts = []\n"
+        "def trouble(number):\n    attempts.append(number)\n    return MemoryError('4096 bytes')\n"
+        "plain = asyncio.sleep\nasyncio.sleep = lambda seconds: plain(seconds / 100)\n"
+        "def reset():\n    told['reset'] = True\n    print('attempts:', len(attempts))\n    raise Reset\n"
+        "machine.reset = reset\n"
+    )
+    assert "attempts: 5" in start.said
+    assert "MemoryError" in start.said
+    assert (start.reset, start.slept) == (True, 60)
+
+
+async def test_a_network_without_memory_ends_in_a_restart(board: Folder) -> None:
+    start = await board.start(
+        "attempts = []\n"
+        "async def full(*_):\n    attempts.append(1)\n    raise OSError(12)\n"
+        "asyncio.open_connection = full\n"
+        "plain = asyncio.wait_for\n"
+        "asyncio.wait_for = lambda job, seconds: plain(job, seconds / 1000 if seconds < 10 else seconds)\n"
+    )
+    assert start.said.count("there is no memory left") == 4  # of the fifth attempt, the board tells no more
+    assert (start.reset, start.slept) == (True, 60)
+
+
+async def test_ctrl_c_leads_to_the_prompt_where_the_watchdog_is_fed_for_an_hour(board: Folder) -> None:
+    board.set(WATCHDOG_S=60)
+    start = await board.start(
+        "class program:\n    def run(*_):\n        raise KeyboardInterrupt\nsys.modules['program'] = program\n"
+    )
+    assert "prompt" in start.said
+    assert not start.reset
+    assert start.timer is not None
+    period_ms, times = start.timer
+    assert HOUR - 2 * period_ms / 1000 <= period_ms * times / 1000 <= HOUR
+
+
+async def test_ctrl_c_while_the_board_waits_for_its_restart_leads_to_the_prompt(board: Folder) -> None:
+    board.set(WATCHDOG_S=60)
+    board.write("program.py", "1 / 0\n")
+    start = await board.start("interrupted_at = 30\n")
+    assert "prompt" in start.said
+    assert not start.reset
+    assert start.timer is not None
+
+
+FULL = """
+import os, vfs
+
+class Disk:
+    def __init__(self, blocks):
+        self.data = bytearray(blocks * 512)
+    def readblocks(self, block, buf, offset=0):
+        at = block * 512 + offset
+        buf[:] = self.data[at : at + len(buf)]
+    def writeblocks(self, block, buf, offset=0):
+        at = block * 512 + offset
+        self.data[at : at + len(buf)] = buf
+    def ioctl(self, op, arg):
+        return {4: len(self.data) // 512, 5: 512, 6: 0}.get(op)
+
+disk = Disk(16)
+vfs.VfsLfs2.mkfs(disk)
+vfs.mount(vfs.VfsLfs2(disk), "/flash")
+try:
+    with open("/flash/photo", "w") as file:
+        while True:
+            file.write("x" * 128)
+            file.flush()
+except OSError as error:
+    assert error.errno == 28
+"""
+
+
+async def test_a_full_flash_is_said_over_mqtt_and_the_board_tries_again(board: Folder, mosquitto: Mosquitto) -> None:
+    board.set(URL=mosquitto.url, STORE="/flash/journal")
+    async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/problem", "-q", "1") as subscriber:
+        start = await board.start(FULL)
+        while not (problem := (await subscriber.get()).payload.decode()):
+            pass  # at first there is none
+    assert problem.startswith("journal /flash/journal: 28: the flash is full")
+    assert "the flash is full" in start.said
+    assert (start.reset, start.slept) == (True, 60)
