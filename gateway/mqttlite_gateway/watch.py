@@ -75,7 +75,8 @@ class Watch:
     def _look(self, now: float) -> None:
         latest = next((heard for heard in reversed(self._heard) if heard.size), self._heard[-1])
         self._heard.append(Heard())
-        self.finding = diagnose(latest, End(self._link.epoch, True, self._baud))
+        before = self.finding is not None and self.finding.kind in ("first frame", "one way")
+        self.finding = diagnose(latest, End(self._link.epoch, True, self._baud), frames_before=before)
         if self.finding.kind == self._said or now < self._quiet_until:
             return
         self._said = self.finding.kind

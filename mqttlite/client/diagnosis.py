@@ -153,13 +153,15 @@ KINDS = (
 )
 
 
-def diagnose(heard: Heard, end: End) -> Finding:
-    """What is at the other end of the line, if `heard` is all that has come from there for a while."""
+def diagnose(heard: Heard, end: End, *, frames_before: bool = False) -> Finding:
+    """What is at the other end of the line, if `heard` is all that has come from there for a while; `frames_before`:
+    frames came before that while, too, so that a single one is not the first.
+    """
     if not heard.size:
         return _silence(end)
     pieces = heard.pieces()
     return (
-        _frames(pieces, end)
+        _frames(pieces, end, frames_before)
         or _text(heard.size, pieces)
         or _binary(heard.size, pieces)
         or _noise(heard.size, pieces, end)
@@ -176,7 +178,7 @@ def _silence(end: End) -> Finding:
     return Finding("silence", "nothing arrives: does the gateway run, is this its line, and does its TX go to RX here?")
 
 
-def _frames(pieces: list[bytes], end: End) -> Finding | None:
+def _frames(pieces: list[bytes], end: End, before: bool) -> Finding | None:
     """What the frames say, if there are any."""
     syns: list[frames.Peer] = []
     whole = damaged = 0
@@ -214,7 +216,7 @@ def _frames(pieces: list[bytes], end: End) -> Finding | None:
     if not end.is_gateway and peer.device_id:
         name = shown(peer.device_id)
         return Finding("two devices", f"a device, '{name}', is at the other end, no gateway: is this the right line?")
-    if whole + damaged == 1:
+    if whole + damaged == 1 and not before:
         return Finding("first frame", "the first frame has just arrived")
     if damaged * 3 > whole:
         text = f"of {whole + damaged} frames {damaged} arrive damaged: a shorter cable, common ground, or a lower baud "

@@ -211,3 +211,10 @@ async def test_the_prompt_of_a_real_micropython_is_recognised_with_our_frames_ty
         process.kill()
         await process.wait()
         transport.close()
+
+
+def test_a_single_frame_is_the_first_one_unless_others_came_before() -> None:
+    heard = Heard()
+    heard.hear(syns(9, BOARD, 1))
+    assert diagnose(heard, GATEWAY).kind == "first frame"
+    assert diagnose(heard, GATEWAY, frames_before=True).kind == "one way"
