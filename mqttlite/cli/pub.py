@@ -79,6 +79,8 @@ class Publisher:
         self._accepted = 0
         self._failed = 0
         self._blank = 0
+        self._unheard = False  # the broker may not have read what was published at QoS 0
+        self._perhaps_lost = ""  # why what was published at QoS 0 may be lost
         self._progress = _Progress()
 
     def _on_connection(self, connected: bool, reason: str) -> None:
@@ -86,6 +88,8 @@ class Publisher:
             self._connected.set()
         else:
             self._connected.clear()
+            if self._unheard:
+                self._perhaps_lost = reason
 
     async def run(self) -> int:
         """Publish, and wait for every confirmation."""
@@ -106,19 +110,28 @@ class Publisher:
                         await asyncio.sleep(args.repeat_delay)
                     await self._publish(payload)
             await self._settle(0)
+            if self._unheard and not await client.heard():
+                self._perhaps_lost = self._perhaps_lost or "the broker has not answered any more"
+            self._unheard = False  # what ends the connection from here on, is us
         self._progress.end()
         log.debug("%d accepted, %d in doubt or lost", self._accepted, self._failed)
         if self._blank:
             log.warning("%d empty lines not published: they would end the retained message; -n does that", self._blank)
         if client.qos0_dropped:
             say(f"mqttlite pub: {client.qos0_dropped} QoS 0 messages were dropped, there was no connection")
-        return 1 if self._failed or client.qos0_dropped else 0
+        if self._perhaps_lost:
+            say(
+                f"mqttlite pub: {self._perhaps_lost}; what was published at QoS 0 right before, to "
+                f"'{args.topic[0]}', may be lost: -q 1 or 2 tells"
+            )
+        return 1 if self._failed or client.qos0_dropped or self._perhaps_lost else 0
 
     async def _publish(self, payload: bytes) -> None:
         if not self._args.qos:
             await self._connected.wait()  # rather than have it dropped
         receipt = await self._client.publish(self._args.topic[0], payload, self._args.qos, self._args.retain)
         self._accepted += 1
+        self._unheard = not self._args.qos
         if receipt.seq >= 0:
             self._receipts.append(receipt)
             await self._settle(self._client.queue_max)

@@ -370,13 +370,23 @@ class BaseClient(Connecting):
         return self._receipts.get(seq) or receipt(self, seq)
 
     def pending(self) -> "list[tuple[int, str, str, int, bytes]]":
-        """What is not finished: (sequence number, "accepted", "released" or "in doubt", topic, QoS, payload)."""
+        """What is not finished: (sequence number, state, topic, QoS, payload). States: "accepted", "released",
+        "in doubt", and "refused", when it was set aside (SetAsideError).
+        """
         from .unconfirmed import pending
 
         return pending(self)
 
+    async def retry(self, seq: int) -> Receipt:
+        """Send a message that was set aside, or is in doubt, once more, as a new one; the receipt of that. Raises
+        ValueError when there is no such message, PublishError when it is still known to be too large, StoreError.
+        """
+        from .unconfirmed import retry
+
+        return await retry(self, seq)
+
     async def settle(self, seq: int) -> None:
-        """Forget a message in doubt: the application has decided what to do about it."""
+        """Forget a message in doubt, or one that was set aside: the application has decided what to do about it."""
         from .unconfirmed import settle
 
         await settle(self, seq)
@@ -531,7 +541,7 @@ class BaseClient(Connecting):
         """A message; QoS 0 is dropped, counted, when the application has not taken anything for a while."""
         if self._error:
             return  # not handled, so not acknowledged
-        self._progressed = True
+        self._progressed |= 1
         if self._stalled and not first & 6 and self._is_full(1):
             self.qos0_dropped += 1
             return
@@ -571,7 +581,7 @@ class BaseClient(Connecting):
 
     def on_finished(self, seq: int, outcome: int) -> None:
         """An outbound message is confirmed, in doubt, or refused."""
-        self._progressed = True
+        self._progressed |= 2
         self._finished += 1
         error: "MQTTError | None" = None
         if outcome:

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from .line import Port
     from .messages import Message
     from .serial import SerialDialer
+    from .suspects import Suspicion
     from .transport import Transport
     from .url import Url
 
+DELAY_MS = const(125)  # before the first attempt to connect again, or half of it
+DELAY_MAX_MS = const(32000)
+USEFUL_MS = const(5000)  # how long a connection lasts at least for the delay to begin at the bottom again
 CLOSING_S = const(1)  # how long an orderly end may take
 PIECE = const(65536)  # bytes that are written at once; what is behind them has not left, and is not late
 LINE_PIECE = const(256)  # the same on a serial line
@@ -72,7 +76,9 @@ class Connecting:
         self._piece = PIECE
         self._writing = False  # the transport has not taken all of what was in `out`
         self._finished = 0  # messages, since the last commit began
-        self._progressed = False  # a message was received or confirmed on this connection
+        self._progressed = 0  # bits: a message was received, 1, or confirmed, 2, on this connection
+        self._barren = 0  # messages set aside since one was confirmed (suspects.py)
+        self._suspicion: "Suspicion | None" = None  # that a message is never taken (suspects.py)
         self._stalled = False  # the inbox is full and the application takes nothing
         self._serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
         self._to_write = asyncio.Event()  # something is in the protocol's `out`
@@ -116,28 +122,48 @@ class Connecting:
 
     async def _keep_connected(self) -> None:
         """One connection after the other. The first one has to succeed, unless `retry_first`."""
-        attempt = 0
+        protocol = self._protocol
+        delay_ms = DELAY_MS // 2
+        short = 0  # connections in a row that were made and did not last
         while self._is_open():
-            self._progressed = False
+            self._progressed = 0
             error = await self._connection()
             was_connected = self.is_connected
-            self._protocol.closed()
+            reason = self._words(error)
+            lived_ms = now_ms() - protocol.connected_at if was_connected else 0
+            # Twice as long each time: a loop that leads nowhere must cost little, and two clients that throw each other
+            # out lead nowhere, although messages flow. From the bottom again after a connection that was of use for a
+            # while; no longer than before after one of use that lasted as long as that.
+            useful = self._progressed or not protocol.state.unfinished
+            if useful and lived_ms > max(USEFUL_MS, 4 * delay_ms):
+                delay_ms = DELAY_MS
+                short = 0
+            else:
+                if not useful or lived_ms < delay_ms:
+                    delay_ms = min(2 * delay_ms, 8 * lived_ms if useful and lived_ms > 1000 else DELAY_MAX_MS)
+                short += was_connected
+            if self._progressed & 2:
+                self._barren = 0
+            pause_ms = delay_ms * (128 + os.urandom(1)[0]) // 256
+            if short > 2 or self._suspicion:
+                from .suspects import judge  # hardly ever needed, so not loaded before
+
+                if self._suspicion:
+                    delay_ms = DELAY_MS
+                reason, pause_ms = judge(self, error, reason, pause_ms)  # type: ignore[arg-type]
+            protocol.closed()
             self.is_connected = False
             self._wake()
             if not self._is_open():
                 return
             if isinstance(error, SettingError) or not (was_connected or self._connected_once or self.retry_first):
-                self._stop(error if isinstance(error, MQTTError) else ConnectError(self._words(error)))
+                self._stop(error if isinstance(error, MQTTError) else ConnectError(reason))
                 return
-            reason = self._words(error)
             if was_connected and self.on_connection:
                 self.on_connection(False, reason)
-            # Twice as long each time, unless a message got through: a loop that leads nowhere must cost little.
-            attempt = 0 if self._progressed else min(attempt + 1, 8)
-            delay_ms = (125 << attempt) * (128 + os.urandom(1)[0]) // 256
-            self._log("%s; trying again in %d ms" % (reason, delay_ms))
+            self._log("%s; trying again in %d ms" % (reason, pause_ms))
             self._attention.clear()
-            await self._pause(delay_ms)
+            await self._pause(pause_ms)
 
     async def _pause(self, ms: int) -> None:
         """Wait for `ms` milliseconds, or until somebody asks for attention."""
@@ -158,7 +184,10 @@ class Connecting:
         self._writing = False
         protocol.connect(now_ms())
         self._to_write.set()
-        tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in (self._read, self._write)]
+        loops = [self._read, self._write]
+        if self._suspicion:
+            loops.append(self._suspicion.probe)
+        tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in loops]
         try:
             while self._failure is None and self._error is None:
                 deadline = protocol.deadline()
@@ -217,7 +246,9 @@ class Connecting:
         while True:
             data = await transport.read()
             if not data:
-                raise ConnectError("the broker closed the connection")
+                error = ConnectError("the broker closed the connection")
+                error.ended = 0
+                raise error
             self._inbox_size += len(data)
             try:
                 protocol.receive(data, now_ms())

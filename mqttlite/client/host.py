@@ -1,15 +1,18 @@
 """The client on CPython: TCP, Unix sockets and serial lines on asyncio."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 from typing import TYPE_CHECKING
 
+from ..core.codec import topic_of
 from ..core.errors import ConnectError, ProtocolError, RefusedError
 from ..core.sizes import PACKET_MAX
 from ..store.base import Store, StoreError
 from .base import BaseClient
+from .clock import now_ms
 from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
@@ -85,6 +88,23 @@ class Client(BaseClient):
         explained.__cause__ = error
         return explained
 
+    async def heard(self, timeout_s: float = 10) -> bool:
+        """Whether the broker has read all that was sent on this connection, QoS 0 included: asks for a sign of life,
+        and waits for it, `timeout_s` seconds at most. False when the connection is lost first: then what was published
+        last at QoS 0 may be lost, too.
+        """
+        protocol = self._protocol
+        if not self.is_connected:
+            return False
+        protocol.ping(now_ms())
+        self._to_write.set()
+        self._attention.set()  # another deadline now
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.is_connected and protocol.waiting_since is not None:
+                    await self._progress.wait()
+        return self.is_connected and protocol.waiting_since is None
+
     def _open_port(self, baud: int) -> "HostPort":
         from .ports import open_port  # needs pyserial
 
@@ -94,9 +114,28 @@ class Client(BaseClient):
         log.warning("%s: %s", self.client_id, text)
 
     def _words(self, error: Exception) -> str:
+        if self.is_connected:
+            return self._lost(error)
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             return why_unreachable(self.url, error)
         return super()._words(error)
+
+    def _lost(self, error: Exception) -> str:
+        """What has ended a connection that was there, and what was under way."""
+        is_line = self.url.scheme == "serial"
+        broker = "the broker" if is_line else f"the broker at {where(self.url)}"
+        if isinstance(error, ConnectError) and error.ended == 0:
+            words = f"{broker} closed the connection"
+        elif isinstance(error, OSError):
+            words = f"the connection to {broker} was lost: {error.strerror or error}"
+        else:
+            words = str(error) if is_line else f"the connection to {broker} was given up: {error}"
+        session = self._protocol.state
+        message = session.messages.get(session.first)
+        if message and session.first < session.sent:
+            topic = topic_of(message[0]).decode()
+            words += f" while message {session.first} ('{topic}', {len(message[1]):,} bytes) was not confirmed"
+        return words
 
 
 def where(url: Url) -> str:

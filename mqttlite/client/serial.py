@@ -250,7 +250,10 @@ class SerialTransport:
         self._writable.set()
 
     def _ended(self) -> ConnectError:
-        return ConnectError(stream_reason(self._reason or 0))
+        error = ConnectError(stream_reason(self._reason or 0))
+        if self._reason == _stream.UPSTREAM_CLOSED:
+            error.ended = 0
+        return error
 
 
 def _number(url: "Url", key: str, default: int) -> int:

@@ -3,9 +3,9 @@ them. Loaded only when there is such a thing. Both runtimes.
 """
 
 from ..core import const
-from ..core.codec import topic_of
-from ..core.errors import InDoubtError, MQTTError, PublishError, SubscribeError
-from ..core.session import IN_DOUBT
+from ..core.codec import publish_head, topic_of
+from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
+from ..core.session import ASIDE
 from .messages import Receipt
 
 TYPE_CHECKING = const(0)
@@ -19,23 +19,52 @@ _DONE = const(3)
 
 
 def receipt(client: "BaseClient", seq: int) -> Receipt:
-    """The receipt of a message that is finished or in doubt."""
+    """The receipt of a message that is finished, set aside or in doubt."""
     found = Receipt(seq)
-    found._finish(_doubt(seq) if seq in (client._protocol.state.doubts or ()) else None)
+    message = (client._protocol.state.doubts or {}).get(seq)
+    found._finish(_kept(client, seq, message, 0) if message else None)
     return found
 
 
-def _doubt(seq: int) -> InDoubtError:
-    return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
+def _kept(client: "BaseClient", seq: int, message: "tuple[bytes, bytes, bytes]", code: int) -> MQTTError:
+    """Why a message is neither confirmed nor sent again. `code`: of a limit of the broker that it exceeds, or 0."""
+    if message[0][0] & 6 == 6:
+        return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
+    why = "the broker was reached, and ended each connection right after it"
+    if code:
+        from ..core.reasons import words
+
+        why = "the broker does not take it: " + words(code)
+    return SetAsideError(
+        code,
+        "message %d ('%s', %d bytes) is set aside: %s. Others go on; retry(%d) sends it again, settle(%d) forgets it"
+        % (seq, str(topic_of(message[0]), "utf-8"), len(_payload(client, message)), why, seq, seq),
+    )
+
+
+def _payload(client: "BaseClient", message: "tuple[bytes, bytes, bytes]") -> bytes:
+    """The application's payload of a message, without what carries its key."""
+    _, payload, key = message
+    if client.version == 5:
+        from ..core.codec5 import split
+
+        return split(payload)[1]
+    if key and key[0] & 1:
+        from ..core.keys import unwrap
+
+        opened = unwrap(payload)
+        if opened:
+            return opened[1]
+    return payload
 
 
 def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
     """Why a message has ended without being confirmed; told to whoever runs the program, too."""
     error: MQTTError
-    if outcome == IN_DOUBT:
-        error = _doubt(seq)
-        doubts = client._protocol.state.doubts
-        if doubts and len(doubts) > DOUBTS_MAX:
+    doubts = client._protocol.state.doubts
+    if doubts and seq in doubts:
+        error = _kept(client, seq, doubts[seq], outcome & 0xFF if outcome >= ASIDE else 0)
+        if len(doubts) > DOUBTS_MAX:
             forget_oldest(client, doubts, "there are more than %d" % DOUBTS_MAX)
     else:
         from ..core.reasons import words
@@ -48,9 +77,10 @@ def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
 def forget_oldest(client: "BaseClient", doubts: "dict[int, tuple[bytes, bytes, bytes]]", why: str) -> None:
     """Forget the oldest message in doubt; told to whoever runs the program."""
     oldest = min(doubts)
-    del doubts[oldest]
+    message = doubts.pop(oldest)
     client.store.record(_DONE, oldest)
-    client._log("message %d, which is in doubt, is forgotten: %s" % (oldest, why))
+    state = "in doubt" if message[0][0] & 6 == 6 else "set aside"
+    client._log("message %d, which is %s, is forgotten: %s" % (oldest, state, why))
 
 
 def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
@@ -59,24 +89,65 @@ def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
     found = []
     for messages in (session.messages, session.doubts or {}):
         for seq in sorted(messages):
-            head, payload, key = messages[seq]
-            if client.version == 5:
-                from ..core.codec5 import split
-
-                payload = split(payload)[1]
-            elif key and key[0] & 1:
-                from ..core.keys import unwrap
-
-                opened = unwrap(payload)
-                payload = opened[1] if opened else payload
+            head = messages[seq][0]
             qos = head[0] >> 1 & 3
-            state = "in doubt" if messages is session.doubts else "released" if qos == 3 else "accepted"
-            found.append((seq, state, str(topic_of(head), "utf-8"), min(qos, 2), payload))
+            states = ("refused", "in doubt") if messages is session.doubts else ("accepted", "released")
+            payload = _payload(client, messages[seq])
+            found.append((seq, states[qos == 3], str(topic_of(head), "utf-8"), min(qos, 2), payload))
     return found
 
 
+async def retry(client: "BaseClient", seq: int) -> Receipt:
+    """Send a message that was set aside or is in doubt as a new one; see BaseClient.retry."""
+    protocol = client._protocol
+    session = protocol.state
+    doubts = session.doubts or {}
+    message = doubts.get(seq)
+    if not message or client._error:
+        raise client._error or ValueError("message %d is neither refused nor in doubt" % seq)
+    again = anew(message, session.next)
+    protocol._check(again[0][0] & 6, topic_of(again[0]), len(again[1]))
+    new = session.publish(again[0], again[1], again[2])
+    found = client._receipts[new] = Receipt(new)
+    client._to_write.set()
+    del doubts[seq]
+    client.store.record(_DONE, seq)  # behind the new one: a crash between them doubles it, and loses nothing
+    await client._commit()
+    return found
+
+
+def anew(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, bytes, bytes]":
+    """A message that was set aside or is in doubt, as one that is accepted as number `seq`.
+
+    One that was set aside and carries a number that the client has counted gets a new one: a receiver takes numbers
+    that are much older than others for handled. A number of the application's stays.
+    """
+    head, payload, key = message
+    if head[0] & 6 == 6:  # it may have arrived: what it carries has to stay
+        return bytes((head[0] & 0xFD,)) + head[1:], payload, key
+    if len(key) == 1 and key[0] & 1:
+        from ..core.keys import PROPERTY, from_text, to_text, unwrap, wrap
+
+        if key[0] & 2:
+            from ..core.codec5 import encode_user_properties, split, user_property, with_properties
+
+            block, content = split(payload)
+            found = from_text(user_property(block, PROPERTY) or b"")
+            if found:
+                payload = with_properties(
+                    encode_user_properties([(PROPERTY, to_text((found[0], found[1], seq)))]), content
+                )
+        else:
+            opened = unwrap(payload)
+            if opened:
+                (producer, epoch, _), content = opened
+                payload = wrap((producer, epoch, seq), content)
+        head = publish_head(head[0] & 7, topic_of(head), len(payload))
+    return head, payload, key
+
+
 async def settle(client: "BaseClient", seq: int) -> None:
-    """Forget a message in doubt; see BaseClient.settle."""
+    """Forget a message in doubt or set aside; see BaseClient.settle."""
     doubts = client._protocol.state.doubts
     if doubts and doubts.pop(seq, None):
         client.store.record(_DONE, seq)

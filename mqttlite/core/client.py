@@ -54,6 +54,7 @@ class ClientProtocol(Connection):
         self.timeout_ms = timeout_ms
         self.sent_at = 0  # ms; when `out` was written last
         self.waiting_since: "int | None" = None  # for CONNACK or PINGRESP
+        self.connected_at = 0  # ms; when CONNACK came last
         self.finished = False  # DISCONNECT is in `out` or sent
         # by topic filter: [requested QoS (-1: to be ended), request that the broker has yet to answer (0: none, done)]
         self.subscriptions: "dict[bytes, list[int]]" = {}
@@ -82,6 +83,7 @@ class ClientProtocol(Connection):
             if first != _CONNACK:
                 raise broken("MQTT-3.2.0-1")
             self._connack(buf, start, end)
+            self.connected_at = now
         elif first == _SUBACK:
             packet_id, codes = decode_suback(buf, start, end)
             request = _SUBACK << 16 | packet_id
@@ -249,5 +251,9 @@ class ClientProtocol(Connection):
         if self.waiting_since is not None:
             what = "PINGREQ" if self.session else "CONNECT"
             raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
+        self.ping(now)
+
+    def ping(self, now: int) -> None:
+        """Ask the broker for a sign of life; `waiting_since` is None when it has come [MQTT-3.12.4-1]."""
         self.out.append(bytes((_PINGREQ, 0)))
         self.waiting_since = now

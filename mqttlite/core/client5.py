@@ -35,7 +35,7 @@ from .codec5 import (
     with_properties,
 )
 from .errors import ConnectError, ProtocolError, PublishError, RefusedError
-from .session import IN_DOUBT, Session
+from .session import ASIDE, Session
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -168,7 +168,9 @@ class ClientProtocol5(ClientProtocol):
                     self.owner.on_suback(topic_filter, code)
         elif first == _DISCONNECT:
             code, found = decode_disconnect(buf, start, end)
-            raise ConnectError("the broker ended the connection: " + _words(code, found))  # [MQTT-3.14.4-1]
+            error = ConnectError("the broker ended the connection: " + _words(code, found))
+            error.ended = code
+            raise error  # [MQTT-3.14.4-1]
         else:
             ClientProtocol.control(self, first, buf, start, end, now)
 
@@ -220,14 +222,13 @@ class ClientProtocol5(ClientProtocol):
         return 0
 
     def _refuse_what_does_not_fit(self) -> None:
-        """Messages accepted before this broker's limits were known: refused, or in doubt if they may have been sent."""
+        """Messages accepted before this broker's limits were known are set aside."""
         session = self.state
-        sent = max(session.sent, session.sent_before)
         for seq in sorted(session.messages):
             head, payload, _ = session.messages[seq]
             code = 0 if head[0] & 6 == 6 else self._unfit(head, payload)  # a released one is not sent again
             if code:
-                session._finish(seq, IN_DOUBT if seq < sent else code)
+                session._finish(seq, ASIDE | code)
 
     # -- requests of the application
 

@@ -33,7 +33,11 @@ def broken(about: str, *values: object) -> ProtocolError:
 
 
 class ConnectError(MQTTError):
-    """No connection could be made: unreachable, timed out, or the broker's answer was not CONNACK."""
+    """No connection could be made: unreachable, timed out, or the broker's answer was not CONNACK. Or one was lost;
+    `ended` says how the broker has ended it: 0: closed it; from 0x80 on, the reason code of its DISCONNECT (5.0).
+    """
+
+    ended = -1  # it was not the broker, or is not known
 
 
 class SettingError(ConnectError):
@@ -73,3 +77,10 @@ class PublishError(MQTTError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class SetAsideError(PublishError):
+    """The broker would never take a message, and it is kept aside so that the others may go on: the broker ended each
+    connection right after it, and only those (`code` 0), or a 5.0 broker has announced a limit that it exceeds (`code`:
+    the reason code for it). `pending()` lists it as refused; `retry` sends it again, `settle` forgets it.
+    """

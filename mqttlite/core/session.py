@@ -124,7 +124,8 @@ INBOUND = {
 
 _NONE = (b"\0", b"", b"")  # stands for "no such message"; its state is FREE
 
-IN_DOUBT = const(1)  # how a message can end: 0 confirmed, this, or the reason code (0x80 up) by which it was refused
+IN_DOUBT = const(1)  # how a message can end: 0 confirmed, this, the reason code (0x80 up) by which it was refused, or
+ASIDE = const(256)  # set aside, because the peer would never take it; with a reason code (5.0) in the lower bits
 REFUSED = const(0x80)
 
 
@@ -162,7 +163,8 @@ class Session:
         self.generation = 0  # grows when the peer has lost the session
         self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number
         self.inbound: "dict[int, int]" = {}  # state by packet identifier
-        self.doubts: "dict[int, tuple[bytes, bytes, bytes]] | None" = None  # {} for who wants to keep what is in doubt
+        # {} for who wants to keep what is in doubt, or was set aside: then the message is not a released one
+        self.doubts: "dict[int, tuple[bytes, bytes, bytes]] | None" = None
 
     # -- a life before this one
 
@@ -336,7 +338,7 @@ class Session:
             while first < self.sent and first not in messages:
                 first += 1
             self.first = first
-        if outcome == IN_DOUBT and self.doubts is not None:
+        if (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
             self.doubts[seq] = message
             self._record(_DOUBT, seq)
         elif self.store:

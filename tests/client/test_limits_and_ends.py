@@ -243,7 +243,7 @@ async def test_drain_waits_until_the_network_has_what_was_published_at_qos_0() -
         while data := await peer.reader.read(1 << 20):
             arrived.append(len(data))
 
-    async with server(slow) as url, Client(url) as client:
+    async with server(slow) as url, Client(url, size_max=1 << 25) as client:
         await client.publish("a", bytes(30_000_000), 0)  # more than the kernel's buffers take
         draining = asyncio.create_task(client.drain())
         await settle()

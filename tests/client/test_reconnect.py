@@ -235,7 +235,7 @@ async def test_subscriptions_come_back_when_the_broker_has_lost_the_session(mosq
             await mosquitto_pub(mosquitto.port, "-t", f"f/{number}", "-q", "1", "-m", str(number))
         assert [message.topic for message in await take(client, 2)] == ["f/1", "f/19"]
     assert [up for up, _ in events] == [True, False, True]
-    assert events[1][1] in ("the broker closed the connection", "")
+    assert "closed the connection" in events[1][1] or events[1][1] == ""
 
 
 async def test_a_kept_session_is_present_and_is_not_subscribed_again(mosquitto: Mosquitto) -> None:
@@ -258,7 +258,7 @@ async def test_a_second_client_with_the_same_identifier_takes_over(mosquitto: Mo
     async with Client(mosquitto.url, client_id="same", on_connection=on_connection) as first:
         await first.subscribe("a", 1)
         async with Client(mosquitto.url, client_id="same") as second:
-            assert await lost == "the broker closed the connection"
+            assert (await lost).endswith(" closed the connection")
             await first.close()
             if not second.is_connected:  # the first one came back before it was closed
                 await second.subscribe("a", 1)
@@ -353,7 +353,7 @@ async def test_a_broker_that_goes_silent_is_noticed() -> None:
 
     async with server(silent) as url, Client(url, keep_alive_s=1, timeout_s=0.2, on_connection=on_connection) as client:
         async with asyncio.timeout(20):
-            assert await lost == "no answer to PINGREQ within 200 ms"
+            assert (await lost).endswith(" was given up: no answer to PINGREQ within 200 ms")
         await client.close()
 
 

@@ -12,7 +12,7 @@ from mqttlite.core.client5 import ClientProtocol5
 from mqttlite.core.codec import packet, publish_head
 from mqttlite.core.errors import ConnectError, MQTTError, ProtocolError, PublishError, RefusedError
 from mqttlite.core.parser import Parser
-from mqttlite.core.session import IN_DOUBT, Session
+from mqttlite.core.session import ASIDE, Session
 from tests.core.ends import CLIENT_TIMEOUT_MS, SIZE_MAX, refusal
 from tests.peers import Mosquitto
 from tests.statements import statement
@@ -233,20 +233,20 @@ def test_what_was_accepted_before_the_limit_was_known_is_refused_when_it_is() ->
     app.client.publish(4, b"t", b"does not")
     app.client.publish(2, b"t", b"fits, too")
     assert [first for first, _ in app.online("2401")] == [0x32, 0x32]
-    assert app.take() == [("finished", 1, 0x9B), ("connected", False)]
+    assert app.take() == [("finished", 1, ASIDE | 0x9B), ("connected", False)]
     app.client.receive(b"\x40\2\0\1\x40\2\0\3", 0)
     assert app.take() == [("finished", 0, 0), ("finished", 2, 0)]
     assert app.client.state.unfinished == 0
 
 
-def test_what_was_sent_already_and_fits_no_more_is_in_doubt() -> None:
+def test_what_was_sent_already_and_fits_no_more_is_set_aside() -> None:
     app = Application()
     app.online()
     app.client.publish(4, b"t", b"")
     app.client.closed()
     app.take()
     assert app.online("2401", present=True) == []
-    assert app.take() == [("finished", 0, IN_DOUBT), ("connected", True)]
+    assert app.take() == [("finished", 0, ASIDE | 0x9B), ("connected", True)]
 
 
 @statement("5.0", "MQTT-4.4.0-1")

@@ -1,0 +1,149 @@
+"""Why connections end soon after they were made, time and again. Loaded when three in a row have. Both runtimes.
+
+**A message that the peer never takes** (too large for it, a topic that it forbids) would block everything behind it, in
+this life and every later one. In 3.1.1 a peer can only close the connection; so does a bad line, and a message must not
+suffer for that. So a message becomes a *suspect* when it is the oldest unfinished one of a connection that the peer has
+ended, unacknowledged, and it is *set aside* on evidence only. In each of ROUNDS rounds
+
+1. a connection is made that leaves all messages out. It has to live: PINGREQ is answered, and it lasts LIVING_MS, and
+   TIMES as long as any that has died of the suspect;
+2. on this living connection the suspect is sent, alone: the peer ends the connection right after it.
+
+All rounds have to agree. Whatever else happens (the connection is lost without the suspect or by something else than
+the peer's doing, the suspect is acknowledged) is a disagreement, and the evidence starts anew. No other message is sent
+meanwhile, so none overtakes an innocent suspect. A message that was released (PUBREC) is nobody's suspect: it is there.
+
+What was set aside is kept with the messages in doubt (unconfirmed.py). Where a peer takes no message at all, one after
+the other would be set aside; from the third in a row on, each takes twice as long as the one before.
+
+**Another client with our identifier**: the broker ends the older of two connections, and each client throws out the
+other [MQTT-3.1.4-2].
+"""
+
+import asyncio
+
+from ..core import const
+from ..core.session import ASIDE
+from .clock import now_ms
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from .base import BaseClient
+    from .transport import Transport
+
+ROUNDS = const(8)
+LIVING_MS = const(300)
+TIMES = const(4)
+DYING_MS = const(15000)  # what the peer ends later than this, it does not end because of the message
+PAUSE_MS = const(100)  # between two rounds
+BARREN = const(3)  # messages set aside in a row, and none taken: it may be the peer
+
+# Reason codes of DISCONNECT (5.0) that are about what was sent; others are about the peer, or the connection.
+_ABOUT_CONTENT = b"\0\x80\x81\x82\x83\x87\x90\x94\x95\x99\x9a\x9b"
+_TAKEN_OVER = const(0x8E)
+
+# Errors of a socket whose peer has closed: EPIPE, ECONNABORTED, ECONNRESET; on Linux (and boards) and macOS
+_RESET = (32, 103, 104, 53, 54)
+
+
+class Suspicion:
+    """The evidence against one message. While there is one, it decides what is sent."""
+
+    def __init__(self, client: "BaseClient") -> None:
+        session = client._protocol.state
+        self._client = client
+        self._span = session.span
+        self.seq = session.first
+        self.message = session.messages[self.seq]
+        self.rounds = 0
+        self.dying_ms = 0  # how long it took the peer at most
+        self.lived_ms = 0  # how long this connection lived without the message
+        self.sent_at: "int | None" = None  # when it was sent on this connection
+        session.span = 0  # no message is sent
+
+    async def probe(self, transport: "Transport") -> None:
+        """The third task of a connection, beside reading and writing: leave the message out, then send it."""
+        client = self._client
+        protocol = client._protocol
+        self.sent_at = None
+        while not client.is_connected:
+            await client._progress.wait()
+        began = now_ms()
+        protocol.ping(began)
+        client._to_write.set()
+        client._attention.set()
+        while protocol.waiting_since is not None:
+            await client._progress.wait()
+        living_ms = max(LIVING_MS, TIMES * self.dying_ms) << min(max(client._barren - BARREN + 1, 0), 8)
+        await asyncio.sleep(max(living_ms - now_ms() + began, 0) / 1000)
+        self.sent_at = now_ms()
+        self.lived_ms = self.sent_at - began
+        self._let(1)
+        while self.is_open():
+            await client._progress.wait()
+        self.end()  # it was taken
+
+    def is_open(self) -> bool:
+        """Whether the message is still where it was: neither acknowledged nor released."""
+        return self._client._protocol.state.messages.get(self.seq) is self.message
+
+    def end(self) -> None:
+        """There is no suspicion any more."""
+        client = self._client
+        client._suspicion = None
+        self._let(self._span)
+
+    def _let(self, span: int) -> None:
+        """Send so many messages from the first unfinished one on."""
+        client = self._client
+        session = client._protocol.state
+        session.span = span
+        session._pump()
+        client._to_write.set()
+
+    def died(self, peer: int) -> bool:
+        """The connection has ended (`peer`: as of `ended_by`); whether that agrees with the suspicion."""
+        sent_at = self.sent_at
+        if sent_at is None or peer < 0 or peer not in _ABOUT_CONTENT or not self.is_open():
+            return False
+        self._client._protocol.state.span = 0  # for the next connection
+        dying_ms = now_ms() - sent_at
+        self.dying_ms = max(dying_ms, self.dying_ms)
+        if TIMES * dying_ms <= self.lived_ms:
+            self.rounds += 1
+        return self.dying_ms <= DYING_MS
+
+
+def ended_by(error: Exception) -> int:
+    """-1, or how the peer has ended a connection: 0 when it has closed it, or the reason code of its DISCONNECT."""
+    if isinstance(error, OSError):
+        return 0 if error.args and error.args[0] in _RESET else -1
+    return getattr(error, "ended", -1)
+
+
+def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) -> "tuple[str, int]":
+    """A connection has ended, one of several that did not last. What to say, and after how many milliseconds to try
+    again, when `reason` and `pause_ms` are what is usual.
+    """
+    session = client._protocol.state
+    suspicion = client._suspicion
+    peer = ended_by(error)
+    if suspicion:
+        if not suspicion.died(peer):
+            suspicion.end()
+            return reason, pause_ms
+        if suspicion.rounds >= ROUNDS:
+            suspicion.end()
+            client._barren += 1
+            session._finish(suspicion.seq, ASIDE)
+        return reason, PAUSE_MS
+    if not client.is_connected or peer < 0:
+        return reason, pause_ms
+    if session.unfinished and not client._progressed & 2:
+        message = session.messages.get(session.first)
+        if message and message[0][0] & 6 != 6 and peer in _ABOUT_CONTENT and session.clearing <= 0:
+            client._suspicion = Suspicion(client)
+            return reason, PAUSE_MS
+    elif peer in (0, _TAKEN_OVER) and not client._protocol._requests:
+        reason += "; another client uses this client identifier ('" + client.client_id + "'), probably"
+    return reason, pause_ms
