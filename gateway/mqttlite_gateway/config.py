@@ -24,6 +24,7 @@ STATUS_EVERY_S = (0.1, 86400.0)  # least and most
 
 _SWITCH = {"0": False, "1": True}
 _NO_HOST = re.compile(r"[\s\x00-\x20\x7f\"#%'()*+,;<=>?@\\^`{|}]")  # a sign that no host name has
+_LOGIN = "in its user name and password write % as %25, / as %2F, ? as %3F and @ as %40"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -125,12 +126,16 @@ class Config:
 
 def _check_upstream(text: str) -> None:
     """Raise ConfigError for a URL that is no broker's."""
+    if not text.isprintable() or any(sign.isspace() for sign in text):
+        raise ConfigError(f"upstream: '{shown(_masked(text), 200)}' contains a blank, or a sign that cannot be seen")
     try:
         url = Url(text)
     except ValueError as error:
         raise ConfigError(f"upstream: {_without_password(text, error)}") from None
     if url.scheme not in ("mqtt", "unix"):
         raise ConfigError(f"upstream: '{shown(url.scheme)}' is not a known scheme; use mqtt:// or unix://")
+    if "@" in text and (url.username is None or "@" in "".join(url.query)):
+        raise ConfigError(f"upstream: {_LOGIN}")
     if url.query:
         option = next(iter(url.query))
         raise ConfigError(f"upstream: unknown option '{shown(option)}'; there are none for a broker")
@@ -155,15 +160,20 @@ def _check_upstream(text: str) -> None:
 
 def _without_password(text: str, error: ValueError) -> str:
     """Words for what is wrong with the URL `text`, about which `error` may say too much."""
-    scheme, found, rest = text.partition("://")
-    at = rest.rfind("@") if found else text.rfind("@")
-    if at < 0:
+    if "@" not in text:
         return shown(str(error), 200)
     try:
-        Url(f"{scheme}://user@{rest[at + 1 :]}" if found else text[at:])
+        Url(_masked(text))
     except ValueError as without:
         return shown(str(without), 200)
-    return "in its user name and password write % as %25, / as %2F, ? as %3F and @ as %40"
+    return _LOGIN
+
+
+def _masked(text: str) -> str:
+    """A URL with … instead of a user name and password."""
+    scheme, found, _ = text.partition("://")
+    at = text.rfind("@")
+    return (scheme + found if found and len(scheme) < at else "") + "…" + text[at:] if at >= 0 else text
 
 
 def load(path: Path) -> Config:

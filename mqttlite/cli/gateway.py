@@ -78,13 +78,13 @@ def configuration(args: argparse.Namespace) -> "Config":
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGINT or SIGTERM; SIGHUP changes nothing."""
-    from mqttlite_gateway.config import exposed
+    from mqttlite_gateway.config import exposed, load
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
     if args.verbose:
         logging.getLogger("mqttlite").setLevel(logging.DEBUG)
     config = configuration(args)
-    if args.config and (warning := exposed(args.config, config)):
+    if args.config and (warning := exposed(args.config, load(args.config))):
         log.warning("%s", warning)
     return asyncio.run(_until_stopped(config))
 

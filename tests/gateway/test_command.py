@@ -2,15 +2,23 @@
 
 import asyncio
 import json
+import signal
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from mqttlite.cli import _parser
 from mqttlite.cli.gateway import configuration
-from mqttlite.client import Client
+from mqttlite.client import Client, host
+from mqttlite.client.ports import open_port
+from mqttlite.client.serial import SerialDialer
+from mqttlite.client.url import Url
+from mqttlite.link import Link
 from mqttlite.sim.lines.pty_line import NoisyLine
-from mqttlite_gateway.config import Config, ConfigError, SerialPort, load
+from mqttlite_gateway.config import DEFAULT_UPSTREAM, Config, ConfigError, SerialPort, exposed, load
+from mqttlite_gateway.status import _COUNTERS
+from mqttlite_gateway.upstream import ANSWER_MAX, READ_SIZE
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching
 from tests.peers import Mosquitto, mosquitto_pub, run
 from tests.runtimes import ROOT
@@ -70,6 +78,7 @@ def test_the_example_is_valid_and_shows_the_defaults() -> None:
             assert int(value.split("#")[0]) == getattr(SerialPort("/dev/x"), key)
 
 
+PORT = '\n[[serial]]\npath = "/dev/a"'
 BAD_FILES = {
     "nonsense": ("upstream = \nx", r"gateway.toml: Invalid value \(at line 1, column"),
     "binary": ("upstream = ''\n\udc80", r"gateway.toml: line 2 is not UTF-8; save"),
@@ -106,6 +115,28 @@ BAD_FILES = {
     "no URL": ('upstream = "localhost"\n[[serial]]\npath = "/dev/a"', r"upstream: not a URL: 'localhost'"),
     "port": ('upstream = "mqtt://x:70000"\n[[serial]]\npath = "/dev/a"', r"upstream: port 70000"),
     "host": ('upstream = "mqtt://a..b"\n[[serial]]\npath = "/dev/a"', r"upstream: 'a..b' is no host name: .*label"),
+    "blank behind the host": ('upstream = "mqtt://10.0.0.5 "' + PORT, r"upstream: 'mqtt://10.0.0.5 ' contains a blank"),
+    "blank before the port": ('upstream = "mqtt://h: 1883"' + PORT, r"upstream: 'mqtt://h: 1883' contains a blank"),
+    "tab": ('upstream = "mqtt://h\\t"' + PORT, r"upstream: 'mqtt://h\\t' contains a blank, or a sign that cannot be"),
+    "sign in the host": ('upstream = "mqtt://a,b"' + PORT, r"upstream: 'a,b' is no host name"),
+    "path": ('upstream = "mqtt://h:1883/room"' + PORT, r"what stands behind host and port means nothing"),
+    "option": ('upstream = "mqtt://h?tls=1"' + PORT, r"upstream: unknown option 'tls'; there are none"),
+    "TLS": ('upstream = "mqtts://h"' + PORT, r"upstream: 'mqtts' is not a known scheme; use mqtt:// or unix://"),
+    "host of a socket": ('upstream = "unix://run/x"' + PORT, r"'unix://run/x' has a host; write unix:///path"),
+    "a port's key above": ("baud = 9600", r"unknown key 'baud'; it belongs below a \[\[serial\]\]"),
+    "slip in a port": ('[[serial]]\npath = "/dev/a"\nbaudrate = 1', r"unknown key 'baudrate'; is 'baud' meant\?"),
+    "blank behind a path": ('[[serial]]\npath = "/dev/a "', r"path '/dev/a ': a blank at its end"),
+    "one port, two names": (
+        '[[serial]]\npath = "/dev/null"\n[[serial]]\npath = "/dev/../dev/null"',
+        r"serial: /dev/../dev/null and /dev/null are one port",
+    ),
+    "a list of brokers": ('upstream = ["mqtt://a:secret@b"]', r"upstream must be a text in quotes.*, and is a list"),
+    "switch": (
+        '[[serial]]\npath = "/dev/a"\nrtscts = 1',
+        r"rtscts must be true or false, as in rtscts = false, and is",
+    ),
+    "topic of the broker": ('status_topic = "$SYS/x"' + PORT, r"status_topic '\$SYS/x': topics with \$"),
+    "topic with a line break": ('status_topic = "a\\n"' + PORT, r"status_topic 'a\\n': "),
     "socket": ('upstream = "unix://"\n[[serial]]\npath = "/dev/a"', r"upstream: the path of the socket is missing"),
     "topic": ('status_topic = "a/#"\n[[serial]]\npath = "/dev/a"', r"status_topic 'a/#': .*wildcard"),
     "often": ('status_every_s = 0\n[[serial]]\npath = "/dev/a"', r"status_every_s 0: must be 0.1 to 86400 seconds"),
@@ -123,7 +154,105 @@ def test_a_bad_file_is_refused_with_file_key_and_cause(tmp_path: Path, name: str
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_from_a_windows_editor_is_read(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(FILE.replace("\n", end).encode(encoding))
+    assert configured("gateway", "--config", str(path)) == configured(*WORDS)
+
+
+def test_a_file_in_utf_16_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(FILE, encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"gateway.toml: is UTF-16 .*; save it as UTF-8"):
+        configured("gateway", "--config", str(path))
+
+
+SECRETS = [
+    "mqtt://u:{}@h:99999",
+    "mqtt://u:{}@h:port",
+    "mqtt://u:{}@[::1",
+    "mqtt://u:{}@h x",
+    "mqtt://u:{} x@h",
+    "mqtt://u:{}%zz@h",
+    "mqtt://u:{}/x@h",
+    "mqtt://u:1/{}@h",
+    "mqtt://u:{}?x@h",
+    "mqtt://u:x?{}@h",
+    "mqtt://u:x?y={}@h",
+    "mqtt://u:{}@h/path",
+    "mqtt://u:{}@h?option",
+    "mqtt:/u:{}@h",
+    "u:{}@h",
+    "http://u:{}@h",
+    "unix://u:{}@h/x",
+    "mqtt://{}@a..b",
+]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+@pytest.mark.parametrize("where", ["file", "words"])
+def test_a_password_stands_in_no_error(tmp_path: Path, url: str, where: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'upstream = "{url.format("5ecret")}"{PORT}')
+    words = ["--config", str(path)] if where == "file" else ["--serial", "/dev/a", "--upstream", url.format("5ecret")]
+    with pytest.raises(ConfigError, match="upstream") as error:
+        configured("gateway", *words)
+    assert "5ecret" not in str(error.value)
+
+
+async def test_a_file_with_a_password_that_others_can_read_gives_a_warning_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'upstream = "mqtt://gateway:5ecret@127.0.0.1:1"{PORT}')
+    path.chmod(0o600)
+    config = load(path)
+    assert not exposed(path, config)
+    for mode, who in ((0o644, "everybody"), (0o640, "its group")):
+        path.chmod(mode)
+        said = exposed(path, config)
+        assert f"{path} contains a password, and {who} on this machine can read it (mode {mode:o}): chmod 600" in said
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))  # where systemd puts it
+    assert not exposed(path, config)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    assert not exposed(path, Config(upstream="mqtt://gateway@127.0.0.1"))
+    path.chmod(0o644)
+    async with Program(*COMMAND, "gateway", "--config", str(path), "--status-topic", "gw") as box:
+        assert "WARNING" in await box.says("contains a password")
+        await box.says("devices cannot be connected")
+        await box.says("trying again")
+        assert await box.stop() == 0
+        assert not [text for text in box.lines if "5ecret" in text]
+
+
+async def test_sighup_does_not_end_it_and_is_answered(mosquitto: Mosquitto) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as box:
+        await box.says("open at")
+        assert box.process
+        box.process.send_signal(signal.SIGHUP)
+        await box.says("SIGHUP: goes on as it is; to read the settings again, restart it")
+        async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client:
+            await (await client.publish("t/up", "1", qos=1)).completed()
+        assert await box.stop() == 0
+
+
+def test_what_client_and_gateway_assume_of_a_line_is_the_same() -> None:
+    """The link takes the smaller of both ends' frames, and waits as the slower baud rate wants it."""
+    port = SerialPort("/dev/x")
+    link = signature(Link).parameters
+    dialer = SerialDialer(Url("serial:///dev/x"), "device", lambda baud: open_port("/dev/x", baud), print, print)
+    assert port.baud == link["baud"].default == dialer._baud == signature(open_port).parameters["baud"].default
+    assert port.frame_size == link["frame_size"].default == dialer.link._frame_size
+    assert port.window == link["window"].default == dialer.link._sender._window
+    assert Config().upstream == DEFAULT_UPSTREAM == f"mqtt://localhost:{host.PORT}"
+    assert set(_COUNTERS) <= set(vars(Link(1).stats))
+    assert ANSWER_MAX <= READ_SIZE
+
+
 BAD_WORDS = {
+    "--serial /dev/a?baud=1&baud=2": "baud is given twice",
     "--serial ttyUSB0": "ttyUSB0: path 'ttyUSB0': must be a device",
     "--serial /dev/a?speed=1": "unknown option 'speed'; there are baud, frame_size, window, rtscts",
     "--serial /dev/a?baud=fast": "/dev/a\\?baud=fast: baud is not a number",
