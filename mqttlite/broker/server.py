@@ -114,6 +114,8 @@ class Broker:
     async def _stop(self) -> None:
         """Close everything: output leaves as far as clients take it within `close_ms`; no wills are published."""
         self.stopped = True
+        if self.store:
+            self.store.hurry()
         for sock in self._sockets:
             listening.remove_file(sock)
         for server in self._servers:

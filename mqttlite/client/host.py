@@ -38,6 +38,18 @@ class Client(BaseClient):
 
     _transport: SocketTransport | None = None  # of the connection, unless it is a serial line
 
+    async def start(self) -> None:
+        """As BaseClient.start."""
+        if hasattr(self.store, "on_room"):
+            self.store.on_room = self._wake  # a disk has room again, though nothing was confirmed
+        await super().start()
+
+    async def close(self) -> None:
+        """As BaseClient.close. StoreError also when the disk is full, and something that was taken is not on it."""
+        if hasattr(self.store, "hurry"):
+            self.store.hurry()
+        await super().close()
+
     async def _open(self) -> Transport:
         url = self.url
         self._transport = None

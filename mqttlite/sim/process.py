@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..store.sqlite import SqliteStore
     from .world import World
 
+RESERVE = 16 << 10  # bytes that a store keeps on the disk: enough for the little that happens here
 CLOSING_LIMIT = 100  # awaits in the finally blocks of one coroutine of a killed process
 
 
@@ -101,13 +102,13 @@ class Process:
         """The SQLite store on this process's disk; options as SqliteStore's."""
         from ..store.sqlite import SqliteStore
 
-        return SqliteStore("/" + path, connect=self.mount.connect, **options)
+        return SqliteStore("/" + path, connect=self.mount.connect, **{"reserve": RESERVE, **options})
 
     def broker_store(self, path: str = "broker.db", **options: Any) -> "BrokerStore":
         """A broker's store on this process's disk; options as BrokerStore's."""
         from ..broker.durable import BrokerStore
 
-        return BrokerStore("/" + path, connect=self.mount.connect, **options)
+        return BrokerStore("/" + path, connect=self.mount.connect, **{"reserve": RESERVE, **options})
 
     # -- inside
 

@@ -19,6 +19,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any, TypeVar
 
+from ..store import sqlite_file
 from .clock import Clock
 from .disks.disk import Disk
 from .handles import Livelock, Timer, name_of
@@ -133,6 +134,7 @@ class World:
                     process.kill()
         del self.trace[length:]
         self._queue.clear()
+        sqlite_file.strays.clear()
 
     def after(self, seconds: float, call: Callable[..., object], *args: Any) -> None:
         """Call something outside of all processes, in so many seconds: a fault, a check."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ..core.codec import released
 from . import records as r
 from .records import State
-from .sqlite_tables import LOG, Connection, parts, prefixed, ranges
+from .sqlite_tables import LIFE, LOG, Connection, parts, prefixed, ranges
 
 BEGUN = 32
 ENDED = 33
@@ -41,6 +41,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE TABLE retained (topic BLOB PRIMARY KEY, payload BLOB, qos INTEGER)",
         LOG,
     ),
+    LIFE,
 ]
 
 _SEQ = 40  # bits of a sequence number

@@ -5,20 +5,24 @@ gathered. Who waits for a commit starts a batch; records that nobody waits for a
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from . import records as r
-from . import sqlite_file
+from . import sqlite_file, sqlite_reserve
 from .base import Store, StoreError
+from .place import shown
 from .records import State
-from .sqlite_file import LOG_MAX, PAGE, SqliteFile, Tables, connect
+from .sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, Tables, connect
 from .sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
 LINGER_S = 0.01
+RETRY_S = 1.0  # after a batch that found no room, and while the disk is full
 FEW = 4  # records in a batch; who waits after each message makes no more
 GATHER_S = 0.0003  # where there were more: packets come one by one, and those that come now share the commit
 
@@ -31,20 +35,28 @@ def read(path: str | os.PathLike[str]) -> State:
     return state or State()
 
 
+logger = logging.getLogger("mqttlite.store")
+
+
 class SqliteWriter:
     """Group commit into one SQLite file, which nothing else may write to.
 
     `path`: the file; made, with mode 0600, when it is not there. It must be on a local disk. Beside it, SQLite keeps
     `-wal` and `-shm`, and the store `.lock`.
     `size_max`: bytes that the file may have; a few MB of `-wal` come on top. What does not fit is refused by `fits`,
-    early enough that what has been accepted can be finished.
+    early enough that what has been accepted can be finished; what comes without asking may take a quarter more.
+    `reserve`: bytes that are kept on the disk beside it (`.reserve`, less on a small disk, 0: none) for when the disk
+    is full: the store can still be opened, and what is in it be finished. A disk that is full is no failure: `fits`
+    says no, and a batch for which there is no room at all waits, with all who wait for it, until there is.
     `log_max`: bytes of records that gather before the tables are brought up to date with them.
     `allow_reset`: a file that is damaged is moved aside (`.corrupt-` and the time) and the store begins empty: **what
     was accepted and not delivered is lost**. Without it, opening such a file raises StoreError.
     `connect`: makes the connection, in the thread that will own it; for tests.
+    `on_room`: called when `fits` has said no, and there is room again.
     """
 
     on_failure: Callable[[StoreError], None] | None = None
+    on_room: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -54,11 +66,17 @@ class SqliteWriter:
         log_max: int = LOG_MAX,
         allow_reset: bool = False,
         connect: Callable[[str], Connection] = connect,
+        reserve: int = sqlite_reserve.SIZE,
     ) -> None:
         self.path = os.path.realpath(path)
+        self.name = shown(self.path)  # as messages have it
         self.size_max = size_max
-        self._file = SqliteFile(self.path, self._tables(), size_max, log_max, allow_reset, connect)
-        self._failure = f"{self.path} is not open"  # why nothing can be committed; "": it can
+        self._file = SqliteFile(self.path, self._tables(), size_max, log_max, allow_reset, connect, reserve)
+        self._failure = f"{self.name} is not open"  # why nothing can be committed; "": it can
+        self._retry: asyncio.TimerHandle | None = None  # of the batch that waits for room
+        self._hurries = False  # nothing may wait for room
+        self._is_stuck = False  # a batch waits for room
+        self._watches = False  # will look for room
         self._records: list[Any] = []  # taken, and in no batch yet
         self._needed = 0  # bytes that they will take
         self._batch = 0  # records in the last one
@@ -79,7 +97,7 @@ class SqliteWriter:
         way.
         """
         if self._thread:
-            raise StoreError(f"{self.path} is open already")
+            raise StoreError(f"{self.name} is open already")
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "mqttlite store")
         try:
@@ -91,6 +109,7 @@ class SqliteWriter:
             raise
         self._measured = self._room
         self._failure = ""
+        self._watch_room()
         return state
 
     def _open(self) -> tuple[Any, int]:
@@ -144,21 +163,29 @@ class SqliteWriter:
         if need <= self._room:
             return True
         if need > self.size_max - self._file.reserve - 16 * PAGE:
-            raise StoreError(f"a message of {size} bytes is too large for {self.path}: raise size_max={self.size_max}")
+            raise StoreError(f"a message of {size} bytes is too large for {self.name}: raise size_max={self.size_max}")
         self._wanted = need
         return False
 
+    def hurry(self) -> None:
+        """From now on a batch that finds no room fails, instead of waiting: the program is about to end."""
+        self._hurries = True
+        if self._retry:
+            self._retry.cancel()
+            self._start()
+
     async def close(self) -> None:
-        """Commit, and let go of the file."""
+        """Commit, and let go of the file. StoreError also when something was taken for which there is no room."""
         thread = self._thread
         if not thread:
             return
+        self.hurry()
         try:
             if not self._failure:
                 await self.commit()
         finally:
             self._thread = None
-            self._failure = self._failure or f"{self.path} is closed"
+            self._failure = self._failure or f"{self.name} is closed"
             await asyncio.shield(self._loop.run_in_executor(thread, self._file.close))
             thread.shutdown()
 
@@ -166,6 +193,7 @@ class SqliteWriter:
         """Have a batch written."""
         assert self._thread
         self._busy = True
+        self._retry = None
         batch = self._records
         self._batch = len(batch)
         self._records = []
@@ -173,19 +201,29 @@ class SqliteWriter:
         self._written = self._waiting
         self._waiting = []
         count = self._wanted > 0 or 2 * self._room < self._measured
-        self._loop.run_in_executor(self._thread, self._write, batch, count).add_done_callback(self._finished)
+        written = self._loop.run_in_executor(self._thread, self._write, batch, count)
+        written.add_done_callback(partial(self._finished, batch))
 
-    def _write(self, batch: list[Any], count: bool) -> int:
+    def _write(self, batch: list[Any], count: bool) -> "int | Full":
         """In the thread: write, and count the room if that is wanted, else -1."""
-        if batch or count:
-            self._file.write(batch, count)
-        return self._file.room() if count else -1
+        try:
+            if batch or (count and not self._file.is_full):
+                self._file.write(batch, count)
+        except Full as full:
+            return full
+        return self._file.room() if count or self._file.is_full else -1
 
-    def _finished(self, result: "asyncio.Future[int]") -> None:
-        """A batch is durable, or will never be."""
+    def _finished(self, batch: list[Any], result: "asyncio.Future[int | Full]") -> None:
+        """A batch is durable, or will never be; or waits for room."""
         written = self._written
         self._written = []
         error = result.exception()
+        found = -1 if error else result.result()
+        if isinstance(found, Full):
+            if not self._hurries:
+                self._wait_for_room(batch, written, found)
+                return
+            error, found = found, -1
         if error:
             self._failure = str(error)
             if self.on_failure:
@@ -199,16 +237,48 @@ class SqliteWriter:
                 future.set_exception(StoreError(self._failure))
             else:
                 future.set_result(None)
-        if not error and result.result() >= 0:
-            self._measured = result.result()
-            self._room = room = self._measured - self._needed
-            if self._wanted <= room:
-                self._wanted = 0
         self._busy = False
+        if error:
+            return
+        self._is_stuck = False
+        if found >= 0:
+            self._measured = found
+            self._room = room = found - self._needed
+            if self._wanted and self._wanted <= room:
+                self._wanted = 0
+                if self.on_room:
+                    self.on_room()
+            self._watch_room()
         if self._waiting:
             self._start()
         elif self._records:
             self._linger()
+
+    def _wait_for_room(self, batch: list[Any], written: "list[asyncio.Future[None]]", full: Full) -> None:
+        """Nothing of a batch is stored: it stays what it was, the first of what is pending."""
+        if not self._is_stuck:
+            self._is_stuck = True
+            logger.error("%s", full)
+        self._records = batch + self._records
+        self._waiting = written + self._waiting
+        self._room = self._measured = 0
+        self._retry = self._loop.call_later(RETRY_S, self._start)
+
+    def _watch_room(self) -> None:
+        """While the disk is full, look again and again, even if nobody asks."""
+        if self._file.is_full and not self._watches:
+            self._watches = True
+            self._loop.call_later(RETRY_S, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        self._watches = False
+        if self._failure or not self._thread:
+            return
+        self._wanted = max(self._wanted, 1)
+        if self._busy:
+            self._watch_room()
+        else:
+            self._start()
 
 
 class SqliteStore(SqliteWriter, Store):

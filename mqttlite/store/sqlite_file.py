@@ -5,32 +5,45 @@ log has grown, its records are carried over into the tables (sqlite_tables.py), 
 meanwhile never gets there.
 
 WAL mode with synchronous=FULL: a transaction that has returned survives a power cut. One process has the file at a
-time: `.lock` beside it is locked with flock. The kernel lets go of that lock however the process ends; it is a file of
-its own because closing any descriptor of the database would drop SQLite's own locks; and it does not keep readers away,
-so `mqttlite store show` works while a client runs.
+time: `.lock` beside it is locked with flock (place.py). It is a file of its own because closing any descriptor of the
+database would drop SQLite's own locks; and it does not keep readers away, so `mqttlite store show` works while a client
+runs.
+
+A torn end of the WAL is cut off in silence. Anything else that does not check is said and kept: a WAL that is damaged
+in its middle (sqlite_wal.py), a database that was in use and has no WAL (table `life`), an empty file where a store
+was, a batch of the log with another checksum. After each commit the files must still be the ones at their path.
 """
 
+import atexit
 import contextlib
-import fcntl
+import ctypes
+import errno
 import logging
 import os
 import sqlite3
 import time
+from binascii import crc32
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from . import sqlite_wal
 from .base import StoreError
 from .folder import sync_folder
+from .place import Lock, copy, demand_file, demand_files, identity, shown, tighten_all
 from .sqlite_leftovers import settle_wal
+from .sqlite_reserve import Reserve
 from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
 LOG_MAX = 256 << 10  # bytes of records in the log
+CHECKPOINT_FULL = 32  # the same while the disk is full: the WAL must not grow
 PATIENCE = 30.0  # seconds that a program which writes to the file by itself is waited for
+MARGIN = 256 << 10  # bytes on the disk that messages do not get
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NO_ROOM_FOR_SHM = 4874  # SQLITE_IOERR_SHMSIZE
 
 logger = logging.getLogger("mqttlite.store")
 
@@ -47,8 +60,16 @@ class Tables(Protocol):
     def decode(self, data: bytes) -> list[Any]: ...
 
 
-class _Damaged(Exception):
+class Damaged(Exception):
     """The file is not what a store has written."""
+
+
+class _Incomplete(Exception):
+    """The file was in use when it was copied, or its WAL is lost."""
+
+
+class Full(StoreError):
+    """A batch did not fit, and nothing of it is stored: the same may be tried again."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -75,11 +96,11 @@ def check(connection: Connection, path: str, tables: Tables) -> int:
     (version,) = row(connection, "PRAGMA user_version")
     (names,) = row(connection, "SELECT count(*) FROM sqlite_master")
     if application != tables.application_id and (application or version or names):
-        raise StoreError(f"{path} is an SQLite database of another program: give the store a file of its own")
+        raise StoreError(f"{shown(path)} is an SQLite database of another program: give the store a file of its own")
     newest = len(tables.migrations)
     if version > newest:
         raise StoreError(
-            f"{path} has schema version {version} and was written by a later release of mqttlite; this one knows"
+            f"{shown(path)} has schema version {version} and was written by a later release of mqttlite; this one knows"
             f" {newest}: install that release, or give the store another file"
         )
     return int(version)
@@ -90,13 +111,9 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
     cannot be read.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise StoreError(f"{path}: there is no such file")
-    address = "file:" + quote(os.path.abspath(path)) + "?mode=ro"
-    if not os.path.exists(path + "-wal") and not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
-        address += "&immutable=1"  # SQLite wants to create -shm beside it, even to read
+    demand_there(path)
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+        with contextlib.closing(reading(path)) as connection:
             connection.execute("BEGIN")  # one moment for all tables
             if not check(connection, path, tables):
                 return None
@@ -104,19 +121,59 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
                 connection.backup(copy)  # where an older schema can be changed, and the log carried over
                 migrate(copy, path, tables)
                 return load(copy, tables)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
+    except (sqlite3.Error, Damaged) as error:
+        raise StoreError(f"{shown(path)} cannot be read: {error}; {ADVICE.format(shown(path))}") from error
+
+
+def demand_there(path: str) -> None:
+    """StoreError when there is no file at `path`."""
+    demand_file(path)
+    if not os.path.isfile(path):
+        raise StoreError(f"{shown(path)}: there is no such file")
+
+
+def reading(path: str) -> sqlite3.Connection:
+    """A connection that cannot write. sqlite3.Error."""
+    path = os.path.realpath(path)
+    address = "file:" + quote(path) + "?mode=ro"
+    if not os.path.exists(path + "-wal") and not os.access(os.path.dirname(path), os.W_OK):
+        address += "&immutable=1"  # SQLite wants to create -shm beside it, even to read
+    return sqlite3.connect(address, uri=True, isolation_level=None)
+
+
+# What can be done about a damaged file, for whoever reads the message.
+ADVICE = (
+    "restore a backup, or take out what is whole with `mqttlite store salvage {0}`, or begin empty with `mqttlite store"
+    " reset {0}`; both keep the damaged file"
+)
 
 
 def load(connection: Connection, tables: Tables) -> Any:
-    """What the file holds, once its log is carried over."""
+    """What the file holds, once its log is carried over. Damaged: a batch of the log is not as it was written."""
     state = tables.load(connection)
-    logged = b"".join([data for (data,) in connection.execute("SELECT records FROM log ORDER BY id")])
-    records = tables.decode(logged)
+    batches, wrong = logged(connection)
+    if wrong:
+        raise Damaged(f"{wrong} of the batches in its log are not as they were written")
+    records = tables.decode(b"".join(batches))
     if not records:
         return state
     carry_over(connection, tables, records)
     return tables.load(connection)
+
+
+def logged(connection: Connection) -> tuple[list[bytes], int]:
+    """The batches in the log, and how many there are besides that are damaged or missing."""
+    batches = []
+    wrong = 0
+    last = None
+    for number, data, crc in connection.execute("SELECT id, records, crc FROM log ORDER BY id"):
+        wrong += number - last - 1 if last is not None else 0
+        last = number
+        if crc is None or crc == crc32(data):  # None: written by an earlier release
+            batches.append(data)
+        else:
+            wrong += 1
+    return batches, wrong
 
 
 def carry_over(connection: Connection, tables: Tables, records: list[Any]) -> None:
@@ -128,7 +185,10 @@ def carry_over(connection: Connection, tables: Tables, records: list[Any]) -> No
 
 
 class SqliteFile:
-    """The file, used by one thread. Arguments: see SqliteWriter."""
+    """The file, used by one thread. Arguments: see SqliteWriter.
+
+    `is_full`: the disk has no room; what is there can be finished, and nothing more be taken.
+    """
 
     def __init__(
         self,
@@ -138,15 +198,20 @@ class SqliteFile:
         log_max: int,
         allow_reset: bool,
         connect: Callable[[str], Connection],
+        reserve: int,
     ) -> None:
         self.path = path
         self.size_max = size_max
+        self.is_full = False
         self._tables = tables
         self._allow_reset = allow_reset
         self._connect = connect
+        self._room_kept = Reserve(path, reserve)
         self._connection: Connection | None = None
-        self._lock: int | None = None
+        self._lock: Lock | None = None
+        self._files: dict[str, tuple[int, int] | None] = {}  # which they were when they were opened
         self._failed = False
+        self._is_marked = False  # the file says that it is in use
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
         self._logged: list[Any] = []  # records that are in the log
@@ -154,91 +219,221 @@ class SqliteFile:
     def open(self) -> Any:
         """The state that was durable last. StoreError when it cannot be told: the text says what is in the way."""
         try:
-            self._lock = _lock(self.path)
-            return self._open()
+            demand_files(self.path)
+            try:
+                return self._open()
+            except Exception as error:
+                if not _is_full(error) or not self._room_kept.give_up():
+                    raise
+                self._close(in_order=True)
+                self._fill("at its start")
+                return self._open()
         except Exception as error:
-            self.close()
+            self._close()
             if isinstance(error, StoreError):
                 raise
-            raise StoreError(f"{self.path} cannot be opened: {error}") from error
+            todo = "; make room on the disk, and start again" if _is_full(error) else ""
+            raise StoreError(f"{shown(self.path)} cannot be opened: {error}{todo}") from error
 
     def _open(self) -> Any:
+        self._lock = Lock(self.path)
         try:
             return self._open_file()
+        except _Incomplete:
+            self._disconnect()
+            self._keep_incomplete()
+            return self._open_file(incomplete=True)
         except Exception as error:
-            if _code(error) not in _CORRUPT and not isinstance(error, _Damaged):
+            if _code(error) not in _CORRUPT and not isinstance(error, Damaged):
                 raise
             if not self._allow_reset:
                 raise StoreError(
-                    f"{self.path} is damaged ({error}): restore it, or open it with allow_reset=True to move it aside"
-                    " and begin empty; what was accepted and not delivered is lost then"
+                    f"{shown(self.path)} is damaged ({error}): {ADVICE.format(shown(self.path))}"
                 ) from error
             self._disconnect()
-            aside = _move_aside(self.path)
+            self._is_marked = self._lock.knew_store = False
+            aside = move_aside(self.path, "corrupt")
             logger.error(
                 "%s is damaged (%s): moved to %s; the store begins empty, and what was accepted and not delivered is"
-                " lost, unless it can be recovered from there",
-                self.path,
+                " lost, unless it is salvaged from there (mqttlite store salvage)",
+                shown(self.path),
                 error,
-                aside,
+                shown(aside),
             )
             return self._open_file()
 
-    def _open_file(self) -> Any:
+    def _open_file(self, incomplete: bool = False) -> Any:
+        assert self._lock
+        has_wal = _look(self.path, self._lock.knew_store)
         with contextlib.suppress(FileExistsError):  # SQLite gives -wal and -shm the mode of the database
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         if _may_be_ours(self.path, self._tables.application_id):
+            wal = sqlite_wal.examine(self.path)
+            if wal.at >= 0:
+                raise Damaged(
+                    f"its -wal is wrong at byte {wal.at}, and behind that are {wal.behind} whole frames of"
+                    f" {wal.commits} commits"
+                )
+            has_wal = has_wal or wal.header
             # Before SQLite has it open: whatever goes wrong then, it would still carry over what is in the WAL.
             settle_wal(self.path)
         connection = self._connection = self._connect(self.path)
-        check(connection, self.path, self._tables)  # before anything is written to what may not be ours
+        version = check(connection, self.path, self._tables)  # before anything is done to what may not be ours
+        tighten_all(self.path)
+        self._is_marked = version > 1 and bool(row(connection, "SELECT open FROM life")[0])
+        if self._is_marked and not has_wal and not incomplete:
+            self._is_marked = False  # there is no WAL that could be lost
+            raise _Incomplete
         (mode,) = row(connection, "PRAGMA journal_mode = WAL")
         if mode != "wal":
-            raise StoreError(f"{self.path}: no WAL mode here ({mode}): put the store on a local disk")
+            raise StoreError(f"{shown(self.path)}: no WAL mode here ({mode}): put the store on a local disk")
         connection.execute("PRAGMA synchronous = FULL")
         (verdict,) = row(connection, "PRAGMA quick_check(1)")
         if verdict != "ok":
-            raise _Damaged(" ".join(verdict.split()))
+            raise Damaged(" ".join(verdict.split()))
         migrate(connection, self.path, self._tables)
         self._page = int(row(connection, "PRAGMA page_size")[0])
         self._pages = int(row(connection, f"PRAGMA max_page_count = {self.size_max // self._page}")[0])
+        state = load(connection, self._tables)
+        if not self._is_marked:
+            self._is_marked = True
+            connection.execute("UPDATE life SET open = 1")
+        # So that the database alone tells that it is not all: as long as it does, there is a WAL with a header.
+        list(connection.execute("PRAGMA wal_checkpoint(PASSIVE)"))
+        has_reserve = self.is_full or self._room_kept.make()
         sync_folder(self.path)
-        return load(connection, self._tables)
+        self._lock.made()
+        self._files = {self.path + name: identity(self.path + name) for name in ("", "-wal")}
+        self._files[self.path + ".lock"] = self._lock.identity()
+        if self.is_full or not has_reserve:
+            self._set_checkpoint(CHECKPOINT_FULL)
+        return state
+
+    def _keep_incomplete(self) -> None:
+        """The database has been copied without its WAL, or lost it. What it has is used, and it is kept as it was."""
+        try:
+            kept = f"as it was, it is kept as {shown(copy(self.path, _beside(self.path, 'incomplete')))}"
+        except OSError as error:
+            kept = f"it could not be kept as it was ({error})"
+        logger.error(
+            "%s is a copy of a store that was in use, without its -wal (or that is lost): what was written last is"
+            " missing; %s. It goes on with what there is; if the -wal exists, stop, put both back together and start"
+            " again. `mqttlite store backup` makes copies that are whole",
+            shown(self.path),
+            kept,
+        )
 
     def write(self, batch: list[Any], empty_log: bool = False) -> None:
-        """Make a batch durable, in one transaction, and carry over the log if room is needed. StoreError: it is not,
-        and the file is of no more use: SQLite can no longer say what is on the disk, and neither can we.
+        """Make a batch durable, in one transaction, and carry over the log if room is needed. Full: nothing of it is
+        stored, for want of room. StoreError: the file is of no more use: SQLite can no longer say what is on the disk,
+        and neither can we.
         """
         connection = self._connection
         if connection is None or self._failed:
-            raise StoreError(f"{self.path} is closed")
+            raise StoreError(f"{shown(self.path)} is closed")
         try:
             data = self._tables.encode(batch)
-            if empty_log or self._log_bytes + len(data) > self._log_max:
-                carry_over(connection, self._tables, self._logged + batch)
-                self._logged = []
-                self._log_bytes = 0
-            else:
-                connection.execute("INSERT INTO log (records) VALUES (?)", (data,))
-                self._log_bytes += len(data)
-                self._logged += batch
+            try:
+                self._write(connection, batch, data, empty_log or self._log_bytes + len(data) > self._log_max)
+            except Exception as error:
+                if not _is_full(error) or len(data) > self.size_max - self.reserve:
+                    raise
+                self._write_in_need(connection, batch, data, error)
+            self._demand_unmoved()
+        except Full:
+            raise
         except Exception as error:
             self._failed = True
-            full = _code(error) == sqlite3.SQLITE_FULL
-            todo = "make room on the disk (or raise size_max)" if full else "see to the disk"
+            todo = "make room on the disk (or raise size_max)" if _is_full(error) else "see to the disk"
             failure = (
-                f"{self.path} cannot keep what it is given: {error}; {todo} and restart: what was not confirmed may or"
-                " may not be stored"
+                str(error)
+                if isinstance(error, StoreError)
+                else f"{shown(self.path)} cannot keep what it is given: {error}; {todo} and restart: what was not"
+                " confirmed may or may not be stored"
             )
             logger.error("%s", failure)
             raise StoreError(failure) from error
+
+    def _write(self, connection: Connection, batch: list[Any], data: bytes, empty_log: bool) -> None:
+        if empty_log:
+            carry_over(connection, self._tables, self._logged + batch)
+            self._logged = []
+            self._log_bytes = 0
+        else:
+            connection.execute("INSERT INTO log (records, crc) VALUES (?, ?)", (data, crc32(data)))
+            self._log_bytes += len(data)
+            self._logged += batch
+
+    def _write_in_need(self, connection: Connection, batch: list[Any], data: bytes, error: Exception) -> None:
+        """A batch that did not fit, with all the room that can be had: what was taken has to be finished. Full."""
+        self._roll_back(connection)
+        for find_room in (self._exceed, self._use_reserve):
+            if not find_room(error):
+                continue
+            for empty_log in (True, False):  # what has come and gone meanwhile needs no room in the tables
+                try:
+                    return self._write(connection, batch, data, empty_log)
+                except Exception as again:
+                    if not _is_full(again):
+                        raise
+                    self._roll_back(connection)
+                    error = again
+        raise Full(f"{shown(self.path)} is full ({error}): what has come waits until there is room") from error
+
+    def _exceed(self, error: Exception) -> bool:
+        """What comes without asking whether it fits may go beyond the limit, by a quarter of it."""
+        assert self._connection
+        self._pages = int(row(self._connection, f"PRAGMA max_page_count = {self.size_max * 5 // 4 // self._page}")[0])
+        return True
+
+    def _use_reserve(self, error: Exception) -> bool:
+        """Give up what was kept for this."""
+        had = self._room_kept.give_up()
+        if not self.is_full and (had or self._room_kept.free() < MARGIN):
+            self._fill(str(error))
+            self._set_checkpoint(CHECKPOINT_FULL)
+        return had
+
+    def _roll_back(self, connection: Connection) -> None:
+        with contextlib.suppress(Exception):  # SQLite may have done so already
+            connection.execute("ROLLBACK")
+        self._tables.load(connection)  # which knows what is in the tables
+
+    def _fill(self, why: str) -> None:
+        self.is_full = True
+        logger.error(
+            "%s: no room on the disk (%s); nothing more is taken until there is, what is there can be fetched",
+            shown(self.path),
+            why,
+        )
+
+    def _set_checkpoint(self, pages: int) -> None:
+        assert self._connection
+        list(self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}"))
+
+    def _demand_unmoved(self) -> None:
+        """StoreError when a file is no longer the one at its path: what is written there is lost."""
+        for name, which in self._files.items():
+            if identity(name) != which:
+                raise StoreError(
+                    f"{shown(name)} is no longer the file that was opened: it was deleted, moved or replaced; nothing"
+                    " more is stored or confirmed. Put it back, or begin with what is there now, and restart"
+                )
 
     def room(self) -> int:
         """Bytes that still fit."""
         assert self._connection
         used = int(row(self._connection, "PRAGMA page_count")[0])
         free = int(row(self._connection, "PRAGMA freelist_count")[0])
-        return max(0, (self._pages - used + free) * self._page - self.reserve)
+        pages = (self.size_max // self._page - used + free) * self._page - self.reserve
+        if self.is_full:
+            if not self._room_kept.make() or self._room_kept.free() < 2 * MARGIN:
+                return 0
+            self.is_full = False
+            self._set_checkpoint(CHECKPOINT)
+            logger.warning("%s: there is room on the disk again", shown(self.path))
+        # A message is in the log, in a table and in the WAL before it is in one place.
+        return max(0, min(pages, (self._room_kept.free() - MARGIN) // 3))
 
     @property
     def reserve(self) -> int:
@@ -247,19 +442,56 @@ class SqliteFile:
 
     def close(self) -> None:
         """Let go of the file. What is committed is on the disk already; who looks into it finds it in the tables."""
-        if self._connection is not None and self._logged and not self._failed:
-            with contextlib.suppress(Exception):
-                carry_over(self._connection, self._tables, self._logged)
-        self._disconnect()
+        connection = self._connection
+        in_order = not self._failed
+        if connection is not None and in_order:
+            try:
+                self._demand_unmoved()
+                if self._logged:
+                    carry_over(connection, self._tables, self._logged)
+            except StoreError:
+                in_order = False
+            except Exception as error:
+                with contextlib.suppress(Exception):
+                    connection.execute("ROLLBACK")
+                in_order = _is_full(error)
+        self._close(in_order)
+
+    def _close(self, in_order: bool = False) -> None:
+        self._disconnect(in_order)
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
             self._lock = None
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(Exception):
-                self._connection.close()
-            self._connection = None
+    def _disconnect(self, in_order: bool = False) -> None:
+        """Close the connection. SQLite then carries over the WAL and removes it: the file must be marked as not in use.
+        If that cannot be, or the WAL at its path is not ours, it is left as by a process that was killed.
+        """
+        connection = self._connection
+        self._connection = None
+        if connection is None:
+            return
+        try:
+            if self._is_marked and in_order:
+                connection.execute("UPDATE life SET open = 0")
+                self._is_marked = False
+        except Exception:
+            pass
+        if self._is_marked:
+            strays.append(connection)
+            return
+        with contextlib.suppress(Exception):
+            connection.close()
+
+
+# Connections that must not be closed by the garbage collector either, not even at the end of the process.
+strays: list[Connection] = []
+
+
+@atexit.register
+def _leave_strays() -> None:
+    for stray in strays:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stray))
 
 
 def row(connection: Connection, sql: str) -> Any:
@@ -274,25 +506,31 @@ def _code(error: Exception) -> int:
     return int(code) & 0xFF if isinstance(code, int) else 0
 
 
-def _lock(path: str) -> int:
-    """Take the store for this process; the descriptor that holds it. StoreError when somebody has it."""
-    lock = os.open(path + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def _is_full(error: BaseException) -> bool:
+    """Whether it is for want of room."""
+    extended = getattr(error, "sqlite_errorcode", None) or getattr(error, "extendedresult", 0)
+    is_full = isinstance(error, Exception) and _code(error) == sqlite3.SQLITE_FULL
+    return is_full or extended == _NO_ROOM_FOR_SHM or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _look(path: str, knew_store: bool) -> bool:
+    """What is there instead of a database: Damaged if a store was. Whether that is sure: the place is new."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
-    except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode(errors="replace") or "that is just starting"
-        os.close(lock)
-        if holder == str(os.getpid()):
-            text = f"{path} is open in this process already: a store serves one client"
-        else:
-            text = f"{path} is in use by process {holder}: stop that one, or give this client a store of its own"
-        raise StoreError(text) from None
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        size = -1
+    if size > 0:
+        return False
+    found = "gone" if size < 0 else "empty"
+    if sqlite_wal.examine(path).frames:
+        raise Damaged(f"the database is {found}, and its -wal is not")
+    if knew_store and not size:
+        raise Damaged("it is empty, and a store was in it")
+    if knew_store:
+        logger.warning("%s is gone, and there was a store: a new one begins, which is empty", shown(path))
+    elif not size:
+        logger.warning("%s is an empty file, as a power cut leaves one: a new store begins in it", shown(path))
+    return True
 
 
 def _may_be_ours(path: str, application_id: int) -> bool:
@@ -305,19 +543,26 @@ def _may_be_ours(path: str, application_id: int) -> bool:
     return int.from_bytes(header[68:72], "big") == application_id or not any(header[40:44])  # no schema was ever made
 
 
-def _move_aside(path: str) -> str:
+def move_aside(path: str, why: str) -> str:
     """Rename a damaged database and its WAL; the new name. The database first: without it, SQLite drops a WAL that is
     left, but without its WAL a database looks whole and is old.
     """
-    aside = stem = path + time.strftime(".corrupt-%Y%m%dT%H%M%S")
-    number = 1
-    while os.path.exists(aside):
-        number += 1
-        aside = f"{stem}-{number}"
-    os.rename(path, aside)
+    aside = _beside(path, why)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, aside)
     with contextlib.suppress(FileNotFoundError):
         os.rename(path + "-wal", aside + "-wal")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path + "-shm")
     sync_folder(path)
     return aside
+
+
+def _beside(path: str, why: str) -> str:
+    """A name beside `path` that nobody has."""
+    name = stem = path + time.strftime(f".{why}-%Y%m%dT%H%M%S")
+    number = 1
+    while os.path.lexists(name) or os.path.lexists(name + "-wal"):
+        number += 1
+        name = f"{stem}-{number}"
+    return name

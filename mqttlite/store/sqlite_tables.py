@@ -23,6 +23,13 @@ APPLICATION_ID = 0x6D717474  # "mqtt", in the header of the file
 # Where batches of records are until they are carried over (sqlite_file.py)
 LOG = "CREATE TABLE log (id INTEGER PRIMARY KEY, records BLOB)"
 
+# From version 2 on. `life`: whether the file is in use: then its WAL belongs to it. `crc`: CRC-32 of the records.
+LIFE = (
+    "CREATE TABLE life (open INTEGER)",
+    "INSERT INTO life VALUES (0)",
+    "ALTER TABLE log ADD COLUMN crc INTEGER",
+)
+
 # What leads from schema version n to n + 1, from n = 0, an empty file.
 MIGRATIONS: list[tuple[str, ...]] = [
     (
@@ -38,6 +45,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE TABLE seen (producer BLOB PRIMARY KEY, sequence BLOB, window BLOB) WITHOUT ROWID",
         LOG,
     ),
+    LIFE,
 ]
 
 

@@ -303,8 +303,7 @@ def test_what_a_failed_sync_has_left_to_be_read_is_lost_by_no_later_power_cut_in
     assert cases > 40
 
 
-@STORES
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize(("make", "code"), [(_sqlite, errno.EIO), (_journal, errno.EIO), (_journal, errno.ENOSPC)])
 def test_a_store_refuses_what_a_disk_that_fails_does_not_keep(
     world: World, make: Callable[[Process], Store], code: int
 ) -> None:

@@ -8,6 +8,7 @@ durable.
 
 import asyncio
 import contextlib
+import errno
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from mqttlite.sim.disks import sqlite_files
 from mqttlite.store import records as r
-from mqttlite.store import sqlite_file
+from mqttlite.store import sqlite_file, sqlite_wal
 from mqttlite.store.base import StoreError
 from mqttlite.store.records import State
 from mqttlite.store.sqlite import SqliteStore
@@ -185,17 +186,27 @@ async def write(store: SqliteStore, disk: Disk, history: list[list[Record]]) -> 
 
 def check(files: dict[str, bytes], directory: Path, expected: list[dict[str, object]], least: int, most: int) -> None:
     """The files hold the sum of at least `least` batches."""
-    for old in directory.iterdir():
-        old.unlink()
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
+    lay_out(files, directory)
     path = str(directory / "state.db")
+    wal = sqlite_wal.examine(path)
+    assert wal.at < 0  # no power cut is taken for damage
     with contextlib.closing(sqlite_file.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")  # this one is not cut
         tables = ClientTables()
         assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-        state = sqlite_file.load(connection, tables) if sqlite_file.check(connection, path, tables) else State()
+        if sqlite_file.check(connection, path, tables) > 1 and not wal.header:
+            assert connection.execute("SELECT open FROM life").fetchall() == [(0,)]
+        sqlite_file.migrate(connection, path, tables)
+        state = sqlite_file.load(connection, tables)
     assert vars(state) in expected[least : most + 1]
+
+
+def lay_out(files: dict[str, bytes] | dict[str, bytearray], directory: Path) -> None:
+    """In this folder are these files, and nothing else of a store."""
+    for old in directory.glob("state.db*"):
+        old.unlink()
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
 
 
 async def every_cut(disk: Disk, directory: Path, seed: int, connect: Callable[[str], Connection]) -> None:
@@ -236,7 +247,7 @@ class Careless:
 
 
 async def test_a_store_that_did_not_wait_for_the_disk_would_be_found_out(disk: Disk, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="client_id"):
+    with pytest.raises(AssertionError, match=r"client_id|Wal"):
         await every_cut(disk, tmp_path, 1, lambda path: Careless(connector(disk)(path)))
 
 
@@ -255,6 +266,7 @@ async def test_power_cuts_while_recovering_lose_nothing(disk: Disk, tmp_path: Pa
         disk.log = [("write", name, 0, content) for name, content in left.items()]
         disk.log += [("sync", name, 0, b"") for name in left]
         start = len(disk.log)
+        lay_out(left, tmp_path)  # where the store looks before it opens
         again = SqliteStore(tmp_path / "state.db", connect=connector(disk))
         assert vars(await again.open()) == sums(history)[-1]
         await again.close()
@@ -265,18 +277,47 @@ async def test_power_cuts_while_recovering_lose_nothing(disk: Disk, tmp_path: Pa
 
 
 def full() -> apsw.Error:
-    return apsw.FullError("disk full")
+    return sqlite_files._said(OSError(errno.ENOSPC, "disk full"))
 
 
 def broken() -> apsw.Error:
     return apsw.IOError("disk broken")
 
 
-@pytest.mark.parametrize(
-    ("operations", "error"), [(("write",), full), (("write",), broken), (("sync",), broken), (("truncate",), broken)]
-)
-async def test_a_disk_that_is_full_or_fails_is_refused_and_nothing_is_claimed(
-    disk: Disk, tmp_path: Path, operations: tuple[str, ...], error: Callable[[], apsw.Error]
+async def test_a_disk_that_is_full_for_a_moment_loses_nothing(disk: Disk, tmp_path: Path) -> None:
+    history = batches(5, 12)
+    expected = sums(history)
+    (tmp_path / "left").mkdir()
+    rng = random.Random(5)
+    for number in range(0, 200, 4):
+        disk.log.clear()
+        disk.files.clear()
+        lay_out({}, tmp_path)
+        remaining = number
+
+        def fail(what: str, name: str) -> None:
+            nonlocal remaining
+            remaining -= what == "write"
+            if what == "write" and remaining in (-1, -2, -4):
+                raise full()
+
+        store = SqliteStore(tmp_path / "state.db", connect=connector(disk), log_max=(0, 2000)[number % 8 // 4])
+        await store.open()
+        disk.fail = fail
+        await write(store, disk, history)
+        await store.close()
+        disk.fail = lambda what, name: None
+        for files in disk.left(len(disk.log), rng):
+            check(files, tmp_path / "left", expected, len(history), len(history))
+        if remaining > 0:
+            break  # it has not come to the operation that would fail
+    else:
+        pytest.fail("the history is too long for this test")
+
+
+@pytest.mark.parametrize("operations", [("write",), ("sync",), ("truncate",)])
+async def test_a_disk_that_fails_is_refused_and_nothing_is_claimed(
+    disk: Disk, tmp_path: Path, operations: tuple[str, ...]
 ) -> None:
     history = batches(5, 12)
     expected = sums(history)
@@ -286,6 +327,7 @@ async def test_a_disk_that_is_full_or_fails_is_refused_and_nothing_is_claimed(
     for number in range(0, 200, 2):
         disk.log.clear()
         disk.files.clear()
+        lay_out({}, tmp_path)
         remaining = number
 
         def fail(what: str, name: str) -> None:
@@ -293,7 +335,7 @@ async def test_a_disk_that_is_full_or_fails_is_refused_and_nothing_is_claimed(
             if what in operations:
                 remaining -= 1
                 if remaining == -1:  # once: what works again afterwards must not be believed
-                    raise error()
+                    raise broken()
 
         store = SqliteStore(tmp_path / "state.db", connect=connector(disk))
         disk.fail = lambda what, name: None

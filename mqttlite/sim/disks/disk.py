@@ -7,6 +7,7 @@ sight of the disk in one of its lives; after its end it ignores everything.
 """
 
 import errno
+import itertools
 import posixpath
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,12 +28,16 @@ class Operation(NamedTuple):
     name: str  # of the file
 
 
+_numbers = itertools.count(1)
+
+
 class _File:
     """What a name stands for."""
 
-    __slots__ = ("content", "durable", "loose")
+    __slots__ = ("content", "durable", "loose", "number")
 
     def __init__(self, content: bytes = b"") -> None:
+        self.number = next(_numbers)
         self.content = bytearray(content)
         self.durable = bytearray(content)
         self.loose: list[tuple[int, bytes | None]] = []  # not synced: offset, data; None: cut off there
@@ -142,6 +147,17 @@ class Mount:
     def size(self, name: str) -> int:
         file = self.disk._names.get(name) if self.alive else None
         return len(file.content) if file is not None else 0
+
+    def number(self, name: str) -> int | None:
+        """Which file a name stands for; None: there is no such name."""
+        file = self.disk._names.get(name) if self.alive else None
+        return file.number if file is not None else None
+
+    def free(self) -> int:
+        """Bytes that may still be written."""
+        if not self.alive or self.disk.capacity is None:
+            return 1 << 40
+        return max(0, self.disk.capacity - sum(len(file.content) for file in self.disk._names.values()))
 
     def read(self, name: str, offset: int, amount: int) -> bytes:
         file = self.disk._names.get(name) if self.alive else None

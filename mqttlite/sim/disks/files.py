@@ -6,7 +6,9 @@ import errno
 import io
 import os
 import posixpath
+import stat
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .disk import name_of
@@ -24,6 +26,7 @@ class _Handle:
     def __init__(self, mount: "Mount", name: str) -> None:
         self.mount = mount
         self.name = name
+        self.number = mount.number(name) if name else None  # of the file that it was when it was opened
         self.at = 0
         self.locked = False
 
@@ -117,12 +120,39 @@ class FakeOs:
     def chmod(self, path: str, mode: int, **_: Any) -> None:
         pass
 
+    def stat(self, path: str, **_: Any) -> os.stat_result:
+        """Of a file; its number is that of what the name stands for now."""
+        mount = self.mount
+        name = name_of(path)
+        number = mount.number(name)
+        if number is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        return _stat(number, mount.size(name))
+
+    lstat = stat
+
+    def fstat(self, file: int) -> os.stat_result:
+        handle = self.handle(file)
+        return _stat(handle.number or 0, handle.mount.size(handle.name))
+
+    def statvfs(self, path: str) -> Any:
+        """Only what is free."""
+        return SimpleNamespace(f_bavail=self.mount.free(), f_frsize=1)
+
+    def posix_fallocate(self, file: int, offset: int, size: int) -> None:
+        handle = self.handle(file)
+        handle.mount.write(handle.name, offset, bytes(size))
+
     def access(self, path: str, mode: int, **_: Any) -> bool:
         return True
 
     def getpid(self) -> int:
         process = self._world.current
         return 1000 + process.life if process else 1
+
+
+def _stat(number: int, size: int) -> os.stat_result:
+    return os.stat_result((stat.S_IFREG | 0o600, number, 1, 1, 0, 0, size, 0, 0, 0))
 
 
 class _FakePath:

@@ -39,7 +39,11 @@ _NAME = "mqttlite-sim"
 
 def _said(error: OSError) -> apsw.Error:
     """An error of the disk as SQLite wants to be told."""
-    return apsw.FullError(str(error)) if error.errno == errno.ENOSPC else apsw.IOError(str(error))
+    if error.errno != errno.ENOSPC:
+        return apsw.IOError(str(error))
+    full: Any = apsw.FullError(str(error))
+    full.result = full.extendedresult = apsw.SQLITE_FULL  # apsw raises this very object
+    return full  # type: ignore[no-any-return]
 
 
 class _File:

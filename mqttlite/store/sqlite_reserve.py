@@ -1,0 +1,57 @@
+"""Room on the disk that a store keeps for itself: `.reserve` beside it. CPython only.
+
+Even to delete, SQLite writes to its WAL first. On a disk that is full, a store could not be opened, so nothing in it
+could be delivered, and what was taken could not be finished. So a file of nothing is kept beside it, as long as the
+disk has room for that, and given up when it has none.
+"""
+
+import os
+
+SIZE = 1 << 20  # bytes
+_SHARE = 8  # of what is free, no more than this part is taken
+_LEAST = 256 << 10  # smaller ones would not do
+
+
+class Reserve:
+    """The reserve of the store `path`, of at most `size` bytes; 0: none is kept."""
+
+    def __init__(self, path: str, size: int) -> None:
+        self._folder = os.path.dirname(path) or "."
+        self._name = path + ".reserve"
+        self.size = size
+
+    def free(self) -> int:
+        """Bytes that are free on the disk."""
+        found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize
+
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return os.path.lexists(self._name)
+
+    def make(self) -> bool:
+        """Keep room, if there is enough to be shared; whether the reserve is there."""
+        if not self.size or self.exists():
+            return True
+        size = min(self.size, self.free() // _SHARE)
+        if size < min(self.size, _LEAST):
+            return False
+        try:
+            file = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, size)
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError:
+            self.give_up()
+            return False
+        return True
+
+    def give_up(self) -> bool:
+        """Let the store have the room; whether there was any."""
+        try:
+            os.unlink(self._name)
+        except OSError:
+            return False
+        return True
