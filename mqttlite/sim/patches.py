@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import mqttlite.broker.listen
 import mqttlite.store.area_host
+import mqttlite.store.damage
 import mqttlite.store.journal
 import mqttlite.store.sqlite
 
@@ -79,7 +80,9 @@ def _answers(world: "World") -> list[tuple[Any, str, Any]]:
         fake_os = FakeOs(world)
         names = {"os": fake_os, "fcntl": FakeFcntl(fake_os), "ThreadPoolExecutor": _executors(world)}
         answers += [(module, name, names[name]) for module, name in _places(len(sys.modules))]
-        answers.append((mqttlite.store.area_file, "open", fake_open(fake_os)))
+        answers += [
+            (module, "open", fake_open(fake_os)) for module in (mqttlite.store.area_file, mqttlite.store.damage)
+        ]
         answers.append((mqttlite.broker.listen, "socket", world.network.socket_module()))
         answers += serial_answers(world)
         answers.append((sys, "unraisablehook", _unraisable))

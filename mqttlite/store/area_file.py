@@ -42,10 +42,11 @@ class FileArea:
         return data
 
     def resume(self, at: int) -> bool:
-        clean = not self.read(at, 1)
+        if self.read(at, 1):
+            return False
         self._reopen(at)
-        self.append(b"")  # what a process wrote that died before its sync is read, so it has to be durable
-        return clean
+        self._sync()  # what a process wrote that died before its sync is read, so it has to be durable
+        return True
 
     def _reopen(self, at: int) -> None:
         self._file.close()
@@ -70,7 +71,7 @@ class FileArea:
         self.write(header)
 
     def finish(self) -> None:
-        self.append(b"")
+        self._sync()
         self.close()  # littlefs does not follow an open file to its new name
         self._rename()
         self._reopen(self.at)

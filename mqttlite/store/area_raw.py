@@ -39,22 +39,25 @@ class RawArea:
 
     def resume(self, at: int) -> bool:
         self.at = at
-        while at % self._block:  # the blocks that follow will be erased
-            data = self.read(at, min(64, -at % self._block))
-            if min(data) < 255:
-                return False
+        left = -at % self._block  # the blocks that follow will be erased
+        clean = left > 0
+        while left and clean:
+            data = self.read(at, min(64, left))
+            clean = min(data) > 254
             at += len(data)
-        return True
+            left -= len(data)
+        return clean
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
+        data = memoryview(data)
         while data:
             offset = self.at % self._block
             if not offset:
                 self._device.ioctl(6, (self.half * self.size + self.at) // self._block)
-            piece = memoryview(data)[: self._block - offset]
+            piece = data[: self._block - offset]
             self._program(self.at, piece)
             self.at += len(piece)
-            data = memoryview(data)[len(piece) :]
+            data = data[len(piece) :]
 
     append = write
 

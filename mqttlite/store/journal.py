@@ -5,8 +5,9 @@ thirtieth where each message is committed by itself).
 
 A generation of the log is a header (4 bytes of counter, 4 of chance, their CRC-32), then frames: 3 bytes of length, a
 record (records.encode), and its CRC-32 begun with the header's, so that no byte of an earlier generation ever counts.
-The first frame that is none is the end: what stands behind it was never committed. When the log is full, or has a torn
-frame at its end, the state of now is written as a new generation, which takes the old one's place in one step.
+The first frame that is none is the end: what stands behind it was never committed, unless it is whole, which is damage
+(damage.py). When the log is full, or has a torn frame at its end, the state of now is written as a new generation,
+which takes the old one's place in one step.
 
 An area is where the log lies: area_file, area_raw. It has `size` and `at`, the bytes that a generation may take and
 takes; `open()` names the generations that may be there, of which the greatest counter wins; `read(at, size)`;
@@ -51,11 +52,21 @@ class Journal(Store):
     """A journal in the file `area`, of at most `size_max` bytes (and twice that while it is rewritten), or in an area.
 
     A quarter of it is kept for what must always find room. `linger_ms`: how long a commit waits for others to share it.
+    `when_damaged`: "refuse" (the choice on CPython) raises StoreError, and leaves the journal as it is. "aside" (on a
+    board, where nobody can answer) keeps it as PATH.damaged (a raw area: in its half, until that is needed again), goes
+    on with all that is whole, and sets `notice` to what has happened, in words, for the application to publish:
+    `getattr(client.store, "notice", "")`. There is no such attribute as long as nothing has happened.
     """
 
     is_durable = True
+    _live = _seed = _count = 0  # bytes that a new generation has at most; start of checksums; number of the generation
+    _error: "StoreError | None" = None
+    if TYPE_CHECKING:
+        notice: str
 
-    def __init__(self, area: "Area | str | PathLike[str]", size_max: int = 65536, linger_ms: int = 0) -> None:
+    def __init__(
+        self, area: "Area | str | PathLike[str]", size_max: int = 65536, linger_ms: int = 0, when_damaged: str = ""
+    ) -> None:
         if not hasattr(area, "append"):
             if hasattr(os, "fsync"):
                 from .area_host import FileArea
@@ -65,32 +76,29 @@ class Journal(Store):
             area = FileArea(str(area), size_max)
         self._area: "Area" = area  # type: ignore[assignment]
         self._linger_s = linger_ms / 1000
+        self.when_damaged = when_damaged
         self._pending = bytearray()  # frames not written yet; another object after each write
-        self._live = 0  # a new generation would have no more bytes than this
-        self._seed = 0
-        self._count = 0  # of generations
-        self._error: "StoreError | None" = None
 
     async def open(self) -> State:
         """As Store.open. StoreError also when the file is no journal."""
         state = State()
         area = self._area
         try:
-            found = area.open()
-            best = -1
-            for half in found:
+            best = 0
+            doubt = False
+            for half in area.open():
                 area.half = half
                 header = area.read(0, _HEADER)
                 crc = crc32(header[:8], _FORMAT)
                 count = int.from_bytes(header[:4], "big")
-                if header[8:] == crc.to_bytes(4, "big") and count > self._count:
+                if header[8:] != crc.to_bytes(4, "big"):
+                    doubt = doubt or header[8:] != b"\xff\xff\xff\xff"  # flash that is erased
+                elif count > self._count:
                     self._count = count
                     self._seed = crc
                     best = half
-            if best < 0 and found == (0,):
-                raise OSError("no journal, or damaged; move it away")
             at = _HEADER
-            if best >= 0:
+            if self._count:
                 area.half = best
                 size = self._holds(at)
                 while size:
@@ -98,12 +106,19 @@ class Journal(Store):
                     at += size + _FRAME
                     size = self._holds(at)
                 self._live = at
-            if best < 0 or not area.resume(at):
+                if not area.resume(at):
+                    doubt = True
+            if doubt:
+                from .damage import examine
+
+                state = examine(self, state, at)
+            if doubt or not self._count:
                 self._compact(state)
         except Exception as error:
             self._fail(error)
             area.close()
-            raise self._error from error  # type: ignore[misc]
+        if self._error:
+            raise self._error
         return state
 
     def _holds(self, at: int) -> int:
@@ -122,20 +137,20 @@ class Journal(Store):
         return size if area.read(at, 4) == crc.to_bytes(4, "big") else 0
 
     def _fail(self, error: Exception) -> None:
-        text = str(error)
+        text = error
         if isinstance(error, OSError):
             from ..core.oserror import words
 
             text = words(error)
-        self._error = StoreError("journal " + str(self._area) + ": " + text)
+        self._error = StoreError("journal %s: %s" % (self._area, text))
 
-    def _frame(self, *record: "Any") -> bytes:
+    def _frame(self, record: "Any") -> bytes:
         data = encode(*record)
         return len(data).to_bytes(3, "big") + data + crc32(data, self._seed).to_bytes(4, "big")
 
-    def record(self, *record: "Any", **names: "Any") -> None:
+    def record(self, *record: "Any") -> None:
         """As Store.record, by position."""
-        frame = self._frame(*record)
+        frame = self._frame(record)
         self._pending += frame
         self._live += len(frame)
 
@@ -166,7 +181,7 @@ class Journal(Store):
         self._seed = crc = crc32(header, _FORMAT)
         area.begin(header + crc.to_bytes(4, "big"))
         for record in state.records():
-            frame = self._frame(*record)
+            frame = self._frame(record)
             if area.at + len(frame) > area.size:
                 raise OSError("full")
             area.write(frame)
@@ -180,9 +195,9 @@ class Journal(Store):
             state = self.snapshot()
             self._live = _HEADER
             for record in state.records():
-                self._live += len(self._frame(*record))
+                self._live += len(self._frame(record))
             if self._live > room and (room < 0 or not (state.messages or state.doubts)):
-                raise StoreError("a message of " + str(size) + " bytes never fits the journal " + str(self._area))
+                raise StoreError("a message of %d bytes never fits the journal %s" % (size, self._area))
         return self._live <= room
 
     async def close(self) -> None:

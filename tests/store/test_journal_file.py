@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,6 +64,9 @@ class Disk:
     O_RDONLY = os.O_RDONLY
     O_DIRECTORY = os.O_DIRECTORY
     O_CLOEXEC = os.O_CLOEXEC
+    O_CREAT = os.O_CREAT
+    O_EXCL = os.O_EXCL
+    O_RDWR = os.O_RDWR
     path = os.path
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
@@ -90,9 +94,9 @@ class Disk:
                 yield files | {"journal": inode.data[:size]}
                 yield files | {"journal": inode.data[:size] + bytes(len(inode.data) - size)}
 
-    def open(self, name: str, mode: "str | int") -> Any:
+    def open(self, name: str, mode: "str | int", permissions: int = 0) -> Any:
         if isinstance(mode, int):
-            return None  # the folder
+            return None  # the folder, or a new file that is opened again at once
         if mode == "wb":
             self.names[name] = Inode()
             self.instant()
@@ -112,8 +116,15 @@ class Disk:
             self.durable_names = dict(self.names)
         self.instant()
 
-    def chmod(self, name: str, mode: int) -> None:
-        pass
+    def unlink(self, name: str) -> None:
+        if self.names.pop(name, None) is None:
+            raise FileNotFoundError(errno.ENOENT, name)
+
+    def stat(self, name: str) -> Any:
+        return SimpleNamespace(st_dev=1, st_ino=id(self.names[name]))
+
+    def fstat(self, inode: Inode) -> Any:
+        return SimpleNamespace(st_dev=1, st_ino=id(inode))
 
     def replace(self, source: str, target: str) -> None:
         self.names[target] = self.names.pop(source)
@@ -231,7 +242,7 @@ async def test_who_commits_at_the_same_time_shares_one_sync(use: Callable[[Disk]
         await journal.commit()
 
     await asyncio.gather(*[one(seq) for seq in range(10)])
-    assert syncs == 2  # a flush, a sync
+    assert syncs == 3  # a flush, a sync, a mark
 
 
 async def test_a_full_journal_refuses_messages_and_still_takes_what_ends_them(tmp_path: Path) -> None:

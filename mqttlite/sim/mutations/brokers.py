@@ -27,7 +27,7 @@ from .taking import not_wanted, unless
     "The broker's output does not wait for the store.",
     "confirmed",
     ONE,
-    "power off broker after disk 38",
+    "power off broker after disk 65",
 )
 def _(patch: Patch) -> None:
     patch.set(Gate, "is_closed", False)
@@ -63,7 +63,7 @@ def _(patch: Patch) -> None:
     "The broker confirms a subscription that it forgets with its power.",
     "session",
     ONE,
-    "power off broker before disk 38",
+    "power off broker before disk 65",
 )
 def _(patch: Patch) -> None:
     patch.around(BrokerStore, "note", not_wanted(BEGUN, r.SUBSCRIBED))

@@ -16,7 +16,7 @@ from .settings import few_identifiers
     "The consumer acknowledges a message, then handles it.",
     "confirmed",
     ONE,
-    "fail consumer disk 123",
+    "fail consumer disk 146",
 )
 def _(patch: Patch) -> None:
     async def settle_first(self: Inbox, handler: Any) -> None:
@@ -33,7 +33,7 @@ def _(patch: Patch) -> None:
     "What a handler writes is committed before the receipt is.",
     "twice",
     TWO,
-    "kill consumer before disk 127",
+    "kill consumer before disk 150",
 )
 def _(patch: Patch) -> None:
     async def handle(self: Inbox, handler: Any, message: Any) -> None:
@@ -52,7 +52,7 @@ def _(patch: Patch) -> None:
     "The consumer's database does not know which identifiers were handled.",
     "twice",
     TWO,
-    "kill consumer before disk 127",
+    "kill consumer before disk 150",
 )
 def _(patch: Patch) -> None:
     async def add(self: ReceiptStore, db: Any, generation: int, packet_id: int) -> bool:

@@ -20,7 +20,7 @@ from .taking import unannounced, unless
     "The client accepts a message that only its memory has.",
     "lost",
     ONE,
-    "kill producer before disk 40",
+    "kill producer before disk 67",
 )
 def _(patch: Patch) -> None:
     patch.set(BaseClient, "publish", BaseClient.enqueue)

@@ -79,7 +79,7 @@ def _(patch: Patch) -> None:
     "A commit returns when the batch has begun.",
     "lost",
     ONE,
-    "power off broker before disk 39",
+    "power off broker before disk 70",
 )
 def _(patch: Patch) -> None:
     def wrap(commit: Any) -> Any:
@@ -97,7 +97,7 @@ def _(patch: Patch) -> None:
     "A store goes on when its disk has failed, as if nothing had happened.",
     "leak",
     TWO,
-    "fail broker disk 49",
+    "fail broker disk 76",
 )
 def _(patch: Patch) -> None:
     def wrap(write: Any) -> Any:
