@@ -52,11 +52,11 @@ def _synchronous_off(patch: Patch) -> None:
 
 @mutation(
     "the WAL is not written again at open",
-    "A store takes for durable what a process wrote that was killed before its sync.",
-    "session",
+    "A store takes for durable what a process wrote whose sync failed.",
+    "wait",  # for a broker that takes what the power cut has left for damage
     TWO,
-    "kill broker before disk 46",
-    "power off broker before disk 52",
+    "fail broker disk 86",
+    "power off broker before disk 94",
     setting=short_log,
 )
 def _(patch: Patch) -> None:
