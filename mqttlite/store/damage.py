@@ -14,6 +14,7 @@ import sys
 from binascii import crc32
 
 from ..core import const
+from .base import StoreError
 from .records import IDENTITY, ORIGIN, SEEN, State, decode
 
 TYPE_CHECKING = const(0)
@@ -51,6 +52,16 @@ def examine(journal: "Journal", state: State, at: int) -> State:
     half, at, behind, size, words = damage
     area.half = half
     return _aside(journal, salvaged(journal, half), words, behind, size)
+
+
+def failure(journal: "Journal", error: Exception) -> StoreError:
+    """What a journal that has failed tells."""
+    text = str(error)
+    if isinstance(error, OSError):
+        from ..core.oserror import words
+
+        text = words(error)
+    return StoreError("journal %s: %s" % (journal._area, text))
 
 
 def _damage(journal: "Journal", best: int, at: int) -> "tuple[int, int, int, int, str] | None":

@@ -137,12 +137,10 @@ class Journal(Store):
         return size if area.read(at, 4) == crc.to_bytes(4, "big") else 0
 
     def _fail(self, error: Exception) -> None:
-        text = error
-        if isinstance(error, OSError):
-            from ..core.oserror import words
+        self._error = StoreError(str(error))  # whatever happens to the words
+        from .damage import failure
 
-            text = words(error)
-        self._error = StoreError("journal %s: %s" % (self._area, text))
+        self._error = failure(self, error)
 
     def _frame(self, record: "Any") -> bytes:
         data = encode(*record)
