@@ -183,7 +183,7 @@ def _backwards(decode: Any) -> Any:
     "A journal that is rewritten does not have what is not finished.",
     "lost",
     Small(1, 30, "journal"),
-    "kill producer @ event 123",
+    "kill producer @ event 89",
     setting=small_journal,
 )
 def _(patch: Patch) -> None:
