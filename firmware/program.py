@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 
 import boots
 from examples import readings
@@ -48,7 +49,7 @@ def check(settings: "Any") -> None:
 
 class Program:
     """What the board is for, from one start to the next. `settings`: the module settings.py; `feed` is called as long
-    as the event loop turns, `watchdog_s` being how often it must be.
+    as the event loop turns.
     """
 
     def __init__(self, settings: "Any", feed: "Callable[[], None]") -> None:
@@ -56,9 +57,11 @@ class Program:
         self.settings = settings
         self.feed = feed
         self.online: str = settings.TOPIC + "/online"  # retained: "1", or "0" when the board is gone
-        self.problem: str = (
-            settings.TOPIC + "/problem"
-        )  # retained: what is wrong with the board's store; empty: nothing
+        self.problem: str = settings.TOPIC + "/problem"  # retained: what is wrong with its store; empty: nothing
+        self.answer: str = settings.TOPIC + "/answer"  # as readings.py has it: what became of a command
+        self.to_tell = asyncio.Event()  # there is something for `announce`:
+        self.is_back = False  # there is a connection, and the broker has not been told
+        self.oversized: "dict[str, object] | None" = None
 
     async def main(self) -> None:
         """All of it. Ends when the application ends, or with the first exception of any part."""
@@ -91,24 +94,30 @@ class Program:
                 print("cannot be told:", repr(failure))
             raise
 
+    def on_connection(self, is_connected: bool, reason: str) -> None:
+        """As the client's option of this name."""
+        print("connected" if is_connected else "disconnected: " + reason)
+        if is_connected:
+            self.is_back = True
+            self.to_tell.set()
+
+    def on_oversized(self, topic: str, size: int) -> None:
+        """As the client's option of this name: of several, the last one is told."""
+        self.oversized = {"error": "a message of %d bytes to %s is too large for this board" % (size, topic)}
+        self.to_tell.set()
+
     async def work(self) -> None:
         """Run the application with a client of its own."""
-        connected = asyncio.Event()
-
-        def on_connection(is_connected: bool, reason: str) -> None:
-            print("connected" if is_connected else "disconnected: " + reason)
-            if is_connected:
-                connected.set()
-
         client = self.client(
             client_id=self.settings.DEVICE_ID,
             store=getattr(self.settings, "STORE", "journal"),
             will=(self.online, "0", 1, True),
-            on_connection=on_connection,
+            on_connection=self.on_connection,
+            on_oversized=self.on_oversized,
         )
         async with client:
             try:
-                await together(self.announce(client, connected), readings.run(client, self.settings))
+                await together(self.announce(client), readings.run(client, self.settings))
             finally:
                 await client.drain(5)  # after a failure, too: without a store what was accepted lives in memory alone
                 # The client says goodbye, so there will be no will. At QoS 0 because it must not wait: without a
@@ -133,15 +142,21 @@ class Program:
         except (MQTTError, ValueError, TypeError) as error:
             raise SettingError(str(error)) from None
 
-    async def announce(self, client: Client, connected: asyncio.Event) -> None:
-        """Say after each connection that the board is there: the will was published when the last one was lost."""
-        await connected.wait()
+    async def announce(self, client: Client) -> None:
+        """Say after each connection that the board is there: the will was published when the last one was lost. Say
+        what became of a command that was too large.
+        """
         await client.publish(self.problem, b"", qos=1, retain=True)
         while True:
-            await connected.wait()
-            connected.clear()
-            receipt = await client.publish(self.online, "1", qos=1, retain=True)
-            await receipt.completed()
+            await self.to_tell.wait()
+            self.to_tell.clear()
+            if self.is_back:
+                self.is_back = False
+                receipt = await client.publish(self.online, "1", qos=1, retain=True)
+                await receipt.completed()
+            if self.oversized:
+                answer, self.oversized = self.oversized, None
+                await client.publish(self.answer, json.dumps(answer), qos=2)
 
     async def tell(self, problem: str) -> None:
         """Say that the store cannot be used: the board does not work without. In a session of its own, since what the

@@ -149,6 +149,21 @@ async def test_a_board_that_dies_is_reported_by_its_will_and_retained(
             await online(subscriber, b"1")
 
 
+async def test_a_command_that_is_too_large_is_answered_and_the_next_one_obeyed(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    board = Board(tmp_path / "board", mosquitto.url)
+    async with watching(mosquitto) as subscriber, board.running():
+        await online(subscriber, b"1")
+        large = tmp_path / "large"
+        large.write_bytes(bytes(5000))
+        await mosquitto_pub(mosquitto.port, "-t", f"{TOPIC}/command", "-q", "2", "-f", str(large))
+        answer = json.loads((await next_of(subscriber, "answer")).payload)
+        assert answer["error"].endswith(f"bytes to {TOPIC}/command is too large for this board")
+        answer = await command(mosquitto, subscriber, '{"do": "ping", "id": 2}')
+        assert answer["id"] == 2
+
+
 async def test_a_board_that_loses_power_goes_on_with_the_next_number(
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
