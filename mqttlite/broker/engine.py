@@ -65,6 +65,7 @@ class Engine:
         assert self._durable
         for client_id, (number, state) in kept.sessions.items():
             client = ClientSession(client_id, False, self.limits.inbound)
+            client.state.log = self._reuse_log(client)
             client.store = client.state.store = SessionStore(self._durable, client_id, client.state, number)
             client.state.load(state)
             client.heard = True
@@ -195,6 +196,7 @@ class Engine:
                 peer.refuse(SERVER_UNAVAILABLE)
                 return
             client = ClientSession(client_id, connect.clean_session, self.limits.inbound, self._durable)
+            client.state.log = self._reuse_log(client)
             self.sessions[client_id] = client
         if before:
             client.takeovers = before.takeovers
@@ -306,6 +308,15 @@ class Engine:
         """Publish a message that does not come over a connection: a will, or what the broker says about itself."""
         self.check_topic(topic)
         self.router.publish(None, qos << 1 | retain, topic, payload)
+
+    def _reuse_log(self, client: ClientSession) -> Callable[[str], None]:
+        """Counts and logs that a publisher has used a packet identifier again, having lost its memory (core.reused)."""
+
+        def log(text: str) -> None:
+            client.state.reuses = 0
+            self.watch.hit("reused_identifiers", client, text, self.router.now)
+
+        return log
 
     def _discard(self, client: ClientSession) -> None:
         """The session ends, with everything that was queued for it."""

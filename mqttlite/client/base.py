@@ -132,6 +132,7 @@ class BaseClient(Connecting):
         )
         session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
         session.doubts = {}
+        session.log = self._log
         if self.url.scheme != "serial":  # which may be slow, and cut often: small steps, as on a board
             session.clear_step = self._clear_step
         if keys:

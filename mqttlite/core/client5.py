@@ -8,6 +8,8 @@ which reason code the broker, or a limit that it announced, refused a message.
 Both runtimes; no I/O, no clock. Loaded only by who speaks 5.0. Statement numbers in this file are those of 5.0.
 """
 
+from binascii import crc32
+
 from . import const
 from .client import ClientProtocol
 from .codec import decode_packet_id, prefixed, publish_head, remaining_length
@@ -33,6 +35,7 @@ from .codec5 import (
     encode_subscribe,
     encode_unsubscribe,
     with_properties,
+    without_expiry,
 )
 from .errors import ConnectError, ProtocolError, PublishError, RefusedError
 from .session import ASIDE, Session
@@ -145,8 +148,16 @@ class ClientProtocol5(ClientProtocol):
             at += 2
         begin, at = check_properties(buf, at, end, IN_PUBLISH)
         self.check_topic(topic)  # all checks before the identifier is remembered
-        if not packet_id or session.received(first, packet_id):
-            self.owner.on_message(first, topic, buf[at:end], packet_id, session.generation, buf[begin:at])
+        properties = buf[begin:at]
+        payload = buf[at:end]
+        if packet_id:
+            digest = 0
+            if first & 4:  # as in connection
+                digest = crc32(payload, crc32(without_expiry(properties), crc32(buf[start:begin]))) >> 6
+            packet_id = session.received(first, packet_id, digest)
+            if not packet_id:
+                return
+        self.owner.on_message(first, topic, payload, packet_id, session.generation, properties)
 
     def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         """Every packet that is not part of a QoS handshake."""

@@ -24,6 +24,7 @@ _UNSUBSCRIBE = const(0xA2)
 _DISCONNECT = const(0xE0)
 
 # Property identifiers (table 2-4), those that are used by name
+_MESSAGE_EXPIRY = const(0x02)
 _RESPONSE_TOPIC = const(0x08)
 _SUBSCRIPTION_IDENTIFIER = const(0x0B)
 SESSION_EXPIRY = const(0x11)
@@ -145,6 +146,17 @@ def check_properties(
             found[identifier] = buf[at + 3 : after] if value is None else value
         at = after
     return start, stop
+
+
+def without_expiry(block: bytes) -> bytes:
+    """A block that has been checked, without the time that its message has left, which counts down [MQTT-3.3.2-6]."""
+    at = 0 if _MESSAGE_EXPIRY in block else len(block)
+    while at < len(block):
+        _, end = _value(block, at + 1, len(block), _FORMS[block[at]])
+        if block[at] == _MESSAGE_EXPIRY:
+            return block[:at] + block[end:]
+        at = end
+    return block
 
 
 def user_properties(block: bytes) -> "list[tuple[bytes, bytes]]":

@@ -7,6 +7,8 @@ The owner calls `receive` with what it read, then writes `b"".join(out)` and emp
 call `tick`. A ProtocolError from `receive` means: write what is in `out`, and close.
 """
 
+from binascii import crc32
+
 from . import const
 from .codec import decode_acknowledgement, decode_packet_id
 from .errors import broken
@@ -34,7 +36,7 @@ class Connection:
         "Callable[[int, bytes, int, int, int], None]"  # (first, buf, start, end, now): any packet but the five below
     )
     check_topic: "Callable[[bytes], None]"  # (topic name): ProtocolError where it may not stand in PUBLISH
-    deliver: "Callable[[int, bytes, bytes, int], None]"  # (first, topic name, payload, packet identifier or 0)
+    deliver: "Callable[[int, bytes, bytes, int], None]"  # (first, topic name, payload, what `handled` wants, or 0)
 
     def __init__(self, size_max: int) -> None:
         self.parser = Parser(size_max)
@@ -80,7 +82,9 @@ class Connection:
         if first & 6:
             packet_id = decode_packet_id(buf, at, end)
             self.check_topic(topic)  # before the identifier is remembered
-            if session.received(first, packet_id):
+            # 26 bits: with 4 of a state, a small integer on a board
+            packet_id = session.received(first, packet_id, crc32(buf[start:end]) >> 6 if first & 4 else 0)
+            if packet_id:
                 self.deliver(first, topic, buf[at + 2 : end], packet_id)
         else:
             self.check_topic(topic)

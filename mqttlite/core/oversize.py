@@ -108,5 +108,6 @@ def gone_by(client: "ClientProtocol") -> None:
         topic += "…".encode()
     if qos and not large.packet_id:
         raise broken("MQTT-2.3.1-1")
-    if not qos or session.received(parser.first, large.packet_id):
-        client.owner.on_large(parser.first, topic, large.size, large.packet_id if qos else 0, client.state.generation)
+    delivery = session.received(parser.first, large.packet_id) if qos else 0
+    if delivery or not qos:
+        client.owner.on_large(parser.first, topic, large.size, delivery, client.state.generation)

@@ -22,7 +22,8 @@ class ClientOwner(Protocol):
     def on_message(
         self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b"", /
     ) -> None:
-        """A message; at QoS > 0 call `session.handled(packet_id, generation)` when it has been handled.
+        """A message; at QoS > 0 call `session.handled(packet_id, generation)` when it has been handled. `packet_id`: in
+        its lower 16 bits (Session.received).
 
         `flags`: the first byte of its PUBLISH (DUP, QoS, RETAIN).
         """

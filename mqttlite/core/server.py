@@ -120,7 +120,7 @@ class ServerConnection(Connection):
             self.owner.on_publish(self, first & 7, topic, payload)
         except Exception:  # not taken: its repeat has to be delivered, not recognised
             if session:
-                session.inbound.pop(packet_id, None)
+                session.inbound.pop(packet_id & 0xFFFF, None)
             raise
         session = self.session  # None when the message led to the end of this connection
         if packet_id and session:

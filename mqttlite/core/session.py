@@ -2,7 +2,9 @@
 
 - It does not know which role it plays: client and server, outbound and inbound, use the same class.
 - The handshakes are two tables of rows `state << 8 | input: next state << 8 | effect`, with the statement that a row
-  follows. A row that is missing is a protocol error, never a guess.
+  follows; a third, in reused.py, is for identifiers that stand for another message than before. A row that is missing
+  is a protocol error, never a guess. What hardly ever happens is in modules that are loaded when it does (reused,
+  lost, clearing).
 - It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (store/records.py)
   before the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
   `out` first makes the records made so far durable if `wanted` says that a packet there depends on one that is not.
@@ -38,8 +40,6 @@ _DONE = const(3)
 _DOUBT = const(4)
 _HELD = const(5)
 _FREED = const(6)
-_LOST = const(7)
-_CLEARING = const(14)
 
 SPAN = const(65535)  # packet identifiers there are
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
@@ -50,21 +50,23 @@ SENT1 = const(2)  # QoS 1 PUBLISH sent: unacknowledged
 SENT2 = const(4)  # QoS 2 PUBLISH sent: unacknowledged
 RELEASED = const(6)  # PUBREC received, PUBREL sent: unacknowledged
 
-# Inbound states of a packet identifier
+# Inbound states of a packet identifier, in the lower 4 bits. Above them, a digest of the message's content, by which
+# another message is told from a repeat; 0: it is not known. At QoS 1: how often the identifier has been used again.
 TAKEN1 = const(1)  # QoS 1, given to the application
 TAKEN2 = const(3)  # QoS 2, given to the application
-STALE1 = const(5)  # as TAKEN1, but the network connection it came over is gone: the peer will repeat it
-STALE2 = const(7)  # as TAKEN2, but the network connection it came over is gone
+STALE = const(4)  # added to either: the network connection that it came over is gone, the peer will repeat it
+STALE1 = const(5)
+STALE2 = const(7)
 OWED1 = const(9)  # QoS 1, handled after its connection was gone: PUBACK is owed to the repeat
 HELD = const(11)  # QoS 2, handled: identifier remembered until PUBREL (method B of figure 4.3)
 
-# Inputs that are no acknowledgement; a PUBLISH is its first byte without RETAIN.
+# Inputs that are no acknowledgement; a PUBLISH is its first byte, but for RETAIN, in whose place is OTHER.
+OTHER = const(1)  # QoS 2: its content is not that of the message that the identifier stands for
 PUBLISH1 = const(0x32)
 PUBLISH1_DUP = const(0x3A)
 PUBLISH2 = const(0x34)
 PUBLISH2_DUP = const(0x3C)
 HANDLED = const(1)  # the application has handled the message
-LOST = const(2)  # the network connection is gone
 
 # Effects
 NOTHING = const(0)
@@ -88,38 +90,20 @@ INBOUND = {
     FREE << 8 | PUBLISH2: TAKEN2 << 8 | DELIVER,  # [MQTT-4.3.3-2]
     FREE << 8 | PUBLISH2_DUP: TAKEN2 << 8 | DELIVER,
     FREE << 8 | _PUBREL: FREE << 8 | _PUBCOMP,  # our PUBCOMP was lost
-    FREE << 8 | HANDLED: FREE << 8 | NOTHING,  # the second of two deliveries under one identifier
     TAKEN1 << 8 | HANDLED: FREE << 8 | _PUBACK,  # [MQTT-4.3.2-2]
-    TAKEN1 << 8 | PUBLISH1: TAKEN1 << 8
-    | DELIVER,  # not a repeat: the peer lost its state and uses the identifier again
     TAKEN1 << 8 | PUBLISH1_DUP: TAKEN1 << 8 | NOTHING,  # one PUBACK answers both
-    TAKEN1 << 8 | LOST: STALE1 << 8 | NOTHING,
     TAKEN2 << 8 | HANDLED: HELD << 8 | _PUBREC,  # [MQTT-4.3.3-2]
-    TAKEN2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,
+    TAKEN2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,  # the same content: some repeat without DUP
     TAKEN2 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | NOTHING,
-    TAKEN2 << 8 | LOST: STALE2 << 8 | NOTHING,
     STALE1 << 8 | HANDLED: OWED1 << 8 | NOTHING,
-    STALE1 << 8 | PUBLISH1: TAKEN1 << 8 | DELIVER,
     STALE1 << 8 | PUBLISH1_DUP: TAKEN1 << 8 | NOTHING,
-    STALE1 << 8 | LOST: STALE1 << 8 | NOTHING,
     STALE2 << 8 | HANDLED: HELD << 8 | NOTHING,  # PUBREC answers the repeat
     STALE2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,
     STALE2 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | NOTHING,
-    STALE2 << 8 | LOST: STALE2 << 8 | NOTHING,
-    OWED1 << 8 | PUBLISH1: TAKEN1 << 8 | DELIVER,
     OWED1 << 8 | PUBLISH1_DUP: FREE << 8 | _PUBACK,
-    OWED1 << 8 | PUBLISH2: TAKEN2 << 8 | DELIVER,  # the peer gave up the QoS 1 message and uses its identifier again
-    OWED1 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | DELIVER,
-    OWED1 << 8 | HANDLED: OWED1 << 8 | NOTHING,
-    OWED1 << 8 | LOST: OWED1 << 8 | NOTHING,
-    HELD << 8 | PUBLISH2: HELD << 8 | _PUBREC,  # never delivered twice, whatever DUP says [MQTT-4.3.3-2]
+    HELD << 8 | PUBLISH2: HELD << 8 | _PUBREC,  # the same content is never delivered twice [MQTT-4.3.3-2]
     HELD << 8 | PUBLISH2_DUP: HELD << 8 | _PUBREC,
     HELD << 8 | _PUBREL: FREE << 8 | _PUBCOMP,  # [MQTT-4.3.3-2]
-    HELD << 8 | PUBLISH1: TAKEN1 << 8
-    | DELIVER,  # as above: the identifier is used again, so the QoS 2 exchange is over
-    HELD << 8 | PUBLISH1_DUP: TAKEN1 << 8 | DELIVER,
-    HELD << 8 | HANDLED: HELD << 8 | NOTHING,
-    HELD << 8 | LOST: HELD << 8 | NOTHING,
 }
 
 _NONE = (b"\0", b"", b"")  # stands for "no such message"; its state is FREE
@@ -142,6 +126,10 @@ class Session:
     one, is odd when the key travels with the message: then it may be sent again at any time.
     """
 
+    log: "Callable[[str], None] | None" = None  # told of what the peer should not do, and what became of it
+    reuses: int  # how often `log` was (reused.py)
+    swept: int  # clearing.py
+
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
         self.window = window
         self.inbound_max = inbound_max
@@ -154,15 +142,14 @@ class Session:
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
-        # Below 0: before the first QoS 2 message, the peer must give up what it holds of an earlier life, from this
-        # identifier on; above 0, while it does: the identifier waited for (clearing.py)
-        self.clearing = 0
+        self.clearing = 0  # what the peer may still hold of a life before this store (clearing.py); 0: nothing
+        self.releasing = 0  # the last of the identifiers that it is giving up; 0: none
         self.clear_step = 128  # identifiers at once
         self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
         self.unfinished = 0  # sent and not finished; at most `window`
         self.generation = 0  # grows when the peer has lost the session
         self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number
-        self.inbound: "dict[int, int]" = {}  # state by packet identifier
+        self.inbound: "dict[int, int]" = {}  # digest << 4 | state by packet identifier
         # {} for who wants to keep what is in doubt, or was set aside: then the message is not a released one
         self.doubts: "dict[int, tuple[bytes, bytes, bytes]] | None" = None
 
@@ -174,25 +161,25 @@ class Session:
             self.next = state.next
         self.messages = state.messages
         self.doubts = state.doubts
-        self.clearing = -state.clearing
+        self.clearing = state.clearing
         unfinished = sorted(self.messages)
         self.first = self.sent = unfinished[0] if unfinished else self.next
         self.kept = self.next
         # Any may have been sent: that messages before it were finished need not have been recorded.
         self.sent_before = self.next
         for packet_id in state.held:
-            self.inbound[packet_id] = HELD
+            self.inbound[packet_id] = state.held[packet_id] << 4 | HELD
 
     def save(self, state: "State") -> None:
         """What a store has to keep, all of it."""
         state.next = self.next
         state.messages = self.messages
         state.doubts = self.doubts or {}
-        state.clearing = 1 if self.clearing else 0
+        state.clearing = self.clearing
         state.held.clear()
         for packet_id, value in self.inbound.items():
-            if value == HELD:
-                state.held.add(packet_id)
+            if value & 15 == HELD:
+                state.held[packet_id] = value >> 4
 
     # -- the network connection comes and goes
 
@@ -205,45 +192,25 @@ class Session:
         """
         if session_present:
             self.sent_before = max(self.sent_before, self.sent)
-            self.sent = self.first
-            self.unfinished = 0
         else:
-            self.lost_by_peer()
-        if self.clearing > 0:
-            self.clearing = -((self.clearing - 1) // self.clear_step * self.clear_step + 1)
+            self.generation += 1
+            self.sent_before = self.first
+            if self.messages or self.inbound or self.clearing:
+                from .lost import lost
+
+                lost(self)
+        self.sent = self.first
+        self.unfinished = self.releasing = 0
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
         self.wanted = True  # a commit that the last connection waited for may not have ended
         self._pump()
 
-    def lost_by_peer(self) -> None:
-        """The peer has no state of this session (or it is to be dropped): none may be used here either
-        [MQTT-3.1.2-6].
-        """
-        self.generation += 1
-        if HELD in self.inbound.values():
-            self._record(_LOST, 0)
-        self.inbound.clear()
-        if self.clearing:
-            self.clearing = 0
-            self._record(_CLEARING, 0)
-        messages = self.messages
-        owned = sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED])
-        self.sent_before = self.first
-        for seq in owned:
-            head, payload, key = messages[seq]
-            if key and key[0] & 1:
-                messages[seq] = message = (bytes((head[0] & 0xFD,)) + head[1:], payload, key)
-                self._record(_ACCEPTED, seq, message[0], payload, key)
-            else:
-                self._finish(seq, IN_DOUBT)
-        self.sent = self.first
-        self.unfinished = 0
-
     def disconnected(self) -> None:
         """The network connection is gone. The application may still be busy with messages that came over it."""
         self.out = None
-        for packet_id, state in self.inbound.items():
-            self.inbound[packet_id] = INBOUND[state << 8 | LOST] >> 8
+        for packet_id, value in self.inbound.items():
+            if value & 15 <= TAKEN2:
+                self.inbound[packet_id] = value | STALE
 
     # -- outbound
 
@@ -266,7 +233,7 @@ class Session:
     def _pump(self) -> None:
         """Send what is accepted and fits the window, in order."""
         out = self.out
-        if out is None or self.clearing > 0:
+        if out is None:
             return
         seq = self.sent
         while seq < self.next and self.unfinished < self.window and seq - self.first < self.span:
@@ -276,11 +243,10 @@ class Session:
             if message:
                 head = message[0]
                 if self.clearing and head[0] & 4:
-                    if not self.unfinished:
-                        from .clearing import clear  # hardly ever needed, so not loaded before
+                    from .clearing import holds
 
-                        clear(self, -self.clearing)
-                    return
+                    if holds(self, seq):
+                        return
                 if seq >= self.kept:
                     self.wanted = True
                 packet_id = seq % SPAN + 1
@@ -304,6 +270,12 @@ class Session:
         seq = self.first + (packet_id - 1 - self.first) % SPAN
         message = self.messages.get(seq, _NONE) if seq < self.sent else _NONE
         state = message[0][0] & 6
+        if self.releasing and first == _PUBCOMP and state != RELEASED:
+            if packet_id == self.releasing:
+                from .clearing import go_on
+
+                go_on(self)
+            return
         row = OUTBOUND.get(state << 8 | first, -1)
         if row < 0:
             raise broken("4.3", first >> 4, packet_id)
@@ -314,12 +286,7 @@ class Session:
             effect = FINISH
         else:
             reason = 0
-        if self.clearing > 0:
-            if packet_id == self.clearing and first == _PUBCOMP:
-                from .clearing import clear
-
-                clear(self, packet_id + 1)
-        elif effect == FINISH:
+        if effect == FINISH:
             self._finish(seq, reason)
             if self.sent < self.next:
                 self._pump()
@@ -350,37 +317,56 @@ class Session:
 
     # -- inbound
 
-    def received(self, first: int, packet_id: int) -> bool:
-        """A QoS 1 or 2 PUBLISH arrived (`first`: its first byte); whether to deliver it. Call `handled` when it is."""
+    def received(self, first: int, packet_id: int, digest: int = 0) -> int:
+        """A QoS 1 or 2 PUBLISH arrived. 0: it is a repeat. Otherwise deliver it, and call `handled` with what this
+        returned (the packet identifier, above 16 bits the digest) when it is handled.
+
+        `first`: its first byte. `digest`: at QoS 2, 26 bits of its content (connection.py); 0 where that is not known.
+        """
         inbound = self.inbound
-        state = inbound.get(packet_id, FREE)
-        if not state and len(inbound) >= self.inbound_max:
+        value = inbound.get(packet_id, FREE)
+        if not value and len(inbound) >= self.inbound_max:
             raise broken("4.3.3", self.inbound_max)
-        return self._step(state, first & 0xFE, packet_id) == DELIVER
+        first &= 0xFE
+        if digest and 0 < value >> 4 != digest:
+            first |= OTHER
+        if self._step(value, first, packet_id, digest) != DELIVER:
+            return 0
+        return inbound[packet_id] >> 4 << 16 | packet_id
 
     def released(self, packet_id: int) -> None:
         """PUBREL arrived."""
-        self._step(self.inbound.get(packet_id, FREE), _PUBREL, packet_id)
+        self._step(self.inbound.get(packet_id, FREE), _PUBREL, packet_id, 0)
 
-    def handled(self, packet_id: int, generation: int) -> None:
-        """The application has handled the message that was delivered in `generation`: acknowledge it.
+    def handled(self, delivery: int, generation: int) -> None:
+        """The application has handled the message that was delivered as `delivery` in `generation`: acknowledge it,
+        unless its identifier stands for another message by now.
 
         Called in the order of delivery, acknowledgements leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
         """
-        if generation == self.generation:
-            self._step(self.inbound.get(packet_id, FREE), HANDLED, packet_id)
+        packet_id = delivery & 0xFFFF
+        value = self.inbound.get(packet_id, FREE)
+        if value and generation == self.generation and value >> 4 == delivery >> 16:
+            self._step(value, HANDLED, packet_id, 0)
 
-    def _step(self, state: int, event: int, packet_id: int) -> int:
+    def _step(self, value: int, event: int, packet_id: int, digest: int) -> int:
+        state = value & 15
         row = INBOUND.get(state << 8 | event, -1)
         if row < 0:
-            raise broken("4.3", event >> 4, packet_id)
+            from .reused import reused
+
+            row, digest = reused(self, value, event, packet_id, digest)
         after = row >> 8
         effect = row & 0xFF
-        if (state == HELD) != (after == HELD):
-            self._record(_HELD if after == HELD else _FREED, packet_id)
+        if effect != DELIVER:
+            digest = value >> 4
+        if after == HELD != state:
+            self._record(_HELD, digest << 16 | packet_id)
+        elif state == HELD != after:
+            self._record(_FREED, packet_id)
         if after:
-            self.inbound[packet_id] = after
-        elif state:
+            self.inbound[packet_id] = digest << 4 | after
+        elif value:
             del self.inbound[packet_id]
         if effect >= SEND:
             self._send(effect, packet_id)

@@ -245,7 +245,11 @@ class Inbox:
         await store.check_owner(db)
         # On a single connection nothing can come between, and what is freed goes along for nothing.
         done = await store.clear(db) if self.database.is_single else None
-        if message.qos == 2 and not await store.add(db, message._generation, message._packet_id):
+        if (
+            message.qos == 2
+            and self._stands(message)
+            and not await store.add(db, message._generation, message._packet_id)
+        ):
             raise _RepeatError
         if message.key is not None:
             producer, epoch, sequence = _key(message)
@@ -267,6 +271,12 @@ class Inbox:
                 db, "DELETE FROM mqttlite_tries WHERE inbox = ? AND message = ?", self.name, fingerprint
             )
         return done
+
+    def _stands(self, message: "Message") -> bool:
+        """Whether its identifier still stands for it: one that the peer has used again needs no receipt."""
+        session = self.client._protocol.state
+        value = session.inbound.get(message._packet_id & 0xFFFF, 0)
+        return value >> 4 == message._packet_id >> 16 or message._generation != session.generation
 
     def _kept(self, message: "Message", done: Any) -> None:
         """The receipt is durable."""

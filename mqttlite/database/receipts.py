@@ -6,6 +6,9 @@
     SEEN          nothing: as HELD
     all others    go to the client's own store
 
+`delivery` is what the session calls a message: its packet identifier and, above 16 bits, a digest of its content. A row
+has both in `packet_id`, because the peer may use the identifier again for another message.
+
 A row carries the number of the session that it belongs to, because a handler may still be committing while the peer
 loses the session: its row then belongs to the past, and the same identifier in the new session is another message.
 A row is written only by the owner, the last process that opened the inbox under this client identifier.
@@ -54,8 +57,8 @@ class ReceiptStore(Store):
             self.committed = self._generation()
             self._base = session - self.committed
             await self._forget_before(db, session)  # of a handler that was committing when the peer lost the session
-            for packet_id in state.held:  # of a life without an inbox: they move
-                await self.add(db, self.committed, packet_id)
+            for packet_id, digest in state.held.items():  # of a life without an inbox: they move
+                await self.add(db, self.committed, digest << 16 | packet_id)
             rows = await database.execute(
                 db,
                 "SELECT packet_id FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session = ?",
@@ -64,24 +67,26 @@ class ReceiptStore(Store):
             )
         if state.held:
             self._inner.record(LOST, 0)
-        state.held = {packet_id for (packet_id,) in rows}
+        state.held = {delivery & 0xFFFF: delivery >> 16 for (delivery,) in rows}
         return state
 
     # -- in a transaction of the inbox
 
-    async def has(self, db: Any, generation: int, packet_id: int) -> bool:
+    async def has(self, db: Any, generation: int, delivery: int) -> bool:
         """Whether a message is handled already."""
         return bool(
             await self._database.execute(
                 db,
-                "SELECT 1 FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session = ? AND packet_id = ?",
+                "SELECT 1 FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session = ? "
+                "AND packet_id IN (?, ?)",  # the second: of a release that did not tell contents apart
                 *self._who,
                 self._base + generation,
-                packet_id,
+                delivery,
+                delivery & 0xFFFF,
             )
         )
 
-    async def add(self, db: Any, generation: int, packet_id: int) -> bool:
+    async def add(self, db: Any, generation: int, delivery: int) -> bool:
         """Note that a message is handled; False: it was already."""
         return bool(
             await self._database.execute(
@@ -90,7 +95,7 @@ class ReceiptStore(Store):
                 "ON CONFLICT DO NOTHING RETURNING 1",
                 *self._who,
                 self._base + generation,
-                packet_id,
+                delivery,
             )
         )
 
@@ -121,7 +126,8 @@ class ReceiptStore(Store):
         for freed_in, packet_id in freed:
             await execute(
                 db,
-                "DELETE FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session = ? AND packet_id = ?",
+                "DELETE FROM mqttlite_received WHERE inbox = ? AND client_id = ? AND session = ? "
+                "AND packet_id % 65536 = ?",
                 *self._who,
                 self._base + freed_in,
                 packet_id,
@@ -147,9 +153,9 @@ class ReceiptStore(Store):
         """Whether something is to be deleted."""
         return bool(self._freed) or self._generation() != self.committed
 
-    def is_freed(self, generation: int, packet_id: int) -> bool:
+    def is_freed(self, generation: int, delivery: int) -> bool:
         """Whether a row of this identifier is yet to be deleted: flush before the identifier is used again."""
-        return (generation, packet_id) in self._freed
+        return (generation, delivery & 0xFFFF) in self._freed
 
     async def flush(self) -> None:
         """Delete durably what is freed or lost by now."""
@@ -191,7 +197,7 @@ class ReceiptStore(Store):
     def snapshot(self, whole: Callable[[], State]) -> None:
         def without_held() -> State:
             state = whole()
-            state.held = set()
+            state.held = {}
             return state
 
         self._inner.snapshot = without_held

@@ -42,6 +42,8 @@ MIGRATIONS: list[tuple[str, ...]] = [
         LOG,
     ),
     LIFE,
+    # digest: of the content that the identifier stands for; 0: not known
+    ("ALTER TABLE inbound ADD COLUMN digest INTEGER NOT NULL DEFAULT 0",),
 ]
 
 _SEQ = 40  # bits of a sequence number
@@ -76,8 +78,8 @@ class BrokerTables:
                 payload,
                 b"",
             )
-        for (number,) in connection.execute("SELECT id FROM inbound"):
-            states[number >> _PACKET_ID].held.add(number & 0xFFFF)
+        for number, digest in connection.execute("SELECT id, digest FROM inbound"):
+            states[number >> _PACKET_ID].held[number & 0xFFFF] = digest
         for session, topic_filter, qos in connection.execute("SELECT * FROM subscription"):
             states[session].subscriptions[topic_filter] = qos
         retained = list(connection.execute("SELECT topic, payload, qos FROM retained ORDER BY rowid"))
@@ -96,7 +98,7 @@ class BrokerTables:
         messages: dict[int, tuple[int, int, bytes, bytes]] = {}
         owned: list[int] = []  # released, and in the file
         done: list[int] = []
-        held: dict[int, bool] = {}
+        held: dict[int, int] = {}  # digest; -1: not any more
         after: dict[int, int] = {}  # next sequence number by session
         retained: dict[bytes, tuple[bytes, bytes, int]] = {}
         many = connection.executemany
@@ -105,8 +107,10 @@ class BrokerTables:
             many("UPDATE outbound SET released = 1 WHERE id BETWEEN ? AND ?", ranges(owned))
             many("DELETE FROM outbound WHERE id BETWEEN ? AND ?", ranges(done))
             many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?)", messages.values())
-            many("DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, value in held.items() if not value]))
-            many("INSERT OR REPLACE INTO inbound VALUES (?)", [(n,) for n, value in held.items() if value])
+            many(
+                "DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, digest in held.items() if digest < 0])
+            )
+            many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", [pair for pair in held.items() if pair[1] >= 0])
             many("UPDATE session SET next = ? WHERE session = ?", [(value, key) for key, value in after.items()])
             for gathered in (messages, owned, done, held, after):
                 gathered.clear()
@@ -127,7 +131,7 @@ class BrokerTables:
                 else:
                     owned.append(key)
             elif kind == r.HELD or kind == r.FREED:
-                held[session << _PACKET_ID | number] = kind == r.HELD
+                held[session << _PACKET_ID | number & 0xFFFF] = number >> 16 if kind == r.HELD else -1
             elif kind == r.SUBSCRIBED:
                 connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?)", (session, head, number))
             elif kind == r.UNSUBSCRIBED:

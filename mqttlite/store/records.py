@@ -9,14 +9,16 @@ before the records made until then are durable**: that is the store's one promis
     RELEASED      sequence number      PUBREC has come: the peer owns the message
     DONE          sequence number      finished, or its doubt is settled: forget it
     DOUBT         sequence number      the peer lost the session after PUBREC; kept until the application settles it
-    HELD          packet identifier    a QoS 2 message was handled: recognise its repeats until FREED
+    HELD          packet identifier,   a QoS 2 message was handled: recognise its repeats until FREED. Above 16 bits,
+                  digest               26 bits of a digest of its content; 0: not known (session.py)
     FREED         packet identifier    PUBREL has come
     LOST          0                    the peer has lost the session: no identifier is HELD any more
     SUBSCRIBED    QoS                  head: topic filter
     UNSUBSCRIBED  0                    head: topic filter
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
-    CLEARING      1, 0                 what the peer holds of a life before this store has to be cleared, is cleared
+    CLEARING      1, 0; or how far     what the peer holds of a life before this store has to be cleared, is cleared
+                                       (core/clearing.py)
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
@@ -59,7 +61,7 @@ class State:
         self.clearing = 0
         self.messages: "dict[int, tuple[bytes, bytes, bytes]]" = {}  # by sequence number; released: QoS bits of head 3
         self.doubts: "dict[int, tuple[bytes, bytes, bytes]]" = {}
-        self.held: "set[int]" = set()  # packet identifiers
+        self.held: "dict[int, int]" = {}  # digest by packet identifier
         self.subscriptions: "dict[bytes, int]" = {}  # QoS by topic filter
         self.origins: "dict[bytes, int]" = {}
         self.seen: "dict[bytes, list[int]]" = {}  # window by producer and epoch (core/keys.py)
@@ -82,9 +84,9 @@ class State:
             if number in messages:
                 self.doubts[number] = messages.pop(number)
         elif kind == HELD:
-            self.held.add(number)
+            self.held[number & 0xFFFF] = number >> 16
         elif kind == FREED:
-            self.held.discard(number)
+            self.held.pop(number, None)
         elif kind == LOST:
             self.held.clear()
         elif kind == SUBSCRIBED:
@@ -121,11 +123,11 @@ class State:
         if self.next >= 0:
             yield NEXT, self.next, b"", b"", b""
         if self.clearing:
-            yield CLEARING, 1, b"", b"", b""
+            yield CLEARING, self.clearing, b"", b"", b""
         for topic_filter, qos in self.subscriptions.items():
             yield SUBSCRIBED, qos, topic_filter, b"", b""
         for packet_id in self.held:
-            yield HELD, packet_id, b"", b"", b""
+            yield HELD, self.held[packet_id] << 16 | packet_id, b"", b"", b""
         for seq in sorted(self.messages):  # one that is released says so in its head
             yield (ACCEPTED, seq) + self.messages[seq]
         for seq in sorted(self.doubts):

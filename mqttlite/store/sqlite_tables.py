@@ -46,6 +46,8 @@ MIGRATIONS: list[tuple[str, ...]] = [
         LOG,
     ),
     LIFE,
+    # digest: of the content that the identifier stands for; 0: not known. meta: clearing is a number (records.py).
+    ("ALTER TABLE inbound ADD COLUMN digest INTEGER NOT NULL DEFAULT 0",),
 ]
 
 
@@ -90,7 +92,7 @@ class ClientTables:
                 head = released(head)
             (state.doubts if bits & _DOUBT else state.messages)[seq] = (head, payload, key)
             state.next = max(state.next, seq + 1)
-        state.held = {packet_id for (packet_id,) in connection.execute("SELECT packet_id FROM inbound")}
+        state.held = dict(connection.execute("SELECT packet_id, digest FROM inbound"))
         state.subscriptions = dict(connection.execute("SELECT topic_filter, qos FROM subscription"))
         for producer, number in connection.execute("SELECT producer, number FROM origin"):
             state.origins[producer] = int.from_bytes(number, "big")
@@ -122,7 +124,7 @@ class ClientTables:
         messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}
         changed: dict[int, int] = {}  # bits to set in messages that are in the file
         done: list[int] = []
-        held: dict[int, bool] = {}
+        held: dict[int, int] = {}  # -1: not any more
         lost = False
         meta: dict[str, int | bytes] = {}
         subscriptions: dict[bytes, int] = {}  # -1: none any more
@@ -152,9 +154,9 @@ class ClientTables:
                 else:
                     changed[number] = bits | bit
             elif kind == r.HELD:
-                held[number] = True
+                held[number & 0xFFFF] = number >> 16
             elif kind == r.FREED:
-                held[number] = False
+                held[number] = -1
             elif kind == r.LOST:
                 held = {}
                 lost = True
@@ -195,10 +197,10 @@ class ClientTables:
             connection.execute("DELETE FROM inbound")
             self._held.clear()
         if held:
-            freed = [number for number, value in held.items() if not value and number in self._held]
-            taken = [number for number, value in held.items() if value and number not in self._held]
+            freed = [number for number, digest in held.items() if digest < 0 and number in self._held]
+            taken = {number: digest for number, digest in held.items() if digest >= 0}
             many("DELETE FROM inbound WHERE packet_id BETWEEN ? AND ?", ranges(freed))
-            many("INSERT INTO inbound VALUES (?)", [(number,) for number in taken])
+            many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", taken.items())
             self._held.difference_update(freed)
             self._held.update(taken)
         if meta:

@@ -106,6 +106,44 @@ async def test_a_received_identifier_is_recognised_after_a_restart_and_its_messa
             assert await subscriber.messages(2) == [b"once", b"another"]
 
 
+async def test_a_publisher_without_memory_uses_an_identifier_again_and_nothing_is_swallowed_or_doubled(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(path) as port:
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t", 2)
+        async with client(port, "p") as publisher:
+            publisher.publish("t", b"one", 2, 7)
+            assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+    async with running(path) as port:
+        for payload in (b"two", b"two", b"three"):  # the second is a repeat without DUP
+            async with client(port, "p", present=True) as publisher:
+                publisher.publish("t", payload, 2, 7)
+                assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+    async with running(path) as port:
+        async with client(port, "p", present=True) as publisher:
+            publisher.publish("t", b"four", 2, 7, dup=True)  # a repeat, as the standard wants it, of what is lost
+            assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+            assert "packet identifier 7 came with another message, and with DUP" in caplog.text
+            publisher.send("pubrel", packet_id=7)
+            assert await publisher.packet() == ("pubcomp", {"packet_id": 7})
+            publisher.publish("t", b"five", 2, 7)
+            assert await publisher.packet() == ("pubrec", {"packet_id": 7})
+        async with client(port, "s", present=True) as subscriber:
+            assert await subscriber.messages(4) == [b"one", b"two", b"three", b"five"]
+
+
+def test_a_store_of_the_schema_before_keeps_its_identifiers_and_cannot_tell_contents_apart(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        before = BrokerTables()
+        before.migrations = before.migrations[:1]
+        migrate(connection, str(path), before)
+        connection.execute("INSERT INTO session VALUES (3, x'70', 0)")
+        connection.execute("INSERT INTO inbound VALUES (?)", (3 << 16 | 7,))
+        migrate(connection, str(path), BrokerTables())
+        assert BrokerTables().load(connection).sessions[b"p"][1].held == {7: 0}
+
+
 async def test_a_released_message_goes_on_with_pubrel_and_its_identifier_after_a_restart(path: Path) -> None:
     async with running(path) as port, client(port, "s") as subscriber, client(port, "p", clean=True) as publisher:
         await subscriber.subscribe("t", 2)
@@ -345,7 +383,10 @@ def histories(draw: st.DrawFn) -> list[list[Record]]:
                 unfinished[session].remove(number)
             batch.append((session, r.DONE if what == "done" else r.RELEASED, number, b"", b""))
         elif what == "held":
-            batch.append((session, draw(st.sampled_from((r.HELD, r.FREED))), draw(st.integers(1, 3)), b"", b""))
+            number = draw(st.integers(1, 3))
+            digest = draw(st.integers(0, 2))
+            held = (r.HELD, digest << 16 | number)
+            batch.append((session, *draw(st.sampled_from((held, held, (r.FREED, number)))), b"", b""))
         elif what == "lost":
             batch.append((session, r.LOST, 0, b"", b""))
         elif what == "sub":

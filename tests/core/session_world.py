@@ -2,7 +2,8 @@
 
 Each `End` runs the real Connection and Session. What they append to `out` is read by the model at once (`End.emitted`);
 `flush` puts it in flight, `move` lets some bytes of it arrive, `cut` loses what is in flight and what was not written.
-Messages are numbered through the whole world; a message's payload is its number. An epoch ends when a session is lost.
+Messages are numbered through the whole world; a message's payload is its number. An epoch ends when a session is lost,
+for both ends. A life ends when an end forgets all, and the other one nothing: then identifiers are used again.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from mqttlite.core import codec, packet_types
 from mqttlite.core.connection import Connection
 from mqttlite.core.parser import Parser
-from mqttlite.core.session import Session
+from mqttlite.core.session import HELD, OWED1, Session
 
 TOPIC = b"t"
 
@@ -22,10 +23,11 @@ class Message:
     seq: int = -1
     packet_id: int = 0
     emitted_in: int = -1  # connection on which PUBLISH was emitted last, in this epoch
+    mistakable: bool = False  # sent with DUP, and its identifier may stand for a message of an earlier life
     released: bool = False  # PUBREL has been emitted in this epoch
     finished: bool = False
     in_doubt: bool = False
-    deliveries: list[int] = field(default_factory=list)  # the epoch of each
+    deliveries: list[tuple[int, int]] = field(default_factory=list)  # epoch, and life of the receiver, of each
 
     @property
     def live(self) -> bool:
@@ -65,10 +67,12 @@ class End:
         self.peer: End
         # Newest messages that were ever delivered here: at QoS 0, which need not wait for the window, and above.
         self.newest = {False: 0, True: 0}
+        self.life = 0
         self.restart()
 
     def restart(self) -> None:
         """The process starts again without a store: session and application forget everything."""
+        self.life += 1
         self.session = Session(self.window, self.inbound_max)
         self.session.on_finished = self.finished
         self.connection: Wired | None = None
@@ -133,7 +137,7 @@ class End:
         if not message.deliveries:
             assert message.number > self.newest[above], f"{message} delivered for the first time after a newer one"
             self.newest[above] = message.number
-        message.deliveries.append(self.world.epoch)
+        message.deliveries.append((self.world.epoch, self.life))
         if message.qos == 2:
             assert len(set(message.deliveries)) == len(message.deliveries), f"{message} delivered twice"
         if message.qos == 0:
@@ -142,7 +146,7 @@ class End:
         delivery = Delivery(message.number, packet_id, self.session.generation)
         self.inbox.append(delivery)
         self.places += 1
-        self.by_id[packet_id] = (self.places, delivery)
+        self.by_id[packet_id & 0xFFFF] = (self.places, delivery)
 
     def handle(self) -> None:
         """The application is done with the oldest message that it was given."""
@@ -158,7 +162,8 @@ class End:
         assert message.in_doubt == in_doubt, f"{message} reported with in_doubt={in_doubt}"
         message.finished = True
         if not in_doubt:
-            assert self.world.epoch in message.deliveries, f"{message} finished, but never delivered"
+            is_known = any(epoch == self.world.epoch for epoch, _ in message.deliveries)
+            assert is_known or message.mistakable, f"{message} finished, but never delivered"
 
     # -- wire
 
@@ -235,6 +240,7 @@ class End:
             assert other is message or not other.live or other.packet_id != packet_id, f"{other} has this identifier"
         if message.emitted_in >= 0:
             assert dup, f"{message} sent again without DUP"
+            message.mistakable = self.world.forgot
             assert message.packet_id == packet_id
             assert message.emitted_in < self.world.connection, f"{message} sent twice on one connection"
             assert self.to_repeat, f"{message} repeated late"
@@ -259,13 +265,15 @@ class End:
 
 
 class World:
-    def __init__(self, window_a: int = 20, window_b: int = 20) -> None:
+    def __init__(self, window_a: int = 20, window_b: int = 20, lives: bool = False) -> None:
         self.messages: list[Message] = [Message(0, 0)]  # number 0 is none
         self.epoch = 0
         self.connection = 0
         self.up = False
-        self.a = End(self, "a", window_a, window_b)
-        self.b = End(self, "b", window_b, window_a)
+        self.forgot = False  # an end has begun another life, and the other has not
+        # What was begun in an earlier life counts as well.
+        self.a = End(self, "a", window_a, 65535 if lives else window_b)
+        self.b = End(self, "b", window_b, 65535 if lives else window_a)
         self.a.peer, self.b.peer = self.b, self.a
         self.ends = (self.a, self.b)
 
@@ -279,18 +287,29 @@ class World:
             end.close()
         self.up = False
 
-    def connect(self, *, present: bool = True, restarted: End | None = None, only: End | None = None) -> None:
+    def connect(
+        self,
+        *,
+        present: bool = True,
+        restarted: End | None = None,
+        forgetful: End | None = None,
+        only: End | None = None,
+    ) -> None:
         """Both ends come up again, or, where the answer to CONNECT is lost, `only` one does and sees a cut.
 
         `restarted` has lost everything; with `present` False both sessions are to start afresh, without a restart.
+        `forgetful` has lost everything, and the session is to go on all the same.
         """
         assert not self.up
         self.connection += 1
+        for end in (restarted, forgetful):
+            if end:
+                for message in end.messages.values():
+                    message.finished = True  # of these nobody knows any more
+                end.restart()
         if restarted:
-            for message in restarted.messages.values():
-                message.finished = True  # of these nobody knows any more
-            restarted.restart()
             present = False
+        self.forgot = present and (self.forgot or forgetful is not None)
         self.epoch += not present
         for end in self.ends:
             if only in (None, end):
@@ -319,8 +338,10 @@ class World:
         for end in self.ends:
             s = end.session
             assert not s.messages, f"{end.name} still holds {s.messages}"
-            assert not s.inbound, f"{end.name} still remembers {s.inbound}"
+            kept = {value & 15 for value in s.inbound.values()}
+            assert not kept or (self.forgot and kept <= {HELD, OWED1}), f"{end.name} still remembers {s.inbound}"
             assert s.unfinished == 0
             assert all(m.finished for m in end.messages.values())
         for message in self.messages[1:]:
-            assert len(message.deliveries) >= (0 if not message.qos or message.finished else 1)
+            is_free = not message.qos or message.finished
+            assert message.deliveries or is_free or message.mistakable, f"{message} never delivered"

@@ -5,7 +5,8 @@ import pytest
 from mqttlite.core import codec, session
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
-from mqttlite.core.session import INBOUND, OUTBOUND, Session
+from mqttlite.core.reused import REUSED
+from mqttlite.core.session import INBOUND, OTHER, OUTBOUND, Session
 from tests.core.packets import decode
 from tests.statements import statement
 
@@ -17,9 +18,11 @@ INPUTS = {
     "PUBLISH1_DUP": 0x3A,
     "PUBLISH2": 0x34,
     "PUBLISH2_DUP": 0x3C,
+    "PUBLISH2_OTHER": 0x34 | OTHER,
+    "PUBLISH2_DUP_OTHER": 0x3C | OTHER,
     "PUBREL": PUBREL,
     "HANDLED": session.HANDLED,
-    "LOST": session.LOST,
+    "LOST": 2,  # no input of the table
 }
 DELIVER = "deliver"
 
@@ -91,19 +94,22 @@ def test_a_released_message_is_never_sent_as_publish_again() -> None:
 
 # -- inbound
 
+THIS, OTHER_CONTENT = 7, 8  # digests
+
 
 def inbound(state: str) -> tuple[Session, list[bytes]]:
     s, out = connected()
     qos = 2 if state in ("TAKEN2", "STALE2", "HELD") else 1
     if state != "FREE":
-        assert s.received(0x30 | qos << 1, ID)
+        delivery = s.received(0x30 | qos << 1, ID, THIS if qos == 2 else 0)
+        assert delivery & 0xFFFF == ID
         if state in ("STALE1", "STALE2", "OWED1"):
             s.disconnected()
         if state in ("OWED1", "HELD"):
-            s.handled(ID, s.generation)
+            s.handled(delivery, s.generation)
         if s.out is None:
             s.connected(out, True)
-        assert s.inbound == {ID: getattr(session, state)}
+        assert s.inbound == {ID: delivery >> 16 << 4 | getattr(session, state)}
     out.clear()
     return s, out
 
@@ -115,41 +121,68 @@ INBOUND_WANTED: "dict[tuple[str, str], tuple[str, object]]" = {
     ("FREE", "PUBLISH2"): ("TAKEN2", DELIVER),
     ("FREE", "PUBLISH2_DUP"): ("TAKEN2", DELIVER),
     ("FREE", "PUBREL"): ("FREE", PUBCOMP_1),
-    ("FREE", "HANDLED"): ("FREE", b""),
+    ("FREE", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("FREE", "PUBLISH2_DUP_OTHER"): ("TAKEN2", DELIVER),
     ("TAKEN1", "HANDLED"): ("FREE", PUBACK_1),
     ("TAKEN1", "PUBLISH1"): ("TAKEN1", DELIVER),
     ("TAKEN1", "PUBLISH1_DUP"): ("TAKEN1", b""),
     ("TAKEN1", "LOST"): ("STALE1", b""),
+    ("TAKEN1", "PUBLISH2"): ("TAKEN2", DELIVER),
+    ("TAKEN1", "PUBLISH2_DUP"): ("TAKEN2", DELIVER),
+    ("TAKEN1", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("TAKEN1", "PUBLISH2_DUP_OTHER"): ("TAKEN2", DELIVER),
     ("TAKEN2", "HANDLED"): ("HELD", PUBREC_1),
+    ("TAKEN2", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("TAKEN2", "PUBLISH1_DUP"): ("TAKEN1", DELIVER),
     ("TAKEN2", "PUBLISH2"): ("TAKEN2", b""),
     ("TAKEN2", "PUBLISH2_DUP"): ("TAKEN2", b""),
+    ("TAKEN2", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("TAKEN2", "PUBLISH2_DUP_OTHER"): ("TAKEN2", b""),
     ("TAKEN2", "LOST"): ("STALE2", b""),
     ("STALE1", "HANDLED"): ("OWED1", b""),
     ("STALE1", "PUBLISH1"): ("TAKEN1", DELIVER),
     ("STALE1", "PUBLISH1_DUP"): ("TAKEN1", b""),
+    ("STALE1", "PUBLISH2"): ("TAKEN2", DELIVER),
+    ("STALE1", "PUBLISH2_DUP"): ("TAKEN2", DELIVER),
+    ("STALE1", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("STALE1", "PUBLISH2_DUP_OTHER"): ("TAKEN2", DELIVER),
     ("STALE1", "LOST"): ("STALE1", b""),
     ("STALE2", "HANDLED"): ("HELD", b""),
     ("STALE2", "PUBLISH2"): ("TAKEN2", b""),
     ("STALE2", "PUBLISH2_DUP"): ("TAKEN2", b""),
+    ("STALE2", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("STALE2", "PUBLISH2_DUP_OTHER"): ("TAKEN2", b""),
+    ("STALE2", "PUBLISH1"): ("TAKEN1", DELIVER),
+    ("STALE2", "PUBLISH1_DUP"): ("TAKEN1", DELIVER),
+    ("STALE2", "PUBREL"): ("STALE2", PUBCOMP_1),
     ("STALE2", "LOST"): ("STALE2", b""),
     ("OWED1", "PUBLISH1"): ("TAKEN1", DELIVER),
     ("OWED1", "PUBLISH1_DUP"): ("FREE", PUBACK_1),
     ("OWED1", "PUBLISH2"): ("TAKEN2", DELIVER),
     ("OWED1", "PUBLISH2_DUP"): ("TAKEN2", DELIVER),
-    ("OWED1", "HANDLED"): ("OWED1", b""),
+    ("OWED1", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("OWED1", "PUBLISH2_DUP_OTHER"): ("TAKEN2", DELIVER),
     ("OWED1", "LOST"): ("OWED1", b""),
     ("HELD", "PUBLISH2"): ("HELD", PUBREC_1),
     ("HELD", "PUBLISH2_DUP"): ("HELD", PUBREC_1),
+    ("HELD", "PUBLISH2_OTHER"): ("TAKEN2", DELIVER),
+    ("HELD", "PUBLISH2_DUP_OTHER"): ("HELD", PUBREC_1),
     ("HELD", "PUBREL"): ("FREE", PUBCOMP_1),
     ("HELD", "PUBLISH1"): ("TAKEN1", DELIVER),
     ("HELD", "PUBLISH1_DUP"): ("TAKEN1", DELIVER),
-    ("HELD", "HANDLED"): ("HELD", b""),
     ("HELD", "LOST"): ("HELD", b""),
 }
 
 
-def test_the_inbound_table_has_these_rows_and_no_others() -> None:
-    assert set(INBOUND) == {getattr(session, state) << 8 | INPUTS[name] for state, name in INBOUND_WANTED}
+def test_the_inbound_tables_have_these_rows_and_no_others() -> None:
+    """Where nothing is known of a content (QoS 1, FREE), no content is another one."""
+    rows = {
+        getattr(session, state) << 8 | INPUTS[name]
+        for state, name in INBOUND_WANTED
+        if name != "LOST" and not (name.endswith("OTHER") and state in ("FREE", "TAKEN1", "STALE1", "OWED1"))
+    }
+    assert rows == {*INBOUND, *REUSED}
+    assert not INBOUND.keys() & REUSED.keys()
 
 
 @statement("3.1.1", "MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-3.3.4-1", "MQTT-2.3.1-6")
@@ -160,20 +193,29 @@ def test_each_input_has_its_effect_or_is_refused(state: str, name: str) -> None:
         return  # there is nothing that could lose its connection
     s, out = inbound(state)
     wanted = INBOUND_WANTED.get((state, name))
+    delivered: list[int] = []
 
     def step() -> object:
         if name.startswith("PUBLISH"):
-            return DELIVER if s.received(INPUTS[name] | 1, ID) else b"".join(out)  # RETAIN makes no difference
+            digest = (OTHER_CONTENT if name.endswith("OTHER") else THIS) if "2" in name else 0
+            if not s.received(INPUTS[name] | 1, ID, digest):  # RETAIN makes no difference
+                return b"".join(out)
+            delivered.append(digest)
+            return DELIVER
         if name == "PUBREL":
             s.released(ID)
         elif name == "HANDLED":
-            s.handled(ID, s.generation)
+            value = s.inbound.get(ID, 0)
+            s.handled(value >> 4 << 16 | ID, s.generation)
         else:
             s.disconnected()
         return b"".join(out)
 
     if wanted is None:
         before = dict(s.inbound)
+        if (state, name) == ("FREE", "HANDLED"):  # of a message that was not taken
+            assert step() == b""
+            return
         with pytest.raises(ProtocolError) as error:
             step()
         assert error.value.rule == "4.3"
@@ -181,8 +223,12 @@ def test_each_input_has_its_effect_or_is_refused(state: str, name: str) -> None:
         return
     after, effect = wanted
     assert step() == effect
-    assert s.inbound == ({} if after == "FREE" else {ID: getattr(session, after)})
+    assert {n: value & 15 for n, value in s.inbound.items()} == (
+        {} if after == "FREE" else {ID: getattr(session, after)}
+    )
     assert not (effect == DELIVER and out)
+    if after in ("TAKEN2", "STALE2", "HELD"):
+        assert s.inbound[ID] >> 4 == (delivered or [THIS])[0], "the digest is that of what was delivered"
 
 
 @statement("3.1.1", "MQTT-4.3.3-2")
@@ -190,10 +236,10 @@ def test_a_qos_2_message_is_delivered_once_however_often_it_comes() -> None:
     s, _ = connected()
     deliveries = 0
     for first in (0x34, 0x3C, 0x34, 0x3C):
-        deliveries += s.received(first, ID)
+        deliveries += s.received(first, ID) > 0
     s.handled(ID, 1)
     for first in (0x34, 0x3C):
-        deliveries += s.received(first, ID)
+        deliveries += s.received(first, ID) > 0
     assert deliveries == 1
     s.released(ID)
     assert s.received(0x34, ID), "after PUBREL the identifier stands for another message"

@@ -15,7 +15,7 @@ windows = st.sampled_from((1, 2, 3, 20, 65535))
 class TwoSessions(RuleBasedStateMachine):
     @initialize(window_a=windows, window_b=windows)
     def start(self, window_a: int, window_b: int) -> None:
-        self.world = World(window_a, window_b)
+        self.world = World(window_a, window_b, lives=True)
         self.world.connect(present=False)
 
     def end(self, side: str) -> End:
@@ -80,6 +80,12 @@ class TwoSessions(RuleBasedStateMachine):
     @rule(side=sides)
     def reconnect_after_a_restart(self, side: str) -> None:
         self.world.connect(restarted=self.end(side))
+
+    @precondition(lambda self: not self.world.up)
+    @rule(side=sides, qos=st.sampled_from((1, 2, 2)))
+    def reconnect_without_memory(self, side: str, qos: int) -> None:
+        self.world.connect(forgetful=self.end(side))
+        self.end(side).publish(qos)
 
     @precondition(lambda self: not self.world.up)
     @rule()

@@ -34,6 +34,13 @@ def sessions_dropped(world: World) -> None:
     world.connect(present=False)
 
 
+def a_forgot(world: World) -> None:
+    """It has lost its memory, the other end has not; what it publishes next has identifiers that were used before."""
+    world.connect(forgetful=world.a)
+    for qos in (2, 1, 2):
+        world.a.publish(qos)
+
+
 def single_bytes(data: bytes) -> list[int]:
     return [1] * len(data)
 
@@ -58,7 +65,7 @@ class Schedule:
 
     def play(self, *cuts: int) -> int:
         """Plays it with a cut before each of these steps; returns how many steps it took."""
-        self.world = world = World(self.window, self.window)
+        self.world = world = World(self.window, self.window, self.reconnect is a_forgot)
         self.cuts = cuts
         self.steps = 0
         self.pieces: dict[str, list[int]] = {"a": [], "b": []}  # sizes of what is in flight towards each end
@@ -106,7 +113,7 @@ class Schedule:
 
 
 @statement("3.1.1", "MQTT-4.4.0-1", "MQTT-4.3.2-1", "MQTT-4.3.3-1", "MQTT-4.3.3-2", "MQTT-4.6.0-1")
-@pytest.mark.parametrize("reconnect", [kept, answer_lost, a_restarted, sessions_dropped])
+@pytest.mark.parametrize("reconnect", [kept, answer_lost, a_restarted, a_forgot, sessions_dropped])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("window", [1, 20])
 def test_every_promise_holds_with_a_cut_at_every_byte(window: int, late: bool, reconnect: Reconnect) -> None:
@@ -117,7 +124,7 @@ def test_every_promise_holds_with_a_cut_at_every_byte(window: int, late: bool, r
         schedule.play(cut)
 
 
-@pytest.mark.parametrize("reconnect", [kept, answer_lost, a_restarted])
+@pytest.mark.parametrize("reconnect", [kept, answer_lost, a_restarted, a_forgot])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("window", [1, 20])
 def test_every_promise_holds_with_every_pair_of_cuts(window: int, late: bool, reconnect: Reconnect) -> None:

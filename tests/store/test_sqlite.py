@@ -90,7 +90,7 @@ EVERY_KIND = [
     plain(r.DOUBT, 42),
     plain(r.DONE, 41),
     plain(r.HELD, 1),
-    plain(r.HELD, 65535),
+    plain(r.HELD, 0x3FFFFFF << 16 | 65535),
     plain(r.FREED, 1),
     plain(r.ORIGIN, 2**47, b"other"),
     plain(r.SEEN, 7, b"producer 1"),
@@ -153,7 +153,7 @@ def histories(draw: st.DrawFn) -> list[Record | str]:
             _, payload, its_key = state.messages[seq]
             record = (r.ACCEPTED, seq, head(2), payload, its_key)
         elif what == "hold":
-            record = plain(r.HELD, draw(st.integers(1, 6)))
+            record = plain(r.HELD, draw(st.integers(0, 3)) << 16 | draw(st.integers(1, 6)))
         elif what == "free":
             record = plain(r.FREED, draw(st.integers(1, 6)))
         elif what == "lost":
@@ -534,6 +534,23 @@ def test_migrations_run_in_order_from_the_version_of_the_file(path: Path) -> Non
             assert connection.execute("SELECT hue FROM outbound").fetchall() == [("reddish",)]
         with pytest.raises(StoreError, match=f"schema version {NEWEST + 2}"):
             migrate(connection, str(path), tables())
+
+
+async def test_a_file_of_the_first_schema_is_read_and_its_identifiers_stand_for_whatever_they_did(path: Path) -> None:
+    first = tables()
+    first.migrations = first.migrations[:1]
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, str(path), first)
+        connection.execute("INSERT INTO meta VALUES ('clearing', 1)")
+        connection.execute("INSERT INTO inbound VALUES (7)")
+    store = SqliteStore(path)
+    state = await store.open()
+    assert (state.held, state.clearing) == ({7: 0}, 1)
+    await keep(store, plain(r.FREED, 7), plain(r.HELD, 7 | 5 << 16))
+    await store.close()
+    store = SqliteStore(path)
+    assert (await store.open()).held == {7: 5}
+    await store.close()
 
 
 def test_a_migration_that_fails_leaves_the_version_before_it(path: Path) -> None:

@@ -97,13 +97,13 @@ def _(patch: Patch) -> None:
 
 @mutation(
     "the loss of a connection is not foreseen: broker",
-    "A QoS 2 message that was received and not released has no row for the end of its connection.",
+    "A QoS 2 message that was received and not released has no state after the end of its connection.",
     "error",
     TWO,
     "cut producer reset @ event 40",
 )
 def _(patch: Patch) -> None:
-    patch.row(INBOUND, core.HELD << 8 | core.LOST, None)
+    patch.around(Session, "disconnected", _unforeseen)
 
 
 @mutation(
@@ -114,7 +114,16 @@ def _(patch: Patch) -> None:
     "cut consumer reset @ event 50",
 )
 def _(patch: Patch) -> None:
-    patch.row(INBOUND, core.HELD << 8 | core.LOST, None)
+    patch.around(Session, "disconnected", _unforeseen)
+
+
+def _unforeseen(disconnected: Any) -> Any:
+    def lost(self: Session) -> None:
+        if any(value & 15 == core.HELD for value in self.inbound.values()):
+            raise KeyError(core.HELD)
+        disconnected(self)
+
+    return lost
 
 
 @mutation(
