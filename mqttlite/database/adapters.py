@@ -129,6 +129,8 @@ class Database:
             rows = await self.execute(db, "SELECT version FROM mqttlite_schema")
             if not rows:
                 await self.execute(db, "INSERT INTO mqttlite_schema (version) VALUES (?)", VERSION)
+            elif rows[0][0] < VERSION:
+                await self.execute(db, "UPDATE mqttlite_schema SET version = ?", VERSION)
             elif rows[0][0] > VERSION:
                 raise DatabaseError(
                     f"the mqttlite_ tables are of version {rows[0][0]}, this mqttlite knows {VERSION}; update it"

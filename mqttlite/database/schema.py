@@ -1,6 +1,6 @@
 """The tables, one set for sqlite3 and PostgreSQL. `{bytes}` and `{counter}` are the types that differ."""
 
-VERSION = 1
+VERSION = 2  # 2: mqttlite_received.packet_id has a digest of the content above 16 bits (receipts.py)
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS mqttlite_schema (version bigint NOT NULL)",

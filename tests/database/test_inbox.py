@@ -249,6 +249,23 @@ async def test_a_message_whose_identifier_is_used_again_while_it_is_handled_stan
     assert await world.effects() == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+async def test_receipts_of_the_version_before_still_recognise_repeats(world: World, script: Script) -> None:
+    async with life(world, script, note) as (peer, _):
+        await peer.say(publish(2, 7, b"a"))
+        await peer.packet()
+    with contextlib.closing(sqlite3.connect(world.place, isolation_level=None)) as connection:
+        connection.execute("UPDATE mqttlite_received SET packet_id = packet_id % 65536")
+        connection.execute("UPDATE mqttlite_schema SET version = 1")
+    async with life(world, script, note) as (peer, _):
+        await peer.say(publish(2, 7, b"a", dup=True) + answer(PUBREL, 7))
+        assert await peer.packet() == answer(PUBREC, 7)
+        assert await peer.packet() == answer(PUBCOMP, 7)
+    assert await world.effects() == ["a"]
+    assert await world.rows("SELECT version FROM mqttlite_schema") == [(2,)]
+    assert not await world.rows("SELECT * FROM mqttlite_received")
+
+
 async def test_an_identifier_means_nothing_when_the_peer_has_lost_the_session(world: World, script: Script) -> None:
     async with life(world, script, note) as (peer, _):
         await peer.say(publish(2, 7, b"a"))

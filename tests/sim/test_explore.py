@@ -106,7 +106,7 @@ WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("qos2-1-journal-blackout", "kill broker before disk [5-7]", ("recovery: broker dies while it opens its store",)),
     (
         "qos2-1-journal-blackout",
-        r"power off consumer before disk 1[23]\d",
+        r"power off consumer before disk 1[2-9]\d",
         ("recovery: consumer dies while it opens its store",),
     ),
     ("qos2-1-journal-blackout", r"fail producer disk 1\d", ("recovery: a write or sync fails, the disk is full",)),
