@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mqttlite.client.diagnosis import End, Finding, Heard, diagnose
+from mqttlite.client.diagnosis import End, Finding, Heard, Tapped, diagnose
 from mqttlite.link import Link
 
 from .saying import Saying
@@ -40,7 +40,7 @@ class Watch:
 
     def port(self, port: "Port") -> "Port":
         """`port`, listened to."""
-        return _Tapped(port, self)
+        return Tapped(port, self._hear)
 
     def device_came(self) -> None:
         """There is a session: nothing is to be found out."""
@@ -62,7 +62,7 @@ class Watch:
             if not self._link.up:
                 self._look(asyncio.get_running_loop().time())
 
-    def hear(self, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
         """What has arrived."""
         if not self._link.up:
             self._heard[-1].hear(data)
@@ -83,18 +83,3 @@ class Watch:
         self._quiet_until = now + self._pause_s
         self._pause_s = min(max(2 * self._pause_s, LOOK_S), PAUSE_MAX_S)
         self._say.warning("no device %s: %s", "any more" if self._known else "yet", self.finding.text)
-
-
-class _Tapped:
-    """A port whose bytes a watch hears; see line.Port."""
-
-    def __init__(self, port: "Port", watch: Watch) -> None:
-        self._port = port
-        self._watch = watch
-        self.write = port.write
-        self.close = port.close
-
-    async def read(self) -> bytes:
-        data = await self._port.read()
-        self._watch.hear(data)
-        return data

@@ -7,16 +7,35 @@ then what can only be guessed.
 
 import codecs
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..link import frames
 from .shown import amount, shown
+
+if TYPE_CHECKING:
+    from .line import Port
 
 HEAD = 1024  # bytes remembered of the beginning of what was heard,
 TAIL = 3072  # and of its end
 _SAID = 60  # characters of a line of text that are shown
 _EPOCHS = 1 << 16  # an end counts its epoch on: so far back is one's own
 _TEXT = frozenset(b"\t\n\r\x1b\x04\x07\x08" + bytes(range(32, 127)))  # \x04: a MicroPython prompt's end of output
+
+
+class Tapped:
+    """A port whose bytes are heard by `hear`, too; see line.Port."""
+
+    def __init__(self, port: "Port", hear: Callable[[bytes], None]) -> None:
+        self._port = port
+        self._hear = hear
+        self.write = port.write
+        self.close = port.close
+
+    async def read(self) -> bytes:
+        data = await self._port.read()
+        self._hear(data)
+        return data
 
 
 class Finding(NamedTuple):

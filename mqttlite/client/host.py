@@ -13,6 +13,7 @@ from ..core.sizes import PACKET_MAX
 from ..store.base import Store, StoreError
 from .base import BaseClient
 from .clock import now_ms
+from .connecting import LINE_PIECE
 from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
@@ -116,6 +117,14 @@ class Client(BaseClient):
                 while self.is_connected and protocol.waiting_since is not None:
                     await self._progress.wait()
         return self.is_connected and protocol.waiting_since is None
+
+    async def _open_serial(self) -> Transport:
+        if self._serial is None:
+            from .serial_host import HostSerialDialer
+
+            self._piece = LINE_PIECE
+            self._serial = HostSerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)
+        return await self._serial.connect()
 
     def _open_port(self, baud: int) -> "HostPort":
         from .ports import open_port  # needs pyserial

@@ -139,16 +139,16 @@ class SerialDialer:
     async def _silence(self) -> None:
         # No wait_for around `_changed`: CPython before 3.12 can lose the cancellation of what contains it.
         self._silent = False
-        self._damaged = self.link.stats.damaged
+        stats = self.link.stats
+        self._before = stats.received, stats.damaged
         await asyncio.sleep(SILENT_S)
         self._silent = True
         self._pulse()
 
     def _why_silent(self) -> str:
-        where = self._where + " at " + str(self._baud) + " baud"
-        if self.link.stats.damaged > self._damaged:
-            return "nothing that arrives on " + where + " makes sense; do both ends have the same baud rate?"
-        return "no gateway answers on " + where + "; does it run, and is this its line?"
+        from .silence import why_silent
+
+        return why_silent(self._where + " at " + str(self._baud) + " baud", self.link.stats, *self._before)
 
     async def _keep_open(self) -> None:
         """Serve the port for ever; open it again when it was unplugged."""

@@ -8,8 +8,11 @@ import pytest
 from mqttlite.client import Client
 from mqttlite.client import serial as serial_transport
 from mqttlite.client.ports import open_port
+from mqttlite.client.silence import why_silent
 from mqttlite.core.errors import ClosedError, ConnectError
+from mqttlite.link import Link
 from mqttlite.link.frames import MQTT
+from mqttlite.link.stats import Stats
 from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, gateway, watching
 from tests.peers import Mosquitto
@@ -53,8 +56,51 @@ async def test_what_makes_no_sense_points_to_the_baud_rate() -> None:
     async with NoisyLine(BAUD) as line:
         other = open_port(line.b_path)
         await other.write(b"\0\xff\xfe\x80\xf0\0" * 20)
-        assert "do both ends have the same baud rate?" in await cause(f"serial://{line.a_path}")
+        said = await cause(f"serial://{line.a_path}")
+        assert said.startswith(f"no gateway answers on {line.a_path} at 115200 baud: 120 bytes that are neither frames")
+        assert "Is 115200 the gateway's baud rate, too" in said
         other.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_gateway_that_hears_nothing_an_echo_and_a_prompt_are_told_apart() -> None:
+    async with NoisyLine(BAUD) as line:
+        other = open_port(line.b_path)
+        line.broken = {"ab"}
+        gateways = Link(5)
+
+        async def gateway_without_rx() -> None:
+            for now in range(0, 10_000, 50):
+                await other.write(gateways.transmit(now))
+                await asyncio.sleep(0.02)
+
+        task = asyncio.create_task(gateway_without_rx())
+        said = await cause(f"serial://{line.a_path}")
+        assert "the gateway is heard, but does not hear us: does TX here go to RX there" in said
+        task.cancel()
+        line.broken = set()
+
+        async def echo() -> None:
+            while True:
+                await other.write(await other.read())
+
+        task = asyncio.create_task(echo())
+        assert "our own frames come back" in await cause(f"serial://{line.a_path}")
+        task.cancel()
+        await other.write(b"\r\n>>> ")
+        assert "it looks like a MicroPython prompt" in await cause(f"serial://{line.a_path}")
+        await asyncio.gather(task, return_exceptions=True)
+        other.close()
+
+
+def test_a_board_which_has_no_room_for_more_says_as_much_as_its_counters_do() -> None:
+    stats = Stats()
+    assert why_silent("X", stats, 0, 0) == "no gateway answers on X; does it run, and is this its line?"
+    stats.damaged = 3
+    assert "do both ends have the same baud rate?" in why_silent("X", stats, 0, 0)
+    assert "no gateway answers" in why_silent("X", stats, 0, 3)
+    stats.received = 1
+    assert "does TX go to the gateway's RX" in why_silent("X", stats, 0, 0)
 
 
 async def test_a_client_that_waits_less_long_than_the_line_says_that_nobody_answered() -> None:

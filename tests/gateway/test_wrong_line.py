@@ -164,7 +164,7 @@ class Watched:
     def look(self, data: bytes) -> str:
         """What is said after LOOK_S in which `data` has come; "" for nothing."""
         self.caplog.clear()
-        self.watch.hear(data)
+        self.watch._hear(data)
         self.now += LOOK_S
         self.watch._look(self.now)
         return "".join(record.getMessage() for record in self.caplog.records)
