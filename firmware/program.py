@@ -143,10 +143,13 @@ class Program:
             raise SettingError(str(error)) from None
 
     async def announce(self, client: Client) -> None:
-        """Say after each connection that the board is there: the will was published when the last one was lost. Say
-        what became of a command that was too large.
+        """Say that a damaged journal was set aside, if it was; after each connection that the board is there, as the
+        will was published when the last one was lost; and what became of a command that was too large.
         """
-        await client.publish(self.problem, b"", qos=1, retain=True)
+        notice = getattr(client.store, "notice", "")
+        if notice:
+            print(notice)
+        await client.publish(self.problem, notice, qos=1, retain=True)
         while True:
             await self.to_tell.wait()
             self.to_tell.clear()

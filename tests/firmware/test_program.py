@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from tests.firmware.boards import TOPIC, Board
 from tests.peers import Message, Mosquitto, MosquittoSub, mosquitto_pub
 
@@ -162,6 +164,34 @@ async def test_a_command_that_is_too_large_is_answered_and_the_next_one_obeyed(
         assert answer["error"].endswith(f"bytes to {TOPIC}/command is too large for this board")
         answer = await command(mosquitto, subscriber, '{"do": "ping", "id": 2}')
         assert answer["id"] == 2
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "emptied", "zeros"])
+async def test_a_damaged_journal_is_set_aside_said_and_the_board_works(
+    mosquitto: Mosquitto, tmp_path: Path, damage: str
+) -> None:
+    board = Board(tmp_path / "board", mosquitto.url)
+    journal = board.folder / "journal"
+    async with watching(mosquitto) as subscriber:
+        async with board.running() as process:
+            await online(subscriber, b"1")
+            await numbers(subscriber, "count", 5)
+            process.kill()
+        data = bytearray(journal.read_bytes())
+        if damage == "a flipped bit":
+            data[40] ^= 4
+        else:
+            data = bytearray(0 if damage == "emptied" else len(data))
+        journal.write_bytes(data)
+        async with board.running():
+            while not (problem := (await next_of(subscriber, "problem")).payload.decode()):
+                pass
+            assert "journal" in problem
+            assert problem in board.output
+            await online(subscriber, b"1")
+            answer = await command(mosquitto, subscriber, '{"do": "ping", "id": 2}')
+            assert answer["id"] == 2
+            await next_of(subscriber, "count")
 
 
 async def test_a_board_that_loses_power_goes_on_with_the_next_number(
