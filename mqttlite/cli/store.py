@@ -1,44 +1,177 @@
-"""`mqttlite store`: look at what a store holds."""
+"""`mqttlite store`: look at what a store holds, copy it, and take out of a damaged one what is whole."""
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.codec import topic_of
 from ..core.session import SPAN
 from ..store.records import State
+from .streams import say
+
+if TYPE_CHECKING:
+    from ..store.broker_tables import BrokerState
 
 _DESCRIPTION = """\
-Shows what the store of a client holds (SQLite, store="state.db"). Reads only; works while the client runs.
+Looks at stores and copies them: a client's and a broker's (SQLite), and journals.
+
+  mqttlite store show state.db                what it holds
+  mqttlite store backup broker.db copy.db     a copy that is whole, while the broker runs
+  mqttlite store salvage broker.db            take out of a damaged one what is whole
+  mqttlite store reset broker.db              move it aside: the next start begins with an empty one"""
+
+_SHOW = """\
+Shows what a store holds: that of a client (SQLite, store="state.db", or a journal) or of a broker. Reads only; works
+while the client or the broker runs.
 
   accepted   not finished: will be sent (again) until the broker has confirmed it
   released   QoS 2, the broker has it: what is left is to say so to each other
   in doubt   QoS 2, the broker had it and has lost the session: the application decides
 
   mqttlite store show state.db
-  mqttlite store show --json state.db
-"""
+  mqttlite store show --json state.db"""
+
+_BACKUP = """\
+Copies a store, while its client or broker runs, too: what was confirmed before is in the copy, and the copy is checked.
+(A copy of the file alone, without its -wal, lacks what was written last.) To restore it, stop the client or broker, put
+the copy in the place of the store, remove -wal and -shm beside it, and start again. What has changed since the copy is
+as before: messages may come, and be sent, again.
+
+  mqttlite store backup broker.db /media/backup/broker.db"""
+
+_SALVAGE = """\
+Takes out of a damaged store what is whole, and says what is lost. The damaged file is kept. Without --to, the new store
+takes its place, and the damaged one is moved aside. Stop the client or broker first.
+
+  mqttlite store salvage broker.db
+  mqttlite store salvage --to new.db state.db
+  mqttlite store salvage board.journal        that of a board, copied from it"""
+
+_RESET = """\
+Moves a store aside (FILE.reset- and the time), so that the next start begins with an empty one: what was accepted and
+not delivered is not delivered, unless you put it back. Stop the client or broker first.
+
+  mqttlite store reset broker.db"""
 
 SHOWN = 32  # bytes of a payload
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
-    parser = subparsers.add_parser("store", help="show what a store holds", description=_DESCRIPTION)
+    parser = subparsers.add_parser("store", help="look at stores, copy and salvage them", description=_DESCRIPTION)
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="list what a store holds", description=_DESCRIPTION)
-    show.add_argument("path", metavar="FILE", help="the store, such as state.db")
+
+    def action(name: str, run: Any, help_text: str, description: str) -> argparse.ArgumentParser:
+        found = actions.add_parser(name, help=help_text, description=description)
+        found.add_argument("path", metavar="FILE", help="the store, such as state.db")
+        found.set_defaults(run=run)
+        return found
+
+    show = action("show", run_show, "list what a store holds", _SHOW)
     show.add_argument("--json", action="store_true", help="one JSON object; payloads whole, in hexadecimal digits")
-    parser.set_defaults(run=run)
+    backup = action("backup", run_backup, "copy a store while it is in use", _BACKUP)
+    backup.add_argument("to", metavar="TO", help="the new file, or a folder")
+    salvage = action("salvage", run_salvage, "take out of a damaged store what is whole", _SALVAGE)
+    salvage.add_argument("--to", metavar="NEW", help="the new store (it takes the place of the damaged one)")
+    action("reset", run_reset, "move a store aside", _RESET)
 
 
-def run(args: argparse.Namespace) -> int:
+def run_show(args: argparse.Namespace) -> int:
     """Show the store. StoreError: there is none, or it cannot be read."""
-    from ..store.sqlite import read
+    from ..store import kinds, sqlite_file
 
-    state = read(args.path)
-    print(json.dumps(as_json(state), indent=2) if args.json else as_text(args.path, state))
+    kind = kinds.kind_of(args.path)
+    problem = ""
+    state: Any = None
+    if kind == kinds.JOURNAL:
+        reading = kinds.Reading(args.path)
+        state, problem = reading.state, reading.problem
+    elif kind != kinds.EMPTY:
+        state = sqlite_file.read(args.path, kinds.tables_of(kind))
+        problem = sqlite_file.missing(args.path)
+    if kind == kinds.BROKER and state:
+        print(json.dumps(broker_as_json(state), indent=2) if args.json else broker_as_text(state))
+    else:
+        state = state or State()
+        print(json.dumps(as_json(state), indent=2) if args.json else as_text(args.path, state))
+    if problem:
+        say(f"mqttlite store: {_quoted(args.path)} is not whole: {problem}")
     return 0
+
+
+def run_backup(args: argparse.Namespace) -> int:
+    """Copy the store."""
+    from ..store.backup import backup
+
+    size = backup(args.path, args.to)
+    print(f"{_quoted(args.path)}: {size} bytes copied, and checked")
+    return 0
+
+
+def run_salvage(args: argparse.Namespace) -> int:
+    """Take out what is whole."""
+    from ..store import kinds
+    from ..store.salvage import salvage
+
+    kind = kinds.kind_of(args.path)
+    lines = salvage(args.path, args.to)
+    print("\n".join(lines))
+    print(_counted(args.to or args.path, kind))
+    return 0
+
+
+def run_reset(args: argparse.Namespace) -> int:
+    """Move the store aside."""
+    from ..store.backup import reset
+
+    print(f"{_quoted(args.path)} is now {_quoted(reset(args.path))}; the next start begins with an empty store")
+    return 0
+
+
+def _counted(path: str, kind: str) -> str:
+    """What there is, in a line."""
+    from ..store import kinds, sqlite_file
+
+    if kind == kinds.BROKER:
+        broker: BrokerState = sqlite_file.read(path, kinds.tables_of(kind))
+        queued = sum(len(state.messages) for _, state in broker.sessions.values())
+        return f"whole: {len(broker.sessions)} sessions, {queued} messages queued, {len(broker.retained)} retained"
+    state = kinds.Reading(path).state if kind == kinds.JOURNAL else sqlite_file.read(path, kinds.tables_of(kind))
+    return f"whole: {len(state.messages) + len(state.doubts)} messages, {len(state.subscriptions)} subscriptions"
+
+
+def broker_as_json(broker: "BrokerState") -> dict[str, Any]:
+    """What a broker holds."""
+    sessions = []
+    for _, state in sorted(broker.sessions.values(), key=lambda found: found[1].client_id):
+        shown = as_json(state)
+        sessions.append({name: shown[name] for name in ("client_id", "next", "messages", "received", "subscriptions")})
+    retained = [
+        {"topic": _text(topic), "qos": qos, "payload": payload.hex()} for topic, payload, qos in broker.retained
+    ]
+    return {"sessions": sessions, "retained": retained}
+
+
+def broker_as_text(broker: "BrokerState") -> str:
+    """The same to read; messages are only counted."""
+    shown = broker_as_json(broker)
+    lines = [f"broker, {len(shown['sessions'])} sessions"]
+    if shown["sessions"]:
+        lines.append(f"  {'queued':>8} {'bytes':>10} {'received':>8}  client and subscriptions")
+    for session in shown["sessions"]:
+        size = sum(len(message["payload"]) // 2 for message in session["messages"])
+        filters = ", ".join(f"{_quoted(entry['filter'])} (QoS {entry['qos']})" for entry in session["subscriptions"])
+        lines.append(
+            f"  {len(session['messages']):>8} {size:>10} {len(session['received']):>8}"
+            f"  {_quoted(session['client_id'])}: {filters or 'none'}"
+        )
+    lines.append(f"\n{len(shown['retained'])} retained messages")
+    lines += [
+        f"  QoS {entry['qos']}  {len(entry['payload']) // 2:>9}  {_quoted(entry['topic'])} "
+        + _beginning(bytes.fromhex(entry["payload"]))
+        for entry in shown["retained"]
+    ]
+    return "\n".join(lines)
 
 
 def as_json(state: State) -> dict[str, Any]:
@@ -69,7 +202,7 @@ def as_text(path: str, state: State) -> str:
         lines.append(f"  {'number':>12} {'id':>5}  QoS  {'state':8}  {'bytes':>9}  topic and payload")
     for message in messages:
         payload = bytes.fromhex(message["payload"])
-        beginning = repr(payload[:SHOWN])[1:] + ("…" if len(payload) > SHOWN else "")
+        beginning = _beginning(payload)
         lines.append(
             f"  {message['seq']:>12} {message['packet_id']:>5}  {message['qos']:>3}  {message['state']:8}"
             f"  {len(payload):>9}  {_quoted(message['topic'])} {beginning}"
@@ -100,6 +233,10 @@ def _message(state: State, seq: int) -> dict[str, Any]:
         "payload": payload.hex(),
         "key": key.hex(),
     }
+
+
+def _beginning(payload: bytes) -> str:
+    return repr(payload[:SHOWN])[1:] + ("…" if len(payload) > SHOWN else "")
 
 
 def _text(data: bytes) -> str:

@@ -141,6 +141,11 @@ class Lock:
             os.fsync(self._file)
             self.knew_store = True
 
+    def forget(self) -> None:
+        """No store is here any more, as is meant. OSError of the disk."""
+        self._write(str(os.getpid()).encode())
+        self.knew_store = False
+
     def _write(self, text: bytes) -> None:
         os.pwrite(self._file, text, 0)  # first: it is never empty that was not
         os.ftruncate(self._file, len(text))

@@ -125,6 +125,21 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
         raise StoreError(f"{shown(path)} cannot be read: {error}; {ADVICE.format(shown(path))}") from error
 
 
+def missing(path: str) -> str:
+    """What a database that is not in use lacks, in words; "": nothing, as far as can be told."""
+    wal = sqlite_wal.examine(path)
+    if wal.at >= 0:
+        return f"its -wal is wrong at byte {wal.at}, and {wal.commits} commits behind that are not shown"
+    if wal.header or os.path.exists(path + "-wal"):
+        return ""
+    try:
+        with contextlib.closing(reading(path)) as connection:
+            in_use = bool(row(connection, "SELECT open FROM life")[0])
+    except sqlite3.Error:
+        return ""
+    return "it was in use and has no -wal, so what was written last is missing" if in_use else ""
+
+
 def demand_there(path: str) -> None:
     """StoreError when there is no file at `path`."""
     demand_file(path)
@@ -312,7 +327,7 @@ class SqliteFile:
     def _keep_incomplete(self) -> None:
         """The database has been copied without its WAL, or lost it. What it has is used, and it is kept as it was."""
         try:
-            kept = f"as it was, it is kept as {shown(copy(self.path, _beside(self.path, 'incomplete')))}"
+            kept = f"as it was, it is kept as {shown(copy(self.path, beside(self.path, 'incomplete')))}"
         except OSError as error:
             kept = f"it could not be kept as it was ({error})"
         logger.error(
@@ -547,7 +562,7 @@ def move_aside(path: str, why: str) -> str:
     """Rename a damaged database and its WAL; the new name. The database first: without it, SQLite drops a WAL that is
     left, but without its WAL a database looks whole and is old.
     """
-    aside = _beside(path, why)
+    aside = beside(path, why)
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, aside)
     with contextlib.suppress(FileNotFoundError):
@@ -558,7 +573,7 @@ def move_aside(path: str, why: str) -> str:
     return aside
 
 
-def _beside(path: str, why: str) -> str:
+def beside(path: str, why: str) -> str:
     """A name beside `path` that nobody has."""
     name = stem = path + time.strftime(f".{why}-%Y%m%dT%H%M%S")
     number = 1

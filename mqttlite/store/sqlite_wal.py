@@ -10,6 +10,7 @@ only; changes nothing.
 import os
 import sys
 from array import array
+from collections.abc import Callable
 from typing import NamedTuple
 
 HEADER = 32
@@ -172,3 +173,37 @@ def _without_header(reader: _Reader) -> Wal:
             if is_whole or behind:
                 return Wal(False, 0, 0, behind + 1, commits + _is_commit(first))
     return Wal(False, 0)
+
+
+def apply(path: str, write: Callable[[int, bytes], object]) -> int:
+    """Hand over the pages in the WAL of the database `path`, in order: `write(byte of the database, page)`. Damaged
+    ones, too: a later version may stand behind them, and most of one is better than none. Nothing of what is behind the
+    last end of a transaction. The bytes that the database has then; 0: there is nothing.
+    """
+    file = os.open(path + "-wal", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        reader = _Reader(file)
+        if not reader.is_whole:
+            _without_header(reader)  # which finds out what it would say
+        frames = []
+        last = 0
+        for number in range(reader.frames):
+            head = reader.head(number)
+            if len(head) < FRAME or head[8:16] != reader.salts:
+                following = reader.head(number + 1)
+                if following[8:16] == reader.salts:
+                    continue  # of one frame, only the head is wrong
+                break
+            frames.append((number, int.from_bytes(head[:4], "big")))
+            if _is_commit(head):
+                last = len(frames)
+        size = 0
+        for number, page in frames[:last]:
+            frame = reader.frame(number)
+            write((page - 1) * reader.page, frame[FRAME:])
+            size = max(size, page * reader.page)
+            if _is_commit(frame):
+                size = int.from_bytes(frame[4:8], "big") * reader.page
+        return size
+    finally:
+        os.close(file)
