@@ -222,47 +222,17 @@ class BaseClient(Connecting):
         """Wait until every accepted message is confirmed, and those of QoS 0 have left, `timeout_s` seconds at most;
         whether all are confirmed.
         """
-        try:
-            await asyncio.wait_for(self._drained(), timeout_s)
-        except asyncio.TimeoutError:
-            from .unconfirmed import late
+        from .ending import drain
 
-            self._log(late(self, timeout_s))
-        return not self._receipts and not self._given_up
-
-    async def _drained(self) -> None:
-        protocol = self._protocol
-        while self._error is None and (self._receipts or (self.is_connected and (self._writing or protocol.out))):
-            await self._progress.wait()
+        return await drain(self, timeout_s)
 
     async def close(self) -> None:
         """Disconnect and stop. The receipt of what is not confirmed by now raises ClosedError; a store keeps the
         message for the next life, without one it is given up. Raises StoreError when the store fails meanwhile.
         """
-        if self._error is None:
-            self._stop(ClosedError("the client is closed"))
-        reason = self._error
-        if self._closing:  # by another task; MicroPython cannot wait for a task twice
-            await self._closing.wait()
-            return
-        self._closing = closing = asyncio.Event()
-        try:
-            task = self._task
-            if task:
-                if not self.is_connected:
-                    task.cancel()  # nothing to end in good order, and connecting can take long
-                await asyncio.gather(task, return_exceptions=True)
-            if self._serial:
-                await self._serial.close()
-            if self._has_store:
-                self._has_store = False
-                await self.store.close()
-        finally:
-            self._closing = None
-            closing.set()
-        error = self._error
-        if error and error is not reason:
-            raise error
+        from .ending import close
+
+        await close(self)
 
     def _stop(self, error: MQTTError) -> None:
         self._error = error

@@ -163,10 +163,3 @@ def refusal(topic_filter: str, code: int, qos: int = 0) -> SubscribeError:
 
         why = ": " + words(code)
     return SubscribeError("the broker " + what + " the subscription to '" + topic_filter + "'" + why)
-
-
-def late(client: "BaseClient", timeout_s: float) -> str:
-    """What `drain` has waited for in vain."""
-    if client._receipts:
-        return "%d accepted messages are not confirmed after %s s" % (len(client._receipts), timeout_s)
-    return "not everything has left after %s s" % timeout_s
