@@ -43,6 +43,8 @@ SAYS = {
     "session": "a client was told of a session that the broker has forgotten",
     "leak": "in the end, a message or packet identifier is still stored",
     "drop": "the broker has counted a message at QoS 1 or 2 that it dropped",
+    "aside": "a message that could be delivered was set aside, or one that could not be was not",
+    "told": "a consumer was not told of a message that was too large for it",
     "wait": "somebody waits without end",
     "loop": "a client connects again and again without a pause",
     "error": "a program got an exception, or logged a fault, that is nobody's doing but ours",

@@ -36,6 +36,8 @@ CHECKERS = {
     "session": r"the broker has forgotten the session",
     "leak": r"the (broker|producer) keeps \d+ ",
     "drop": r"the broker dropped \d+ ",
+    "aside": r"(not )?set aside: ",
+    "told": r"the consumer was not told",
     "wait": r"the producer waits for ever|the consumer never got|\w+ does not stop",
     "loop": r"\w+ connects more than \d+ times in a second",
     "error": r"\w+ failed: |\w+: |\w+Error: |ProcessFailed: |Livelock: ",

@@ -40,6 +40,11 @@ WORLDS = (
     Small(2, 1, "journal", blackout=True),
     Small(1, 1, "sqlite", keys=True, rollback=True),
     Small(2, 1, "sqlite", rollback=True),
+    Small(1, 1, "sqlite", poison=True),
+    Small(2, 2, "sqlite", poison=True),
+    Small(1, 2, "journal", keys=True, poison=True),
+    Small(1, 1, "sqlite", large=True),
+    Small(2, 2, "sqlite", large=True),
 )
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 

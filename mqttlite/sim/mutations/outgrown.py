@@ -1,0 +1,147 @@
+"""Bugs with messages that are never taken: by the broker (client/suspects), or by the consumer (core/oversize)."""
+
+from typing import Any
+
+from ...client import oversized, suspects
+from ...client.base import BaseClient
+from ...core import oversize
+from ...core.client import ClientProtocol
+from ...core.session import ASIDE, Session
+from ...store import records
+from ..small.small import Small
+from .planting import Patch
+from .register import ONE, mutation
+
+POISON = Small(1, 1, "sqlite", poison=True)
+LARGE = Small(1, 1, "sqlite", large=True)
+
+
+@mutation(
+    "one closed connection sets a message aside",
+    "A message counts as one that the broker never takes when the broker has ended a connection once.",
+    "aside",
+    ONE,
+    "cut before packet 8 close",
+)
+def _(patch: Patch) -> None:
+    def wrap(connection: Any) -> Any:
+        async def ended(self: BaseClient) -> Exception:
+            error: Exception = await connection(self)
+            session = self._protocol.state
+            if self.is_connected and session.unfinished and suspects.ended_by(error) == 0:
+                session._finish(session.first, ASIDE)
+            return error
+
+        return ended
+
+    patch.around(BaseClient, "_connection", wrap)
+
+
+@mutation(
+    "what was set aside is forgotten",
+    "The store is told that a message is finished when it was set aside.",
+    "aside",
+    POISON,
+)
+def _(patch: Patch) -> None:
+    def wrap(record: Any) -> Any:
+        def recorded(self: Session, kind: int, *rest: Any) -> None:
+            record(self, records.DONE if kind == records.DOUBT else kind, *rest)
+
+        return recorded
+
+    patch.around(Session, "_record", wrap)
+
+
+@mutation(
+    "nothing is ever set aside",
+    "A message that the broker never takes is sent again and again, and nothing behind it is.",
+    "wait",
+    POISON,
+)
+def _(patch: Patch) -> None:
+    patch.set(suspects, "judge", lambda client, error, reason, pause_ms: (reason, pause_ms))
+
+
+@mutation(
+    "a suspicion that ends holds everything back",
+    "When the evidence against a message does not agree, nothing is sent any more.",
+    "wait",
+    POISON,
+    "cut producer close @ event 60",
+)
+def _(patch: Patch) -> None:
+    def end(self: suspects.Suspicion) -> None:
+        self._client._suspicion = None
+
+    patch.set(suspects.Suspicion, "end", end)
+
+
+@mutation(
+    "what is too large ends the connection",
+    "A consumer closes the connection when a message is larger than it takes; it comes again on the next one.",
+    "lost",
+    LARGE,
+)
+def _(patch: Patch) -> None:
+    def wrap(connect: Any) -> Any:
+        def connected(self: ClientProtocol, now: int) -> None:
+            connect(self, now)
+            self.parser.skips = False
+
+        return connected
+
+    patch.around(ClientProtocol, "connect", wrap)
+
+
+@mutation(
+    "what is too large is not acknowledged",
+    "A message that was read past stays with the broker for ever.",
+    "leak",
+    LARGE,
+)
+def _(patch: Patch) -> None:
+    def wrap(tell: Any) -> Any:
+        def told(client: BaseClient, *args: Any) -> None:
+            waiting = len(client._inbox)
+            tell(client, *args)
+            del client._inbox[waiting:]
+
+        return told
+
+    patch.around(oversized, "tell", wrap)
+
+
+@mutation(
+    "what is too large is acknowledged in silence",
+    "Nobody is told that a message was read past.",
+    "told",
+    LARGE,
+)
+def _(patch: Patch) -> None:
+    def wrap(tell: Any) -> Any:
+        def told(client: BaseClient, *args: Any) -> None:
+            callback, client.on_oversized = client.on_oversized, None
+            tell(client, *args)
+            client.on_oversized = callback
+
+        return told
+
+    patch.around(oversized, "tell", wrap)
+
+
+@mutation(
+    "what is too large passes for a repeat",
+    "A message that was read past is acknowledged at once, as if it had been handled before.",
+    "told",
+    LARGE,
+)
+def _(patch: Patch) -> None:
+    def gone_by(client: ClientProtocol) -> None:
+        large = client.parser.large
+        client.parser.large = None
+        if large and client.session and large.packet_id:
+            client.session.received(client.parser.first, large.packet_id)
+            client.session.handled(large.packet_id, client.session.generation)
+
+    patch.set(oversize, "gone_by", gone_by)
