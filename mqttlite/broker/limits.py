@@ -3,7 +3,7 @@
 The defaults are for a gateway on a Raspberry Pi: a few hundred devices on half a gigabyte of memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ..core.errors import MQTTError
 from ..core.sizes import PACKET_MAX
@@ -54,3 +54,16 @@ class Limits:
     retained_message_bytes: int = 64 * 1024
     retained_bytes: int = 32 * 1024 * 1024
     routes: int = 4096  # cached topics; about 1 kB each
+
+    def __post_init__(self) -> None:
+        """TypeError or ValueError for a limit that cannot be one; it names the field."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool):
+                if not isinstance(value, bool):
+                    raise TypeError(f"{field.name} must be True or False, not {value!r:.60}")
+            elif isinstance(field.default, int):
+                if isinstance(value, bool) or not isinstance(value, int):
+                    raise TypeError(f"{field.name} must be a whole number, not {value!r:.60}")
+                if value < 0:
+                    raise ValueError(f"{field.name} must be 0 or more, not {value}")

@@ -23,11 +23,14 @@ class ListenError(MQTTError):
 
 def open_sockets(url: str) -> list[socket.socket]:
     """Listening sockets for `url`: several where a host name has several addresses. ListenError says why not."""
-    parts = urlsplit(url)
+    _check(url)
     try:
+        parts = urlsplit(url)
         port = parts.port if parts.port is not None else PORT
     except ValueError:
-        raise ListenError(f"cannot listen on {url}: the port has to be a number from 0 to 65535") from None
+        raise ListenError(
+            f"cannot listen on {url}: the port has to be a number from 0 to 65535, an IPv6 address in brackets"
+        ) from None
     if parts.scheme == "unix" and parts.path and not parts.netloc:
         return [_unix_socket(url, parts.path)]
     if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
@@ -47,6 +50,21 @@ def open_sockets(url: str) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
+
+
+def _check(url: str) -> None:
+    """ListenError for what `urlsplit` passes over, and a broker would ignore."""
+    scheme, _, rest = url.partition("://")
+    address = rest.partition("/")[0]
+    if "@" in address:  # nothing of it is shown
+        raise ListenError(f"cannot listen on {scheme}://…@…: an address to listen on has no user name and password")
+    unseen = [sign for sign in url if not sign.isprintable() or (sign.isspace() and scheme != "unix")]
+    if unseen or url != url.strip():
+        raise ListenError(f"cannot listen on {url!a}: it holds a blank or another sign that nobody sees; remove it")
+    if scheme in ("mqtts", "ssl", "tls", "ws", "wss"):
+        raise ListenError(f"cannot listen on {url}: TLS and WebSockets are not there yet; use mqtt://")
+    if "?" in rest or ("#" in rest and scheme != "unix"):
+        raise ListenError(f"cannot listen on {url}: an address to listen on has no options")
 
 
 def _tcp_socket(url: str, family: int, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:

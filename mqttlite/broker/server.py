@@ -51,6 +51,7 @@ class Broker:
         limits: Limits | None = None,
         store: "BrokerStore | str | os.PathLike[str] | None" = None,
     ) -> None:
+        listen = _checked(listen, limits, store)
         self.limits = limits or Limits()
         self.store = BrokerStore(store) if isinstance(store, (str, os.PathLike)) else store
         if self.store:
@@ -61,7 +62,7 @@ class Broker:
         self.connections: dict[_Connection, None] = {}
         self.lingering: dict[_Connection, None] = {}  # of these, the closed ones whose clients have yet to close
         self.read_buffer = bytearray(READ_BYTES)
-        self._urls = list(listen)
+        self._urls = listen
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.Task[None] | None = None
@@ -207,6 +208,20 @@ class Broker:
                 if peer.handle is not None:
                     peer.handle.flush()
         self._sent_at_flush = self.engine.stats.messages_sent
+
+
+def _checked(listen: object, limits: object, store: object) -> list[str]:
+    """The addresses to listen on; TypeError names an argument of another type."""
+    if isinstance(listen, str) or not isinstance(listen, Iterable):
+        raise TypeError(f"listen must be a list of URLs, not one: write [{listen!r:.60}]")
+    urls: list[object] = list(listen)
+    if not all(isinstance(url, str) for url in urls):
+        raise TypeError(f"listen must be a list of URLs, as in ['mqtt://127.0.0.1:1883'], not {urls!r:.60}")
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(f"limits must be Limits(...), not {limits!r:.60}")
+    if store is not None and not isinstance(store, (str, os.PathLike, BrokerStore)):
+        raise TypeError(f"store must be a path or a BrokerStore, not {store!r:.60}")
+    return [str(url) for url in urls]
 
 
 class _Connection(asyncio.BufferedProtocol):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def take_apart(url: "Url", text: str, address: "str | None") -> None:
     """Give `url` the parts of its `address` (None: there is none, and what it was made from is no URL)."""
     if address is None:
-        raise ValueError("not a URL: '" + text + "'; write for example mqtt://localhost:1883")
+        raise ValueError("not a URL: '" + text[text.rfind("@") + 1 :] + "'; write for example mqtt://localhost:1883")
     at = address.rfind("@")
     if at >= 0:
         user, found, password = cut(address[:at], ":")
@@ -31,10 +31,10 @@ def take_apart(url: "Url", text: str, address: "str | None") -> None:
     if port:
         try:
             url.port = int(port)
-        except ValueError as error:
-            raise ValueError("'" + port + "' is not a port number in '" + text + "'") from error
-        if not 0 < url.port < 65536:
-            raise ValueError("port " + port + " in '" + text + "' is not between 1 and 65535")
+        except ValueError:
+            url.port = 0
+        if not 0 < url.port < 65536:  # nothing is shown: it may be a password whose host was forgotten
+            raise ValueError("the port is not a number from 1 to 65535")
 
 
 def _unquote(text: str) -> str:
@@ -43,6 +43,6 @@ def _unquote(text: str) -> str:
     for piece in pieces[1:]:
         try:
             data += binascii.unhexlify(piece[:2] or "?") + piece[2:].encode()
-        except ValueError as error:
-            raise ValueError("'%" + piece[:2] + "' is not a percent-encoded byte; % itself is %25") from error
+        except ValueError:
+            raise ValueError("a % in a user name or password is not percent-encoded: % itself is %25") from None
     return data.decode()

@@ -289,11 +289,7 @@ class BaseClient(Connecting):
         """As `publish`, without waiting for the store: for many messages one after the other. They are durable when
         they are confirmed, or when a later `publish` or `stored` has returned.
         """
-        if isinstance(payload, str):
-            payload = payload.encode()
-        elif not isinstance(payload, (bytes, bytearray, memoryview)):
-            raise TypeError("payload must be bytes or str")
-        check_qos(qos)
+        payload = self._checked(topic, payload, qos, retain, key)
         protocol = self._protocol
         while self._is_open() and (
             len(protocol.out) > self._out_max
@@ -316,11 +312,11 @@ class BaseClient(Connecting):
         if qos and (key or self.keys):
             from . import keyed  # only who uses keys loads this
 
-            earlier, seq = keyed.publish(self, flags, topic.encode(), bytes(payload), key)
+            earlier, seq = keyed.publish(self, flags, topic.encode(), payload, key)
             if earlier:
                 return earlier
         else:
-            seq = protocol.publish(flags, topic.encode(), bytes(payload), self._note)
+            seq = protocol.publish(flags, topic.encode(), payload, self._note)
         if seq == -2:
             self.qos0_dropped += 1
             return SENT
@@ -329,6 +325,15 @@ class BaseClient(Connecting):
             return SENT
         receipt = self._receipts[seq] = Receipt(seq)
         return receipt
+
+    def _checked(self, topic: str, payload: "bytes | str", qos: int, retain: bool, key: object) -> bytes:
+        """The arguments of `publish`, checked; the payload. A host looks closer."""
+        check_qos(qos)
+        if isinstance(payload, str):
+            return payload.encode()
+        if isinstance(payload, (bytes, bytearray, memoryview)):
+            return bytes(payload)
+        raise TypeError("payload must be bytes or str")
 
     async def stored(self) -> None:
         """Wait until everything accepted so far is in the store. StoreError when it cannot be."""

@@ -11,7 +11,7 @@ from ..core.codec import topic_of
 from ..core.errors import ConnectError, ProtocolError, RefusedError
 from ..core.sizes import PACKET_MAX
 from ..store.base import Store, StoreError
-from .base import BaseClient
+from .checked import CheckedClient
 from .clock import now_ms
 from .connecting import LINE_PIECE
 from .dialing import open_tcp
@@ -27,8 +27,11 @@ log = logging.getLogger("mqttlite.client")
 PORT = 1883
 
 
-class Client(BaseClient):
-    """The client on CPython; see BaseClient for its arguments and methods. A path as `store` means SQLite."""
+class Client(CheckedClient):
+    """The client on CPython; see BaseClient for its arguments and methods. A path as `store` means SQLite.
+
+    An argument of the wrong type or out of range raises TypeError or ValueError; a use before `start` RuntimeError.
+    """
 
     _size_max = PACKET_MAX
 

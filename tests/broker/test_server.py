@@ -205,3 +205,23 @@ async def test_an_error_in_the_engine_while_time_passes_does_not_stop_the_clock(
         monkeypatch.setattr(broker.engine, "tick", tick)
         await until(lambda: len(ticks) > 2)
         assert "a fault of ours" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mqtt://127.0.0.1:1883 ", "holds a blank"),
+        ("\ufeffmqtt://127.0.0.1", r"'\\ufeffmqtt://127.0.0.1': it holds a blank or another sign that nobody sees"),
+        ("mqtt://ann:secret@127.0.0.1:99999", "mqtt://…@…: an address to listen on has no user name"),
+        ("mqtt://127.0.0.1:1883?tls=1", "has no options"),
+        ("unix:///run/x?mode=600", "has no options"),
+        ("mqtts://127.0.0.1", "TLS and WebSockets are not there yet"),
+        ("mqtt://127.0.0.1/a", "an address looks like"),
+        ("mqtt://::1", "the port has to be a number from 0 to 65535, an IPv6 address in brackets"),
+    ],
+)
+async def test_each_mistake_in_an_address_to_listen_on_is_named(url: str, message: str) -> None:
+    with pytest.raises(ListenError, match=message) as caught:
+        async with Broker([url]):
+            pass
+    assert "secret" not in str(caught.value)

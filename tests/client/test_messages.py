@@ -148,15 +148,14 @@ async def test_nobody_listening_and_unknown_hosts_are_named() -> None:
         await Client(f"mqtt://127.0.0.1:{port}").start()
     with pytest.raises(ConnectError, match=r"cannot find the host 'no.such.invalid'"):
         await Client("mqtt://no.such.invalid").start()
-    with pytest.raises(ConnectError, match="'ftp' is not a known scheme"):
-        await Client("ftp://host").start()
+    with pytest.raises(ValueError, match="'ftp' is not a known scheme"):
+        Client("ftp://host")
 
 
-@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example", "ho st", "é" * 80])
-async def test_an_impossible_host_name_is_an_error_and_not_a_hang(host: str) -> None:
-    async with asyncio.timeout(20):
-        with pytest.raises(ConnectError, match="cannot find the host"):
-            await Client(f"mqtt://{host}").start()
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example", "é" * 80])
+def test_an_impossible_host_name_is_an_error_and_not_a_hang(host: str) -> None:
+    with pytest.raises(ValueError, match="is no possible host name"):
+        Client(f"mqtt://{host}")
 
 
 async def test_a_server_that_never_answers_connect_is_a_time_out() -> None:
@@ -205,20 +204,21 @@ async def test_a_bad_topic_filter_is_refused_and_does_no_harm(mosquitto: Mosquit
 async def test_arguments_that_make_no_sense_are_refused(mosquitto: Mosquitto) -> None:
     async with Client(mosquitto.url) as client:
         for qos in (-1, 3):
-            with pytest.raises(ValueError, match="QoS is 0, 1 or 2"):
+            with pytest.raises(ValueError, match="qos must be 0, 1 or 2"):
                 await client.publish("a", b"", qos)
-            with pytest.raises(ValueError, match="QoS is 0, 1 or 2"):
+            with pytest.raises(ValueError, match="qos must be 0, 1 or 2"):
                 await client.subscribe("a", qos)
         with pytest.raises(TypeError, match="payload must be bytes or str"):
             await client.publish("a", 5)  # type: ignore[arg-type]
     for options, message in (
-        ({"keep_alive_s": 65536}, "keep alive"),
         ({"password": "x"}, "needs a user name"),
         ({"will": ("a/#", "", 0, False)}, "wildcard"),
         ({"client_id": "a\0"}, r"U\+0000"),
     ):
         with pytest.raises(ProtocolError, match=message):
             Client("mqtt://localhost", **options)
+    with pytest.raises(ValueError, match="keep_alive_s must be 0 to 65535"):
+        Client("mqtt://localhost", keep_alive_s=65536)
     with pytest.raises(ValueError, match="QoS of the will"):
         Client("mqtt://localhost", will=("a", "", 3, False))
 

@@ -309,6 +309,7 @@ async def test_retry_first_waits_for_a_broker_that_starts_later(mosquitto: Mosqu
         await Client(mosquitto.url).start()
     client = Client(mosquitto.url, retry_first=True, timeout_s=5)
     starting = asyncio.create_task(client.start())
+    await asyncio.sleep(0)  # it has begun
     receipt = await client.publish("a", "early", 1, retain=True)
     assert await client.publish("a", "early", 0)
     assert client.qos0_dropped == 1

@@ -1,38 +1,54 @@
 """What can be known to be refused is refused by `publish`, before anything is stored: it would block all behind it."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mqttlite.client import Client
-from mqttlite.core.errors import ProtocolError, PublishError
+from mqttlite.core.errors import ClosedError, ProtocolError, PublishError
 from tests.peers import MicroPython, Mosquitto
 
 UNWANTED = ["a\tb", "\x01", "a/\x1f", "\x7f", "\x80", "é\x9f", "\ufdd0", "\ufdef", "\ufffe", "a/\uffff", "\U0001fffe"]
 WANTED = ["a", " ", "~", "\xa0", "é", "\u200b", "\ufdcf", "\ufdf0", "\ufffd", "\U0001fffd", "\ue000", "温度/室内", "🌡"]
 
 
+@contextlib.asynccontextmanager
+async def unconnected(**options: Any) -> AsyncIterator[Client]:
+    """A client that is started, and whose broker is not there."""
+    client = Client("mqtt://127.0.0.1:1", client_id="c", retry_first=True, **options)
+    starting = asyncio.create_task(client.start())
+    await asyncio.sleep(0)
+    yield client
+    await client.close()
+    await asyncio.wait((starting,))
+    assert isinstance(starting.exception(), ClosedError)
+
+
 @pytest.mark.parametrize("topic", UNWANTED)
 async def test_control_characters_and_non_characters_are_refused_everywhere(topic: str) -> None:
-    client = Client("mqtt://localhost", client_id="c")
-    with pytest.raises(ProtocolError, match="may close the connection") as error:
-        await client.publish(topic, "x", 1)
-    assert error.value.rule == "1.5.3"
-    for qos in (0, 2):
-        with pytest.raises(ProtocolError):
-            await client.enqueue(topic, "x", qos)
-    assert client.pending() == []
-    with pytest.raises(ProtocolError, match="may close"):
-        await client.subscribe(topic)
+    async with unconnected() as client:
+        with pytest.raises(ProtocolError, match="may close the connection") as error:
+            await client.publish(topic, "x", 1)
+        assert error.value.rule == "1.5.3"
+        for qos in (0, 2):
+            with pytest.raises(ProtocolError):
+                await client.enqueue(topic, "x", qos)
+        assert client.pending() == []
+        with pytest.raises(ProtocolError, match="may close"):
+            await client.subscribe(topic)
     with pytest.raises(ProtocolError, match="may close"):
         Client("mqtt://localhost", will=(topic, "gone", 0, False))
 
 
 @pytest.mark.parametrize("topic", WANTED)
 async def test_every_other_character_passes(topic: str) -> None:
-    client = Client("mqtt://localhost", client_id="c")
-    await client.enqueue(topic, "x", 1)
-    assert [message[2] for message in client.pending()] == [topic]
+    async with unconnected() as client:
+        await client.enqueue(topic, "x", 1)
+        assert [message[2] for message in client.pending()] == [topic]
     Client("mqtt://localhost", will=(topic, "gone", 0, False))
 
 
@@ -54,15 +70,15 @@ for text in {UNWANTED + WANTED!r}:
 @pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_what_the_client_itself_would_not_take_is_refused(version: int, qos: int) -> None:
-    client = Client("mqtt://localhost", client_id="c", version=version, size_max=1000)
-    fits = 1000 - 2 - len("photo") - (2 if qos else 0) - (1 if version == 5 else 0)
-    await client.enqueue("photo", bytes(fits), qos)
-    with pytest.raises(
-        PublishError, match=r"'photo' not accepted: packet of 1001 bytes, above .* size_max=1000"
-    ) as error:
-        await client.enqueue("photo", bytes(fits + 1), qos)
-    assert error.value.code == 0x95
-    assert len(client.pending()) == (1 if qos else 0)
+    async with unconnected(version=version, size_max=1000) as client:
+        fits = 1000 - 2 - len("photo") - (2 if qos else 0) - (1 if version == 5 else 0)
+        await client.enqueue("photo", bytes(fits), qos)
+        with pytest.raises(
+            PublishError, match=r"'photo' not accepted: packet of 1001 bytes, above .* size_max=1000"
+        ) as error:
+            await client.enqueue("photo", bytes(fits + 1), qos)
+        assert error.value.code == 0x95
+        assert len(client.pending()) == (1 if qos else 0)
 
 
 async def test_the_size_that_a_broker_has_said_is_named(tmp_path: Path) -> None:

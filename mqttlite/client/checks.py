@@ -1,0 +1,165 @@
+"""Arguments of the wrong type or out of range, found before they do harm: TypeError or ValueError names the argument,
+says what it has to be, and shows what it was. CPython only: on a board the room for this is missing.
+
+What the standard says about topics and text is checked where it is implemented (core.text) and raises ProtocolError.
+"""
+
+import inspect
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.codec import REMAINING_MAX
+from ..store.base import Store
+from .checked_url import checked_url
+
+_PAYLOAD = "bytes or str (text is sent as UTF-8; for a number write str(number))"
+_WILL = "(topic, payload, qos, retain), as in ('room/state', b'lost', 1, True)"
+
+
+def check_client(url: object, options: Mapping[str, Any]) -> None:
+    """The arguments of Client, but for names that it does not have."""
+    checked_url(url)
+    for name, value in options.items():
+        check = _CLIENT.get(name)
+        if check:
+            check(name, value)
+
+
+def check_message(topic: object, payload: object, qos: object, retain: object, key: object) -> None:
+    """The arguments of `publish`."""
+    _text("topic", topic)
+    if not isinstance(payload, (bytes, str, bytearray, memoryview)):
+        raise wrong_type("payload", _PAYLOAD, payload)
+    check_qos("qos", qos)
+    _flag("retain", retain)
+    if key is not None and not (isinstance(key, tuple) and [type(part) for part in key] == [str, int]):
+        raise wrong_type("key", "(producer, number), as in ('pump', 17)", key)
+
+
+def check_subscription(topic_filter: object, qos: object = 0) -> None:
+    """The arguments of `subscribe` and `unsubscribe`."""
+    if isinstance(topic_filter, (list, tuple, set, dict)):
+        raise TypeError("topic_filter is one topic filter (str), not several: call subscribe once for each")
+    _text("topic_filter", topic_filter)
+    check_qos("qos", qos)
+
+
+def check_seconds(name: str, value: object, least: float = 0.0) -> None:
+    """A time that is not endless: a number of seconds above `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(name, "a number of seconds", value)
+    if not least < value < 10**9:  # NaN is not, either
+        raise ValueError(f"{name} must be a number of seconds above {least:g}, not {value!r}")
+
+
+def check_qos(name: str, value: object) -> None:
+    """0, 1 or 2, and no bool."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, "0, 1 or 2", value)
+    if value not in (0, 1, 2):
+        raise ValueError(f"{name} must be 0, 1 or 2, not {value}")  # [MQTT-3.3.1-4]
+
+
+def check_number(name: str, value: object, least: int, most: float = math.inf) -> None:
+    """A whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, "a whole number", value)
+    if not least <= value <= most:
+        bounds = f"{least} or more" if most == math.inf else f"{least} to {most}"
+        raise ValueError(f"{name} must be {bounds}, not {value}")
+
+
+def wrong_type(name: str, wanted: str, value: object) -> TypeError:
+    """The error for an argument of another type. A password is not shown."""
+    shown = "" if name == "password" else f" {value!r:.60}"
+    return TypeError(f"{name} must be {wanted}, not{shown} ({type(value).__name__})")
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise wrong_type(name, "str", value)
+
+
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise wrong_type(name, "True or False", value)
+
+
+def _number(least: int, most: float = math.inf) -> Any:
+    return lambda name, value: check_number(name, value, least, most)
+
+
+def _version(name: str, value: object) -> None:
+    if value not in (4, 5) or isinstance(value, (bool, float)):
+        raise ValueError(f"version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0), not {value!r:.60}")
+
+
+def _clean(name: str, value: object) -> None:
+    if value is not None:
+        _flag(name, value)
+
+
+def _username(name: str, value: object) -> None:
+    if value is not None:
+        _text(name, value)
+
+
+def _password(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, (str, bytes)):
+        raise wrong_type(name, "str or bytes", value)
+    if value is not None and len(value if isinstance(value, bytes) else value.encode()) > 65535:
+        raise ValueError(f"{name} is longer than 65535 bytes")  # 3.1.3.5
+
+
+def _will(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, (tuple, list)):
+        raise wrong_type(name, _WILL, value)
+    if len(value) != 4:
+        raise ValueError(f"{name} must be {_WILL}, not {len(value)} values")
+    topic, payload, qos, retain = value
+    _text("the topic of the will", topic)
+    if not isinstance(payload, (bytes, str)):
+        raise wrong_type("the payload of the will", "bytes or str", payload)
+    check_qos("the QoS of the will", qos)
+    _flag("retain of the will", retain)
+
+
+def _store(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, (str, os.PathLike, Store)):
+        raise wrong_type(name, "a path or a Store", value)
+    if value == "":
+        raise ValueError(f"{name} is an empty path; leave it out for a client without a store")
+
+
+def _callback(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise wrong_type(name, "a function", value)
+    if inspect.iscoroutinefunction(value):
+        raise TypeError(f"{name} must be a plain function, not async: nobody would await it; let it set an event")
+
+
+_CLIENT: dict[str, Any] = {
+    "version": _version,
+    "client_id": _text,
+    "clean_session": _clean,
+    "keep_alive_s": _number(0, 65535),  # 3.1.2.10
+    "username": _username,
+    "password": _password,
+    "will": _will,
+    "window": _number(1, 65535),
+    "queue_max": _number(1),
+    "inbox_max": _number(1),
+    "inbox_bytes": _number(1),
+    "size_max": _number(0, REMAINING_MAX),
+    "timeout_s": check_seconds,
+    "store": _store,
+    "manual_ack": _flag,
+    "keys": _flag,
+    "retry_first": _flag,
+    "on_connection": _callback,
+    "on_oversized": _callback,
+}

@@ -1,0 +1,234 @@
+"""Arguments of the wrong type or out of range, and clients that are used before their time or in the wrong place."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mqttlite.broker import Broker, Limits
+from mqttlite.client import Client
+from mqttlite.core.errors import ClosedError, ConnectError
+from tests.peers import free_port
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        yield broker.addresses[0]
+
+
+async def _nothing(*_: object) -> None: ...
+
+
+WILL = ("a", b"", 0, False)
+WRONG_TYPES = [
+    ("client_id", (5, b"c", None)),
+    ("clean_session", (1, "no")),
+    ("keep_alive_s", ("60", 60.0, True, None)),
+    ("username", (b"ann", 5)),
+    ("password", (5, bytearray(b"x"))),
+    ("will", ("a", 5, {"topic": "a"})),
+    ("window", ("18", 1.5, True, None)),
+    ("queue_max", ("9", None)),
+    ("inbox_max", (0.5,)),
+    ("inbox_bytes", ("1 MB",)),
+    ("size_max", ("1 MB",)),
+    ("timeout_s", ("10", None, True)),
+    ("store", (5, b"state.db", True)),
+    ("manual_ack", (1, "yes")),
+    ("keys", (1,)),
+    ("retry_first", ("no", 0)),
+    ("on_connection", (5, _nothing)),
+    ("on_oversized", ("print", _nothing)),
+]
+WRONG_VALUES = [
+    ("version", (3, 311, "5", 5.0, True, None)),
+    ("keep_alive_s", (-1, 65536, 10**30)),
+    ("password", (b"x" * 65536,)),
+    ("will", (("a", b""), ("a", b"", 0, False, 1), ())),
+    ("window", (0, -1, 65536)),
+    ("queue_max", (0, -5)),
+    ("inbox_max", (0,)),
+    ("inbox_bytes", (0,)),
+    ("size_max", (-1, 1 << 40)),
+    ("timeout_s", (0, -1, math.nan, math.inf)),
+    ("store", ("",)),
+]
+
+
+def each(table: list[tuple[str, tuple[object, ...]]]) -> list[Any]:
+    return [pytest.param(name, value, id=f"{name}={value!r:.20}") for name, values in table for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), each(WRONG_TYPES))
+def test_an_argument_of_another_type_is_named(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be "):
+        Client("mqtt://localhost", **{"client_id": "c", name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "value"), each(WRONG_VALUES))
+def test_an_argument_out_of_range_is_named(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} "):
+        Client("mqtt://localhost", **{"client_id": "c", "username": "u", name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("will", "message"),
+    [
+        ((5, b"", 0, False), "the topic of the will must be str"),
+        ((b"a", b"", 0, False), "the topic of the will must be str"),
+        (("a", 5, 0, False), "the payload of the will must be bytes or str"),
+        (("a", None, 0, False), "the payload of the will must be bytes or str"),
+        (("a", b"", "0", False), "the QoS of the will must be 0, 1 or 2"),
+        (("a", b"", True, False), "the QoS of the will must be 0, 1 or 2"),
+        (("a", b"", 0, 1), "retain of the will must be True or False"),
+    ],
+)
+def test_each_part_of_a_will_is_named(will: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Client("mqtt://localhost", will=will)
+
+
+def test_a_password_is_in_no_error() -> None:
+    with pytest.raises(TypeError) as caught:
+        Client("mqtt://localhost", username="u", password=["secret"])  # type: ignore[arg-type]
+    assert str(caught.value) == "password must be str or bytes, not (list)"
+
+
+async def test_a_path_object_is_a_store(url: str, tmp_path: Path) -> None:
+    async with Client(url, client_id="c", store=tmp_path / "c.db") as client:  # type: ignore[arg-type]
+        assert client.store.is_durable
+
+
+PUBLISH = [
+    (("a", 5), "payload must be bytes or str .* for a number write str"),
+    (("a", 21.5), "payload must be bytes or str"),
+    (("a", None), "payload must be"),
+    (("a", [1]), "payload must be"),
+    ((b"a", b""), "topic must be str, not b'a'"),
+    ((None, b""), "topic must be str"),
+    (("a", b"", True), "qos must be 0, 1 or 2, not True"),
+    (("a", b"", "1"), "qos must be 0, 1 or 2, not '1'"),
+    (("a", b"", 1.0), "qos must be"),
+    (("a", b"", 1, 1), "retain must be True or False"),
+    (("a", b"", 1, "yes"), "retain must be True or False"),
+    (("a", b"", 1, False, "k"), r"key must be \(producer, number\)"),
+    (("a", b"", 1, False, ("p",)), "key must be"),
+    (("a", b"", 1, False, ("p", "1")), "key must be"),
+    (("a", b"", 1, False, (b"p", 1)), "key must be"),
+    (("a", b"", 1, False, ("p", True)), "key must be"),
+]
+
+
+async def test_what_cannot_be_published_or_subscribed_is_named_and_harms_nothing(url: str) -> None:
+    async with Client(url, client_id="c") as client:
+        for arguments, message in PUBLISH:
+            for method in (client.publish, client.enqueue):
+                with pytest.raises(TypeError, match=message):
+                    await method(*arguments)  # type: ignore[arg-type]
+        for topic_filter, message in (
+            (["a", "b"], "one topic filter .*, not several: call subscribe once for each"),
+            (("a", 1), "one topic filter"),
+            (b"a", "topic_filter must be str"),
+            (None, "topic_filter must be str"),
+        ):
+            for ask in (client.subscribe, client.unsubscribe):
+                with pytest.raises(TypeError, match=message):
+                    await ask(topic_filter)  # type: ignore[arg-type]
+        for qos in (True, "1", None):
+            with pytest.raises(TypeError, match="qos must be"):
+                await client.subscribe("a", qos)  # type: ignore[arg-type]
+        for timeout_s in (0, -1, math.nan):
+            with pytest.raises(ValueError, match="timeout_s must be a number of seconds above 0"):
+                await client.drain(timeout_s)
+        with pytest.raises(TypeError, match="seq must be"):
+            await client.settle("1")  # type: ignore[arg-type]
+        assert client.pending() == []
+        await client.subscribe("a")
+        await client.publish("a", memoryview(b"whole"))  # type: ignore[arg-type]
+        assert (await anext(client)).payload == b"whole"
+
+
+async def test_a_client_that_is_not_started_says_so_instead_of_hanging(url: str) -> None:
+    client = Client(url, client_id="c")
+    async with asyncio.timeout(10):
+        for use in (
+            client.publish,
+            client.enqueue,
+            client.subscribe,
+            client.unsubscribe,
+        ):
+            with pytest.raises(RuntimeError, match="not started: write 'async with"):
+                await use("a")
+        for wait in (client.drain, client.stored):
+            with pytest.raises(RuntimeError, match="not started"):
+                await wait()
+        with pytest.raises(RuntimeError, match="not started"):
+            async for _ in client:
+                pass
+        with pytest.raises(RuntimeError, match="not started"):
+            await anext(client)
+        async with client:
+            await client.publish("a", b"")
+        with pytest.raises(ClosedError, match="the client is closed"):
+            await client.publish("a", b"")
+        with pytest.raises(ClosedError, match="the client is closed"):
+            await client.start()
+        assert [message async for message in client] == []
+
+
+async def test_two_tasks_that_start_a_client_open_its_store_once(url: str, tmp_path: Path) -> None:
+    client = Client(url, client_id="c", store=str(tmp_path / "c.db"))
+    await asyncio.gather(*(client.start() for _ in range(3)))
+    await (await client.publish("a", b"1")).completed()
+    await client.close()
+    gone = Client(f"mqtt://127.0.0.1:{free_port()}", client_id="c", store=str(tmp_path / "c.db"))
+    answers = await asyncio.gather(*(gone.start() for _ in range(2)), return_exceptions=True)
+    assert all(isinstance(answer, ConnectError) for answer in answers)
+
+
+def test_a_client_of_another_event_loop_says_so() -> None:
+    client = Client(f"mqtt://127.0.0.1:{free_port()}", client_id="c", retry_first=True)
+
+    async def first() -> None:
+        starting = asyncio.create_task(client.start())
+        await asyncio.sleep(0)
+        assert not starting.done()
+
+    async def second() -> None:
+        for use in (client.start, client.drain, client.close, client.stored):
+            with pytest.raises(RuntimeError, match="in another event loop"):
+                await use()
+        with pytest.raises(RuntimeError, match="in another event loop"):
+            await client.publish("a", b"")
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("mqtt://127.0.0.1:0",), "listen must be a list of URLs, not one: write"),
+        ((5,), "listen must be a list of URLs"),
+        (([5],), "listen must be a list of URLs"),
+        (([], {"packet_bytes": 5}), "limits must be Limits"),
+        (([], None, 5), "store must be a path or a BrokerStore"),
+    ],
+)
+def test_arguments_of_a_broker_are_checked(arguments: tuple[Any, ...], error: str) -> None:
+    with pytest.raises(TypeError, match=error):
+        Broker(*arguments)
+
+
+@pytest.mark.parametrize("value", ["5", 1.5, None, True])
+def test_a_limit_of_another_type_is_named(value: Any) -> None:
+    with pytest.raises(TypeError, match="connections must be a whole number"):
+        Limits(connections=value)
+    with pytest.raises(ValueError, match="connections must be 0 or more, not -1"):
+        Limits(connections=-1)
+    with pytest.raises(TypeError, match="control_characters must be True or False"):
+        Limits(control_characters=1)  # type: ignore[arg-type]
