@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..store.base import Store
     from ..store.records import State
 
-# As in codec; constants cost nothing on a board only in the file that defines them.
+# As in packet_types; constants cost nothing on a board only in the file that defines them.
 _PUBACK = const(0x40)
 _PUBREC = const(0x50)
 _PUBREL = const(0x62)

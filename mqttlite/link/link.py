@@ -41,8 +41,8 @@ _SYN_ACK = const(0xD0)
 _LOG = const(2)
 _VERSION = const(1)
 _OVERHEAD = const(14)
-_MAX_SYN = const(54)
 
+_MAX_SYN = const(54)  # bytes of the longest SYN
 _SYN_FIRST_MS = const(100)
 _SYN_MAX_MS = const(2000)
 

@@ -1,0 +1,199 @@
+"""No number stands in two places without being compared: constants that have the same name, that a comment calls the
+same, or that a list here calls the same; and numbers that a page promises.
+
+On a board, a constant costs nothing only in the file that defines it, so files have copies of their own (`_PUBREC`).
+"""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("mqttlite", "gateway/mqttlite_gateway", "firmware")
+
+# Constants that are another thing than others of their name, with their module; everything else of one name is equal.
+DIFFERENT = {
+    "APPLICATION_ID": {"store/broker_tables", "store/sqlite_tables"},
+    "BURST": {"sim/lines/noise", "sim/small/chain", "gateway/saying"},
+    "CALM_S": {"sim/large/large", "sim/large/shrink"},
+    "CLOSING_S": {"client/connecting", "gateway/forward"},
+    "DOUBT": {"store/sqlite_tables"},  # a bit of a state
+    "EPOCHS": {"client/diagnosis"},
+    "FRAME": {"store/sqlite_wal"},
+    "HANDLED": {"core/session", "sim/plan/flow"},
+    "HEAD": {"client/diagnosis", "sim/chart/chart"},
+    "HEADER": {"store/sqlite_wal"},
+    "HELD": {"core/session:HELD"},  # a state, not a record
+    "LIMIT_S": {"sim/lessons/stage", "sim/digests", "sim/small/small"},
+    "MAGIC": {"core/keys", "store/sqlite_wal"},
+    "MARK": {"store/area_host", "store/damage"},
+    "MASK": {"core/keys", "store/sqlite_wal"},
+    "MESSAGES": {"sim/digests", "sim/plan/saturation"},
+    "MOST": {"client/shown", "sim/large/picture"},
+    "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
+    "PACKET_ID": {"sim/plan/sizes", "store/broker_tables"},  # bytes, and bits
+    "PAUSE_MAX_S": {"database/inbox", "gateway/watch"},
+    "PIECE": {"client/connecting", "store/sqlite_leftovers"},
+    "PUBLISH": {"sim/plan/flow"},
+    "PUBREL": {"sim/plan/flow"},
+    "READ_SIZE": {"cli/pub", "client/board", "client/board_port", "client/ports", "client/sockets", "gateway/upstream"},
+    "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
+    "REOPEN_S": {"client/serial", "gateway/line"},
+    "RESTART_S": {"firmware/main", "firmware/wifi"},
+    "SAID": {"cli/simulate", "client/diagnosis", "gateway/upstream"},
+    "SEND_BUFFER": {"sim/lines/serial", "gateway/line"},
+    "SHARE": {"sim/plan/saturation", "store/sqlite_reserve"},
+    "SHOWN": {"cli/store", "sim/chart/events"},
+    "SIZE_MAX": {"core/client5", "store/sqlite", "sim/net/packets"},
+    "SPAN": {"core/keys", "core/session"},
+    "SUBACK": {"client/base"},  # what is waited for
+    "TIMEOUT_S": {"sim/large/programs", "sim/small/small"},
+    "UNSUBACK": {"client/base"},
+    "VERSION": {"database/schema"},
+    "WINDOW": {"store/damage"},
+}
+
+# Copies under another name
+SAME = (
+    ("sim/net/packets:SIZE_MAX", "core/codec:REMAINING_MAX"),
+    ("core/client5:_SIZE_MAX", "core/codec:REMAINING_MAX", 5),  # with the fixed header
+    ("core/packet_types:PUBLISH", "core/session:PUBLISH1", -2),
+    ("core/packet_types:PUBLISH", "core/session:PUBLISH2", -4),
+    ("core/session:PUBLISH1_DUP", "core/session:PUBLISH1", 8),
+    ("core/session:PUBLISH2_DUP", "core/session:PUBLISH2", 8),
+    ("core/session:STALE1", "core/session:TAKEN1", 4),
+    ("core/session:STALE2", "core/session:TAKEN2", 4),
+    ("sim/plan/sizes:JOURNAL_FRAME", "store/journal:_FRAME"),
+    ("sim/plan/links:MAX_RTO_MS", "link/sender:_MAX_RTO_MS"),
+)
+
+# What a page says, and where the number is from
+PAGES = (
+    ("docs/guarantees.md", r"A receiver tells ([\d,]+) numbers", "core/keys:SPAN"),
+    ("docs/guarantees.md", r"do not leap by more than ([\d,]+) while", "client/base:KEYS_SPAN"),
+    ("docs/guarantees.md", r"Of each producer, ([\d,]+) epochs", "core/keys:EPOCHS"),
+    ("docs/guarantees.md", r"Up to ([\d,]+) messages in doubt", "client/unconfirmed:DOUBTS_MAX"),
+    ("docs/guarantees.md", r"of its earlier life: ([\d,]+) PUBREL", "core/session:SPAN"),
+    (
+        "docs/decisions/0015-identifiers-are-cleared-beside-the-traffic.md",
+        r"up to ([\d,]+) iden",
+        "core/clearing:STORED",
+    ),
+    ("docs/decisions/0004-inbound-limit-of-3-1-1.md", r"accepts up to ([\d,]+) of", "core/session:SPAN"),
+)
+
+
+class Constant(NamedTuple):
+    module: str  # below FOLDERS, without .py
+    name: str
+    value: float | bytes
+    said: str  # the comment behind it, or the one above its block
+
+
+def fold(node: ast.expr, known: dict[str, float | bytes]) -> float | bytes | None:
+    """What an expression of constants is worth; None: it is something else."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "const":
+        return fold(node.args[0], known)
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | bytes):
+        return node.value
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.UnaryOp | ast.BinOp):
+        parts = (node.operand,) if isinstance(node, ast.UnaryOp) else (node.left, node.right)
+        if all(fold(part, known) is not None for part in parts):
+            value = eval(ast.unparse(node), {"const": lambda number: number}, dict(known))
+            return value if isinstance(value, int | float | bytes) else None
+    return None
+
+
+def constants() -> Iterator[Constant]:
+    """Every constant of a module that is a number, or bytes."""
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            module = file.relative_to(ROOT).with_suffix("").as_posix()
+            module = module.replace("gateway/mqttlite_gateway", "gateway").removeprefix("mqttlite/")
+            text = file.read_text(encoding="utf-8")
+            lines = text.split("\n")
+            known: dict[str, float | bytes] = {}
+            for node in ast.parse(text).body:
+                if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+                    continue
+                name = node.targets[0].id
+                value = fold(node.value, known) if re.fullmatch(r"_?[A-Z][A-Z0-9_]*", name) else None
+                if value is None or name in ("TYPE_CHECKING", "MYPY"):
+                    continue
+                known[name] = value
+                above = node.lineno - 1
+                while above and lines[above - 1] and not lines[above - 1].startswith("#"):
+                    above -= 1
+                behind = lines[node.lineno - 1].partition("#")[2]
+                yield Constant(module, name, value, behind or lines[above - 1].removeprefix("#"))
+
+
+ALL = list(constants())
+BY_NAME: "dict[str, list[Constant]]" = defaultdict(list)
+for constant in ALL:
+    BY_NAME[constant.name.lstrip("_")].append(constant)
+BY_PLACE = {f"{constant.module}:{constant.name}": constant.value for constant in ALL}
+
+
+def test_the_constants_are_found() -> None:
+    assert len(ALL) > 400
+    assert BY_PLACE["store/records:LOST"] == 7
+    assert BY_PLACE["core/session:SPAN"] == 65535
+    assert {constant.name for constant in ALL if constant.module == "link/link"} >= {"_ACK", "_NAK", "_OVERHEAD"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name, found in BY_NAME.items() if len(found) > 1))
+def test_constants_of_one_name_are_equal_or_said_to_be_different_things(name: str) -> None:
+    different = DIFFERENT.get(name, set())
+    same = {}
+    for module, own_name, value, _ in BY_NAME[name]:
+        if module not in different and f"{module}:{own_name}" not in different:
+            same[f"{module}:{own_name}"] = value
+    assert len(set(same.values())) <= 1, f"{same}: make them equal, or enter what is another thing into DIFFERENT"
+
+
+def test_nothing_is_said_to_be_different_that_is_not_there() -> None:
+    for name, places in DIFFERENT.items():
+        there = {constant.module for constant in BY_NAME[name]}
+        assert {place.partition(":")[0] for place in places} <= there, name
+
+
+def test_what_a_comment_calls_a_copy_is_one() -> None:
+    """`# As in packet_types.` above a block, or `# as in frames` behind a constant."""
+    count = 0
+    for module, name, value, said in ALL:
+        found = re.match(r"\s*[Aa]s in ([\w/]+)(?: and ([\w/]+))?\b", said)
+        if not found:
+            continue
+        count += 1
+        originals = [
+            other.value
+            for other in BY_NAME[name.lstrip("_")]
+            for source in found.groups()
+            if source and f"/{other.module}".endswith(f"/{source}") and other.module != module
+        ]
+        assert value in originals, f"{module}: {name} is not as in {found[1]}"
+    assert count > 50
+
+
+@pytest.mark.parametrize("pair", SAME, ids=str)
+def test_copies_under_another_name_are_equal(pair: tuple[str, str] | tuple[str, str, int]) -> None:
+    one, other, *more = pair
+    by = more[0] if more else 0
+    original = BY_PLACE[other]
+    assert isinstance(original, int)
+    assert BY_PLACE[one] == original + by
+
+
+@pytest.mark.parametrize(("page", "pattern", "place"), PAGES)
+def test_what_a_page_promises_is_what_the_code_has(page: str, pattern: str, place: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    (said,) = re.findall(pattern, text)
+    assert int(said.replace(",", "")) == BY_PLACE[place]
