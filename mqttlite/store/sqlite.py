@@ -22,7 +22,8 @@ from .sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
 LINGER_S = 0.01
-RETRY_S = 1.0  # after a batch that found no room, and while the disk is full
+RETRY_S = 1.0  # after a batch that found no room, and while there is little
+SCARCE = 1 << 20  # bytes of room that are looked at again and again, as others may take or leave some
 FEW = 4  # records in a batch; who waits after each message makes no more
 GATHER_S = 0.0003  # where there were more: packets come one by one, and those that come now share the commit
 
@@ -165,6 +166,7 @@ class SqliteWriter:
         if need > self.size_max - self._file.reserve - 16 * PAGE:
             raise StoreError(f"a message of {size} bytes is too large for {self.name}: raise size_max={self.size_max}")
         self._wanted = need
+        self._watch_room()
         return False
 
     def hurry(self) -> None:
@@ -189,8 +191,8 @@ class SqliteWriter:
             await asyncio.shield(self._loop.run_in_executor(thread, self._file.close))
             thread.shutdown()
 
-    def _start(self) -> None:
-        """Have a batch written."""
+    def _start(self, look: bool = False) -> None:
+        """Have a batch written. `look`: count the room, whatever was written."""
         assert self._thread
         self._busy = True
         self._retry = None
@@ -200,15 +202,16 @@ class SqliteWriter:
         self._needed = 0
         self._written = self._waiting
         self._waiting = []
-        count = self._wanted > 0 or 2 * self._room < self._measured
-        written = self._loop.run_in_executor(self._thread, self._write, batch, count)
+        empty_log = self._wanted > 0 or 2 * self._room < self._measured
+        count = empty_log or look
+        written = self._loop.run_in_executor(self._thread, self._write, batch, count, empty_log and not look)
         written.add_done_callback(partial(self._finished, batch))
 
-    def _write(self, batch: list[Any], count: bool) -> "int | Full":
+    def _write(self, batch: list[Any], count: bool, empty_log: bool) -> "int | Full":
         """In the thread: write, and count the room if that is wanted, else -1."""
         try:
-            if batch or (count and not self._file.is_full):
-                self._file.write(batch, count)
+            if batch or (empty_log and not self._file.is_full):
+                self._file.write(batch, empty_log)
         except Full as full:
             return full
         return self._file.room() if count or self._file.is_full else -1
@@ -265,8 +268,8 @@ class SqliteWriter:
         self._retry = self._loop.call_later(RETRY_S, self._start)
 
     def _watch_room(self) -> None:
-        """While the disk is full, look again and again, even if nobody asks."""
-        if self._file.is_full and not self._watches:
+        """While there is little room, look again and again: the disk is not only ours."""
+        if not self._watches and (self._file.is_full or self._wanted or self._room < SCARCE):
             self._watches = True
             self._loop.call_later(RETRY_S, self._look_for_room)
 
@@ -274,11 +277,10 @@ class SqliteWriter:
         self._watches = False
         if self._failure or not self._thread:
             return
-        self._wanted = max(self._wanted, 1)
         if self._busy:
             self._watch_room()
         else:
-            self._start()
+            self._start(look=True)
 
 
 class SqliteStore(SqliteWriter, Store):

@@ -227,6 +227,7 @@ class SqliteFile:
         self._files: dict[str, tuple[int, int] | None] = {}  # which they were when they were opened
         self._failed = False
         self._is_marked = False  # the file says that it is in use
+        self._is_careful = False  # there is no reserve: the WAL must not grow
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
         self._logged: list[Any] = []  # records that are in the log
@@ -424,6 +425,7 @@ class SqliteFile:
 
     def _set_checkpoint(self, pages: int) -> None:
         assert self._connection
+        self._is_careful = pages < CHECKPOINT
         list(self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}"))
 
     def _demand_unmoved(self) -> None:
@@ -441,12 +443,13 @@ class SqliteFile:
         used = int(row(self._connection, "PRAGMA page_count")[0])
         free = int(row(self._connection, "PRAGMA freelist_count")[0])
         pages = (self.size_max // self._page - used + free) * self._page - self.reserve
-        if self.is_full:
-            if not self._room_kept.make() or self._room_kept.free() < 2 * MARGIN:
-                return 0
-            self.is_full = False
+        if self._is_careful and self._room_kept.make() and self._room_kept.free() > 2 * MARGIN:
             self._set_checkpoint(CHECKPOINT)
-            logger.warning("%s: there is room on the disk again", shown(self.path))
+            if self.is_full:
+                self.is_full = False
+                logger.warning("%s: there is room on the disk again", shown(self.path))
+        if self.is_full:
+            return 0
         # A message is in the log, in a table and in the WAL before it is in one place.
         return max(0, min(pages, (self._room_kept.free() - MARGIN) // 3))
 
@@ -471,6 +474,9 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
                 in_order = _is_full(error)
         self._close(in_order)
+        if self.is_full:  # the room that the WAL has left, so that the next life can begin
+            with contextlib.suppress(OSError):
+                self._room_kept.make(share=1)
 
     def _close(self, in_order: bool = False) -> None:
         self._disconnect(in_order)

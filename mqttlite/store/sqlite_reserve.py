@@ -8,8 +8,8 @@ disk has room for that, and given up when it has none.
 import os
 
 SIZE = 1 << 20  # bytes
-_SHARE = 8  # of what is free, no more than this part is taken
-_LEAST = 256 << 10  # smaller ones would not do
+_SHARE = 8
+_LEAST = 2 << 20  # bytes that are free on a disk of which a part is taken
 
 
 class Reserve:
@@ -29,12 +29,12 @@ class Reserve:
         """Whether there is one."""
         return os.path.lexists(self._name)
 
-    def make(self) -> bool:
-        """Keep room, if there is enough to be shared; whether the reserve is there."""
+    def make(self, share: int = _SHARE) -> bool:
+        """Keep room, if there is enough: of what is free, no more than one part of `share`. Whether it is there."""
         if not self.size or self.exists():
             return True
-        size = min(self.size, self.free() // _SHARE)
-        if size < min(self.size, _LEAST):
+        size = min(self.size, self.free() // share)
+        if size < min(self.size, _LEAST // share):
             return False
         try:
             file = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
