@@ -2,6 +2,7 @@
 
 base      what both runtimes share: reconnection, publish, subscribe      messages  what the application gives and gets
 host      CPython, with sockets and ports                                 board     MicroPython, with board_port
+watchdog  PINGREQ for applications that block (CPython)                   threads   a thread for handlers (CPython)
 serial    a connection through a gateway                                  line      the pump under it
 url       where to connect to                                             clock     milliseconds
 transport what a connection is, for the type checker

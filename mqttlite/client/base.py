@@ -462,20 +462,25 @@ class BaseClient(Connecting):
             return message
 
     async def _breathe(self, ms: int) -> None:
-        """After `ms` milliseconds in which the application may have let nobody else do anything: read what has arrived,
-        and first of all that the connection has ended; an acknowledgement into it would be lost. Then acknowledge, and
-        wait until that is written.
+        """After `ms` milliseconds in which the application may have let nothing else run: look, acknowledge, and wait
+        until that is written.
         """
         if ms >= GATHER_MS:
-            await asyncio.sleep(min(ms // 100, 50) / 1000)
-            while self._failure and self.is_connected:
-                await self._progress.wait()
+            await self._look(ms)
         self._handled()
         left = self._left + len(self._protocol.out)
         while self.is_connected and self._error is None and self._gathered and self._gone < left:
             await self._progress.wait()
         self._gathered = 0
         self._since = now_ms()
+
+    async def _look(self, ms: int) -> None:
+        """Read what has arrived, and first of all that the connection has ended: what is acknowledged into it is
+        lost, and comes again.
+        """
+        await asyncio.sleep(min(ms // 100, 50) / 1000)
+        while self._failure and self.is_connected:
+            await self._progress.wait()
 
     def _handled(self) -> None:
         message = self._current

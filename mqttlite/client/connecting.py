@@ -75,6 +75,7 @@ class Connecting:
         self._connected_once = False
         self._piece = PIECE
         self._writing = False  # the transport has not taken all of what was in `out`
+        self._split = False  # a piece of it is written, perhaps in the middle of a packet, and another will be
         self._finished = 0  # messages, since the last commit began
         self._progressed = 0  # bits: a message was received, 1, or confirmed, 2, on this connection
         self._barren = 0  # messages set aside since one was confirmed (suspects.py)
@@ -181,7 +182,7 @@ class Connecting:
         except (OSError, MQTTError, asyncio.TimeoutError) as error:
             return error
         protocol = self._protocol
-        self._writing = False
+        self._writing = self._split = False
         protocol.connect(now_ms())
         self._to_write.set()
         loops = [self._read, self._write]
@@ -309,6 +310,7 @@ class Connecting:
                 at = 0
                 while at < len(data):
                     whole = len(data) <= self._piece  # as it is: a view would be garbage on a board
+                    self._split = at + self._piece < len(data)
                     await transport.write(data if whole else memoryview(data)[at : at + self._piece])
                     at += self._piece
                     protocol.sent_at = now_ms()

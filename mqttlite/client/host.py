@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import errno
+import inspect
 import logging
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..core.codec import topic_of
 from ..core.errors import ConnectError, ProtocolError, RefusedError
@@ -20,7 +22,9 @@ from .transport import Transport
 from .url import Url
 
 if TYPE_CHECKING:
+    from .messages import Message
     from .ports import HostPort
+    from .watchdog import Guard
 
 log = logging.getLogger("mqttlite.client")
 
@@ -41,6 +45,28 @@ class Client(CheckedClient):
         return SqliteStore(path)
 
     _transport: SocketTransport | None = None  # of the connection, unless it is a serial line
+    _guard_of: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
+
+    async def handle(self, handler: "Callable[[Message], Any]") -> None:
+        """Call `handler(message)` for each message, one after the other, until the client is closed: in a thread of its
+        own, so that it may block for as long as it has to, or as a coroutine function in the event loop.
+
+        A message counts as handled when the handler has returned. What a handler raises is raised here, and its message
+        is not acknowledged. Of the client, a handler in a thread may use what
+        `asyncio.run_coroutine_threadsafe` runs in the event loop. Cancelled, this returns when the handler has.
+        """
+        if inspect.iscoroutinefunction(handler):
+            async for message in self:
+                await handler(message)
+            return
+        from .threads import HandlerThread
+
+        thread = HandlerThread("mqttlite handler")
+        try:
+            async for message in self:
+                await thread.call(handler, message)
+        finally:
+            thread.close()
 
     async def start(self) -> None:
         """As BaseClient.start."""
@@ -68,8 +94,25 @@ class Client(CheckedClient):
             return await self._open_serial()
         raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
 
+    def on_connected(self, session_present: bool) -> None:
+        """See BaseClient; from now on a thread looks whether PINGREQ is overdue."""
+        super().on_connected(session_present)
+        transport = self._transport
+        if transport and transport.has_descriptor and self._protocol.keep_alive_ms:
+            from .watchdog import Guard, watchdog
+
+            self._guard_of = Guard(self, transport, asyncio.get_running_loop())
+            watchdog.add(self._guard_of)
+
     async def _connection(self) -> Exception:
-        error = await super()._connection()
+        try:
+            error = await super()._connection()
+        finally:
+            if self._guard_of:
+                from .watchdog import watchdog
+
+                watchdog.remove(self._guard_of)
+                self._guard_of = None
         transport = self._transport
         if transport is None or self.is_connected or self._error or isinstance(error, (RefusedError, StoreError)):
             return error

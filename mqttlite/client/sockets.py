@@ -6,6 +6,9 @@ than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
 
 import asyncio
 import contextlib
+import os
+import threading
+from collections.abc import Callable
 from typing import cast
 
 READ_SIZE = 65536  # bytes read at once
@@ -26,12 +29,16 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._reader: asyncio.Future[None] | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
+        self._lock = threading.Lock()  # for `write_beside`
+        self._descriptor = -1  # of the socket, as long as it is ours
+        self._rest = b""  # of what `write_beside` has begun
 
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)  # or uvloop's, which is no subclass
         transport.set_write_buffer_limits(0)  # so that `write` returns when the kernel has everything
+        self._descriptor = transport.get_extra_info("socket").fileno()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -51,6 +58,8 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
+        with self._lock:
+            self._descriptor = -1  # it is about to be closed, and may soon be another's
         self._error = error
         self.ended = True
         self._may_write.set()
@@ -89,11 +98,37 @@ class SocketTransport(asyncio.BufferedProtocol):
     async def write(self, data: bytes | memoryview) -> None:
         """Write `data`; returns when the kernel has it. OSError when the connection is lost."""
         assert self._transport is not None
-        self._transport.write(data)
+        with self._lock:
+            if self._rest:
+                data = self._rest + data
+                self._rest = b""
+            self._transport.write(data)
         if not self._may_write.is_set():
             await self._may_write.wait()
         if self.ended and self._error:
             raise self._error
+
+    @property
+    def has_descriptor(self) -> bool:
+        """Whether there is a socket of the operating system, for `write_beside`."""
+        return self._descriptor >= 0
+
+    def write_beside(self, packet: bytes, may: Callable[[], bool]) -> bool:
+        """From any thread: hand a packet to the kernel now, unless bytes of another are waiting, or `may()` says no;
+        whether it was.
+        """
+        with self._lock:
+            if self._descriptor < 0 or self._rest or not may():
+                return False
+            assert self._transport is not None
+            if self._transport.is_closing() or self._transport.get_write_buffer_size():
+                return False
+            try:
+                count = os.write(self._descriptor, packet)
+            except OSError:  # full, or gone, which the event loop will be told
+                return False
+            self._rest = packet[count:]
+            return True
 
     def write_eof(self) -> None:
         """Nothing more is written, and reading goes on: a peer that still writes is not reset."""

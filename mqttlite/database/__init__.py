@@ -12,7 +12,7 @@ Imports: downwards in this list (inbox imports outbox), and mqttlite.core, mqttl
 The drivers of PostgreSQL are never imported: the application hands over what it has opened.
 """
 
-from .adapters import Database, DatabaseError, asyncpg_database, psycopg_database, sqlite
+from .adapters import Database, DatabaseError, LostError, asyncpg_database, psycopg_database, sqlite
 from .inbox import Inbox
 from .ordering import Sequence, TransitionError, Transitions
 from .outbox import Outbox
@@ -21,6 +21,7 @@ __all__ = [
     "Database",
     "DatabaseError",
     "Inbox",
+    "LostError",
     "Outbox",
     "Sequence",
     "TransitionError",

@@ -16,6 +16,7 @@ What must hold:
 """
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import logging
@@ -23,6 +24,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..client.base import GATHER_MAX, GATHER_MS
+from ..client.clock import now_ms
+from ..client.threads import HandlerThread
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import EPOCHS, SPAN, is_seen, see
 from ..store.base import StoreError
@@ -94,32 +98,46 @@ class Inbox:
         self._taken: deque[Message] = deque()  # from the client, and not settled yet
         self._failures: dict[bytes, int] | None = None  # tries that failed, by fingerprint
         self._running = False
+        self._thread: HandlerThread | None = None  # where handlers are called
 
     async def run(self, handler: Handler) -> None:
         """Handle every message with `handler(db, message)` inside a transaction, until the client is closed.
 
-        `db` is the connection of the driver, in a transaction that the inbox begins and ends. The handler should write
+        `db` is the connection of the driver, in a transaction that the inbox begins and ends. A handler that is no
+        coroutine function is called in a thread, where the connection may be used there (see `sqlite`), so that it may
+        block; otherwise in the event loop. The handler should write
         to it and nothing else: what it does elsewhere is not undone when it raises. It may await `client.publish`, but
         on a single connection it must not wait for the broker (a receipt, a subscription). QoS 0 is handled, too,
         once at most. Cancelled, it leaves messages that are not settled to the next `run`.
 
-        Raises DatabaseError when the database fails: nothing is acknowledged that is not committed.
+        Raises DatabaseError when the database fails: nothing is acknowledged that is not committed. A connection to
+        PostgreSQL that is lost is waited for where another can be opened (`psycopg_database`, `asyncpg_database`); what
+        was not committed is handled again, and counts as no try.
         """
         if self._running:
             raise RuntimeError("this inbox runs already; for handlers side by side, use side_by_side")
         self._running = True
         try:
-            await self.database.create_tables()
-            if self._failures is None:
-                async with self.database.transaction() as db:
-                    sql = "SELECT message, tries FROM mqttlite_tries WHERE inbox = ?"
-                    self._failures = dict(await self.database.execute(db, sql, self.name))
+            await self.database.insist(self._load)
+            if self.database.has_threads and not inspect.iscoroutinefunction(handler):
+                self._thread = HandlerThread("mqttlite inbox")
             if self.side_by_side > 1:
                 await self._run_side_by_side(handler)
             else:
                 await self._run_in_order(handler)
         finally:
             self._running = False
+            if self._thread:
+                self._thread.close()
+                self._thread = None
+
+    async def _load(self) -> None:
+        """Create the tables, and find out which messages have failed before."""
+        await self.database.create_tables()
+        if self._failures is None:
+            async with self.database.transaction() as db:
+                sql = "SELECT message, tries FROM mqttlite_tries WHERE inbox = ?"
+                self._failures = dict(await self.database.execute(db, sql, self.name))
 
     async def _run_in_order(self, handler: Handler) -> None:
         taken = self._taken
@@ -132,6 +150,9 @@ class Inbox:
     async def _settle_first(self, handler: Handler) -> None:
         message = self._taken[0]
         await self._settle(handler, message)
+        ms = now_ms() - self.client._since
+        if ms >= GATHER_MS:
+            await self.client._look(ms)  # before it is acknowledged into a connection that is gone
         self._taken.popleft()
         self.client.acknowledge(message)
 
@@ -150,6 +171,9 @@ class Inbox:
                 self._taken.remove(message)
                 self.client.acknowledge(message)
                 room.set()
+                ms = now_ms() - self.client._since
+                if waiting and (ms >= GATHER_MS or self.client._gathered >= GATHER_MAX):
+                    await self.client._breathe(ms)
             del topics[topic]
 
         def give(group: asyncio.TaskGroup, message: "Message") -> None:
@@ -179,7 +203,7 @@ class Inbox:
         pause_s = self.pause_s
         while True:
             try:
-                await self._handle(handler, message)
+                await self.database.insist(lambda: self._handle(handler, message))
                 self.handled += 1
                 return
             except _RepeatError:
@@ -188,14 +212,18 @@ class Inbox:
             except (StoreError, ClosedError):
                 raise  # not the message's fault
             except Exception as error:
-                failures = await self._count(message)
+                failures = await self.database.insist(lambda: self._count(message))
                 log.warning("inbox '%s': try %d of a message of %s: %r", self.name, failures, message.topic, error)
                 if failures >= self.tries:
-                    await self._bury(message, error)
+                    await self._give_up(message, error)
                     self.dead += 1
                     return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MAX_S)
+
+    async def _give_up(self, message: "Message", error: Exception) -> None:
+        with contextlib.suppress(_RepeatError):
+            await self.database.insist(lambda: self._bury(message, error))
 
     async def _handle(self, handler: Handler, message: "Message") -> None:
         store = self._store
@@ -203,7 +231,7 @@ class Inbox:
             await store.flush()
         async with self.database.transaction() as db:
             await self._check_new(db, message)
-            result = handler(db, message)
+            result = await self._thread.call(handler, db, message) if self._thread else handler(db, message)
             if inspect.isawaitable(result):
                 await result
             done = await self._keep_receipt(db, message)
@@ -224,6 +252,8 @@ class Inbox:
             try:
                 done = await self._keep_receipt(db, message)
             except _RepeatError:
+                if self.database.reconnects:  # the connection was lost while this was being committed, and it was
+                    raise
                 raise DatabaseError("a message that failed has a receipt; is the inbox open twice?") from error
         self._kept(message, done)
         log.error("inbox '%s': a message of %s is a dead letter: %s", self.name, message.topic, text)

@@ -46,9 +46,9 @@ class Outbox:
         """Publish when the transaction of `db`, any connection to this database, commits. Await it on asynchronous
         drivers; on sqlite3 it may be awaited and is done already.
 
-        The tables must be there: `await database.create_tables()` once, where neither inbox nor forwarder has run yet.
-        ProtocolError for an invalid topic name or one with control characters, ValueError for another QoS than 1 and 2
-        (at QoS 0 a message may be dropped, and a row that may vanish promises nothing).
+        The tables must be there: `await database.create_tables()` once, where neither inbox nor forwarder has run yet;
+        DatabaseError says so. ProtocolError for an invalid topic name or one with control characters, ValueError for
+        another QoS than 1 and 2 (at QoS 0 a message may be dropped, and a row that may vanish promises nothing).
         """
         name = to_utf8(topic, "topic name")
         check_topic_name(name)
@@ -81,12 +81,12 @@ class Outbox:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            await self.database.create_tables()
-            producer, owner = await self._take_over()
+            await self.database.insist(self.database.create_tables)
+            producer, owner = await self.database.insist(self._take_over)
             wait_s = self.poll_s
             while True:
                 self._stirred.clear()
-                if await self._forward_some(client, producer, owner):
+                if await self.database.insist(lambda: self._forward_some(client, producer, owner)):
                     wait_s = FIRST_LOOK_S
                     continue
                 if client._error:  # nobody else may look, as long as there is nothing to publish

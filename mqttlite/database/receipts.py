@@ -38,11 +38,13 @@ class ReceiptStore(Store):
         self.committed = 0  # generation that the database knows of
         self._freed: set[tuple[int, int]] = set()  # generation and packet identifier, to be deleted
         self._flushing = asyncio.Lock()
+        self._closing = False
         self._error: StoreError | None = None
         self.is_durable = inner.is_durable
 
     async def open(self) -> State:
         state = await self._inner.open()
+        self._closing = False
         database = self._database
         await database.create_tables()
         async with database.transaction() as db:
@@ -165,13 +167,17 @@ class ReceiptStore(Store):
             if not self.is_behind:
                 return
             try:
-                async with self._database.transaction() as db:
-                    await self.check_owner(db)
-                    done = await self.clear(db)
+                # A client that is being closed does not wait until the database is back.
+                done = await (self._clear() if self._closing else self._database.insist(self._clear))
             except Exception as error:
                 self._error = StoreError(f"the application's database could not take a receipt: {error}")
                 raise self._error from error
             self.cleared(done)
+
+    async def _clear(self) -> "tuple[int, frozenset[tuple[int, int]]]":
+        async with self._database.transaction() as db:
+            await self.check_owner(db)
+            return await self.clear(db)
 
     # -- a store
 
@@ -215,6 +221,7 @@ class ReceiptStore(Store):
 
     async def close(self) -> None:
         """Commit and close the client's own store; the connection is the application's."""
+        self._closing = True
         try:
             await self.commit()
         finally:

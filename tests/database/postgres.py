@@ -89,10 +89,11 @@ class Postgres:
     def __enter__(self) -> Self:
         data = str(self._folder / "data")
         self._run("initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-        self._start()
+        self.start()
         return self
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """It begins to listen."""
         # What is tested is what mqttlite commits and when, not PostgreSQL's disk: without fsync the tests are quick.
         options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off -c shared_buffers=16MB"
         log = str(self._folder / "log")
@@ -101,16 +102,17 @@ class Postgres:
 
     def crash(self) -> None:
         """The server ends without an orderly stop, whoever is connected, and starts again: it recovers from its log."""
-        self._stop()
-        self._start()
+        self.stop()
+        self.start()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """The server ends without an orderly stop."""
         self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-w", "-m", "immediate")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self.stop()
         shutil.rmtree(self._folder)
 
     def dsn(self, schema: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from mqttlite.client import Client
 from mqttlite.client.messages import Message
-from mqttlite.database import Database, DatabaseError, Inbox
+from mqttlite.database import Database, DatabaseError, Inbox, LostError
 from tests.client.network import Peer
 from tests.database.postgres import Postgres
 from tests.database.world import (
@@ -18,6 +18,7 @@ from tests.database.world import (
     PUBCOMP,
     PUBREC,
     PUBREL,
+    SINGLE,
     Script,
     World,
     answer,
@@ -422,7 +423,7 @@ async def test_only_the_last_process_that_opened_an_inbox_can_commit(world: Worl
 on_servers = pytest.mark.parametrize("world", [kind for kind in KINDS if kind != "sqlite"], indirect=True)
 
 
-@on_servers
+@pytest.mark.parametrize("world", SINGLE, indirect=True)
 async def test_a_database_server_that_dies_ends_the_inbox_and_nothing_is_acknowledged_or_done_twice(
     world: World, script: Script, postgres: Postgres
 ) -> None:
@@ -433,7 +434,7 @@ async def test_a_database_server_that_dies_ends_the_inbox_and_nothing_is_acknowl
         entered.set()
         await leave.wait()
 
-    with pytest.raises(DatabaseError):
+    with pytest.raises(LostError, match=r"_database\(\) a pool or a function that opens a connection"):
         async with life(world, script, slow, tries=1) as (peer, inbox):
             await peer.say(publish(2, 7, b"a"))
             await entered.wait()

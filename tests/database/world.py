@@ -19,6 +19,8 @@ from mqttlite.database import Database, Inbox, Outbox, asyncpg_database, psycopg
 from tests.client.network import Peer
 
 KINDS = ("sqlite", "psycopg", "asyncpg", "psycopg_pool", "asyncpg_pool")
+SINGLE = ("psycopg", "asyncpg")  # a connection of PostgreSQL, which does not come back when its server was restarted
+RECONNECTING = ("psycopg_pool", "asyncpg_pool", "psycopg_function", "asyncpg_function")
 
 PUBACK, PUBREC, PUBREL, PUBCOMP = 0x40, 0x50, 0x62, 0x70
 
@@ -38,6 +40,12 @@ class World:
             self._opened.append(connection)
             return sqlite(connection)
         dsn = str(self.place)
+        if self.kind.endswith("_function"):
+            makes = psycopg_database if self.kind.startswith("psycopg") else asyncpg_database
+            opens: Any = psycopg.AsyncConnection.connect if self.kind.startswith("psycopg") else asyncpg.connect
+            database = makes(lambda: opens(dsn))
+            self._opened.append(database)
+            return database
         if self.kind == "psycopg":
             source: Any = await psycopg.AsyncConnection.connect(dsn)
         elif self.kind == "psycopg_pool":
