@@ -54,6 +54,7 @@ class Client(BaseClient):
         self, url: str, *, queue_max: int = 40, inbox_max: int = 20, inbox_bytes: int = 16384, **options: "Any"
     ) -> None:
         BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, inbox_bytes=inbox_bytes, **options)
+        self._protocol.digest_shift = 18
 
     def _make_store(self, path: str) -> "Store":
         from ..store.journal import Journal

@@ -153,7 +153,7 @@ class ClientProtocol5(ClientProtocol):
         if packet_id:
             digest = 0
             if first & 4:  # as in connection
-                digest = crc32(payload, crc32(without_expiry(properties), crc32(buf[start:begin]))) >> 6
+                digest = crc32(payload, crc32(without_expiry(properties), crc32(buf[start:begin]))) >> self.digest_shift
             packet_id = session.received(first, packet_id, digest)
             if not packet_id:
                 return

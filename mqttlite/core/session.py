@@ -361,7 +361,8 @@ class Session:
         if effect != DELIVER:
             digest = value >> 4
         if after == HELD != state:
-            self._record(_HELD, digest << 16 | packet_id)
+            if self.store:  # of a large number, a board makes an object
+                self._record(_HELD, digest << 16 | packet_id)
         elif state == HELD != after:
             self._record(_FREED, packet_id)
         if after:
