@@ -78,6 +78,7 @@ class Connecting:
         self._split = False  # a piece of it is written, perhaps in the middle of a packet, and another will be
         self._finished = 0  # messages, since the last commit began
         self._progressed = 0  # bits: a message was received, 1, or confirmed, 2, on this connection
+        self._thrown_out = 0  # connections that worked and were ended by the broker, in a row (suspects.py)
         self._barren = 0  # messages set aside since one was confirmed (suspects.py)
         self._suspicion: "Suspicion | None" = None  # that a message is never taken (suspects.py)
         self._stalled = False  # the inbox is full and the application takes nothing

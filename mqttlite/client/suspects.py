@@ -17,7 +17,7 @@ What was set aside is kept with the messages in doubt (unconfirmed.py). Where a 
 the other would be set aside; from the third in a row on, each takes twice as long as the one before.
 
 **Another client with our identifier**: the broker ends the older of two connections, and each client throws out the
-other [MQTT-3.1.4-2].
+other [MQTT-3.1.4-2]. So the broker, and no reset, ends connections that work, one after the other.
 """
 
 import asyncio
@@ -74,14 +74,17 @@ class Suspicion:
         client._attention.set()
         while protocol.waiting_since is not None:
             await client._progress.wait()
-        living_ms = max(LIVING_MS, TIMES * self.dying_ms) << min(max(client._barren - BARREN + 1, 0), 8)
-        await asyncio.sleep(max(living_ms - now_ms() + began, 0) / 1000)
+        await asyncio.sleep(max(self.living_ms() - now_ms() + began, 0) / 1000)
         self.sent_at = now_ms()
         self.lived_ms = self.sent_at - began
         self._let(1)
         while self.is_open():
             await client._progress.wait()
         self.end()  # it was taken
+
+    def living_ms(self) -> int:
+        """How long a connection without the message has to live."""
+        return max(LIVING_MS, TIMES * self.dying_ms) << min(max(self._client._barren - BARREN + 1, 0), 8)
 
     def is_open(self) -> bool:
         """Whether the message is still where it was: neither acknowledged nor released."""
@@ -129,6 +132,7 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
     suspicion = client._suspicion
     peer = ended_by(error)
     if suspicion:
+        client._thrown_out = 0
         if not suspicion.died(peer):
             suspicion.end()
             return reason, pause_ms
@@ -137,13 +141,17 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
             client._barren += 1
             session._finish(suspicion.seq, ASIDE)
         return reason, PAUSE_MS
-    if not client.is_connected or peer < 0:
+    if not client.is_connected:
         return reason, pause_ms
     if session.unfinished and not client._progressed & 2:
         message = session.messages.get(session.first)
-        if message and message[0][0] & 6 != 6 and peer in _ABOUT_CONTENT and session.clearing <= 0:
+        if peer >= 0 and peer in _ABOUT_CONTENT and message and message[0][0] & 6 != 6 and session.clearing <= 0:
             client._suspicion = Suspicion(client)
             return reason, PAUSE_MS
-    elif peer in (0, _TAKEN_OVER) and not client._protocol._requests:
-        reason += "; another client uses this client identifier ('" + client.client_id + "'), probably"
+    elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not client._protocol._requests):
+        client._thrown_out += 1
+        if client._thrown_out > 1 or peer:
+            reason += "; another client uses this client identifier ('" + client.client_id + "'), probably"
+        return reason, pause_ms
+    client._thrown_out = 0
     return reason, pause_ms

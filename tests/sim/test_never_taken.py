@@ -70,7 +70,7 @@ def at_answers(chance: Random, packet: Packet) -> Cut | None:
 @pytest.mark.parametrize("small", [Small(1, 3, "sqlite"), Small(2, 3, "sqlite")], ids=str)
 def test_cuts_of_any_number_set_nothing_aside(small: Small, cut: Callable[[Random, Packet], Cut | None]) -> None:
     for seed in range(1, 13):
-        run = cut_run(small, seed, cut, 40)
+        run = cut_run(small, seed, cut, 25)
         assert run.run() == [], seed
 
 
