@@ -1,7 +1,9 @@
 """The broker without sockets: clients connect, take over, leave and time out; what they publish goes to the router.
 
 The shell calls `open`, `receive`, `set_writable`, `lost` and `tick`, none of which raises because of a client, and
-after each of them looks at the peers in `dirty` (peer.py). `now` is in milliseconds. Imports router and what is below.
+after each of them looks at the peers in `dirty` (peer.py). A call does a bounded amount of work; while there are peers
+in `busy`, the shell calls `go_on` after it has served the others. While somebody is held back (`router.flow.holding`),
+it calls `end_holds` in time. `now` is in milliseconds. Imports router and what is below.
 """
 
 import logging
@@ -13,8 +15,7 @@ from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
 from ..store.broker_tables import BrokerState
 from .durable import BrokerStore, SessionStore
-from .flow import queued_bytes
-from .limits import Limits
+from .limits import HOLD, Limits
 from .peer import Peer
 from .router import Router, is_bridge_state
 from .sessions import ClientSession
@@ -23,6 +24,7 @@ from .status import Status
 
 log = logging.getLogger("mqttlite.broker")
 
+KEPT_BYTES = 4096  # of what was read last, with a connection that waits for more
 TICK_MS = 1000  # between two looks at all deadlines, at most
 
 
@@ -46,8 +48,11 @@ class Engine:
         self.stats = Stats()
         self.watch = Watch(self.stats)
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
+        self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
         self._durable = durable
-        self.router = Router(limits, self.stats, self.watch, self.dirty, durable)
+        self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, durable)
+        self.ledger = self.router.ledger
+        self.flow = self.router.flow
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish
@@ -64,23 +69,23 @@ class Engine:
         self._at(now)
         assert self._durable
         for client_id, (number, state) in kept.sessions.items():
-            client = ClientSession(client_id, False, self.limits.inbound)
+            client = ClientSession(client_id, False, self.limits, self.ledger)
             client.state.log = self._reuse_log(client)
             client.store = client.state.store = SessionStore(self._durable, client_id, client.state, number)
             client.state.load(state)
             client.heard = True
             client.offline_since = now
-            client.behind_bytes = queued_bytes(client, 0)
-            self.sessions[client_id] = client
+            self._add(client)
             for topic_filter, qos in state.subscriptions.items():
                 self.router.restore(client, topic_filter, qos)
         for topic, payload, qos in kept.retained:
             self.router.retained.store(topic, payload, qos)
+        self._status.load()
 
     def open(self, address: str, now: int) -> Peer:
         """Somebody opened a network connection."""
         self._at(now)
-        peer = Peer(self, address, now, self.limits.packet_bytes)
+        peer = Peer(self, self.router, address, now)
         if len(self.peers) >= self.limits.connections:
             self.watch.hit("connections", address, "connection closed", now)
             peer.closed_because = "too many connections"
@@ -105,8 +110,25 @@ class Engine:
             client.heard = True
             if client.store:
                 client.store.begin()
+        peer.parser.feed(data)
+        self._work(peer, now)
+        self._disconnect_overdue()
+
+    def go_on(self, now: int) -> None:
+        """A turn for each of those with something left to do, in order."""
+        self._at(now)
+        busy = list(self.busy)
+        self.busy.clear()
+        for peer in busy:
+            if not peer.closed_because:
+                self.dirty[peer] = None
+                self._work(peer, now)
+        self._disconnect_overdue()
+
+    def _work(self, peer: Peer, now: int) -> None:
+        """Do what a turn allows of what has come from `peer`, and of what waits for it."""
         try:
-            peer.receive(data, now)
+            peer.go_on(now)
         except Exception as error:  # whatever it is: it ends this connection and no other
             self._fail(peer, error)
             return
@@ -114,23 +136,74 @@ class Engine:
         if peer.refused_because:
             self.stats.refused += 1
             self._close(peer, f"refused: {peer.refused_because}", logging.WARNING)
-        elif peer.finished:
+            return
+        if peer.finished:
             self._close(peer, "disconnected")
-        elif client and (client.deferred or client in self.router.flow.behind):
+            return
+        if client and (client in self.flow.behind or client.deferred or client.search):
             self.router.catch_up(client)
+            if self.router.takes_retained(client):
+                self.busy[peer] = None
+        if peer.more:
+            self.busy[peer] = None
+        waiting = peer.waiting_bytes
+        if not waiting and len(peer.parser.buf) > KEPT_BYTES:
+            peer.parser.feed(b"")  # lets go of what it has read last
+        if waiting != peer.received:
+            self.ledger.received += waiting - peer.received
+            peer.received = waiting
+            if self.ledger.received > self.limits.received_bytes:
+                most = max(self.peers, key=lambda each: each.received)
+                self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)
+                self._close(most, "half received or held back packets of all clients take too much, and it has most")
 
     def set_writable(self, peer: Peer, writable: bool, now: int) -> None:
         """The write buffer went above its limit, or below it again."""
         self._at(now)
         peer.writable = writable
-        if writable and peer.client:
-            self.router.catch_up(peer.client)
+        if writable:
+            self._count_output(peer, 0)
+            client = peer.client
+            if client:
+                self.router.catch_up(client)
+                if self.router.takes_retained(client):
+                    self.busy[peer] = None
+        else:
+            peer.mark = peer.taken()
+            peer.marked_at = now
+            if not peer.closed_because:
+                self.count_output(peer)
+
+    def count_output(self, peer: Peer) -> None:
+        """`peer` is not writable, and more has been written to it."""
+        self._count_output(peer, peer.unwritten())
+        if self.ledger.output > self.limits.output_bytes:
+            most = max(self.peers, key=lambda each: each.standing, default=peer)
+            if most.standing and most not in self.flow.overdue:
+                self.watch.hit("output_bytes", most, "does not take its output: closed", self.router.now)
+                self.flow.overdue[most] = "the output of all clients takes too much, and it has most"
+
+    def _count_output(self, peer: Peer, size: int) -> None:
+        self.ledger.output += size - peer.standing
+        peer.standing = size
+
+    def end_holds(self, now: int) -> int | None:
+        """Whoever has been held back for long enough goes on; in how many milliseconds to call again."""
+        self._at(now)
+        return self.flow.end_holds(now)
 
     def lost(self, peer: Peer, why: str, now: int) -> None:
         """The network connection is gone."""
         self._at(now)
         if not peer.closed_because:
-            self._close(peer, why)
+            if peer.parked:  # it came before the end
+                try:
+                    peer.let_go()
+                except Exception as error:
+                    self._fail(peer, error)
+            if not peer.closed_because:
+                self._close(peer, why)
+            self._disconnect_overdue()
         peer.out.clear()
         self.dirty.pop(peer, None)
 
@@ -139,7 +212,15 @@ class Engine:
         self._at(now)
         wait_ms = TICK_MS
         for peer in list(self.peers):
-            if peer.waits_for:  # not read: its silence is our doing
+            if not peer.writable and self.flow.stands(peer, now):
+                self.watch.hit("min_rate", peer, "takes too little of its output", now)
+                self._close(peer, "stalled: its output stands")
+                continue
+            client = peer.client
+            if client and self.router.takes_retained(client):  # the store may have got room
+                self.busy[peer] = None
+            if peer.paused:  # its silence is our doing
+                peer.received_at = now
                 continue
             deadline = peer.deadline()
             if deadline is None:
@@ -151,14 +232,16 @@ class Engine:
                 peer.tick(now)
             except ProtocolError as error:
                 self._fail(peer, error)
-        for client in self.router.flow.stalled(now):
-            if client.peer:
-                self.watch.hit("stall_ms", client, "takes nothing while others wait for it", now)
-                self._close(client.peer, "stalled")
+        for peer in self.flow.stalled(now):
+            self.watch.hit("min_rate", peer, "takes too little of its queue", now)
+            self._close(peer, "stalled: it is behind and takes too little")
         for client in list(self.sessions.values()):
             if client.peer is None and now - client.offline_since >= self.limits.session_expiry_ms:
                 self.watch.hit("session_expiry_ms", client, "session removed", now)
                 self._discard(client)
+        self.flow.end_holds(now)
+        self.flow.end_gaps(now)
+        self._disconnect_overdue()
         self._status.update(now)
         return wait_ms
 
@@ -191,13 +274,14 @@ class Engine:
         client = self._resume(client_id, connect.clean_session)
         present = client is not None  # [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
         if client is None:
-            if not connect.clean_session and self._persistent() >= self.limits.persistent_sessions:
-                self.watch.hit("persistent_sessions", peer, "CONNECT refused", self.router.now)
+            limit = "" if connect.clean_session else self._lacks_room(client_id)
+            if limit:
+                self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
                 peer.refuse(SERVER_UNAVAILABLE)
                 return
-            client = ClientSession(client_id, connect.clean_session, self.limits.inbound, self._durable)
+            client = ClientSession(client_id, connect.clean_session, self.limits, self.ledger, self._durable)
             client.state.log = self._reuse_log(client)
-            self.sessions[client_id] = client
+            self._add(client)
         if before:
             client.takeovers = before.takeovers
         client.peer = peer
@@ -207,7 +291,8 @@ class Engine:
         kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
         log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
         peer.accept(client.state, present)
-        client.behind_bytes = queued_bytes(client, client.state.sent)
+        if client.unsent:
+            self.flow.queued(client, None, self.router.now)
 
     def on_subscribe(
         self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]]
@@ -283,7 +368,13 @@ class Engine:
         self.dirty[peer] = None
         self.peers.pop(peer, None)
         self.half_open.pop(peer, None)
-        self.router.flow.gone(peer)
+        self.busy.pop(peer, None)
+        self.flow.overdue.pop(peer, None)
+        self.flow.gone(peer)
+        peer.parked.clear()
+        self.ledger.received -= peer.received
+        peer.received = 0
+        self._count_output(peer, 0)
         if peer.session:
             peer.session.disconnected()
             peer.session = None
@@ -293,16 +384,26 @@ class Engine:
         peer.client = None
         client.peer = None
         client.offline_since = self.router.now
-        self.router.flow.forget(client, self.router.now)
         if client.clean:
             self._discard(client)
-        else:
-            client.behind_bytes = queued_bytes(client, 0)
+        elif not self._is_waited_for(client):
+            self.flow.forget(client)
         will, peer.will = peer.will, None  # [MQTT-3.1.2-10]
         if will:  # [MQTT-3.1.2-8]
             topic, payload, qos, retain = will
             self.stats.wills += 1
             self.publish(topic, payload, qos, retain)
+
+    def _is_waited_for(self, client: ClientSession) -> bool:
+        """Whether publishers go on waiting although the client has gone: so its rule says."""
+        return client.when_full == HOLD and bool(client.waiting)
+
+    def _disconnect_overdue(self) -> None:
+        """Disconnect who has come to the end of its budget. Their wills may bring others there."""
+        overdue = self.flow.overdue
+        while overdue:
+            peer = next(iter(overdue))
+            self._close(peer, overdue.pop(peer), logging.WARNING)
 
     def publish(self, topic: bytes, payload: bytes, qos: int = 0, retain: bool = False) -> None:
         """Publish a message that does not come over a connection: a will, or what the broker says about itself."""
@@ -322,9 +423,18 @@ class Engine:
         """The session ends, with everything that was queued for it."""
         self.router.end(client)
         del self.sessions[client.client_id]
+        self.flow.sessions = len(self.sessions)
+        self._status.forget(client)
 
-    def _persistent(self) -> int:
-        return sum(not client.clean for client in self.sessions.values())
+    def _add(self, client: ClientSession) -> None:
+        self.sessions[client.client_id] = client
+        self.flow.sessions = len(self.sessions)
+
+    def _lacks_room(self, client_id: bytes) -> str:
+        """The name of the limit that forbids one more persistent session, or ""."""
+        if sum(not client.clean for client in self.sessions.values()) >= self.limits.persistent_sessions:
+            return "persistent_sessions"
+        return "store" if self._durable and not self._durable.fits(len(client_id)) else ""
 
     def _at(self, now: int) -> None:
         self.router.now = now

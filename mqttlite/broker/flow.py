@@ -1,124 +1,261 @@
-"""Back-pressure: a connected client that takes less than it is sent makes its publishers wait, and nothing is dropped.
+"""Clients that do not keep up, and what that costs whom: their publishers a moment, themselves the rest.
 
-- A client is *behind* while its write buffer is full or its session holds more unsent messages than the limit. Whoever
-  publishes QoS 1 or 2 to it is then not read until it has caught up. What was read already is still processed, so a
-  queue can pass its limit by what one read holds.
-- Not reading a publisher also leaves its acknowledgements unread. If the client waits for that publisher in turn,
-  directly or over others, both would wait for ever; likewise a client that publishes to itself. Such a publisher is not
-  made to wait; should the queue then reach `queue_hard` times its limit, the publisher is disconnected before its
-  message is acknowledged.
-- A client that makes others wait and gets nowhere for `stall_ms` is disconnected: it must not stop the whole house.
+- A client is *behind* while its write buffer is full, or its queue above `hold_bytes` and not all of it sent. Whoever
+  publishes QoS 1 or 2 to it is then held back: its PUBLISH packets wait (peer.py), nothing else. It ends when the
+  client has caught up, and after `hold_ms` in any case; there is no second time before it has caught up. So no two can
+  wait for each other for longer, and nobody needs to know who waits for whom.
+- After that, its queue grows up to its budget, as if it were offline. There its rule decides (limits.QueueRule).
+  Connected, and with a session that dies with it or with the broker, it is disconnected first.
+- All queues together have a budget, too. When it is used up, a session may still have its fair share of it: who hoards
+  must not take the room of those who do not.
+- A client that is behind and takes less than `min_rate` over `stall_ms` is disconnected. Likewise any connection whose
+  output stands.
+- What is dropped is counted by session and cause. A *gap* lasts from the first message dropped until the queue is half
+  empty and nothing was dropped for a while. Drops are logged (stats.Watch) with their number, and the sum at the end.
 
-Imports peer, sessions, limits, stats.
+Imports peer, sessions, ledger, limits, stats.
 """
 
-from .limits import LimitError, Limits
-from .peer import Peer
+import logging
+
+from .ledger import Ledger
+from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
+from .peer import Held, Peer
 from .sessions import ClientSession
-from .stats import Watch
+from .stats import Stats, Watch
+
+log = logging.getLogger("mqttlite.broker")
+
+STRICT = (REFUSE, HOLD)  # rules that decide before anything is done about a message
+GAP_MS = 10_000  # without a drop, after which a gap may be over
 
 
 class Flow:
-    """Who waits for whom. `dirty`: peers that the shell has to look at."""
+    """Who has to wait, and for whom there is room. `dirty`, `busy`: peers that the shell, the engine has to look at."""
 
-    def __init__(self, limits: Limits, watch: Watch, dirty: dict[Peer, None]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        stats: Stats,
+        watch: Watch,
+        ledger: Ledger,
+        dirty: dict[Peer, None],
+        busy: dict[Peer, None],
+    ) -> None:
         self._limits = limits
+        self._stats = stats
         self._watch = watch
+        self._ledger = ledger
         self._dirty = dirty
-        self.behind: dict[ClientSession, None] = {}  # connected clients that are behind
-        self.overfull: dict[ClientSession, None] = {}  # of these, the ones over the hard limit
+        self._busy = busy
+        self.sessions = 0  # how many there are, for the fair share
+        self.behind: dict[ClientSession, None] = {}  # clients that are behind, and what others wait for
+        self.holding: dict[ClientSession, None] = {}  # of these, the ones for which somebody waits, for a time
+        self.gaps: dict[ClientSession, None] = {}  # sessions with a gap that has not ended
+        self.over: dict[ClientSession, None] = {}  # sessions whose gap is over, and nobody has been told
+        self.overdue: dict[Peer, str] = {}  # to be disconnected, and why: when the message in hand is done with
 
-    def queued(self, client: ClientSession, size: int, publisher: Peer | None, now: int) -> None:
-        """A message of `size` bytes for `client`, connected, could not be sent at once; it came from `publisher`."""
-        limits = self._limits
-        unsent = client.unsent
-        client.behind_bytes = client.behind_bytes + size if unsent > 1 else size
+    # -- publishers wait
+
+    def queued(self, client: ClientSession, publisher: Peer | None, now: int) -> None:
+        """A message for `client`, connected, from `publisher`, could not be sent at once."""
         peer = client.peer
-        if unsent <= limits.queue_messages and client.behind_bytes <= limits.queue_bytes and peer and peer.writable:
+        if client.state.room >= client.hold_room and peer and peer.writable:
             return
         if client not in self.behind:
             self.behind[client] = None
-            client.mark = ()
+            client.mark = client.state.finished
             client.marked_at = now
-        hard = limits.queue_hard
-        if unsent >= limits.queue_messages * hard or client.behind_bytes >= limits.queue_bytes * hard:
-            self.overfull[client] = None
-        if publisher is None or client in publisher.waits_for or _waits(client, publisher):
+        if publisher is None or client.hold_left <= 0 or client in publisher.waits_for:
             return
+        if not client.waiting:
+            client.held_since = now
+            self.holding[client] = None
+        self._wait(client, publisher)
+        self._watch.hit("hold_bytes", client, f"is slow: {publisher} is held back for it", now)
+
+    def _wait(self, client: ClientSession, publisher: Peer) -> None:
         publisher.waits_for[client] = None
         client.waiting[publisher] = None
         self._dirty[publisher] = None
-        self._watch.hit("queue_messages", client, f"is slow: {publisher} has to wait for it", now)
-
-    def refuse_overfull(self, clients: "list[ClientSession]", publisher: Peer | None) -> None:
-        """LimitError when a message for `clients` would go to one whose queue is over the hard limit."""
-        for client in clients:
-            if client in self.overfull and publisher is not None:
-                raise LimitError(f"the queue of {client} is full and cannot be emptied while {publisher} is not read")
 
     def caught_up(self, client: ClientSession, now: int) -> bool:
         """Whether `client` has room again (half its limit, lest it is back at once); then its publishers go on."""
         peer = client.peer
+        state = client.state
+        if client.when_full == HOLD and 2 * state.room < state.size_max and client.waiting:
+            return False
         if peer is not None:
-            limits = self._limits
-            if not peer.writable or client.unsent > limits.queue_messages // 2:
+            half = client.hold_room + self._limits.hold_bytes // 2
+            if not peer.writable or (state.sent < state.next and state.room < half):
                 return False
-            client.behind_bytes = queued_bytes(client, client.state.sent)
-            if client.behind_bytes > limits.queue_bytes // 2:
-                return False
-        self.forget(client, now)
+        self.forget(client)
         return True
 
-    def forget(self, client: ClientSession, now: int) -> None:
+    def forget(self, client: ClientSession) -> None:
         """Nobody has to wait for `client` any more."""
         self.behind.pop(client, None)
-        self.overfull.pop(client, None)
+        client.hold_left = self._limits.hold_ms
+        self._release(client)
+
+    def _release(self, client: ClientSession) -> None:
+        self.holding.pop(client, None)
         for publisher in client.waiting:
             del publisher.waits_for[client]
             if not publisher.waits_for:
-                publisher.received_at = now  # its silence was our doing
                 self._dirty[publisher] = None
+                self._busy[publisher] = None
         client.waiting.clear()
 
     def gone(self, publisher: Peer) -> None:
         """`publisher` is closed and waits for nobody any more."""
         for client in publisher.waits_for:
             del client.waiting[publisher]
+            if not client.waiting:
+                self.holding.pop(client, None)
         publisher.waits_for.clear()
 
-    def stalled(self, now: int) -> "list[ClientSession]":
-        """Clients for which others wait and which have taken nothing for too long."""
-        found = []
-        for client in self.behind:
-            peer = client.peer
-            if peer is None or peer.waits_for or not client.waiting:  # not read: not its fault
-                client.marked_at = now
+    def end_holds(self, now: int) -> int | None:
+        """Those go on who have waited for long enough; in how many milliseconds to call again, None: nobody waits."""
+        wait_ms = None
+        for client in list(self.holding):
+            left = client.held_since + client.hold_left - now
+            if left > 0:
+                wait_ms = left if wait_ms is None else min(left, wait_ms)
                 continue
-            mark = (client.state.first, client.state.sent, client.state.unfinished, peer.unwritten())
-            if mark != client.mark:
-                client.mark = mark
+            client.hold_left = 0
+            self._watch.hit("hold_ms", client, "is too slow: nobody is held back for it any more", now)
+            self._release(client)
+        return wait_ms
+
+    def stalled(self, now: int) -> list[Peer]:
+        """Connections whose client is behind, or whose output stands, and which take too little."""
+        limits = self._limits
+        found = []
+        for client in list(self.behind):
+            peer = client.peer
+            if peer is None or not peer.writable:
+                continue
+            finished = client.state.finished
+            if finished - client.mark >= limits.min_rate * limits.stall_ms // 1000:
+                client.mark = finished
                 client.marked_at = now
-            elif now - client.marked_at >= self._limits.stall_ms:
-                found.append(client)
+            elif now - client.marked_at >= limits.stall_ms:
+                found.append(peer)
         return found
 
+    def stands(self, peer: Peer, now: int) -> bool:
+        """Whether the output of `peer`, which is not writable, has left too slowly."""
+        limits = self._limits
+        taken = peer.taken()
+        if taken - peer.mark >= limits.min_rate * limits.stall_ms // 1000:
+            peer.mark = taken
+            peer.marked_at = now
+        return now - peer.marked_at >= limits.stall_ms
 
-def queued_bytes(client: ClientSession, first: int) -> int:
-    """Bytes of the messages that the session keeps, from sequence number `first` on."""
-    messages = client.state.messages
-    return sum(len(m[0]) + len(m[1]) for seq, m in messages.items() if seq >= first)
+    # -- room in a queue
 
+    def lacks_room(self, client: ClientSession, cost: int) -> str:
+        """The name of the limit that forbids `cost` more bytes in the queue of `client`, or ""."""
+        state = client.state
+        if state.room < cost:
+            return "queue_bytes"
+        limits = self._limits
+        if self._ledger.queued + cost <= limits.queues_bytes:
+            return ""
+        share = limits.queues_bytes // max(1, self.sessions)
+        return "queues_bytes" if state.bytes + cost > share else ""
 
-def _waits(client: ClientSession, publisher: Peer) -> bool:
-    """Whether `client` catches up only while `publisher` is read: it is the same, or waits for it at any distance."""
-    seen = {client}
-    ahead = [client]
-    while ahead:
-        peer = ahead.pop().peer
-        if peer is publisher:
+    def admit(self, client: ClientSession, cost: int, publisher: Peer, now: int) -> None:
+        """Before anything is done about a message: LimitError or Held where the rule of `client` is `refuse` or `hold`
+        and there is no room.
+        """
+        limit = self.lacks_room(client, cost)
+        if not limit:
+            return
+        if client.when_full == HOLD:
+            self.behind[client] = None
+            if client not in publisher.waits_for:
+                self._wait(client, publisher)
+            self._watch.hit(limit, client, f"queue is full: {publisher} is held back for it", now)
+            raise Held
+        if client.peer and client.store is None:
+            self._disconnect(client, limit, now)
+            if client.clean:
+                return  # the session ends with it
+        self._watch.hit(limit, client, f"queue is full: a message from {publisher} is refused", now)
+        raise LimitError(f"the queue of {client} is full ({limit})")
+
+    def make_room(self, client: ClientSession, cost: int, now: int) -> bool:
+        """Whether a message of `cost` bytes goes into the queue of `client`; if not, it is dropped and counted."""
+        limit = self.lacks_room(client, cost)
+        if not limit:
             return True
-        if peer is not None:
-            new = [other for other in peer.waits_for if other not in seen]
-            seen.update(new)
-            ahead += new
-    return False
+        if client.peer and client.store is None and client.when_full != HOLD:
+            self._disconnect(client, limit, now)
+        state = client.state
+        if client.when_full == DROP_OLDEST:
+            while state.drop_oldest():
+                self.drop(client, limit, now)
+                if not self.lacks_room(client, cost):
+                    return True
+        self.drop(client, limit, now)
+        return False
+
+    def _disconnect(self, client: ClientSession, limit: str, now: int) -> None:
+        peer = client.peer
+        if peer and peer not in self.overdue:
+            end = ""
+            if client.clean:
+                count = len(client.state.messages)
+                end = f", and {count} messages end with its clean session"
+                self._stats.dropped_queue_full += count
+                self._open_gap(client, limit, count, now)
+            self._watch.hit(limit, client, f"does not take its messages: disconnected{end}", now)
+            self.overdue[peer] = f"its queue is full ({limit}){end}"
+
+    # -- what was dropped
+
+    def drop(self, client: ClientSession, cause: str, now: int) -> None:
+        """A message for `client` is dropped. `cause`: the name of a limit."""
+        self._open_gap(client, cause, 1, now)
+        number = client.dropped.total()
+        if cause == "write_buffer_bytes":
+            self._stats.dropped_slow += 1
+            self._watch.hit(cause, client, f"is slow: QoS 0 message dropped, number {number} of its session", now)
+        else:
+            self._stats.dropped_queue_full += 1
+            which = "oldest" if client.when_full == DROP_OLDEST else "newest"
+            self._watch.hit(
+                cause, client, f"queue is full: the {which} message is dropped, number {number} of its session", now
+            )
+
+    def _open_gap(self, client: ClientSession, cause: str, count: int, now: int) -> None:
+        if client.gap_from < 0:
+            client.gap_from = client.dropped.total()
+            self.gaps[client] = None
+        client.gap_at = now
+        client.dropped[cause] += count
+
+    def end_gaps(self, now: int) -> None:
+        """Sum up the gaps that are over."""
+        for client in list(self.gaps):
+            peer = client.peer
+            state = client.state
+            if now - client.gap_at >= GAP_MS and 2 * state.room >= state.size_max and (peer is None or peer.writable):
+                self._end_gap(client, "")
+                self.over[client] = None
+
+    def _end_gap(self, client: ClientSession, how: str) -> None:
+        count = client.dropped.total() - client.gap_from
+        causes = ", ".join(f"{cause} {number}" for cause, number in client.dropped.items())
+        log.warning("%s: its gap is over%s: %d messages dropped; since its beginning: %s", client, how, count, causes)
+        client.gap_from = -1
+        del self.gaps[client]
+
+    def ended(self, client: ClientSession) -> None:
+        """The session is over."""
+        if client in self.gaps:
+            self._end_gap(client, " with its session")
+        self.over.pop(client, None)
+        self.forget(client)

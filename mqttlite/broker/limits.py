@@ -1,69 +1,125 @@
 """What the broker allows. Each limit has a counter and a log line when it bites (stats.Watch).
 
-The defaults are for a gateway on a Raspberry Pi: a few hundred devices on half a gigabyte of memory.
+The defaults are for a gateway on a Raspberry Pi: a few hundred devices on half a gigabyte of memory. Each field is a
+name for `mqttlite broker --limit NAME=VALUE` and for `[limits]` in its file; the text behind it is its help.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 
 from ..core.errors import MQTTError
 from ..core.sizes import PACKET_MAX
 
+KIB = 1024
+MIB = 1024 * KIB
+
+DROP_NEWEST = "drop-newest"
+DROP_OLDEST = "drop-oldest"
+REFUSE = "refuse"
+HOLD = "hold"
+WHEN_FULL = (DROP_NEWEST, DROP_OLDEST, REFUSE, HOLD)
+
 
 class LimitError(MQTTError):
-    """A limit of this broker, not of the standard; MQTT 3.1.1 has no answer to it but closing [MQTT-4.8.0-2]."""
+    """A limit of this broker, not of the standard; MQTT 3.1.1 has no answer to it but closing [MQTT-4.8.0-2]. What a
+    PUBLISH of 5.0 gets instead is 0x97 (quota exceeded) in its acknowledgement.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRule:
+    """What becomes of a message for a session whose queue has come to the end of its budget.
+
+    `clients`: a pattern for client identifiers as in the shell (`*`, `?`, `[...]`). `when_full`: one of WHEN_FULL.
+    `max_bytes`: the budget; 0: as `queue_bytes` in Limits.
+    """
+
+    clients: str = "*"
+    when_full: str = DROP_NEWEST
+    max_bytes: int = 0
+
+
+def _limit(default: int, text: str) -> int:
+    value: int = field(default=default, metadata={"help": text})
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes, times in milliseconds."""
+    """Sizes in bytes (`_bytes`), times in milliseconds (`_ms`), the others are counts."""
 
     # One connection. CONNECT has limits of its own (core.server): 10 s, 8 KiB.
-    packet_bytes: int = PACKET_MAX  # Remaining Length; what a client with default settings publishes
-    connections: int = 1000  # below the usual limit of 1,024 open files
-    half_open: int = 50  # connections without CONNECT: beyond it the oldest goes once it has had `half_open_ms`
-    half_open_ms: int = (
-        1000  # CONNECT normally comes with the first bytes: several clients in the same instant are no attack
+    # What a client with default settings publishes.
+    packet_bytes: int = _limit(PACKET_MAX, "largest packet that a client may send; a larger one ends its connection")
+    # Below the usual limit of 1,024 open files.
+    connections: int = _limit(1000, "network connections at once")
+    half_open: int = _limit(50, "connections without CONNECT; beyond it the oldest goes after half_open_ms")
+    # CONNECT normally comes with the first bytes: several clients in the same instant are no attack.
+    half_open_ms: int = _limit(1000, "time that such a connection has at least")
+    write_buffer_bytes: int = _limit(
+        256 * KIB, "unwritten output of a client before it gets no QoS 0; at twice as much it is not read any more"
     )
-    write_buffer_bytes: int = 256 * 1024  # unwritten bytes of a slow reader before QoS 0 is dropped and publishers wait
-    close_ms: int = 5000  # for writing the rest and reading to the end, before a closed connection is cut off
-    close_bytes: int = 1024 * 1024  # read to the end of a closed connection, and thrown away
-    client_id_bytes: int = 256
-    inbound: int = 10_000  # QoS 2 messages that a client has not released: 1 MB of memory. Mosquitto drops beyond 20
-    takeovers_a_minute: int = (
-        20  # of one client identifier. Two clients that share it reach this in a second, a bad line never
-    )
+    parked_bytes: int = _limit(256 * KIB, "PUBLISH packets of a publisher that is held back, before it is not read")
+    close_ms: int = _limit(5000, "for writing the rest and reading to the end, before a closed connection is cut off")
+    close_bytes: int = _limit(1 * MIB, "read to the end of a closed connection, and thrown away")
+    client_id_bytes: int = _limit(256, "length of a client identifier")
+    # 1 MB of memory. Mosquitto drops beyond 20.
+    inbound: int = _limit(10_000, "QoS 2 messages that a client has not released")
+    # Two clients that share it reach this in a second, a bad line never.
+    takeovers_a_minute: int = _limit(20, "of one client identifier, before the newcomer is refused")
+    turn_work: int = _limit(2000, "packets and deliveries for one connection before the others have their turn")
 
     # One session
-    queue_messages: int = (
-        1000  # not sent yet: above it publishers wait (client connected) or messages are dropped (offline)
-    )
-    queue_bytes: int = 1024 * 1024
-    queue_hard: int = 10  # times the two above, where a publisher cannot be made to wait (flow.py): it is disconnected
-    stall_ms: int = 30_000  # a client that makes publishers wait and takes nothing for so long is disconnected
-    filters: int = 256  # a gateway subscribes for many devices
-    topic_bytes: int = 512  # of a topic name or topic filter
-    topic_levels: int = 16  # the same
-    control_characters: bool = (
-        False  # in topics and filters, and non-characters: taken. Strict subscribers close for them
+    hold_bytes: int = _limit(256 * KIB, "queue of a connected client from which on its publishers are held back")
+    hold_ms: int = _limit(1000, "for how long, altogether, until the client has caught up")
+    queue_bytes: int = _limit(8 * MIB, "queue of one session; 64 bytes more count for each message")
+    stall_ms: int = _limit(30_000, "a client that is behind and in this time takes less than min_rate is disconnected")
+    min_rate: int = _limit(100, "bytes a second that a client takes at least while it is behind")
+    # A home automation server has 600.
+    filters: int = _limit(10_000, "topic filters of one client")
+    filters_bytes: int = _limit(16 * MIB, "memory for the topic filters of one client")
+    topic_bytes: int = _limit(512, "length of a topic name or topic filter")
+    topic_levels: int = _limit(16, "levels of a topic name or topic filter")
+    control_characters: bool = field(
+        default=False,
+        metadata={"help": "topics may have control characters and non-characters, for which strict subscribers close"},
     )
 
     # All together
-    persistent_sessions: int = 200
-    session_expiry_ms: int = 7 * 24 * 3600 * 1000  # of a persistent session whose client stays away
-    retained_topics: int = 5000
-    retained_message_bytes: int = 64 * 1024
-    retained_bytes: int = 32 * 1024 * 1024
-    routes: int = 4096  # cached topics; about 1 kB each
+    queues_bytes: int = _limit(64 * MIB, "queues of all sessions; what is below its fair share may go on growing")
+    all_filters_bytes: int = _limit(64 * MIB, "memory for the topic filters of all clients")
+    received_bytes: int = _limit(64 * MIB, "held back and half received packets of all clients; who has most pays")
+    output_bytes: int = _limit(64 * MIB, "unwritten output of all clients that are slow; who has most pays")
+    persistent_sessions: int = _limit(200, "sessions that outlive their connection")
+    session_expiry_ms: int = _limit(7 * 24 * 3600 * 1000, "after which the session of a client that stays away ends")
+    retained_message_bytes: int = _limit(256 * KIB, "payload of a retained message")
+    retained_bytes: int = _limit(64 * MIB, "retained messages, with what it takes to find them")
+    routes_bytes: int = _limit(16 * MIB, "cached routes (topic name to clients)")
+
+    queues: tuple[QueueRule, ...] = ()  # the first whose pattern matches counts
 
     def __post_init__(self) -> None:
         """TypeError or ValueError for a limit that cannot be one; it names the field."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, bool):
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(each.default, bool):
                 if not isinstance(value, bool):
-                    raise TypeError(f"{field.name} must be True or False, not {value!r:.60}")
-            elif isinstance(field.default, int):
+                    raise TypeError(f"{each.name} must be True or False, not {value!r:.60}")
+            elif isinstance(each.default, int):
                 if isinstance(value, bool) or not isinstance(value, int):
-                    raise TypeError(f"{field.name} must be a whole number, not {value!r:.60}")
+                    raise TypeError(f"{each.name} must be a whole number, not {value!r:.60}")
                 if value < 0:
-                    raise ValueError(f"{field.name} must be 0 or more, not {value}")
+                    raise ValueError(f"{each.name} must be 0 or more, not {value}")
+
+    def rule_for(self, client_id: bytes) -> QueueRule:
+        """The rule for the queue of a client. The pattern is the operator's; the identifier is never one."""
+        name = client_id.decode()
+        for rule in self.queues:
+            if fnmatchcase(name, rule.clients):
+                return rule
+        return _DEFAULT_RULE
+
+
+_DEFAULT_RULE = QueueRule()
+
+NAMES = {each.name: str(each.metadata["help"]) for each in fields(Limits) if each.metadata}

@@ -1,15 +1,27 @@
 """One network connection as the engine sees it: the core's server end, and what the shell has to do with it.
 
-The shell looks at every peer in `Engine.dirty`: writes and empties `out`, reads or not as `waits_for` says, and closes
-the connection when `closed_because` is set. Imports core.server.
+- The shell looks at every peer in `Engine.dirty`: writes and empties `out`, reads or not as `is_full` says, and closes
+  the connection when `closed_because` is set.
+- While it has to wait for somebody (flow.py), its PUBLISH packets are parked in order; everything else that it sends is
+  processed and answered at once. Only when `parked_bytes` are parked is it not read.
+- A turn has a budget of work (Limits.turn_work). What is left then is done in the next turn of the loop (`more`), after
+  the others.
+
+Imports core.server and the limits.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..core.codec import acknowledgement
+from ..core.codec_server import decode_subscribe, decode_unsubscribe, encode_suback
+from ..core.packet_types import DISCONNECT, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
 from ..core.server import ServerConnection
+from .ledger import MESSAGE
 
 if TYPE_CHECKING:
+    from .router import Router
     from .sessions import ClientSession
 
 
@@ -23,24 +35,208 @@ REFUSALS = (
     "its will topic is the broker's own",
 )
 
+LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
+PIECE = 256  # topic filters in a piece
+
+_PUBLISH = 0x30
+_PUBACK = 0x40
+_PUBREC = 0x50
+_PUBREL = 0x62
+_PUBCOMP = 0x70
+_ACKNOWLEDGEMENTS = (_PUBACK, _PUBREC, _PUBCOMP)  # by their type alone
+
+
+class Held(Exception):
+    """A PUBLISH has to wait, and nothing has been done about it yet."""
+
 
 def _nothing_unwritten() -> int:
     return 0
 
 
 class Peer(ServerConnection):
-    """`address`: for logs. `handle` and `unwritten` (bytes in the write buffer) belong to the shell."""
+    """`address`: for logs. `handle`, `unwritten` (bytes that have not left yet) and `paused` belong to the shell."""
 
-    def __init__(self, owner: Any, address: str, now: int, size_max: int) -> None:
-        ServerConnection.__init__(self, owner, now, size_max)
+    def __init__(self, owner: Any, router: "Router", address: str, now: int) -> None:
+        limits = owner.limits
+        ServerConnection.__init__(self, owner, now, limits.packet_bytes)
         self.address = address
         self.handle: Any = None
         self.unwritten: Callable[[], int] = _nothing_unwritten
+        self.paused = False  # not read now: its silence is our doing
         self.client: ClientSession | None = None  # from CONNACK 0 until the end
         self.writable = True  # false while the write buffer is above its limit
-        self.waits_for: dict[ClientSession, None] = {}  # not read while one of these has not caught up
+        self.written = 0  # bytes given to the shell until now
+        self.mark = 0  # how much of that had left ...
+        self.marked_at = now  # ... at this time (ms), while it is not writable
+        self.standing = 0  # of what has not left, what the ledger has
+        self.waits_for: dict[ClientSession, None] = {}  # PUBLISH is parked while one of these has not caught up
+        self.parked: deque[tuple[int, bytes]] = deque()  # first byte and body of each PUBLISH that waits
+        self.parked_bytes = 0
+        self.received = 0  # bytes that wait here, parked or in a packet that is not complete, as the ledger has them
+        self.more = False  # the turn was over before everything was done
         self.refused_because = ""  # if CONNECT was answered with another code than 0
         self.closed_because = ""  # why the engine is done with it; the shell writes `out` and closes
+        self._request: Iterator[None] | None = None  # a long SUBSCRIBE or UNSUBSCRIBE that is not done yet
+        self._router = router
+        self._turn_work = limits.turn_work
+        self._parked_max = limits.parked_bytes
+        self.output_max = 2 * limits.write_buffer_bytes
+
+    def receive(self, data: bytes, now: int) -> None:
+        """Take the bytes that arrived next, and do what a turn allows."""
+        self.parser.feed(data)
+        self.go_on(now)
+
+    def go_on(self, now: int) -> None:
+        """Process the packets that are complete, within the budget of a turn; `more` says whether it was too small."""
+        router = self._router
+        enough = router.work + self._turn_work
+        self.more = False
+        if self._request and not self._go_on_with_request(enough):
+            return
+        if self.parked and not self.waits_for and not self._unpark(enough):
+            return
+        parser = self.parser
+        first = parser.next() if self.parked_bytes < self._parked_max else 0
+        while first:
+            self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
+            kind = first & 0xF0
+            session = self.session
+            if session is None:
+                if self.closed_because:
+                    return
+                self.control(first, parser.buf, parser.start, parser.end, now)
+            elif kind == _PUBLISH:
+                if self.parked or self.waits_for:
+                    self._park(first, parser.buf[parser.start : parser.end])
+                else:
+                    try:
+                        self._publish(session, first, parser.buf, parser.start, parser.end)
+                    except Held:
+                        self._park(first, parser.buf[parser.start : parser.end])
+            elif kind in _ACKNOWLEDGEMENTS or first == _PUBREL:
+                self._acknowledgement(session, first, parser.buf, parser.start, parser.end)
+            elif parser.end - parser.start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
+                self._request = self._in_pieces(first, parser.buf[parser.start : parser.end])
+                if not self._go_on_with_request(enough):
+                    return
+            else:
+                if self.parked and first == DISCONNECT:
+                    self.will = None  # [MQTT-3.14.4-3]
+                    self.let_go()
+                self.control(first, parser.buf, parser.start, parser.end, now)
+            router.work += 1
+            if router.work > enough or self.parked_bytes >= self._parked_max:
+                self.more = True
+                return
+            first = parser.next()
+
+    # -- PUBLISH that waits
+
+    def _park(self, first: int, body: bytes) -> None:
+        self.parked.append((first, body))
+        self.parked_bytes += len(body) + MESSAGE
+
+    def _unpark(self, enough: int) -> bool:
+        """Process what was parked; False when there is too much of it for this turn, or it has to wait again."""
+        parked = self.parked
+        router = self._router
+        while parked and not self.waits_for:
+            if router.work > enough:
+                self.more = True
+                return False
+            session = self.session
+            if session is None:
+                return False
+            first, body = parked[0]
+            try:
+                self._publish(session, first, body, 0, len(body))
+            except Held:
+                return True
+            parked.popleft()
+            self.parked_bytes -= len(body) + MESSAGE
+            router.work += 1
+        return True
+
+    def let_go(self) -> None:
+        """The client goes: what it has published before that is taken, whoever it should have waited for. What cannot
+        be taken is not acknowledged, so it keeps it.
+        """
+        parked, self.parked = self.parked, deque()
+        self.parked_bytes = 0
+        for first, body in parked:
+            session = self.session
+            if session is None:
+                return
+            try:
+                self._publish(session, first, body, 0, len(body))
+            except Held:
+                return
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be read: it has to be processed first, or the client takes no answers."""
+        if self.more or self.parked_bytes >= self._parked_max:
+            return True
+        return not self.writable and self.unwritten() >= self.output_max
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has been read and not processed."""
+        parser = self.parser
+        # The parser's own affair, but a board has no bytes for a method that only a broker needs.
+        return self.parked_bytes + (parser._have if parser._pieces else len(parser.buf) - parser._at)
+
+    def taken(self) -> int:
+        """Bytes of its output that have left."""
+        return self.written - self.unwritten()
+
+    # -- a SUBSCRIBE or UNSUBSCRIBE of any length
+
+    def _go_on_with_request(self, enough: int) -> bool:
+        """Whether it is done."""
+        request = self._request
+        assert request
+        router = self._router
+        for _ in request:
+            router.work += PIECE
+            if router.work > enough:
+                self.more = True
+                return False
+        self._request = None
+        return True
+
+    def _in_pieces(self, first: int, body: bytes) -> Iterator[None]:
+        """As `control`, with a pause after each piece. A mistake in one ends the connection, as it should; the pieces
+        before it have been done.
+        """
+        packet_id = body[:2]
+        rest = 3 if first == SUBSCRIBE else 2  # bytes of a topic filter's entry beside the filter
+        codes = b""
+        at = 2
+        while at < len(body):
+            stop = at
+            for _ in range(PIECE):
+                if stop + 2 > len(body):
+                    break
+                stop += rest + (body[stop] << 8 | body[stop + 1])
+            piece = packet_id + body[at:stop] if stop + 2 <= len(body) else packet_id + body[at:]
+            at += len(piece) - 2
+            if first == SUBSCRIBE:
+                _, subscriptions = decode_subscribe(piece, 0, len(piece))
+                more, _ = self.owner.on_subscribe(self, subscriptions)
+                codes += more
+            else:
+                self.owner.on_unsubscribe(self, decode_unsubscribe(piece, 0, len(piece))[1])
+            yield
+        number = packet_id[0] << 8 | packet_id[1]
+        self.out.append(encode_suback(number, codes) if first == SUBSCRIBE else acknowledgement(UNSUBACK, number))
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a SUBSCRIBE is being processed: its SUBACK comes before retained messages."""
+        return self._request is not None
 
     def refuse(self, code: int) -> None:
         """As in the core, which refuses by itself what it does not understand."""

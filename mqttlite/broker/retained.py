@@ -1,9 +1,13 @@
-"""Retained messages (3.3.1.3): the last one of each topic. Imports only core.text and the limits."""
+"""Retained messages (3.3.1.3): the last one of each topic, in a tree of topic levels. Imports ledger, limits.
+
+A search visits no more than what its filter can match, and can be left and taken up again at any place, whatever is
+published meanwhile.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..core.matching import matches
+from .ledger import NODE, RETAINED, Ledger
 from .limits import Limits
 
 
@@ -15,48 +19,115 @@ class Retained(NamedTuple):
     qos: int
 
 
-class RetainedMessages:
-    """All retained messages, in the order of their publication."""
+class _Node:
+    __slots__ = ("children", "message")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self) -> None:
+        self.children: dict[bytes, _Node] | None = None
+        self.message: Retained | None = None
+
+
+class RetainedMessages:
+    """All retained messages. `ledger.retained` has their bytes."""
+
+    def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self._limits = limits
+        self._ledger = ledger
         self._messages: dict[bytes, Retained] = {}
-        self.bytes = 0  # of payloads and topic names
+        self._root = _Node()
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def store(self, topic: bytes, payload: bytes, qos: int) -> str:
-        """Replace what is retained for `topic` [MQTT-3.3.1-5]; an empty payload only removes it [MQTT-3.3.1-10].
+    def get(self, topic: bytes) -> Retained | None:
+        """What is retained for `topic`."""
+        return self._messages.get(topic)
 
-        Returns the name of the limit that forbids to retain it, or "". The older message is gone in any case: it is not
-        the last one any more [MQTT-3.3.1-7].
-        """
-        old = self._messages.pop(topic, None)
-        if old is not None:
-            self.bytes -= len(topic) + len(old.payload)
-        if not payload:  # [MQTT-3.3.1-11]
-            return ""
-        if len(payload) > self._limits.retained_message_bytes:
+    def refusal(self, topic: bytes, payload: bytes) -> str:
+        """The name of the limit that forbids to retain this, or "". Asked before `store`."""
+        size = len(payload)
+        if size > self._limits.retained_message_bytes:
             return "retained_message_bytes"
-        if len(self._messages) >= self._limits.retained_topics:
-            return "retained_topics"
-        size = len(topic) + len(payload)
-        if self.bytes + size > self._limits.retained_bytes:
-            return "retained_bytes"
-        self._messages[topic] = Retained(topic, payload, qos)
-        self.bytes += size
-        return ""
+        old = self._messages.get(topic)
+        if old is not None:
+            size -= len(old.payload)
+        else:
+            size += _cost(topic)
+        # What shrinks is taken even where a restart with smaller limits has left too much.
+        return "retained_bytes" if size > 0 and self._ledger.retained + size > self._limits.retained_bytes else ""
 
-    def matching(self, topic_filter: bytes) -> Iterator[Retained]:
-        """The retained messages whose topic matches a valid topic filter."""
-        if b"+" not in topic_filter and b"#" not in topic_filter:
-            message = self._messages.get(topic_filter)
-            if message is not None:
-                yield message
+    def store(self, topic: bytes, payload: bytes, qos: int) -> None:
+        """Replace what is retained for `topic` [MQTT-3.3.1-5]; an empty payload only removes it [MQTT-3.3.1-10]."""
+        if not payload:  # [MQTT-3.3.1-11]
+            self._remove(topic)
             return
-        prefix = topic_filter[: min(at for at in (topic_filter.find(b"+"), topic_filter.find(b"#")) if at >= 0)]
-        prefix = prefix.rstrip(b"/")  # `a/#` matches `a`; what does not start like this needs no closer look
-        for topic, message in self._messages.items():
-            if topic.startswith(prefix) and matches(topic_filter, topic):
-                yield message
+        old = self._messages.get(topic)
+        message = self._messages[topic] = Retained(topic, payload, qos)
+        if old is not None:
+            self._ledger.retained += len(payload) - len(old.payload)
+        else:
+            self._ledger.retained += _cost(topic) + len(payload)
+        node = self._root
+        for level in topic.split(b"/"):
+            if node.children is None:
+                node.children = {}
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _Node()
+            node = child
+        node.message = message
+
+    def _remove(self, topic: bytes) -> None:
+        old = self._messages.pop(topic, None)
+        if old is None:
+            return
+        self._ledger.retained -= _cost(topic) + len(old.payload)
+        path = []
+        node = self._root
+        for level in topic.split(b"/"):
+            path.append((node, level))
+            assert node.children is not None
+            node = node.children[level]
+        node.message = None
+        for parent, level in reversed(path):
+            if node.message is not None or node.children:
+                return
+            assert parent.children is not None
+            del parent.children[level]
+            node = parent
+
+    def matching(self, topic_filter: bytes) -> Iterator[Retained | None]:
+        """The retained messages whose topic matches a valid topic filter; None for each step that finds nothing, so
+        that whoever counts can stop. What is published or removed meanwhile may be found or not.
+        """
+        if b"+" not in topic_filter and b"#" not in topic_filter:
+            yield self._messages.get(topic_filter)
+            return
+        levels = topic_filter.split(b"/")
+        stack = [(iter([self._root]), 0)]
+        while stack:
+            nodes, depth = stack[-1]
+            node = next(nodes, None)
+            if node is None:
+                stack.pop()
+            elif depth == len(levels):
+                yield node.message
+            else:
+                wanted = levels[depth]
+                # The parent level itself matches, too (4.7.1.2)
+                yield node.message if wanted == b"#" else None
+                children = node.children
+                if not children:
+                    continue
+                if wanted != b"#" and wanted != b"+":
+                    below = [children[wanted]] if wanted in children else []
+                elif node is self._root:  # `$...` needs a literal first level [MQTT-4.7.2-1]
+                    below = [child for level, child in children.items() if level[:1] != b"$"]
+                else:
+                    below = list(children.values())
+                stack.append((iter(below), depth if wanted == b"#" else depth + 1))
+
+
+def _cost(topic: bytes) -> int:
+    """What a retained message counts, beside its payload."""
+    return RETAINED + NODE * (topic.count(b"/") + 1) + 2 * len(topic)

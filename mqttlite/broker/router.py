@@ -8,9 +8,11 @@ subscriptions and core.
 from ..core.characters import unwanted
 from ..core.codec import publish_head
 from ..core.text import check_topic_name
+from ..store.base import StoreError
 from ..store.records import SUBSCRIBED, UNSUBSCRIBED
 from .durable import BrokerStore
-from .flow import Flow
+from .flow import STRICT, Flow
+from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger, filter_cost
 from .limits import LimitError, Limits
 from .peer import Peer
 from .retained import RetainedMessages
@@ -18,6 +20,8 @@ from .sessions import ClientSession
 from .stats import Stats, Watch
 from .subscriptions import SubscriptionTree
 
+GAPS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
+GAP = b"/dropped"
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
 
 
@@ -32,12 +36,14 @@ def is_bridge_state(topic: bytes) -> bool:
 class Route:
     """Where messages of one topic name go. Valid until a subscription changes."""
 
-    __slots__ = ("clients", "heads", "plans", "reserved", "topic")
+    __slots__ = ("clients", "heads", "plans", "reserved", "stored", "strict", "topic")
 
     def __init__(self, topic: bytes, clients: dict[ClientSession, int]) -> None:
         self.topic = topic
         self.clients = clients  # granted QoS
         self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
+        self.strict = [client for client in clients if client.when_full in STRICT]
+        self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items())
         self.plans: dict[int, list[tuple[int, list[ClientSession]]]] = {}  # by QoS of the message
         self.heads: dict[int, bytes] = {}  # by payload size << 2 | QoS
 
@@ -67,7 +73,13 @@ class Router:
     """Subscriptions, retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
 
     def __init__(
-        self, limits: Limits, stats: Stats, watch: Watch, dirty: dict[Peer, None], durable: BrokerStore | None = None
+        self,
+        limits: Limits,
+        stats: Stats,
+        watch: Watch,
+        dirty: dict[Peer, None],
+        busy: dict[Peer, None],
+        durable: BrokerStore | None = None,
     ) -> None:
         self._limits = limits
         self._stats = stats
@@ -76,8 +88,11 @@ class Router:
         self._durable = durable
         self._routes: dict[bytes, Route] = {}
         self._tree: SubscriptionTree[ClientSession] = SubscriptionTree()
-        self.retained = RetainedMessages(limits)
-        self.flow = Flow(limits, watch, dirty)
+        self.ledger = Ledger()
+        self.retained = RetainedMessages(limits, self.ledger)
+        self.flow = Flow(limits, stats, watch, self.ledger, dirty, busy)
+        self.work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
+        self.unwritten = 0  # bytes of QoS 0 since the shell has written: it writes before they are too many
         self.now = 0
 
     # -- subscriptions
@@ -96,29 +111,58 @@ class Router:
         if topic_filter.count(b"/") >= limits.topic_levels:
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
             return 0x80
-        if len(client.subscriptions) >= limits.filters and topic_filter not in client.subscriptions:
-            self._watch.hit("filters", client, "topic filter refused", self.now)
-            return 0x80
+        if topic_filter not in client.subscriptions:
+            limit = self._lacks_room(client, topic_filter)
+            if limit:
+                self._watch.hit(limit, client, "topic filter refused", self.now)
+                return 0x80
         self.restore(client, topic_filter, qos)
         if client.store:
             client.store.record(SUBSCRIBED, qos, topic_filter)
         client.deferred[topic_filter] = None  # also for a filter that was there already [MQTT-3.8.4-3]
         return qos
 
+    def _lacks_room(self, client: ClientSession, topic_filter: bytes) -> str:
+        """The name of the limit that forbids one more topic filter, or ""."""
+        limits = self._limits
+        cost = filter_cost(topic_filter)
+        if len(client.subscriptions) >= limits.filters:
+            return "filters"
+        if client.filters_bytes + cost > limits.filters_bytes:
+            return "filters_bytes"
+        if self.ledger.filters + cost > limits.all_filters_bytes:
+            return "all_filters_bytes"
+        if client.store and self._durable and not self._durable.fits(len(topic_filter)):
+            return "store"
+        return ""
+
     def restore(self, client: ClientSession, topic_filter: bytes, qos: int) -> None:
         """A subscription that the broker has granted."""
+        if topic_filter not in client.subscriptions:
+            cost = filter_cost(topic_filter)
+            client.filters_bytes += cost
+            self.ledger.filters += cost
         client.subscriptions[topic_filter] = qos
         self._tree.add(topic_filter, client, qos)
-        self._routes.clear()
+        self._forget_routes()
 
     def unsubscribe(self, client: ClientSession, topic_filter: bytes) -> None:
         """Nothing new is added for this filter [MQTT-3.10.4-2]; what the session has already is still delivered."""
         if client.subscriptions.pop(topic_filter, None) is not None:
+            cost = filter_cost(topic_filter)
+            client.filters_bytes -= cost
+            self.ledger.filters -= cost
             client.deferred.pop(topic_filter, None)
+            if client.search and client.search[0] == topic_filter:
+                client.search = None
             if client.store:
                 client.store.record(UNSUBSCRIBED, 0, topic_filter)
             self._tree.remove(topic_filter, client)
-            self._routes.clear()
+            self._forget_routes()
+
+    def _forget_routes(self) -> None:
+        self._routes.clear()
+        self.ledger.routes = 0
 
     def end(self, client: ClientSession) -> None:
         """The session ends, with its subscriptions and everything that was queued for it."""
@@ -127,6 +171,8 @@ class Router:
             client.store = client.state.store = None
         for topic_filter in list(client.subscriptions):
             self.unsubscribe(client, topic_filter)
+        self.flow.ended(client)
+        client.state.forget()
 
     # -- messages
 
@@ -145,102 +191,182 @@ class Router:
                 )
             if topic.count(b"/") >= limits.topic_levels:
                 raise LimitError(f"topic name with more than {limits.topic_levels} levels")
-            if len(self._routes) >= limits.routes:
-                self._routes.clear()
-            self._routes[topic] = Route(topic, self._tree.match(topic))
+            clients = self._tree.match(topic)
+            cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * len(clients)
+            if self.ledger.routes + cost > limits.routes_bytes:
+                self._forget_routes()
+            self._routes[topic] = Route(topic, clients)
+            self.ledger.routes += cost
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes) -> None:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
 
-        `flags`: QoS << 1 | RETAIN. `publisher`: who has to wait when a client cannot keep up; None: the broker.
+        `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
+        LimitError where the message is not taken, Held (peer.py) where it has to wait: then nothing has been done.
         """
         route = self._routes[topic]
         stats = self._stats
-        flow = self.flow
         published = flags >> 1 & 3
+        if route.reserved and publisher is not None:
+            stats.messages_received += 1
+            stats.dropped_reserved += 1
+            self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
+            return
+        size = len(payload)
+        asked = flags & 1 or (published and (self._durable or route.strict))
+        if asked and not self._admit(route, publisher, flags, payload):
+            return
+        if flags & 1:
+            self.retained.store(topic, payload, published)
+            if self._durable and (not route.reserved or (topic.startswith(GAPS) and topic.endswith(GAP))):
+                self._durable.retain(topic, payload, published)
         if publisher is not None:
             stats.messages_received += 1
-            if route.reserved:
-                stats.dropped_reserved += 1
-                self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
-                return
-        if published and self._durable and publisher is not None and not self._durable.fits(len(topic) + len(payload)):
-            raise LimitError(f"the store {self._durable.path} is full: a message from {publisher} was not taken")
-        if flow.overfull:
-            flow.refuse_overfull(list(route.clients), publisher)
-        if flags & 1:
-            limit = self.retained.store(topic, payload, published)
-            if self._durable and not route.reserved:
-                self._durable.retain(topic, b"" if limit else payload, published)
-            if limit:
-                self._watch.hit(limit, publisher or "the broker", "message delivered, but not retained", self.now)
-        size = len(payload)
         dirty = self._dirty
+        flow = self.flow
+        ledger = self.ledger
         for qos, clients in route.plans.get(published) or route.plan(published):
+            self.work += len(clients)
             key = size << 2 | qos
             head = route.heads.get(key) or route.head(key)
             if not qos:
                 message = (head, payload)
+                self.unwritten += size * len(clients)
                 for client in clients:
                     peer = client.peer
                     if peer is not None and peer.writable:
                         peer.out.extend(message)
                         dirty[peer] = None
                         stats.messages_sent += 1
+                    elif peer is None:
+                        stats.dropped_offline += 1
                     else:
-                        self._drop_qos0(client)
+                        flow.drop(client, "write_buffer_bytes", self.now)
                 continue
+            cost = len(head) + size + MESSAGE
+            tight = ledger.queued + cost * len(clients) > self._limits.queues_bytes
             for client in clients:
-                peer = client.peer
-                if peer is None:
-                    self._queue_offline(client, head, payload)
-                    continue
                 state = client.state
+                if (tight or state.room < cost) and not flow.make_room(client, cost, self.now):
+                    continue
+                state.room -= cost
+                ledger.queued += cost
                 state.publish(head, payload)
-                dirty[peer] = None
                 stats.messages_sent += 1
-                if state.sent < state.next or not peer.writable:
-                    flow.queued(client, size + len(head), publisher, self.now)
+                peer = client.peer
+                if peer is not None:
+                    dirty[peer] = None
+                    if state.sent < state.next or not peer.writable:
+                        flow.queued(client, publisher, self.now)
 
-    def _drop_qos0(self, client: ClientSession) -> None:
-        if client.peer is None:
-            self._stats.dropped_offline += 1
-        else:
-            self._stats.dropped_slow += 1
-            self._watch.hit("write_buffer_bytes", client, "is slow: QoS 0 message dropped", self.now)
-
-    def _queue_offline(self, client: ClientSession, head: bytes, payload: bytes) -> None:
-        """For a client that will be back [MQTT-3.1.2-5]; its queue full, the newest is dropped (decision 0002)."""
+    def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
+        """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
+        is acknowledged. LimitError (QoS 1 and 2), or False and counted: QoS 0 and wills, which nobody repeats.
+        """
+        if route.reserved:
+            return True
+        topic = route.topic
+        size = len(topic) + len(payload)
+        published = flags >> 1 & 3
+        name = ascii(topic.decode())
         limits = self._limits
-        size = len(head) + len(payload)
-        if len(client.state.messages) >= limits.queue_messages or client.behind_bytes + size > limits.queue_bytes:
-            self._stats.dropped_queue_full += 1
-            self._watch.hit("queue_messages", client, "queue is full: message dropped", self.now)
-        else:
-            client.behind_bytes += size
-            client.state.publish(head, payload)
-            self._stats.messages_sent += 1
+        if flags & 1:
+            limit = self.retained.refusal(topic, payload)
+            if limit:
+                allowed = getattr(limits, limit)
+                text = f"retained message of {len(payload)} bytes for {name}: {limit} is {allowed}"
+                return self._refuse(limit, publisher, published, f"{text}; what was retained before stays")
+        if self._durable:
+            # Each session has a copy on the disk.
+            copies = (route.stored if published else 0) + (flags & 1 and len(payload) > 0)
+            if published and publisher is not None:
+                copies = max(copies, 1)  # its packet identifier
+            if copies:
+                try:
+                    why = "" if self._durable.fits(_copied(size, copies)) else f"the store {self._durable.path} is full"
+                except StoreError as error:  # it never fits
+                    why = str(error)
+                if why:
+                    text = f"{why}: a message of {len(payload)} bytes for {name}"
+                    return self._refuse("store", publisher, published, text)
+        if published and publisher is not None:
+            for client in route.strict:
+                self.flow.admit(client, size + MESSAGE, publisher, self.now)
+        return True
+
+    def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:
+        if published and publisher is not None:
+            self._watch.counted(limit)
+            raise LimitError(f"{text}; the message is not taken")
+        self._stats.dropped_refused += 1
+        self._watch.hit(limit, publisher or "a will", f"{text}; the message is dropped", self.now)
+        return False
 
     def send_retained(self, client: ClientSession) -> None:
-        """Send the retained messages of new subscriptions [MQTT-3.3.1-6]; `catch_up` goes on when the client cannot."""
+        """Send the retained messages of new subscriptions [MQTT-3.3.1-6], as many as a turn allows and as the client
+        takes at once; whoever looks at `client.deferred` and `client.search` goes on.
+        """
         peer = client.peer
-        while client.deferred and peer is not None and peer.writable and client not in self.flow.behind:
-            topic_filter = next(iter(client.deferred))
-            del client.deferred[topic_filter]
-            granted = client.subscriptions[topic_filter]
-            for topic, payload, qos in self.retained.matching(topic_filter):
-                qos = min(qos, granted)
+        enough = self.work + self._limits.turn_work
+        room = self._limits.write_buffer_bytes
+        state = client.state
+        while room > 0 and self.work < enough and self.takes_retained(client):
+            if client.search is None:
+                topic_filter = next(iter(client.deferred))
+                del client.deferred[topic_filter]
+                client.search = (topic_filter, self.retained.matching(topic_filter))
+            topic_filter, found = client.search
+            try:
+                message = next(found)
+            except StopIteration:
+                client.search = None
+                continue
+            self.work += 1
+            if message is not None and peer is not None:
+                topic, payload, qos = message
+                qos = min(qos, client.subscriptions[topic_filter])
                 head = publish_head(qos << 1 | 1, topic, len(payload))  # [MQTT-3.3.1-8]
-                self._stats.messages_sent += 1
-                if qos:
-                    client.state.publish(head, payload)
-                    if client.unsent:
-                        self.flow.queued(client, len(head) + len(payload), None, self.now)
-                else:
+                cost = len(head) + len(payload) + MESSAGE
+                room -= cost
+                if not qos:
                     peer.out += (head, payload)
-            self._dirty[peer] = None
+                elif self._makes_room_for_retained(client, cost):
+                    state.room -= cost
+                    self.ledger.queued += cost
+                    state.publish(head, payload)
+                else:
+                    continue
+                self._stats.messages_sent += 1
+                self._dirty[peer] = None
+
+    def takes_retained(self, client: ClientSession) -> bool:
+        """Whether there are retained messages to be sent to `client`, and it takes them at once."""
+        peer = client.peer
+        return (
+            bool(client.search or client.deferred)
+            and peer is not None
+            and peer.writable
+            and not peer.has_request
+            and client.unsent == 0
+            and (client.state.room > self._limits.retained_message_bytes or not client.state.messages)
+        )
+
+    def _makes_room_for_retained(self, client: ClientSession, cost: int) -> bool:
+        if client.store and self._durable and not self._durable.fits(cost):
+            self.flow.drop(client, "store", self.now)
+            return False
+        return not self.flow.lacks_room(client, cost) or self.flow.make_room(client, cost, self.now)
 
     def catch_up(self, client: ClientSession) -> None:
         """Something of what is queued for `client` has gone: let those go on who wait for it, then what is deferred."""
-        if client not in self.flow.behind or self.flow.caught_up(client, self.now):
+        if client in self.flow.behind:
+            self.flow.caught_up(client, self.now)
+        if client.deferred or client.search:
             self.send_retained(client)
+
+
+def _copied(size: int, copies: int) -> int:
+    """What to ask the store for `copies` messages of `size` bytes: rows waste some of their pages, as it says itself
+    of one.
+    """
+    return size + (copies - 1) * (size + min(size, 8192) + 128)

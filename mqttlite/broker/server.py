@@ -28,6 +28,7 @@ READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets it
 LINGERING_MAX = 100  # closed connections whose clients have not closed yet; beyond it the oldest is not waited for
 LINGER_STOP_MS = 1000  # when the broker stops, for clients to close that have been sent everything
 FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
+FLUSH_BYTES = 4 << 20  # the same, bytes of QoS 0
 
 
 def _now() -> int:
@@ -69,6 +70,8 @@ class Broker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flushing = False
         self._sent_at_flush = 0
+        self._working = False
+        self._holding: asyncio.TimerHandle | None = None  # when somebody has been held back for long enough
         self.stopped = False
 
     @property
@@ -123,6 +126,8 @@ class Broker:
             server.close()
         for sock in self._sockets:
             sock.close()
+        if self._holding:
+            self._holding.cancel()
         if self._timer:
             self._timer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -187,9 +192,10 @@ class Broker:
 
     def changed(self) -> None:
         """The engine has been called: write what it leaves once this turn of the loop is over, or now if it is much."""
-        if self.engine.stats.messages_sent - self._sent_at_flush >= FLUSH_MESSAGES:
+        engine = self.engine
+        if engine.stats.messages_sent - self._sent_at_flush >= FLUSH_MESSAGES or engine.router.unwritten >= FLUSH_BYTES:
             self.flush()
-        elif not self._flushing and self.engine.dirty:
+        elif not self._flushing and engine.dirty:
             self._flushing = True
             assert self._loop
             self._loop.call_soon(self._flush_soon)
@@ -207,7 +213,30 @@ class Broker:
             for peer in peers:
                 if peer.handle is not None:
                     peer.handle.flush()
-        self._sent_at_flush = self.engine.stats.messages_sent
+        engine = self.engine
+        self._sent_at_flush = engine.stats.messages_sent
+        engine.router.unwritten = 0
+        if engine.busy and not self._working:
+            self._working = True
+            assert self._loop
+            self._loop.call_soon(self._go_on_working)
+        if engine.flow.holding and not self._holding and not self.stopped:
+            assert self._loop
+            self._holding = self._loop.call_later(self.limits.hold_ms / 1000, self._end_holds)
+
+    def _go_on_working(self) -> None:
+        """What was too much for one turn: after everybody else has been read."""
+        self._working = False
+        self.engine.go_on(_now())
+        self.flush()
+
+    def _end_holds(self) -> None:
+        self._holding = None
+        wait_ms = self.engine.end_holds(_now())
+        if wait_ms is not None:
+            assert self._loop
+            self._holding = self._loop.call_later(wait_ms / 1000, self._end_holds)
+        self.flush()
 
 
 def _checked(listen: object, limits: object, store: object) -> list[str]:
@@ -234,6 +263,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._engine = broker.engine
         self._buffer = memoryview(broker.read_buffer)
         self._paused = False
+        self._held = 0  # bytes that wait for a commit
         self._closing_at: int | None = None  # when the peer was closed (ms)
         self._written = False  # something has been sent
         self._discarded = 0  # bytes that came after that
@@ -254,10 +284,14 @@ class _Connection(asyncio.BufferedProtocol):
         broker.connections[self] = None
         self.peer: Peer = self._engine.open(address, _now())
         self.peer.handle = self
-        self.peer.unwritten = transport.get_write_buffer_size
+        self.peer.unwritten = self.unwritten
         if broker.stopped:  # accepted in the instant of the stop
             transport.abort()
         broker.changed()
+
+    def unwritten(self) -> int:
+        """Bytes that the engine wants to be written and that the kernel does not have."""
+        return self._held + self.transport.get_write_buffer_size()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -280,6 +314,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._engine.set_writable(self.peer, True, _now())
+        self.pause_or_resume()
         self._broker.changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -301,14 +336,25 @@ class _Connection(asyncio.BufferedProtocol):
             return
         data = b"".join(out)
         out.clear()
+        peer.written += len(data)
         close = bool(peer.closed_because)
         gate = self._broker.gate
         if gate and gate.is_closed and (data or close):
-            gate.hold(self._write, data, close)
+            self._held += len(data)
+            gate.hold(self._write_held, data, close)
         else:
             self._write(data, close)
         if not close:
+            if not peer.writable:
+                self._engine.count_output(peer)
             self.pause_or_resume()
+
+    def _write_held(self, data: bytes, close: bool) -> None:
+        self._held -= len(data)
+        self._write(data, close)
+        if not self._paused:
+            return
+        self.pause_or_resume()
 
     def _write(self, data: bytes, close: bool) -> None:
         transport = self.transport
@@ -345,11 +391,14 @@ class _Connection(asyncio.BufferedProtocol):
             oldest.transport.close()
 
     def pause_or_resume(self) -> None:
-        """Read, or do not: while others are waited for, or while very much waits for a commit."""
+        """Read, or do not: while there is more to do than a turn allows, while its answers do not leave, or while very
+        much waits for a commit.
+        """
         gate = self._broker.gate
-        pause = bool(self.peer.waits_for) or (gate is not None and gate.is_full)
+        peer = self.peer
+        pause = peer.is_full or (gate is not None and (self._held >= peer.output_max or gate.is_full))
         if self._paused != pause and self._closing_at is None and not self.transport.is_closing():
-            self._paused = pause
+            self._paused = self.peer.paused = pause
             if pause:
                 self.transport.pause_reading()
             else:

@@ -1,56 +1,142 @@
 """A client's session at the broker: the core's session state, its subscriptions, and its connection while it has one.
 
-Persistent sessions live in the broker's store, if it has one. Imports core.session, durable; knows nothing of routing.
+Persistent sessions live in the broker's store, if it has one. Imports core.session, durable, ledger, limits; knows
+nothing of routing.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..core.session import Session
 from .durable import SessionStore
+from .ledger import MESSAGE, Ledger
+from .limits import Limits
 
 if TYPE_CHECKING:
+    from ..store.records import State
     from .durable import BrokerStore
     from .peer import Peer
+    from .retained import Retained
+
+
+class Queue(Session):
+    """The core's session with an account: what it has accepted for its client, and not finished, has a size.
+
+    `room`: bytes left of its budget; below 0 after a restart with a smaller one. Whoever calls `publish` has taken the
+    size of the message from it before.
+    """
+
+    def __init__(self, inbound_max: int, size_max: int, ledger: Ledger) -> None:
+        Session.__init__(self, inbound_max=inbound_max)
+        self.size_max = size_max
+        self.room = size_max
+        self.finished = 0  # bytes of all messages finished until now
+        self._ledger = ledger
+        self._oldest = 0  # no message below this one can be dropped
+
+    @property
+    def bytes(self) -> int:
+        """What it holds."""
+        return self.size_max - self.room
+
+    def load(self, state: "State") -> None:
+        """As in the core."""
+        Session.load(self, state)
+        size = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in self.messages.values())
+        self.room -= size
+        self._ledger.queued += size
+
+    def _finish(self, seq: int, outcome: int) -> None:
+        head, payload, _ = self.messages[seq]
+        size = len(head) + len(payload) + MESSAGE
+        self.room += size
+        self.finished += size
+        self._ledger.queued -= size
+        Session._finish(self, seq, outcome)
+
+    def drop_oldest(self) -> bool:
+        """Give up the oldest message that its client cannot have seen; False when there is none.
+
+        What was sent stays [MQTT-4.4.0-1]: at QoS 2 its handshake has to end, and its identifier must not come to a new
+        message before. What may have been sent on an earlier connection can go only at QoS 1.
+        """
+        seq = max(self._oldest, self.sent)
+        while seq < self.next:
+            message = self.messages.get(seq)
+            if message and (seq >= self.sent_before or message[0][0] & 6 == 2):
+                self._oldest = seq + 1
+                self._finish(seq, 0)
+                return True
+            seq += 1
+        return False
+
+    def forget(self) -> None:
+        """The session ends: its account is closed."""
+        self._ledger.queued -= self.bytes
+        self.room = self.size_max
 
 
 class ClientSession:
     """Session state (4.1) of one client identifier [MQTT-3.1.3-2]. `clean`: it ends with its network connection."""
 
     __slots__ = (
-        "behind_bytes",
         "clean",
         "client_id",
         "deferred",
+        "dropped",
+        "filters_bytes",
+        "gap_at",
+        "gap_from",
         "heard",
+        "held_since",
+        "hold_left",
+        "hold_room",
         "mark",
         "marked_at",
         "offline_since",
         "peer",
+        "search",
         "state",
         "store",
         "subscriptions",
         "takeovers",
+        "told",
         "waiting",
+        "when_full",
     )
 
-    def __init__(self, client_id: bytes, clean: bool, inbound_max: int, durable: "BrokerStore | None" = None) -> None:
+    def __init__(
+        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, durable: "BrokerStore | None" = None
+    ) -> None:
+        rule = limits.rule_for(client_id)
+        size_max = rule.max_bytes or limits.queue_bytes
         self.client_id = client_id
         self.clean = clean
-        self.state = Session(inbound_max=inbound_max)
+        self.state = Queue(limits.inbound, size_max, ledger)
         self.store: SessionStore | None = None
         if durable and not clean:
             self.store = self.state.store = SessionStore(durable, client_id, self.state)
         self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
+        self.filters_bytes = 0  # what they count in the ledger
         self.peer: Peer | None = None  # None: offline
         self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
         self.offline_since = 0  # ms
         self.takeovers: list[int] = []  # when (ms), during the last minute
         self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
+        self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
         # Owned by flow.Flow:
-        self.behind_bytes = 0  # of messages accepted and not sent; an upper bound while connected
-        self.waiting: dict[Peer, None] = {}  # publishers that are not read until this client has caught up
-        self.mark: tuple[int, ...] = ()  # how far the client had got ...
+        self.when_full = rule.when_full
+        self.hold_left = limits.hold_ms  # for how long publishers may still be held back for this client (ms)
+        self.hold_room = size_max - limits.hold_bytes  # with less room than this they are
+        self.held_since = 0  # ms; since when they are, while `waiting` has some
+        self.waiting: dict[Peer, None] = {}  # publishers whose PUBLISH waits for this client
+        self.mark = 0  # how far the client had got ...
         self.marked_at = 0  # ... at this time (ms)
+        self.dropped: Counter[str] = Counter()  # messages by cause (the name of a limit)
+        self.gap_from = -1  # how many were dropped before the gap that has not ended; -1: there is none
+        self.gap_at = 0  # ms; when the last one was dropped
+        self.told = 0  # how many its subscriber has been told of
 
     @property
     def is_unheard_of(self) -> bool:

@@ -17,7 +17,8 @@ class Stats:
     messages_sent: int = 0  # one for each client that a message was sent to or queued for
     dropped_slow: int = 0  # QoS 0, client connected, its write buffer full
     dropped_offline: int = 0  # QoS 0, client not connected: never queued
-    dropped_queue_full: int = 0  # QoS 1 and 2, client not connected, its queue full
+    dropped_queue_full: int = 0  # QoS 1 and 2, the session's queue at its budget, or all queues together
+    dropped_refused: int = 0  # retained messages of QoS 0 and wills for which a limit or the store has no room
     dropped_reserved: int = 0  # a client published to $SYS
     connections: int = 0  # accepted with CONNACK 0
     refused: int = 0  # CONNACK other than 0
@@ -30,7 +31,13 @@ class Stats:
     @property
     def messages_dropped(self) -> int:
         """All deliveries that did not take place."""
-        return self.dropped_slow + self.dropped_offline + self.dropped_queue_full + self.dropped_reserved
+        return (
+            self.dropped_slow
+            + self.dropped_offline
+            + self.dropped_queue_full
+            + self.dropped_refused
+            + self.dropped_reserved
+        )
 
 
 class Watch:
@@ -39,6 +46,10 @@ class Watch:
     def __init__(self, stats: Stats) -> None:
         self._counts = stats.limits
         self._logged: dict[str, tuple[int, int]] = {}  # limit: when, and the count then
+
+    def counted(self, limit: str) -> None:
+        """`limit` has bitten, and another line of the log says whom."""
+        self._counts[limit] += 1
 
     def hit(self, limit: str, who: object, what: str, now: int) -> None:
         """`limit` has bitten `who`; `what` says what happened. Cheap when it is not logged."""

@@ -1,17 +1,33 @@
-"""What the broker says about itself: retained messages below $SYS/broker/ (a custom, not part of the standard)."""
+"""What the broker says about itself: retained messages below $SYS/broker/ (a custom, not part of the standard).
 
+`clients/NAME/dropped` tells a subscriber of the gaps in what it was sent: a JSON object with how many messages were
+dropped for its session, by the limit that was the cause. NAME is its client identifier, everything but letters, digits
+and `_.-~` written as %XX, so that it is one level and has no wildcards. It is retained, is kept as the session is, and
+goes with it. While a gap lasts it is told every ten seconds with QoS 0; when it is over, with QoS 1. (To an MQTT 5
+client the next message can say the same in a user property: `_tell` is where.)
+"""
+
+import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from .. import __version__
+from .router import GAP, GAPS
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .sessions import ClientSession
 
 EVERY_MS = 10_000
 
 
+def gap_topic(client_id: bytes) -> bytes:
+    """Where a subscriber is told of what was dropped for it."""
+    return GAPS + quote(client_id, safe="").encode() + GAP
+
+
 class Status:
-    """Publishes each value that has changed, every ten seconds, with QoS 0."""
+    """Publishes each value that has changed, every ten seconds, with QoS 0; the end of a gap within a second."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
@@ -20,10 +36,16 @@ class Status:
 
     def update(self, now: int) -> None:
         """Publish what has changed, if it is time."""
+        engine = self._engine
+        over = engine.flow.over
+        while over:
+            self._tell(over.popitem()[0], 1)  # behind what it has got of its queue
         if self._next_at is not None and now < self._next_at:
             return
         self._next_at = now + EVERY_MS
-        engine = self._engine
+        for client in list(engine.flow.gaps):
+            if client.dropped.total() != client.told:
+                self._tell(client, 0)
         stats = engine.stats
         for name, value in (
             (b"version", "mqttlite " + __version__),
@@ -33,8 +55,27 @@ class Status:
             (b"messages/sent", stats.messages_sent),
             (b"messages/dropped", stats.messages_dropped),
             (b"retained messages/count", len(engine.router.retained)),
+            *((b"bytes/" + name.encode(), size) for name, size in engine.ledger.accounts()),
         ):
             payload = str(value).encode()
             if self._said.get(name) != payload:
                 self._said[name] = payload
                 engine.publish(b"$SYS/broker/" + name, payload, retain=True)
+
+    def _tell(self, client: "ClientSession", qos: int) -> None:
+        client.told = client.dropped.total()
+        payload = json.dumps(client.dropped, separators=(",", ":")).encode()
+        self._engine.publish(gap_topic(client.client_id), payload, qos, retain=True)
+
+    def load(self) -> None:
+        """What was said of sessions before a restart still holds."""
+        engine = self._engine
+        for client in engine.sessions.values():
+            message = engine.router.retained.get(gap_topic(client.client_id))
+            if message:
+                client.dropped.update(json.loads(message.payload))
+
+    def forget(self, client: "ClientSession") -> None:
+        """The session has ended."""
+        if client.dropped:
+            self._engine.publish(gap_topic(client.client_id), b"", retain=True)

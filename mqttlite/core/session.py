@@ -299,12 +299,13 @@ class Session:
     def _finish(self, seq: int, outcome: int) -> None:
         messages = self.messages
         message = messages.pop(seq)
-        self.unfinished -= 1
-        if seq == self.first:
-            first = seq + 1
-            while first < self.sent and first not in messages:
-                first += 1
-            self.first = first
+        if seq < self.sent:  # what was never sent has no place in the window
+            self.unfinished -= 1
+            if seq == self.first:
+                first = seq + 1
+                while first < self.sent and first not in messages:
+                    first += 1
+                self.first = first
         if (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
             self.doubts[seq] = message
             self._record(_DOUBT, seq)

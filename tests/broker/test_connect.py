@@ -267,7 +267,7 @@ def test_an_unexpected_error_closes_only_the_connection_that_it_happened_for(
     st.booleans(),
 )
 def test_whatever_clients_send_harms_nobody_else(sent: list[tuple[int, bytes]], connected: bool) -> None:
-    world = World(queue_messages=3, topic_levels=4)
+    world = World(hold_bytes=300, queue_bytes=2000, topic_levels=4, turn_work=5)
     witness = world.connect("the witness")
     witness.subscribe("the witness", qos=1)
     wires = [world.connect(f"c{n}", clean=n == 0) if connected else world.open() for n in range(3)]

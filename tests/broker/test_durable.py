@@ -298,7 +298,7 @@ async def test_a_store_that_fails_closes_every_connection_and_claims_nothing(pat
 
 async def test_a_full_store_refuses_the_message_and_what_it_has_taken_is_delivered(path: Path) -> None:
     store = BrokerStore(path, size_max=256 * 1024)
-    async with running(store, queue_bytes=1 << 30, queue_messages=1 << 20) as port:
+    async with running(store, queue_bytes=1 << 30) as port:
         async with client(port, "s") as subscriber:
             await subscriber.subscribe("t", 1)
         taken = 0

@@ -1,59 +1,96 @@
-"""Back-pressure: slow subscribers make publishers wait, nobody waits for ever, nothing is dropped in silence."""
+"""Clients that do not keep up: what they cost their publishers, and what becomes of their queues."""
 
 import itertools
 
 import pytest
 
 from mqttlite.broker.engine import Engine
+from mqttlite.broker.ledger import MESSAGE
 from tests.broker.world import Wire, World
 
+SIZE = 1 + 2 + 2 + 1 + MESSAGE  # of an empty message of topic "t" in a queue
 
-def fill(publisher: Wire, topic: str, count: int, qos: int = 1) -> list[bytes]:
+
+def fill(publisher: Wire, topic: str, count: int, qos: int = 1, size: int = 0) -> list[bytes]:
     """Publish `count` messages, whether the broker would read them or not; their payloads."""
-    payloads = [b"%d" % number for number in range(count)]
+    payloads = [(b"%d" % number).ljust(size, b".") for number in range(count)]
     for number, payload in enumerate(payloads):
         publisher.publish(topic, payload, qos=qos, packet_id=number + 1)
     return payloads
 
 
-def test_a_subscriber_that_does_not_acknowledge_makes_its_publisher_wait_until_half_is_taken() -> None:
-    world = World(queue_messages=10)
+def acknowledged(wire: Wire) -> list[int]:
+    """Identifiers of the PUBACK and PUBREC that have come since the last look."""
+    return [fields["packet_id"] for kind, fields in wire.packets() if kind in ("puback", "pubrec")]
+
+
+def assert_tidy(engine: Engine) -> None:
+    """Nobody waits for anybody, and nothing is left in the accounts of what is over."""
+    flow = engine.flow
+    assert not flow.behind
+    assert not flow.holding
+    assert not any(peer.waits_for or peer.parked for peer in engine.peers)
+    assert not any(client.waiting for client in engine.sessions.values())
+    assert engine.ledger.received == 0
+    assert engine.ledger.queued == sum(client.state.bytes for client in engine.sessions.values())
+
+
+# -- publishers are held back for a moment
+
+
+def test_a_publisher_is_held_back_until_a_slow_subscriber_has_caught_up() -> None:
+    world = World(hold_bytes=30 * (SIZE + 2))
     slow, publisher, other = world.connect("slow"), world.connect("p"), world.connect("other")
     slow.subscribe("t", qos=1)
     sent = fill(publisher, "t", 30)
-    assert publisher.read  # 20 sent, 10 queued
-    sent.append(b"more")
-    publisher.publish("t", b"more", qos=1)
-    assert not publisher.read
-    assert other.read
-    first = [fields["packet_id"] for _, fields in slow.packets()]
-    for packet_id in first[:5]:
+    assert not publisher.held  # 20 sent, 10 queued
+    sent += fill(publisher, "t", 12)
+    assert publisher.held
+    assert not other.held
+    assert len(slow.packets()) == 20
+    assert len(acknowledged(publisher)) < 42  # the rest is parked
+    for packet_id in range(1, 11):
         slow.send("puback", packet_id=packet_id)
-    assert not publisher.read
-    slow.send("puback", packet_id=first[5])
-    assert publisher.read
-    for packet_id in first[6:]:
+    assert publisher.held
+    slow.send("puback", packet_id=11)
+    assert not publisher.peer.parked
+    for packet_id in range(12, 21):
         slow.send("puback", packet_id=packet_id)
-    got = sent[:20] + slow.finish()
-    assert got == sent
-    assert world.stats.limits["queue_messages"] == 1
+    assert sent[:20] + slow.finish() == sent
+    assert not publisher.held
+    assert world.stats.limits["hold_bytes"] > 0
     assert world.stats.messages_dropped == 0
+    assert_tidy(world.engine)
 
 
-def test_bytes_count_as_well_as_messages() -> None:
-    world = World(queue_bytes=10_000)
-    slow, publisher = world.connect("slow"), world.connect("p")
-    slow.subscribe("t", qos=1)
-    for number in range(20 + 9):
-        publisher.publish("t", bytes(1000), qos=1, packet_id=number + 1)
-    assert publisher.read
-    publisher.publish("t", bytes(1000), qos=1)
-    assert not publisher.read
-    assert len(slow.finish()) == 30
-    assert publisher.read
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_second_is_all_that_a_subscriber_costs_until_it_has_caught_up(qos: int) -> None:
+    world = World(hold_bytes=1000, hold_ms=1000)
+    hung, publisher = world.connect("hung"), world.connect("p")
+    hung.subscribe("t", qos=qos)
+    fill(publisher, "t", 60, qos)
+    assert publisher.held
+    taken = len(acknowledged(publisher))
+    assert taken < 60
+    world.wait(999)
+    assert publisher.held
+    world.wait(1)
+    assert not publisher.held
+    assert len(acknowledged(publisher)) == 60 - taken
+    fill(publisher, "t", 60, qos)
+    assert not publisher.held  # not a second time
+    for _ in range(50):
+        world.wait(100)
+        assert not publisher.held
+    if qos == 2:
+        for packet_id in range(1, 61):
+            publisher.send("pubrel", packet_id=packet_id)
+    hung.finish()
+    fill(publisher, "t", 60, qos)
+    assert publisher.held  # it has shown that it lives
 
 
-def test_a_full_write_buffer_makes_publishers_of_qos_1_wait_and_drops_qos_0_counted_and_logged(
+def test_a_full_write_buffer_holds_publishers_of_qos_1_back_and_drops_qos_0_counted_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World()
@@ -62,179 +99,282 @@ def test_a_full_write_buffer_makes_publishers_of_qos_1_wait_and_drops_qos_0_coun
     slow.writable(False)
     for _ in range(100):
         publisher.publish("t", b"0")
-    assert publisher.read
+    assert not publisher.held
     assert world.stats.dropped_slow == world.stats.limits["write_buffer_bytes"] == 100
-    assert caplog.text.count("QoS 0 message dropped") == 1
+    assert caplog.text.count("QoS 0 message dropped, number 1 of its session") == 1
     world.now += 10_000
     publisher.publish("t", b"0")
-    assert "(100 times since the last such line)" in caplog.text
+    assert "number 101 of its session (100 times since the last such line)" in caplog.text
     publisher.publish("t", b"1", qos=1)
-    assert not publisher.read
+    assert publisher.held
     slow.writable(True)
-    assert publisher.read
+    assert not publisher.held
     publisher.publish("t", b"0")
     assert slow.payloads() == [b"1", b"0"]
 
 
-def test_a_client_that_publishes_to_itself_is_read_all_the_time() -> None:
-    world = World(queue_messages=10)
-    client = world.connect("c")
-    client.subscribe("t", qos=2)
-    sent = fill(client, "t", 60, qos=2)
-    assert client.read
-    assert client.finish() == sent
+def test_what_a_held_publisher_sends_beside_publish_is_answered_at_once() -> None:
+    world = World(hold_bytes=1000)
+    hung, publisher, other = world.connect("hung"), world.connect("p"), world.connect("other")
+    hung.subscribe("t", qos=1)
+    publisher.subscribe("to/p", qos=2)
+    fill(publisher, "t", 40)
+    publisher.packets()
+    other.publish("to/p", b"x", qos=2)
+    assert publisher.held
+    publisher.send("pingreq")
+    assert publisher.subscribe("more") == [0]
+    publisher.unsubscribe("more")
+    (packet_id,) = [f["packet_id"] for kind, f in publisher.packets() if kind == "publish"]
+    publisher.send("pubrec", packet_id=packet_id)
+    publisher.send("pubcomp", packet_id=packet_id)
+    assert publisher.kinds() == ["pubrel"]
+    assert publisher.held
+    assert not world.engine.sessions[b"p"].state.messages
 
 
-def test_of_two_that_publish_to_each_other_one_is_always_read() -> None:
-    world = World(queue_messages=10)
-    a, b = world.connect("a"), world.connect("b")
-    a.subscribe("to/a", qos=1)
-    b.subscribe("to/b", qos=1)
-    to_b = fill(a, "to/b", 40)
-    assert not a.read
-    to_a = fill(b, "to/a", 40)
-    assert b.read
-    assert b.finish() == to_b
-    assert a.read
-    assert a.finish() == to_a
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("how", ["disconnect", "cut"])
+def test_what_a_held_publisher_has_sent_before_it_leaves_is_taken_in_order_and_its_will_follows_or_not(
+    how: str, qos: int
+) -> None:
+    world = World(hold_bytes=1000)
+    hung, watcher = world.connect("hung"), world.connect("watcher")
+    hung.subscribe("t", qos=1)
+    watcher.subscribe("t", "w", qos=0)
+    publisher = world.connect("p", will=("w", b"will", 0, False))
+    sent = fill(publisher, "t", 40)
+    assert publisher.held
+    publisher.publish("t", b"last", qos=qos, packet_id=99 if qos else 0)
+    assert len(watcher.payloads()) < 41
+    before = world.stats.messages_received
+    getattr(publisher, how)()
+    got = watcher.payloads()
+    assert world.stats.messages_received == before + len(got) - (how == "cut")
+    assert got == [*sent, b"last", *([b"will"] if how == "cut" else [])][-len(got) :]
+    hung.cut()
+    assert_tidy(world.engine)
 
 
-def test_waiting_in_a_circle_over_others_does_not_happen_either() -> None:
-    world = World(queue_messages=10)
+def test_a_held_publisher_does_not_time_out_and_is_read_until_its_buffer_is_full() -> None:
+    world = World(hold_bytes=1000, parked_bytes=5000, hold_ms=60_000, stall_ms=1_000_000)
+    hung, publisher = world.connect("hung"), world.connect("p", keep_alive_s=10)
+    hung.subscribe("t", qos=1)
+    fill(publisher, "t", 40)
+    assert publisher.held
+    assert publisher.read
+    fill(publisher, "t", 10, size=1000)
+    assert not publisher.read
+    for _ in range(20):
+        world.wait(1000)
+        hung.send("pingreq")
+    assert not publisher.closed
+    world.wait(40_000)
+    assert publisher.read
+    world.wait(15_000)
+    assert publisher.closed  # now its silence is its own
+
+
+def test_clients_that_wait_for_each_other_in_a_circle_wait_a_second() -> None:
+    world = World(hold_bytes=1000)
     names = ["a", "b", "c"]
     ring = {name: world.connect(name) for name in names}
     for name in names:
         ring[name].subscribe(f"to/{name}", qos=1)
     for name, after in itertools.pairwise([*names, "a"]):
         fill(ring[name], f"to/{after}", 40)
-    assert [ring[name].read for name in names] == [False, False, True]
-    for name in reversed(names):  # c is read, so its acknowledgements let b go on, and b's let a
-        assert ring[name].read
-        assert len(ring[name].finish()) == 40
-
-
-def test_who_cannot_be_made_to_wait_is_disconnected_at_the_hard_limit_before_the_message_is_acknowledged() -> None:
-    world = World(queue_messages=10, queue_hard=2)
-    client = world.connect("c", clean=False)
-    client.subscribe("t", qos=1)
-    fill(client, "t", 20 + 20)
-    assert not client.closed
-    client.publish("t", b"too much", qos=1, packet_id=1000)
-    assert client.closed
-    acknowledged = [fields["packet_id"] for kind, fields in client.packets() if kind == "puback"]
-    assert 1000 not in acknowledged
-    again = world.connect("c", clean=False, present=True)
-    assert len(again.finish()) == len(acknowledged) == 40
-
-
-def test_a_stalled_subscriber_is_disconnected_so_that_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    world = World(queue_messages=10, stall_ms=30_000)
-    stuck, publisher = world.connect("stuck", clean=False), world.connect("p")
-    stuck.subscribe("t", qos=1)
-    fill(publisher, "t", 31)
-    world.wait(0)
-    world.wait(29_999)
-    assert not publisher.read
-    world.wait(1)
-    assert stuck.closed
-    assert publisher.read
-    assert "takes nothing while others wait for it" in caplog.text
-    # What it was sent is still there, more than the queue for clients that are away would take.
-    assert len(world.connect("stuck", clean=False, present=True).finish()) == 31
-
-
-def test_a_slow_subscriber_that_moves_is_not_stalled() -> None:
-    world = World(queue_messages=10, stall_ms=30_000)
-    slow, publisher = world.connect("slow"), world.connect("p")
-    slow.subscribe("t", qos=1)
-    fill(publisher, "t", 40)
-    for _, fields in slow.packets()[:5]:
-        world.wait(29_000)
-        slow.send("puback", packet_id=fields["packet_id"])
-    slow.writable(False)
-    for slow.unwritten in (3000, 2000, 1000):
-        world.wait(29_000)
-    assert not slow.closed
-
-
-def test_a_publisher_that_has_to_wait_does_not_time_out_meanwhile() -> None:
-    world = World(queue_messages=10, stall_ms=1_000_000)
-    slow, publisher = world.connect("slow"), world.connect("p", keep_alive_s=10)
-    slow.subscribe("t", qos=1)
-    fill(publisher, "t", 40)
-    world.wait(60_000)
-    assert not publisher.closed
-    slow.finish()
-    assert publisher.read
-    world.wait(14_999)
-    assert not publisher.closed
-    world.wait(1)
-    assert publisher.closed
+    assert all(ring[name].held for name in names)
+    for name in names:
+        ring[name].finish()  # acknowledgements are read all the time
+    assert not any(ring[name].held for name in names)
+    assert world.stats.messages_dropped == 0
 
 
 @pytest.mark.parametrize("clean", [True, False])
 def test_publishers_go_on_when_the_slow_subscriber_leaves(clean: bool) -> None:
-    world = World(queue_messages=10)
+    world = World(hold_bytes=1000)
     slow, publisher = world.connect("slow", clean=clean), world.connect("p")
     slow.subscribe("t", qos=1)
     fill(publisher, "t", 40)
+    assert publisher.held
     slow.cut()
-    assert publisher.read
-    assert_tidy(world.engine)
-
-
-def test_a_waiting_publisher_can_leave() -> None:
-    world = World(queue_messages=10)
-    slow, publisher = world.connect("slow"), world.connect("p")
-    slow.subscribe("t", qos=1)
-    fill(publisher, "t", 40)
-    publisher.cut()
-    assert len(slow.finish()) == 40
+    assert not publisher.held
+    assert len(acknowledged(publisher)) == 40
     assert_tidy(world.engine)
 
 
 def test_a_publisher_waits_for_every_slow_subscriber() -> None:
-    world = World(queue_messages=10)
+    world = World(hold_bytes=1000)
     one, two, publisher = world.connect("1"), world.connect("2"), world.connect("p")
     one.subscribe("t", qos=1)
     two.subscribe("t", qos=2)
-    fill(publisher, "t", 40, qos=2)
+    for number in range(21):
+        publisher.publish("t", bytes(50), qos=2, packet_id=number + 1)
     one.finish()
-    assert not publisher.read
+    assert publisher.held
     two.finish()
-    assert publisher.read
+    assert not publisher.held
     assert_tidy(world.engine)
 
 
-def test_the_queue_of_a_client_that_is_away_drops_the_newest_counted_and_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    world = World(queue_messages=10)
-    client, publisher = world.connect("c", clean=False), world.connect("p")
-    client.subscribe("t", qos=1)
-    client.cut()
-    sent = fill(publisher, "t", 13)
-    assert publisher.read
-    assert world.stats.dropped_queue_full == world.stats.limits["queue_messages"] == 3
-    assert "'c' (offline): queue is full: message dropped" in caplog.text
-    assert world.connect("c", clean=False, present=True).finish() == sent[:10]
+# -- a client that takes too little
 
 
-def test_the_queue_of_a_client_that_is_away_is_bounded_in_bytes() -> None:
-    world = World(queue_bytes=10_000)
-    client, publisher = world.connect("c", clean=False), world.connect("p")
+def hopeless(client: Wire, world: World) -> None:
+    """A client with a queue that it does not take."""
     client.subscribe("t", qos=1)
-    publisher.publish("t", bytes(5000), qos=1)
-    client.cut()
-    publisher.publish("t", bytes(4900), qos=1)
-    publisher.publish("t", bytes(4900), qos=1)
-    assert world.stats.dropped_queue_full == 1
-    client = world.connect("c", clean=False, present=True)
-    assert [len(payload) for payload in client.finish()] == [5000, 4900]
+    fill(world.connect("filler"), "t", 60)
+    world.wait(1000)
+
+
+def test_one_acknowledgement_in_twenty_seconds_is_no_progress(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(hold_bytes=1000)
+    slow = world.connect("slow", clean=False)
+    hopeless(slow, world)
+    for packet_id in (1, 2):
+        world.wait(14_000)
+        slow.send("puback", packet_id=packet_id)
+    assert not slow.closed
+    world.wait(2000)
+    assert slow.closed
+    assert "takes too little" in caplog.text
+    assert len(world.connect("slow", clean=False, present=True).finish()) == 58  # what was queued is still there
+
+
+def test_a_slow_client_that_takes_the_least_rate_stays() -> None:
+    world = World(hold_bytes=1000, min_rate=10)
+    slow = world.connect("slow")
+    hopeless(slow, world)
+    for packet_id in range(1, 31):
+        world.wait(5000)
+        slow.send("puback", packet_id=packet_id)
+    assert not slow.closed
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_connection_whose_output_stands_is_closed_and_one_that_drains_is_not(connected: bool) -> None:
+    world = World(stall_ms=30_000, min_rate=100)
+    wires = [world.connect(name) if connected else world.open() for name in ("stands", "drains")]
+    for wire in wires:
+        wire.peer.written = wire.unwritten = 300_000
+        wire.writable(False)
+    for _ in range(5):
+        world.wait(6000)
+        wires[1].unwritten -= 800
+    assert [wire.closed for wire in wires] == [True, not connected]  # without CONNECT, ten seconds are all
+
+
+# -- answers that nobody reads
+
+
+@pytest.mark.parametrize("kind", ["pingreq", "pubrel", "pubrec", "subscribe"])
+def test_a_client_that_does_not_take_its_answers_is_not_read(kind: str) -> None:
+    world = World(write_buffer_bytes=1000)
+    client = world.connect("c", keep_alive_s=10)
+    fields = {"subscribe": {"packet_id": 1, "subscriptions": [("a", 0)]}, "pingreq": {}}.get(kind, {"packet_id": 1})
+    client.writable(False)
+    while client.read:
+        before = len(client._bytes)
+        client.send(kind, **fields)
+        client.unwritten += len(client._bytes) - before
+        client.peer.paused = not client.read
+    assert client.unwritten <= 2100
+    world.wait(20_000)
+    assert not client.closed  # it cannot speak: its keep alive does not count ...
+    world.wait(10_000)
+    assert client.closed  # ... but this does
+
+
+# -- a turn of the loop has a budget
+
+
+def test_who_sends_much_at_once_gets_one_turn_after_the_other() -> None:
+    world = World(turn_work=100)
+    client = world.connect("c")
+    world.engine.receive(client.peer, b"\xc0\0" * 1000, world.now)
+    world.flush(turns=0)
+    assert len(client.packets()) <= 102
+    assert not client.read
+    world.flush()
+    assert client.read
+    assert len(client.packets()) == 1000 - 101
+
+
+def test_deliveries_count_as_well_as_packets() -> None:
+    world = World(turn_work=100)
+    readers = [world.connect(f"r{n}") for n in range(50)]
+    for reader in readers:
+        reader.subscribe("t")
+    publisher = world.connect("p")
+    world.engine.receive(publisher.peer, b"\x30\x04\0\1tx" * 100, world.now)
+    world.flush(turns=0)
+    assert len(readers[0].packets()) <= 3
+    world.flush()
+    assert len(readers[0].packets()) >= 97
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_subscribe_over_many_retained_messages_takes_many_turns_and_little_memory(qos: int) -> None:
+    world = World(turn_work=500)
+    publisher, client = world.connect("p"), world.connect("c")
+    for number in range(1000):
+        publisher.publish(f"a/{number}", bytes(2000), qos=1, retain=True)
+    body = [(f"a/{'+' if n else '#'}", qos) for n in range(2)] + [(f"+/{n}", qos) for n in range(998)]
+    client.raw(b"")
+    world.engine.receive(client.peer, subscribe_packet(body), world.now)
+    most = turns = got = 0
+    while world.engine.busy or world.engine.dirty or client._bytes:
+        world.flush(turns=1)
+        packets = client.packets()
+        most = max(most, len(packets))
+        for kind, fields in packets:
+            if kind == "publish":
+                got += 1
+                if qos:
+                    client.send("puback", packet_id=fields["packet_id"])
+        turns += 1
+    assert got == 3 * 1000 - 2
+    assert turns > 10
+    assert most <= 3 * 132  # slices of 256 KiB
+
+
+def subscribe_packet(subscriptions: list[tuple[str, int]]) -> bytes:
+    from tests.core.packets import Packet, encode
+
+    return encode(Packet("subscribe", {"packet_id": 7, "subscriptions": subscriptions}))
+
+
+def test_a_subscribe_of_any_length_is_done_in_pieces_and_answered_once() -> None:
+    world = World(turn_work=600)
+    client = world.connect("c")
+    world.engine.receive(
+        client.peer, subscribe_packet([(f"topic/number/{n}", n % 3) for n in range(5000)]) + b"\xc0\0", world.now
+    )
+    world.flush(turns=0)
+    assert client.packets() == []
+    assert not client.read
+    world.flush()
+    suback, ping = client.packets()
+    assert suback.fields == {"packet_id": 7, "codes": [n % 3 for n in range(5000)]}
+    assert ping.kind == "pingresp"
+    assert len(world.engine.sessions[b"c"].subscriptions) == 5000
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5])
+def test_a_mistake_in_a_long_subscribe_ends_the_connection(cut: int) -> None:
+    world = World()
+    client = world.connect("c")
+    whole = subscribe_packet([(f"topic/number/{n}", 0) for n in range(1000)])
+    body = whole[3:-cut]
+    assert whole[0] == 0x82
+    size = len(body)
+    client.raw(bytes((0x82, size & 127 | 128, size >> 7 & 127 | 128, size >> 14)) + body[:size])
+    assert client.closed
+    assert world.stats.failures == 0
 
 
 def test_retained_messages_beyond_what_a_client_takes_are_deferred_not_dropped() -> None:
-    world = World(queue_messages=10)
+    world = World()
     publisher = world.connect("p")
     for number in range(100):
         publisher.publish(f"a/{number}", b"x", qos=1, retain=True)
@@ -260,12 +400,3 @@ def test_retained_messages_of_qos_0_wait_for_room_in_the_write_buffer() -> None:
     assert client.messages() == []
     client.writable(True)
     assert client.payloads() == [b"x"]
-
-
-def assert_tidy(engine: Engine) -> None:
-    """Nobody waits for anybody."""
-    flow = engine.router.flow
-    assert not flow.behind
-    assert not flow.overfull
-    assert not any(peer.waits_for for peer in engine.peers)
-    assert not any(client.waiting for client in engine.sessions.values())

@@ -216,7 +216,7 @@ def test_a_route_that_was_cached_follows_every_change_of_subscriptions() -> None
 
 
 def test_heads_for_many_payload_sizes_stay_few_and_right() -> None:
-    world = World(routes=3)
+    world = World(routes_bytes=3 * 1250)
     client, publisher = world.connect("c"), world.connect("p")
     client.subscribe("#")
     sent = [(f"t{n % 5}", bytes(n)) for n in range(0, 400, 7)]

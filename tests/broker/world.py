@@ -32,7 +32,12 @@ class Wire:
     @property
     def read(self) -> bool:
         """Whether the broker reads this connection."""
-        return not self.peer.waits_for
+        return not self.peer.is_full
+
+    @property
+    def held(self) -> bool:
+        """Whether what this client publishes has to wait."""
+        return bool(self.peer.waits_for)
 
     def take(self, data: bytes) -> None:
         """The broker writes."""
@@ -152,21 +157,28 @@ class World:
         """Time passes, and the broker looks at its deadlines."""
         self.now += ms
         self.engine.tick(self.now)
+        self.engine.end_holds(self.now)
         self.flush()
 
-    def flush(self) -> None:
-        """What the shell does: write, close."""
-        dirty = self.engine.dirty
-        while dirty:
-            peers = list(dirty)
-            dirty.clear()
+    def flush(self, turns: int = 1000) -> None:
+        """What the shell does: write, close, and go on in the next turn of the loop, at most `turns` times."""
+        engine = self.engine
+        while engine.dirty or (engine.busy and turns):
+            peers = list(engine.dirty)
+            engine.dirty.clear()
             for peer in peers:
                 wire = peer.handle
                 if wire is None:
                     continue
-                wire.take(b"".join(peer.out))
+                data = b"".join(peer.out)
+                peer.written += len(data)
+                wire.take(data)
                 peer.out.clear()
+                peer.paused = peer.is_full
                 if peer.closed_because:
                     wire.closed = True
                     peer.handle = None
-                    self.engine.lost(peer, "", self.now)
+                    engine.lost(peer, "", self.now)
+            if engine.busy and turns:
+                turns -= 1
+                engine.go_on(self.now)

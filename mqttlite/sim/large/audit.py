@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ...broker.ledger import MESSAGE
 from ...client import Client
 from ...core.errors import MQTTError
 from ..check.conduct import WINDOW
@@ -34,12 +35,17 @@ class Audit:
         for name, broker in self.large.brokers.items():
             if not self.large.world.processes[name].alive:
                 continue
-            limits = broker.engine.limits
-            for session in broker.engine.sessions.values():
-                if session.unsent > limits.queue_messages * limits.queue_hard + WINDOW:
-                    found.append(f"{name} has {session.unsent} messages in the queue for {session}")
+            engine = broker.engine
+            held = 0
+            for session in engine.sessions.values():
+                size = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in session.state.messages.values())
+                held += size
+                if size != session.state.bytes or size > engine.limits.queue_bytes:
+                    found.append(f"{name} has {size} bytes for {session}, in its books {session.state.bytes}")
                 if session.state.unfinished > WINDOW:
                     found.append(f"{name} has {session.state.unfinished} messages in the window of {session}")
+            if held != engine.ledger.queued:
+                found.append(f"{name} has {held} bytes in its queues, in its books {engine.ledger.queued}")
 
     def quiet(self) -> None:
         """Nobody holds anything any more: no message, no identifier."""

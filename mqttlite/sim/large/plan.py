@@ -89,7 +89,9 @@ class FaultPlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A large world. `queue`: (messages, bytes) that a broker queues for an absent client; calm: nothing but noise."""
+    """A large world. `queue`: bytes of a queue from which on a broker holds publishers back, and that it has at most;
+    calm: nothing but noise.
+    """
 
     duration_s: float
     brokers: tuple[str, ...]
@@ -133,7 +135,7 @@ def draw(seed: int, size: int = 0) -> Plan:
     return Plan(
         duration_s,
         brokers,
-        (pick((10, 50)), pick((20_000, 200_000))) if small else (1_000_000, 1 << 30),
+        (pick((1000, 5000)), pick((20_000, 200_000))) if small else (256 * 1024, 1 << 30),
         gateways,
         devices,
         readers,

@@ -36,8 +36,8 @@ STATUS_EVERY = 5  # bursts, of a device that has a retained status
 
 def broker_of(large: "Large", name: str) -> Program:
     """A broker that keeps everything."""
-    messages, size = large.plan.queue
-    limits = Limits(queue_messages=messages, queue_bytes=size, persistent_sessions=1000)
+    hold, size = large.plan.queue
+    limits = Limits(hold_bytes=hold, queue_bytes=size, queues_bytes=1 << 30, persistent_sessions=1000)
 
     async def main(process: "Process") -> None:
         store = process.broker_store()

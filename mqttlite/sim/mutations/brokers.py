@@ -10,6 +10,7 @@ from ...broker.engine import Engine
 from ...broker.gate import Gate
 from ...broker.limits import Limits
 from ...broker.router import Router
+from ...broker.sessions import Queue
 from ...core.session import Session
 from ...store import broker_tables
 from ...store import records as r
@@ -151,7 +152,10 @@ def _(patch: Patch) -> None:
     "cut consumer close @ event 32",
 )
 def _(patch: Patch) -> None:
-    patch.set(Router, "_queue_offline", lambda self, client, head, payload: None)
+    def wrap(publish: Any) -> Any:
+        return lambda self, *message: self.next if self.out is None else publish(self, *message)
+
+    patch.around(Queue, "publish", wrap)
 
 
 @mutation(
@@ -180,7 +184,7 @@ def _drop_when_full(patch: Patch, count: int) -> None:
     def wrap(publish: Any) -> Any:
         def published(self: Router, publisher: Any, flags: int, topic: bytes, payload: bytes) -> None:
             clients = self._routes[topic].clients
-            if any(client.unsent >= self._limits.queue_messages for client in clients):
+            if any(client.state.room < client.hold_room + 100 for client in clients):
                 self._stats.dropped_queue_full += count
             else:
                 publish(self, publisher, flags, topic, payload)
@@ -192,10 +196,10 @@ def _drop_when_full(patch: Patch, count: int) -> None:
 
 @mutation(
     "a queue without room",
-    "The broker keeps no message for a client that is offline, and says so only in its counters.",
+    "The broker has no room for a message in a queue, and says so only in its counters and its log.",
     "drop",
     ONE,
     "cut consumer close @ event 32",
 )
 def _(patch: Patch) -> None:
-    patch.set(server, "Limits", partial(Limits, queue_messages=0))
+    patch.set(server, "Limits", partial(Limits, queue_bytes=50))

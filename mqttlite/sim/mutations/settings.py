@@ -45,8 +45,8 @@ def short_log(patch: Patch) -> None:
 
 
 def short_queue(patch: Patch) -> None:
-    """The broker's queues are full after a few messages, and a consumer gets two at a time."""
-    patch.set(server, "Limits", partial(Limits, queue_messages=4))
+    """The broker holds publishers back after a few messages, and a consumer gets two at a time."""
+    patch.set(server, "Limits", partial(Limits, hold_bytes=4 * 85))
     window_at_broker(patch, 2)
 
 
