@@ -24,7 +24,6 @@ from .status import Status
 
 log = logging.getLogger("mqttlite.broker")
 
-KEPT_BYTES = 4096  # of what was read last, with a connection that waits for more
 TICK_MS = 1000  # between two looks at all deadlines, at most
 
 
@@ -53,12 +52,15 @@ class Engine:
         self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, durable)
         self.ledger = self.router.ledger
         self.flow = self.router.flow
+        self._behind = self.flow.behind
+        self._overdue = self.flow.overdue
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish
         self.peers: dict[Peer, None] = {}
         self.half_open: dict[Peer, None] = {}  # of these, the ones without an accepted CONNECT; oldest first
         self.sessions: dict[bytes, ClientSession] = {}
+        self.flow.sessions = self.sessions
         self._new_client_id = new_client_id
         self._status = Status(self)
 
@@ -75,7 +77,7 @@ class Engine:
             client.state.load(state)
             client.heard = True
             client.offline_since = now
-            self._add(client)
+            self.sessions[client_id] = client
             for topic_filter, qos in state.subscriptions.items():
                 self.router.restore(client, topic_filter, qos)
         for topic, payload, qos in kept.retained:
@@ -112,7 +114,8 @@ class Engine:
                 client.store.begin()
         peer.parser.feed(data)
         self._work(peer, now)
-        self._disconnect_overdue()
+        if self._overdue:
+            self._disconnect_overdue()
 
     def go_on(self, now: int) -> None:
         """A turn for each of those with something left to do, in order."""
@@ -140,22 +143,24 @@ class Engine:
         if peer.finished:
             self._close(peer, "disconnected")
             return
-        if client and (client in self.flow.behind or client.deferred or client.search):
+        if client and (client.deferred or client.search or (self._behind and client in self._behind)):
             self.router.catch_up(client)
             if self.router.takes_retained(client):
                 self.busy[peer] = None
         if peer.more:
             self.busy[peer] = None
+        if peer.received or peer.has_rest():
+            self._count_received(peer, now)
+
+    def _count_received(self, peer: Peer, now: int) -> None:
+        """Something waits in `peer`, or did when it was looked at last."""
         waiting = peer.waiting_bytes
-        if not waiting and len(peer.parser.buf) > KEPT_BYTES:
-            peer.parser.feed(b"")  # lets go of what it has read last
-        if waiting != peer.received:
-            self.ledger.received += waiting - peer.received
-            peer.received = waiting
-            if self.ledger.received > self.limits.received_bytes:
-                most = max(self.peers, key=lambda each: each.received)
-                self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)
-                self._close(most, "half received or held back packets of all clients take too much, and it has most")
+        self.ledger.received += waiting - peer.received
+        peer.received = waiting
+        if self.ledger.received > self.limits.received_bytes:
+            most = max(self.peers, key=lambda each: each.received)
+            self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)
+            self._close(most, "half received or held back packets of all clients take too much, and it has most")
 
     def set_writable(self, peer: Peer, writable: bool, now: int) -> None:
         """The write buffer went above its limit, or below it again."""
@@ -281,7 +286,7 @@ class Engine:
                 return
             client = ClientSession(client_id, connect.clean_session, self.limits, self.ledger, self._durable)
             client.state.log = self._reuse_log(client)
-            self._add(client)
+            self.sessions[client_id] = client
         if before:
             client.takeovers = before.takeovers
         client.peer = peer
@@ -423,12 +428,7 @@ class Engine:
         """The session ends, with everything that was queued for it."""
         self.router.end(client)
         del self.sessions[client.client_id]
-        self.flow.sessions = len(self.sessions)
         self._status.forget(client)
-
-    def _add(self, client: ClientSession) -> None:
-        self.sessions[client.client_id] = client
-        self.flow.sessions = len(self.sessions)
 
     def _lacks_room(self, client_id: bytes) -> str:
         """The name of the limit that forbids one more persistent session, or ""."""

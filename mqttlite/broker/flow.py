@@ -48,7 +48,8 @@ class Flow:
         self._ledger = ledger
         self._dirty = dirty
         self._busy = busy
-        self.sessions = 0  # how many there are, for the fair share
+        self._settle_at = 0  # bytes in all queues from which on it pays to settle them
+        self.sessions: dict[bytes, ClientSession] = {}  # all; the engine's
         self.behind: dict[ClientSession, None] = {}  # clients that are behind, and what others wait for
         self.holding: dict[ClientSession, None] = {}  # of these, the ones for which somebody waits, for a time
         self.gaps: dict[ClientSession, None] = {}  # sessions with a gap that has not ended
@@ -60,7 +61,8 @@ class Flow:
     def queued(self, client: ClientSession, publisher: Peer | None, now: int) -> None:
         """A message for `client`, connected, from `publisher`, could not be sent at once."""
         peer = client.peer
-        if client.state.room >= client.hold_room and peer and peer.writable:
+        state = client.state
+        if (state.room >= client.hold_room or state.settle() >= client.hold_room) and peer and peer.writable:
             return
         if client not in self.behind:
             self.behind[client] = None
@@ -83,6 +85,7 @@ class Flow:
         """Whether `client` has room again (half its limit, lest it is back at once); then its publishers go on."""
         peer = client.peer
         state = client.state
+        state.settle()
         if client.when_full == HOLD and 2 * state.room < state.size_max and client.waiting:
             return False
         if peer is not None:
@@ -136,8 +139,10 @@ class Flow:
             peer = client.peer
             if peer is None or not peer.writable:
                 continue
-            finished = client.state.finished
-            if finished - client.mark >= limits.min_rate * limits.stall_ms // 1000:
+            state = client.state
+            finished = state.finished
+            size = state.bytes // max(1, len(state.messages))  # of a message, about
+            if (finished - client.mark) * size >= limits.min_rate * limits.stall_ms // 1000:
                 client.mark = finished
                 client.marked_at = now
             elif now - client.marked_at >= limits.stall_ms:
@@ -158,13 +163,24 @@ class Flow:
     def lacks_room(self, client: ClientSession, cost: int) -> str:
         """The name of the limit that forbids `cost` more bytes in the queue of `client`, or ""."""
         state = client.state
-        if state.room < cost:
+        if state.room < cost and state.settle() < cost:
             return "queue_bytes"
         limits = self._limits
         if self._ledger.queued + cost <= limits.queues_bytes:
             return ""
-        share = limits.queues_bytes // max(1, self.sessions)
+        if self._ledger.queued >= self._settle_at:
+            self.settle()
+            if self._ledger.queued + cost <= limits.queues_bytes:
+                return ""
+        state.settle()
+        share = limits.queues_bytes // max(1, len(self.sessions))
         return "queues_bytes" if state.bytes + cost > share else ""
+
+    def settle(self) -> None:
+        """Bring the account of all queues up to date; not again before it has grown."""
+        for client in self.sessions.values():
+            client.state.settle()
+        self._settle_at = self._ledger.queued + self._limits.queues_bytes // 64
 
     def admit(self, client: ClientSession, cost: int, publisher: Peer, now: int) -> None:
         """Before anything is done about a message: LimitError or Held where the rule of `client` is `refuse` or `hold`
@@ -242,6 +258,7 @@ class Flow:
         for client in list(self.gaps):
             peer = client.peer
             state = client.state
+            state.settle()
             if now - client.gap_at >= GAP_MS and 2 * state.room >= state.size_max and (peer is None or peer.writable):
                 self._end_gap(client, "")
                 self.over[client] = None

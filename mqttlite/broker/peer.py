@@ -12,6 +12,7 @@ Imports core.server and the limits.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from ..core.codec import acknowledgement
@@ -35,6 +36,7 @@ REFUSALS = (
     "its will topic is the broker's own",
 )
 
+KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that waits for more
 LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 PIECE = 256  # topic filters in a piece
 
@@ -43,7 +45,7 @@ _PUBACK = 0x40
 _PUBREC = 0x50
 _PUBREL = 0x62
 _PUBCOMP = 0x70
-_ACKNOWLEDGEMENTS = (_PUBACK, _PUBREC, _PUBCOMP)  # by their type alone
+_ACKNOWLEDGEMENTS = (_PUBREC, _PUBCOMP)  # by their type alone
 
 
 class Held(Exception):
@@ -56,6 +58,31 @@ def _nothing_unwritten() -> int:
 
 class Peer(ServerConnection):
     """`address`: for logs. `handle`, `unwritten` (bytes that have not left yet) and `paused` belong to the shell."""
+
+    __slots__ = (  # more attributes than Python keeps well in a dictionary
+        "_parked_max",
+        "_request",
+        "_router",
+        "_turn_work",
+        "address",
+        "client",
+        "closed_because",
+        "handle",
+        "mark",
+        "marked_at",
+        "more",
+        "output_max",
+        "parked",
+        "parked_bytes",
+        "paused",
+        "received",
+        "refused_because",
+        "standing",
+        "unwritten",
+        "waits_for",
+        "writable",
+        "written",
+    )
 
     def __init__(self, owner: Any, router: "Router", address: str, now: int) -> None:
         limits = owner.limits
@@ -98,8 +125,14 @@ class Peer(ServerConnection):
         if self.parked and not self.waits_for and not self._unpark(enough):
             return
         parser = self.parser
-        first = parser.next() if self.parked_bytes < self._parked_max else 0
-        while first:
+        next_packet = parser.next
+        parks = bool(self.parked)
+        if self.parked_bytes >= self._parked_max:
+            return
+        for _ in repeat(None, self._turn_work):
+            first = next_packet()
+            if not first:
+                return
             self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
             kind = first & 0xF0
             session = self.session
@@ -108,35 +141,41 @@ class Peer(ServerConnection):
                     return
                 self.control(first, parser.buf, parser.start, parser.end, now)
             elif kind == _PUBLISH:
-                if self.parked or self.waits_for:
-                    self._park(first, parser.buf[parser.start : parser.end])
-                else:
+                if not parks and not self.waits_for:
                     try:
                         self._publish(session, first, parser.buf, parser.start, parser.end)
                     except Held:
-                        self._park(first, parser.buf[parser.start : parser.end])
-            elif kind in _ACKNOWLEDGEMENTS or first == _PUBREL:
+                        parks = self._park(first, parser.buf[parser.start : parser.end])
+                    if router.work >= enough:
+                        break
+                else:
+                    parks = self._park(first, parser.buf[parser.start : parser.end])
+                    if self.parked_bytes >= self._parked_max:
+                        break
+            elif kind == _PUBACK or kind in _ACKNOWLEDGEMENTS or first == _PUBREL:
                 self._acknowledgement(session, first, parser.buf, parser.start, parser.end)
-            elif parser.end - parser.start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
-                self._request = self._in_pieces(first, parser.buf[parser.start : parser.end])
-                if not self._go_on_with_request(enough):
-                    return
             else:
-                if self.parked and first == DISCONNECT:
-                    self.will = None  # [MQTT-3.14.4-3]
-                    self.let_go()
-                self.control(first, parser.buf, parser.start, parser.end, now)
-            router.work += 1
-            if router.work > enough or self.parked_bytes >= self._parked_max:
-                self.more = True
-                return
-            first = parser.next()
+                self._request_or_control(first, parser.buf, parser.start, parser.end, now)
+                if self._request:
+                    break
+                parks = bool(self.parked)
+        self.more = True  # as far as anybody can tell
+
+    def _request_or_control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
+        if end - start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
+            self._request = self._in_pieces(first, buf[start:end])
+            return
+        if self.parked and first == DISCONNECT:
+            self.will = None  # [MQTT-3.14.4-3]
+            self.let_go()
+        self.control(first, buf, start, end, now)
 
     # -- PUBLISH that waits
 
-    def _park(self, first: int, body: bytes) -> None:
+    def _park(self, first: int, body: bytes) -> bool:
         self.parked.append((first, body))
         self.parked_bytes += len(body) + MESSAGE
+        return True
 
     def _unpark(self, enough: int) -> bool:
         """Process what was parked; False when there is too much of it for this turn, or it has to wait again."""
@@ -180,6 +219,16 @@ class Peer(ServerConnection):
         if self.more or self.parked_bytes >= self._parked_max:
             return True
         return not self.writable and self.unwritten() >= self.output_max
+
+    def has_rest(self) -> bool:
+        """Whether something has been read and not processed. If not, what was read last is let go of."""
+        parser = self.parser
+        size = len(parser.buf)
+        if parser._pieces or parser._at < size or self.parked:
+            return True
+        if size > KEPT_BYTES:
+            parser.feed(b"")
+        return False
 
     @property
     def waiting_bytes(self) -> int:

@@ -5,6 +5,8 @@ message is encoded once for each QoS, and everybody who gets it shares those byt
 subscriptions and core.
 """
 
+from collections.abc import Callable
+
 from ..core.characters import unwanted
 from ..core.codec import publish_head
 from ..core.text import check_topic_name
@@ -22,7 +24,11 @@ from .subscriptions import SubscriptionTree
 
 GAPS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 GAP = b"/dropped"
+SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
+
+
+Group = tuple[int, list[ClientSession], int]  # those who get a message with the same QoS: it, they, how many
 
 
 def is_bridge_state(topic: bytes) -> bool:
@@ -36,31 +42,44 @@ def is_bridge_state(topic: bytes) -> bool:
 class Route:
     """Where messages of one topic name go. Valid until a subscription changes."""
 
-    __slots__ = ("clients", "heads", "plans", "reserved", "stored", "strict", "topic")
+    __slots__ = ("asks", "clients", "heads", "plans", "reserved", "stored", "strict", "topic")
 
-    def __init__(self, topic: bytes, clients: dict[ClientSession, int]) -> None:
+    def __init__(self, topic: bytes, clients: dict[ClientSession, int], durable: bool) -> None:
         self.topic = topic
         self.clients = clients  # granted QoS
         self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
         self.strict = [client for client in clients if client.when_full in STRICT]
+        # Whether there may be something against a message: no room, or whose topic it is.
+        self.asks = durable or bool(self.strict) or self.reserved
         self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items())
-        self.plans: dict[int, list[tuple[int, list[ClientSession]]]] = {}  # by QoS of the message
-        self.heads: dict[int, bytes] = {}  # by payload size << 2 | QoS
+        self.plans: dict[int, list[Group]] = {}  # by QoS of the message
+        self.heads: dict[int, tuple[bytes, int]] = {}  # with what the message counts; by payload size << 2 | QoS
 
-    def plan(self, qos: int) -> list[tuple[int, list[ClientSession]]]:
+    def plan(self, qos: int) -> list[Group]:
         """Who gets a message published with `qos`, grouped by the QoS it is sent with: the lower one [MQTT-3.8.4-6]."""
         groups: dict[int, list[ClientSession]] = {}
         for client, granted in self.clients.items():
             groups.setdefault(min(qos, granted), []).append(client)
-        plan = self.plans[qos] = list(groups.items())
+        plan = self.plans[qos] = [(granted, clients, len(clients)) for granted, clients in groups.items()]
         return plan
 
-    def head(self, key: int) -> bytes:
-        """The encoded start of PUBLISH, DUP 0 [MQTT-3.3.1-3] and RETAIN 0 [MQTT-3.3.1-9]."""
+    def head(self, key: int) -> tuple[bytes, int]:
+        """The encoded start of PUBLISH, DUP 0 [MQTT-3.3.1-3] and RETAIN 0 [MQTT-3.3.1-9], and the size in a queue."""
         if len(self.heads) == HEADS_MAX:
             self.heads.clear()
-        head = self.heads[key] = publish_head((key & 3) << 1, self.topic, key >> 2)
-        return head
+        head = publish_head((key & 3) << 1, self.topic, key >> 2)
+        found = self.heads[key] = (head, len(head) + (key >> 2) + MESSAGE)
+        return found
+
+
+class _Routes(dict[bytes, Route]):
+    """Routes by topic name; `find` makes those that are missing."""
+
+    def __init__(self, find: Callable[[bytes], Route]) -> None:
+        self._find = find
+
+    def __missing__(self, topic: bytes) -> Route:
+        return self._find(topic)
 
 
 def _shown(topic: bytes) -> str:
@@ -82,17 +101,24 @@ class Router:
         durable: BrokerStore | None = None,
     ) -> None:
         self._limits = limits
+        self._queues_max = limits.queues_bytes
+        self._tight = False  # the next message may be too much for all queues together
         self._stats = stats
         self._watch = watch
         self._dirty = dirty
         self._durable = durable
-        self._routes: dict[bytes, Route] = {}
+        self._routes = _Routes(self._route)
+        # Asked before each `publish`, and mostly no more than a look into a dictionary: ProtocolError or LimitError
+        # unless messages may be published to a topic.
+        self.check_topic = self._routes.__getitem__
         self._tree: SubscriptionTree[ClientSession] = SubscriptionTree()
         self.ledger = Ledger()
         self.retained = RetainedMessages(limits, self.ledger)
         self.flow = Flow(limits, stats, watch, self.ledger, dirty, busy)
         self.work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
-        self.unwritten = 0  # bytes of QoS 0 since the shell has written: it writes before they are too many
+        self.unwritten = (
+            0  # bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many
+        )
         self.now = 0
 
     # -- subscriptions
@@ -176,27 +202,27 @@ class Router:
 
     # -- messages
 
-    def check_topic(self, topic: bytes) -> None:
-        """ProtocolError or LimitError unless messages may be published to `topic`; asked before each `publish`."""
-        if topic not in self._routes:
-            check_topic_name(topic)
-            limits = self._limits
-            if len(topic) > limits.topic_bytes:
-                raise LimitError(f"topic name of {len(topic)} bytes; at most {limits.topic_bytes} are accepted here")
-            if not limits.control_characters and (found := unwanted(topic.decode())):  # 1.5.3: MAY close
-                self._stats.limits["control_characters"] += 1
-                raise LimitError(
-                    f"topic name {_shown(topic)} has {found}, for which subscribers may close their connection; "
-                    "the limit control_characters lets it pass"
-                )
-            if topic.count(b"/") >= limits.topic_levels:
-                raise LimitError(f"topic name with more than {limits.topic_levels} levels")
-            clients = self._tree.match(topic)
-            cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * len(clients)
-            if self.ledger.routes + cost > limits.routes_bytes:
-                self._forget_routes()
-            self._routes[topic] = Route(topic, clients)
-            self.ledger.routes += cost
+    def _route(self, topic: bytes) -> Route:
+        """The route of a topic that has none yet. ProtocolError or LimitError where nobody may publish to it."""
+        check_topic_name(topic)
+        limits = self._limits
+        if len(topic) > limits.topic_bytes:
+            raise LimitError(f"topic name of {len(topic)} bytes; at most {limits.topic_bytes} are accepted here")
+        if not limits.control_characters and (found := unwanted(topic.decode())):  # 1.5.3: MAY close
+            self._watch.counted("control_characters")
+            raise LimitError(
+                f"topic name {_shown(topic)} has {found}, for which subscribers may close their connection; "
+                "the limit control_characters lets it pass"
+            )
+        if topic.count(b"/") >= limits.topic_levels:
+            raise LimitError(f"topic name with more than {limits.topic_levels} levels")
+        clients = self._tree.match(topic)
+        cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * len(clients)
+        if self.ledger.routes + cost > limits.routes_bytes:
+            self._forget_routes()
+        route = self._routes[topic] = Route(topic, clients, self._durable is not None)
+        self.ledger.routes += cost
+        return route
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes) -> None:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
@@ -207,57 +233,70 @@ class Router:
         route = self._routes[topic]
         stats = self._stats
         published = flags >> 1 & 3
-        if route.reserved and publisher is not None:
-            stats.messages_received += 1
-            stats.dropped_reserved += 1
-            self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
-            return
-        size = len(payload)
-        asked = flags & 1 or (published and (self._durable or route.strict))
-        if asked and not self._admit(route, publisher, flags, payload):
-            return
-        if flags & 1:
-            self.retained.store(topic, payload, published)
-            if self._durable and (not route.reserved or (topic.startswith(GAPS) and topic.endswith(GAP))):
-                self._durable.retain(topic, payload, published)
+        if flags & 1 or route.asks:
+            if route.reserved and publisher is not None:
+                stats.messages_received += 1
+                stats.dropped_reserved += 1
+                self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
+                return
+            if not self._admit(route, publisher, flags, payload):
+                return
+            if flags & 1:
+                self._retain(route, topic, payload, published)
         if publisher is not None:
             stats.messages_received += 1
+        size = len(payload)
         dirty = self._dirty
-        flow = self.flow
-        ledger = self.ledger
-        for qos, clients in route.plans.get(published) or route.plan(published):
-            self.work += len(clients)
+        for qos, clients, count in route.plans.get(published) or route.plan(published):
+            if count > 1:
+                self.work += count  # one is in the price of its packet
             key = size << 2 | qos
-            head = route.heads.get(key) or route.head(key)
+            head, cost = route.heads.get(key) or route.head(key)
+            sent = 0
             if not qos:
+                if size > SMALL:
+                    self.unwritten += size * count
                 message = (head, payload)
-                self.unwritten += size * len(clients)
                 for client in clients:
                     peer = client.peer
                     if peer is not None and peer.writable:
                         peer.out.extend(message)
                         dirty[peer] = None
-                        stats.messages_sent += 1
+                        sent += 1
                     elif peer is None:
                         stats.dropped_offline += 1
                     else:
-                        flow.drop(client, "write_buffer_bytes", self.now)
+                        self.flow.drop(client, "write_buffer_bytes", self.now)
+                stats.messages_sent += sent
                 continue
-            cost = len(head) + size + MESSAGE
-            tight = ledger.queued + cost * len(clients) > self._limits.queues_bytes
+            tight = self._tight
             for client in clients:
                 state = client.state
-                if (tight or state.room < cost) and not flow.make_room(client, cost, self.now):
-                    continue
-                state.room -= cost
-                ledger.queued += cost
+                room = state.room - cost
+                if room < 0 or tight:
+                    if not self.flow.make_room(client, cost, self.now):
+                        continue
+                    room = state.room - cost
+                state.room = room
+                state.sizes.append(cost)
+                if tight:
+                    self.ledger.queued += cost
                 state.publish(head, payload)
-                stats.messages_sent += 1
+                sent += 1
                 peer = client.peer
                 if peer is not None:
                     dirty[peer] = None
                     if state.sent < state.next or not peer.writable:
-                        flow.queued(client, publisher, self.now)
+                        self.flow.queued(client, publisher, self.now)
+            stats.messages_sent += sent
+            if not tight:
+                self.ledger.queued += cost * sent
+            self._tight = self.ledger.queued + cost * count > self._queues_max
+
+    def _retain(self, route: Route, topic: bytes, payload: bytes, published: int) -> None:
+        self.retained.store(topic, payload, published)
+        if self._durable and (not route.reserved or (topic.startswith(GAPS) and topic.endswith(GAP))):
+            self._durable.retain(topic, payload, published)
 
     def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
         """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
@@ -332,6 +371,7 @@ class Router:
                     peer.out += (head, payload)
                 elif self._makes_room_for_retained(client, cost):
                     state.room -= cost
+                    state.sizes.append(cost)
                     self.ledger.queued += cost
                     state.publish(head, payload)
                 else:
@@ -348,7 +388,7 @@ class Router:
             and peer.writable
             and not peer.has_request
             and client.unsent == 0
-            and (client.state.room > self._limits.retained_message_bytes or not client.state.messages)
+            and (client.state.settle() > self._limits.retained_message_bytes or not client.state.messages)
         )
 
     def _makes_room_for_retained(self, client: ClientSession, cost: int) -> bool:

@@ -344,7 +344,7 @@ class _Connection(asyncio.BufferedProtocol):
             gate.hold(self._write_held, data, close)
         else:
             self._write(data, close)
-        if not close:
+        if not close and (peer.more or peer.parked_bytes or not peer.writable or self._paused or gate):
             if not peer.writable:
                 self._engine.count_output(peer)
             self.pause_or_resume()

@@ -4,7 +4,7 @@ Persistent sessions live in the broker's store, if it has one. Imports core.sess
 nothing of routing.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,37 +23,56 @@ if TYPE_CHECKING:
 class Queue(Session):
     """The core's session with an account: what it has accepted for its client, and not finished, has a size.
 
-    `room`: bytes left of its budget; below 0 after a restart with a smaller one. Whoever calls `publish` has taken the
-    size of the message from it before.
+    `room`: bytes left of its budget; below 0 after a restart with a smaller one. Whoever calls `publish` takes the size
+    of the message from it and from the ledger, and appends it to `sizes`. What is finished is given back when somebody
+    calls `settle`, not with each message: most of the time nobody needs to know.
     """
+
+    __slots__ = ("_ledger", "_oldest", "_settled", "room", "size_max", "sizes")
 
     def __init__(self, inbound_max: int, size_max: int, ledger: Ledger) -> None:
         Session.__init__(self, inbound_max=inbound_max)
         self.size_max = size_max
         self.room = size_max
-        self.finished = 0  # bytes of all messages finished until now
+        self.sizes: deque[int] = deque()  # of the messages from `_settled` on
+        self._settled = self.next  # the first message that counts
         self._ledger = ledger
         self._oldest = 0  # no message below this one can be dropped
 
     @property
     def bytes(self) -> int:
-        """What it holds."""
+        """What it holds; more than that when it is not settled."""
         return self.size_max - self.room
+
+    @property
+    def finished(self) -> int:
+        """How many messages have ended until now."""
+        return self.next - len(self.messages)
 
     def load(self, state: "State") -> None:
         """As in the core."""
         Session.load(self, state)
-        size = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in self.messages.values())
+        messages = self.messages
+        self._settled = self.first
+        for seq in range(self.first, self.next):
+            message = messages.get(seq)
+            self.sizes.append(len(message[0]) + len(message[1]) + MESSAGE if message else 0)
+        size = sum(self.sizes)
         self.room -= size
         self._ledger.queued += size
 
-    def _finish(self, seq: int, outcome: int) -> None:
-        head, payload, _ = self.messages[seq]
-        size = len(head) + len(payload) + MESSAGE
-        self.room += size
-        self.finished += size
-        self._ledger.queued -= size
-        Session._finish(self, seq, outcome)
+    def settle(self) -> int:
+        """Give back what is finished, but for what is behind a message that is not; the room that there is."""
+        first = self.first if self.messages else self.next
+        sizes = self.sizes
+        size = 0
+        for _ in range(first - self._settled):
+            size += sizes.popleft()
+        if size:
+            self.room += size
+            self._ledger.queued -= size
+        self._settled = first
+        return self.room
 
     def drop_oldest(self) -> bool:
         """Give up the oldest message that its client cannot have seen; False when there is none.
@@ -61,12 +80,18 @@ class Queue(Session):
         What was sent stays [MQTT-4.4.0-1]: at QoS 2 its handshake has to end, and its identifier must not come to a new
         message before. What may have been sent on an earlier connection can go only at QoS 1.
         """
+        self.settle()
         seq = max(self._oldest, self.sent)
         while seq < self.next:
             message = self.messages.get(seq)
             if message and (seq >= self.sent_before or message[0][0] & 6 == 2):
                 self._oldest = seq + 1
                 self._finish(seq, 0)
+                if seq >= self._settled:
+                    size = self.sizes[seq - self._settled]
+                    self.sizes[seq - self._settled] = 0
+                    self.room += size
+                    self._ledger.queued -= size
                 return True
             seq += 1
         return False

@@ -47,6 +47,7 @@ class Status:
             if client.dropped.total() != client.told:
                 self._tell(client, 0)
         stats = engine.stats
+        engine.flow.settle()
         for name, value in (
             (b"version", "mqttlite " + __version__),
             (b"clients/connected", sum(client.peer is not None for client in engine.sessions.values())),

@@ -188,6 +188,7 @@ def test_wills_go_through_the_same_account_and_a_chain_of_them_ends() -> None:
     chain[0].cut()
     assert all(wire.closed for wire in chain[1:])
     assert world.stats.failures == 0
+    world.engine.flow.settle()
     assert world.engine.ledger.queued == 0
 
 
