@@ -14,7 +14,7 @@ bounded by counts alone (connections, sessions, QoS 2 identifiers) is in limits.
 """
 
 MESSAGE = 64  # for a message in a queue, beside its topic and payload
-RETAINED = 256  # for a retained message, beside its topic and payload
+RETAINED_COST = 256  # for a retained message, beside its topic and payload
 NODE = 256  # for a level of a topic filter, or of the topic of a retained message
 ROUTE = 1024  # for a cached topic
 ROUTE_CLIENT = 160  # for each client in it

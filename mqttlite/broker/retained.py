@@ -7,7 +7,7 @@ published meanwhile.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .ledger import NODE, RETAINED, Ledger
+from .ledger import NODE, RETAINED_COST, Ledger
 from .limits import Limits
 
 
@@ -130,4 +130,4 @@ class RetainedMessages:
 
 def _cost(topic: bytes) -> int:
     """What a retained message counts, beside its payload."""
-    return RETAINED + NODE * (topic.count(b"/") + 1) + 2 * len(topic)
+    return RETAINED_COST + NODE * (topic.count(b"/") + 1) + 2 * len(topic)

@@ -22,7 +22,7 @@ from .sessions import ClientSession
 from .stats import Stats, Watch
 from .subscriptions import SubscriptionTree
 
-GAPS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
+GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 GAP = b"/dropped"
 SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
@@ -295,7 +295,7 @@ class Router:
 
     def _retain(self, route: Route, topic: bytes, payload: bytes, published: int) -> None:
         self.retained.store(topic, payload, published)
-        if self._durable and (not route.reserved or (topic.startswith(GAPS) and topic.endswith(GAP))):
+        if self._durable and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
             self._durable.retain(topic, payload, published)
 
     def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
@@ -322,7 +322,7 @@ class Router:
                 copies = max(copies, 1)  # its packet identifier
             if copies:
                 try:
-                    why = "" if self._durable.fits(_copied(size, copies)) else f"the store {self._durable.path} is full"
+                    why = "" if self._durable.fits(_copied(size, copies)) else f"the store {self._durable.name} is full"
                 except StoreError as error:  # it never fits
                     why = str(error)
                 if why:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .. import __version__
-from .router import GAP, GAPS
+from .router import GAP, GAP_TOPICS
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -23,7 +23,7 @@ EVERY_MS = 10_000
 
 def gap_topic(client_id: bytes) -> bytes:
     """Where a subscriber is told of what was dropped for it."""
-    return GAPS + quote(client_id, safe="").encode() + GAP
+    return GAP_TOPICS + quote(client_id, safe="").encode() + GAP
 
 
 class Status:
