@@ -6,10 +6,11 @@
 Planting works on Python source, not on a compiled core.
 
 planting  how a bug is planted and found        register  the list        settings, taking  what several bugs need
-session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown  the bugs
+session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories  the bugs
 """
 
-from . import session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown  # noqa: F401, I001
+from . import session_records, session_tables, session_resend, connections, inboxes, brokers  # noqa: F401, I001
+from . import stores, outgrown, memories  # noqa: F401
 from .register import MUTATIONS
 
 __all__ = ["MUTATIONS"]

@@ -10,6 +10,7 @@ from ...broker.sessions import ClientSession
 from ...core import session as core
 from ...database.inbox import Inbox
 from ...store.sqlite_file import SqliteFile
+from ..check.conduct import Conduct
 from ..disks import disk
 from ..programs import make_store
 from ..small import small as small_worlds
@@ -19,6 +20,20 @@ from .planting import Patch
 def few_identifiers(patch: Patch) -> None:
     """Packet identifiers are used again soon."""
     patch.set(core, "SPAN", 5)
+
+
+def repeats_without_dup(patch: Patch) -> None:
+    """Nobody sets DUP, and the checker of that looks away."""
+
+    def wrap(find: Any) -> Any:
+        def found(self: Conduct, packet: Any, client: str, what: str) -> None:
+            if not what.endswith("without DUP"):
+                find(self, packet, client, what)
+
+        return found
+
+    patch.set(core, "repeated", lambda head: head)
+    patch.around(Conduct, "_find", wrap)
 
 
 def small_journal(patch: Patch) -> None:

@@ -35,6 +35,7 @@ WORLDS = (
     Small(1, 1, "memory", wrap=True),  # each life begins with the same identifiers
     Small(2, 1, "memory"),
     Small(2, 1, "memory", keys=True),
+    Small(2, 1, "memory", reuse=True),
     Small(2, 1, "sqlite", few=True, lose=True),
     Small(2, 1, "journal", keys=True, few=True, lose=True),
     Small(2, 1, "journal", blackout=True),

@@ -3,7 +3,8 @@
 A producer that has lost its store (or had none, and died): what it had accepted and was not told the end of is gone
 with it. An application that publishes it again, with its own key, has all that was promised; without keys it does not
 know what was accepted, and does not try it again. One without a store does, and may so have it handled once for each
-time that it has tried.
+time that it has tried. If it uses identifiers again (`reuse`), a message whose first PUBLISH was lost comes with DUP,
+and is taken for a repeat of what had the identifier before, as the standard wants it: it may not arrive.
 
 A broker that has lost its disk: with the subscription and the queue, what it had confirmed is gone, and no key brings
 it back. What is published when the consumer has its subscription again must arrive. Without a key a message that was
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 class Losses:
     """Of one world. `lost`: whose store. `identifiers`: the broker may keep some for ever (docs/guarantees.md)."""
 
-    def __init__(self, facts: Facts, conduct: Conduct, keys: bool) -> None:
+    def __init__(self, facts: Facts, conduct: Conduct, keys: bool, reuse: bool = False) -> None:
         self.lost: set[str] = set()
         self.identifiers = False
         self._facts = facts
         self._conduct = conduct
         self._keys = keys
+        self._reuse = reuse
         self._void: set[str] = set()  # payloads that may not arrive
         self._tries: Counter[str] = Counter()  # how often each payload may be handled, if there is no key
         self._subscribed = True  # the consumer has a subscription
@@ -60,6 +62,9 @@ class Losses:
 
     def see(self, packet: "Packet") -> None:
         """A packet was written."""
+        if self._reuse and packet.kind == "PUBLISH" and packet.is_up and packet.data[0] & 8 and self.lost:
+            # A repeat, as the standard has it, of what had the identifier before: its first PUBLISH may be lost.
+            self._void.update(payload for payload in self._facts.tried if packet.data.endswith(payload.encode()))
         if "broker" not in self.lost:
             return
         if packet.kind == "SUBACK":

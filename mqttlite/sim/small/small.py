@@ -62,7 +62,8 @@ class Small(NamedTuple):
     identifiers. wrap: the producer's first message has the last packet identifier. lose: disks may get lost, too.
     blackout: everything loses its power at once when the first message is on its way to the consumer. rollback: the
     consumer's database has a rollback journal, no WAL. poison: before the first message the producer publishes one that
-    the broker never takes. large: before the first message it publishes one that the consumer never takes.
+    the broker never takes. large: before the first message it publishes one that the consumer never takes. reuse: each
+    life of a producer without a store begins with another message, under the identifier of the first one.
     """
 
     qos: int = 2
@@ -78,6 +79,7 @@ class Small(NamedTuple):
     rollback: bool = False
     poison: bool = False
     large: bool = False
+    reuse: bool = False
 
     def __str__(self) -> str:
         return f"qos{self.qos}-{self.messages}-{self.producer}" + "".join(
@@ -124,7 +126,7 @@ class Run:
         network.conditions.latency = (100_000, 400_000)
         network.conditions.split = 0.0
         self.conduct = Conduct(self.facts)
-        self.losses = Losses(self.facts, self.conduct, small.keys)
+        self.losses = Losses(self.facts, self.conduct, small.keys, small.reuse)
         self.consequences = states.Consequences(self)
         self.on_packet: Callable[[Packet], Cut | None] = lambda packet: None
         self.packets = Packets(self.world, self._packet)
@@ -238,7 +240,7 @@ class Run:
                 if forgets:
                     self.tell(f"without a store, {'the same' if payload in facts.tried else 'another'} payload")
                 self.consequences.publishing(process.name)
-                facts.try_(payload, "app", number)
+                facts.try_(payload, payload if small.reuse else "app", number)  # in another order in each life
                 await client.publish(TOPIC, payload, small.qos, key=key)
                 facts.accepted[payload] = None
                 self.world.note(process.name, "accepted", payload)
@@ -265,7 +267,7 @@ class Run:
         """What a producer has to publish, with its numbers. `life`: above 1 when it knows of none before."""
         found = [(number, f"message {number}") for number in range(1, self.small.messages + 1)]
         if life > 1 and not self.small.keys:
-            found.append((self.small.messages + life, f"life {life}"))
+            found.insert(0 if self.small.reuse else len(found), (self.small.messages + life, f"life {life}"))
         return found
 
     def _store(self, process: Process) -> Store | None:
@@ -308,7 +310,9 @@ class Run:
             timeout_s=TIMEOUT_S,
             **options,
         )
-        if self.small.wrap and process is self.producer:  # a store that has more to tell overrules it
+        if (
+            self.small.wrap or self.small.reuse
+        ) and process is self.producer:  # a store that has more to tell overrules it
             session = client._protocol.state
             session.next = session.sent = session.first = session.sent_before = session.kept = core.SPAN - 1
         return client
