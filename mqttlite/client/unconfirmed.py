@@ -107,6 +107,8 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
         raise client._error or ValueError("message %d is neither refused nor in doubt" % seq)
     again = anew(message, session.next)
     protocol._check(again[0][0] & 6, topic_of(again[0]), len(again[1]))
+    if client.version == 5:
+        protocol.check_fits(again[0], again[1])  # type: ignore[attr-defined]
     new = session.publish(again[0], again[1], again[2])
     found = client._receipts[new] = Receipt(new)
     client._to_write.set()

@@ -12,7 +12,7 @@ from binascii import crc32
 
 from . import const
 from .client import ClientProtocol
-from .codec import decode_packet_id, prefixed, publish_head, remaining_length
+from .codec import decode_packet_id, prefixed, publish_head, remaining_length, topic_of
 from .codec5 import (
     ASSIGNED_IDENTIFIER,
     EXPIRY_NEVER,
@@ -232,6 +232,16 @@ class ClientProtocol5(ClientProtocol):
             return _PACKET_TOO_LARGE  # [MQTT-3.2.2-15]
         return 0
 
+    def check_fits(self, head: bytes, payload: bytes) -> None:
+        """PublishError where the broker has announced that it would not take this message."""
+        code = self._unfit(head, payload) if self.session else 0
+        if code:
+            words = _words(code, {})
+            if code == _PACKET_TOO_LARGE:
+                size = len(head) + len(payload) + (2 if head[0] & 6 else 0)
+                words = "packet of %d bytes; the broker takes %d" % (size, self.packet_max)
+            raise PublishError(code, "message to '" + str(topic_of(head), "utf-8") + "' not accepted: " + words)
+
     def _refuse_what_does_not_fit(self) -> None:
         """Messages accepted before this broker's limits were known are set aside."""
         session = self.state
@@ -253,15 +263,7 @@ class ClientProtocol5(ClientProtocol):
         head = publish_head(flags, topic, len(content))
         if self.session is None:
             return self.state.publish(head, content, key) if flags & 6 else -2
-        code = self._unfit(head, content)
-        if code:
-            words = _words(code, {})
-            if code == _PACKET_TOO_LARGE:
-                words = "packet of %d bytes; the broker takes %d" % (
-                    len(head) + len(content) + (2 if flags & 6 else 0),
-                    self.packet_max,
-                )
-            raise PublishError(code, "message to '" + str(topic, "utf-8") + "' not accepted: " + words)
+        self.check_fits(head, content)
         if flags & 6:
             return self.state.publish(head, content, key)
         self.out += (head, content)

@@ -118,9 +118,9 @@ async def test_several_in_a_row_are_set_aside_one_by_one(picky: Any) -> None:
         assert [message[1:3] for message in client.pending()] == [("refused", f"bad{n}") for n in (1, 2, 3)]
 
 
-async def test_where_nothing_at_all_is_taken_each_verdict_takes_longer() -> None:
+def test_where_nothing_at_all_is_taken_each_verdict_takes_longer() -> None:
     client = Client("mqtt://localhost", client_id="c")
-    await client.enqueue("a")
+    client._protocol.publish(2, b"a", b"")
     waits = []
     for client._barren in range(8):
         suspicion = suspects.Suspicion(client)
@@ -155,12 +155,13 @@ async def test_it_outlives_the_process_and_can_be_sent_again(picky: Any, tmp_pat
 
 
 @pytest.mark.parametrize("version", [4, 5])
-async def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int) -> None:
+def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int) -> None:
+    from mqttlite.client import keyed
     from mqttlite.client.unconfirmed import _payload, anew
     from mqttlite.core import codec5, keys
 
     client = Client("mqtt://localhost", client_id="c", version=version, keys=True)
-    await client.enqueue("a", "content", 2)
+    keyed.publish(client, 4, b"a", b"content", None)
     [(seq, message)] = client._protocol.state.messages.items()
     head, payload, key = anew(message, seq + 5000)
     assert _payload(client, (head, payload, key)) == b"content"
@@ -172,7 +173,7 @@ async def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(versio
         found = opened and opened[0]
     assert found
     assert found[2] == seq + 5000
-    await client.enqueue("a", "content", 2, key=("app", 7))
+    keyed.publish(client, 4, b"a", b"content", ("app", 7))
     message = client._protocol.state.messages[seq + 1]
     assert anew(message, seq + 5000) == message  # the application's number stays
 
