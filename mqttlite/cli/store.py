@@ -16,6 +16,8 @@ _DESCRIPTION = """\
 Looks at stores and copies them: a client's and a broker's (SQLite), and journals.
 
   mqttlite store show state.db                what it holds
+  mqttlite store drop state.db 17             forget message 17, which is refused or in doubt
+  mqttlite store retry state.db 17            have it sent again
   mqttlite store backup broker.db copy.db     a copy that is whole, while the broker runs
   mqttlite store salvage broker.db            take out of a damaged one what is whole
   mqttlite store reset broker.db              move it aside: the next start begins with an empty one"""
@@ -27,9 +29,23 @@ while the client or the broker runs.
   accepted   not finished: will be sent (again) until the broker has confirmed it
   released   QoS 2, the broker has it: what is left is to say so to each other
   in doubt   QoS 2, the broker had it and has lost the session: the application decides
+  refused    set aside: the broker ended each connection right after it, or has said that it is too large. See drop
+             and retry
 
   mqttlite store show state.db
   mqttlite store show --json state.db"""
+
+_DROP = """\
+Forgets a message that is refused or in doubt, by the number that `show` gives. Stop the client first, or have it call
+client.settle(17).
+
+  mqttlite store drop state.db 17"""
+
+_RETRY = """\
+Has a message that is refused or in doubt sent again, as a new message, when the client runs again. Stop the client
+first, or have it call client.retry(17).
+
+  mqttlite store retry state.db 17"""
 
 _BACKUP = """\
 Copies a store, while its client or broker runs, too: what was confirmed before is in the copy, and the copy is checked.
@@ -69,6 +85,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     show = action("show", run_show, "list what a store holds", _SHOW)
     show.add_argument("--json", action="store_true", help="one JSON object; payloads whole, in hexadecimal digits")
+    for name, run, help_text, description in (
+        ("drop", run_drop, "forget a message that is refused or in doubt", _DROP),
+        ("retry", run_retry, "have a message that is refused or in doubt sent again", _RETRY),
+    ):
+        one = action(name, run, help_text, description)
+        one.add_argument("seq", metavar="NUMBER", type=int, help="of the message, as `show` lists it")
     backup = action("backup", run_backup, "copy a store while it is in use", _BACKUP)
     backup.add_argument("to", metavar="TO", help="the new file, or a folder")
     salvage = action("salvage", run_salvage, "take out of a damaged store what is whole", _SALVAGE)
@@ -96,6 +118,24 @@ def run_show(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(state), indent=2) if args.json else as_text(args.path, state))
     if problem:
         say(f"mqttlite store: {_quoted(args.path)} is not whole: {problem}")
+    return 0
+
+
+def run_drop(args: argparse.Namespace) -> int:
+    """Forget a message."""
+    from ..store.decide import drop
+
+    drop(args.path, args.seq)
+    print(f"{_quoted(args.path)}: message {args.seq} is forgotten")
+    return 0
+
+
+def run_retry(args: argparse.Namespace) -> int:
+    """Have a message sent again."""
+    from ..store.decide import retry
+
+    number = retry(args.path, args.seq)
+    print(f"{_quoted(args.path)}: message {args.seq} will be sent again, as message {number}")
     return 0
 
 
@@ -220,15 +260,15 @@ def as_text(path: str, state: State) -> str:
 
 
 def _message(state: State, seq: int) -> dict[str, Any]:
-    in_doubt = seq in state.doubts
-    head, payload, key = state.doubts[seq] if in_doubt else state.messages[seq]
+    kept = seq in state.doubts
+    head, payload, key = state.doubts[seq] if kept else state.messages[seq]
     bits = head[0] & 6
     return {
         "seq": seq,
         "packet_id": seq % SPAN + 1,
         "qos": 1 if bits == 2 else 2,
         "retain": bool(head[0] & 1),
-        "state": "in doubt" if in_doubt else "released" if bits == 6 else "accepted",
+        "state": (("refused", "in doubt") if kept else ("accepted", "released"))[bits == 6],
         "topic": _text(topic_of(head)),
         "payload": payload.hex(),
         "key": key.hex(),

@@ -3,7 +3,7 @@ them. Loaded only when there is such a thing. Both runtimes.
 """
 
 from ..core import const
-from ..core.codec import publish_head, topic_of
+from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
 from ..core.session import ASIDE
 from .messages import Receipt
@@ -105,6 +105,8 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
     message = doubts.get(seq)
     if not message or client._error:
         raise client._error or ValueError("message %d is neither refused nor in doubt" % seq)
+    from ..core.anew import anew
+
     again = anew(message, session.next)
     protocol._check(again[0][0] & 6, topic_of(again[0]), len(again[1]))
     if client.version == 5:
@@ -116,36 +118,6 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
     client.store.record(_DONE, seq)  # behind the new one: a crash between them doubles it, and loses nothing
     await client._commit()
     return found
-
-
-def anew(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, bytes, bytes]":
-    """A message that was set aside or is in doubt, as one that is accepted as number `seq`.
-
-    One that was set aside and carries a number that the client has counted gets a new one: a receiver takes numbers
-    that are much older than others for handled. A number of the application's stays.
-    """
-    head, payload, key = message
-    if head[0] & 6 == 6:  # it may have arrived: what it carries has to stay
-        return bytes((head[0] & 0xFD,)) + head[1:], payload, key
-    if len(key) == 1 and key[0] & 1:
-        from ..core.keys import PROPERTY, from_text, to_text, unwrap, wrap
-
-        if key[0] & 2:
-            from ..core.codec5 import encode_user_properties, split, user_property, with_properties
-
-            block, content = split(payload)
-            found = from_text(user_property(block, PROPERTY) or b"")
-            if found:
-                payload = with_properties(
-                    encode_user_properties([(PROPERTY, to_text((found[0], found[1], seq)))]), content
-                )
-        else:
-            opened = unwrap(payload)
-            if opened:
-                (producer, epoch, _), content = opened
-                payload = wrap((producer, epoch, seq), content)
-        head = publish_head(head[0] & 7, topic_of(head), len(payload))
-    return head, payload, key
 
 
 async def settle(client: "BaseClient", seq: int) -> None:

@@ -1,5 +1,6 @@
 """`mqttlite store show`: what a store holds, without touching it."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -10,6 +11,7 @@ import pytest
 from mqttlite.cli import main
 from mqttlite.core.codec import publish_head
 from mqttlite.store import records as r
+from mqttlite.store.journal import Journal
 from mqttlite.store.sqlite import SqliteStore
 from tests.cli.commands import mqttlite
 
@@ -86,3 +88,54 @@ def test_a_file_that_is_no_store_is_an_error_in_words(tmp_path: Path, capsys: py
     (tmp_path / "empty.db").touch()
     assert main(["store", "show", str(tmp_path / "empty.db")]) == 0
     assert "an empty store" in capsys.readouterr().out
+
+
+async def set_aside(path: Path, name: str) -> Path:
+    """A store with message 7 refused, 8 in doubt and 9 accepted."""
+    store: SqliteStore | Journal = SqliteStore(path / name) if name.endswith(".db") else Journal(path / name)
+    await store.open()
+    store.record(r.IDENTITY, 2, b"pump-7")
+    for seq in (7, 8, 9):
+        store.record(r.ACCEPTED, seq, publish_head(4, b"photo", 3), b"abc", b"")
+    store.record(r.RELEASED, 8)
+    store.record(r.DOUBT, 7)
+    store.record(r.DOUBT, 8)
+    await store.commit()
+    await store.close()
+    return path / name
+
+
+def states(path: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[int, str]]:
+    capsys.readouterr()
+    assert main(["store", "show", "--json", str(path)]) == 0
+    return [(message["seq"], message["state"]) for message in json.loads(capsys.readouterr().out)["messages"]]
+
+
+@pytest.mark.parametrize("name", ["state.db", "state.journal"])
+def test_a_message_that_was_set_aside_is_shown_dropped_and_sent_again(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = asyncio.run(set_aside(tmp_path, name))
+    assert states(path, capsys) == [(7, "refused"), (8, "in doubt"), (9, "accepted")]
+    assert main(["store", "retry", str(path), "7"]) == 0
+    assert "will be sent again, as message 10" in capsys.readouterr().out
+    assert states(path, capsys) == [(8, "in doubt"), (9, "accepted"), (10, "accepted")]
+    assert main(["store", "retry", str(path), "8"]) == 0
+    assert states(path, capsys) == [(9, "accepted"), (10, "accepted"), (11, "accepted")]
+    path = asyncio.run(set_aside(tmp_path, f"other-{name}"))
+    assert main(["store", "drop", str(path), "7"]) == 0
+    assert main(["store", "drop", str(path), "8"]) == 0
+    assert states(path, capsys) == [(9, "accepted")]
+    for seq in ("7", "9", "12"):
+        assert main(["store", "drop", str(path), seq]) == 1
+        assert f"message {seq} is neither refused nor in doubt" in capsys.readouterr().err
+
+
+async def test_what_a_client_has_open_is_left_to_it(tmp_path: Path) -> None:
+    store = await filled(tmp_path / "state.db")
+    try:
+        result = await mqttlite("store", "drop", str(tmp_path / "state.db"), "65536")
+    finally:
+        await store.close()
+    assert result.code == 1
+    assert "in use" in result.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.client import Client, suspects
+from mqttlite.client import Client, connecting, suspects
 from mqttlite.core.errors import InDoubtError, PublishError, SetAsideError
 from mqttlite.store.journal import Journal
 from tests.client.network import CONNACK, Peer, server
@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspects, "ROUNDS", 3)
     monkeypatch.setattr(suspects, "LIVING_MS", 60)
     monkeypatch.setattr(suspects, "PAUSE_MS", 1)
+    monkeypatch.setattr(connecting, "DELAY_MS", 16)
 
 
 class Picky:
@@ -157,8 +158,9 @@ async def test_it_outlives_the_process_and_can_be_sent_again(picky: Any, tmp_pat
 @pytest.mark.parametrize("version", [4, 5])
 def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int) -> None:
     from mqttlite.client import keyed
-    from mqttlite.client.unconfirmed import _payload, anew
+    from mqttlite.client.unconfirmed import _payload
     from mqttlite.core import codec5, keys
+    from mqttlite.core.anew import anew
 
     client = Client("mqtt://localhost", client_id="c", version=version, keys=True)
     keyed.publish(client, 4, b"a", b"content", None)
