@@ -40,6 +40,7 @@ CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
 LOG_MAX = 256 << 10  # bytes of records in the log
 CHECKPOINT_FULL = 32  # the same while the disk is full: the WAL must not grow
 PATIENCE = 30.0  # seconds that a program which writes to the file by itself is waited for
+LOOK_S = 1.0  # how often all files are looked at, and not only the database and its WAL
 MARGIN = 256 << 10  # bytes on the disk that messages do not get
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -216,6 +217,7 @@ class SqliteFile:
         reserve: int,
     ) -> None:
         self.path = path
+        self._wal = path + "-wal"
         self.size_max = size_max
         self.is_full = False
         self._tables = tables
@@ -227,6 +229,7 @@ class SqliteFile:
         self._files: dict[str, tuple[int, int] | None] = {}  # which they were when they were opened
         self._failed = False
         self._is_marked = False  # the file says that it is in use
+        self._look_at = 0.0
         self._is_careful = False  # there is no reserve: the WAL must not grow
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
@@ -321,6 +324,7 @@ class SqliteFile:
         self._lock.made()
         self._files = {self.path + name: identity(self.path + name) for name in ("", "-wal")}
         self._files[self.path + ".lock"] = self._lock.identity()
+        self._inode, self._wal_inode = [(found or (0, 0))[1] for found in list(self._files.values())[:2]]
         if self.is_full or not has_reserve:
             self._set_checkpoint(CHECKPOINT_FULL)
         return state
@@ -430,6 +434,12 @@ class SqliteFile:
 
     def _demand_unmoved(self) -> None:
         """StoreError when a file is no longer the one at its path: what is written there is lost."""
+        now = time.monotonic()
+        if now < self._look_at:  # often: only what matters most, as quickly as can be
+            with contextlib.suppress(OSError):
+                if os.stat(self.path).st_ino == self._inode and os.stat(self._wal).st_ino == self._wal_inode:
+                    return
+        self._look_at = now + LOOK_S
         for name, which in self._files.items():
             if identity(name) != which:
                 raise StoreError(
