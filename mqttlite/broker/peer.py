@@ -106,8 +106,8 @@ class Peer(ServerConnection):
         self.closed_because = ""  # why the engine is done with it; the shell writes `out` and closes
         self._request: Iterator[None] | None = None  # a long SUBSCRIBE or UNSUBSCRIBE that is not done yet
         self._router = router
-        self._turn_work = limits.turn_work
-        self._parked_max = limits.parked_bytes
+        self._turn_work = max(1, limits.turn_work)
+        self._parked_max = max(1, limits.parked_bytes)
         self.output_max = 2 * limits.write_buffer_bytes
 
     def receive(self, data: bytes, now: int) -> None:

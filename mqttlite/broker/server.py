@@ -54,7 +54,9 @@ class Broker:
     ) -> None:
         listen = _checked(listen, limits, store)
         self.limits = limits or Limits()
-        self.store = BrokerStore(store) if isinstance(store, (str, os.PathLike)) else store
+        self.store = (
+            BrokerStore(store, size_max=self.limits.store_bytes) if isinstance(store, (str, os.PathLike)) else store
+        )
         if self.store:
             self.store.on_failure = self._fail
         self.gate = Gate(self.store, self._fail, self._go_on) if self.store else None

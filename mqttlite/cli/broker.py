@@ -4,8 +4,11 @@ import argparse
 import asyncio
 import logging
 import signal
+from pathlib import Path
 
 from ..broker import Broker, Limits
+from ..broker.limits import NAMES, WHEN_FULL
+from .broker_config import Settings, limit, load, option, queue_option
 from .streams import set_up_logging
 
 log = logging.getLogger("mqttlite.broker")
@@ -19,6 +22,8 @@ examples:
   mqttlite broker --listen mqtt://0.0.0.0:1883        for everybody who can reach this machine
   mqttlite broker --listen mqtt://127.0.0.1:1883 --listen unix:///run/mqtt.sock
   mqttlite broker --store broker.db                   nothing acknowledged is lost, whatever ends it
+  mqttlite broker --config broker.toml                what the options say, in a file (examples/broker.toml)
+  mqttlite broker --limit retained_message_bytes=1MiB --queue 'pump-*=refuse,32MiB'
 
   then, in another terminal:
   mqttlite sub -t 'room/#' -v
@@ -28,12 +33,40 @@ It speaks MQTT 3.1.1 at QoS 0, 1 and 2. With --store, persistent sessions (clean
 for them and retained messages are on the disk before anything is acknowledged; without it they live in memory, and a
 restart loses them. There are no user names and passwords yet: whoever can connect may do everything. Counters are
 published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1. SIGHUP does
-nothing but a line in the log: a terminal that is closed leaves the broker running."""
+nothing but a line in the log: a terminal that is closed leaves the broker running.
+
+A message for a session whose queue is full (queue_bytes) is dealt with as --queue says for its client identifier:
+  drop-newest   it is dropped for this session (the default)
+  drop-oldest   the oldest that was not sent yet is dropped
+  refuse        its publisher's connection is closed before the acknowledgement: it keeps the message
+  hold          its publishers wait, with PUBLISH alone, until the client has taken half of its queue
+What is dropped is counted, logged, and told below $SYS/broker/clients/. A file for --config has listen, store, a table
+[limits] and tables [[queue]] with clients, when_full and max_bytes; options count more than the file.
+
+limits (--limit NAME=VALUE; names in _bytes take sizes as 8MiB, those in _ms are milliseconds):
+{limits}"""
+
+
+def _limits_help() -> str:
+    return "\n".join(f"  {name:24}{text} ({_shown(name)})" for name, text in NAMES.items())
+
+
+def _shown(name: str) -> str:
+    value = getattr(LIMITS, name)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if name.endswith("_bytes"):
+        for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+            if value >= size and not value % size:
+                return f"{value // size} {unit}"
+    return str(value)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `broker` with its options."""
-    parser = subparsers.add_parser("broker", description="An MQTT broker.", epilog=EXAMPLES)
+    parser = subparsers.add_parser(
+        "broker", description="An MQTT broker.", epilog=EXAMPLES.format(limits=_limits_help())
+    )
     parser.add_argument(
         "--listen",
         action="append",
@@ -41,16 +74,29 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"mqtt://HOST:PORT (port 0: any that is free) or unix:///PATH; repeatable ({DEFAULT})",
     )
     parser.add_argument(
+        "--store",
+        metavar="FILE",
+        help="SQLite file for sessions, queued and retained messages; made if it is not there, mode 0600 (memory)",
+    )
+    parser.add_argument("--config", metavar="FILE", help="TOML file with what these options say, and the limits")
+    parser.add_argument(
         "--max-packet",
-        type=int,
-        default=LIMITS.packet_bytes,
         metavar="BYTES",
         help=f"largest packet that a client may send; a larger one ends its connection ({LIMITS.packet_bytes})",
     )
     parser.add_argument(
-        "--store",
-        metavar="FILE",
-        help="SQLite file for sessions, queued and retained messages; made if it is not there, mode 0600 (memory)",
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any of the limits below, such as filters=20000 (topic filters of one client); repeatable",
+    )
+    parser.add_argument(
+        "--queue",
+        action="append",
+        default=[],
+        metavar="PATTERN=RULE[,BYTES]",
+        help=f"what to do when a session's queue is full, by client identifier: {', '.join(WHEN_FULL)}; repeatable",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions, too")
     parser.set_defaults(run=run)
@@ -58,12 +104,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the broker until a signal stops it; the exit code. ListenError when it cannot listen, StoreError when its
-    store cannot be used.
+    store cannot be used, ValueError for settings that are none.
     """
-    if not 16 <= args.max_packet <= 268435455:
-        raise ValueError(f"--max-packet {args.max_packet} is not between 16 and 268435455")
+    settings = settings_of(args)
     set_up_logging("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
-    return asyncio.run(_serve(args.listen or [DEFAULT], Limits(packet_bytes=args.max_packet), args.store))
+    return asyncio.run(_serve(settings.listen or [DEFAULT], settings.make_limits(), settings.store))
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """What the file says, and the options instead of it."""
+    settings = load(Path(args.config)) if args.config else Settings()
+    settings.listen = args.listen or settings.listen
+    settings.store = args.store or settings.store
+    settings.limits.update(option(text) for text in args.limit)
+    if args.max_packet is not None:
+        name = "packet_bytes"
+        settings.limits[name] = limit("--max-packet: ", name, args.max_packet)
+    settings.queues = [queue_option(text) for text in args.queue] + settings.queues
+    return settings
 
 
 async def _serve(listen: list[str], limits: Limits, store: str | None) -> int:
@@ -71,7 +129,7 @@ async def _serve(listen: list[str], limits: Limits, store: str | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: the broker has no file to read again, and goes on")
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: the broker reads no file again, and goes on")
     async with Broker(listen, limits, store) as broker:
         broker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
