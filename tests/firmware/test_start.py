@@ -175,6 +175,15 @@ async def test_a_setting_that_cannot_be_right_is_named(board: Folder, name: str)
         assert start.fed >= 4 * HOUR
 
 
+async def test_settings_that_are_missing_are_said_for_an_hour(board: Folder) -> None:
+    for source in ("main.py", "program.py", "boots.py"):
+        board.write(source, (ROOT / "firmware" / source).read_text(encoding="utf-8"))
+    (board.folder / "settings.py").unlink()
+    start = await board.start(path=(ROOT,))
+    assert "no module named 'settings'" in start.said
+    assert (start.reset, start.slept) == (True, HOUR)
+
+
 async def test_a_setting_that_is_missing_is_named(board: Folder) -> None:
     text = (board.folder / "settings.py").read_text()
     board.write("settings.py", text.replace("TOPIC =", "TOPICS ="))
