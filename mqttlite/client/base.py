@@ -492,6 +492,12 @@ class BaseClient(Connecting):
         """With `manual_ack`: the message has been handled. PUBACK (QoS 1) or PUBREC (QoS 2) is sent when all that
         arrived before it have been acknowledged, too: they must leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
         """
+        protocol = self._protocol
+        closed_ms = protocol.keep_alive_ms * 5 // 3  # 1.5 keep alives of silence: the broker has closed, and what is
+        if self.is_connected and closed_ms and now_ms() - protocol.sent_at > closed_ms:
+            # acknowledged into that connection is lost, and comes again: for ever, should this happen each time.
+            self._fail(ClosedError("nothing has left for longer than the keep alive"))
+            protocol.state.disconnected()
         message._is_handled = True
         taken = self._taken
         while taken and taken[0]._is_handled:

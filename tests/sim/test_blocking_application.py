@@ -116,11 +116,12 @@ def test_each_message_is_handled_once_on_one_connection_by_a_slow_application(ho
 
 
 @pytest.mark.parametrize("qos", [1, 2])
-@pytest.mark.parametrize("how", ["for", "inbox"])
+@pytest.mark.parametrize("how", ["for", "manual", "inbox"])
+@pytest.mark.parametrize("handler_s", [8.0, 12.0])
 def test_each_message_is_handled_once_although_each_handler_blocks_until_its_connection_is_gone(
-    how: str, qos: int
+    how: str, qos: int, handler_s: float
 ) -> None:
-    world = Blocking(how, qos, 12.0)
+    world = Blocking(how, qos, handler_s)
     assert not world.run()
     assert world.connections > 1
 
