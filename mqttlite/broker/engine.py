@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 
 from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
+from ..core.connection import BYTE_MS
 from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
 from ..store.broker_tables import BrokerState
@@ -113,6 +114,7 @@ class Engine:
             if client.store:
                 client.store.begin()
         peer.parser.feed(data)
+        peer.received_at = min(now, peer.received_at + BYTE_MS * len(data))
         self._work(peer, now)
         if self._overdue:
             self._disconnect_overdue()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.codec import acknowledgement
 from ..core.codec_server import decode_subscribe, decode_unsubscribe, encode_suback
+from ..core.connection import BYTE_MS
 from ..core.packet_types import DISCONNECT, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
 from ..core.server import ServerConnection
 from .ledger import MESSAGE
@@ -113,6 +114,7 @@ class Peer(ServerConnection):
     def receive(self, data: bytes, now: int) -> None:
         """Take the bytes that arrived next, and do what a turn allows."""
         self.parser.feed(data)
+        self.received_at = min(now, self.received_at + BYTE_MS * len(data))
         self.go_on(now)
 
     def go_on(self, now: int) -> None:

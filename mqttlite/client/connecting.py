@@ -147,7 +147,7 @@ class Connecting:
             if self._progressed & 2:
                 self._barren = 0
             pause_ms = delay_ms * (128 + os.urandom(1)[0]) // 256
-            if short > 2 or self._suspicion:
+            if short > 2 or self._suspicion or (not useful and lived_ms > protocol.keep_alive_ms):
                 from .suspects import judge  # hardly ever needed, so not loaded before
 
                 if self._suspicion:

@@ -147,6 +147,15 @@ class Client(CheckedClient):
         explained.__cause__ = error
         return explained
 
+    def _fail(self, error: Exception) -> None:
+        # Whether PINGREQ is late, or behind what the kernel has not got rid of yet, only the kernel knows.
+        transport = self._transport
+        late = isinstance(error, ConnectError) and error.ended < 0 and self._protocol.waiting_since is not None
+        if late and self.is_connected and transport and transport.gets_rid():
+            self._protocol.waiting_since = now_ms()
+            return
+        super()._fail(error)
+
     async def heard(self, timeout_s: float = 10) -> bool:
         """Whether the broker has read all that was sent on this connection, QoS 0 included: asks for a sign of life,
         and waits for it, `timeout_s` seconds at most. False when the connection is lost first: then what was published

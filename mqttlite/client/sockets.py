@@ -7,6 +7,7 @@ than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import cast
@@ -25,6 +26,7 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._received = b""
         self._is_paused = False
         self._error: Exception | None = None
+        self._unsent = 1 << 62  # bytes that the kernel had when `gets_rid` was called last
         self.ended = False  # nothing more comes
         self._reader: asyncio.Future[None] | None = None
         self._may_write = asyncio.Event()
@@ -129,6 +131,18 @@ class SocketTransport(asyncio.BufferedProtocol):
                 return False
             self._rest = packet[count:]
             return True
+
+    def gets_rid(self) -> bool:
+        """Whether the kernel has bytes of ours that the peer has not acknowledged, and fewer than at the last call."""
+        if self._descriptor < 0 or sys.platform != "linux":
+            return False
+        import fcntl
+        import termios
+
+        left = int.from_bytes(fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        fewer = 0 < left < self._unsent
+        self._unsent = left
+        return fewer
 
     def write_eof(self) -> None:
         """Nothing more is written, and reading goes on: a peer that still writes is not reset."""

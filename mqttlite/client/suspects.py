@@ -16,6 +16,9 @@ meanwhile, so none overtakes an innocent suspect. A message that was released (P
 What was set aside is kept with the messages in doubt (unconfirmed.py). Where a peer takes no message at all, one after
 the other would be set aside; from the third in a row on, each takes twice as long as the one before.
 
+**A message that takes longer on a slow line than the broker waits**: it is closed in the middle of it, after 1.5 times
+the keep alive. The keep alive is ours to choose, so the next CONNECT has a longer one.
+
 **Another client with our identifier**: the broker ends the older of two connections, and each client throws out the
 other [MQTT-3.1.4-2]. So the broker, and no reset, ends connections that work, one after the other.
 """
@@ -28,6 +31,7 @@ from .clock import now_ms
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from ..core.client import ClientProtocol
     from .base import BaseClient
     from .transport import Transport
 
@@ -128,9 +132,18 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
     """A connection has ended, one of several that did not last. What to say, and after how many milliseconds to try
     again, when `reason` and `pause_ms` are what is usual.
     """
-    session = client._protocol.state
+    protocol = client._protocol
+    session = protocol.state
     suspicion = client._suspicion
     peer = ended_by(error)
+    undone = session.unfinished and not client._progressed & 2  # something was sent, and nothing confirmed
+    # `keep_alive_ms` is 0.9 of it: a broker that heard no whole packet for 1.5 has closed [MQTT-3.1.2-24]
+    if peer >= 0 and undone and 0 < protocol.keep_alive_ms * 3 // 2 <= now_ms() - protocol.received_at:
+        wait_longer(protocol)
+        reason += "; the message takes longer than the broker waits: asking it to wait four times as long"
+        if suspicion:
+            suspicion.end()
+        return reason, pause_ms
     if suspicion:
         client._thrown_out = 0
         if not suspicion.died(peer):
@@ -143,7 +156,7 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         return reason, PAUSE_MS
     if not client.is_connected:
         return reason, pause_ms
-    if session.unfinished and not client._progressed & 2:
+    if undone:
         message = session.messages.get(session.first)
         if peer >= 0 and peer in _ABOUT_CONTENT and message and message[0][0] & 6 != 6 and session.clearing <= 0:
             client._suspicion = Suspicion(client)
@@ -155,3 +168,16 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         return reason, pause_ms
     client._thrown_out = 0
     return reason, pause_ms
+
+
+def wait_longer(protocol: "ClientProtocol") -> None:
+    """Ask for four times the keep alive from the next CONNECT on (3.1.2.10), and go on sending PINGREQ as before: no
+    PINGREQ can be sent inside of a long message, and a slow line needs its time for one.
+    """
+    connect = protocol.connect_packet
+    at = 1
+    while connect[at] > 127:
+        at += 1
+    at += 9  # protocol name, level and flags
+    keep_alive_s = min(4 * int.from_bytes(connect[at : at + 2], "big"), 65535)
+    protocol.connect_packet = connect[:at] + keep_alive_s.to_bytes(2, "big") + connect[at + 2 :]

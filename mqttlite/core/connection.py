@@ -26,6 +26,10 @@ _PUBREC = const(0x50)
 _PUBREL = const(0x62)
 _PUBCOMP = const(0x70)
 
+# What a byte of a packet that is not complete is worth, in ms of keep alive: so 100 bytes a second are as good as a
+# packet, and one now and then is not. (docs/decisions: a long message on a slow line)
+BYTE_MS = const(10)
+
 
 class Connection:
     """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes. A subclass has these three
@@ -46,13 +50,15 @@ class Connection:
         self.parser = Parser(size_max)
         self.out: "list[bytes]" = []
         self.session: "Session | None" = None  # set once CONNECT has been accepted
-        self.received_at = 0  # ms; when the last packet was complete
+        self.received_at = 0  # ms; when the last packet was complete, or could have been
 
     def receive(self, data: bytes, now: int) -> None:
         """Process the bytes that arrived next: all packets that are complete."""
         parser = self.parser
         parser.feed(data)
         first = parser.next()
+        if not first:
+            self.received_at = min(now, self.received_at + BYTE_MS * len(data))
         while first:
             self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
             kind = first & 0xF0
