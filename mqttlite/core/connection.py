@@ -93,7 +93,8 @@ class Connection:
             packet_id = decode_packet_id(buf, at, end)
             self.check_topic(topic)  # before the identifier is remembered
             payload = buf[at + 2 : end]
-            digest = crc32(payload, crc32(topic)) >> self.digest_shift if first & 4 else 0
+            # Begun with a length: else a topic name that ends where another's payload begins would look the same.
+            digest = crc32(payload, crc32(topic, len(topic))) >> self.digest_shift if first & 4 else 0
             packet_id = session.received(first, packet_id, digest)
             if packet_id:
                 self.deliver(first, topic, payload, packet_id)

@@ -361,10 +361,10 @@ class Session:
         effect = row & 0xFF
         if effect != DELIVER:
             digest = value >> 4
-        if after == HELD != state:
-            if self.store:  # of a large number, a board makes an object
+        if after == HELD:
+            if state != HELD and self.store:  # of a large number, a board makes an object
                 self._record(_HELD, digest << 16 | packet_id)
-        elif state == HELD != after:
+        elif state == HELD:
             self._record(_FREED, packet_id)
         if after:
             self.inbound[packet_id] = digest << 4 | after

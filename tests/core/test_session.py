@@ -3,6 +3,7 @@
 import pytest
 
 from mqttlite.core import codec, session
+from mqttlite.core.connection import Connection
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.reused import REUSED
@@ -243,6 +244,30 @@ def test_a_qos_2_message_is_delivered_once_however_often_it_comes() -> None:
     assert deliveries == 1
     s.released(ID)
     assert s.received(0x34, ID), "after PUBREL the identifier stands for another message"
+
+
+@pytest.mark.parametrize("shift", [6, 18])
+def test_contents_are_told_apart_wherever_the_topic_name_ends(shift: int) -> None:
+    class Receiver(Connection):
+        digest_shift = shift
+
+        def __init__(self) -> None:
+            Connection.__init__(self, 1000)
+            self.session, self.out = connected()
+            self.got: list[tuple[bytes, bytes]] = []
+
+        def check_topic(self, topic: bytes) -> None:
+            pass
+
+        def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
+            self.got.append((topic, payload))
+
+    receiver = Receiver()
+    messages = [(b"room/1", b"21"), (b"room/12", b"1"), (b"room/121", b""), (b"room/1", b"22"), (b"room/2", b"21")]
+    for topic, payload in messages:
+        for _ in range(2):
+            receiver.receive(codec.publish_head(4, topic, len(payload)) + b"\0\1" + payload, 0)
+    assert receiver.got == messages
 
 
 def test_more_unfinished_messages_than_allowed_are_refused_and_repeats_are_not() -> None:
