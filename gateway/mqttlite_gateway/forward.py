@@ -23,7 +23,8 @@ from .upstream import ANSWER_MAX, READ_SIZE, Streams, answer, last_word
 CONNECT_TIMEOUT_S = 5.0
 PROBE_FIRST_S = 0.25  # from one look whether the broker is back to the next, doubling up to
 PROBE_MAX_S = 4.0
-CLOSING_S = 5.0  # what the device sent before it closed, such as DISCONNECT, has so long to reach the broker
+CLOSING_S = 5.0  # what the device sent before it closed, such as DISCONNECT, has so long to reach the broker,
+ENDING_S = 1.0  # or so long, when the gateway ends
 PATIENCE_S = 1.0  # a device that gives up sooner has not waited for the broker's answer
 ATTEMPTS = 20  # connections that a device may ask for at once,
 ATTEMPT_EVERY_S = 0.5  # and then one in so many seconds: the broker must not pay for a device gone wild
@@ -63,6 +64,7 @@ class Forwarder:
         self._task: asyncio.Task[None] | None = None  # from OPEN to the end of the connection
         self._probe: asyncio.Task[None] | None = None
         self._upstream: _Upstream | None = None
+        self._finishing: set[asyncio.Task[None]] = set()  # connections that have ended: the broker takes the rest
         self._unreachable = ""  # why the last attempt to reach the broker failed; said once, not at every attempt
         self._refusal = ""  # what the broker answered instead of taking the device; likewise
         self._asked_at = 0.0  # when the device began to wait for the broker's first answer; 0.0: it does not
@@ -91,6 +93,11 @@ class Forwarder:
         if self._probe:
             self._probe.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._finishing:
+            _, late = await asyncio.wait(self._finishing, timeout=ENDING_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     # -- the device's side
 
@@ -115,7 +122,10 @@ class Forwarder:
 
     def _drop(self) -> None:
         if self._upstream:
-            self._upstream.close()
+            self._upstream.stop()
+            finishing = asyncio.create_task(self._upstream.finish())
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
             self._upstream = None
 
     def _from_device(self, data: bytes | memoryview) -> None:
@@ -142,7 +152,7 @@ class Forwarder:
             self._probe.cancel()
         self._unreachable = ""
         self.connections += 1
-        self._upstream = _Upstream(writer, self._stream.consumed)
+        self._upstream = _Upstream(reader, writer, self._stream.consumed)
         if not self._stream.accept(n):  # cannot be: when the device gives up, this task is cancelled
             self._drop()
             return
@@ -150,11 +160,17 @@ class Forwarder:
         begin: bytes | None = b""  # what the broker has said, while it is not known what that means
         data = last = b""
         ended = "it closed the connection"
+        reason = UPSTREAM_CLOSED
         try:
             while data := await reader.read(READ_SIZE):
                 self._asked_at = 0.0
                 if begin is not None:
-                    begin = self._begun(begin + data)
+                    try:
+                        begin = self._begun(begin + data)
+                    except _NoBrokerError:
+                        begin = None
+                        reason = UPSTREAM_UNREACHABLE  # which is better for the device than bytes that it cannot read
+                        break
                 self.down_bytes += len(data)
                 await self._to_device(data)
                 last = data
@@ -165,7 +181,7 @@ class Forwarder:
         elif not self._refusal:
             self._say.info("the broker ended the connection: %s", last_word(last) or ended)
         self._drop()
-        self._stream.close(UPSTREAM_CLOSED)
+        self._stream.close(reason)
         self._watch()
 
     async def _turn(self) -> None:
@@ -180,13 +196,16 @@ class Forwarder:
             self._attempts -= 1
 
     def _begun(self, begin: bytes) -> bytes | None:
-        """Find out what the broker answers to CONNECT from its first bytes; those again while they are too few."""
+        """Find out what the broker answers to CONNECT from its first bytes; those again while they are too few.
+        Raises _NoBrokerError.
+        """
         found = answer(begin)
         if found is None:
             return begin if len(begin) < ANSWER_MAX else None
         if not found.is_mqtt:
             self._refused(self._broker.explain_first(begin))
-        elif found.refusal:
+            raise _NoBrokerError
+        if found.refusal:
             self._refused(f"the broker refuses {self.device}: {found.refusal}")
         else:
             self._refusal = ""
@@ -251,10 +270,17 @@ class Forwarder:
             return
 
 
-class _Upstream:
-    """The writing half of one connection to the broker. `credit(n)`: the broker's socket has taken n bytes."""
+class _NoBrokerError(Exception):
+    """What answers does not speak MQTT; it has been said."""
 
-    def __init__(self, writer: asyncio.StreamWriter, credit: Callable[[int], None]) -> None:
+
+class _Upstream:
+    """What is written to one connection to the broker, and its end. `credit(n)`: its socket has taken n bytes."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, credit: Callable[[int], None]
+    ) -> None:
+        self._reader = reader
         self._writer = writer
         self._credit = credit
         self._owed = 0  # bytes that the socket has not taken yet; the device gets its credit for them later
@@ -281,9 +307,22 @@ class _Upstream:
         owed, self._owed = self._owed, 0
         self._credit(owed)
 
-    def close(self) -> None:
-        """Close when the broker has taken what was written; CLOSING_S from now whatever it takes."""
+    def stop(self) -> None:
+        """Nothing more is written, and no credit given any more."""
         if self._draining:
             self._draining.cancel()
-        self._writer.close()
-        asyncio.get_running_loop().call_later(CLOSING_S, self._writer.transport.abort)
+
+    async def finish(self) -> None:
+        """Tell the broker that this is all, and let it take that; CLOSING_S from now whatever it does. What it still
+        sends is read: bytes that nobody has read make a close a reset, which may overtake the device's last ones.
+        """
+        try:
+            async with asyncio.timeout(CLOSING_S):
+                if not self._writer.is_closing():
+                    self._writer.write_eof()
+                while await self._reader.read(READ_SIZE):
+                    pass
+        except OSError:  # a TimeoutError, too
+            pass
+        finally:
+            self._writer.transport.abort()

@@ -5,6 +5,7 @@ and on TOPIC/<device> where there is, or was, one with a name.
 import asyncio
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from mqttlite.client import Client
@@ -62,7 +63,14 @@ async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
         if is_connected:
             connected.set()
 
-    client = Client(config.upstream, will=(online, "0", 1, True), retry_first=True, on_connection=on_connection)
+    client = Client(
+        config.upstream,
+        client_id=f"mqttlite-gateway-{os.urandom(3).hex()}",  # for who reads a log, here or at the broker
+        clean_session=True,
+        will=(online, "0", 1, True),
+        retry_first=True,
+        on_connection=on_connection,
+    )
     async with client:
         announcing = asyncio.create_task(_announce(client, online, connected))
         try:

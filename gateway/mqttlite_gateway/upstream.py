@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from typing import NamedTuple
 
 from mqttlite.client import Client
@@ -64,7 +65,8 @@ class Upstream:
         delay_s = CHECK_FIRST_S
         while True:
             try:
-                async with Client(self.text, timeout_s=5):
+                name = f"mqttlite-gateway-{os.urandom(3).hex()}"
+                async with Client(self.text, client_id=name, clean_session=True, timeout_s=5):
                     log.info("the broker at %s answers", self.name)
                     return
             except RefusedError as error:  # it is there; devices may have other rights

@@ -16,7 +16,8 @@ _DESCRIPTION = """\
 Carries MQTT from devices on serial lines to a broker, each device over a connection of its own.
 
 The line may be noisy: frames are checked and repeated, and a device that was reset is noticed. The gateway goes on when
-the broker restarts or an adapter is unplugged, tells the device, and opens the port again when it is back.
+the broker restarts or an adapter is unplugged, tells the device, and opens the port again when it is back. When no
+device comes, it says after 15 s what it has heard on the line, and what that looks like.
 
   mqttlite gateway --serial /dev/ttyUSB0
   mqttlite gateway --serial /dev/serial/by-id/usb-… --serial '/dev/ttyAMA0?baud=921600' --upstream mqtt://10.0.0.5

@@ -313,6 +313,9 @@ async def test_the_state_of_each_line_is_published_as_json(mosquitto: Mosquitto)
             assert state["link"] is state["broker"] is True
             assert (state["connections"], state["refused"]) == (1, 0)
             assert state["down_bytes"] > 0
+            docs = (ROOT / "docs/pi.md").read_text(encoding="utf-8").split("## How is the line?")[1].split("\n## ")[0]
+            for field in (*state, *state["frames"]):
+                assert f"`{field}`" in docs or f".{field}`" in docs or field == "frames", field
             assert set(state["frames"]) >= {"sent", "resent", "received", "repaired", "damaged", "foreign", "resets"}
             await mosquitto_pub(mosquitto.port, "-t", "gw/online", "-m", "0", "-r", "-q", "1")
             await watcher.until("gw/online", b"0")

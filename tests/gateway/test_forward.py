@@ -5,18 +5,29 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
+import pytest
+
 from mqttlite.client.line import Line
 from mqttlite.client.ports import open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE
 from mqttlite.sim.lines.pty_line import NoisyLine
+from mqttlite_gateway import forward
 from mqttlite_gateway.config import SerialPort
+from mqttlite_gateway.forward import ATTEMPT_EVERY_S, ATTEMPTS
 from mqttlite_gateway.line import RECEIVE_WINDOW, SEND_BUFFER, GatewayLine
 from mqttlite_gateway.upstream import READ_SIZE, Streams
 from tests.gateway.world import BAUD, WINDOW
 
 SMALL = 4096  # bytes asked for as buffer of a socket; the kernel has its own idea, but no more than
+CONNACK = b"\x20\x02\0\0"  # without which nobody is a broker
 MUCH = 60_000  # which is more than every buffer on the way together
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The brokers of these tests do not close by themselves."""
+    monkeypatch.setattr(forward, "ENDING_S", 0.05)
 
 
 async def happens(condition: Callable[[], bool]) -> None:
@@ -46,6 +57,8 @@ class Device:
         self.got += data
         if self.consuming:
             self.stream.consumed(len(data))
+        if self.got.startswith(CONNACK):
+            del self.got[: len(CONNACK)]
         self._news.set()
 
     async def send(self, data: bytes) -> None:
@@ -72,6 +85,7 @@ class Broker:
         self.accepted: asyncio.Queue[Streams] = asyncio.Queue()
         self.asked = asyncio.Event()
         self.given_up = asyncio.Event()
+        self.greeting = CONNACK
         self.hold = False
         self.there = True
         self.port = 0
@@ -79,6 +93,7 @@ class Broker:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
+        writer.write(self.greeting)
         await self.accepted.put((reader, writer))
 
     async def connect(self) -> Streams:
@@ -142,7 +157,7 @@ async def test_bytes_go_both_ways_and_a_close_goes_up_behind_them() -> None:
         await device.send(b"bye")
         device.stream.close()
         assert await reader.read() == b"bye"
-        assert (box.forwarder.up_bytes, box.forwarder.down_bytes) == (8, 5)
+        assert (box.forwarder.up_bytes, box.forwarder.down_bytes) == (8, 5 + len(CONNACK))
         writer.close()
 
 
@@ -236,9 +251,9 @@ async def test_a_device_that_takes_nothing_stops_the_broker_after_a_bounded_numb
         device.consuming = False
         writer.write(bytes(MUCH))
         await happens(box.link._sender.blocked)
-        assert box.forwarder.down_bytes <= len(device.got) + SEND_BUFFER + READ_SIZE
+        assert box.forwarder.down_bytes <= len(CONNACK) + len(device.got) + SEND_BUFFER + READ_SIZE
         device.consuming = True
-        device.stream.consumed(len(device.got))
+        device.stream.consumed(len(CONNACK) + len(device.got))
         await device.arrived(MUCH)
 
 
@@ -272,3 +287,50 @@ async def test_a_gateway_that_ends_closes_its_connections() -> None:
         await device.open()
         reader, _ = await broker.accepted.get()
     assert await reader.read() == b""
+
+
+async def test_what_the_device_said_last_arrives_though_it_has_not_read_what_the_broker_sent() -> None:
+    """Bytes that nobody has read make a close a reset, under which a broker may lose a DISCONNECT."""
+    async with joined() as (device, broker, box):
+        await device.open()
+        reader, writer = await broker.accepted.get()
+        device.consuming = False
+        writer.write(bytes(100 * MUCH))
+        await happens(box.link._sender.blocked)
+        await device.send(b"\xe0\0")
+        device.stream.close()
+        assert await reader.read() == b"\xe0\0"  # and then the end, in good order
+
+
+async def test_what_is_no_broker_is_kept_from_the_device() -> None:
+    async with joined() as (device, broker, box):
+        broker.greeting = b""
+        await device.open()
+        _, writer = await broker.accepted.get()
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        assert await device.events.get() == ("closed", UPSTREAM_UNREACHABLE)
+        assert (bytes(device.got), box.forwarder.down_bytes) == (b"", 0)
+        assert box.forwarder.problem.startswith("no broker: b'HTTP/1.1")
+
+
+async def test_a_broker_that_never_closes_is_given_up_when_the_gateway_ends() -> None:
+    async with joined() as (device, broker, box):
+        await device.open()
+        reader, _ = await broker.accepted.get()
+        device.stream.close()
+        assert await reader.read() == b""
+    assert not box.forwarder._finishing
+
+
+async def test_a_device_that_asks_without_end_gets_no_more_connections_than_its_share() -> None:
+    async with joined() as (device, broker, box):
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for _ in range(ATTEMPTS + 3):
+            await device.open()
+            reader, writer = await broker.accepted.get()
+            device.stream.close()
+            assert await reader.read() == b""
+            writer.close()
+        assert loop.time() - begun >= 2 * ATTEMPT_EVERY_S
+        assert box.forwarder.connections == ATTEMPTS + 3
