@@ -1,6 +1,6 @@
 """Ground floor: MQTT 3.1.1 without I/O, clock or randomness. The same files run on CPython and on MicroPython.
 
-errors      what is raised; faults: words for it       packet_types  first bytes, by name
+errors      what is raised; faults: words; rare        packet_types  first bytes, by name
 text        UTF-8 and topic rules                      matching      topic filters against topic names
 codec       packets both roles send: PUBLISH and its acknowledgements
 codec_client, codec_server   what only one of them sends, mirror images

@@ -10,7 +10,7 @@ from . import const
 from .codec import decode_acknowledgement, publish_head
 from .codec_client import decode_connack, decode_suback, encode_connect, encode_subscribe, encode_unsubscribe
 from .connection import Connection
-from .errors import ConnectError, RefusedError, broken
+from .errors import ConnectError, broken
 from .session import Session
 from .text import check_plain, check_topic_name
 
@@ -132,7 +132,8 @@ class ClientProtocol(Connection):
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code = decode_connack(buf, start, end)
         if code:
-            from .refusals import words  # hardly ever needed, so not loaded before
+            from .rare import RefusedError  # hardly ever needed, so not loaded before
+            from .refusals import words
 
             raise RefusedError(code, "connection refused: " + words(code))
         if session_present and self.clean_session:

@@ -1,6 +1,23 @@
-"""Every error that mqttlite raises by itself. Both runtimes; imports nothing but, when needed, the
-words for a broken rule (faults.py).
+"""Every error that mqttlite raises by itself. Both runtimes; imports nothing but, when needed, the words for a broken
+rule (faults.py) and the rarer errors (rare.py).
 """
+
+from . import const
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from .rare import InDoubtError as InDoubtError
+    from .rare import PublishError as PublishError
+    from .rare import RefusedError as RefusedError
+    from .rare import SetAsideError as SetAsideError
+    from .rare import SubscribeError as SubscribeError
+else:
+
+    def __getattr__(name: str) -> type:
+        """An error of rare.py; a board has its class in memory from then on."""
+        from . import rare
+
+        return getattr(rare, name)
 
 
 class MQTTError(Exception):
@@ -46,41 +63,5 @@ class SettingError(ConnectError):
     """
 
 
-class RefusedError(ConnectError):
-    """The broker answered CONNECT with a return code other than 0 (3.2.2.3); `code` is that number."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class SubscribeError(MQTTError):
-    """The broker refused a subscription (SUBACK return code 0x80)."""
-
-
-class InDoubtError(MQTTError):
-    """The broker lost the session after it had taken a QoS 2 message (PUBREC) and before it had confirmed the end
-    (PUBCOMP).
-
-    Whether the message reached its subscribers cannot be known; sending it again may duplicate it. The application
-    decides.
-    """
-
-
 class ClosedError(MQTTError):
     """The client was closed; the message or request can no longer complete."""
-
-
-class PublishError(MQTTError):
-    """The broker refused a message (MQTT 5: PUBACK or PUBREC with a reason code from 0x80 on); `code` is that code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class SetAsideError(PublishError):
-    """The broker would never take a message, and it is kept aside so that the others may go on: the broker ended each
-    connection right after it, and only those (`code` 0), or a 5.0 broker has announced a limit that it exceeds (`code`:
-    the reason code for it). `pending()` lists it as refused; `retry` sends it again, `settle` forgets it.
-    """

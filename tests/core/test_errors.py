@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mqttlite.core import errors, rare
 from mqttlite.core.errors import ProtocolError, broken
 from mqttlite.core.faults import WORDS
 from tests.runtimes import ROOT
@@ -38,3 +39,12 @@ def test_where_the_words_cannot_be_loaded_the_error_is_the_same_and_names_its_ru
     monkeypatch.setitem(sys.modules, "mqttlite.core.faults", None)
     error = broken("MQTT-3.3.1-4")
     assert (error.rule, str(error)) == ("MQTT-3.3.1-4", "MQTT-3.3.1-4 [MQTT-3.3.1-4]")
+
+
+def test_every_error_is_had_from_one_module_and_a_name_that_is_none_is_refused() -> None:
+    for name in ("RefusedError", "SubscribeError", "InDoubtError", "PublishError", "SetAsideError"):
+        error = getattr(errors, name)
+        assert error is getattr(rare, name)
+        assert issubclass(error, errors.MQTTError)
+    with pytest.raises(AttributeError, match="NoSuchError"):
+        errors.NoSuchError  # type: ignore[attr-defined]  # noqa: B018

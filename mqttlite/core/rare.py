@@ -1,0 +1,42 @@
+"""The errors of what hardly ever happens: the broker refuses, or a message ends other than confirmed. Both runtimes.
+
+They are had from errors.py, which loads this file when one of them is asked for.
+"""
+
+from .errors import ConnectError, MQTTError
+
+
+class RefusedError(ConnectError):
+    """The broker answered CONNECT with a return code other than 0 (3.2.2.3); `code` is that number."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class SubscribeError(MQTTError):
+    """The broker refused a subscription (SUBACK return code 0x80)."""
+
+
+class InDoubtError(MQTTError):
+    """The broker lost the session after it had taken a QoS 2 message (PUBREC) and before it had confirmed the end
+    (PUBCOMP).
+
+    Whether the message reached its subscribers cannot be known; sending it again may duplicate it. The application
+    decides.
+    """
+
+
+class PublishError(MQTTError):
+    """The broker refused a message (MQTT 5: PUBACK or PUBREC with a reason code from 0x80 on); `code` is that code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class SetAsideError(PublishError):
+    """The broker would never take a message, and it is kept aside so that the others may go on: the broker ended each
+    connection right after it, and only those (`code` 0), or a 5.0 broker has announced a limit that it exceeds (`code`:
+    the reason code for it). `pending()` lists it as refused; `retry` sends it again, `settle` forgets it.
+    """
