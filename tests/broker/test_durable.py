@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.broker.durable import BrokerStore
+from mqttlite.broker.limits import QueueRule
 from mqttlite.store import records as r
 from mqttlite.store.base import StoreError
 from mqttlite.store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables, Record
@@ -317,6 +319,80 @@ async def test_a_full_store_refuses_the_message_and_what_it_has_taken_is_deliver
                 async with client(port, "p", present=True) as publisher:
                     publisher.publish("t", b"x" * 4000, 1)
                     again = (await publisher.packet()).kind == "puback"
+
+
+async def fill(port: int) -> None:
+    """Until nothing fits any more."""
+    async with client(port, "s") as subscriber:
+        await subscriber.subscribe("t", 1)
+        subscriber.send("pingreq")
+        await subscriber.packet()
+    for size in (4000, 200, 0):
+        with pytest.raises((EOFError, ConnectionError)):
+            async with client(port, "filler", clean=True) as publisher:
+                while True:
+                    publisher.publish("t", bytes(size), 1)
+                    await publisher.packet()
+
+
+async def test_when_the_store_is_full_whatever_grows_is_refused_and_the_broker_lives(path: Path) -> None:
+    store = BrokerStore(path, size_max=256 * 1024)
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, Limits(retained_message_bytes=1 << 20), store) as broker:
+        port = port_of(broker.addresses[0])
+        async with client(port, "old") as old:
+            old.publish("r", b"old", 1, retain=True)
+            await old.packet()
+        await fill(port)
+        async with RawClient(port) as new:  # a session that would have to be kept
+            fields = {"keep_alive_s": 0, "username": None, "password": None, "will": None}
+            new.send("connect", client_id="new", clean_session=False, **fields)
+            assert (await new.packet()).fields["code"] == 3
+        async with client(port, "s", present=True) as known:  # and a subscription
+            known.send("subscribe", packet_id=9, subscriptions=[("x" * 300, 0)])
+            while (packet := await known.packet()).kind != "suback":
+                pass
+            assert packet.fields["codes"] == [0x80]
+        async with client(port, "c", clean=True) as honest:
+            await honest.subscribe("#", 0)
+            assert (await honest.packet()).fields["payload"] == b"old"
+            for _ in range(200):
+                honest.publish("r", bytes(60_000), 0, retain=True)  # QoS 0: dropped and counted, the old value stays
+            will = ("t", b"will", 1, True)
+            async with RawClient(port) as dying:
+                await dying.connect("dying", will=will)
+            honest.send("pingreq")
+            assert (await honest.packet()).kind == "pingresp"
+            honest.publish("elsewhere", b"x", 0)
+            assert (await honest.packet()).fields["payload"] == b"x"
+            refused = broker.stats.limits["store"]
+            assert broker.stats.dropped_refused >= 200
+            assert refused >= 202
+            honest.publish("r", b"", 0, retain=True)  # what makes it smaller goes
+            assert (await honest.packet()).fields["payload"] == b""
+        assert not broker.failed.done()
+    async with running(BrokerStore(path, size_max=256 * 1024)) as port, client(port, "late", clean=True) as late:
+        await late.subscribe("r", 0)
+        late.send("pingreq")
+        assert (await late.packet()).kind == "pingresp"
+
+
+async def test_what_was_told_of_a_gap_survives_a_restart(path: Path) -> None:
+    rule = (QueueRule("s", "drop-newest", 500),)
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, Limits(queues=rule), path) as broker:
+        port = port_of(broker.addresses[0])
+        async with client(port, "s") as subscriber:
+            await subscriber.subscribe("t", 1)
+        async with client(port, "p", clean=True) as publisher:
+            for _ in range(10):
+                publisher.publish("t", bytes(100), 1)
+                assert (await publisher.packet()).kind == "puback"
+        broker.engine.tick(int(time.monotonic() * 1000) + 10_000)
+        broker.flush()
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, Limits(queues=rule), path) as broker:
+        async with client(port_of(broker.addresses[0]), "late", clean=True) as late:
+            await late.subscribe("$SYS/broker/clients/s/dropped", 1)
+            assert (await late.packet()).fields["payload"] == b'{"queue_bytes":8}'
+        assert broker.engine.sessions[b"s"].dropped == {"queue_bytes": 8}
 
 
 async def test_a_store_of_a_client_is_refused_in_words(path: Path) -> None:

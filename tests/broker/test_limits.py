@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqttlite.broker.ledger import MESSAGE
 from tests.broker.world import World
 
 
@@ -113,3 +114,81 @@ def test_the_log_of_a_limit_is_one_line_in_ten_seconds_and_counts_the_rest(caplo
     world.now += 10_000
     client.subscribe("t")
     assert "'c' at address of c: topic filter refused (50 times since the last such line)" in caplog.text
+
+
+@pytest.mark.parametrize("limit", ["filters_bytes", "all_filters_bytes"])
+def test_topic_filters_are_bounded_in_bytes_by_client_and_together_and_give_back_what_they_took(limit: str) -> None:
+    world = World(**{limit: 5000})
+    one, two = world.connect("1"), world.connect("2")
+    codes = one.subscribe(*[f"a/b/{number}" for number in range(10)])
+    granted = codes.count(0)
+    assert 0 < granted < 10
+    assert codes == [0] * granted + [0x80] * (10 - granted)
+    assert two.subscribe("a/b/c") == ([0] if limit == "filters_bytes" else [0x80])
+    one.unsubscribe("a/b/0")
+    assert two.subscribe("a/b/d") == [0]
+    assert world.stats.limits[limit] > 0
+    one.disconnect()
+    two.disconnect()
+    assert world.engine.ledger.filters == 0
+
+
+def test_ten_thousand_filters_are_granted_by_default() -> None:
+    world = World()
+    client = world.connect("home")
+    assert client.subscribe(*[f"zigbee2mqtt/device{n}/availability" for n in range(10_000)]) == [0] * 10_000
+
+
+def test_of_half_received_packets_who_has_most_pays() -> None:
+    world = World(received_bytes=100_000)
+    wires = [world.connect(f"c{n}") for n in range(4)]
+    for size, wire in zip((100, 60_000, 30_000, 20_000), wires, strict=True):
+        wire.raw(b"\x30\xff\xff\x03\x00\x01t" + bytes(size))
+    assert [wire.closed for wire in wires] == [False, True, False, False]
+    assert world.engine.ledger.received < 60_000
+    wires[2].raw(bytes(65535))
+    assert world.stats.limits["received_bytes"] == 1
+    for wire in wires:
+        wire.cut()
+    assert world.engine.ledger.received == 0
+
+
+def test_of_output_that_stands_who_has_most_pays() -> None:
+    world = World(output_bytes=100_000)
+    wires = [world.connect(f"c{n}") for n in range(3)]
+    for size, wire in zip((30_000, 60_000, 20_000), wires, strict=True):
+        wire.unwritten = size
+        wire.writable(False)
+    wires[2].send("pingreq")
+    assert [wire.closed for wire in wires] == [False, True, False]
+    wires[0].writable(True)
+    assert world.engine.ledger.output == 20_000
+    wires[2].cut()
+    assert world.engine.ledger.output == 0
+
+
+def test_an_idle_connection_keeps_nothing_of_what_it_has_read() -> None:
+    world = World()
+    client = world.connect("c")
+    client.raw(b"\xc0\x00" * 30_000)
+    assert len(client.peer.parser.buf) <= 4096
+
+
+def test_forty_thousand_messages_for_a_subscriber_that_takes_none_are_kept_and_the_books_are_right() -> None:
+    world = World(queue_bytes=8 << 20)
+    reader = world.connect("reader", clean=False)
+    reader.subscribe("t/#", qos=1)
+    publishers = [world.connect(f"p{n}") for n in range(20)]
+    for count in range(2000):
+        for number, publisher in enumerate(publishers):
+            packet = bytes((0x32, 4 + 4 + 100, 0, 4)) + b"t/%02d" % number + (count % 60 + 1).to_bytes(2, "big")
+            world.engine.receive(publisher.peer, packet + bytes(100), world.now)
+        if count % 100 == 99:
+            world.flush()
+            world.wait(1000)
+    world.flush()
+    assert world.stats.messages_received == 40_000
+    assert world.stats.messages_dropped == 0
+    state = world.engine.sessions[b"reader"].state
+    assert state.bytes == world.engine.ledger.queued == 40_000 * (1 + 1 + 2 + 4 + 100 + MESSAGE)
+    assert not reader.closed or len(state.messages) == 40_000
