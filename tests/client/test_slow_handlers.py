@@ -1,6 +1,7 @@
 """Applications that are slow, or block: what is handled is acknowledged, the connection stays, memory is bounded."""
 
 import asyncio
+import shutil
 import sys
 import threading
 import time
@@ -11,8 +12,10 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.client import Client, Message
 from mqttlite.client.base import GATHER_MAX, GATHER_MS
+from mqttlite.client.connecting import FINISHED_MAX
 from mqttlite.client.sockets import READ_SIZE
 from mqttlite.client.watchdog import PINGREQ, Guard, watchdog
+from mqttlite.store.journal import Journal
 from tests.client.network import CONNACK, Peer, server
 from tests.peers import Mosquitto
 
@@ -248,3 +251,21 @@ async def test_answers_that_the_broker_does_not_read_stop_the_reading() -> None:
         go_on.set()
         assert (await anext(client)).payload == b"x"
         await client.close()
+
+
+async def test_a_kill_of_a_producer_repeats_no_more_confirmed_messages_than_may_gather(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    window = 18
+    path = tmp_path / "producer.journal"
+    async with Client(mosquitto.url, client_id="producer", store=Journal(path)) as client:
+        for number in range(300):
+            await client.enqueue("a", str(number), 1)
+        await client.stored()  # so that nothing but what is finished needs a commit
+        await client.drain()
+        copy = tmp_path / "copy.journal"  # what a life that begins now would find
+        shutil.copy(path, copy)
+    journal = Journal(copy)
+    state = await journal.open()
+    await journal.close()
+    assert len(state.messages) <= FINISHED_MAX + window + 1

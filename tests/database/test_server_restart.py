@@ -1,6 +1,8 @@
 """A PostgreSQL server that is restarted under an inbox and an outbox: they wait, and go on."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -107,6 +109,47 @@ async def test_the_connection_to_the_broker_outlives_a_database_that_is_away_for
             running.cancel()
     assert changes == [True]
     assert await world.effects() == ["0", "1"]
+
+
+@pytest.mark.parametrize("world", RECONNECTING[2:], indirect=True)
+@pytest.mark.parametrize("bad", [False, True])
+async def test_a_commit_whose_answer_is_lost_with_its_connection_is_found_and_not_made_again(
+    world: World, script: Script, monkeypatch: pytest.MonkeyPatch, bad: bool
+) -> None:
+    lose: list[bool] = []
+
+    async def handle(database: Database, db: Any, message: Message) -> None:
+        if bad:
+            raise ValueError  # what is committed, then, is a dead letter
+        await write(database, db, message.payload.decode())
+
+    async with life(world, script, handle, tries=1) as (peer, inbox):
+        await until(lambda: inbox._failures is not None)
+        database = inbox.database
+        block, keep_receipt = database._block, inbox._keep_receipt
+
+        @contextlib.asynccontextmanager
+        async def committed(db: Any) -> AsyncIterator[None]:
+            async with block(db):
+                yield
+            if lose:
+                lose.clear()
+                await db.close()
+                raise OSError("the answer to COMMIT is lost")
+
+        async def keep(db: Any, message: Message) -> Any:
+            if inbox._failures is not None and "lost" not in inbox.__dict__:
+                inbox.__dict__["lost"] = True
+                lose.append(True)
+            return await keep_receipt(db, message)
+
+        monkeypatch.setattr(database, "_block", committed)
+        monkeypatch.setattr(inbox, "_keep_receipt", keep)
+        await peer.say(publish(2, 7, b"a"))
+        assert await peer.packet() == answer(PUBREC, 7)
+        assert (inbox.handled, inbox.repeats, inbox.dead) == ((0, 0, 1) if bad else (0, 1, 0))
+    assert await world.effects() == ([] if bad else ["a"])
+    assert len(await world.rows("SELECT * FROM mqttlite_dead")) == bad
 
 
 @pytest.mark.parametrize("world", SINGLE, indirect=True)
