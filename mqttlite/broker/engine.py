@@ -14,6 +14,7 @@ from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAV
 from ..core.connection import BYTE_MS
 from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
+from ..core.session import HELD
 from ..store.broker_tables import BrokerState
 from .durable import BrokerStore, SessionStore
 from .limits import HOLD, Limits
@@ -297,7 +298,10 @@ class Engine:
         self.stats.connections += 1
         kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
         log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
-        peer.accept(client.state, present)
+        state = client.state
+        if 2 * len(state.inbound) > state.inbound_max:  # lives of a publisher without memory leave them behind
+            state.earlier = [packet_id for packet_id, value in state.inbound.items() if value & 15 == HELD]
+        peer.accept(state, present)
         if client.unsent:
             self.flow.queued(client, None, self.router.now)
 

@@ -32,6 +32,9 @@ _PUBREC = const(0x50)
 _PUBREL = const(0x62)
 _PUBCOMP = const(0x70)
 
+# As in store/records.
+_FREED = const(6)
+
 _NEW1 = TAKEN1 << 8 | DELIVER
 _NEW2 = TAKEN2 << 8 | DELIVER
 
@@ -83,6 +86,20 @@ def reused(session: "Session", value: int, event: int, packet_id: int, digest: i
         if not count & count - 1:  # the 1st, 2nd, 4th, 8th ... time; who limits lines in another way sets it to 0
             session.log(_words(event, packet_id, row & 0xFF == DELIVER, count))
     return row, digest
+
+
+def make_room(session: "Session") -> None:
+    """Forget the oldest identifier that was HELD before this connection: the peer repeats at its start what it has not
+    forgotten itself. ProtocolError: there is none, so it has too many messages unfinished.
+    """
+    earlier = getattr(session, "earlier", [])
+    while earlier:
+        packet_id = earlier.pop(0)
+        if session.inbound.get(packet_id, 0) & 15 == HELD:
+            del session.inbound[packet_id]
+            session._record(_FREED, packet_id)
+            return
+    raise broken("4.3.3", session.inbound_max)
 
 
 def _words(event: int, packet_id: int, delivered: bool, count: int) -> str:

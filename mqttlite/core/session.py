@@ -128,6 +128,9 @@ class Session:
 
     log: "Callable[[str], None] | None" = None  # told of what the peer should not do, and what became of it
     reuses: int  # how often `log` was (reused.py)
+    earlier: (
+        "list[int]"  # identifiers held since before this connection, oldest first, where there are many (reused.py)
+    )
     swept: int  # clearing.py
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
@@ -327,7 +330,9 @@ class Session:
         inbound = self.inbound
         value = inbound.get(packet_id, FREE)
         if not value and len(inbound) >= self.inbound_max:
-            raise broken("4.3.3", self.inbound_max)
+            from .reused import make_room
+
+            make_room(self)
         first &= 0xFE
         if digest and 0 < value >> 4 != digest:
             first |= OTHER

@@ -105,6 +105,20 @@ def test_messages_of_qos_2_that_are_never_released_are_limited() -> None:
     assert client.kinds() == ["pubrec"] * 3
 
 
+def test_a_publisher_that_loses_its_memory_again_and_again_is_never_locked_out() -> None:
+    world = World(inbound=30)
+    for life in range(20):  # each leaves 18 identifiers behind
+        client = world.connect("c", clean=False, present=life > 0)
+        for packet_id in range(life * 18 + 1, life * 18 + 19):
+            client.publish("t", b"%d" % life, qos=2, packet_id=packet_id)
+        assert client.kinds()[-18:] == ["pubrec"] * 18
+        client.cut()
+    client = world.connect("c", clean=False, present=True)
+    client.publish("t", b"19", qos=2, packet_id=20 * 18, dup=True)
+    assert client.kinds()[-1] == "pubrec", "the newest are remembered"
+    assert len(world.engine.sessions[b"c"].state.inbound) == 30
+
+
 def test_the_log_of_a_limit_is_one_line_in_ten_seconds_and_counts_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     world = World(filters=0)
     client = world.connect("c")
