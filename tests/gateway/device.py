@@ -1,7 +1,7 @@
 """A device for the gateway's tests, on CPython and MicroPython: publishes numbered messages, takes numbered commands.
 
 argv: URL, QoS of the messages, how many of them, how many commands to wait for. Publishes on t/up, subscribes to
-t/down. Prints what it receives, one number a line, and "confirmed" when everything it published is.
+t/down. Prints what it receives, one number a line, and "all confirmed" when everything it published is.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def main(url: str, qos: int, count: int, commands: int) -> None:
         print("subscribed")
         await asyncio.gather(publish(client, qos, count), receive(client, commands))
         await client.drain(600)
-    print("confirmed")
+    print("all confirmed")
 
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

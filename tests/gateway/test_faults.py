@@ -31,7 +31,7 @@ async def test_a_gateway_killed_and_restarted_in_the_middle_loses_nothing(mosqui
             await watcher.count("t/up", COUNT // 3)
             await box.kill()
             await box.start()
-            await board.says("confirmed")
+            await board.says("all confirmed")
             got = await watcher.count("t/up", COUNT)
         assert numbers(got) == list(range(COUNT))
 
@@ -49,7 +49,7 @@ async def test_an_adapter_unplugged_and_replugged_is_opened_again_and_nothing_is
         assert "looking again" in await box.says("does not exist")
         line.replug("a")
         await box.says("open at", 2)
-        await board.says("confirmed")
+        await board.says("all confirmed")
         got = await watcher.count("t/up", COUNT)
         assert numbers(got) == list(range(COUNT))
         assert len([text for text in box.lines if "does not exist" in text]) == 1
@@ -67,7 +67,7 @@ async def test_a_device_whose_own_end_is_unplugged_opens_it_again_and_loses_noth
         await watcher.count("t/up", COUNT // 3)
         line.unplug("b")
         line.replug("b")
-        await board.says("confirmed")
+        await board.says("all confirmed")
         assert numbers(await watcher.count("t/up", COUNT)) == list(range(COUNT))
 
 
@@ -77,7 +77,7 @@ async def test_a_port_that_is_not_there_at_the_start_is_opened_when_it_comes(mos
         async with gateway(mosquitto.url, line.a_path) as box, device(line.b_path, count=10) as board:
             await box.says("does not exist")
             line.replug("a")
-            await board.says("confirmed")
+            await board.says("all confirmed")
             assert numbers(await watcher.count("t/up", 10)) == list(range(10))
 
 
@@ -159,7 +159,7 @@ async def test_upstream_may_be_a_unix_socket(tmp_path: Path) -> None:
             gateway(f"unix://{path}", line.a_path),
             device(line.b_path, count=20) as board,
         ):
-            await board.says("confirmed")
+            await board.says("all confirmed")
             assert numbers(await watcher.count("t/up", 20)) == list(range(20))
 
 

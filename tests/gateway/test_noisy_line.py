@@ -35,7 +35,7 @@ def noisy_line(seed: int = SEED) -> NoisyLine:
 async def test_a_thousand_messages_at_qos_2_arrive_once_and_in_order(mosquitto: Mosquitto, runtime: str) -> None:
     async with noisy_line() as line, watching(mosquitto.url, "t/up") as watcher:
         async with gateway(mosquitto.url, line.a_path), device(line.b_path, runtime, count=COUNT) as board:
-            await board.says("confirmed")
+            await board.says("all confirmed")
             got = await watcher.count("t/up", COUNT)
             assert await board.ended() == 0
         assert numbers(got) == list(range(COUNT))
@@ -48,7 +48,7 @@ async def test_our_broker_does_as_well_as_mosquitto() -> None:
         url = "mqtt://" + (await broker.says("listening on mqtt://")).split("mqtt://")[1].split()[0]
         async with noisy_line() as line, watching(url, "t/up") as watcher:
             async with gateway(url, line.a_path), device(line.b_path, count=COUNT) as board:
-                await board.says("confirmed")
+                await board.says("all confirmed")
                 got = await watcher.count("t/up", COUNT)
             assert numbers(got) == list(range(COUNT))
 
@@ -56,7 +56,7 @@ async def test_our_broker_does_as_well_as_mosquitto() -> None:
 async def test_at_qos_1_nothing_is_lost_and_first_deliveries_are_in_order(mosquitto: Mosquitto) -> None:
     async with noisy_line() as line, watching(mosquitto.url, "t/up") as watcher:
         async with gateway(mosquitto.url, line.a_path), device(line.b_path, qos=1, count=COUNT) as board:
-            await board.says("confirmed")
+            await board.says("all confirmed")
             got = await watcher.count("t/up", COUNT)
         assert list(dict.fromkeys(numbers(got))) == list(range(COUNT))
 
@@ -72,7 +72,7 @@ async def test_commands_at_qos_2_reach_the_device_once_and_in_order(mosquitto: M
         async with Client(mosquitto.url) as commander:
             for number in range(COMMANDS):
                 await commander.publish("t/down", str(number), qos=2)
-        await board.says("confirmed")
+        await board.says("all confirmed")
         got = [int(line.split()[1]) for line in board.lines if line.startswith("got ")]
         assert got == list(range(COMMANDS))
 
@@ -85,7 +85,7 @@ async def test_an_orderly_restart_of_mosquitto_in_full_flow_loses_nothing_and_re
             await watcher.count("t/up", COUNT // 2)
             await asyncio.to_thread(mosquitto.stop)
             await asyncio.to_thread(mosquitto.start)
-            await board.says("confirmed")
+            await board.says("all confirmed")
             got = await watcher.count("t/up", COUNT)
         assert numbers(got) == list(range(COUNT))
 
@@ -139,7 +139,7 @@ async def test_of_a_mosquitto_killed_in_full_flow_only_what_it_acknowledged_can_
         mosquitto.kill()
         before = mosquitto.log
         await asyncio.to_thread(mosquitto.start)
-        await board.says("confirmed")
+        await board.says("all confirmed")
     async with watching(mosquitto.url, "t/up") as watcher:
         async with Client(mosquitto.url) as last:  # comes after all that is queued
             await last.publish("t/up", str(COUNT), qos=2)
