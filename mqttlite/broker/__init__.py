@@ -5,6 +5,7 @@ engine  clients come and go: sessions, wills, limits
 router  messages: topic -> clients, queues           flow     who has to wait for whom (back-pressure)
 peer    one network connection, as the engine sees it
 sessions, subscriptions, retained, limits, stats     what they say
+ledger  the bytes of all that, in one place          parsing  the core's parser, quicker for servers
 
 Imports: downwards in this list, and mqttlite.core. Only server and listen know sockets or a clock; everything else
 takes bytes and `now` (ms), so that a test or a simulator can drive it.

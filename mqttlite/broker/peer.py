@@ -7,7 +7,7 @@
 - A turn has a budget of work (Limits.turn_work). What is left then is done in the next turn of the loop (`more`), after
   the others.
 
-Imports core.server and the limits.
+Imports core.server, parsing, ledger.
 """
 
 from collections import deque
@@ -21,6 +21,7 @@ from ..core.connection import BYTE_MS
 from ..core.packet_types import DISCONNECT, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
 from ..core.server import ServerConnection
 from .ledger import MESSAGE
+from .parsing import QuickParser
 
 if TYPE_CHECKING:
     from .router import Router
@@ -88,6 +89,7 @@ class Peer(ServerConnection):
     def __init__(self, owner: Any, router: "Router", address: str, now: int) -> None:
         limits = owner.limits
         ServerConnection.__init__(self, owner, now, limits.packet_bytes)
+        self.parser = QuickParser(self.parser.size_max)
         self.address = address
         self.handle: Any = None
         self.unwritten: Callable[[], int] = _nothing_unwritten

@@ -1,0 +1,35 @@
+"""The broker's parser is the core's, only quicker."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqttlite.broker.parsing import QuickParser
+from mqttlite.core.errors import ProtocolError
+from mqttlite.core.parser import Parser
+from tests.core.packets import encode, packets
+
+
+def read(parser: Parser, pieces: list[bytes]) -> list[object]:
+    """The packets that it finds, and how it ends."""
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+            while first := parser.next():
+                found.append((first, parser.buf[parser.start : parser.end]))
+    except ProtocolError as error:
+        found.append(str(error))
+    return found
+
+
+@given(
+    st.lists(st.one_of(packets.map(encode), st.binary(max_size=6)), max_size=8).map(b"".join),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.sampled_from([0, 1, 5, 126, 127, 128, 1000, 1 << 20]),
+)
+def test_it_finds_and_refuses_what_the_cores_does(data: bytes, cuts: list[int], size_max: int) -> None:
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(places)]
+    assert read(QuickParser(size_max), pieces) == read(Parser(size_max), pieces)
