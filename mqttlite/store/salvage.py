@@ -21,6 +21,7 @@ from .kinds import BROKER, JOURNAL, Reading, kind_of, tables_of
 from .place import Lock, copy, demand_files, shown
 from .sqlite_file import beside, move_aside
 
+SIZE_AT = 28  # in a database: how many pages it has
 AHEAD = 64  # sequence numbers that are left out
 _TABLES = {
     "client": ("meta", "outbound", "inbound", "subscription", "origin", "seen"),
@@ -66,27 +67,60 @@ def _salvage_journal(path: str, target: str) -> list[str]:
 
 
 def _salvage_database(path: str, target: str, kind: str) -> list[str]:
-    work = beside(path, "work")
-    lost: list[str] = []
-    try:
-        copy(path, work)
-        lost += _apply_wal(path, work)
-        with contextlib.closing(sqlite3.connect(work, isolation_level=None)) as source:
-            source.execute("PRAGMA journal_mode = DELETE")
-            lost += _transfer(source, target, kind, lost)
-    except sqlite3.Error as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
-        raise StoreError(f"{shown(path)}: nothing can be salvaged: {error}") from error
-    finally:
-        for name in ("", "-wal", "-shm", "-journal"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(work + name)
+    """Most of a damaged page is better than an older one, but not where it says what the others are: the way counts in
+    which the new store has more.
+    """
+    ways: list[tuple[int, str, list[str]]] = []
+    problem = ""
+    for damaged in (True, False):
+        way = f"{target}.{len(ways)}"
+        try:
+            lost = _salvage_pages(path, way, kind, damaged)
+        except sqlite3.Error as error:
+            problem = str(error)
+            continue
+        ways.append((_rows_in(way, kind), way, lost))
+        if not lost:
+            break
+    if not ways:
+        raise StoreError(f"{shown(path)}: nothing can be salvaged: {problem}")
+    _, best, lost = max(ways, key=lambda found: found[0])
+    os.rename(best, target)
+    for _, way, _ in ways:
+        _remove(way)
+    sync_folder(target)
     return lost
 
 
-def _apply_wal(path: str, work: str) -> list[str]:
-    """Put the last whole version of each page that the WAL has into a copy of the database."""
+def _rows_in(path: str, kind: str) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        counts = [f"(SELECT count(*) FROM {table})" for table in _TABLES[kind]]
+        return int(connection.execute(f"SELECT {' + '.join(counts)}").fetchone()[0])
+
+
+def _salvage_pages(path: str, target: str, kind: str, damaged: bool) -> list[str]:
+    work = beside(path, "work")
+    try:
+        copy(path, work)
+        lost = _apply_wal(path, work, damaged)
+        with contextlib.closing(sqlite3.connect(work, isolation_level=None)) as source:
+            source.execute("PRAGMA journal_mode = DELETE")
+            return lost + _transfer(source, target, kind, lost)
+    except BaseException:
+        _remove(target)
+        raise
+    finally:
+        _remove(work)
+
+
+def _remove(path: str) -> None:
+    for name in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + name)
+
+
+def _apply_wal(path: str, work: str, damaged: bool) -> list[str]:
+    """Put the last version of each page that the WAL has into a copy of the database."""
     wal = sqlite_wal.examine(path)
     if not wal.header and wal.at < 0:
         with contextlib.closing(sqlite_file.reading(work)) as connection, contextlib.suppress(sqlite3.Error):
@@ -95,9 +129,10 @@ def _apply_wal(path: str, work: str) -> list[str]:
         return []
     file = os.open(work, os.O_RDWR | os.O_CLOEXEC)
     try:
-        pages = sqlite_wal.apply(path, lambda page, data: os.pwrite(file, data, page))
+        pages, size = sqlite_wal.apply(path, lambda page, data: os.pwrite(file, data, page), damaged)
         if pages:
-            os.ftruncate(file, pages)
+            os.ftruncate(file, pages * size)
+            os.pwrite(file, pages.to_bytes(4, "big"), SIZE_AT)  # its first page may be an older one
     finally:
         os.close(file)
     if wal.at < 0:

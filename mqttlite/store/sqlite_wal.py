@@ -175,10 +175,10 @@ def _without_header(reader: _Reader) -> Wal:
     return Wal(False, 0)
 
 
-def apply(path: str, write: Callable[[int, bytes], object]) -> int:
-    """Hand over the pages in the WAL of the database `path`, in order: `write(byte of the database, page)`. Damaged
-    ones, too: a later version may stand behind them, and most of one is better than none. Nothing of what is behind the
-    last end of a transaction. The bytes that the database has then; 0: there is nothing.
+def apply(path: str, write: Callable[[int, bytes], object], damaged: bool) -> tuple[int, int]:
+    """Hand over the pages in the WAL of the database `path`, in order: `write(byte of the database, page)`. `damaged`:
+    those that are, too; else the version before counts. Nothing of what is behind the last end of a transaction. How
+    many pages the database has then (0: there is nothing), and bytes of a page.
     """
     file = os.open(path + "-wal", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -198,12 +198,16 @@ def apply(path: str, write: Callable[[int, bytes], object]) -> int:
             if _is_commit(head):
                 last = len(frames)
         size = 0
+        before = [reader.stored, reader.sums]
         for number, page in frames[:last]:
             frame = reader.frame(number)
-            write((page - 1) * reader.page, frame[FRAME:])
-            size = max(size, page * reader.page)
+            stored = _pair(frame[16:24])
+            if damaged or stored in [reader.sums_of(frame, sums) for sums in before]:
+                write((page - 1) * reader.page, frame[FRAME:])
+                size = max(size, page)
+            before = [stored]
             if _is_commit(frame):
-                size = int.from_bytes(frame[4:8], "big") * reader.page
-        return size
+                size = int.from_bytes(frame[4:8], "big")
+        return size, reader.page
     finally:
         os.close(file)
