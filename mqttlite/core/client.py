@@ -54,6 +54,7 @@ class ClientProtocol(Connection):
         self.timeout_ms = timeout_ms
         self.sent_at = 0  # ms; when `out` was written last
         self.waiting_since: "int | None" = None  # for CONNACK or PINGRESP
+        self._topic = b""  # of the message published last: often that of the next one, too
         self.connected_at = 0  # ms; when CONNACK came last
         self.finished = False  # DISCONNECT is in `out` or sent
         # by topic filter: [requested QoS (-1: to be ended), request that the broker has yet to answer (0: none, done)]
@@ -190,8 +191,10 @@ class ClientProtocol(Connection):
 
     def _check(self, flags: int, topic: bytes, size: int) -> None:
         """Refuse what can be known to be refused. `size`: of what follows the topic name and packet identifier."""
-        check_topic_name(topic)
-        check_plain(topic)
+        if topic != self._topic:
+            check_topic_name(topic)
+            check_plain(topic)
+            self._topic = topic
         if size + len(topic) + 4 > self.parser.size_max:
             from .oversize import check_size
 
