@@ -153,6 +153,8 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
             suspicion.end()
             client._barren += 1
             session._finish(suspicion.seq, ASIDE)
+        else:
+            reason += "; is it because of this message? %d of %d times" % (suspicion.rounds, ROUNDS)
         return reason, PAUSE_MS
     if not client.is_connected:
         return reason, pause_ms

@@ -54,7 +54,7 @@ class ClientProtocol(Connection):
         self.timeout_ms = timeout_ms
         self.sent_at = 0  # ms; when `out` was written last
         self.waiting_since: "int | None" = None  # for CONNACK or PINGRESP
-        self._topic = b""  # of the message published last: often that of the next one, too
+        self._topic: "bytes | None" = None  # of the message published last: often that of the next one, too
         self.connected_at = 0  # ms; when CONNACK came last
         self.finished = False  # DISCONNECT is in `out` or sent
         # by topic filter: [requested QoS (-1: to be ended), request that the broker has yet to answer (0: none, done)]
