@@ -51,7 +51,7 @@ def check_seconds(name: str, value: object, least: float = 0.0) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(name, "a number of seconds", value)
     if not least < value < 10**9:  # NaN is not, either
-        raise ValueError(f"{name} must be a number of seconds above {least:g}, not {value!r}")
+        raise ValueError(f"{name} must be a number of seconds above {least:g} and below 1,000,000,000, not {value!r}")
 
 
 def check_qos(name: str, value: object) -> None:

@@ -30,7 +30,7 @@ Program = Callable[["Process"], Awaitable[Any]]
 
 TOPIC = "t"
 JOURNAL_SIZE = 16384  # bytes: of a small board
-DRAIN_S = 1e9  # a program waits for its confirmations as long as it lives
+DRAIN_S = 1e8  # a program waits for its confirmations as long as it lives
 
 
 def make_store(process: "Process", kind: str, journal_size: int = JOURNAL_SIZE) -> Store | None:
