@@ -48,6 +48,7 @@ class Client(BaseClient):
 
     _clear_step = 128
     _starved = 0
+    _address = -1  # of the host's addresses, the one before the next to be tried
     _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 
     def __init__(
@@ -64,8 +65,15 @@ class Client(BaseClient):
     async def _open(self) -> "Transport":
         url = self.url
         if url.scheme == "mqtt":
+            host = url.host
+            port = url.port or 1883
+            self._address += 1  # the next one, unless it turns out to be the broker
             try:
-                stream, _ = await asyncio.open_connection(url.host, url.port or 1883)
+                if self._address:
+                    from .addresses import other
+
+                    host = other(host, port, self._address)
+                stream, _ = await asyncio.open_connection(host, port)
                 self._starved = 0
             except OSError as error:
                 self._starved = self._starved + 1 if error.errno == _ENOMEM else 0
@@ -81,6 +89,11 @@ class Client(BaseClient):
         if url.scheme == "serial":
             return await self._open_serial()
         raise SettingError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
+
+    def on_connected(self, session_present: bool) -> None:
+        """CONNACK was accepted: this address again, next time."""
+        self._address -= 1
+        BaseClient.on_connected(self, session_present)
 
     def _open_port(self, baud: int) -> "Port":
         from .board_port import open_port
