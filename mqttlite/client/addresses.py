@@ -4,7 +4,7 @@ import socket
 
 
 def other(host: str, port: int, number: int) -> str:
-    """Address number `number` of `host`, counted round; `host` itself where the port of MicroPython has none as text."""
+    """Address `number` of `host`, counted round; `host` itself where MicroPython has no addresses as text (Unix)."""
     found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     address = found[number % len(found)][-1]
     return str(address[0]) if isinstance(address, tuple) else host

@@ -46,12 +46,13 @@ def check_subscription(topic_filter: object, qos: object = 0) -> None:
     check_qos("qos", qos)
 
 
-def check_seconds(name: str, value: object, least: float = 0.0) -> None:
-    """A time that is not endless: a number of seconds above `least`."""
+def check_seconds(name: str, value: object, or_none_at_all: bool = False) -> None:
+    """A time that is not endless: a number of seconds above 0, or 0 too."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(name, "a number of seconds", value)
-    if not least < value < 10**9:  # NaN is not, either
-        raise ValueError(f"{name} must be a number of seconds above {least:g} and below 1,000,000,000, not {value!r}")
+    if not (0 < value < 10**9 or (or_none_at_all and value == 0)):  # NaN is not, either
+        least = "from 0 on" if or_none_at_all else "above 0"
+        raise ValueError(f"{name} must be a number of seconds {least} and below 1,000,000,000, not {value!r}")
 
 
 def check_qos(name: str, value: object) -> None:

@@ -69,7 +69,9 @@ def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
     else:
         from ..core.reasons import words
 
-        error = PublishError(outcome, "the broker refused message %d: %s" % (seq, words(outcome)))
+        message = client._protocol.state.ended
+        topic = str(topic_of(message[0]), "utf-8") if message else ""
+        error = PublishError(outcome, "the broker refused message %d to '%s': %s" % (seq, topic, words(outcome)))
     client._log(str(error))
     return error
 

@@ -139,6 +139,7 @@ class Session:
         self.span = SPAN  # from the first unfinished message to the last one sent
         self.store: "Store | None" = None  # where records go
         self.on_finished: "Callable[[int, int], None] | None" = None
+        self.ended: "tuple[bytes, bytes, bytes] | None" = None  # the last message that was not confirmed
         self.wanted = True  # a packet in `out` tells of a record that may not be durable
         self.kept = start  # messages below this one are durable; whoever commits says so
         self.out: "list[bytes] | None" = None  # packets to write; None while there is no network connection
@@ -309,6 +310,8 @@ class Session:
                 while first < self.sent and first not in messages:
                     first += 1
                 self.first = first
+        if outcome:
+            self.ended = message  # for who has to name it
         if (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
             self.doubts[seq] = message
             self._record(_DOUBT, seq)

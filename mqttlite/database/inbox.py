@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..client.base import GATHER_MAX, GATHER_MS
+from ..client.checks import check_number, check_seconds, wrong_type
 from ..client.clock import now_ms
 from ..client.threads import HandlerThread
 from ..core.errors import ClosedError, ProtocolError
@@ -79,8 +80,11 @@ class Inbox:
             raise RuntimeError("make the inbox before the client is started: it brings back what the database knows")
         if client._protocol.clean_session:
             raise ValueError("an inbox needs a client with a client_id and clean_session=False, or messages get lost")
-        if tries < 1:
-            raise ValueError("tries is 1 or more")
+        check_number("tries", tries, 1)
+        check_number("side_by_side", side_by_side, 0)
+        check_seconds("pause_s", pause_s, True)
+        if dead_letter is not None and not (isinstance(dead_letter, tuple) and len(dead_letter) == 2):
+            raise wrong_type("dead_letter", "(outbox, topic)", dead_letter)
         if dead_letter and dead_letter[0].database is not database:
             raise ValueError("the outbox for dead letters must be in the inbox's database: they commit together")
         self.client = client

@@ -16,6 +16,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from ..client.checks import check_message
 from ..core.errors import InDoubtError, ProtocolError, PublishError
 from ..core.text import check_plain, check_topic_name, to_utf8
 from .adapters import Database, DatabaseError
@@ -47,9 +48,11 @@ class Outbox:
         drivers; on sqlite3 it may be awaited and is done already.
 
         The tables must be there: `await database.create_tables()` once, where neither inbox nor forwarder has run yet;
-        DatabaseError says so. ProtocolError for an invalid topic name or one with control characters, ValueError for
-        another QoS than 1 and 2 (at QoS 0 a message may be dropped, and a row that may vanish promises nothing).
+        DatabaseError says so. TypeError names an argument of another type, ProtocolError an invalid topic name or one
+        with control characters; ValueError for another QoS than 1 and 2 (at QoS 0 a message may be dropped, and a row
+        that may vanish promises nothing).
         """
+        check_message(topic, payload, qos, retain, None)
         name = to_utf8(topic, "topic name")
         check_topic_name(name)
         check_plain(name)

@@ -10,7 +10,9 @@ import pytest
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client
-from mqttlite.core.errors import ClosedError, ConnectError
+from mqttlite.core.errors import ClosedError, ConnectError, PublishError, SubscribeError
+from mqttlite.database import Inbox, Outbox, sqlite
+from tests.client.network import Peer, server
 from tests.peers import free_port
 
 
@@ -207,6 +209,48 @@ def test_a_client_of_another_event_loop_says_so() -> None:
 
     asyncio.run(first())
     asyncio.run(second())
+
+
+def test_arguments_of_inbox_and_outbox_are_checked(tmp_path: Path) -> None:
+    database = sqlite(tmp_path / "app.db")
+    client = Client("mqtt://localhost", client_id="c", clean_session=False)
+    for options, error, message in (
+        ({"tries": 0}, ValueError, "tries must be 1 or more"),
+        ({"tries": "5"}, TypeError, "tries must be a whole number"),
+        ({"side_by_side": -1}, ValueError, "side_by_side must be 0 or more"),
+        ({"pause_s": math.nan}, ValueError, "pause_s must be a number of seconds from 0 on"),
+        ({"dead_letter": "dead"}, TypeError, "dead_letter must be"),
+    ):
+        with pytest.raises(error, match=message):
+            Inbox(client, database, **options)  # type: ignore[arg-type]
+    outbox = Outbox(database)
+    for arguments, message in (
+        (("a", 5), "payload must be bytes or str"),
+        ((5, b""), "topic must be str"),
+        (("a", b"", True), "qos must be"),
+        (("a", b"", 1, "no"), "retain must be"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            outbox.publish(None, *arguments)  # type: ignore[arg-type]
+
+
+async def test_what_an_access_rule_refuses_is_named_with_its_topic(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse(peer: Peer) -> None:
+        assert (await peer.packet())[:1] == b"\x10"
+        await peer.say(b"\x20\x03\x00\x00\x00")
+        while packet := await peer.packet():
+            if packet[0] & 0xF0 == 0x30:
+                await peer.say(b"\x40\x03" + packet[2 + 2 + packet[3] :][:2] + b"\x87")
+            elif packet[0] == 0x82:
+                await peer.say(b"\x90\x04" + packet[2:4] + b"\x00\x87")
+
+    async with server(refuse) as url, Client(url, client_id="c", version=5, keep_alive_s=0) as client:
+        receipt = await client.publish("secret/room", b"1")
+        with pytest.raises(PublishError, match=r"the broker refused message \d+ to 'secret/room': not authorised"):
+            await receipt.completed()
+        with pytest.raises(SubscribeError, match="refused the subscription to 'secret/#': not authorised"):
+            await client.subscribe("secret/#")
+    assert "to 'secret/room': not authorised" in caplog.text
 
 
 @pytest.mark.parametrize(
