@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from . import sqlite_file, sqlite_wal
+from . import damage, sqlite_file, sqlite_wal
 from .area_host import FileArea
 from .base import StoreError
 from .folder import sync_folder
@@ -22,7 +22,6 @@ from .place import Lock, copy, demand_files, shown
 from .sqlite_file import beside, move_aside
 
 SIZE_AT = 28  # in a database: how many pages it has
-AHEAD = 64  # sequence numbers that are left out
 _TABLES = {
     "client": ("meta", "outbound", "inbound", "subscription", "origin", "seen"),
     "broker": ("session", "outbound", "inbound", "subscription", "retained"),
@@ -168,9 +167,9 @@ def _transfer(source: sqlite3.Connection, target: str, kind: str, problems: list
         if lost or problems or not _is_whole(source):
             connection.execute("DELETE FROM inbound")
             if kind == BROKER:
-                connection.execute("UPDATE session SET next = next + ?", (AHEAD,))
+                connection.execute("UPDATE session SET next = next + ?", (damage._AHEAD,))
             elif (after := tables.load(connection).next) >= 0:
-                connection.execute("INSERT OR REPLACE INTO meta VALUES ('next', ?)", (after + AHEAD,))
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('next', ?)", (after + damage._AHEAD,))
         connection.execute("PRAGMA journal_mode = WAL")
     return lost
 

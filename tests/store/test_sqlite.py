@@ -609,3 +609,44 @@ async def test_a_store_beyond_its_size_refuses_and_does_not_lie(path: Path) -> N
     await store.close()
     async with opened(path) as (_, state):
         assert list(state.messages) == [0]
+
+
+async def test_what_comes_without_asking_may_exceed_the_limit_then_waits_and_goes_on_when_there_is_room(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(path, size_max=1 << 20) as (store, _):
+        seq = 0
+        while True:  # nobody asks whether it fits
+            store.record(*accepted(seq, bytes(20_000)))
+            seq += 1
+            try:
+                await asyncio.wait_for(store.commit(), 0.3)
+            except TimeoutError:
+                break
+            assert seq < 100
+        assert seq * 20_000 > 1 << 20
+        assert "is full" in caplog.text
+        assert not store.fits(1)
+        for number in range(seq * 3 // 4):
+            store.record(*plain(r.DONE, number))
+        async with asyncio.timeout(10):
+            await store.commit()
+            while not store.fits(100):  # noqa: ASYNC110 - it looks by itself
+                await asyncio.sleep(0.05)
+    async with opened(path) as (_, state):
+        assert list(state.messages) == list(range(seq * 3 // 4, seq))
+
+
+async def test_a_file_of_the_first_schema_is_read_and_goes_on(path: Path) -> None:
+    first = ClientTables()
+    first.migrations = first.migrations[:1]
+    with contextlib.closing(connect(str(path))) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection, str(path), first)
+        batch = [accepted(3), plain(r.IDENTITY, 1, b"pump")]
+        connection.execute("INSERT INTO log (records) VALUES (?)", (first.encode(batch),))
+    assert list(read(path).messages) == [3]
+    async with opened(path) as (store, state):
+        assert list(state.messages) == [3]
+        await keep(store, accepted(4))
+    assert list(read(path).messages) == [3, 4]

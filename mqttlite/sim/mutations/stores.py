@@ -113,6 +113,21 @@ def _(patch: Patch) -> None:
 
 
 @mutation(
+    "what did not fit counts",
+    "A store takes a batch for written that a full disk has refused.",
+    "session",
+    ONE,
+    "full broker disk 68",
+    "power off broker before disk 72",
+)
+def _(patch: Patch) -> None:
+    def forget(self: SqliteFile, connection: Any, *_: object) -> None:
+        self._roll_back(connection)
+
+    patch.set(SqliteFile, "_write_in_need", forget)
+
+
+@mutation(
     "the journal does not sync",
     "The journal hands its bytes to the operating system, and no further.",
     "wait",
@@ -140,7 +155,7 @@ def _(patch: Patch) -> None:
     "What stands in the journal counts, whatever its checksum says.",
     "invented",
     TWO_MANY,
-    "power off producer before disk 17",
+    "power off producer before disk 58",
     setting=small_sectors,
 )
 def _(patch: Patch) -> None:
