@@ -113,14 +113,10 @@ class Peer(ServerConnection):
         self._parked_max = max(1, limits.parked_bytes)
         self.output_max = 2 * limits.write_buffer_bytes
 
-    def receive(self, data: bytes, now: int) -> None:
-        """Take the bytes that arrived next, and do what a turn allows."""
-        self.parser.feed(data)
-        self.received_at = min(now, self.received_at + BYTE_MS * len(data))
-        self.go_on(now)
-
     def go_on(self, now: int) -> None:
-        """Process the packets that are complete, within the budget of a turn; `more` says whether it was too small."""
+        """In place of the core's `receive`, when the parser has been fed: process the packets that are complete, within
+        the budget of a turn; `more` says whether it was too small.
+        """
         router = self._router
         enough = router.work + self._turn_work
         self.more = False

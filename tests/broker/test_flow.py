@@ -401,3 +401,17 @@ def test_retained_messages_of_qos_0_wait_for_room_in_the_write_buffer() -> None:
     assert client.messages() == []
     client.writable(True)
     assert client.payloads() == [b"x"]
+
+
+def test_a_message_on_a_slow_line_keeps_its_connection_and_a_byte_now_and_then_does_not() -> None:
+    world = World()
+    slow, holder = world.connect("slow", keep_alive_s=10), world.connect("holder", keep_alive_s=10)
+    begin = b"\x30\xff\xff\x03\x00\x01t"
+    slow.raw(begin)
+    holder.raw(begin)
+    for _ in range(100):
+        world.wait(1000)
+        slow.raw(bytes(110))
+        holder.raw(b"\x00") if not holder.closed else None
+    assert not slow.closed
+    assert holder.closed
