@@ -20,6 +20,11 @@ class BrokerStore(SqliteWriter):
 
     wanted = False
 
+    @property
+    def pending_bytes(self) -> int:
+        """What was recorded and is in no commit yet, about."""
+        return self._needed
+
     def _tables(self) -> Tables:
         return BrokerTables()
 

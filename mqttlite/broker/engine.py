@@ -14,9 +14,10 @@ from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAV
 from ..core.connection import BYTE_MS
 from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
-from ..core.session import HELD
+from ..core.session import HELD, WINDOW
 from ..store.broker_tables import BrokerState
 from .durable import BrokerStore, SessionStore
+from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import Peer
 from .router import Router, is_bridge_state
@@ -183,7 +184,7 @@ class Engine:
                 self.count_output(peer)
 
     def count_output(self, peer: Peer) -> None:
-        """`peer` is not writable, and more has been written to it."""
+        """Something that was written to `peer` has not left."""
         self._count_output(peer, peer.unwritten())
         if self.ledger.output > self.limits.output_bytes:
             most = max(self.peers, key=lambda each: each.standing, default=peer)
@@ -213,6 +214,7 @@ class Engine:
                 self._close(peer, why)
             self._disconnect_overdue()
         peer.out.clear()
+        self._count_output(peer, 0)
         self.dirty.pop(peer, None)
 
     def tick(self, now: int) -> int:
@@ -220,6 +222,8 @@ class Engine:
         self._at(now)
         wait_ms = TICK_MS
         for peer in list(self.peers):
+            if peer.standing and peer.writable:
+                self._count_output(peer, peer.unwritten())
             if not peer.writable and self.flow.stands(peer, now):
                 self.watch.hit("min_rate", peer, "takes too little of its output", now)
                 self._close(peer, "stalled: its output stands")
@@ -247,6 +251,7 @@ class Engine:
             if client.peer is None and now - client.offline_since >= self.limits.session_expiry_ms:
                 self.watch.hit("session_expiry_ms", client, "session removed", now)
                 self._discard(client)
+        self._share_identifiers()
         self.flow.end_holds(now)
         self.flow.end_gaps(now)
         self._disconnect_overdue()
@@ -404,6 +409,21 @@ class Engine:
             topic, payload, qos, retain = will
             self.stats.wills += 1
             self.publish(topic, payload, qos, retain)
+
+    def _share_identifiers(self) -> None:
+        """Count the QoS 2 identifiers; when there are too many, no session may have more than its share."""
+        limits = self.limits
+        ledger = self.ledger
+        before = ledger.identifiers
+        ledger.identifiers = IDENTIFIER * sum(len(client.state.inbound) for client in self.sessions.values())
+        most = limits.inbound
+        if ledger.identifiers > limits.identifiers_bytes:
+            most = min(most, max(WINDOW, limits.identifiers_bytes // IDENTIFIER // len(self.sessions)))
+            self.watch.hit("identifiers_bytes", "all clients", f"each may have {most}", self.router.now)
+        elif before <= limits.identifiers_bytes:
+            return
+        for client in self.sessions.values():
+            client.state.inbound_max = most
 
     def _is_waited_for(self, client: ClientSession) -> bool:
         """Whether publishers go on waiting although the client has gone: so its rule says."""

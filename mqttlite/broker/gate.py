@@ -32,24 +32,28 @@ class Gate:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that nothing more should be read."""
-        return self.bytes > HELD_MAX
+        """Whether so much waits, here or in the store, that nothing more should be read."""
+        return self.bytes > HELD_MAX or self._store.pending_bytes > HELD_MAX
 
     def hold(self, write: Callable[[bytes, bool], None], data: bytes, close: bool) -> None:
         """Call `write(data, close)` once everything recorded by now is durable."""
         self._held.append((write, data, close))
         self.bytes += len(data)
+        self.begin()
+
+    def begin(self) -> None:
+        """Have committed what the store has, whether somebody has something to say about it or not."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._pass(), name="commits of the broker")
 
     async def _pass(self) -> None:
         try:
-            while self._held:
+            while self._held or (self.is_full and self._store.wanted):
                 held, self._held = self._held, []
+                was_full = self.is_full
                 if self._store.wanted:
                     self._store.wanted = False
                     await self._store.commit()
-                was_full = self.is_full
                 for write, data, close in held:
                     self.bytes -= len(data)
                     write(data, close)

@@ -88,8 +88,9 @@ class Limits:
     # All together
     queues_bytes: int = _limit(64 * MIB, "queues of all sessions; what is below its fair share may go on growing")
     all_filters_bytes: int = _limit(64 * MIB, "memory for the topic filters of all clients")
+    identifiers_bytes: int = _limit(64 * MIB, "memory for QoS 2 identifiers; when used up, each session has a share")
     received_bytes: int = _limit(64 * MIB, "held back and half received packets of all clients; who has most pays")
-    output_bytes: int = _limit(64 * MIB, "unwritten output of all clients that are slow; who has most pays")
+    output_bytes: int = _limit(64 * MIB, "unwritten output of all clients; who has most pays")
     persistent_sessions: int = _limit(200, "sessions that outlive their connection")
     session_expiry_ms: int = _limit(7 * 24 * 3600 * 1000, "after which the session of a client that stays away ends")
     retained_message_bytes: int = _limit(256 * KIB, "payload of a retained message")

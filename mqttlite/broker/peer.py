@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.codec import acknowledgement
 from ..core.codec_server import decode_subscribe, decode_unsubscribe, encode_suback
-from ..core.connection import BYTE_MS
 from ..core.packet_types import DISCONNECT, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
 from ..core.server import ServerConnection
 from .ledger import MESSAGE

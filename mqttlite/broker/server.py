@@ -222,6 +222,8 @@ class Broker:
             self._working = True
             assert self._loop
             self._loop.call_soon(self._go_on_working)
+        if self.gate and self.gate.is_full:
+            self.gate.begin()
         if engine.flow.holding and not self._holding and not self.stopped:
             assert self._loop
             self._holding = self._loop.call_later(self.limits.hold_ms / 1000, self._end_holds)
@@ -346,9 +348,11 @@ class _Connection(asyncio.BufferedProtocol):
             gate.hold(self._write_held, data, close)
         else:
             self._write(data, close)
-        if not close and (peer.more or peer.parked_bytes or not peer.writable or self._paused or gate):
-            if not peer.writable:
-                self._engine.count_output(peer)
+        if close:
+            return
+        if peer.standing or self.transport.get_write_buffer_size():
+            self._engine.count_output(peer)
+        if peer.more or peer.parked_bytes or not peer.writable or self._paused or gate:
             self.pause_or_resume()
 
     def _write_held(self, data: bytes, close: bool) -> None:

@@ -64,6 +64,8 @@ class Queue(Session):
     def settle(self) -> int:
         """Give back what is finished, but for what is behind a message that is not; the room that there is."""
         first = self.first if self.messages else self.next
+        if first <= self._settled:
+            return self.room
         sizes = self.sizes
         size = 0
         for _ in range(first - self._settled):

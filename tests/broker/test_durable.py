@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqttlite.broker import Broker, Limits
+from mqttlite.broker import Broker, Limits, gate
 from mqttlite.broker.durable import BrokerStore
 from mqttlite.broker.limits import QueueRule
 from mqttlite.store import records as r
@@ -23,6 +23,7 @@ from mqttlite.store.records import State
 from mqttlite.store.sqlite_file import migrate
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.broker.test_command import started
+from tests.broker.test_server import until
 from tests.core.packets import Packet
 from tests.peers import end
 from tests.statements import statement
@@ -374,6 +375,28 @@ async def test_when_the_store_is_full_whatever_grows_is_refused_and_the_broker_l
         await late.subscribe("r", 0)
         late.send("pingreq")
         assert (await late.packet()).kind == "pingresp"
+
+
+async def test_what_waits_for_a_slow_disk_is_bounded_even_when_nobody_is_answered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "HELD_MAX", 500_000)
+    store = Held(path)
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        Broker(LISTEN, None, store) as broker,
+        client(port_of(broker.addresses[0]), "c", clean=True) as publisher,
+    ):
+        store.gate.clear()
+        for number in range(100):
+            publisher.publish(f"r/{number}", bytes(100_000), 0, retain=True)
+        (connection,) = broker.connections
+        await until(lambda: connection.peer.paused)
+        assert store.pending_bytes < 1_000_000
+        store.gate.set()
+        publisher.send("pingreq")
+        assert (await publisher.packet()).kind == "pingresp"
+        assert len(broker.engine.router.retained) > 100
 
 
 async def test_what_was_told_of_a_gap_survives_a_restart(path: Path) -> None:

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mqttlite.broker.ledger import MESSAGE
+from mqttlite.broker.ledger import IDENTIFIER, MESSAGE, Ledger
 from mqttlite.broker.limits import QueueRule
+from mqttlite.broker.sessions import Queue
 from mqttlite.broker.status import gap_topic
+from mqttlite.core.session import SPAN
 from tests.broker.test_flow import SIZE, acknowledged, assert_tidy, fill
 from tests.broker.world import World
 
@@ -270,3 +274,59 @@ def test_rules_go_by_the_first_pattern_that_fits_and_never_by_what_clients_call_
         assert world.engine.sessions[name.encode()].when_full == wanted
     assert world.engine.sessions[b"pump-7"].state.size_max == 5000
     assert world.engine.sessions[b"pump-x"].state.size_max == world.engine.limits.queue_bytes
+
+
+@given(st.lists(st.tuples(st.sampled_from("pppadco"), st.integers(0, 30)), max_size=80), st.sampled_from([1, 2]))
+def test_the_account_of_a_queue_is_right_when_it_is_settled_and_never_too_small(
+    steps: list[tuple[str, int]], qos: int
+) -> None:
+    """p: publish, a: one is acknowledged (by its place among those sent), d, c: connection lost, made; o: drop one."""
+    ledger = Ledger()
+    queue = Queue(100, 1 << 20, ledger)
+    queue.window = 5
+    for step, number in steps:
+        if step == "p":
+            cost = 10 + number + MESSAGE
+            queue.room -= cost
+            queue.sizes.append(cost)
+            ledger.queued += cost
+            queue.publish(bytes((0x30 | qos << 1,)) + bytes(9), bytes(number))
+        elif step == "a" and queue.out is not None and queue.unfinished:
+            sent = [seq for seq in queue.messages if seq < queue.sent]
+            packet_id = sorted(sent)[number % len(sent)] % SPAN + 1
+            if qos == 2:
+                queue.acknowledged(0x50, packet_id)
+            queue.acknowledged(0x40 if qos == 1 else 0x70, packet_id)
+        elif step == "d" and queue.out is not None:
+            queue.disconnected()
+        elif step == "c" and queue.out is None:
+            queue.connected([], True)
+        elif step == "o":
+            queue.drop_oldest()
+        held = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in queue.messages.values())
+        assert held <= queue.bytes == ledger.queued
+        assert queue.unfinished == len([seq for seq in queue.messages if seq < queue.sent]) or queue.out is None
+        if number % 3 == 0:
+            queue.settle()
+            assert queue.messages or queue.bytes == 0
+    if not any(seq < queue.sent for seq in queue.messages):
+        queue.settle()
+        held = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in queue.messages.values())
+        assert queue.bytes == held
+
+
+def test_identifiers_of_qos_2_have_a_budget_and_then_each_session_its_share() -> None:
+    world = World(identifiers_bytes=300 * IDENTIFIER)
+    hoard, modest = world.connect("hoard"), world.connect("modest")
+    for number in range(400):
+        hoard.publish("t", qos=2, packet_id=number + 1)
+    modest.publish("t", qos=2)
+    world.wait(1000)
+    assert world.engine.ledger.identifiers == 401 * IDENTIFIER
+    modest.publish("t", qos=2)
+    assert not modest.closed
+    hoard.publish("t", qos=2, packet_id=500)
+    assert hoard.closed
+    world.wait(1000)
+    world.wait(1000)
+    assert world.engine.sessions[b"modest"].state.inbound_max == world.engine.limits.inbound
