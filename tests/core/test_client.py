@@ -357,10 +357,28 @@ def test_a_silent_client_pings_before_its_keep_alive_is_over() -> None:
     assert written(client) == [Packet("pingreq", {})]
     client.sent_at = 1_009_000
     assert client.deadline() == 1_009_000 + CLIENT_TIMEOUT_MS
-    client.tick(1_013_999)
+    client.tick(1_013_000)
     answer(app, "pingresp", now=1_013_999)
     assert client.deadline() == 1_018_000
     assert written(client) == []
+
+
+@statement("3.1.1", "MQTT-3.1.2-23")
+def test_a_client_that_waits_for_pingresp_is_not_silent_for_longer_than_its_keep_alive() -> None:
+    """It is behind what is not read, or on a slow line behind what comes first."""
+    app = Application(keep_alive_s=10)
+    online(app)
+    publish = {"topic": "t", "dup": False, "retain": False, "payload": b"", "qos": 0, "packet_id": None}
+    pings = []
+    for now in range(0, 60_000, 1000):
+        answer(app, "publish", now=now, **publish)
+        app.client.tick(now)
+        if written(app.client):
+            pings.append(now)
+            app.client.sent_at = now
+    assert pings[0] == 9000
+    assert len(pings) > 6
+    assert all(later - earlier <= 9000 for earlier, later in zip(pings, [*pings[1:], 60_000], strict=True))
 
 
 @statement("3.1.1", "MQTT-3.1.2-23")
