@@ -178,10 +178,14 @@ class Connecting:
         """Open a transport and use it until it is lost; why it was."""
         self._failure = None
         self._attention.clear()
-        try:
-            transport = await asyncio.wait_for(self._open(), self.timeout_s)
-        except (OSError, MQTTError, asyncio.TimeoutError) as error:
-            return error
+        while True:
+            late = now_ms() + self.timeout_s * 1000 + LATE_MS
+            try:
+                transport = await asyncio.wait_for(self._open(), self.timeout_s)
+                break
+            except (OSError, MQTTError, asyncio.TimeoutError) as error:
+                if not isinstance(error, asyncio.TimeoutError) or now_ms() < late:
+                    return error  # else the event loop stood still, and perhaps nobody else
         protocol = self._protocol
         self._writing = self._split = False
         protocol.connect(now_ms())

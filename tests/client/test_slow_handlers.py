@@ -120,6 +120,16 @@ async def test_an_answer_that_arrived_while_the_application_blocked_is_read_befo
     assert changes == [True]
 
 
+async def test_connecting_is_not_given_up_because_the_application_blocked(mosquitto: Mosquitto) -> None:
+    client = Client(mosquitto.url, timeout_s=0.2)
+    starting = asyncio.create_task(client.start())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    time.sleep(0.5)  # noqa: ASYNC251 that is the point
+    await starting
+    await client.close()
+
+
 async def test_no_pingreq_is_written_into_the_middle_of_a_packet_or_before_and_after_a_connection() -> None:
     got: list[bytes] = []
 
