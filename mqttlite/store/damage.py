@@ -47,7 +47,7 @@ def examine(journal: "Journal", state: State, at: int) -> State:
         if best < 0 and path:
             if area.read(0, 1):
                 return _aside(journal, State(), "no journal, or damaged beyond recognition", 0)
-            _tell(journal, "%s is an empty file, as a power cut leaves one: a new journal begins" % area)
+            _tell(journal, "%s is an empty file, as a power cut leaves one: a new journal begins" % _name(journal))
         return state
     half, at, behind, size, words = damage
     area.half = half
@@ -61,7 +61,11 @@ def failure(journal: "Journal", error: Exception) -> StoreError:
         from ..core.oserror import words
 
         text = words(error)
-    return StoreError("journal %s: %s" % (journal._area, text))
+    return StoreError("journal %s: %s" % (_name(journal), text))
+
+
+def _name(journal: "Journal") -> str:
+    return str(journal._area) if hasattr(journal._area, "path") else "on raw flash"
 
 
 def _damage(journal: "Journal", best: int, at: int) -> "tuple[int, int, int, int, str] | None":
@@ -74,25 +78,34 @@ def _damage(journal: "Journal", best: int, at: int) -> "tuple[int, int, int, int
         # The older generation's header is no news: flash was being erased. The newer one's count is known.
         if found and (found[1] == journal._count + 1 or not journal._count):
             journal._seed, journal._count = found
-            frames = list(whole(journal, _HEADER))
-            return half, 0, len(frames), sum([size for _, size in frames]), "its header is wrong"
+            records, size, _ = _count(journal, _HEADER)
+            return half, 0, records, size, "its header is wrong"
     journal._seed = seed
     if best < 0:
         return None
     area.half = best
-    frames = list(whole(journal, at))
-    if not frames:
+    records, size, is_marked = _count(journal, at)
+    if not records:
         return None
-    is_marked = False
-    for place, _ in frames:
-        is_marked = is_marked or area.read(place + 3, 1)[0] == MARK
     if not is_marked:
         place = _HEADER
         while place < at:
             if area.read(place + 3, 1)[0] == MARK:
                 return None  # the last append is torn
             place += int.from_bytes(area.read(place, 3), "big") + _FRAME
-    return best, at, len(frames), sum([size for _, size in frames]), "it is wrong at byte %d" % at
+    return best, at, records, size, "it is wrong at byte %d" % at
+
+
+def _count(journal: "Journal", at: int) -> "tuple[int, int, bool]":
+    """Whole records from `at` on, their bytes, and whether a mark is among them. Nothing is kept: heap is short."""
+    area: Any = journal._area
+    records = total = 0
+    is_marked = False
+    for place, size in whole(journal, at):
+        records += 1
+        total += size
+        is_marked = is_marked or area.read(place + 3, 1)[0] == MARK
+    return records, total, is_marked
 
 
 def header(journal: "Journal") -> "tuple[int, int] | None":
@@ -187,7 +200,7 @@ def _aside(journal: "Journal", state: State, what: str, behind: int, size: int =
     _tell(
         journal,
         "journal %s is damaged: %s; it is kept %s, what is whole goes on: messages may be missing, or be sent twice"
-        % (area, what, kept),
+        % (_name(journal), what, kept),
     )
     return state
 

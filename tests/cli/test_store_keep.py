@@ -1,6 +1,7 @@
 """`mqttlite store backup`, `salvage` and `reset`, and `show` of what is not a client's database."""
 # ruff: noqa: ASYNC240 - a test's own small files do not block anybody
 
+import asyncio
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.cli import main
 from mqttlite.client import Client
+from mqttlite.core.errors import ClosedError
 from mqttlite.store import records as r
 from mqttlite.store.journal import Journal
 from tests.cli.commands import mqttlite
@@ -84,3 +86,19 @@ async def test_a_store_in_use_is_neither_salvaged_nor_reset(tmp_path: Path, caps
     os.truncate(tmp_path / "old.db", 0)
     assert main(["store", "salvage", str(tmp_path / "old.db")]) == 1
     assert "is empty: there is nothing to be salvaged; restore a backup" in capsys.readouterr().err
+
+
+async def test_a_broker_whose_store_is_deleted_acknowledges_nothing_more_and_says_why(tmp_path: Path) -> None:
+    async with Broker(["mqtt://127.0.0.1:0"], store=tmp_path / "broker.db") as broker:
+        async with Client(broker.addresses[0], client_id="away", clean_session=False) as client:
+            await client.subscribe("d/#", 1)
+        for file in tmp_path.glob("broker.db*"):
+            file.unlink()
+        async with asyncio.timeout(10):
+            client = Client(broker.addresses[0], client_id="producer", clean_session=True)
+            await client.start()
+            receipt = await client.publish("d/x", "after", 1)
+            assert "no longer the file that was opened" in str(await broker.failed)
+            await client.close()
+            with pytest.raises(ClosedError):
+                await receipt.completed()

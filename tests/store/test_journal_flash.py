@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,4 +51,11 @@ async def test_on_littlefs_micropython_recovers_from_every_cut(
 async def test_flash_wears_no_more_than_promised_and_no_heap_is_lost(micropython: MicroPython, kind: str) -> None:
     """0.04 and 0.15 erases per message of 80 bytes, groups of ten; asserted in the script."""
     result = await micropython.run(SCRIPTS / "journal_wear.py", kind, "5000", heap="1m")
+    assert result.stdout.endswith("all done\n")
+
+
+async def test_a_board_goes_on_with_what_is_whole_of_a_damaged_journal(
+    micropython: MicroPython, tmp_path: Path
+) -> None:
+    result = await micropython.run(SCRIPTS / "journal_damage.py", str(tmp_path / "journal"), heap="1m")
     assert result.stdout.endswith("all done\n")
