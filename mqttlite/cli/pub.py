@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ..client import Client, Receipt
+from ..client.host import where
 from ..core.codec import REMAINING_MAX
 from ..core.errors import MQTTError
 from ..core.text import check_plain, check_topic_name, to_utf8
@@ -96,7 +97,7 @@ class Publisher:
         args = self._args
         payload = b"" if args.stdin_line else await _payload(args)
         async with self._client as client:
-            log.debug("connected to %s as %s", args.url or args.host or "localhost", client.client_id)
+            log.debug("connected to %s as %s", where(client.url), client.client_id)
             if args.stdin_line:
                 async for line in _lines(0):
                     if line or not args.retain:
