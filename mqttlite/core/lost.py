@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 # As in store/records.
 _ACCEPTED = const(1)
 _LOST = const(7)
-_CLEARING = const(14)
 
 
 def lost(session: "Session") -> None:
@@ -22,9 +21,6 @@ def lost(session: "Session") -> None:
     if session.inbound:
         session.inbound.clear()
         session._record(_LOST, 0)
-    if session.clearing:
-        session.clearing = 0
-        session._record(_CLEARING, 0)
     messages = session.messages
     for seq in sorted([seq for seq in messages if messages[seq][0][0] & 6 == RELEASED]):
         head, payload, key = messages[seq]

@@ -40,6 +40,7 @@ _DONE = const(3)
 _DOUBT = const(4)
 _HELD = const(5)
 _FREED = const(6)
+_CLEARING = const(14)
 
 SPAN = const(65535)  # packet identifiers there are
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
@@ -199,7 +200,10 @@ class Session:
         else:
             self.generation += 1
             self.sent_before = self.first
-            if self.messages or self.inbound or self.clearing:
+            if self.clearing:
+                self.clearing = 0
+                self._record(_CLEARING, 0)
+            if self.messages or self.inbound:
                 from .lost import lost
 
                 lost(self)
