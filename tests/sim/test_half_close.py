@@ -62,7 +62,10 @@ def run(words: bytes, seed: int) -> Talker:
     world = World(seed)
     world.process("broker", broker)
     world.process("client", client)
-    assert world.run_until(lambda: bool(talkers) and talkers[0].ended.done(), 30)
+    try:
+        assert world.run_until(lambda: bool(talkers) and talkers[0].ended.done(), 30)
+    finally:
+        world.close()
     return talkers[0]
 
 
