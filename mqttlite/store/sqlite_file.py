@@ -229,6 +229,7 @@ class SqliteFile:
         self._files: dict[str, tuple[int, int] | None] = {}  # which they were when they were opened
         self._failed = False
         self._is_marked = False  # the file says that it is in use
+        self._inode = self._wal_inode = 0
         self._look_at = 0.0
         self._is_careful = False  # there is no reserve: the WAL must not grow
         self._log_max = min(log_max, size_max // 16)
@@ -508,11 +509,28 @@ class SqliteFile:
                 self._is_marked = False
         except Exception:
             pass
-        if self._is_marked:
+        if self._is_marked and not self._close_beside_another(connection):
             strays.append(connection)
-            return
-        with contextlib.suppress(Exception):
-            connection.close()
+        elif not self._is_marked:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    def _close_beside_another(self, connection: Connection) -> bool:
+        """Close a connection while another one, which can only read, has the file: then SQLite leaves the WAL as it is.
+        Whether that could be.
+        """
+        if not isinstance(connection, sqlite3.Connection):  # it may be on a disk that is not this machine's
+            return False
+        try:
+            if self._inode and os.stat(self.path).st_ino != self._inode:
+                return False
+            with contextlib.closing(reading(self.path)) as other:
+                other.execute("BEGIN")
+                list(other.execute("SELECT count(*) FROM sqlite_master"))
+                connection.close()
+        except (OSError, sqlite3.Error):
+            return False
+        return True
 
 
 # Connections that must not be closed by the garbage collector either, not even at the end of the process.
