@@ -316,11 +316,13 @@ class Engine:
         """Each filter as if it had come alone [MQTT-3.8.4-4]; the return codes, and what to do after SUBACK."""
         client = _client(connection)
         codes = bytearray()
+        tells = log.isEnabledFor(logging.DEBUG)
         for topic_filter, qos in subscriptions:
             code = self.router.subscribe(client, topic_filter, qos)
             codes.append(code)
-            what = "subscription refused" if code == 0x80 else f"subscribed with QoS {code}"
-            log.debug("%s: %s: %s", client, ascii(topic_filter.decode()), what)
+            if tells:
+                what = "subscription refused" if code == 0x80 else f"subscribed with QoS {code}"
+                log.debug("%s: %s: %s", client, ascii(topic_filter.decode()), what)
         return bytes(codes), lambda: self.router.send_retained(client)
 
     def on_unsubscribe(self, connection: ServerConnection, topic_filters: list[bytes]) -> None:
