@@ -8,7 +8,7 @@ from ...database.inbox import Inbox
 from ...database.receipts import ReceiptStore
 from .planting import Patch
 from .register import ONE, ONE_KEYS, TWO, TWO_MANY, TWO_ROLLBACK, mutation
-from .settings import few_identifiers
+from .settings import few_identifiers_of_unknown_content
 
 
 @mutation(
@@ -77,7 +77,7 @@ def _(patch: Patch) -> None:
     "An identifier that is used again is taken for a repeat.",
     "lost",
     TWO_MANY,
-    setting=few_identifiers,
+    setting=few_identifiers_of_unknown_content,
 )
 def _(patch: Patch) -> None:
     async def clear(self: ReceiptStore, db: Any) -> Any:
