@@ -49,7 +49,10 @@ def _release(session: "Session") -> None:
     first, end = _step(session)
     session.releasing = (end - 1) % SPAN + 1
     assert session.out is not None
-    session.out.append(b"".join([acknowledgement(_PUBREL, seq % SPAN + 1) for seq in range(first, end)]))
+    packets = bytearray()  # of a list of them, a board would have to hold all
+    for seq in range(first, end):
+        packets += acknowledgement(_PUBREL, seq % SPAN + 1)
+    session.out.append(bytes(packets))
 
 
 def go_on(session: "Session") -> None:
