@@ -122,7 +122,10 @@ def _apply_wal(path: str, work: str, damaged: bool) -> list[str]:
     """Put the last version of each page that the WAL has into a copy of the database."""
     wal = sqlite_wal.examine(path)
     if not wal.header and wal.at < 0:
-        with contextlib.closing(sqlite_file.reading(work)) as connection, contextlib.suppress(sqlite3.Error):
+        with (
+            contextlib.closing(sqlite_file.reading(work, at_rest=True)) as connection,
+            contextlib.suppress(sqlite3.Error),
+        ):
             if sqlite_file.row(connection, "SELECT open FROM life")[0]:
                 return ["it was in use and has no -wal: what was written last is lost"]
         return []

@@ -114,7 +114,7 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
     path = os.fspath(path)
     demand_there(path)
     try:
-        with contextlib.closing(reading(path)) as connection:
+        with contextlib.closing(reading(path, at_rest=True)) as connection:
             connection.execute("BEGIN")  # one moment for all tables
             if not check(connection, path, tables):
                 return None
@@ -131,10 +131,10 @@ def missing(path: str) -> str:
     wal = sqlite_wal.examine(path)
     if wal.at >= 0:
         return f"its -wal is wrong at byte {wal.at}, and {wal.commits} commits behind that are not shown"
-    if wal.header or os.path.exists(path + "-wal"):
+    if wal.header:
         return ""
     try:
-        with contextlib.closing(reading(path)) as connection:
+        with contextlib.closing(reading(path, at_rest=True)) as connection:
             in_use = bool(row(connection, "SELECT open FROM life")[0])
     except sqlite3.Error:
         return ""
@@ -148,11 +148,13 @@ def demand_there(path: str) -> None:
         raise StoreError(f"{shown(path)}: there is no such file")
 
 
-def reading(path: str) -> sqlite3.Connection:
-    """A connection that cannot write. sqlite3.Error."""
+def reading(path: str, at_rest: bool = False) -> sqlite3.Connection:
+    """A connection that cannot write. `at_rest`: without a WAL nobody has the file, so nothing is put beside it.
+    sqlite3.Error.
+    """
     path = os.path.realpath(path)
     address = "file:" + quote(path) + "?mode=ro"
-    if not os.path.exists(path + "-wal") and not os.access(os.path.dirname(path), os.W_OK):
+    if not os.path.exists(path + "-wal") and (at_rest or not os.access(os.path.dirname(path), os.W_OK)):
         address += "&immutable=1"  # SQLite wants to create -shm beside it, even to read
     return sqlite3.connect(address, uri=True, isolation_level=None)
 

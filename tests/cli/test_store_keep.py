@@ -33,6 +33,11 @@ async def test_a_brokers_store_is_shown_and_backed_up_while_it_runs_and_restored
         assert "1 retained messages" in shown.stdout
         copied = await mqttlite("store", "backup", str(tmp_path / "broker.db"), str(tmp_path / "copy.db"), check=True)
         assert "checked" in copied.stdout
+        shutil.copy(tmp_path / "broker.db", tmp_path / "alone.db")
+        for _ in range(2):
+            shown = await mqttlite("store", "show", str(tmp_path / "alone.db"), check=True)
+            assert "is not whole: it was in use and has no -wal" in shown.stderr
+        assert sorted(file.name for file in tmp_path.glob("alone*")) == ["alone.db"]
     shown = await mqttlite("store", "show", "--json", str(tmp_path / "copy.db"), check=True)
     (session,) = json.loads(shown.stdout)["sessions"]
     assert [message["topic"] for message in session["messages"]] == ["d/0", "d/1", "d/2"]
