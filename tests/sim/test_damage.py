@@ -26,7 +26,7 @@ from mqttlite.store.sqlite import read
 
 COUNT = 14  # commits
 HEAD = b"\x34\x10\0\1a"
-FLIPS = 16
+FLIPS = 9
 
 
 def _sqlite(process: Process) -> Store:
