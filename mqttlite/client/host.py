@@ -192,6 +192,9 @@ class Client(CheckedClient):
     def _words(self, error: Exception) -> str:
         if self.is_connected:
             return self._lost(error)
+        if isinstance(error, ConnectionError) and self._transport:  # there was a connection already
+            why = error.strerror or error
+            return f"the broker at {where(self.url)} was reached, and ended the connection before CONNACK: {why}"
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             return why_unreachable(self.url, error)
         return super()._words(error)

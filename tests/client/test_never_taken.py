@@ -293,3 +293,21 @@ async def test_two_clients_with_one_identifier_are_told_so(caplog: pytest.LogCap
     said = [record.getMessage() for record in caplog.records if "another client uses" in record.getMessage()]
     assert 1 <= len(said) <= 3
     assert "('twin'), probably" in said[0]
+
+
+async def test_a_broker_that_resets_before_connack_was_reached() -> None:
+    async def broker(peer: Peer) -> None:
+        peer.writer.transport.abort()  # with CONNECT unread
+
+    async with server(broker) as url:
+        client = Client(url, client_id="c", retry_first=True)
+        said: list[str] = []
+        client._log = said.append  # type: ignore[method-assign]
+        starting = asyncio.create_task(client.start())
+        async with asyncio.timeout(RUN_TIMEOUT_S):
+            while not said:
+                await client._progress.wait()
+        starting.cancel()
+        await asyncio.wait((starting,))
+        await client.close()
+    assert "cannot reach" not in said[0]
