@@ -84,7 +84,7 @@ class Suspicion:
         self._let(1)
         while self.is_open():
             await client._progress.wait()
-        self.end()  # it was taken
+        self.end(True)  # it was taken
 
     def living_ms(self) -> int:
         """How long a connection without the message has to live."""
@@ -94,11 +94,13 @@ class Suspicion:
         """Whether the message is still where it was: neither acknowledged nor released."""
         return self._client._protocol.state.messages.get(self.seq) is self.message
 
-    def end(self) -> None:
-        """There is no suspicion any more."""
+    def end(self, alive: bool) -> None:
+        """There is no suspicion any more. On a connection that is `alive`, what has waited is sent."""
         client = self._client
         client._suspicion = None
-        self._let(self._span)
+        client._protocol.state.span = self._span
+        if alive:
+            self._let(self._span)
 
     def _let(self, span: int) -> None:
         """Send so many messages from the first unfinished one on."""
@@ -142,15 +144,15 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         wait_longer(protocol)
         reason += "; the message takes longer than the broker waits: asking it to wait four times as long"
         if suspicion:
-            suspicion.end()
+            suspicion.end(False)
         return reason, pause_ms
     if suspicion:
         client._thrown_out = 0
         if not suspicion.died(peer):
-            suspicion.end()
+            suspicion.end(False)
             return reason, pause_ms
         if suspicion.rounds >= ROUNDS:
-            suspicion.end()
+            suspicion.end(False)
             client._barren += 1
             session._finish(suspicion.seq, ASIDE)
         else:

@@ -71,7 +71,7 @@ def _(patch: Patch) -> None:
     "cut producer close @ event 60",
 )
 def _(patch: Patch) -> None:
-    def end(self: suspects.Suspicion) -> None:
+    def end(self: suspects.Suspicion, alive: bool) -> None:
         self._client._suspicion = None
 
     patch.set(suspects.Suspicion, "end", end)
