@@ -28,7 +28,7 @@ from .taking import not_wanted, unless
     "The broker's output does not wait for the store.",
     "confirmed",
     ONE,
-    "power off broker after disk 65",
+    "power off broker after disk 68",
 )
 def _(patch: Patch) -> None:
     patch.set(Gate, "is_closed", False)
@@ -39,7 +39,7 @@ def _(patch: Patch) -> None:
     "The broker's output passes when a commit ends that does not have its records.",
     "confirmed",
     ONE_MANY,
-    "power off broker @ event 196",
+    "power off broker @ event 202",
 )
 def _(patch: Patch) -> None:
     async def pass_all(self: Any) -> None:
@@ -64,7 +64,7 @@ def _(patch: Patch) -> None:
     "The broker confirms a subscription that it forgets with its power.",
     "session",
     ONE,
-    "power off broker before disk 65",
+    "power off broker before disk 68",
 )
 def _(patch: Patch) -> None:
     patch.around(BrokerStore, "note", not_wanted(BEGUN, r.SUBSCRIBED))
@@ -127,7 +127,7 @@ def _(patch: Patch) -> None:
     "After a restart, the broker publishes again what it has sent PUBREL for.",
     "release",
     TWO,
-    "kill broker @ event 54",
+    "kill broker @ event 56",
 )
 def _(patch: Patch) -> None:
     patch.set(broker_tables, "released", lambda head: head)

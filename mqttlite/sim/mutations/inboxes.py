@@ -7,8 +7,7 @@ from ...database.adapters import Database, _Sqlite
 from ...database.inbox import Inbox
 from ...database.receipts import ReceiptStore
 from .planting import Patch
-from .register import ONE, ONE_KEYS, TWO, TWO_MANY, TWO_ROLLBACK, mutation
-from .settings import few_identifiers_of_unknown_content
+from .register import ONE, ONE_KEYS, TWO, TWO_ROLLBACK, mutation
 
 
 @mutation(
@@ -16,7 +15,7 @@ from .settings import few_identifiers_of_unknown_content
     "The consumer acknowledges a message, then handles it.",
     "confirmed",
     ONE,
-    "fail consumer disk 146",
+    "fail consumer disk 149",
 )
 def _(patch: Patch) -> None:
     async def settle_first(self: Inbox, handler: Any) -> None:
@@ -33,7 +32,7 @@ def _(patch: Patch) -> None:
     "What a handler writes is committed before the receipt is.",
     "twice",
     TWO,
-    "kill consumer before disk 150",
+    "kill consumer before disk 153",
 )
 def _(patch: Patch) -> None:
     async def handle(self: Inbox, handler: Any, message: Any) -> None:
@@ -52,7 +51,7 @@ def _(patch: Patch) -> None:
     "The consumer's database does not know which identifiers were handled.",
     "twice",
     TWO,
-    "kill consumer before disk 150",
+    "kill consumer before disk 153",
 )
 def _(patch: Patch) -> None:
     async def add(self: ReceiptStore, db: Any, generation: int, packet_id: int) -> bool:
@@ -74,16 +73,21 @@ def _(patch: Patch) -> None:
 
 @mutation(
     "receipts are never deleted",
-    "An identifier that is used again is taken for a repeat.",
-    "lost",
-    TWO_MANY,
-    setting=few_identifiers_of_unknown_content,
+    "The inbox keeps an identifier after PUBREL.",
+    "leak",
+    TWO,
 )
 def _(patch: Patch) -> None:
-    async def clear(self: ReceiptStore, db: Any) -> Any:
-        return self._generation(), frozenset(self._freed)
+    def wrap(clear: Any) -> Any:
+        async def cleared(self: ReceiptStore, db: Any) -> Any:
+            freed, self._freed = self._freed, set()
+            generation, _ = await clear(self, db)
+            self._freed |= freed
+            return generation, frozenset(freed)
 
-    patch.set(ReceiptStore, "clear", clear)
+        return cleared
+
+    patch.around(ReceiptStore, "clear", wrap)
 
 
 @mutation(
@@ -91,7 +95,7 @@ def _(patch: Patch) -> None:
     "The inbox does not look whether a key was handled before.",
     "twice",
     ONE_KEYS,
-    "kill consumer @ event 40",
+    "kill consumer @ event 42",
 )
 def _(patch: Patch) -> None:
     async def window(self: Inbox, *args: Any) -> list[int]:

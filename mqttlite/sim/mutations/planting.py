@@ -34,7 +34,7 @@ CHECKERS = {
     "repeat": r"PUBLISH \d+ twice on one connection",
     "window": r"\d+ messages unfinished",
     "session": r"the broker has forgotten the session",
-    "leak": r"the (broker|producer) keeps \d+ ",
+    "leak": r"the (broker|producer|consumer) keeps \d+ ",
     "drop": r"the broker dropped \d+ ",
     "aside": r"(not )?set aside: ",
     "told": r"the consumer was not told",

@@ -20,7 +20,7 @@ from .taking import unannounced, unless
     "The client accepts a message that only its memory has.",
     "lost",
     ONE,
-    "kill producer before disk 67",
+    "kill producer before disk 70",
 )
 def _(patch: Patch) -> None:
     patch.set(BaseClient, "publish", BaseClient.enqueue)
@@ -31,7 +31,7 @@ def _(patch: Patch) -> None:
     "The client writes PUBLISH and PUBREL while what they tell of is not durable.",
     "release",
     TWO_TWO,
-    "kill producer @ event 46",
+    "kill producer @ event 49",
 )
 def _(patch: Patch) -> None:
     patch.set(Session, "wanted", property(lambda self: False, lambda self, value: None))
@@ -65,7 +65,7 @@ def _(patch: Patch) -> None:
     " repeat.",
     "lost",
     TWO_MANY,
-    "power off consumer before disk 257",
+    "power off consumer before disk 247",
     setting=few_identifiers,
 )
 def _(patch: Patch) -> None:

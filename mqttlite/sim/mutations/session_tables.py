@@ -25,7 +25,7 @@ def _(patch: Patch) -> None:
     "When PUBCOMP was lost, the sender never gets another.",
     "wait",
     TWO,
-    "cut before packet 14 reset",
+    "cut before packet 12 reset",
 )
 def _(patch: Patch) -> None:
     patch.row(INBOUND, core.FREE << 8 | 0x62, core.FREE << 8 | core.NOTHING)
@@ -36,7 +36,7 @@ def _(patch: Patch) -> None:
     "When PUBCOMP was lost, every connection ends with the repeated PUBREL.",
     "wait",
     TWO,
-    "cut before packet 14 reset",
+    "cut before packet 12 reset",
 )
 def _(patch: Patch) -> None:
     patch.row(INBOUND, core.FREE << 8 | 0x62, None)

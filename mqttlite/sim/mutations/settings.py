@@ -8,7 +8,6 @@ from ...broker import server
 from ...broker.limits import Limits
 from ...broker.sessions import ClientSession
 from ...core import session as core
-from ...core.connection import Connection
 from ...database.inbox import Inbox
 from ...store.sqlite_file import SqliteFile
 from ..check.conduct import Conduct
@@ -21,12 +20,6 @@ from .planting import Patch
 def few_identifiers(patch: Patch) -> None:
     """Packet identifiers are used again soon."""
     patch.set(core, "SPAN", 5)
-
-
-def few_identifiers_of_unknown_content(patch: Patch) -> None:
-    """As few_identifiers, and nobody looks at what they stand for: as after an update from an earlier release."""
-    few_identifiers(patch)
-    patch.set(Connection, "digest_shift", 32)
 
 
 def repeats_without_dup(patch: Patch) -> None:

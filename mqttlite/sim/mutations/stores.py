@@ -20,8 +20,8 @@ from .settings import short_log, small_journal, small_sectors
     "The client's store commits without flushing.",
     "lost",
     ONE,
-    "kill broker @ event 31",
-    "power off producer @ event 48",
+    "kill broker @ event 32",
+    "power off producer @ event 46",
 )
 def _(patch: Patch) -> None:
     _synchronous_off(patch)
@@ -55,8 +55,8 @@ def _synchronous_off(patch: Patch) -> None:
     "A store takes for durable what a process wrote whose sync failed.",
     "wait",  # for a broker that takes what the power cut has left for damage
     TWO,
-    "fail broker disk 86",
-    "power off broker before disk 94",
+    "fail broker disk 89",
+    "power off broker before disk 97",
     setting=short_log,
 )
 def _(patch: Patch) -> None:
@@ -132,7 +132,7 @@ def _(patch: Patch) -> None:
     "The journal hands its bytes to the operating system, and no further.",
     "wait",
     ONE_JOURNAL,
-    "power off producer @ event 34",
+    "power off producer @ event 32",
 )
 def _(patch: Patch) -> None:
     patch.set(area_host.FileArea, "_sync", lambda self: self._file.flush())
@@ -143,7 +143,7 @@ def _(patch: Patch) -> None:
     "A new generation of the journal has no durable name.",
     "lost",
     ONE_JOURNAL,
-    "kill broker @ event 29",
+    "kill broker @ event 30",
     "power off producer @ event 48",
 )
 def _(patch: Patch) -> None:

@@ -398,6 +398,11 @@ class Run:
         owed = self.outgrown_accepted and self.small.qos > 0 and not self.losses.lost
         if owed and self.small.large and not self.past:
             found.append("the consumer was not told of the message that is too large")
+        if not self.losses.lost:
+            # Of an earlier session they mean nothing.
+            kept = "mqttlite_received JOIN mqttlite_inbox USING (inbox, client_id, session)"
+            for (count,) in self._rows("consumer", "app.db", f"SELECT count(*) FROM {kept}"):
+                found += [f"the consumer keeps {count} receipts"] * (count > 0)
         if self.small.producer == "sqlite":
             found += self._aside(owed and self.small.poison)
             # A broker that has lost its disk leaves messages in doubt (state 3): kept, for the application to ask for.
