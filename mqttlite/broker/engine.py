@@ -205,11 +205,7 @@ class Engine:
         """The network connection is gone."""
         self._at(now)
         if not peer.closed_because:
-            if peer.parked:  # it came before the end
-                try:
-                    peer.let_go()
-                except Exception as error:
-                    self._fail(peer, error)
+            self._let_go(peer)
             if not peer.closed_because:
                 self._close(peer, why)
             self._disconnect_overdue()
@@ -362,9 +358,18 @@ class Engine:
             return False
         times.append(now)
         self.stats.takeovers += 1
+        self._let_go(old)
         old.out.clear()
         self._close(old, f"taken over by {new.address}")
         return True
+
+    def _let_go(self, peer: Peer) -> None:
+        """The connection ends: what has waited came before that."""
+        if peer.parked:
+            try:
+                peer.let_go()
+            except Exception as error:
+                self._fail(peer, error)
 
     def _fail(self, peer: Peer, error: Exception) -> None:
         """`error` ends the connection [MQTT-4.8.0-1]."""

@@ -89,7 +89,7 @@ class Flow:
         if client.when_full == HOLD and 2 * state.room < state.size_max and client.waiting:
             return False
         if peer is not None:
-            half = client.hold_room + self._limits.hold_bytes // 2
+            half = (client.hold_room + state.size_max) // 2
             if not peer.writable or (state.sent < state.next and state.room < half):
                 return False
         self.forget(client)

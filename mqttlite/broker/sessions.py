@@ -155,7 +155,8 @@ class ClientSession:
         # Owned by flow.Flow:
         self.when_full = rule.when_full
         self.hold_left = limits.hold_ms  # for how long publishers may still be held back for this client (ms)
-        self.hold_room = size_max - limits.hold_bytes  # with less room than this they are
+        # With less room than this they are; a queue that is short is not full before they are.
+        self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
         self.held_since = 0  # ms; since when they are, while `waiting` has some
         self.waiting: dict[Peer, None] = {}  # publishers whose PUBLISH waits for this client
         self.mark = 0  # how far the client had got ...

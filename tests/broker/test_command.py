@@ -1,6 +1,7 @@
 """`mqttlite broker` as a user runs it."""
 
 import asyncio
+import contextlib
 import re
 import signal
 import sys
@@ -65,3 +66,48 @@ async def test_what_it_cannot_do_is_one_line_and_exit_code_1(tmp_path: Path) -> 
 async def test_its_help_has_an_example() -> None:
     result = await run(*COMMAND, "--help")
     assert "mqttlite broker --listen mqtt://0.0.0.0:1883" in result.stdout
+
+
+async def test_a_file_tells_it_where_to_listen_its_limits_and_what_to_do_when_a_queue_is_full(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(
+        f"""
+        listen = ["mqtt://127.0.0.1:0"]
+        store = "{tmp_path}/broker.db"
+        [limits]
+        retained_message_bytes = 10
+        [[queue]]
+        clients = "pump-*"
+        when_full = "refuse"
+        max_bytes = 500
+        """
+    )
+    process, port = await started("--config", str(config), "--limit", "retained_message_bytes=100")
+    try:
+        async with RawClient(port) as pump:
+            await pump.connect("pump-1", clean=False)
+            await pump.subscribe("to/pump", 1)
+        async with RawClient(port) as publisher:
+            await publisher.connect("p")
+            publisher.publish("r", bytes(100), 1, retain=True)
+            assert (await publisher.packet()).kind == "puback"
+            taken = 0
+            with contextlib.suppress(EOFError, ConnectionError):
+                while True:
+                    publisher.publish("to/pump", b"%d" % taken + bytes(100), 1)
+                    await publisher.packet()
+                    taken += 1
+        async with RawClient(port) as pump:
+            await pump.connect("pump-1", clean=False, present=True)
+            assert len(await pump.messages(taken)) == taken == 2
+        async with RawClient(port) as publisher:
+            await publisher.connect("p")
+            publisher.publish("r", bytes(101), 1, retain=True)
+            await publisher.closed()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(TIMEOUT_S):
+            _, said = await process.communicate()
+        assert b"the queue of 'pump-1' (offline) is full (queue_bytes)" in said
+        assert b"retained message of 101 bytes for 'r': retained_message_bytes is 100" in said
+    finally:
+        await end(process)

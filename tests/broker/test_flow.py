@@ -135,7 +135,7 @@ def test_what_a_held_publisher_sends_beside_publish_is_answered_at_once() -> Non
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-@pytest.mark.parametrize("how", ["disconnect", "cut"])
+@pytest.mark.parametrize("how", ["disconnect", "cut", "take over"])
 def test_what_a_held_publisher_has_sent_before_it_leaves_is_taken_in_order_and_its_will_follows_or_not(
     how: str, qos: int
 ) -> None:
@@ -149,10 +149,13 @@ def test_what_a_held_publisher_has_sent_before_it_leaves_is_taken_in_order_and_i
     publisher.publish("t", b"last", qos=qos, packet_id=99 if qos else 0)
     assert len(watcher.payloads()) < 41
     before = world.stats.messages_received
-    getattr(publisher, how)()
+    if how == "take over":
+        world.connect("p")
+    else:
+        getattr(publisher, how)()
     got = watcher.payloads()
-    assert world.stats.messages_received == before + len(got) - (how == "cut")
-    assert got == [*sent, b"last", *([b"will"] if how == "cut" else [])][-len(got) :]
+    assert world.stats.messages_received == before + len(got) - (how != "disconnect")
+    assert got == [*sent, b"last", *([b"will"] if how != "disconnect" else [])][-len(got) :]
     hung.cut()
     assert_tidy(world.engine)
 
