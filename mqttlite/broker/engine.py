@@ -27,6 +27,7 @@ from .status import Status
 
 log = logging.getLogger("mqttlite.broker")
 
+KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that waits for more
 TICK_MS = 1000  # between two looks at all deadlines, at most
 
 
@@ -153,8 +154,12 @@ class Engine:
                 self.busy[peer] = None
         if peer.more:
             self.busy[peer] = None
-        if peer.received or peer.has_rest():
+        parser = peer.parser  # its own affairs, but this is asked with each read
+        read = parser._at
+        if read < len(parser.buf) or parser._pieces or peer.received or peer.parked_bytes:
             self._count_received(peer, now)
+        elif read > KEPT_BYTES:
+            parser.feed(b"")  # lets go of what it has read last
 
     def _count_received(self, peer: Peer, now: int) -> None:
         """Something waits in `peer`, or did when it was looked at last."""

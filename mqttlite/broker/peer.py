@@ -37,7 +37,6 @@ REFUSALS = (
     "its will topic is the broker's own",
 )
 
-KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that waits for more
 LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 PIECE = 64  # topic filters in a piece
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
@@ -120,15 +119,17 @@ class Peer(ServerConnection):
         router = self._router
         enough = router.work + self._turn_work
         self.more = False
-        if self._request and not self._go_on_with_request(enough):
-            return
-        if self.parked and not self.waits_for and not self._unpark(enough):
-            return
+        parks = False
+        if self._request or self.parked:
+            if self._request and not self._go_on_with_request(enough):
+                return
+            if self.parked and not self.waits_for and not self._unpark(enough):
+                return
+            if self.parked_bytes >= self._parked_max:
+                return
+            parks = bool(self.parked)
         parser = self.parser
         next_packet = parser.next
-        parks = bool(self.parked)
-        if self.parked_bytes >= self._parked_max:
-            return
         for _ in repeat(None, self._turn_work):
             first = next_packet()
             if not first:
@@ -219,16 +220,6 @@ class Peer(ServerConnection):
         if self.more or self.parked_bytes >= self._parked_max:
             return True
         return not self.writable and self.unwritten() >= self.output_max
-
-    def has_rest(self) -> bool:
-        """Whether something has been read and not processed. If not, what was read last is let go of."""
-        parser = self.parser
-        size = len(parser.buf)
-        if parser._pieces or parser._at < size or self.parked:
-            return True
-        if size > KEPT_BYTES:
-            parser.feed(b"")
-        return False
 
     @property
     def waiting_bytes(self) -> int:

@@ -101,8 +101,8 @@ class Router:
         durable: BrokerStore | None = None,
     ) -> None:
         self._limits = limits
-        self._queues_max = limits.queues_bytes
-        self._tight = False  # the next message may be too much for all queues together
+        self._near = limits.queues_bytes - limits.queues_bytes // 8  # bytes in all queues, near to their limit
+        self._tight = False  # they are: a message may be too much for all of them together
         self._stats = stats
         self._watch = watch
         self._dirty = dirty
@@ -289,9 +289,13 @@ class Router:
                     if state.sent < state.next or not peer.writable:
                         self.flow.queued(client, publisher, self.now)
             stats.messages_sent += sent
+            ledger = self.ledger
             if not tight:
-                self.ledger.queued += cost * sent
-            self._tight = self.ledger.queued + cost * count > self._queues_max
+                queued = ledger.queued = ledger.queued + cost * sent
+                if queued > self._near:
+                    self._tight = True
+            else:
+                self._tight = ledger.queued > self._near
 
     def _retain(self, route: Route, topic: bytes, payload: bytes, published: int) -> None:
         self.retained.store(topic, payload, published)

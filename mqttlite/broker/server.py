@@ -218,14 +218,19 @@ class Broker:
         engine = self.engine
         self._sent_at_flush = engine.stats.messages_sent
         engine.router.unwritten = 0
+        if engine.busy or engine.flow.holding or self.gate:
+            self._see_to_the_rest()
+
+    def _see_to_the_rest(self) -> None:
+        """There may be more to do, in the next turn of the loop or later."""
+        engine = self.engine
+        assert self._loop
         if engine.busy and not self._working:
             self._working = True
-            assert self._loop
             self._loop.call_soon(self._go_on_working)
         if self.gate and self.gate.is_full:
             self.gate.begin()
         if engine.flow.holding and not self._holding and not self.stopped:
-            assert self._loop
             self._holding = self._loop.call_later(self.limits.hold_ms / 1000, self._end_holds)
 
     def _go_on_working(self) -> None:
