@@ -162,7 +162,8 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         return reason, pause_ms
     if undone:
         message = session.messages.get(session.first)
-        if peer >= 0 and peer in _ABOUT_CONTENT and message and message[0][0] & 6 != 6 and session.clearing <= 0:
+        is_sent = session.sent > session.first  # it does not wait for identifiers to be cleared
+        if peer >= 0 and peer in _ABOUT_CONTENT and message and message[0][0] & 6 != 6 and is_sent:
             client._suspicion = Suspicion(client)
             return reason, PAUSE_MS
     elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not client._protocol._requests):

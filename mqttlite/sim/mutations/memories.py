@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...core import clearing, lost
+from ...core import clearing
 from ...core import session as core
 from ...core.reused import REUSED
 from ...core.session import INBOUND, Session
@@ -93,4 +93,4 @@ def _(patch: Patch) -> None:
     "kill producer @ event 40",
 )
 def _(patch: Patch) -> None:
-    patch.set(lost, "_CLEARING", 13)
+    patch.set(core, "_CLEARING", 13)
