@@ -381,6 +381,7 @@ async def test_what_waits_for_a_slow_disk_is_bounded_even_when_nobody_is_answere
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "HELD_MAX", 500_000)
+    monkeypatch.setattr(Held, "_linger", lambda self: None)  # nothing is written but by commits
     store = Held(path)
     async with (
         asyncio.timeout(TIMEOUT_S),
