@@ -49,6 +49,7 @@ class Client(BaseClient):
     _clear_step = 128
     _starved = 0
     _address = -1  # of the host's addresses, the one before the next to be tried
+    _finished_max = 32
     _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 
     def __init__(

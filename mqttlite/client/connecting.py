@@ -28,7 +28,6 @@ USEFUL_MS = const(5000)  # how long a connection lasts at least for the delay to
 CLOSING_S = const(1)  # how long an orderly end may take
 PIECE = const(65536)  # bytes that are written at once; what is behind them has not left, and is not late
 LINE_PIECE = const(256)  # the same on a serial line
-FINISHED_MAX = const(32)  # messages whose end need not be durable yet: so many may be repeated after a crash
 LATE_MS = const(50)  # behind a deadline: the event loop stood still, and what has arrived meanwhile is to be read first
 STALLED_S = const(1)  # how long a full inbox may stop reading while the application takes nothing
 
@@ -36,6 +35,7 @@ STALLED_S = const(1)  # how long a full inbox may stop reading while the applica
 class Connecting:
     """The connections of a client, which is a subclass."""
 
+    _finished_max = 1000  # messages whose end need not be durable yet: so many may be repeated after a crash
     _out_max = 512  # pieces of packets that are written at once, and that wait before `publish` at QoS 0 does
 
     if TYPE_CHECKING:
@@ -309,7 +309,7 @@ class Connecting:
                     out[:size] = []
                 self._left += size
                 self._writing = True
-                if session.wanted or self._finished > FINISHED_MAX:
+                if session.wanted or self._finished > self._finished_max:
                     session.wanted = False
                     await self._commit()  # everything that these packets tell of has been recorded
                 at = 0
