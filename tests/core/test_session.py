@@ -370,3 +370,21 @@ def test_a_message_published_without_a_connection_waits_for_it() -> None:
     out: list[bytes] = []
     s.connected(out, True)
     assert out == [HEAD[1], b"\0\1", b"x"]
+
+
+@pytest.mark.parametrize("given_up", [2, 4])
+def test_the_end_of_a_message_that_was_never_sent_leaves_the_window_as_it_is(given_up: int) -> None:
+    s = Session(window=2)
+    out: list[bytes] = []
+    s.connected(out, False)
+    for number in range(6):
+        s.publish(HEAD[1], b"%d" % number)
+    s._finish(given_up, 0)
+    assert s.unfinished == 2
+    for packet_id in range(1, 6):
+        if packet_id == given_up + 1:
+            continue
+        s.acknowledged(PUBACK, packet_id)
+        assert s.unfinished <= 2
+    sent = [fields["payload"] for kind, fields in decode(b"".join(out)) if kind == "publish"]
+    assert sent == [b"%d" % number for number in range(6) if number != given_up]
