@@ -246,6 +246,31 @@ def test_a_qos_2_message_is_delivered_once_however_often_it_comes() -> None:
     assert s.received(0x34, ID), "after PUBREL the identifier stands for another message"
 
 
+def test_a_reused_identifier_is_told_of_at_the_1st_2nd_4th_8th_time_and_an_older_memory_too() -> None:
+    s, out = connected()
+    said: list[str] = []
+    s.log = said.append
+    s.handled(s.received(0x34, ID, THIS), s.generation)
+    for _ in range(10):
+        assert not s.received(0x3C, ID, OTHER_CONTENT)
+    assert len(said) == 4
+    assert (
+        said[0]
+        == "packet identifier 1 came with another message, and with DUP: taken for a repeat, so it is not delivered"
+    )
+    assert said[3].endswith("; 8 such packets so far")
+    del s.reuses
+    assert s.received(0x34, ID, OTHER_CONTENT)
+    assert (
+        said[4]
+        == "packet identifier 1 came with another message, while the one before was not finished: delivered as new"
+    )
+    s.disconnected()
+    s.connected(out, True)
+    s.released(ID)
+    assert said[5].startswith("PUBREL for packet identifier 1, whose message is not acknowledged yet")
+
+
 @pytest.mark.parametrize("shift", [6, 18])
 def test_contents_are_told_apart_wherever_the_topic_name_ends(shift: int) -> None:
     class Receiver(Connection):
