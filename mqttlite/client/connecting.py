@@ -150,9 +150,9 @@ class Connecting:
             if short > 2 or self._suspicion or (not useful and lived_ms > protocol.keep_alive_ms):
                 from .suspects import judge  # hardly ever needed, so not loaded before
 
+                reason, pause_ms = judge(self, error, reason, pause_ms)  # type: ignore[arg-type]
                 if self._suspicion:
                     delay_ms = DELAY_MS
-                reason, pause_ms = judge(self, error, reason, pause_ms)  # type: ignore[arg-type]
             protocol.closed()
             self.is_connected = False
             self._wake()

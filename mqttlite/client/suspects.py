@@ -11,7 +11,8 @@ ended, unacknowledged, and it is *set aside* on evidence only. In each of ROUNDS
 
 All rounds have to agree. Whatever else happens (the connection is lost without the suspect or by something else than
 the peer's doing, the suspect is acknowledged) is a disagreement, and the evidence starts anew. No other message is sent
-meanwhile, so none overtakes an innocent suspect. A message that was released (PUBREC) is nobody's suspect: it is there.
+meanwhile, so none overtakes an innocent suspect. One that was released (PUBREC) is sent alone like that, too, which
+helps it through a bad line, but it is never found guilty: the peer has it.
 
 What was set aside is kept with the messages in doubt (unconfirmed.py). Where a peer takes no message at all, one after
 the other would be set aside; from the third in a row on, each takes twice as long as the one before.
@@ -153,8 +154,9 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
             return reason, pause_ms
         if suspicion.rounds >= ROUNDS:
             suspicion.end(False)
-            client._barren += 1
-            session._finish(suspicion.seq, ASIDE)
+            if suspicion.message[0][0] & 6 != 6:
+                client._barren += 1
+                session._finish(suspicion.seq, ASIDE)
         else:
             reason += "; is it because of this message? %d of %d times" % (suspicion.rounds, ROUNDS)
         return reason, PAUSE_MS
@@ -163,8 +165,9 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
     if undone:
         message = session.messages.get(session.first)
         is_sent = session.sent > session.first  # it does not wait for identifiers to be cleared
-        if peer >= 0 and peer in _ABOUT_CONTENT and message and message[0][0] & 6 != 6 and is_sent:
+        if peer >= 0 and peer in _ABOUT_CONTENT and message and is_sent:
             client._suspicion = Suspicion(client)
+            client._thrown_out = 0
             return reason, PAUSE_MS
     elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not client._protocol._requests):
         client._thrown_out += 1
