@@ -57,13 +57,14 @@ def _release(session: "Session") -> None:
 
 def go_on(session: "Session") -> None:
     """The peer has given up what it was asked to."""
-    session.releasing = 0
+    session.releasing = -1  # messages go first, before the next step
     swept = session.swept = _step(session)[1]
     first = session.clearing >> 16
     left = first + (session.clearing & 0xFFFF) - swept
     if not left or session.sent >= first or swept - first >= STORED:
         session.clearing = swept << 16 | left if left else 0
         session._record(_CLEARING, session.clearing)
+    session._pump()
+    session.releasing = 0
     if left:
         _release(session)
-    session._pump()

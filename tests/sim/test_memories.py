@@ -18,6 +18,9 @@ from mqttlite.sim.mutations.planting import Patch
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker
+from mqttlite.sim.small.explore import Schedule
+from mqttlite.sim.small.faults import parse
+from mqttlite.sim.small.small import Small
 from mqttlite.sim.world import World
 from tests.sim.programs import publisher
 
@@ -181,6 +184,22 @@ def test_and_none_is_acknowledged_for_another_that_had_its_identifier() -> None:
     slow = ("c", "f")
     assert run(broker_put_back, None, slow) == ["a", "b", "c", "d", "e", "f"]
     assert run(broker_put_back, whichever_was_handled, slow) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_device_with_a_new_store_sends_at_once_what_it_used_to_send_after_half_a_minute() -> None:
+    """Identifiers of its earlier life are cleared beside its messages (docs/decisions/0015)."""
+    small = Small(2, 2, "journal", line=True, slow=True)
+    run = Schedule(small, (parse("lose device disk @ event 80"),)).run()
+    try:
+        assert run.run() == []
+        (lost_at,) = [at for at, lane, kind, _ in run.world.trace if (lane, kind) == ("fault", "lose")]
+        later = [(at, kind) for at, lane, kind, _ in run.world.trace if at > lost_at and lane.startswith("gateway:")]
+        connack = next(at for at, kind in later if kind == "CONNACK")
+        publish = next(at for at, kind in later if kind == "PUBLISH")
+        assert publish - connack < 300_000_000  # ns
+        assert sum(kind == "PUBREL" for _, kind in later if _ < publish) == 128
+    finally:
+        run.world.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
