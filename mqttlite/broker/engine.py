@@ -254,6 +254,7 @@ class Engine:
                 self._discard(client)
         self._share_identifiers()
         self.flow.end_holds(now)
+        self.flow.look_for_room()
         self.flow.end_gaps(now)
         self._disconnect_overdue()
         self._status.update(now)

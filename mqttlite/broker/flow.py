@@ -20,7 +20,7 @@ import logging
 
 from .ledger import Ledger
 from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
-from .peer import Held, Peer
+from .peer import Held, Peer, StoreRoom
 from .sessions import ClientSession
 from .stats import Stats, Watch
 
@@ -54,6 +54,7 @@ class Flow:
         self.holding: dict[ClientSession, None] = {}  # of these, the ones for which somebody waits, for a time
         self.gaps: dict[ClientSession, None] = {}  # sessions with a gap that has not ended
         self.over: dict[ClientSession, None] = {}  # sessions whose gap is over, and nobody has been told
+        self.store_room = StoreRoom()
         self.overdue: dict[Peer, str] = {}  # to be disconnected, and why: when the message in hand is done with
 
     # -- publishers wait
@@ -76,10 +77,22 @@ class Flow:
         self._wait(client, publisher)
         self._watch.hit("hold_bytes", client, f"is slow: {publisher} is held back for it", now)
 
-    def _wait(self, client: ClientSession, publisher: Peer) -> None:
-        publisher.waits_for[client] = None
-        client.waiting[publisher] = None
+    def _wait(self, other: ClientSession | StoreRoom, publisher: Peer) -> None:
+        publisher.waits_for[other] = None
+        other.waiting[publisher] = None
         self._dirty[publisher] = None
+
+    def wait_for_store(self, publisher: Peer, why: str, now: int) -> None:
+        """The store is full, so `publisher` waits (Held), and only its PUBLISH: it would lose its connection with each
+        message, and not know why.
+        """
+        self._wait(self.store_room, publisher)
+        self._watch.hit("store", publisher, f"{why}: it is held back until there is room", now)
+
+    def look_for_room(self) -> None:
+        """Whoever waits for the store asks it again."""
+        if self.store_room.waiting:
+            self._let_go_on(self.store_room)
 
     def caught_up(self, client: ClientSession, now: int) -> bool:
         """Whether `client` has room again (half its limit, lest it is back at once); then its publishers go on."""
@@ -103,19 +116,22 @@ class Flow:
 
     def _release(self, client: ClientSession) -> None:
         self.holding.pop(client, None)
-        for publisher in client.waiting:
-            del publisher.waits_for[client]
+        self._let_go_on(client)
+
+    def _let_go_on(self, other: ClientSession | StoreRoom) -> None:
+        for publisher in other.waiting:
+            del publisher.waits_for[other]
             if not publisher.waits_for:
                 self._dirty[publisher] = None
                 self._busy[publisher] = None
-        client.waiting.clear()
+        other.waiting.clear()
 
     def gone(self, publisher: Peer) -> None:
         """`publisher` is closed and waits for nobody any more."""
-        for client in publisher.waits_for:
-            del client.waiting[publisher]
-            if not client.waiting:
-                self.holding.pop(client, None)
+        for other in publisher.waits_for:
+            del other.waiting[publisher]
+            if not other.waiting and isinstance(other, ClientSession):
+                self.holding.pop(other, None)
         publisher.waits_for.clear()
 
     def end_holds(self, now: int) -> int | None:

@@ -8,7 +8,7 @@
     filters      a client's            router            filters_bytes, all_...        its SUBSCRIBE is refused
     retained     the broker's          retained          retained_bytes                the publisher is refused
     routes       the broker's (cache)  router            routes_bytes                  they are forgotten
-    the disk     the store's           store (`fits`)    store_bytes, the disk         the request is refused
+    the disk     the store's           store (`fits`)    store_bytes, the disk         publishers wait
 
 Sizes are those of the data, with a lump for what Python needs around it; memory is a small multiple of them. What is
 bounded by counts alone (connections, sessions) is in limits. Imports nothing.

@@ -49,6 +49,13 @@ _PUBCOMP = 0x70
 _ACKNOWLEDGEMENTS = (_PUBREC, _PUBCOMP)  # by their type alone
 
 
+class StoreRoom:
+    """Room in the store, as what publishers wait for: like a client that has not caught up."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Peer, None] = {}
+
+
 class Held(Exception):
     """A PUBLISH has to wait, and nothing has been done about it yet."""
 
@@ -99,7 +106,7 @@ class Peer(ServerConnection):
         self.mark = 0  # how much of that had left ...
         self.marked_at = now  # ... at this time (ms), while it is not writable
         self.standing = 0  # of what has not left, what the ledger has
-        self.waits_for: dict[ClientSession, None] = {}  # PUBLISH is parked while one of these has not caught up
+        self.waits_for: dict[ClientSession | StoreRoom, None] = {}  # PUBLISH is parked until all have caught up
         self.parked: deque[tuple[int, bytes]] = deque()  # first byte and body of each PUBLISH that waits
         self.parked_bytes = 0
         self.received = 0  # bytes that wait here, parked or in a packet that is not complete, as the ledger has them

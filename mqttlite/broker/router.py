@@ -16,7 +16,7 @@ from .durable import BrokerStore
 from .flow import STRICT, Flow
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger, filter_cost
 from .limits import LimitError, Limits
-from .peer import Peer
+from .peer import Held, Peer
 from .retained import RetainedMessages
 from .sessions import ClientSession
 from .stats import Stats, Watch
@@ -325,13 +325,16 @@ class Router:
             if published and publisher is not None:
                 copies = max(copies, 1)  # its packet identifier
             if copies:
+                text = f"a message of {len(payload)} bytes for {name}"
                 try:
-                    why = "" if self._durable.fits(_copied(size, copies)) else f"the store {self._durable.name} is full"
+                    if not self._durable.fits(_copied(size, copies)):
+                        full = f"the store {self._durable.name} is full"
+                        if not published or publisher is None:
+                            return self._refuse("store", publisher, published, f"{full}: {text}")
+                        self.flow.wait_for_store(publisher, full, self.now)
+                        raise Held
                 except StoreError as error:  # it never fits
-                    why = str(error)
-                if why:
-                    text = f"{why}: a message of {len(payload)} bytes for {name}"
-                    return self._refuse("store", publisher, published, text)
+                    return self._refuse("store", publisher, published, f"{error}: {text}")
         if published and publisher is not None:
             for client in route.strict:
                 self.flow.admit(client, size + MESSAGE, publisher, self.now)
