@@ -52,6 +52,7 @@ class Engine:
         self.watch = Watch(self.stats)
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
         self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
+        self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self._durable = durable
         self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, durable)
         self.ledger = self.router.ledger
@@ -190,12 +191,16 @@ class Engine:
 
     def count_output(self, peer: Peer) -> None:
         """Something that was written to `peer` has not left."""
+        if peer.closed_because:
+            return
         self._count_output(peer, peer.unwritten())
         if self.ledger.output > self.limits.output_bytes:
             most = max(self.peers, key=lambda each: each.standing, default=peer)
-            if most.standing and most not in self.flow.overdue:
+            if most.standing:
+                # Now, and with its output: the shell may be about to write to a thousand others.
                 self.watch.hit("output_bytes", most, "does not take its output: closed", self.router.now)
-                self.flow.overdue[most] = "the output of all clients takes too much, and it has most"
+                self.cut_off.append(most)
+                self._close(most, "the output of all clients takes too much, and it has most", logging.WARNING)
 
     def _count_output(self, peer: Peer, size: int) -> None:
         self.ledger.output += size - peer.standing
@@ -309,6 +314,7 @@ class Engine:
         if 2 * len(state.inbound) > state.inbound_max:  # lives of a publisher without memory leave them behind
             state.earlier = [packet_id for packet_id, value in state.inbound.items() if value & 15 == HELD]
         peer.accept(state, present)
+        self.flow.begin(client, self.router.now)
         if client.unsent:
             self.flow.queued(client, None, self.router.now)
 
@@ -450,9 +456,14 @@ class Engine:
             self._close(peer, overdue.pop(peer), logging.WARNING)
 
     def publish(self, topic: bytes, payload: bytes, qos: int = 0, retain: bool = False) -> None:
-        """Publish a message that does not come over a connection: a will, or what the broker says about itself."""
+        """Publish a message that does not come over a connection: a will."""
         self.check_topic(topic)
         self.router.publish(None, qos << 1 | retain, topic, payload)
+
+    def say(self, topic: bytes, payload: bytes, qos: int = 0) -> None:
+        """Publish, retained, what the broker says about itself."""
+        self.router.make_own(topic)
+        self.router.publish(None, qos << 1 | 1, topic, payload)
 
     def _reuse_log(self, client: ClientSession) -> Callable[[str], None]:
         """Counts and logs that a publisher has used a packet identifier again, having lost its memory (core.reused)."""

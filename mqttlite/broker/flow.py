@@ -66,9 +66,7 @@ class Flow:
         if (state.room >= client.hold_room or state.settle() >= client.hold_room) and peer and peer.writable:
             return
         if client not in self.behind:
-            self.behind[client] = None
-            client.mark = client.state.finished
-            client.marked_at = now
+            self._fell_behind(client, now)
         if publisher is None or client.hold_left <= 0 or client in publisher.waits_for:
             return
         if not client.waiting:
@@ -76,6 +74,15 @@ class Flow:
             self.holding[client] = None
         self._wait(client, publisher)
         self._watch.hit("hold_bytes", client, f"is slow: {publisher} is held back for it", now)
+
+    def _fell_behind(self, client: ClientSession, now: int) -> None:
+        self.behind[client] = None
+        self.begin(client, now)
+
+    def begin(self, client: ClientSession, now: int) -> None:
+        """The time in which `client` has to take something begins: it has just fallen behind, or connected."""
+        client.mark = client.state.finished
+        client.marked_at = now
 
     def _wait(self, other: ClientSession | StoreRoom, publisher: Peer) -> None:
         publisher.waits_for[other] = None
@@ -206,7 +213,8 @@ class Flow:
         if not limit:
             return
         if client.when_full == HOLD:
-            self.behind[client] = None
+            if client not in self.behind:
+                self._fell_behind(client, now)
             if client not in publisher.waits_for:
                 self._wait(client, publisher)
             self._watch.hit(limit, client, f"queue is full: {publisher} is held back for it", now)

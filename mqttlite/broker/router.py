@@ -25,6 +25,7 @@ from .subscriptions import SubscriptionTree
 GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 GAP = b"/dropped"
 SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
+STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
 
 
@@ -128,7 +129,7 @@ class Router:
         limits = self._limits
         if topic_filter.startswith(b"$share/"):
             return 0x80  # shared subscriptions came with MQTT 5: taken literally, it would be silent for ever
-        if len(topic_filter) > limits.topic_bytes:
+        if len(topic_filter) > limits.topic_bytes and not topic_filter.startswith(GAP_TOPICS):
             self._watch.hit("topic_bytes", client, "topic filter refused", self.now)
             return 0x80
         if not limits.control_characters and unwanted(topic_filter.decode()):  # 1.5.3: it MAY be refused
@@ -203,7 +204,7 @@ class Router:
     # -- messages
 
     def _route(self, topic: bytes) -> Route:
-        """The route of a topic that has none yet. ProtocolError or LimitError where nobody may publish to it."""
+        """The route of a topic that has none yet. ProtocolError or LimitError where no client may publish to it."""
         check_topic_name(topic)
         limits = self._limits
         if len(topic) > limits.topic_bytes:
@@ -216,13 +217,27 @@ class Router:
             )
         if topic.count(b"/") >= limits.topic_levels:
             raise LimitError(f"topic name with more than {limits.topic_levels} levels")
-        clients = self._tree.match(topic)
+        return self._find(topic)
+
+    def _find(self, topic: bytes) -> Route:
+        limits = self._limits
+        tree = self._tree
+        steps = tree.steps
+        clients = tree.match(topic)
+        self.work += (tree.steps - steps) // STEPS
         cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * len(clients)
         if self.ledger.routes + cost > limits.routes_bytes:
             self._forget_routes()
         route = self._routes[topic] = Route(topic, clients, self._durable is not None)
         self.ledger.routes += cost
         return route
+
+    def make_own(self, topic: bytes) -> None:
+        """Have a route for a topic of the broker itself, for which the limits of topics are not meant: next, `publish`
+        is called.
+        """
+        if topic not in self._routes:
+            self._find(topic)
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes) -> None:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].

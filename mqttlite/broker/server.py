@@ -208,14 +208,18 @@ class Broker:
 
     def flush(self) -> None:
         """Do what the engine wants of its peers. Writing can make the engine want more: until it has enough."""
-        dirty = self.engine.dirty
+        engine = self.engine
+        dirty = engine.dirty
         while dirty:
             peers = list(dirty)
             dirty.clear()
             for peer in peers:
                 if peer.handle is not None:
                     peer.handle.flush()
-        engine = self.engine
+                while engine.cut_off:  # before more is written
+                    cut_off = engine.cut_off.pop()
+                    if cut_off.handle is not None:
+                        cut_off.handle.transport.abort()
         self._sent_at_flush = engine.stats.messages_sent
         engine.router.unwritten = 0
         if engine.busy or engine.flow.holding or self.gate:

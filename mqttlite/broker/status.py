@@ -7,6 +7,7 @@ goes with it. While a gap lasts it is told every ten seconds with QoS 0; when it
 client the next message can say the same in a user property: `_tell` is where.)
 """
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -61,12 +62,12 @@ class Status:
             payload = str(value).encode()
             if self._said.get(name) != payload:
                 self._said[name] = payload
-                engine.publish(b"$SYS/broker/" + name, payload, retain=True)
+                engine.say(b"$SYS/broker/" + name, payload)
 
     def _tell(self, client: "ClientSession", qos: int) -> None:
         client.told = client.dropped.total()
         payload = json.dumps(client.dropped, separators=(",", ":")).encode()
-        self._engine.publish(gap_topic(client.client_id), payload, qos, retain=True)
+        self._engine.say(gap_topic(client.client_id), payload, qos)
 
     def load(self) -> None:
         """What was said of sessions before a restart still holds."""
@@ -74,9 +75,10 @@ class Status:
         for client in engine.sessions.values():
             message = engine.router.retained.get(gap_topic(client.client_id))
             if message:
-                client.dropped.update(json.loads(message.payload))
+                with contextlib.suppress(ValueError, TypeError, AttributeError):  # whatever a salvaged store has
+                    client.dropped.update({name: int(n) for name, n in json.loads(message.payload).items()})
 
     def forget(self, client: "ClientSession") -> None:
         """The session has ended."""
         if client.dropped:
-            self._engine.publish(gap_topic(client.client_id), b"", retain=True)
+            self._engine.say(gap_topic(client.client_id), b"")

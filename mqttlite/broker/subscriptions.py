@@ -23,6 +23,7 @@ class SubscriptionTree(Generic[C]):
 
     def __init__(self) -> None:
         self._root: _Node[C] = _Node()
+        self.steps = 0  # that `match` has taken until now: filters such as a/+/a and a/a/+ cost 2 ** levels
 
     def add(self, topic_filter: bytes, client: C, qos: int) -> None:
         """Subscribe, or replace the QoS of the same filter [MQTT-3.8.4-3]."""
@@ -56,13 +57,15 @@ class SubscriptionTree(Generic[C]):
         found: dict[C, int] = {}
         nodes = [self._root]
         wild = topic[:1] != b"$"  # a wildcard in the first level does not match $SYS and its like [MQTT-4.7.2-1]
+        steps = 0
         for level in topic.split(b"/"):
             below = []
+            steps += len(nodes)
             for node in nodes:
                 children = node.children
                 if wild:
                     if b"#" in children:
-                        _merge(found, children[b"#"].clients)
+                        steps += _merge(found, children[b"#"].clients)
                     if b"+" in children:
                         below.append(children[b"+"])
                 if level in children:
@@ -70,16 +73,19 @@ class SubscriptionTree(Generic[C]):
             nodes = below
             wild = True
         for node in nodes:
-            _merge(found, node.clients)
+            steps += 1 + _merge(found, node.clients)
             if b"#" in node.children:  # `a/#` matches its parent level `a` as well (4.7.1.2)
-                _merge(found, node.children[b"#"].clients)
+                steps += _merge(found, node.children[b"#"].clients)
+        self.steps += steps
         return found
 
     def __bool__(self) -> bool:
         return bool(self._root.children)
 
 
-def _merge(found: dict[C, int], clients: dict[C, int]) -> None:
+def _merge(found: dict[C, int], clients: dict[C, int]) -> int:
+    """How many were looked at."""
     for client, qos in clients.items():
         if found.get(client, -1) < qos:
             found[client] = qos
+    return len(clients)

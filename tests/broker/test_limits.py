@@ -1,9 +1,12 @@
 """Limits: each bites where it should, is counted, spares everybody else. Queues: test_flow; retained: test_retained."""
 
+import itertools
+
 import pytest
 
 from mqttlite.broker.ledger import MESSAGE
 from tests.broker.world import World
+from tests.core.packets import Packet, encode
 
 
 def test_a_packet_above_the_limit_ends_the_connection_when_its_length_is_known() -> None:
@@ -179,6 +182,34 @@ def test_of_output_that_stands_who_has_most_pays() -> None:
     assert world.engine.ledger.output == 20_000
     wires[2].cut()
     assert world.engine.ledger.output == 0
+
+
+def test_output_is_bounded_while_one_message_is_written_to_many() -> None:
+    world = World(output_bytes=100_000)
+    wires = [world.connect(f"c{n}") for n in range(20)]
+    engine = world.engine
+    for wire in wires:  # in one turn of the shell, before the engine is called again
+        wire.unwritten = 30_000
+        engine.set_writable(wire.peer, False, world.now)
+        assert engine.ledger.output <= 100_000
+        while engine.cut_off:  # the shell throws away what was written to them
+            engine.cut_off.pop().handle.unwritten = 0
+    world.flush()
+    assert sum(wire.closed for wire in wires) == 17
+
+
+def test_a_topic_that_very_many_filters_match_costs_more_of_a_turn() -> None:
+    world = World(turn_work=100)
+    client, publisher = world.connect("c"), world.connect("p")
+    for levels in itertools.product("a+", repeat=10):
+        client.subscribe("/".join(levels))
+    fields = {"payload": b"", "qos": 0, "retain": False, "dup": False, "packet_id": 0}
+    packets = [encode(Packet("publish", {"topic": f"a/a/a/a/a/a/a/a/a/{n}", **fields})) for n in range(50)]
+    world.engine.receive(publisher.peer, b"".join(packets), world.now)
+    count = len(client.peer.out)
+    assert 0 < count < 10
+    world.flush()
+    assert len(client.messages()) == 50
 
 
 def test_an_idle_connection_keeps_nothing_of_what_it_has_read() -> None:

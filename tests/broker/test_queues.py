@@ -1,6 +1,7 @@
 """Budgets of queues: what becomes of a message for which there is no room, who is told, and who is not harmed."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from mqttlite.broker.limits import QueueRule
 from mqttlite.broker.sessions import Queue
 from mqttlite.broker.status import gap_topic
 from mqttlite.core.session import SPAN
+from mqttlite.store.records import State
 from tests.broker.test_flow import SIZE, acknowledged, assert_tidy, fill
 from tests.broker.world import World
 
@@ -131,6 +133,25 @@ def test_hold_makes_publishers_of_that_topic_wait_until_half_is_taken(qos: int) 
     assert_tidy(world.engine)
 
 
+def test_a_slow_client_that_comes_back_to_publishers_that_wait_has_its_time_to_take_something() -> None:
+    world = World(**rule("hold"))
+    away(world)
+    publisher = world.connect("p")
+    fill(publisher, "t", 20)
+    assert publisher.held
+    world.wait(100_000)
+    client = world.connect("c", clean=False, present=True)
+    assert publisher.held
+    world.wait(29_000)
+    assert not client.closed
+    world.wait(1000)
+    assert client.closed  # it has taken nothing
+    client = world.connect("c", clean=False, present=True)
+    assert client.packets()
+    world.wait(29_000)
+    assert not client.closed
+
+
 def test_hold_ends_with_the_session() -> None:
     world = World(**rule("hold"))
     away(world)
@@ -244,6 +265,23 @@ def test_a_subscriber_is_told_of_its_gap_with_its_causes_and_the_log_sums_it_up(
     assert late.messages() == []
 
 
+@pytest.mark.parametrize("limits", [{}, {"topic_levels": 1, "topic_bytes": 5}, {"client_id_bytes": 8000}])
+def test_a_long_client_identifier_is_told_of_its_gap_whatever_the_limits_of_topics(limits: dict[str, int]) -> None:
+    world = World(**rule("drop-newest"), **limits)
+    name = "c" + "ü" * (limits.get("client_id_bytes", 200) // 3)
+    away(world, name)
+    watcher = world.connect("watcher")
+    world.engine.router.restore(world.engine.sessions[b"watcher"], b"$SYS/broker/#", 0)
+    fill(world.connect("p"), "t", 20)
+    world.wait(10_000)
+    assert {"queue_bytes": 10} in [json.loads(said) for topic, said, _, _ in watcher.messages() if "/dropped" in topic]
+    heard = watcher.subscribe(gap_topic(name.encode()).decode())
+    assert heard == [0x80 if limits.get("topic_levels") else 0]
+    world.connect(name)  # a clean session: the one before goes, and what was said of it
+    assert world.engine.router.retained.get(gap_topic(name.encode())) is None
+    assert world.stats.failures == 0
+
+
 def test_what_is_told_of_a_gap_does_not_make_it_longer() -> None:
     world = World(**rule("drop-newest"))
     client = world.connect("c", clean=False)
@@ -265,6 +303,34 @@ def test_messages_count_with_their_topic_and_a_lump() -> None:
     for _ in range(4):
         publisher.publish("long", bytes(100), qos=1)
     assert world.stats.dropped_queue_full == 1
+
+
+class Counting(dict[int, tuple[bytes, bytes, bytes]]):
+    """Messages; `looks`: how often one was looked for."""
+
+    looks = 0
+
+    def get(self, seq: int, *default: object) -> Any:
+        self.looks += 1
+        return dict.get(self, seq, *default)
+
+
+def test_drop_oldest_does_not_look_again_and_again_at_what_cannot_be_dropped() -> None:
+    ledger = Ledger()
+    queue = Queue(20, 1_000_000, ledger)
+    state = State()
+    state.next = 3001
+    state.messages = messages = Counting(dict.fromkeys(range(1, 3001), (b"\x34\x00\x00\x01t", b"", b"")))
+    queue.load(state)  # after a restart any of them may have been sent
+    messages.looks = 0
+    for _ in range(100):
+        assert not queue.drop_oldest()
+    assert messages.looks <= 3000
+    queue.publish(b"\x34\x00\x00\x01t", b"new")
+    queue.sizes.append(100)
+    assert queue.drop_oldest()
+    assert not queue.drop_oldest()
+    assert len(queue.messages) == 3000
 
 
 def test_rules_go_by_the_first_pattern_that_fits_and_never_by_what_clients_call_themselves() -> None:
