@@ -8,9 +8,10 @@ import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from ..core.text import to_utf8
 from .base import BaseClient
-from .checks import check_message, check_number, check_seconds, check_subscription
-from .messages import Message
+from .checks import check_message, check_number, check_seconds, check_subscription, encoded, wrong_type
+from .messages import Message, Receipt
 
 
 class CheckedClient(BaseClient):
@@ -46,12 +47,14 @@ class CheckedClient(BaseClient):
             check_message(topic, payload, qos, retain, key)
         if self._loop is not asyncio.get_running_loop():
             self._check_use()
+        if not topic.isascii():
+            to_utf8(topic, "topic name")  # a surrogate
         if type(payload) is bytes:
             return payload
         if type(payload) is str:
-            return payload.encode()
+            return payload.encode() if payload.isascii() else encoded("payload", payload)
         check_message(topic, payload, qos, retain, key)
-        return payload.encode() if isinstance(payload, str) else bytes(payload)
+        return encoded("payload", payload) if isinstance(payload, str) else bytes(payload)
 
     async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
         """As BaseClient's. TypeError or ValueError for an argument of the wrong type or out of range."""
@@ -80,6 +83,25 @@ class CheckedClient(BaseClient):
         """As BaseClient's."""
         self._check_use()
         await super().stored()
+
+    def receipt(self, seq: int) -> Receipt:
+        """As BaseClient's. TypeError unless `seq` is a whole number, ValueError for one that no message has had yet."""
+        check_number("seq", seq, -1)
+        if seq >= self._protocol.state.next:
+            raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
+        return super().receipt(seq)
+
+    def acknowledge(self, message: Message) -> None:
+        """As BaseClient's. TypeError unless `message` is one that the client has given out."""
+        if not isinstance(message, Message):
+            raise wrong_type("message", "one that the client has given out", message)
+        super().acknowledge(message)
+
+    async def retry(self, seq: int) -> Receipt:
+        """As BaseClient's. TypeError unless `seq` is a whole number."""
+        check_number("seq", seq, 0)
+        self._check_use()
+        return await super().retry(seq)
 
     async def settle(self, seq: int) -> None:
         """As BaseClient's. TypeError unless `seq` is a whole number."""

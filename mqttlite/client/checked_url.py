@@ -28,6 +28,7 @@ def checked_url(text: object, schemes: tuple[str, ...] = SCHEMES) -> Url:
     if not isinstance(text, str):
         raise TypeError(f"url must be str, as in 'mqtt://localhost:1883', not {text!r:.60} ({type(text).__name__})")
     shown = without_password(text)
+    shown = shown if len(shown) < 300 else shown[:300] + "…"
     scheme, found, rest = text.partition("://")
     _check_signs(text, shown, is_address=scheme.lower() in ("mqtt", *_ELSEWHERE))
     if not found or not scheme:
@@ -72,7 +73,9 @@ def _check_signs(text: str, shown: str, is_address: bool) -> None:
         outer = place in (0, len(text) - 1)
         if (sign.isspace() and (is_address or outer or sign != " ")) or not (sign.isprintable() or sign == " "):
             what = "a blank" if sign.isspace() else f"U+{ord(sign):04X}"
-            raise ValueError(f"{what} is in the URL {shown!a}; remove it (in a password, write it as %{ord(sign):02X})")
+            quoted = "".join(f"%{byte:02X}" for byte in sign.encode(errors="ignore"))  # a surrogate has no bytes
+            instead = quoted and f" (in a password, write it as {quoted})"
+            raise ValueError(f"{what} is in the URL {shown!a}; remove it{instead}")
 
 
 def _check_address(rest: str, shown: str) -> None:

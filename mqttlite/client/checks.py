@@ -72,6 +72,20 @@ def check_number(name: str, value: object, least: int, most: float = math.inf) -
         raise ValueError(f"{name} must be {bounds}, not {value}")
 
 
+def encoded(name: str, text: str) -> bytes:
+    """The UTF-8 bytes of a text. A surrogate has none; which one, and where, is not shown of a password."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds a surrogate (U+D800 to U+DFFF), which UTF-8 does not have") from None
+
+
+def check_function(name: str, value: object) -> None:
+    """What can be called."""
+    if not callable(value):
+        raise wrong_type(name, "a function", value)
+
+
 def wrong_type(name: str, wanted: str, value: object) -> TypeError:
     """The error for an argument of another type. A password is not shown."""
     shown = "" if name == "password" else f" {value!r:.60}"
@@ -110,7 +124,7 @@ def _username(name: str, value: object) -> None:
 def _password(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (str, bytes)):
         raise wrong_type(name, "str or bytes", value)
-    if value is not None and len(value if isinstance(value, bytes) else value.encode()) > 65535:
+    if value is not None and len(value if isinstance(value, bytes) else encoded(name, value)) > 65535:
         raise ValueError(f"{name} is longer than 65535 bytes")  # 3.1.3.5
 
 
@@ -125,6 +139,8 @@ def _will(name: str, value: object) -> None:
     _text("the topic of the will", topic)
     if not isinstance(payload, (bytes, str)):
         raise wrong_type("the payload of the will", "bytes or str", payload)
+    if isinstance(payload, str):
+        encoded("the payload of the will", payload)
     check_qos("the QoS of the will", qos)
     _flag("retain of the will", retain)
 
@@ -137,8 +153,8 @@ def _store(name: str, value: object) -> None:
 
 
 def _callback(name: str, value: object) -> None:
-    if value is not None and not callable(value):
-        raise wrong_type(name, "a function", value)
+    if value is not None:
+        check_function(name, value)
     if inspect.iscoroutinefunction(value):
         raise TypeError(f"{name} must be a plain function, not async: nobody would await it; let it set an event")
 

@@ -14,6 +14,7 @@ from ..core.errors import ConnectError, ProtocolError, RefusedError
 from ..core.sizes import PACKET_MAX
 from ..store.base import Store, StoreError
 from .checked import CheckedClient
+from .checks import check_function, check_seconds
 from .clock import now_ms
 from .connecting import LINE_PIECE
 from .dialing import open_tcp
@@ -55,6 +56,7 @@ class Client(CheckedClient):
         is not acknowledged. Of the client, a handler in a thread may use what
         `asyncio.run_coroutine_threadsafe` runs in the event loop. Cancelled, this returns when the handler has.
         """
+        check_function("handler", handler)
         if inspect.iscoroutinefunction(handler):
             async for message in self:
                 await handler(message)
@@ -159,8 +161,10 @@ class Client(CheckedClient):
     async def heard(self, timeout_s: float = 10) -> bool:
         """Whether the broker has read all that was sent on this connection, QoS 0 included: asks for a sign of life,
         and waits for it, `timeout_s` seconds at most. False when the connection is lost first: then what was published
-        last at QoS 0 may be lost, too.
+        last at QoS 0 may be lost, too. TypeError or ValueError unless `timeout_s` is a number above 0.
         """
+        check_seconds("timeout_s", timeout_s)
+        self._check_use()
         protocol = self._protocol
         if not self.is_connected:
             return False

@@ -62,6 +62,8 @@ BAD = [
     ("mqtt://[::1", "'[::1' is no IPv6 address and port"),
     ("mqtt://[host]:1883", "'[host]:1883' is no IPv6 address and port"),
     ("mqtt://192.168.1.300", "'192.168.1.300' is no IPv4 address"),
+    ("mqtt://ann:a\u00a0b@host", "write it as %C2%A0)"),
+    ("mqtt://ho\ud800st", "U+D800 is in the URL 'mqtt://ho\\ud800st'; remove it"),
     ("mqtt://ho$t", "'ho$t' is no host name: it contains '$'"),
     ("mqtt://a,b", "it contains ','"),
     ("mqtt://host#1", "it contains '#'"),

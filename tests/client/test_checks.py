@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client
-from mqttlite.core.errors import ClosedError, ConnectError, PublishError, SubscribeError
+from mqttlite.core.errors import ClosedError, ConnectError, ProtocolError, PublishError, SubscribeError
 from mqttlite.database import Inbox, Outbox, sqlite
 from tests.client.network import Peer, server
 from tests.peers import free_port
@@ -23,6 +23,13 @@ async def url() -> AsyncIterator[str]:
 
 
 async def _nothing(*_: object) -> None: ...
+
+
+def _awaitable(function: Callable[..., object]) -> Callable[..., Any]:
+    async def called(*arguments: Any) -> object:
+        return function(*arguments)
+
+    return called
 
 
 WILL = ("a", b"", 0, False)
@@ -49,7 +56,7 @@ WRONG_TYPES = [
 WRONG_VALUES = [
     ("version", (3, 311, "5", 5.0, True, None)),
     ("keep_alive_s", (-1, 65536, 10**30)),
-    ("password", (b"x" * 65536,)),
+    ("password", (b"x" * 65536, "\ud800")),
     ("will", (("a", b""), ("a", b"", 0, False, 1), ())),
     ("window", (0, -1, 65536)),
     ("queue_max", (0, -5)),
@@ -146,12 +153,36 @@ async def test_what_cannot_be_published_or_subscribed_is_named_and_harms_nothing
         for timeout_s in (0, -1, math.nan):
             with pytest.raises(ValueError, match="timeout_s must be a number of seconds above 0"):
                 await client.drain(timeout_s)
-        with pytest.raises(TypeError, match="seq must be"):
-            await client.settle("1")  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="timeout_s must be a number of seconds above 0"):
+                await client.heard(timeout_s)
+        for seq in ("1", None, 1.5, True, [], ()):
+            for about in (client.settle, client.retry, _awaitable(client.receipt)):
+                with pytest.raises(TypeError, match="seq must be a whole number, not"):
+                    await about(seq)  # type: ignore[arg-type]
+        for message in (None, 5, "m"):
+            with pytest.raises(TypeError, match="message must be one that the client has given out, not"):
+                client.acknowledge(message)  # type: ignore[arg-type]
+        for handler in (None, 5, "print"):
+            with pytest.raises(TypeError, match="handler must be a function, not"):
+                await client.handle(handler)  # type: ignore[arg-type]
+        for topic, payload, name in (("\ud800", "x", "topic"), ("a", "\ud800", "payload")):
+            with pytest.raises((ProtocolError, ValueError), match=f"^{name}.* holds a surrogate"):
+                await client.publish(topic, payload)
         assert client.pending() == []
         await client.subscribe("a")
         await client.publish("a", memoryview(b"whole"))  # type: ignore[arg-type]
         assert (await anext(client)).payload == b"whole"
+
+
+async def test_a_number_that_no_message_has_had_is_not_confirmed(url: str) -> None:
+    async with Client(url, client_id="c") as client:
+        receipt = await client.publish("a", "x", qos=2)
+        await receipt.completed()
+        assert client.receipt(receipt.seq).done
+        assert client.receipt((await client.publish("a", "x", qos=0)).seq).done
+        for seq in (receipt.seq + 1, 10**30, -2):
+            with pytest.raises(ValueError, match="seq must be "):
+                client.receipt(seq)
 
 
 async def test_a_client_that_is_not_started_says_so_instead_of_hanging(url: str) -> None:
