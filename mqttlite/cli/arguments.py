@@ -118,7 +118,7 @@ def _version(text: str) -> str:
 
 def client_options(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments for `Client`. Raises ValueError for options that contradict each other."""
-    if args.url and (args.host or args.port is not None):
+    if args.url is not None and (args.host is not None or args.port is not None):
         raise ValueError("give either --url or --host and --port")
     if args.port is not None and not 0 < args.port < 65536:
         raise ValueError(f"--port {args.port} is not between 1 and 65535")
@@ -128,7 +128,10 @@ def client_options(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("-c keeps a session, and a session needs a client identifier: add -i")
     if args.will_topic is None and (args.will_payload is not None or args.will_qos is not None or args.will_retain):
         raise ValueError("options for a will need --will-topic")
-    url, topic = split_topic(args.url) if args.url else (_url_of(args.host or "localhost", args.port or 1883), "")
+    if args.url is not None:
+        url, topic = split_topic(args.url)
+    else:
+        url, topic = _url_of("localhost" if args.host is None else args.host, args.port or 1883), ""
     if topic:
         args.topic = [*args.topic, topic]
     options: dict[str, Any] = {
@@ -149,6 +152,14 @@ def client_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _url_of(host: str, port: int) -> str:
+    if not host:
+        raise ValueError("--host is empty; give a host name or an address, or leave it out for localhost")
+    if "/" in host:
+        raise ValueError("--host takes a host name or an address; a URL goes with --url")
+    if host.count(":") == 1:
+        raise ValueError("--host takes a host name or an address; the port goes with --port")
+    if host[0] == "[" and host[-1] == "]":
+        host = host[1:-1]
     return f"mqtt://[{host}]:{port}" if ":" in host else f"mqtt://{host}:{port}"
 
 

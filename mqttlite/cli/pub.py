@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import logging
 import os
+import stat
 import sys
 import time
 from collections import deque
@@ -63,10 +64,18 @@ def run(args: argparse.Namespace) -> int:
     check_plain(topic)
     if args.repeat is not None and (args.stdin_line or args.repeat < 1):
         raise ValueError("--repeat takes a count of at least 1 and does not go with -l")
-    if args.repeat_delay is not None and not (args.repeat and args.repeat_delay >= 0):
+    if args.repeat_delay is not None and not (args.repeat and 0 <= args.repeat_delay < 10**9):
         raise ValueError("--repeat-delay takes seconds and needs --repeat")
     set_up_logging("mqttlite pub", args.debug)
-    return run_until_done(Publisher(args, options).run)
+    publisher = Publisher(args, options)
+    # A FIFO is open when somebody writes to it: until then nothing else is here, and signals end the program.
+    fd = 0
+    if args.file is not None:
+        log.debug("opening '%s'", args.file)
+        fd = os.open(args.file, os.O_RDONLY)
+    if fd and stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise ValueError(f"'{args.file}' is a folder")
+    return run_until_done(lambda: publisher.run(fd))
 
 
 class Publisher:
@@ -92,14 +101,14 @@ class Publisher:
             if self._unheard:
                 self._perhaps_lost = reason
 
-    async def run(self) -> int:
-        """Publish, and wait for every confirmation."""
+    async def run(self, fd: int) -> int:
+        """Publish what `fd` has, if the arguments name no payload, and wait for every confirmation."""
         args = self._args
-        payload = b"" if args.stdin_line else await _payload(args)
+        payload = b"" if args.stdin_line else await _payload(args, fd)
         async with self._client as client:
             log.debug("connected to %s as %s", where(client.url), client.client_id)
             if args.stdin_line:
-                async for line in _lines(0):
+                async for line in _lines(fd):
                     if line or not args.retain:
                         await self._publish(line)
                     else:
@@ -175,7 +184,7 @@ class _Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-async def _payload(args: argparse.Namespace) -> bytes:
+async def _payload(args: argparse.Namespace, fd: int) -> bytes:
     """The message. ValueError for an input without a byte: rather a program that failed than an empty message, which
     with -r deletes what is retained.
     """
@@ -183,17 +192,9 @@ async def _payload(args: argparse.Namespace) -> bytes:
         return os.fsencode(args.message)
     if args.null_message:
         return b""
-    if args.stdin_file:
-        name = "standard input"
-        log.debug("reading %s to its end", name)
-        payload = await _all(0)
-    else:
-        name = f"'{args.file}'"
-        fd = os.open(args.file, os.O_RDONLY)
-        try:
-            payload = await _all(fd)
-        finally:
-            os.close(fd)
+    name = "standard input" if args.stdin_file else f"'{args.file}'"
+    log.debug("reading %s to its end", name)
+    payload = await _all(fd)
     if not payload:
         raise ValueError(f"{name} is empty; to publish an empty message use -n")
     return payload

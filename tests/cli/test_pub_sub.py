@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.broker import Broker
+from mqttlite.cli import main
 from mqttlite.client import Client
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
 from tests.peers import Message, Mosquitto, MosquittoSub, mosquitto_pub, program, run
@@ -276,6 +278,32 @@ async def test_credentials_come_from_options_the_url_or_the_environment(tmp_path
             if expected:
                 assert result.stderr.startswith("mqttlite pub: connection refused: not authorised")
                 assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-h", ""), "--host is empty"),
+        (("-L", ""), "not a URL"),
+        (("-h", "mqtt://localhost"), "a URL goes with --url"),
+        (("-h", "localhost:1883"), "the port goes with --port"),
+        (("-h", "", "-L", "mqtt://localhost"), "give either --url or --host"),
+        (("--repeat", "2", "--repeat-delay", "inf"), "--repeat-delay takes seconds"),
+        (("-f", "/"), "'/' is a folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(
+    options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payload = () if "-f" in options else ("-m", "x")
+    assert main(["pub", "-t", "a", *payload, *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+async def test_a_host_may_stand_in_brackets() -> None:
+    async with Broker(["mqtt://[::1]:0"]) as broker:
+        port = broker.addresses[0].rpartition(":")[2]
+        assert (await mqttlite("pub", "-h", "[::1]", "-p", port, "-t", "a", "-m", "x", "-q", "1")).code == 0
 
 
 async def test_a_url_may_hold_the_topic_or_name_a_socket(tmp_path: Path) -> None:

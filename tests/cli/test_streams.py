@@ -7,6 +7,7 @@ import pty
 import shlex
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,24 @@ async def test_a_bare_mqttlite_shows_its_help() -> None:
     assert bare.code == 1
     assert bare.stderr == ""
     assert all(f"\n    {command}" in bare.stdout for command in COMMANDS)
+
+
+async def test_pub_that_waits_for_a_fifo_ends_at_a_signal_and_takes_what_comes(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    async with Broker(LOCAL) as broker:
+        options = ("-L", broker.addresses[0], "-t", "a", "-q", "1", "-f", str(fifo))
+        async with running("pub", *options, "-d") as waiting:
+            assert waiting.stderr
+            assert b"opening" in await asyncio.wait_for(waiting.stderr.readline(), RUN_TIMEOUT_S)
+            waiting.terminate()
+            assert await asyncio.wait_for(waiting.wait(), RUN_TIMEOUT_S) in (143, -signal.SIGTERM)
+        async with RawClient(port_of(broker.addresses[0])) as client, running("pub", *options) as waiting:
+            await client.connect("c")
+            await client.subscribe("a", 1)
+            await asyncio.to_thread(fifo.write_bytes, b"from a pipe")
+            assert await client.messages(1) == [b"from a pipe"]
+            assert await asyncio.wait_for(waiting.wait(), RUN_TIMEOUT_S) == 0
 
 
 async def test_pub_needs_neither_output_nor_error_and_says_when_its_input_is_closed() -> None:
