@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable
 
 from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
-from ..core.connection import BYTE_MS
 from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
 from ..core.session import HELD, WINDOW
@@ -110,7 +109,7 @@ class Engine:
         """Bytes arrived from `peer`."""
         if peer.closed_because:
             return
-        self._at(now)
+        self.router.now = now
         self.dirty[peer] = None
         client = peer.client
         if client and not client.heard:
@@ -118,8 +117,7 @@ class Engine:
             if client.store:
                 client.store.begin()
         peer.parser.feed(data)
-        peer.received_at = min(now, peer.received_at + BYTE_MS * len(data))
-        self._work(peer, now)
+        self._work(peer, now, len(data))
         if self._overdue:
             self._disconnect_overdue()
 
@@ -134,21 +132,21 @@ class Engine:
                 self._work(peer, now)
         self._disconnect_overdue()
 
-    def _work(self, peer: Peer, now: int) -> None:
-        """Do what a turn allows of what has come from `peer`, and of what waits for it."""
+    def _work(self, peer: Peer, now: int, size: int = 0) -> None:
+        """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""
         try:
-            peer.go_on(now)
+            peer.go_on(now, size)
         except Exception as error:  # whatever it is: it ends this connection and no other
             self._fail(peer, error)
             return
-        client = peer.client
-        if peer.refused_because:
-            self.stats.refused += 1
-            self._close(peer, f"refused: {peer.refused_because}", logging.WARNING)
-            return
         if peer.finished:
-            self._close(peer, "disconnected")
+            if peer.refused_because:
+                self.stats.refused += 1
+                self._close(peer, f"refused: {peer.refused_because}", logging.WARNING)
+            else:
+                self._close(peer, "disconnected")
             return
+        client = peer.client
         if client and (client.deferred or client.search or (self._behind and client in self._behind)):
             self.router.catch_up(client)
             if self.router.takes_retained(client):

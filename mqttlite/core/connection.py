@@ -31,6 +31,13 @@ _PUBCOMP = const(0x70)
 BYTE_MS = const(10)
 
 
+def checksum(topic: bytes, payload: bytes) -> int:
+    """Of a message's content. Begun with a length: else a topic that ends where another's payload begins would look
+    the same.
+    """
+    return crc32(payload, crc32(topic, len(topic)))
+
+
 class Connection:
     """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes. A subclass has these three
     methods:
@@ -93,8 +100,7 @@ class Connection:
             packet_id = decode_packet_id(buf, at, end)
             self.check_topic(topic)  # before the identifier is remembered
             payload = buf[at + 2 : end]
-            # Begun with a length: else a topic name that ends where another's payload begins would look the same.
-            digest = crc32(payload, crc32(topic, len(topic))) >> self.digest_shift if first & 4 else 0
+            digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
             packet_id = session.received(first, packet_id, digest)
             if packet_id:
                 self.deliver(first, topic, payload, packet_id)
