@@ -40,7 +40,8 @@ CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
 LOG_MAX = 256 << 10  # bytes of records in the log
 CHECKPOINT_FULL = 32  # the same while the disk is full: the WAL must not grow
 PATIENCE = 30.0  # seconds that a program which writes to the file by itself is waited for
-LOOK_S = 1.0  # how often all files are looked at, and not only the database and its WAL
+LOOK_S = 1.0  # how often all files are looked at, and not only the database after each commit ...
+LOOK_WAL_S = 0.02  # ... and its WAL
 MARGIN = 256 << 10  # bytes on the disk that messages do not get
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -232,7 +233,7 @@ class SqliteFile:
         self._failed = False
         self._is_marked = False  # the file says that it is in use
         self._inode = self._wal_inode = 0
-        self._look_at = 0.0
+        self._look_at = self._look_at_wal = 0.0
         self._is_careful = False  # there is no reserve: the WAL must not grow
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
@@ -439,9 +440,15 @@ class SqliteFile:
         """StoreError when a file is no longer the one at its path: what is written there is lost."""
         now = time.monotonic()
         if now < self._look_at:  # often: only what matters most, as quickly as can be
-            with contextlib.suppress(OSError):
-                if os.stat(self.path).st_ino == self._inode and os.stat(self._wal).st_ino == self._wal_inode:
-                    return
+            try:
+                if os.stat(self.path).st_ino == self._inode:
+                    if now < self._look_at_wal:
+                        return
+                    self._look_at_wal = now + LOOK_WAL_S
+                    if os.stat(self._wal).st_ino == self._wal_inode:
+                        return
+            except OSError:
+                pass  # it is not there: as below
         self._look_at = now + LOOK_S
         for name, which in self._files.items():
             if identity(name) != which:
