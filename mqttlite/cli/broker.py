@@ -112,7 +112,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """What the file says, and the options instead of it."""
+    """What the file says, and the options instead of it. ValueError: a shell variable that is not set must
+    not mean memory instead of a file.
+    """
+    for name, value in (("--config", args.config), ("--store", args.store)):
+        if value == "":
+            raise ValueError(f"{name} has an empty name: give it the path of a file")
     settings = load(Path(args.config)) if args.config else Settings()
     settings.listen = args.listen or settings.listen
     settings.store = args.store or settings.store

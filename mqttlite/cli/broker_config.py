@@ -25,10 +25,10 @@ from typing import Any
 from ..broker.limits import NAMES, WHEN_FULL, Limits, QueueRule
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_NUMBER = re.compile(r"([0-9][0-9_]*)\s*(KiB|MiB|GiB|)")
+_NUMBER = re.compile(r"([0-9][0-9_]{,40})\s*(KiB|MiB|GiB|)")
 _SWITCHES = {each.name for each in fields(Limits) if isinstance(each.default, bool)}
 # Smaller ones would shut everybody out.
-_LEAST = {"packet_bytes": 16, "turn_work": 1, "parked_bytes": 1, "store_bytes": 1 << 18}
+_LEAST = {"packet_bytes": 16, "turn_work": 1, "parked_bytes": 1, "inbound": 1, "store_bytes": 1 << 18}
 _MOST = {"packet_bytes": 268_435_455, "topic_bytes": 65_535, "client_id_bytes": 65_535}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -64,7 +64,11 @@ def load(path: Path) -> Settings:
         raise ValueError(f"{path}: {error}") from None
     _check_names(str(path), data, ("listen", "store", "limits", "queue"))
     listen = data.get("listen", [])
-    if not isinstance(listen, list) or not all(isinstance(url, str) for url in listen):
+    if (
+        not isinstance(listen, list)
+        or ("listen" in data and not listen)
+        or not all(isinstance(url, str) for url in listen)
+    ):
         raise ValueError(f'{path}: listen has to be a list of URLs, as ["mqtt://127.0.0.1:1883"], not {listen!r:.60}')
     store = data.get("store")
     if store is not None and (not isinstance(store, str) or not store):
@@ -84,8 +88,8 @@ def limit(where: str, name: str, value: object) -> Any:
     """The value of a limit, checked. `value`: a number, in a string also with KiB, MiB or GiB behind it."""
     _check_names(where.rstrip(": "), [name], NAMES, "limit")
     if name in _SWITCHES:
-        if value in (True, False, "true", "false"):
-            return value in (True, "true")
+        if isinstance(value, bool) or value in ("true", "false"):
+            return value is True or value == "true"
         raise ValueError(f"{where}{name} has to be true or false, not {value!r:.60}")
     unit = "bytes" if name.endswith("_bytes") else "ms" if name.endswith("_ms") else ""
     least = _LEAST.get(name, 0)
@@ -110,11 +114,11 @@ def option(text: str) -> tuple[str, Any]:
 def queue_option(text: str) -> QueueRule:
     """`PATTERN=RULE` or `PATTERN=RULE,BYTES`, as it stands behind `--queue`."""
     pattern, mark, rule = text.rpartition("=")
-    when_full, _, size = rule.partition(",")
+    when_full, comma, size = rule.partition(",")
     if not mark:
         raise ValueError(f"--queue {text}: write --queue PATTERN=RULE, as in --queue 'pump-*=refuse,32MiB'")
     table: dict[str, object] = {"clients": pattern, "when_full": when_full}
-    if size:
+    if comma:
         table["max_bytes"] = size
     return _queue(f"--queue {text}", table)
 

@@ -78,6 +78,9 @@ def test_every_limit_is_an_option_a_line_of_the_file_and_a_line_of_the_help(name
     [
         ("listen = 1", "listen has to be a list of URLs"),
         ("listen = [1]", "listen has to be a list of URLs"),
+        ("listen = []", "listen has to be a list of URLs"),
+        ("[limits]\ncontrol_characters = 1", "control_characters has to be true or false, not 1"),
+        ("[limits]\ninbound = 0", "inbound has to be a whole number from 1 on"),
         ("store = 5", "store has to be the path of a file"),
         ("limits = 3", "limits has to be a table"),
         ("[limits]\nfilter = 3", "there is no limit 'filter'; did you mean filters?"),
@@ -119,6 +122,10 @@ def test_a_mistake_in_the_file_is_named_with_file_key_and_what_is_expected(
         (["--queue", "pump"], "write --queue PATTERN=RULE"),
         (["--queue", "pump=no"], "--queue pump=no: when_full has to be one of drop-newest, drop-oldest, refuse, hold"),
         (["--queue", "pump=hold,x"], "max_bytes has to be"),
+        (["--queue", "pump=hold,"], "max_bytes has to be"),
+        (["--limit", "filters=" + "9" * 5000], "--limit filters has to be a whole number"),
+        (["--store", ""], "--store has an empty name"),
+        (["--config", ""], "--config has an empty name"),
         (["--config", "/nowhere/broker.toml"], "cannot read /nowhere/broker.toml: No such file"),
     ],
 )
