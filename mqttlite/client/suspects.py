@@ -14,6 +14,10 @@ the peer's doing, the suspect is acknowledged) is a disagreement, and the eviden
 meanwhile, so none overtakes an innocent suspect. One that was released (PUBREC) is sent alone like that, too, which
 helps it through a bad line, but it is never found guilty: the peer has it.
 
+A peer that ends a connection takes with it what it had answered to earlier messages. So behind an innocent suspect what
+was under way is sent one message after the other, each when the one before is finished: if one of them ends the
+connection, it is the oldest unfinished one then, and the next suspect.
+
 What was set aside is kept with the messages in doubt (unconfirmed.py). Where a peer takes no message at all, one after
 the other would be set aside; from the third in a row on, each takes twice as long as the one before.
 
@@ -64,6 +68,8 @@ class Suspicion:
         self.dying_ms = 0  # how long it took the peer at most
         self.lived_ms = 0  # how long this connection lived without the message
         self.sent_at: "int | None" = None  # when it was sent on this connection
+        self.walking = False  # it was taken, and what was under way is sent one at a time
+        self._end = session.sent  # of what was under way
         session.span = 0  # no message is sent
 
     async def probe(self, transport: "Transport") -> None:
@@ -85,7 +91,16 @@ class Suspicion:
         self._let(1)
         while self.is_open():
             await client._progress.wait()
-        self.end(True)  # it was taken
+        self.walking = True
+        session = protocol.state
+        while session.first < self._end:
+            if not session.unfinished:
+                at = session.first = session.sent
+                self._let(1)
+                if session.sent > at:  # perhaps only a number that no message has
+                    continue
+            await client._progress.wait()
+        self.end(True)
 
     def living_ms(self) -> int:
         """How long a connection without the message has to live."""
@@ -138,6 +153,7 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
     protocol = client._protocol
     session = protocol.state
     suspicion = client._suspicion
+    walked = suspicion and suspicion.walking
     peer = ended_by(error)
     undone = session.unfinished and not client._progressed & 2  # something was sent, and nothing confirmed
     # `keep_alive_ms` is 0.9 of it: a broker that heard no whole packet for 1.5 has closed [MQTT-3.1.2-24]
@@ -147,7 +163,9 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         if suspicion:
             suspicion.end(False)
         return reason, pause_ms
-    if suspicion:
+    if suspicion and walked:
+        suspicion.end(False)
+    elif suspicion:
         client._thrown_out = 0
         if not suspicion.died(peer):
             suspicion.end(False)
@@ -162,7 +180,7 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         return reason, PAUSE_MS
     if not client.is_connected:
         return reason, pause_ms
-    if undone:
+    if undone or (walked and session.unfinished):
         message = session.messages.get(session.first)
         is_sent = session.sent > session.first  # it does not wait for identifiers to be cleared
         if peer >= 0 and peer in _ABOUT_CONTENT and message and is_sent:

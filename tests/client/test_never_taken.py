@@ -109,6 +109,46 @@ async def test_it_is_set_aside_and_named_and_the_others_go_on_in_order(
     assert f"closed the connection while message {seq} ('bad'" in caplog.text
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_answers_that_are_lost_with_the_connection_do_not_hide_it(qos: int) -> None:
+    async def broker(peer: Peer) -> None:
+        """Its answers, but for PUBREC, leave a little later, and not at all when it ends the connection before."""
+        nonlocal connections
+        connections += 1
+        last = bytes((0x40, 2)) if qos == 1 else bytes((0x70, 2))
+        await peer.packet()
+        await peer.say(b"\x20\2" + bytes((connections > 1, 0)))
+        while packet := await peer.packet():
+            if packet[0] & 0xF0 == 0x30:
+                if packet[4:7] == b"bad":
+                    break
+                if packet[4:7] not in taken:
+                    taken.append(packet[4:7])
+                if qos == 2:
+                    await peer.say(b"\x50\2" + packet[7:9])
+                    continue
+            came.set()
+            answer = b"\xd0\0" if packet[0] == 0xC0 else last + packet[-3 if qos == 1 else 2 :][:2]
+            if connections > 1:  # in the first one: never
+                loop.call_later(0.01, lambda answer=answer: peer.writer.is_closing() or peer.writer.write(answer))
+        peer.writer.transport.abort()
+
+    loop = asyncio.get_running_loop()
+    connections = 0
+    came = asyncio.Event()
+    taken: list[bytes] = []
+    topics = ["t01", "t02", "t03", "bad", "t05", "t06"]
+    async with server(broker) as url, Client(url, client_id="c", clean_session=False) as client:
+        receipts = [await client.enqueue(topic, "x", qos) for topic in topics[:3]]
+        await came.wait()
+        if qos == 2:
+            assert client.pending()[0][1] == "released"
+        receipts += [await client.enqueue(topic, "x", qos) for topic in topics[3:]]
+        errors = [await outcome(receipt) for receipt in receipts]
+        assert [type(error) for error in errors] == [type(None)] * 3 + [SetAsideError] + [type(None)] * 2
+    assert taken == [topic.encode() for topic in topics if topic != "bad"]
+
+
 async def test_several_in_a_row_are_set_aside_one_by_one(picky: Any) -> None:
     broker, url = await picky(b"bad1", b"bad2", b"bad3")
     async with Client(url, client_id="c") as client:
