@@ -90,8 +90,11 @@ def _in_turns(found: list[tuple[Any, ...]]) -> list[str]:
     families: dict[int, list[str]] = {}
     for family, _, _, _, address in found:
         known = families.setdefault(family, [])
-        if address[0] not in known:
-            known.append(address[0])
+        ip = address[0]
+        if family == socket.AF_INET6 and address[3] and "%" not in ip:
+            ip = f"{ip}%{address[3]}"  # fe80::…, as .local names have: nothing without its interface
+        if ip not in known:
+            known.append(ip)
     turns = []
     while any(families.values()):
         turns += [known.pop(0) for known in families.values() if known]

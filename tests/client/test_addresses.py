@@ -11,7 +11,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
-from mqttlite.client.dialing import open_streams
+from mqttlite.client.dialing import _in_turns, open_streams
 from mqttlite.core.errors import ConnectError
 from tests.peers import free_port
 
@@ -132,3 +132,9 @@ async def test_the_error_of_one_address_keeps_its_number() -> None:
     with pytest.raises(OSError) as caught:
         await open_streams("127.0.0.1", free_port(), 1024)
     assert caught.value.errno == errno.ECONNREFUSED
+
+
+async def test_an_address_of_a_link_keeps_its_interface(addresses: list[str]) -> None:
+    addresses += ["fe80::1%1", "fe80::1%2", "fe80::1%1", "::1", "127.0.0.1"]
+    found = await asyncio.get_running_loop().getaddrinfo(NAME, 1883, type=socket.SOCK_STREAM)
+    assert _in_turns(found) == ["fe80::1%1", "127.0.0.1", "fe80::1%2", "::1"]
