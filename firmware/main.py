@@ -41,8 +41,8 @@ def start() -> None:
     try:
         import settings
 
-        if not isinstance(settings.WATCHDOG_S, int):
-            raise TypeError("WATCHDOG_S = %r: must be a whole number" % settings.WATCHDOG_S)
+        if not isinstance(settings.WATCHDOG_S, int) or settings.WATCHDOG_S < 0:
+            raise TypeError("WATCHDOG_S = %r: must be a whole number from 0 on" % (settings.WATCHDOG_S,))
         if IS_BOARD and settings.WATCHDOG_S:
             watchdog = WDT(timeout=settings.WATCHDOG_S * 1000)
     except Exception as error:
@@ -113,7 +113,10 @@ def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":
         return None, pause_s
     from machine import Pin
 
-    return Pin(pin, Pin.OUT), pause_s
+    try:
+        return Pin(pin, Pin.OUT), pause_s
+    except (ValueError, TypeError):  # it may be what is wrong
+        return None, pause_s
 
 
 def feed_at_the_prompt() -> None:

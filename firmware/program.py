@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TELLING_S = 60  # how long a board tries to say that its store cannot be used
 
-# What a setting may be, and in words. LED_PIN and STORE may be many things.
+# What a setting may be, and in words. LED_PIN may be many things.
 _TEXT = ((str,), "a text")
 _SECRET = ((str, bytes, type(None)), "a text, or None")
 _NUMBER = ((int,), "a whole number")
@@ -45,6 +45,15 @@ def check(settings: "Any") -> None:
             raise SettingError("%s = %r: must be %s" % (name, value, words))
     if not settings.DEVICE_ID:
         raise SettingError("DEVICE_ID is empty: a board needs a name of its own")
+    url = settings.URL
+    if " " in url or (url.startswith("mqtt://") and url[7:8] in ("", ":", "/")):
+        raise SettingError("URL = %r: holds a blank, or no host" % url)
+    if not readings.EVERY_MIN_MS <= settings.READ_EVERY_MS <= readings.EVERY_MAX_MS:
+        limits = (settings.READ_EVERY_MS, readings.EVERY_MIN_MS, readings.EVERY_MAX_MS)
+        raise SettingError("READ_EVERY_MS = %d: must be %d to %d" % limits)
+    store = getattr(settings, "STORE", None)
+    if store is not None and not (store if isinstance(store, str) else hasattr(store, "open")):
+        raise SettingError("STORE = %r: must be the name of a file, a store, or None" % (store,))
 
 
 class Program:

@@ -23,6 +23,7 @@ import json
 import sys
 
 from mqttlite.client.keyed import last_number
+from mqttlite.core.errors import SettingError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ class Board:
                 from machine import Pin
             except ImportError:
                 return  # not a microcontroller
-            self.led = Pin(settings.LED_PIN, Pin.OUT)
+            try:
+                self.led = Pin(settings.LED_PIN, Pin.OUT)
+            except (ValueError, TypeError) as error:
+                raise SettingError("LED_PIN = %r: %s" % (settings.LED_PIN, error)) from None
 
     async def publish_readings(self) -> None:
         """One message at each QoS, again and again, until `stop`."""

@@ -40,6 +40,8 @@ class Timer:
 class Pin:
     OUT = 1
     def __init__(self, number, mode):
+        if number == 99:
+            raise ValueError("invalid pin")
         self.on = 0
     def value(self, on=None):
         if on is None:
@@ -164,6 +166,38 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 async def test_a_setting_that_cannot_be_right_is_named(board: Folder, name: str) -> None:
     value, words = WRONG[name]
+    await _is_named(board, name, value, words)
+
+
+MORE_WRONG = [
+    ("READ_EVERY_MS", 0, "READ_EVERY_MS = 0: must be 10 to 86400000"),
+    ("READ_EVERY_MS", -5, "READ_EVERY_MS = -5: must be 10 to"),
+    ("STORE", 5, "STORE = 5: must be the name of a file, a store, or None"),
+    ("STORE", True, "STORE = True: must be the name of a file"),
+    ("STORE", "", "STORE = '': must be the name of a file"),
+    ("STORE", (1, 2), "STORE = (1, 2): must be the name of a file"),
+    ("URL", "mqtt://:1883", "URL = 'mqtt://:1883': holds a blank, or no host"),
+    ("URL", "mqtt:// 192.168.1.5", "holds a blank, or no host"),
+    ("WATCHDOG_S", -1, "WATCHDOG_S = -1: must be a whole number from 0 on"),
+    ("WATCHDOG_S", (1, 2), "WATCHDOG_S = (1, 2): must be a whole number from 0 on"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), MORE_WRONG)
+async def test_a_setting_that_would_fail_later_is_named_at_once(
+    board: Folder, name: str, value: object, words: str
+) -> None:
+    await _is_named(board, name, value, words)
+
+
+async def test_a_pin_that_the_board_has_not_is_a_wrong_setting(board: Folder, mosquitto: Mosquitto) -> None:
+    board.set(LED_PIN=99, URL=mosquitto.url)
+    start = await board.start()
+    assert "SettingError: LED_PIN = 99: invalid pin" in start.said
+    assert (start.reset, start.slept) == (True, HOUR)
+
+
+async def _is_named(board: Folder, name: str, value: object, words: str) -> None:
     board.set(**{"WATCHDOG_S": 60, "LED_PIN": 2, name: value})
     start = await board.start()
     assert words in start.said
