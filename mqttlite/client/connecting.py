@@ -151,7 +151,7 @@ class Connecting:
                 from .suspects import judge  # hardly ever needed, so not loaded before
 
                 reason, pause_ms = judge(self, error, reason, pause_ms)  # type: ignore[arg-type]
-                if self._suspicion:
+                if self._suspicion and self._suspicion.rounds:
                     delay_ms = DELAY_MS
             protocol.closed()
             self.is_connected = False

@@ -14,9 +14,10 @@ the peer's doing, the suspect is acknowledged) is a disagreement, and the eviden
 meanwhile, so none overtakes an innocent suspect. One that was released (PUBREC) is sent alone like that, too, which
 helps it through a bad line, but it is never found guilty: the peer has it.
 
-A peer that ends a connection takes with it what it had answered to earlier messages. So behind an innocent suspect what
-was under way is sent one message after the other, each when the one before is finished: if one of them ends the
-connection, it is the oldest unfinished one then, and the next suspect.
+A peer that ends a connection takes with it what it had answered to earlier messages. So behind an innocent suspect, and
+where connections are reset time and again although a message or two gets through each of them, what was under way is
+sent one message after the other, each when the one before is finished: if one of them ends the connection, it is the
+oldest unfinished one then, and the next suspect.
 
 What was set aside is kept with the messages in doubt (unconfirmed.py). Where a peer takes no message at all, one after
 the other would be set aside; from the third in a row on, each takes twice as long as the one before.
@@ -79,6 +80,22 @@ class Suspicion:
         self.sent_at = None
         while not client.is_connected:
             await client._progress.wait()
+        if not self.walking:
+            await self._try_alone()
+        session = protocol.state
+        while session.first < self._end:
+            if not session.unfinished:
+                at = session.first = session.sent
+                self._let(1)
+                if session.sent > at:  # perhaps only a number that no message has
+                    continue
+            await client._progress.wait()
+        self.end(True)
+
+    async def _try_alone(self) -> None:
+        """One round, which ends here when the message is taken."""
+        client = self._client
+        protocol = client._protocol
         began = now_ms()
         protocol.ping(began)
         client._to_write.set()
@@ -92,15 +109,6 @@ class Suspicion:
         while self.is_open():
             await client._progress.wait()
         self.walking = True
-        session = protocol.state
-        while session.first < self._end:
-            if not session.unfinished:
-                at = session.first = session.sent
-                self._let(1)
-                if session.sent > at:  # perhaps only a number that no message has
-                    continue
-            await client._progress.wait()
-        self.end(True)
 
     def living_ms(self) -> int:
         """How long a connection without the message has to live."""
@@ -180,13 +188,17 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
         return reason, PAUSE_MS
     if not client.is_connected:
         return reason, pause_ms
-    if undone or (walked and session.unfinished):
+    at_once = undone or (walked and session.unfinished)
+    if at_once or (session.unfinished and peer == 0 and isinstance(error, OSError)):
         message = session.messages.get(session.first)
         is_sent = session.sent > session.first  # it does not wait for identifiers to be cleared
         if peer >= 0 and peer in _ABOUT_CONTENT and message and is_sent:
-            client._suspicion = Suspicion(client)
+            suspicion = client._suspicion = Suspicion(client)
             client._thrown_out = 0
-            return reason, PAUSE_MS
+            if at_once:
+                return reason, PAUSE_MS
+            suspicion.walking = True
+            session.span = 1
     elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not client._protocol._requests):
         client._thrown_out += 1
         if client._thrown_out > 1 or peer:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,43 @@ async def test_answers_that_are_lost_with_the_connection_do_not_hide_it(qos: int
         errors = [await outcome(receipt) for receipt in receipts]
         assert [type(error) for error in errors] == [type(None)] * 3 + [SetAsideError] + [type(None)] * 2
     assert taken == [topic.encode() for topic in topics if topic != "bad"]
+
+
+async def test_a_reset_that_takes_answers_along_costs_no_connection_for_each_message() -> None:
+    async def broker(peer: Peer) -> None:
+        """Of its answers one arrives, when it resets the connection: each time another message is finished."""
+        nonlocal connections
+        connections += 1
+        peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await peer.packet()
+        await peer.say(b"\x20\2" + bytes((connections > 1, 0)))
+        answers: list[bytes] = []
+        while packet := await peer.packet():
+            if packet[4:7] == b"bad":
+                await peer.say(b"".join(answers[:1]))
+                if answers:
+                    await pulse.wait()  # until it has arrived
+                break
+            pulse.clear()
+            answers.append(b"\xd0\0" if packet[0] == 0xC0 else b"\x40\2" + packet[7:9])
+            if not peer.reader._buffer:  # type: ignore[attr-defined]
+                await peer.say(b"".join(answers))
+                answers.clear()
+        peer.writer.transport.abort()
+
+    def finished(seq: int, code: int) -> None:
+        on_finished(seq, code)
+        pulse.set()
+
+    connections = 0
+    pulse = asyncio.Event()
+    async with server(broker) as url, Client(url, client_id="c", clean_session=False) as client:
+        on_finished = client._protocol.state.on_finished or (lambda *_: None)
+        client._protocol.state.on_finished = finished
+        receipts = [await client.enqueue(topic, "x") for topic in ["t01"] * 15 + ["bad"]]
+        errors = [await outcome(receipt) for receipt in receipts]
+        assert [type(error) for error in errors] == [type(None)] * 15 + [SetAsideError]
+    assert connections < 12
 
 
 async def test_several_in_a_row_are_set_aside_one_by_one(picky: Any) -> None:
