@@ -18,6 +18,7 @@ from .checks import check_function, check_seconds
 from .clock import now_ms
 from .connecting import LINE_PIECE
 from .dialing import open_tcp
+from .shown import shown
 from .sockets import SocketTransport
 from .transport import Transport
 from .url import Url
@@ -191,7 +192,8 @@ class Client(CheckedClient):
         return open_port(self.url.path, baud, self.url.query.get("rtscts", "0") == "1")
 
     def _log(self, text: str) -> None:
-        log.warning("%s: %s", self.client_id, text)
+        # Topics, names and a broker's own words: a log is read on a terminal, and a line of it is one line.
+        log.warning("%s: %s", shown(self.client_id), text if text.isprintable() else shown(text, len(text)))
 
     def _words(self, error: Exception) -> str:
         if self.is_connected:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ..client.base import GATHER_MAX, GATHER_MS
 from ..client.checks import check_number, check_seconds, wrong_type
 from ..client.clock import now_ms
+from ..client.shown import shown
 from ..client.threads import HandlerThread
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import EPOCHS, SPAN, is_seen, see
@@ -217,7 +218,9 @@ class Inbox:
                 raise  # not the message's fault
             except Exception as error:
                 failures = await self.database.insist(lambda: self._count(message))
-                log.warning("inbox '%s': try %d of a message of %s: %r", self.name, failures, message.topic, error)
+                log.warning(
+                    "inbox '%s': try %d of a message of %s: %r", self.name, failures, shown(message.topic, 200), error
+                )
                 if failures >= self.tries:
                     await self._give_up(message, error)
                     self.dead += 1
@@ -260,7 +263,9 @@ class Inbox:
                     raise
                 raise DatabaseError("a message that failed has a receipt; is the inbox open twice?") from error
         self._kept(message, done)
-        log.error("inbox '%s': a message of %s is a dead letter: %s", self.name, message.topic, text)
+        log.error(
+            "inbox '%s': a message of %s is a dead letter: %s", self.name, shown(message.topic, 200), shown(text, 2000)
+        )
 
     # -- receipts
 

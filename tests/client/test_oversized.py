@@ -136,3 +136,22 @@ async def test_a_message_is_logged_without_its_bytes(caplog: pytest.LogCaptureFi
             assert (await anext(client)).payload == b"x"
     assert "33 bytes" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_topic_is_logged_on_one_line_with_nothing_that_a_terminal_obeys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    topic = b"t\x1b[2J\nFAKE"
+
+    async def broker(peer: Peer) -> None:
+        await peer.packet()
+        body = b"\0" + bytes((len(topic),)) + topic + b"x" * 30
+        await peer.say(CONNACK + bytes((0x30, len(body))) + body + b"\x30\4\0\1tx")
+        await peer.reader.read()
+
+    with caplog.at_level(logging.WARNING):
+        async with server(broker) as url, Client(url, size_max=20) as client:
+            assert (await anext(client)).payload == b"x"
+    [told] = [record.getMessage() for record in caplog.records if "larger than" in record.getMessage()]
+    assert "'t\\x1b[2J\\nFAKE'" in told
+    assert told.isprintable()
