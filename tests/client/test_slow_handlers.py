@@ -159,7 +159,9 @@ async def test_no_pingreq_is_written_into_the_middle_of_a_packet_or_before_and_a
             await asyncio.sleep(0.001)
         await client.close()
         assert not transport.write_beside(PINGREQ, lambda: True)
-    assert got == [PINGREQ, b"\xe0\0"]
+    assert got[0] == PINGREQ  # and perhaps another one, of the event loop
+    assert got[-1] == b"\xe0\0"
+    assert len(got) <= 3
 
 
 async def test_the_thread_that_looks_ends_with_the_last_connection(mosquitto: Mosquitto) -> None:
