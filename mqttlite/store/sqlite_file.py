@@ -238,6 +238,7 @@ class SqliteFile:
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
         self._logged: list[Any] = []  # records that are in the log
+        self._written = 0  # bytes since the last look at how much the database will grow
 
     def open(self) -> Any:
         """The state that was durable last. StoreError when it cannot be told: the text says what is in the way."""
@@ -364,6 +365,9 @@ class SqliteFile:
                     raise
                 self._write_in_need(connection, batch, data, error)
             self._demand_unmoved()
+            self._written += len(data)
+            if 0 < self._room_kept.kept < 16 * self._written:
+                self._bound_growth(connection)
         except Full:
             raise
         except Exception as error:
@@ -387,6 +391,19 @@ class SqliteFile:
             connection.execute("INSERT INTO log (records, crc) VALUES (?, ?)", (data, crc32(data)))
             self._log_bytes += len(data)
             self._logged += batch
+
+    def _bound_growth(self, connection: Connection) -> None:
+        """Carry over the WAL before the database has to grow by more than the reserve for that. On a disk that others
+        have filled a checkpoint that cannot be finished would take all that is left, and free nothing.
+        """
+        self._written = 0
+        try:
+            grows = int(row(connection, "PRAGMA page_count")[0]) * self._page - os.stat(self.path).st_size
+            if 8 * grows > 5 * self._room_kept.kept:  # and then the log comes into the tables at once
+                list(connection.execute("PRAGMA wal_checkpoint(PASSIVE)"))
+        except Exception as error:
+            if not _is_full(error) and not isinstance(error, OSError):
+                raise
 
     def _write_in_need(self, connection: Connection, batch: list[Any], data: bytes, error: Exception) -> None:
         """A batch that did not fit, with all the room that can be had: what was taken has to be finished. Full."""

@@ -5,9 +5,10 @@ could be delivered, and what was taken could not be finished. So a file of nothi
 disk has room for that, and given up when it has none.
 """
 
+import contextlib
 import os
 
-SIZE = 1 << 20  # bytes
+SIZE = 4 << 20  # bytes: what a WAL of 1,000 pages can make the database grow by
 _SHARE = 8
 _LEAST = 2 << 20  # bytes that are free on a disk of which a part is taken
 
@@ -19,6 +20,7 @@ class Reserve:
         self._folder = os.path.dirname(path) or "."
         self._name = path + ".reserve"
         self.size = size
+        self.kept = 0  # bytes of it that there are
 
     def free(self) -> int:
         """Bytes that are free on the disk."""
@@ -31,7 +33,10 @@ class Reserve:
 
     def make(self, share: int = _SHARE) -> bool:
         """Keep room, if there is enough: of what is free, no more than one part of `share`. Whether it is there."""
-        if not self.size or self.exists():
+        if not self.size:
+            return True
+        with contextlib.suppress(OSError):
+            self.kept = os.stat(self._name).st_size
             return True
         size = min(self.size, self.free() // share)
         if size < min(self.size, _LEAST // share):
@@ -46,10 +51,12 @@ class Reserve:
         except OSError:
             self.give_up()
             return False
+        self.kept = size
         return True
 
     def give_up(self) -> bool:
         """Let the store have the room; whether there was any."""
+        self.kept = 0
         try:
             os.unlink(self._name)
         except OSError:
