@@ -405,7 +405,7 @@ def sqlite(source: "sqlite3.Connection | str | os.PathLike[str]") -> Database:
 
 @functools.cache
 def _percent(sql: str) -> str:
-    return sql.replace("?", "%s")
+    return sql.replace("%", "%%").replace("?", "%s")
 
 
 @functools.cache
