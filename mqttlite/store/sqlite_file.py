@@ -399,7 +399,8 @@ class SqliteFile:
         self._written = 0
         try:
             grows = int(row(connection, "PRAGMA page_count")[0]) * self._page - os.stat(self.path).st_size
-            if 8 * grows > 5 * self._room_kept.kept:  # and then the log comes into the tables at once
+            # Then the log comes into the tables at once, so not more than a part of it.
+            if grows > max(self._room_kept.kept * 5 // 8, CHECKPOINT_FULL * self._page):
                 list(connection.execute("PRAGMA wal_checkpoint(PASSIVE)"))
         except Exception as error:
             if not _is_full(error) and not isinstance(error, OSError):
