@@ -1,26 +1,37 @@
-"""A fixture for tests of the simulated world."""
+"""What tests of the simulated world share: worlds that end with the test, whoever makes them."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from mqttlite.sim.world import World
 
 
-@pytest.fixture
-def make_world() -> Iterator[Callable[[int], World]]:
-    """Makes worlds, which end with the test."""
-    worlds: list[World] = []
+@pytest.fixture(autouse=True)
+def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[World]]:
+    """All worlds of a test. What is left in one would be ended by the collection of garbage, in some later test and in
+    the midst of its world, with errors that nobody there can explain.
+    """
+    made: list[World] = []
+    begin = World.__init__
 
-    def make(seed: int) -> World:
-        worlds.append(World(seed))
-        return worlds[-1]
+    def begin_and_note(self: World, *args: Any, **named: Any) -> None:
+        begin(self, *args, **named)
+        made.append(self)
 
-    yield make
-    for world in worlds:
+    monkeypatch.setattr(World, "__init__", begin_and_note)
+    yield made
+    for world in made:
         world.close()
 
 
 @pytest.fixture
-def world(make_world: Callable[[int], World]) -> World:
-    return make_world(1)
+def make_world() -> Callable[[int], World]:
+    """Makes worlds."""
+    return World
+
+
+@pytest.fixture
+def world() -> World:
+    return World(1)
