@@ -2,11 +2,9 @@
 never show a password.
 """
 
-import codecs
 import difflib
 import os
 import stat
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from mqttlite.client.checked_url import checked_url
 from mqttlite.client.shown import shown
+from mqttlite.client.toml_file import read_toml
 from mqttlite.client.url import Url
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.text import check_topic_name, to_utf8
@@ -23,7 +22,6 @@ DEFAULT_UPSTREAM = "mqtt://localhost:1883"
 STATUS_EVERY_S = (0.1, 86400.0)  # least and most
 
 _SWITCH = {"0": False, "1": True}
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class ConfigError(ValueError):
@@ -138,18 +136,9 @@ def _check_upstream(text: str) -> None:
 def load(path: Path) -> Config:
     """Read a TOML file: the fields of Config, with one [[serial]] table for each port."""
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    if raw[:2] in _UTF_16:
-        raise ConfigError(f"{path}: is UTF-16 ('Unicode' in a Windows editor); save it as UTF-8")
-    try:
-        data = tomllib.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+        data = read_toml(path)
     except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(str(error)) from None
     ports = data.pop("serial", [])
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
         raise ConfigError(f"{path}: serial: write [[serial]] for each port")

@@ -13,9 +13,7 @@
 Every mistake is a ValueError that names the file, the key and what is expected.
 """
 
-import codecs
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -30,7 +28,6 @@ _SWITCHES = {each.name for each in fields(Limits) if isinstance(each.default, bo
 # Smaller ones would shut everybody out.
 _LEAST = {"packet_bytes": 16, "turn_work": 1, "parked_bytes": 1, "inbound": 1, "store_bytes": 1 << 18}
 _MOST = {"packet_bytes": 268_435_455, "topic_bytes": 65_535, "client_id_bytes": 65_535}
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass
@@ -49,19 +46,9 @@ class Settings:
 
 def load(path: Path) -> Settings:
     """Read a TOML file."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    if raw[:2] in _UTF_16:
-        raise ValueError(f"{path}: is UTF-16 ('Unicode' in a Windows editor); save it as UTF-8")
-    try:
-        data = tomllib.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    from ..client.toml_file import read_toml  # only who has a file loads it
+
+    data = read_toml(path)
     _check_names(str(path), data, ("listen", "store", "limits", "queue"))
     listen = data.get("listen", [])
     if (
