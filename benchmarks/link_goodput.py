@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mqttlite.link.frames import MQTT
 from mqttlite.link.link import Link
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.sim.lines.virtual_line import VirtualLine
+from tests.link.virtual_line import VirtualLine
 
 PAYLOAD = 64
 # PUBLISH: type, remaining length, topic length, topic, packet identifier, payload; PUBACK.

@@ -29,13 +29,13 @@ DIFFERENT = {
     "MARK": {"store/area_host", "store/damage"},
     "MASK": {"core/keys", "store/sqlite_wal"},
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
-    "PACKET_ID": {"sim/plan/sizes", "store/broker_tables"},  # bytes, and bits
+    "PACKET_ID": {"planning/sizes", "store/broker_tables"},  # bytes, and bits
     "PINGREQ": {"client/watchdog"},  # the whole packet
-    "PUBLISH": {"sim/plan/flow"},
-    "PUBREL": {"sim/plan/flow"},
+    "PUBLISH": {"planning/flow"},
+    "PUBREL": {"planning/flow"},
     "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "client/diagnosis", "gateway/upstream"},
-    "SHARE": {"sim/plan/saturation", "store/sqlite_reserve"},
+    "SHARE": {"planning/saturation", "store/sqlite_reserve"},
     "SIZE_MAX": {"core/client5", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
     "SUBACK": {"client/base"},  # what is waited for
@@ -56,8 +56,8 @@ SAME = (
     ("core/session:PUBLISH2_DUP", "core/session:PUBLISH2", 8),
     ("core/session:STALE1", "core/session:TAKEN1", 4),
     ("core/session:STALE2", "core/session:TAKEN2", 4),
-    ("sim/plan/sizes:JOURNAL_FRAME", "store/journal:_FRAME"),
-    ("sim/plan/links:MAX_RTO_MS", "link/sender:_MAX_RTO_MS"),
+    ("planning/sizes:JOURNAL_FRAME", "store/journal:_FRAME"),
+    ("planning/links:MAX_RTO_MS", "link/sender:_MAX_RTO_MS"),
 )
 
 # What a page says, and where the number is from

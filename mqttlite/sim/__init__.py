@@ -10,6 +10,6 @@ the place of the operating system. Its rooms, from the bottom to the top:
     small/                     every fault at every step of worlds with one or two messages
     large/                     random worlds
     lessons/, chart/           teaching scenarios, and the picture of what has happened
-    mutations/                 planted bugs, which the checkers have to notice
-    plan/                      a model of a fleet, without the real programs
+
+The bugs that the checkers have to notice are planted by tests/planted/; a model of a fleet is mqttlite/planning/.
 """

@@ -7,11 +7,11 @@ import tty
 
 import pytest
 
+from mqttlite.cli.demo.resample import resampled
 from mqttlite.client.diagnosis import HEAD, KINDS, TAIL, End, Finding, Heard, diagnose
 from mqttlite.client.shown import amount, shown
 from mqttlite.link import Link
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.sim.lines.resample import resampled
 from tests.peers import RUN_TIMEOUT_S, MicroPython
 
 GATEWAY = End(epoch=5, is_gateway=True, baud=115200)

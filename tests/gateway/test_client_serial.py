@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.client import serial as serial_transport
 from mqttlite.client.ports import open_port
@@ -13,7 +14,6 @@ from mqttlite.core.errors import ClosedError, ConnectError, SettingError
 from mqttlite.link import Link
 from mqttlite.link.frames import MQTT
 from mqttlite.link.stats import Stats
-from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, gateway, watching
 from tests.peers import Mosquitto
 

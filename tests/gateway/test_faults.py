@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.firmware.boards import TOPIC, Board
 from tests.gateway.world import (
     BAUD,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.core.text import check_topic_name
 from mqttlite.link.frames import MAX_DEVICE_ID
-from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.names import LINE, ONLINE, line_topic, topic_level
 from tests.gateway.world import BAUD, OPTIONS, gateway, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.gateway.world import (
     BAUD,
     BIT_ERRORS,

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client.ports import open_port
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
-from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.saying import BURST, EVERY_S, Saying
 from tests.gateway.world import gateway
 from tests.peers import Mosquitto

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.upstream import ANSWER_MAX, Answer, answer, last_word
 from tests.client.test_addresses import SWALLOWS, swallowing
 from tests.gateway.world import BAUD, OPTIONS, Program, gateway

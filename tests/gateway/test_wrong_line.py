@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.client.diagnosis import KINDS
 from mqttlite.client.ports import open_port
 from mqttlite.link import Link
-from mqttlite.sim.lines.pty_line import NoisyLine
 from mqttlite_gateway.saying import Saying
 from mqttlite_gateway.watch import LOOK_S, PAUSE_MAX_S, Watch
 from tests.client.test_diagnosis import BOOT, FAILED, PROMPT

@@ -4,7 +4,7 @@ from mqttlite.link.frames import CONTROL, LOG, MQTT
 from mqttlite.link.link import Link
 from mqttlite.link.stream import Stream
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.sim.lines.virtual_line import VirtualLine
+from tests.link.virtual_line import VirtualLine
 
 
 class End:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client.line import Line
 from mqttlite.client.ports import PortError, open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import MQTT
 from mqttlite.link.stream import LINK_LOST
-from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.link.ends import pattern
 
 BAUD = 921600

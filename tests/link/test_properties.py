@@ -11,8 +11,8 @@ from mqttlite.link.frames import DATA, LOG, MAX_FRAME, MQTT, OVERHEAD, decode, e
 from mqttlite.link.link import Link
 from mqttlite.link.words import LINK_REASONS, STREAM_REASONS, link_reason, stream_reason
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.sim.lines.virtual_line import VirtualLine
 from tests.link.ends import End, Talker, joined, pattern, until
+from tests.link.virtual_line import VirtualLine
 
 PROPERTY = settings(max_examples=60, deadline=None)
 

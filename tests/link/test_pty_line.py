@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.sim.lines.pty_line import NoisyLine
+from mqttlite.cli.demo.pty_line import NoisyLine
 
 BAUD = 921600
 

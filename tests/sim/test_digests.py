@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.sim import digests
-from mqttlite.sim.digests import WITHOUT_SQLITE, Fingerprint, fingerprint, main, run, seeds_of, trace
+from tests.sim import digests
+from tests.sim.digests import WITHOUT_SQLITE, Fingerprint, fingerprint, main, run, seeds_of, trace
 
 SOME = ("plain", "journal", "serial", "qos2-1-sqlite+faults", "qos1-2-journal")
 ELSEWHERE = {
@@ -38,7 +38,7 @@ def test_another_process_with_another_hash_seed_time_zone_and_locale_has_the_sam
     assert len({line.split()[-1] for line in lines if not line.startswith("#")}) == 2 * len(SOME)
     environment = os.environ | ELSEWHERE | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-m", "mqttlite.sim.digests", "--check", str(file)],
+        [sys.executable, "-m", "tests.sim.digests", "--check", str(file)],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
@@ -82,7 +82,7 @@ def test_a_check_leaves_out_what_cannot_run_here(
 
 
 def test_worlds_without_sqlite_need_no_apsw() -> None:
-    program = "import sys; sys.modules['apsw'] = None; from mqttlite.sim.digests import main; sys.exit(main())"
+    program = "import sys; sys.modules['apsw'] = None; from tests.sim.digests import main; sys.exit(main())"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     command = [sys.executable, "-c", program, "--seeds", "1", "--worlds"]
     done = subprocess.run([*command, *WITHOUT_SQLITE], env=environment, capture_output=True, text=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli import main as mqttlite
-from mqttlite.sim.mutations import MUTATIONS
 from mqttlite.sim.small import explore
 from mqttlite.sim.small.faults import Extent, Fault, every, parse
 from mqttlite.sim.small.points import POINTS, hit
 from mqttlite.sim.small.small import Small, named
+from tests.planted import MUTATIONS
 
 
 @pytest.mark.parametrize("small", [*explore.WORLDS, *explore.LONG], ids=str)

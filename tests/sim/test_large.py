@@ -24,7 +24,7 @@ from mqttlite.sim.large.plan import draw
 from mqttlite.sim.large.selection import ALL, Selection, parse, parts_of, written
 from mqttlite.sim.large.shrink import Failure, failure_of, kind_of, shrink
 from mqttlite.sim.large.subject import Subject, subject_of
-from mqttlite.sim.mutations import MUTATIONS
+from tests.planted import MUTATIONS
 
 SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099)
 

@@ -14,7 +14,6 @@ from mqttlite.core import lost
 from mqttlite.core import session as core
 from mqttlite.core.reused import REUSED
 from mqttlite.core.session import Session
-from mqttlite.sim.mutations.planting import Patch
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker
@@ -22,6 +21,7 @@ from mqttlite.sim.small.explore import Schedule
 from mqttlite.sim.small.faults import parse
 from mqttlite.sim.small.small import Small
 from mqttlite.sim.world import World
+from tests.planted.planting import Patch
 from tests.sim.programs import publisher
 
 Plant = Callable[[Patch], None]

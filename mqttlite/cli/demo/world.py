@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from ...core.errors import MQTTError
-from ...sim.lines.pty_line import NoisyLine
+from .pty_line import NoisyLine
 
 BAUD = 115200
 FIRMWARE = "firmware/main.py"

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from ...store import area_host, journal, sqlite_file
-from ...store import records as r
-from ...store.base import StoreError
-from ...store.journal import Journal
-from ...store.records import State
-from ...store.sqlite import SqliteWriter
-from ...store.sqlite_file import SqliteFile
-from ..small.small import Small
+from mqttlite.sim.small.small import Small
+from mqttlite.store import area_host, journal, sqlite_file
+from mqttlite.store import records as r
+from mqttlite.store.base import StoreError
+from mqttlite.store.journal import Journal
+from mqttlite.store.records import State
+from mqttlite.store.sqlite import SqliteWriter
+from mqttlite.store.sqlite_file import SqliteFile
+
 from .planting import Patch
 from .register import ONE, ONE_JOURNAL, TWO, TWO_MANY, mutation
 from .settings import short_log, small_journal, small_sectors

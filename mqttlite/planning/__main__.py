@@ -1,4 +1,4 @@
-"""`python -m mqttlite.sim.plan FILE [--json] [--seed N]`."""
+"""`python -m mqttlite.planning FILE [--json] [--seed N]`."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from .report import plan
 
 def main() -> int:
     """Print the answer to a plan; 1 if it cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m mqttlite.sim.plan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mqttlite.planning", description=__doc__)
     parser.add_argument("file", help="the plan, TOML (see examples/fleet.toml)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--seed", type=int, help="another course of chance than the file's")

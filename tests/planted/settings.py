@@ -4,16 +4,17 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from ...broker import server
-from ...broker.limits import Limits
-from ...broker.sessions import ClientSession
-from ...core import session as core
-from ...database.inbox import Inbox
-from ...store.sqlite_file import SqliteFile
-from ..check.conduct import Conduct
-from ..disks import disk
-from ..programs import make_store
-from ..small import small as small_worlds
+from mqttlite.broker import server
+from mqttlite.broker.limits import Limits
+from mqttlite.broker.sessions import ClientSession
+from mqttlite.core import session as core
+from mqttlite.database.inbox import Inbox
+from mqttlite.sim.check.conduct import Conduct
+from mqttlite.sim.disks import disk
+from mqttlite.sim.programs import make_store
+from mqttlite.sim.small import small as small_worlds
+from mqttlite.store.sqlite_file import SqliteFile
+
 from .planting import Patch
 
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..small.explore import SEED, Schedule, try_out
-from ..small.faults import Fault, parse
-from ..small.small import Small
+from mqttlite.sim.small.explore import SEED, Schedule, try_out
+from mqttlite.sim.small.faults import Fault, parse
+from mqttlite.sim.small.small import Small
 
 APART = 12  # steps from the hint that a single fault is tried at
 APART_PAIR = 3  # the same for each of two

@@ -11,7 +11,7 @@ import tty
 from pathlib import Path
 from types import TracebackType
 
-from .noise import BITS, Noise
+from ...sim.lines.noise import BITS, Noise
 from .resample import resampled
 
 # A portion is carried when its last bit would have arrived: this long at most after its first.

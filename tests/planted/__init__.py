@@ -1,7 +1,7 @@
 """Small bugs that could be in the real code, each of which a checker of the small worlds has to catch.
 
-    python -m mqttlite.sim.mutations                    plants each, and prints docs/mutations.md
-    python -m mqttlite.sim.mutations --find NAME        which single faults reveal it (for a new hint)
+    python -m tests.planted                    plants each, and prints docs/mutations.md
+    python -m tests.planted --find NAME        which single faults reveal it (for a new hint)
 
 Planting works on Python source, not on a compiled core.
 

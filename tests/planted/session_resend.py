@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from ...core import session as core
-from ...core.client import ClientProtocol
-from ...core.session import Session
-from ...store.records import State
+from mqttlite.core import session as core
+from mqttlite.core.client import ClientProtocol
+from mqttlite.core.session import Session
+from mqttlite.store.records import State
+
 from .planting import Patch
 from .register import ONE, ONE_MANY, TWO, TWO_MANY, mutation
 from .settings import window_at_broker

@@ -15,16 +15,16 @@ from mqttlite.core.codec import publish_head
 from mqttlite.core.session import Session
 from mqttlite.link.frames import MQTT
 from mqttlite.link.link import Link
+from mqttlite.planning import fleet as fleet_module
+from mqttlite.planning import load, parse, plan, report, saturation, simulate, sizes
+from mqttlite.planning.fleet import Commands, Devices, Fleet, FleetError, Messages
+from mqttlite.planning.links import Line
+from mqttlite.planning.model import outage
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.sim.lines.virtual_line import VirtualLine
-from mqttlite.sim.plan import fleet as fleet_module
-from mqttlite.sim.plan import load, parse, plan, report, saturation, simulate, sizes
-from mqttlite.sim.plan.fleet import Commands, Devices, Fleet, FleetError, Messages
-from mqttlite.sim.plan.links import Line
-from mqttlite.sim.plan.model import outage
 from mqttlite.store import records
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.journal import Journal
+from tests.link.virtual_line import VirtualLine
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet.toml"
 SMALL = "[run]\ndetail = 400\n"

@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any
 
-from ...database.adapters import Database, _Sqlite
-from ...database.inbox import Inbox
-from ...database.receipts import ReceiptStore
+from mqttlite.database.adapters import Database, _Sqlite
+from mqttlite.database.inbox import Inbox
+from mqttlite.database.receipts import ReceiptStore
+
 from .planting import Patch
 from .register import ONE, ONE_KEYS, TWO, TWO_ROLLBACK, mutation
 

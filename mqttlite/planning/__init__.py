@@ -8,7 +8,6 @@ sizes       bytes, by the real encoders         links       serial lines and Wi-
 parts       devices, groups, kinds of messages  flow        the pipeline, as events
 model       a run of it, and what it measured
 saturation  the rate at which it fails          report      for people and for programs
-calibrate   a run of the demo beside the model
 """
 
 from .fleet import Fleet, FleetError, load, parse

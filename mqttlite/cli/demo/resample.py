@@ -1,6 +1,6 @@
 """What a UART receives of a sender at another baud rate: the bits of the line, sampled at the wrong times. No I/O."""
 
-from .noise import BITS
+from ...sim.lines.noise import BITS
 
 
 def resampled(data: bytes | bytearray, sent: int, read: int) -> bytes:

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any
 
-from ...broker.durable import BrokerStore
-from ...client.base import BaseClient
-from ...core import session as core
-from ...core.session import Session
-from ...store import records as r
-from ...store.sqlite import SqliteStore
+from mqttlite.broker.durable import BrokerStore
+from mqttlite.client.base import BaseClient
+from mqttlite.core import session as core
+from mqttlite.core.session import Session
+from mqttlite.store import records as r
+from mqttlite.store.sqlite import SqliteStore
+
 from .planting import Patch
 from .register import ONE, TWO, TWO_MANY, TWO_TWO, mutation
 from .settings import few_identifiers

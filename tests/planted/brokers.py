@@ -4,19 +4,20 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from ...broker import server
-from ...broker.durable import BrokerStore
-from ...broker.engine import Engine
-from ...broker.gate import Gate
-from ...broker.limits import Limits
-from ...broker.router import Router
-from ...broker.sessions import Queue
-from ...core.session import Session
-from ...store import broker_tables
-from ...store import records as r
-from ...store.base import StoreError
-from ...store.broker_tables import BEGUN
-from ...store.records import State
+from mqttlite.broker import server
+from mqttlite.broker.durable import BrokerStore
+from mqttlite.broker.engine import Engine
+from mqttlite.broker.gate import Gate
+from mqttlite.broker.limits import Limits
+from mqttlite.broker.router import Router
+from mqttlite.broker.sessions import Queue
+from mqttlite.core.session import Session
+from mqttlite.store import broker_tables
+from mqttlite.store import records as r
+from mqttlite.store.base import StoreError
+from mqttlite.store.broker_tables import BEGUN
+from mqttlite.store.records import State
+
 from .planting import Patch
 from .register import ONE, ONE_MANY, TWO, mutation
 from .settings import short_queue

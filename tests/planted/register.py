@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ..small.small import Small
+from mqttlite.sim.small.small import Small
+
 from .planting import CHECKERS, Mutation, Patch
 
 MUTATIONS: dict[str, Mutation] = {}  # by name

@@ -1,4 +1,4 @@
-"""The fingerprints of worlds, to compare machines: `python -m mqttlite.sim.digests > a.txt`, elsewhere `--check a.txt`.
+"""The fingerprints of worlds, to compare machines: `python -m tests.sim.digests > a.txt`, elsewhere `--check a.txt`.
 
 The same seed makes the same trace in every process and on every machine. These are worlds to try that with, whose names
 are also what `--worlds` takes:
@@ -25,12 +25,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .check.facts import Facts
-from .clock import Clock
-from .net.packets import Cut, Packet, Packets
-from .process import Process
-from .programs import broker, consumer, device, gateway, producer
-from .world import World
+from mqttlite.sim.check.facts import Facts
+from mqttlite.sim.clock import Clock
+from mqttlite.sim.net.packets import Cut, Packet, Packets
+from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker, consumer, device, gateway, producer
+from mqttlite.sim.world import World
 
 WITHOUT_SQLITE = ("plain", "journal", "serial")
 WORLDS = (
@@ -83,15 +83,15 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
     if name in WITHOUT_SQLITE:
         return _without_sqlite(name, seed)
     if name == "large":
-        from .large.large import Large
+        from mqttlite.sim.large.large import Large
 
         large = Large(seed, keep_trace=keep_trace)
         with _closing(large.world):
             large.run()
         return large.world
-    from .small.explore import Schedule, baseline
-    from .small.faults import every
-    from .small.small import named
+    from mqttlite.sim.small.explore import Schedule, baseline
+    from mqttlite.sim.small.faults import every
+    from mqttlite.sim.small.small import named
 
     schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
     if name.endswith(FAULTS):
@@ -151,7 +151,7 @@ def _without_sqlite(kind: str, seed: int) -> World:
     world.process("broker", broker(), clock=clock())
     world.process("consumer", consumer(facts, **patience), clock=clock()).may_fail = True
     if kind == "serial":
-        from .lines.serial import SerialLine
+        from mqttlite.sim.lines.serial import SerialLine
 
         line = SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
         line.noise(bit_errors=1e-4, dropped=5e-4, inserted=1e-4, bursts=1e-4)
@@ -258,7 +258,7 @@ def seeds_of(text: str) -> list[int]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print what was asked for. 1: other fingerprints than in the file. 2: it cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m mqttlite.sim.digests", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.sim.digests", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--worlds", nargs="+", metavar="NAME", help=f"which worlds; {' '.join(WORLDS)} if not said")
     parser.add_argument("--seeds", metavar="N", help=f"which seeds, such as 1-3,7; {SEEDS} if not said")

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from mqttlite.sim.mutations import MUTATIONS
-from mqttlite.sim.mutations.planting import CHECKERS, checker_of
+from tests.planted import MUTATIONS
+from tests.planted.planting import CHECKERS, checker_of
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from ...client import oversized, suspects
-from ...client.base import BaseClient
-from ...core import oversize
-from ...core.client import ClientProtocol
-from ...core.session import ASIDE, Session
-from ...store import records
-from ..small.small import Small
+from mqttlite.client import oversized, suspects
+from mqttlite.client.base import BaseClient
+from mqttlite.core import oversize
+from mqttlite.core.client import ClientProtocol
+from mqttlite.core.session import ASIDE, Session
+from mqttlite.sim.small.small import Small
+from mqttlite.store import records
+
 from .planting import Patch
 from .register import ONE, mutation
 

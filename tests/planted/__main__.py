@@ -6,15 +6,16 @@ import sys
 from collections import Counter
 from typing import Any
 
-from ..small.explore import SEED, explore, singles
+from mqttlite.sim.small.explore import SEED, explore, singles
+
 from . import MUTATIONS
 from .planting import checker_of
 
 HEAD = """# Planted bugs, and what caught them
 
 A checker that has never caught anything proves nothing. So each checker of the simulated worlds is shown bugs:
-small changes of the real code, planted while a schedule of faults runs (`mqttlite/sim/mutations/`). The same schedule
-without the bug has to be clean (`tests/sim/test_mutations.py`). Written by `python -m mqttlite.sim.mutations`.
+small changes of the real code, planted while a schedule of faults runs (`tests/planted/`). The same schedule
+without the bug has to be clean (`tests/sim/test_planted.py`). Written by `python -m tests.planted`.
 
 A world is called by the QoS, the number of messages, the producer's store, and whether messages carry keys; faults are
 explained in `mqttlite/sim/small/faults.py`. Where one fault is not enough, there are two.
@@ -95,7 +96,7 @@ def search(name: str, count: int, jobs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m mqttlite.sim.mutations", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
     parser.add_argument("--find", metavar="NAME", choices=list(MUTATIONS))
     parser.add_argument("--count", type=int, default=400, help="schedules that --find tries")
     parser.add_argument("--jobs", type=int, default=2)

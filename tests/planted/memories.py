@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from ...core import clearing
-from ...core import session as core
-from ...core.reused import REUSED
-from ...core.session import INBOUND, Session
-from ...store.broker_tables import BrokerTables
-from ..small.small import Small
+from mqttlite.core import clearing
+from mqttlite.core import session as core
+from mqttlite.core.reused import REUSED
+from mqttlite.core.session import INBOUND, Session
+from mqttlite.sim.small.small import Small
+from mqttlite.store.broker_tables import BrokerTables
+
 from .planting import Patch
 from .register import TWO, mutation
 from .settings import repeats_without_dup

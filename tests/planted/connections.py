@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ...client.base import BaseClient
-from ...core.client import ClientProtocol
+from mqttlite.client.base import BaseClient
+from mqttlite.core.client import ClientProtocol
+
 from .planting import Patch
 from .register import ONE, mutation
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...broker.durable import BrokerStore
-from ...core.session import Session
+from mqttlite.broker.durable import BrokerStore
+from mqttlite.core.session import Session
 
 
 def unless(kinds: tuple[int, ...], place: int) -> Callable[[Any], Any]:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from ...core import session as core
-from ...core.connection import Connection
-from ...core.session import INBOUND, OUTBOUND, Session
+from mqttlite.core import session as core
+from mqttlite.core.connection import Connection
+from mqttlite.core.session import INBOUND, OUTBOUND, Session
+
 from .planting import Patch
 from .register import ONE, TWO, mutation
 from .settings import busy_handler, slow_handler

@@ -3,7 +3,7 @@
 Tests, the goodput benchmark and MicroPython use it. Both runtimes.
 """
 
-from .noise import Noise
+from mqttlite.sim.lines.noise import Noise
 
 MYPY = False
 if MYPY:

@@ -1,4 +1,4 @@
-"""A real run of the demo beside the model of the very same set-up: `python -m mqttlite.sim.plan.calibrate`.
+"""A real run of the demo beside the model of the very same set-up: `python -m tests.planning.calibrate`.
 
 Runs `mqttlite demo` as a program of its own and looks at it from outside, as any subscriber can: commands and answers
 pass the demo's broker, and the gateway publishes its counters. Nothing of the demo is imported.
@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ...client import Client
-from .fleet import Fleet, load
-from .model import Result, simulate
+from mqttlite.client import Client
+from mqttlite.planning.fleet import Fleet, load
+from mqttlite.planning.model import Result, simulate
 
 _CPU_TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
