@@ -52,7 +52,7 @@ IMPORTS = (
     "core.session",
     "core.client",
     "store",
-    "store.records",
+    "core.records",
     "store.base",
     "client",
     "store.area_file",

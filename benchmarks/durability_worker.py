@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mqttium.api import AsyncClient
 
     from mqttlite.client import Client
-    from mqttlite.store.records import Record
+    from mqttlite.core.records import Record
 
 CLIENT_ID = "bench-client"
 

@@ -132,7 +132,7 @@ BY_PLACE = {f"{constant.module}:{constant.name}": constant.value for constant in
 
 def test_the_constants_are_found() -> None:
     assert len(ALL) > 400
-    assert BY_PLACE["store/records:LOST"] == 7
+    assert BY_PLACE["core/records:LOST"] == 7
     assert BY_PLACE["core/session:SPAN"] == 65535
     assert {constant.name for constant in ALL if constant.module == "link/link"} >= {"_ACK", "_NAK", "_OVERHEAD"}
 

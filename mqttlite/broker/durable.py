@@ -7,8 +7,8 @@ something has been recorded that packets in the output may tell of: the shell wr
 Imports store; knows nothing of routing.
 """
 
+from ..core import records as r
 from ..core.session import SPAN, Session
-from ..store import records as r
 from ..store.base import Store
 from ..store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from ..core.characters import unwanted
 from ..core.codec import publish_head
+from ..core.records import SUBSCRIBED, UNSUBSCRIBED
 from ..core.text import check_topic_name
 from ..store.base import StoreError
-from ..store.records import SUBSCRIBED, UNSUBSCRIBED
 from .durable import BrokerStore
 from .flow import STRICT, Flow
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger, filter_cost

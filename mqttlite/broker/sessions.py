@@ -8,14 +8,14 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..core.records import HELD as _HELD
 from ..core.session import FREE, HANDLED, INBOUND, Session
-from ..store.records import HELD as _HELD
 from .durable import SessionStore
 from .ledger import MESSAGE, Ledger
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from ..store.records import State
+    from ..core.records import State
     from .durable import BrokerStore
     from .peer import Peer
     from .retained import Retained

@@ -5,8 +5,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..core.codec import topic_of
+from ..core.records import State
 from ..core.session import SPAN
-from ..store.records import State
 from .streams import say
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from ..store.records import State
+    from ..core.records import State
 
 QUEUE_LIMIT = const(60000)  # below the number of packet identifiers, with room for requests
 GATHER_MS = const(5)  # an application that takes longer lets the event loop turn before it gets the next message

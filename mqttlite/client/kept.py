@@ -11,10 +11,10 @@ from .messages import Receipt
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from ..store.records import State
+    from ..core.records import State
     from .base import BaseClient
 
-# As in store/records.
+# As in core/records.
 _IDENTITY = const(10)
 _CLEARING = const(14)
 
@@ -41,7 +41,7 @@ async def load(client: "BaseClient") -> None:
     if not state.client_id:
         state.client_id = client_id
         # Grows with time, with each 1/1024 s: there may be many short lives in a second. Differs even without a clock.
-        # 48 bits (store/records.py): seconds in the upper 32.
+        # 48 bits (core/records.py): seconds in the upper 32.
         state.epoch = (time.time_ns() << 10) // 1000000000 << 6 | os.urandom(1)[0] & 63
         store.record(_IDENTITY, state.epoch, client_id)
         if store.is_durable:

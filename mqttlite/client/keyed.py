@@ -2,15 +2,15 @@
 
 from ..core import const
 from ..core.keys import PROPERTY, check_key, from_text, is_handled, see, to_text, unwrap, window_name, window_of, wrap
+from ..core.records import State
 from ..core.text import to_utf8
-from ..store.records import State
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .base import BaseClient
     from .messages import Message, Receipt
 
-# As in store/records.
+# As in core/records.
 _SEEN = const(13)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
 
-# As in store/records.
+# As in core/records.
 _DONE = const(3)
 
 

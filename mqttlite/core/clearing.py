@@ -18,7 +18,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .session import Session
 
-# As in packet_types and store/records.
+# As in packet_types and core/records.
 _PUBREL = const(0x62)
 _CLEARING = const(14)
 

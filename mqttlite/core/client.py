@@ -27,7 +27,7 @@ _PINGRESP = const(0xD0)
 
 _GONE_BY = const(0xF0)  # as in oversize
 
-# As in store/records.
+# As in core/records.
 _SUBSCRIBED = const(8)
 _UNSUBSCRIBED = const(9)
 
@@ -201,7 +201,7 @@ class ClientProtocol(Connection):
             check_size(self.parser.size_max, topic, size + len(topic) + (4 if flags & 6 else 2))
 
     def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"") -> int:
-        """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in store/records); its sequence number, or -1 at QoS 0
+        """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in records); its sequence number, or -1 at QoS 0
         (-2: QoS 0 and not connected). ProtocolError for a topic that is none or has control characters, PublishError
         for what is larger than `size_max`.
         """

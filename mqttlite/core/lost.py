@@ -9,7 +9,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .session import Session
 
-# As in store/records.
+# As in core/records.
 _ACCEPTED = const(1)
 _LOST = const(7)
 

@@ -32,7 +32,7 @@ _PUBREC = const(0x50)
 _PUBREL = const(0x62)
 _PUBCOMP = const(0x70)
 
-# As in store/records.
+# As in core/records.
 _FREED = const(6)
 
 _NEW1 = TAKEN1 << 8 | DELIVER

@@ -5,8 +5,8 @@
   follows; a third, in reused.py, is for identifiers that stand for another message than before. A row that is missing
   is a protocol error, never a guess. What hardly ever happens is in modules that are loaded when it does (reused,
   lost, clearing).
-- It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (store/records.py)
-  before the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
+- It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (records.py) before
+  the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
   `out` first makes the records made so far durable if `wanted` says that a packet there depends on one that is not.
   Of what nothing depends on (a message is finished) the loss costs a repeat after a crash, so it need not wait.
 - Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The
@@ -24,8 +24,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..store.base import Store
-    from ..store.records import State
+    from .records import Recorder, State
 
 # As in packet_types; constants cost nothing on a board only in the file that defines them.
 _PUBACK = const(0x40)
@@ -33,7 +32,7 @@ _PUBREC = const(0x50)
 _PUBREL = const(0x62)
 _PUBCOMP = const(0x70)
 
-# As in store/records.
+# As in core/records.
 _ACCEPTED = const(1)
 _RELEASED = const(2)
 _DONE = const(3)
@@ -138,7 +137,7 @@ class Session:
         self.window = window
         self.inbound_max = inbound_max
         self.span = SPAN  # from the first unfinished message to the last one sent
-        self.store: "Store | None" = None  # where records go
+        self.store: "Recorder | None" = None  # where records go
         self.on_finished: "Callable[[int, int], None] | None" = None
         self.ended: "tuple[bytes, bytes, bytes] | None" = None  # the last message that was not confirmed
         self.wanted = True  # a packet in `out` tells of a record that may not be durable

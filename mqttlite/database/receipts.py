@@ -18,8 +18,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from ..core.records import FREED, HELD, LOST, SEEN, State
 from ..store.base import Store, StoreError
-from ..store.records import FREED, HELD, LOST, SEEN, State
 from .adapters import Database, DatabaseError
 
 

@@ -1,8 +1,8 @@
 """Bytes, from the real encoders: MQTT packets, frames of the serial link, records in a journal."""
 
+from ..core import records
 from ..core.codec import publish_head
 from ..link import frames
-from ..store import records
 from . import costs
 
 ACKNOWLEDGEMENT = 4  # PUBACK, PUBREC, PUBREL, PUBCOMP of 3.1.1

@@ -7,11 +7,11 @@ import contextlib
 import os
 from binascii import crc32
 
+from ..core.records import encode
 from . import area_file
 from .damage import MARK
 from .folder import sync_folder
 from .place import demand_file, shown, tighten
-from .records import encode
 
 _MARK = 14  # bytes of a mark
 

@@ -11,7 +11,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .records import State
+    from ..core.records import State
 
 
 class StoreError(MQTTError):
@@ -32,7 +32,7 @@ class Store:
 
     async def open(self) -> "State":
         """The state that was durable last; a new `State` when there was none. StoreError when that cannot be told."""
-        from .records import State  # a board without a store never loads it
+        from ..core.records import State  # a board without a store never loads it
 
         return State()
 

@@ -1,7 +1,7 @@
 """The tables of a broker's store in SQLite: many sessions and the retained messages in one file. CPython only.
 
 A record is `(session, kind, number, head, payload)`: `session` is the number of a session, kinds and the rest are those
-of store/records.py, and of these three more:
+of core/records.py, and of these three more:
 
     kind      session   number   head         payload
     BEGUN     yes                client_id              a session begins
@@ -14,9 +14,9 @@ so that what belongs to a session lies side by side.
 
 from typing import Any, NamedTuple
 
+from ..core import records as r
 from ..core.codec import released
-from . import records as r
-from .records import State
+from ..core.records import State
 from .sqlite_tables import LIFE, LOG, Connection, parts, prefixed, ranges
 
 BEGUN = 32

@@ -14,8 +14,8 @@ import sys
 from binascii import crc32
 
 from ..core import const
+from ..core.records import IDENTITY, ORIGIN, SEEN, State, decode
 from .base import StoreError
-from .records import IDENTITY, ORIGIN, SEEN, State, decode
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import asyncio
 import os
 
 from ..core.anew import anew
+from ..core.records import ACCEPTED, DONE, State
 from . import kinds
 from .base import Store, StoreError
 from .journal import Journal
-from .records import ACCEPTED, DONE, State
 from .sqlite import SqliteStore
 
 

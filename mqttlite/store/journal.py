@@ -20,8 +20,8 @@ import os
 from binascii import crc32
 
 from ..core import const
+from ..core.records import State, decode, encode
 from .base import Store, StoreError
-from .records import State, decode, encode
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ import os
 from binascii import crc32
 from typing import Any
 
+from ..core.records import State, decode
 from . import damage
 from .area_file import FileArea
 from .base import StoreError
 from .broker_tables import BrokerTables
 from .journal import Journal
 from .place import demand_file, shown
-from .records import State, decode
 from .sqlite_tables import ClientTables
 
 SQLITE = b"SQLite format 3\0"

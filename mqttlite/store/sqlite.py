@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from . import records as r
+from ..core import records as r
+from ..core.records import State
 from . import sqlite_file, sqlite_reserve
 from .base import Store, StoreError
 from .place import shown
-from .records import State
 from .sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, Tables, connect
 from .sqlite_tables import ClientTables, Connection
 

@@ -7,12 +7,12 @@ appends to it and changes nothing that is there.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..core import records as r
 from ..core.codec import released
-from . import records as r
-from .records import State
+from ..core.records import State
 
 if TYPE_CHECKING:
-    from .records import Record
+    from ..core.records import Record
 
 # States of an outbound message; bits, because a message in doubt was released before.
 _RELEASED = 1

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from mqttlite.broker import Broker, Limits, gate
 from mqttlite.broker.durable import BrokerStore
 from mqttlite.broker.limits import QueueRule
-from mqttlite.store import records as r
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.store.base import StoreError
 from mqttlite.store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables, Record
-from mqttlite.store.records import State
 from mqttlite.store.sqlite_file import migrate
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.broker.test_command import started

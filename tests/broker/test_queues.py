@@ -11,8 +11,8 @@ from mqttlite.broker.ledger import IDENTIFIER, MESSAGE, Ledger
 from mqttlite.broker.limits import QueueRule
 from mqttlite.broker.sessions import Queue
 from mqttlite.broker.status import gap_topic
+from mqttlite.core.records import State
 from mqttlite.core.session import SPAN
-from mqttlite.store.records import State
 from tests.broker.test_flow import SIZE, acknowledged, assert_tidy, fill
 from tests.broker.world import World
 

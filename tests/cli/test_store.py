@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli import main
+from mqttlite.core import records as r
 from mqttlite.core.codec import publish_head
-from mqttlite.store import records as r
 from mqttlite.store.journal import Journal
 from mqttlite.store.sqlite import SqliteStore
 from tests.cli.commands import mqttlite

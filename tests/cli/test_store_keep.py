@@ -12,8 +12,8 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.cli import main
 from mqttlite.client import Client
+from mqttlite.core import records as r
 from mqttlite.core.errors import ClosedError
-from mqttlite.store import records as r
 from mqttlite.store.journal import Journal
 from tests.cli.commands import mqttlite
 from tests.store.test_salvage import accepted, filled, flip

@@ -20,7 +20,7 @@ def compiled(folder: Path) -> Path:
         ROOT / "mqttlite" / "__init__.py",
         *(ROOT / "mqttlite" / "core").glob("*.py"),
         *(ROOT / "mqttlite" / "client").glob("*.py"),
-        *(ROOT / "mqttlite" / "store" / name for name in ("__init__.py", "base.py", "records.py")),
+        *(ROOT / "mqttlite" / "store" / name for name in ("__init__.py", "base.py")),
     ]
     for source in sources:
         target = folder / source.relative_to(ROOT).with_suffix(".mpy")

@@ -10,11 +10,11 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from mqttlite.core import records
 from mqttlite.core.errors import InDoubtError
-from mqttlite.store import records
+from mqttlite.core.records import State
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import State
 from mqttlite.store.sqlite import SqliteStore
 from tests.statements import statement
 

@@ -5,12 +5,12 @@ in small steps beside what is sent, all around, and over restarts.
 import pytest
 
 from mqttlite.core import codec
+from mqttlite.core import records as r
 from mqttlite.core.clearing import WANTED
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
+from mqttlite.core.records import State
 from mqttlite.core.session import SPAN, Session
-from mqttlite.store import records as r
 from mqttlite.store.base import Store
-from mqttlite.store.records import State
 from tests.core.packets import Packet, decode
 
 HEAD = {qos: codec.publish_head(qos << 1, b"t", 1) for qos in (1, 2)}

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.core import keys
-from mqttlite.store import records
+from mqttlite.core import keys, records
 
 Key = tuple[bytes, int, int]
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(str.encode)

@@ -10,8 +10,8 @@ import pytest
 
 from mqttlite.client import Client
 from mqttlite.client.messages import Message
+from mqttlite.core.records import FREED
 from mqttlite.database import Database, Inbox
-from mqttlite.store.records import FREED
 from tests.database.world import World, life_at_broker, write
 
 pytestmark = pytest.mark.parametrize("world", ["sqlite", "psycopg"], indirect=True)

@@ -39,9 +39,9 @@ if not hasattr(asyncio, "run"):  # MicroPython as WebAssembly has neither a loop
     sys.modules["asyncio"] = asyncio = OneTask()
     os.urandom = lambda size: b"\x55" * size
 
+from mqttlite.core.records import ACCEPTED, DONE, FREED, HELD, IDENTITY, RELEASED, SUBSCRIBED, State
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import ACCEPTED, DONE, FREED, HELD, IDENTITY, RELEASED, SUBSCRIBED, State
 
 BLOCK = 4096
 

@@ -8,10 +8,10 @@ import asyncio
 import os
 import sys
 
+from mqttlite.core.records import ACCEPTED, IDENTITY
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import ACCEPTED, IDENTITY
 
 BLOCK = 4096
 COUNT = 10

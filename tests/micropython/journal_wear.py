@@ -11,9 +11,9 @@ import gc
 import os
 import sys
 
+from mqttlite.core.records import ACCEPTED, DONE, IDENTITY
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import ACCEPTED, DONE, IDENTITY
 
 BLOCK = 4096
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mqttlite.cli import main
+from mqttlite.core import records
 from mqttlite.core.codec import publish_head
 from mqttlite.core.session import Session
 from mqttlite.link.frames import MQTT
@@ -21,7 +22,6 @@ from mqttlite.planning.fleet import Commands, Devices, Fleet, FleetError, Messag
 from mqttlite.planning.links import Line
 from mqttlite.planning.model import outage
 from mqttlite.sim.lines.noise import Noise
-from mqttlite.store import records
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.journal import Journal
 from tests.link.virtual_line import VirtualLine

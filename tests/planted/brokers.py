@@ -11,12 +11,12 @@ from mqttlite.broker.gate import Gate
 from mqttlite.broker.limits import Limits
 from mqttlite.broker.router import Router
 from mqttlite.broker.sessions import Queue
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.core.session import Session
 from mqttlite.store import broker_tables
-from mqttlite.store import records as r
 from mqttlite.store.base import StoreError
 from mqttlite.store.broker_tables import BEGUN
-from mqttlite.store.records import State
 
 from .planting import Patch
 from .register import ONE, ONE_MANY, TWO, mutation

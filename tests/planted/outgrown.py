@@ -4,11 +4,10 @@ from typing import Any
 
 from mqttlite.client import oversized, suspects
 from mqttlite.client.base import BaseClient
-from mqttlite.core import oversize
+from mqttlite.core import oversize, records
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.session import ASIDE, Session
 from mqttlite.sim.small.small import Small
-from mqttlite.store import records
 
 from .planting import Patch
 from .register import ONE, mutation

@@ -5,9 +5,9 @@ from typing import Any
 
 from mqttlite.broker.durable import BrokerStore
 from mqttlite.client.base import BaseClient
+from mqttlite.core import records as r
 from mqttlite.core import session as core
 from mqttlite.core.session import Session
-from mqttlite.store import records as r
 from mqttlite.store.sqlite import SqliteStore
 
 from .planting import Patch

@@ -4,8 +4,8 @@ from typing import Any
 
 from mqttlite.core import session as core
 from mqttlite.core.client import ClientProtocol
+from mqttlite.core.records import State
 from mqttlite.core.session import Session
-from mqttlite.store.records import State
 
 from .planting import Patch
 from .register import ONE, ONE_MANY, TWO, TWO_MANY, mutation

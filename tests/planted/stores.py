@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.sim.small.small import Small
 from mqttlite.store import area_host, journal, sqlite_file
-from mqttlite.store import records as r
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import State
 from mqttlite.store.sqlite import SqliteWriter
 from mqttlite.store.sqlite_file import SqliteFile
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 from mqttlite.store import damage, sqlite_file, sqlite_wal
-from mqttlite.store import records as r
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
 from mqttlite.store.kinds import Reading
-from mqttlite.store.records import State
 from mqttlite.store.salvage import salvage
 from mqttlite.store.sqlite import read
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from mqttlite.client import Client
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.sim.disks.disk import SECTOR, Operation
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
-from mqttlite.store import records as r
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import State
 
 
 async def _idle(process: Process) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from mqttlite.core import records as r
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
-from mqttlite.store import records as r
 from mqttlite.store.sqlite_file import SqliteFile
 
 HEAD = b"\x34\x10\0\1a"

@@ -7,6 +7,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from mqttlite.core.records import ACCEPTED
 from mqttlite.database.adapters import DatabaseError
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim.disks.app_database import app_database
@@ -17,7 +18,6 @@ from mqttlite.sim.programs import Program, broker, gateway
 from mqttlite.sim.world import World
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import ACCEPTED
 
 
 def test_what_a_journal_keeps_behind_a_failed_sync_of_an_earlier_life_survives_a_power_cut(world: World) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from mqttlite.core.records import ACCEPTED, DONE, HELD, IDENTITY, State
 from mqttlite.store import area_file, area_host, folder
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import ACCEPTED, DONE, HELD, IDENTITY, State
 
 HEAD = b"\x32\x5a\x00\x09topic/abc"
 

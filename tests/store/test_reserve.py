@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.store import records as r
+from mqttlite.core import records as r
 from mqttlite.store.sqlite import SqliteStore
 from mqttlite.store.sqlite_file import reading, row
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from mqttlite.broker.durable import BrokerStore
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.store import damage, journal, kinds, sqlite_file, sqlite_wal
-from mqttlite.store import records as r
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.backup import backup, reset
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
-from mqttlite.store.records import State
 from mqttlite.store.salvage import salvage
 from mqttlite.store.sqlite import SqliteStore, read
 

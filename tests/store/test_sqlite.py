@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqttlite.store import records as r
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.store.base import StoreError
-from mqttlite.store.records import State
 from mqttlite.store.sqlite import SqliteStore, read
 from mqttlite.store.sqlite_file import check, connect, migrate
 from mqttlite.store.sqlite_tables import ClientTables

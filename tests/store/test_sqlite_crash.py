@@ -16,11 +16,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from mqttlite.core import records as r
+from mqttlite.core.records import State
 from mqttlite.sim.disks import sqlite_files
-from mqttlite.store import records as r
 from mqttlite.store import sqlite_file, sqlite_wal
 from mqttlite.store.base import StoreError
-from mqttlite.store.records import State
 from mqttlite.store.sqlite import SqliteStore
 from mqttlite.store.sqlite_tables import ClientTables, Connection
 

@@ -1,8 +1,9 @@
 """Records: what changes in a session's state, and the state that they add up to. Shared by all stores; both runtimes.
 
-A record is `(kind, number, head, payload, key)`. The session and its client make them, in the order of what happens; a
-store makes them durable in that order and hands back their sum, a `State`, when it is opened again. **Nothing leaves
-before the records made until then are durable**: that is the store's one promise (store/base.py).
+A record is `(kind, number, head, payload, key)`. The session and its client tell them to a `Recorder`, in the order of
+what happens; a store is one: it makes them durable in that order and hands back their sum, a `State`, when it is opened
+again. **Nothing leaves before the records made until then are durable**: that is the store's one promise
+(store/base.py).
 
     kind          number               head, payload, key
     ACCEPTED      sequence number      as in core/session.py; key: as below, b"" for none
@@ -18,7 +19,7 @@ before the records made until then are durable**: that is the store's one promis
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
     CLEARING      1, 0; or how far     what the peer holds of a life before this store has to be cleared, is cleared
-                                       (core/clearing.py)
+                                       (clearing.py)
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
@@ -26,14 +27,22 @@ A key is one byte of flags (1: it travels with the message; 2: the payload is be
 the application gave it, its number in 8 bytes and its producer's name.
 """
 
-from ..core import const
-from ..core.codec import released
+from . import const
+from .codec import released
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
     Record = tuple[int, int, bytes, bytes, bytes]
+
+    class Recorder(Protocol):
+        """Who is told what changes in a session: a store, or a session's face of one."""
+
+        def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
+            """Take a record."""
+
 
 ACCEPTED = const(1)
 RELEASED = const(2)
@@ -103,7 +112,7 @@ class State:
         elif kind == ORIGIN:
             self.origins[head] = number
         elif kind == SEEN:
-            from ..core.keys import see, window_of  # only who uses keys loads them
+            from .keys import see, window_of  # only who uses keys loads them
 
             window = window_of(self.seen, head)
             if payload:
