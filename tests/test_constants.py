@@ -21,7 +21,7 @@ DIFFERENT = {
     "APPLICATION_ID": {"store/broker_tables", "store/sqlite_tables"},
     "BURST": {"sim/lines/noise", "sim/small/chain", "gateway/saying"},
     "DOUBT": {"store/sqlite_tables"},  # a bit of a state
-    "EPOCHS": {"client/diagnosis"},
+    "EPOCHS": {"serial/diagnosis"},
     "FRAME": {"store/sqlite_wal"},
     "HEADER": {"store/sqlite_wal"},
     "HELD": {"core/session:HELD"},  # a state, not a record
@@ -34,7 +34,7 @@ DIFFERENT = {
     "PUBLISH": {"planning/flow"},
     "PUBREL": {"planning/flow"},
     "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
-    "SAID": {"cli/simulate", "client/diagnosis", "gateway/upstream"},
+    "SAID": {"cli/simulate", "serial/diagnosis", "gateway/upstream"},
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
     "SIZE_MAX": {"core/client5", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},

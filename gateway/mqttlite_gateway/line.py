@@ -5,13 +5,13 @@ import errno
 import logging
 import os
 
-from mqttlite.client.line import Line
-from mqttlite.client.ports import open_port
-from mqttlite.client.shown import shown
+from mqttlite.core.shown import shown
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import LOG, Peer
 from mqttlite.link.link import OTHER_VERSION
 from mqttlite.link.words import link_reason
+from mqttlite.serial.line import Line
+from mqttlite.serial.ports import open_port
 
 from .config import SerialPort
 from .forward import Broker, Forwarder

@@ -9,11 +9,11 @@ from mqttlite.client import Client
 from mqttlite.client.dialing import open_streams
 from mqttlite.client.host import PORT, where, why_unreachable
 from mqttlite.client.recognise import not_mqtt, silent
-from mqttlite.client.shown import shown
 from mqttlite.client.url import Url
 from mqttlite.core import reasons, refusals
 from mqttlite.core.codec5 import decode_connack, decode_disconnect
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError
+from mqttlite.core.shown import shown
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -9,13 +9,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mqttlite.client.diagnosis import End, Finding, Heard, Tapped, diagnose
 from mqttlite.link import Link
+from mqttlite.serial.diagnosis import End, Finding, Heard, Tapped, diagnose
 
 from .saying import Saying
 
 if TYPE_CHECKING:
-    from mqttlite.client.line import Port
+    from mqttlite.serial.line import Port
 
 LOOK_S = 15.0
 PAUSE_MAX_S = 600.0

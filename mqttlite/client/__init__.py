@@ -1,11 +1,11 @@
 """The MQTT client: `from mqttlite.client import Client`, the same on CPython and on MicroPython.
 
 base      what both runtimes share: reconnection, publish, subscribe      messages  what the application gives and gets
-host      CPython, with sockets and ports                                 board     MicroPython, with board_port
+host      CPython, with sockets                                           board     MicroPython, with its sockets
 watchdog  PINGREQ for applications that block (CPython)                   threads   a thread for handlers (CPython)
-serial    a connection through a gateway                                  line      the pump under it
-url       where to connect to                                             clock     milliseconds
-transport what a connection is, for the type checker
+url       where to connect to                                             transport what a connection is, for the type
+                                                                                    checker
+A serial line, its ports and the clock are mqttlite.serial's.
 
 Loaded when needed: kept (a store), keyed (keys), unconfirmed (what has not ended well, or not yet), address (a password
 or an IPv6 address in a URL).

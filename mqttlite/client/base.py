@@ -19,8 +19,8 @@ from ..core.client import ClientProtocol
 from ..core.errors import ClosedError, MQTTError
 from ..core.session import Session
 from ..core.text import check_plain, check_topic_filter, to_utf8
+from ..serial.clock import now_ms
 from ..store.base import Store, StoreError
-from .clock import now_ms
 from .connecting import Connecting
 from .messages import SENT, Message, Receipt, check_qos, checked_will
 from .url import Url

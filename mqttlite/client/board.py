@@ -10,8 +10,8 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..serial.line import Port
     from ..store.base import Store
-    from .line import Port
     from .transport import Transport
 
 READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
@@ -97,7 +97,7 @@ class Client(BaseClient):
         BaseClient.on_connected(self, session_present)
 
     def _open_port(self, baud: int) -> "Port":
-        from .board_port import open_port
+        from ..serial.board_port import open_port
 
         return open_port(self.url, baud)
 

@@ -7,7 +7,7 @@ import os
 
 from ..core import const
 from ..core.errors import ClosedError, ConnectError, MQTTError, SettingError
-from .clock import now_ms
+from ..serial.clock import now_ms
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from ..core.client import ClientProtocol
     from ..link.stats import Stats
-    from .line import Port
+    from ..serial.dialer import SerialDialer
+    from ..serial.line import Port
     from .messages import Message
-    from .serial import SerialDialer
     from .suspects import Suspicion
     from .transport import Transport
     from .url import Url
@@ -101,7 +101,7 @@ class Connecting:
 
     async def _open_serial(self) -> "Transport":
         if self._serial is None:
-            from .serial import SerialDialer  # only who has a serial line loads the link
+            from ..serial.dialer import SerialDialer  # only who has a serial line loads the link
 
             self._piece = LINE_PIECE
             self._serial = SerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)

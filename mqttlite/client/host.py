@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.codec import topic_of
 from ..core.errors import ConnectError, ProtocolError, RefusedError
+from ..core.shown import shown
 from ..core.sizes import PACKET_MAX
+from ..serial.clock import now_ms
 from ..store.base import Store, StoreError
 from .checked import CheckedClient
 from .checks import check_function, check_seconds
-from .clock import now_ms
 from .connecting import LINE_PIECE
 from .dialing import open_tcp
-from .shown import shown
 from .sockets import SocketTransport
 from .transport import Transport
 from .url import Url
 
 if TYPE_CHECKING:
+    from ..serial.ports import HostPort
     from .messages import Message
-    from .ports import HostPort
     from .watchdog import Guard
 
 log = logging.getLogger("mqttlite.client")
@@ -180,14 +180,14 @@ class Client(CheckedClient):
 
     async def _open_serial(self) -> Transport:
         if self._serial is None:
-            from .serial_host import HostSerialDialer
+            from ..serial.dialer_host import HostSerialDialer
 
             self._piece = LINE_PIECE
             self._serial = HostSerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)
         return await self._serial.connect()
 
     def _open_port(self, baud: int) -> "HostPort":
-        from .ports import open_port  # needs pyserial
+        from ..serial.ports import open_port  # needs pyserial
 
         return open_port(self.url.path, baud, self.url.query.get("rtscts", "0") == "1")
 

@@ -33,7 +33,7 @@ import asyncio
 
 from ..core import const
 from ..core.session import ASIDE
-from .clock import now_ms
+from ..serial.clock import now_ms
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:

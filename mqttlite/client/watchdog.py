@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from .clock import now_ms
+from ..serial.clock import now_ms
 
 if TYPE_CHECKING:
     import asyncio

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..client.base import GATHER_MAX, GATHER_MS
 from ..client.checks import check_number, check_seconds, wrong_type
-from ..client.clock import now_ms
-from ..client.shown import shown
 from ..client.threads import HandlerThread
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import EPOCHS, SPAN, is_seen, see
+from ..core.shown import shown
+from ..serial.clock import now_ms
 from ..store.base import StoreError
 from .adapters import Database, DatabaseError
 from .outbox import Outbox, bury

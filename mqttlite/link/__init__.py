@@ -4,7 +4,7 @@ frames     COBS, CRC-32, header: pure functions             sender, receiver   s
 link       sessions, channels, priorities: class Link       stream             connections over a link: class Stream
 words      what reasons mean, for hosts
 
-Imports struct, binascii and `const` of the core only. mqttlite.client.line puts a link on a real port.
+Imports struct, binascii and `const` of the core only. mqttlite.serial.line puts a link on a real port.
 """
 
 from .link import Link

@@ -5,8 +5,8 @@ import pytest
 from mqttlite.client import Client
 from mqttlite.client.address import take_apart
 from mqttlite.client.checked_url import SERIAL_OPTIONS, checked_url, without_password
-from mqttlite.client.serial import _OPTIONS
 from mqttlite.client.url import Url
+from mqttlite.serial.dialer import _OPTIONS
 
 GOOD = [
     "mqtt://localhost",

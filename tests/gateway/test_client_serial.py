@@ -7,13 +7,13 @@ import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite.client import serial as serial_transport
-from mqttlite.client.ports import open_port
-from mqttlite.client.silence import why_silent
 from mqttlite.core.errors import ClosedError, ConnectError, SettingError
 from mqttlite.link import Link
 from mqttlite.link.frames import MQTT
 from mqttlite.link.stats import Stats
+from mqttlite.serial import dialer as serial_transport
+from mqttlite.serial.ports import open_port
+from mqttlite.serial.silence import why_silent
 from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, gateway, watching
 from tests.peers import Mosquitto
 

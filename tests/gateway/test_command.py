@@ -12,10 +12,10 @@ from mqttlite.cli import _parser
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.cli.gateway import configuration
 from mqttlite.client import Client, host
-from mqttlite.client.ports import open_port
-from mqttlite.client.serial import SerialDialer
 from mqttlite.client.url import Url
 from mqttlite.link import Link
+from mqttlite.serial.dialer import SerialDialer
+from mqttlite.serial.ports import open_port
 from mqttlite_gateway.config import DEFAULT_UPSTREAM, Config, ConfigError, SerialPort, exposed, load
 from mqttlite_gateway.status import _COUNTERS
 from mqttlite_gateway.upstream import ANSWER_MAX, READ_SIZE

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.client.line import Line
-from mqttlite.client.ports import open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE
+from mqttlite.serial.line import Line
+from mqttlite.serial.ports import open_port
 from mqttlite_gateway import forward
 from mqttlite_gateway.config import SerialPort
 from mqttlite_gateway.forward import ATTEMPT_EVERY_S, ATTEMPTS

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.client.ports import open_port
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
+from mqttlite.serial.ports import open_port
 from mqttlite_gateway.saying import BURST, EVERY_S, Saying
 from tests.gateway.world import gateway
 from tests.peers import Mosquitto

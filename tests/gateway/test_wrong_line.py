@@ -13,15 +13,15 @@ import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite.client.diagnosis import KINDS
-from mqttlite.client.ports import open_port
 from mqttlite.link import Link
+from mqttlite.serial.diagnosis import KINDS
+from mqttlite.serial.ports import open_port
 from mqttlite_gateway.saying import Saying
 from mqttlite_gateway.watch import LOOK_S, PAUSE_MAX_S, Watch
-from tests.client.test_diagnosis import BOOT, FAILED, PROMPT
 from tests.gateway.world import Program, Watcher, watching
 from tests.peers import MicroPython, Mosquitto
 from tests.runtimes import ROOT
+from tests.serial.test_diagnosis import BOOT, FAILED, PROMPT
 
 BAUD = 115200
 # The command, in a hurry.

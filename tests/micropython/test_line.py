@@ -3,10 +3,10 @@
 import asyncio
 
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.client.line import Line
-from mqttlite.client.ports import open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import LOG
+from mqttlite.serial.line import Line
+from mqttlite.serial.ports import open_port
 from tests.peers import MicroPython
 
 BAUD = 115200
@@ -15,8 +15,8 @@ SIZE = 5000
 # Opens a connection and sends back what comes, as a device would; ends when the host closes.
 BOARD = """
 import asyncio, sys
-from mqttlite.client.board_port import open_tty
-from mqttlite.client.line import Line
+from mqttlite.serial.board_port import open_tty
+from mqttlite.serial.line import Line
 from mqttlite.link import Link, Stream
 
 async def main():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.client.ports import HostPort, PortError, open_port
+from mqttlite.serial.ports import HostPort, PortError, open_port
 from mqttlite.sim import programs
 from mqttlite.sim.check.facts import Facts, Promise
 from mqttlite.sim.lines.serial import BOOT_TEXT, Fault, Frame, SerialLine
@@ -361,7 +361,7 @@ def test_ports_are_real_again_when_the_world_rests(world: World) -> None:
     world.run(1)
     with pytest.raises(PortError):
         open_port("/dev/no-such-port")
-    assert HostPort.__module__ == "mqttlite.client.ports" and os.stat("/dev/null")
+    assert HostPort.__module__ == "mqttlite.serial.ports" and os.stat("/dev/null")
 
 
 # -- the gateway and its devices

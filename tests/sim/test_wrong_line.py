@@ -124,7 +124,7 @@ def test_when_the_wire_is_mended_the_device_connects_and_nothing_more_is_said(
 
 PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "only many damaged frames count": lambda patch: patch.setattr(
-        "mqttlite.client.diagnosis._noise", lambda size, pieces, end: _silent_below(size)
+        "mqttlite.serial.diagnosis._noise", lambda size, pieces, end: _silent_below(size)
     ),
     "nobody looks": lambda patch: patch.setattr(watch, "LOOK_S", 1000.0),
     "said at each look": lambda patch: patch.setattr(
@@ -134,7 +134,7 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 def _silent_below(size: int) -> object:
-    from mqttlite.client.diagnosis import Finding
+    from mqttlite.serial.diagnosis import Finding
 
     return Finding("noise", "is that the right baud rate?") if size > 600 else Finding("silence", "nothing arrives")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 SEND_BUFFER = 4096  # bytes that a driver takes beyond what has left
 HOST_BUFFER = 4096  # bytes that Linux keeps for a program that does not read
-BOARD_BUFFER = 1024  # the same of a UART: RX_BUFFER in client/board_port.py
+BOARD_BUFFER = 1024  # the same of a UART: RX_BUFFER in serial/board_port.py
 RULES_NS = (1_000_000, 300_000_000)  # how long it may take until udev has given a new port its group
 # What an ESP32 says before any program of ours runs.
 BOOT_TEXT = b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"

@@ -1,6 +1,6 @@
-"""What mqttlite.client.ports asks the operating system and pyserial for, answered by the serial lines of a world.
+"""What mqttlite.serial.ports asks the operating system and pyserial for, answered by the serial lines of a world.
 
-Replaced while a world runs: the names `os`, `glob`, `grp` and `termios` of mqttlite.client.ports, and the module
+Replaced while a world runs: the names `os`, `glob`, `grp` and `termios` of mqttlite.serial.ports, and the module
 `serial` where it is imported. So `open_port` and `HostPort` run as they are. There are no descriptors: the numbers mean
 something to the virtual loop's add_reader and add_writer alone.
 """
@@ -16,7 +16,7 @@ import termios
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import mqttlite.client.ports
+import mqttlite.serial.ports
 
 from .serial import OpenPort, SerialPort, serial_ports
 
@@ -42,7 +42,7 @@ def serial_answers(world: "World") -> list[tuple[Any, str, Any]]:
     modules = _Modules()
     answers: dict[str, Any] = {"os": _Os(fake), "glob": _Glob(fake), "grp": _Grp(), "termios": _Termios(fake)}
     return [
-        *((mqttlite.client.ports, name, what) for name, what in answers.items()),
+        *((mqttlite.serial.ports, name, what) for name, what in answers.items()),
         (modules, "serial", SimpleNamespace(Serial=fake.serial, SerialException=SerialException)),
     ]
 

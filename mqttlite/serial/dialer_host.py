@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .diagnosis import End, Heard, Tapped, diagnose
-from .serial import SerialDialer
+from .dialer import SerialDialer
 
 if TYPE_CHECKING:
     from .line import Port

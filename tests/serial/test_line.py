@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.client.line import Line
-from mqttlite.client.ports import PortError, open_port
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import MQTT
 from mqttlite.link.stream import LINK_LOST
+from mqttlite.serial.line import Line
+from mqttlite.serial.ports import PortError, open_port
 from tests.link.ends import pattern
 
 BAUD = 921600
@@ -139,7 +139,7 @@ async def test_a_port_in_use_is_refused_and_free_again_when_closed() -> None:
 
 
 async def test_a_missing_device_is_answered_with_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mqttlite.client.ports.ports_there", lambda: ["/dev/serial/by-id/usb-CP2102"])
+    monkeypatch.setattr("mqttlite.serial.ports.ports_there", lambda: ["/dev/serial/by-id/usb-CP2102"])
     with pytest.raises(PortError, match=r"/dev/ttyUSB77 does not exist; there is /dev/serial/by-id/usb-CP2102"):
         open_port("/dev/ttyUSB77")
 
@@ -157,7 +157,7 @@ async def test_permission_denied_says_which_group_to_join(monkeypatch: pytest.Mo
         def refuse(*_: object) -> int:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("mqttlite.client.ports.os.open", refuse)
+        monkeypatch.setattr("mqttlite.serial.ports.os.open", refuse)
         with pytest.raises(PortError, match=r"permission denied; its group is '(\w+)': sudo usermod -aG \1 \$USER"):
             open_port(line.a_path)
 

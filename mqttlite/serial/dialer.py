@@ -26,8 +26,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .line import Port
-    from .url import Url
+    from .line import Place, Port
 
 REOPEN_S = const(1)  # from one attempt to open the port to the next
 FAULTS_MAX = const(5)  # faults of this program, one after the other without a link between them, before it gives up
@@ -44,34 +43,34 @@ class SerialDialer:
     of; `on_back()` is called when it is worth trying again: the link is up, or the gateway says that the broker can be
     reached again.
 
-    Of the URL's query: `baud`, `frame_size`, `window`, `boot` (a counter that grows at each reset: upper half of the
+    Of the place's query: `baud`, `frame_size`, `window`, `boot` (a counter that grows at each reset: upper half of the
     epoch). Raises SettingError for an option that is unknown or out of range.
     """
 
     def __init__(
         self,
-        url: "Url",
+        place: "Place",
         device_id: str,
         open_port: "Callable[[int], Port]",
         log: "Callable[[str], None]",
         on_back: "Callable[[], None]",
     ) -> None:
-        for key in url.query:
+        for key in place.query:
             if key not in _OPTIONS:
                 raise SettingError("unknown option '" + key + "' of a serial line; there are " + ", ".join(_OPTIONS))
         epoch = int.from_bytes(os.urandom(4), "big")
-        if "boot" in url.query:
-            epoch = (_number(url, "boot", 0) & 0xFFFF) << 16 | epoch & 0xFFFF
-        self._where = url.path or "UART " + url.host
-        self._baud = _number(url, "baud", 115200)
+        if "boot" in place.query:
+            epoch = (_number(place, "boot", 0) & 0xFFFF) << 16 | epoch & 0xFFFF
+        self._where = place.path or "UART " + place.host
+        self._baud = _number(place, "baud", 115200)
         if self._baud < 300:
             raise SettingError("baud=" + str(self._baud) + ": must be 300 or more")
         try:
             self.link = Link(
                 epoch,
                 device_id=device_id.encode()[:32],
-                frame_size=_number(url, "frame_size", 128),
-                window=_number(url, "window", 8),
+                frame_size=_number(place, "frame_size", 128),
+                window=_number(place, "window", 8),
                 baud=self._baud,
             )
         except ValueError as error:
@@ -256,8 +255,8 @@ class SerialTransport:
         return error
 
 
-def _number(url: "Url", key: str, default: int) -> int:
+def _number(place: "Place", key: str, default: int) -> int:
     try:
-        return int(url.query.get(key, default))
+        return int(place.query.get(key, default))
     except ValueError:
-        raise SettingError(key + "=" + url.query[key] + " is not a number") from None
+        raise SettingError(key + "=" + place.query[key] + " is not a number") from None

@@ -8,9 +8,9 @@ import tty
 import pytest
 
 from mqttlite.cli.demo.resample import resampled
-from mqttlite.client.diagnosis import HEAD, KINDS, TAIL, End, Finding, Heard, diagnose
-from mqttlite.client.shown import amount, shown
+from mqttlite.core.shown import amount, shown
 from mqttlite.link import Link
+from mqttlite.serial.diagnosis import HEAD, KINDS, TAIL, End, Finding, Heard, diagnose
 from mqttlite.sim.lines.noise import Noise
 from tests.peers import RUN_TIMEOUT_S, MicroPython
 

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
         def close(self) -> None:
             """Give the port back; any number of times."""
 
+    class Place(Protocol):
+        """Where a line is, as the client's Url says it: a device's `path`, or the number of a UART as `host`."""
+
+        host: str
+        path: str
+        query: dict[str, str]
+
 
 AHEAD_MS = const(3)  # may wait in the driver behind the frame that leaves: a timer that fires late leaves no gap
 

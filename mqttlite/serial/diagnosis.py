@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..core.shown import amount, shown
 from ..link import frames
-from .shown import amount, shown
 
 if TYPE_CHECKING:
     from .line import Port

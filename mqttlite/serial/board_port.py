@@ -9,7 +9,7 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from typing import Any
 
-    from .url import Url
+    from .line import Place
 
 READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
 # The default receive buffer of 256 bytes holds 22 ms at 115,200 baud: less than a garbage collection may take.
@@ -46,23 +46,23 @@ class BoardPort:
             self._file.close()
 
 
-def open_port(url: "Url", baud: int) -> BoardPort:
+def open_port(place: "Place", baud: int) -> BoardPort:
     """serial://2?tx=17&rx=16: UART 2 on these pins; serial:///dev/ttyUSB0 on the Unix port."""
-    return open_tty(url.path, baud) if url.path else open_uart(url, baud)
+    return open_tty(place.path, baud) if place.path else open_uart(place, baud)
 
 
-def open_uart(url: "Url", baud: int) -> BoardPort:
-    """UART number `url.host`; the query may name the pins `tx` and `rx`. SettingError when this board has no such."""
+def open_uart(place: "Place", baud: int) -> BoardPort:
+    """UART number `place.host`; the query may name the pins `tx` and `rx`. SettingError when this board has no such."""
     try:
         from machine import UART
 
-        pins = {key: int(url.query[key]) for key in ("tx", "rx") if key in url.query}
-        return BoardPort(UART(int(url.host), baud, timeout=0, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
+        pins = {key: int(place.query[key]) for key in ("tx", "rx") if key in place.query}
+        return BoardPort(UART(int(place.host), baud, timeout=0, rxbuf=RX_BUFFER, txbuf=TX_BUFFER, **pins))
     except ImportError:
         error: "object" = "only a board has UARTs; here it is serial:///dev/ttyUSB0"
     except (ValueError, TypeError) as failure:
         error = failure
-    raise SettingError("serial://%s with %s: %s" % (url.host, url.query, error))
+    raise SettingError("serial://%s with %s: %s" % (place.host, place.query, error))
 
 
 def open_tty(path: str, baud: int = 115200) -> BoardPort:
