@@ -1,7 +1,7 @@
 # Every command sets up what it needs (tools/setup.sh) and is quick when that is done already.
 
 PY := .venv/bin/python
-TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/stubs.ready
+TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
 .PHONY: help setup demo test lint format fuzz bench durability crash chaos simulate large size board clean
 .DELETE_ON_ERROR:
@@ -72,6 +72,9 @@ build/system.ready: .venv/.tools
 
 build/node.ready: tests/node/package.json | build/system.ready
 	@tools/setup.sh node
+
+build/board.ready: tools/build_micropython.py | build/system.ready
+	@tools/setup.sh board
 
 build/stubs.ready: tools/requirements-stubs.txt | .venv/.tools
 	@tools/setup.sh stubs

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.peers import Mosquitto
-from tests.runtimes import micropython_argv, micropython_env
-from tools import build_micropython as built
+from tests.runtimes import built, micropython_argv, micropython_env
+from tools.build_micropython import mpy_cross
 from tools.build_mpy import sources
 
 STEP = 256  # bytes, to which the least heap is found
@@ -227,7 +227,7 @@ class Build(NamedTuple):
 
     @property
     def program(self) -> Path:
-        return built.program(self.bits, "frozen" if self.code == "frozen" else "plain")
+        return built(self.bits, "frozen" if self.code == "frozen" else "plain")
 
     def __str__(self) -> str:
         return f"{self.bits} bits, {self.code}"
@@ -243,7 +243,7 @@ class Failed(Exception):
 def compiled(source: Path, target: Path, name: str) -> None:
     """`source` as .mpy at `target`; `name` stands in tracebacks."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([built.mpy_cross(), "-s", name, "-o", target, source], check=True)
+    subprocess.run([mpy_cross(), "-s", name, "-o", target, source], check=True)
 
 
 class Bench:

@@ -280,13 +280,16 @@ class MosquittoSub:
 
 
 class MicroPython:
-    """The Unix interpreter (64 bit), as fixture `micropython`.
+    """The Unix interpreter (64 bit), as fixture `micropython`; with `bits`, the one of so many built from source.
 
     It imports from the script's own folder, then from `path`, whose first folder is also the one it runs in.
     """
 
-    def __init__(self) -> None:
-        self.program = runtimes.micropython() or unavailable("MicroPython (unix)")
+    def __init__(self, bits: int | None = None) -> None:
+        found = runtimes.built(bits) if bits else runtimes.micropython()
+        if found is None or not found.exists():
+            unavailable(f"MicroPython ({bits} bits, build/board)" if bits else "MicroPython (unix)")
+        self.program = found
 
     async def run(
         self,

@@ -1,4 +1,5 @@
-"""Where the other runtimes are: MicroPython as a Unix program (64 bit), MicroPython as WebAssembly (32 bit), mpy-cross.
+"""Where the other runtimes are: MicroPython as a Unix program, from a wheel (64 bit) and from source (32 and 64);
+MicroPython as WebAssembly (32 bit); mpy-cross.
 
 For tests and benchmarks. Finds them, and other programs that tests need; builds command lines; runs nothing. What is
 not installed is None (tools/setup.sh installs it).
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILT = ROOT / "build" / "board"
 NODE_MODULES = ROOT / "build" / "node" / "node_modules"
 WASM_RUNNER = ROOT / "tests" / "node" / "run_micropython.mjs"
 
@@ -29,6 +31,14 @@ def micropython() -> Path | None:
     """The Unix interpreter: $MICROPYTHON, else the one of the virtual environment, else the first on the path."""
     named = os.environ.get("MICROPYTHON")
     return Path(named) if named else installed("micropython")
+
+
+def built(bits: int, kind: str = "plain") -> Path:
+    """Where tools/build_micropython puts the Unix interpreter of 32 or 64 bits, whether it is there or not.
+
+    Both are of one version. `kind` "frozen" is the one with mqttlite in its image.
+    """
+    return BUILT / f"{bits}-{kind}" / "micropython"
 
 
 def mpy_cross() -> Path | None:

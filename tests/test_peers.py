@@ -71,6 +71,13 @@ async def test_micropython_runs_a_script_with_a_small_heap_and_finds_the_project
     assert result.stdout == "micropython True\n"
 
 
+async def test_micropython_of_32_and_of_64_bits_is_of_one_version() -> None:
+    script = "import sys; print(sys.maxsize); print(sys.implementation.version)"
+    (narrow, version), (wide, other) = [(await MicroPython(bits).run(script)).stdout.splitlines() for bits in (32, 64)]
+    assert (int(narrow), int(wide)) == (2**31 - 1, 2**63 - 1)
+    assert version == other
+
+
 async def test_micropython_reports_an_exception_by_its_exit_code(micropython: MicroPython) -> None:
     result = await micropython.run("import sys; print(sys.argv[1:]); 1 // 0", "a", "b", check=False)
     assert (result.code, result.stdout.startswith("['a', 'b']")) == (1, True)

