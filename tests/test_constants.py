@@ -70,7 +70,7 @@ PAGES = (
     (
         "docs/decisions/0015-identifiers-are-cleared-beside-the-traffic.md",
         r"up to ([\d,]+) iden",
-        "core/clearing:STORED",
+        "core/earlier_life:STORED",
     ),
     ("docs/decisions/0004-inbound-limit-of-3-1-1.md", r"accepts up to ([\d,]+) of", "core/session:SPAN"),
 )

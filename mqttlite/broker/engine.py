@@ -464,7 +464,9 @@ class Engine:
         self.router.publish(None, qos << 1 | 1, topic, payload)
 
     def _reuse_log(self, client: ClientSession) -> Callable[[str], None]:
-        """Counts and logs that a publisher has used a packet identifier again, having lost its memory (core.reused)."""
+        """Counts and logs that a publisher, having lost its memory, has used a packet identifier again
+        (core.reused_identifiers).
+        """
 
         def log(text: str) -> None:
             client.state.reuses = 0

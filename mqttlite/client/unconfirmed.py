@@ -107,9 +107,9 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
     message = doubts.get(seq)
     if not message or client._error:
         raise client._error or ValueError("message %d is neither refused nor in doubt" % seq)
-    from ..core.anew import anew
+    from ..core.as_new import as_new
 
-    again = anew(message, session.next)
+    again = as_new(message, session.next)
     protocol._check(again[0][0] & 6, topic_of(again[0]), len(again[1]))
     if client.version == 5:
         protocol.check_fits(again[0], again[1])  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """The client end of one network connection after another: CONNECT, keep alive, subscriptions, will (MQTT 3.1.1).
 
 `ClientProtocol` outlives connections: it keeps the session and the wanted subscriptions and brings both back. What
-happens is told to its `owner`, an object with the methods of `owners.ClientOwner`.
+happens is told to its `owner`, an object with the methods of `events.ClientEvents`.
 
 Both runtimes; no I/O, no clock: `now` is in milliseconds.
 """
@@ -16,7 +16,7 @@ from .text import check_plain, check_topic_name
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .owners import ClientOwner, ConnectFields
+    from .events import ClientEvents, ConnectFields
 
 # As in packet_types.
 _CONNACK = const(0x20)
@@ -42,7 +42,7 @@ class ClientProtocol(Connection):
     """
 
     def __init__(
-        self, owner: "ClientOwner", connect_fields: "ConnectFields", session: Session, size_max: int, timeout_ms: int
+        self, owner: "ClientEvents", connect_fields: "ConnectFields", session: Session, size_max: int, timeout_ms: int
     ) -> None:
         Connection.__init__(self, size_max)
         self.owner = owner
@@ -133,7 +133,7 @@ class ClientProtocol(Connection):
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code = decode_connack(buf, start, end)
         if code:
-            from .rare import RefusedError  # hardly ever needed, so not loaded before
+            from .rare_errors import RefusedError  # hardly ever needed, so not loaded before
             from .refusals import words
 
             raise RefusedError(code, "connection refused: " + words(code))

@@ -42,7 +42,7 @@ from .session import ASIDE, Session
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .owners import ClientOwner, ConnectFields
+    from .events import ClientEvents, ConnectFields
 
 # As in packet_types.
 _CONNACK = const(0x20)
@@ -72,7 +72,7 @@ class ClientProtocol5(ClientProtocol):
 
     def __init__(
         self,
-        owner: "ClientOwner",
+        owner: "ClientEvents",
         connect_fields: "ConnectFields",
         session: Session,
         size_max: int,

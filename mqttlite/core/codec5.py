@@ -15,7 +15,7 @@ from .text import check_topic_name, check_utf8
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .owners import Will
+    from .events import Will
 
 # As in packet_types.
 _CONNECT = const(0x10)

@@ -1,23 +1,23 @@
 """Every error that mqttlite raises by itself. Both runtimes; imports nothing but, when needed, the words for a broken
-rule (faults.py) and the rarer errors (rare.py).
+rule (broken_rules.py) and the rarer errors (rare_errors.py).
 """
 
 from . import const
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .rare import InDoubtError as InDoubtError
-    from .rare import PublishError as PublishError
-    from .rare import RefusedError as RefusedError
-    from .rare import SetAsideError as SetAsideError
-    from .rare import SubscribeError as SubscribeError
+    from .rare_errors import InDoubtError as InDoubtError
+    from .rare_errors import PublishError as PublishError
+    from .rare_errors import RefusedError as RefusedError
+    from .rare_errors import SetAsideError as SetAsideError
+    from .rare_errors import SubscribeError as SubscribeError
 else:
 
     def __getattr__(name: str) -> type:
-        """An error of rare.py; a board has its class in memory from then on."""
-        from . import rare
+        """An error of rare_errors.py; a board has its class in memory from then on."""
+        from . import rare_errors
 
-        return getattr(rare, name)
+        return getattr(rare_errors, name)
 
 
 class MQTTError(Exception):
@@ -37,11 +37,11 @@ class ProtocolError(MQTTError):
 
 
 def broken(about: str, *values: object) -> ProtocolError:
-    """The ProtocolError about a rule, in the words of faults.py; `about` is the rule and, where one can be broken in
-    several ways, in which. A board loads the words when it needs them, and goes without where it has no memory left.
+    """The ProtocolError about a rule, in the words of broken_rules.py; `about` is the rule and, where one can be broken
+    in several ways, in which. A board loads the words when it needs them, and goes without where it has no memory left.
     """
     try:
-        from .faults import WORDS
+        from .broken_rules import WORDS
 
         text = WORDS[about] % values
     except (MemoryError, ImportError):

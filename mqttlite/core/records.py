@@ -19,7 +19,7 @@ again. **Nothing leaves before the records made until then are durable**: that i
     IDENTITY      epoch                head: client identifier; the first record of a store
     NEXT          sequence number      of the next message (a store need not keep what is finished)
     CLEARING      1, 0; or how far     what the peer holds of a life before this store has to be cleared, is cleared
-                                       (clearing.py)
+                                       (earlier_life.py)
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 

@@ -1,7 +1,7 @@
 """The server end of one network connection (MQTT 3.1.1): CONNECT first, keep alive, will, and the client's requests.
 
 `ServerConnection` knows one client; what concerns others (routing, retained messages, sessions by client identifier)
-is the `owner`'s, an object with the methods of `owners.ServerOwner`.
+is the `owner`'s, an object with the methods of `events.ServerEvents`.
 
 Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the network connection when `receive` or
 `tick` raises, or when `finished` is set, after it has written `out`.
@@ -26,7 +26,7 @@ from .packet_types import CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNS
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .codec_server import Connect
-    from .owners import ServerOwner
+    from .events import ServerEvents
     from .session import Session
 
 CONNECT_SIZE_MAX = 8192  # largest CONNECT in bytes, with a will; before it nothing else is accepted
@@ -38,7 +38,7 @@ class ServerConnection(Connection):
     bytes.
     """
 
-    def __init__(self, owner: "ServerOwner", now: int, size_max: int) -> None:
+    def __init__(self, owner: "ServerEvents", now: int, size_max: int) -> None:
         Connection.__init__(self, CONNECT_SIZE_MAX)
         self.owner = owner
         self.check_topic = owner.check_topic

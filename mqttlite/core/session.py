@@ -2,9 +2,9 @@
 
 - It does not know which role it plays: client and server, outbound and inbound, use the same class.
 - The handshakes are two tables of rows `state << 8 | input: next state << 8 | effect`, with the statement that a row
-  follows; a third, in reused.py, is for identifiers that stand for another message than before. A row that is missing
-  is a protocol error, never a guess. What hardly ever happens is in modules that are loaded when it does (reused,
-  lost, clearing).
+  follows; a third, in reused_identifiers.py, is for identifiers that stand for another message than before. A row that
+  is missing is a protocol error, never a guess. What hardly ever happens is in modules that are loaded when it does
+  (reused_identifiers, lost_session, earlier_life).
 - It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (records.py) before
   the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
   `out` first makes the records made so far durable if `wanted` says that a packet there depends on one that is not.
@@ -127,11 +127,9 @@ class Session:
     """
 
     log: "Callable[[str], None] | None" = None  # told of what the peer should not do, and what became of it
-    reuses: int  # how often `log` was (reused.py)
-    earlier: (
-        "list[int]"  # identifiers held since before this connection, oldest first, where there are many (reused.py)
-    )
-    swept: int  # clearing.py
+    reuses: int  # how often `log` was (reused_identifiers.py)
+    earlier: "list[int]"  # identifiers held since before this connection, oldest first, where there are many (same)
+    swept: int  # earlier_life.py
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
         self.window = window
@@ -146,7 +144,7 @@ class Session:
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
-        self.clearing = 0  # what the peer may still hold of a life before this store (clearing.py); 0: nothing
+        self.clearing = 0  # what the peer may still hold of a life before this store (earlier_life.py); 0: nothing
         self.releasing = 0  # the last of the identifiers that it is giving up; 0: none
         self.clear_step = 128  # identifiers at once
         self.sent_before = start  # below this one, a message may have been sent on an earlier connection: DUP
@@ -203,9 +201,9 @@ class Session:
                 self.clearing = 0
                 self._record(_CLEARING, 0)
             if self.messages or self.inbound:
-                from .lost import lost
+                from .lost_session import lost_by_peer
 
-                lost(self)
+                lost_by_peer(self)
         self.sent = self.first
         self.unfinished = self.releasing = 0
         self.out = out  # not before: what `on_finished` publishes must not overtake what is sent again
@@ -250,7 +248,7 @@ class Session:
             if message:
                 head = message[0]
                 if self.clearing and head[0] & 4:
-                    from .clearing import holds
+                    from .earlier_life import holds
 
                     if holds(self, seq):
                         return
@@ -279,7 +277,7 @@ class Session:
         state = message[0][0] & 6
         if self.releasing and first == _PUBCOMP and state != RELEASED:
             if packet_id == self.releasing:
-                from .clearing import go_on
+                from .earlier_life import go_on
 
                 go_on(self)
             return
@@ -336,7 +334,7 @@ class Session:
         inbound = self.inbound
         value = inbound.get(packet_id, FREE)
         if not value and len(inbound) >= self.inbound_max:
-            from .reused import make_room
+            from .reused_identifiers import make_room
 
             make_room(self)
         first &= 0xFE
@@ -365,7 +363,7 @@ class Session:
         state = value & 15
         row = INBOUND.get(state << 8 | event, -1)
         if row < 0:
-            from .reused import reused
+            from .reused_identifiers import reused
 
             row, digest = reused(self, value, event, packet_id, digest)
         after = row >> 8

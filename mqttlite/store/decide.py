@@ -5,7 +5,7 @@ only.
 import asyncio
 import os
 
-from ..core.anew import anew
+from ..core.as_new import as_new
 from ..core.records import ACCEPTED, DONE, State
 from . import kinds
 from .base import Store, StoreError
@@ -47,7 +47,7 @@ async def _decide(path: str, seq: int, again: bool, size_max: int) -> int:
         store.snapshot = lambda: state
         records = [(DONE, seq, b"", b"", b"")]
         if again:
-            records.insert(0, (ACCEPTED, number, *anew(message, number)))
+            records.insert(0, (ACCEPTED, number, *as_new(message, number)))
         for record in records:
             state.apply(*record)
             store.record(*record)

@@ -8,7 +8,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
-from mqttlite.core.clearing import WANTED
+from mqttlite.core.earlier_life import WANTED
 from tests.broker.raw import RawClient, port_of
 from tests.peers import Mosquitto
 from tests.statements import statement

@@ -239,12 +239,12 @@ def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int
     from mqttlite.client import keyed
     from mqttlite.client.unconfirmed import _payload
     from mqttlite.core import codec5, keys
-    from mqttlite.core.anew import anew
+    from mqttlite.core.as_new import as_new
 
     client = Client("mqtt://localhost", client_id="c", version=version, keys=True)
     keyed.publish(client, 4, b"a", b"content", None)
     [(seq, message)] = client._protocol.state.messages.items()
-    head, payload, key = anew(message, seq + 5000)
+    head, payload, key = as_new(message, seq + 5000)
     assert _payload(client, (head, payload, key)) == b"content"
     if version == 5:
         text = codec5.user_property(codec5.split(payload)[0], keys.PROPERTY)
@@ -256,7 +256,7 @@ def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int
     assert found[2] == seq + 5000
     keyed.publish(client, 4, b"a", b"content", ("app", 7))
     message = client._protocol.state.messages[seq + 1]
-    assert anew(message, seq + 5000) == message  # the application's number stays
+    assert as_new(message, seq + 5000) == message  # the application's number stays
 
 
 @pytest.mark.parametrize(("code", "aside"), [(0x95, True), (0x90, True), (0x8B, False), (0x97, False), (0x8E, False)])

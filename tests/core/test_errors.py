@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from mqttlite.core import errors, rare
+from mqttlite.core import errors, rare_errors
+from mqttlite.core.broken_rules import WORDS
 from mqttlite.core.errors import ProtocolError, broken
-from mqttlite.core.faults import WORDS
 from tests.runtimes import ROOT
 
 
@@ -36,7 +36,7 @@ def test_an_error_says_what_was_wrong_and_which_rule_it_broke() -> None:
 def test_where_the_words_cannot_be_loaded_the_error_is_the_same_and_names_its_rule(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "mqttlite.core.faults", None)
+    monkeypatch.setitem(sys.modules, "mqttlite.core.broken_rules", None)
     error = broken("MQTT-3.3.1-4")
     assert (error.rule, str(error)) == ("MQTT-3.3.1-4", "MQTT-3.3.1-4 [MQTT-3.3.1-4]")
 
@@ -44,7 +44,7 @@ def test_where_the_words_cannot_be_loaded_the_error_is_the_same_and_names_its_ru
 def test_every_error_is_had_from_one_module_and_a_name_that_is_none_is_refused() -> None:
     for name in ("RefusedError", "SubscribeError", "InDoubtError", "PublishError", "SetAsideError"):
         error = getattr(errors, name)
-        assert error is getattr(rare, name)
+        assert error is getattr(rare_errors, name)
         assert issubclass(error, errors.MQTTError)
     with pytest.raises(AttributeError, match="NoSuchError"):
         errors.NoSuchError  # type: ignore[attr-defined]  # noqa: B018

@@ -6,7 +6,7 @@ from mqttlite.core import codec, session
 from mqttlite.core.connection import Connection
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
-from mqttlite.core.reused import REUSED
+from mqttlite.core.reused_identifiers import REUSED
 from mqttlite.core.session import INBOUND, OTHER, OUTBOUND, Session
 from tests.core.packets import decode
 from tests.statements import statement

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from mqttlite.core import clearing
+from mqttlite.core import earlier_life
 from mqttlite.core import session as core
-from mqttlite.core.reused import REUSED
+from mqttlite.core.reused_identifiers import REUSED
 from mqttlite.core.session import INBOUND, Session
 from mqttlite.sim.small.small import Small
 from mqttlite.store.broker_tables import BrokerTables
@@ -83,7 +83,7 @@ def _(patch: Patch) -> None:
     "kill producer @ event 86",
 )
 def _(patch: Patch) -> None:
-    patch.set(clearing, "_CLEARING", 13)
+    patch.set(earlier_life, "_CLEARING", 13)
 
 
 @mutation(

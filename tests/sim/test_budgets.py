@@ -10,7 +10,7 @@ import pytest
 from mqttlite.broker import Broker, flow, router
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.client import Client
-from mqttlite.core.rare import SetAsideError
+from mqttlite.core.rare_errors import SetAsideError
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mqttlite.client import Client
-from mqttlite.core import lost
+from mqttlite.core import lost_session
 from mqttlite.core import session as core
-from mqttlite.core.reused import REUSED
+from mqttlite.core.reused_identifiers import REUSED
 from mqttlite.core.session import Session
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
@@ -150,7 +150,7 @@ def run(scenario: Callable[..., list[str]], plant: Plant | None, *args: Any) -> 
 
 def lost_is_another_record(patch: Patch) -> None:
     """LOST is stored as FREED: the next life has identifiers of a session that is gone."""
-    patch.set(lost, "_LOST", 6)
+    patch.set(lost_session, "_LOST", 6)
 
 
 def content_is_swallowed(patch: Patch) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...broker import Broker, durable
 from ...broker.limits import Limits
 from ...client import Client
-from ...core import clearing
+from ...core import earlier_life
 from ...core import session as core
 from ...core.codec import topic_of
 from ...core.errors import MQTTError
@@ -104,7 +104,7 @@ def named(name: str) -> Small:
 @contextlib.contextmanager
 def few_identifiers(few: bool) -> Iterator[None]:
     """While this lasts, sessions have few packet identifiers."""
-    owners: tuple[Any, ...] = (core, clearing, durable) if few else ()
+    owners: tuple[Any, ...] = (core, earlier_life, durable) if few else ()
     before = [owner.SPAN for owner in owners]
     for owner in owners:
         owner.SPAN = FEW

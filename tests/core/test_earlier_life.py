@@ -6,7 +6,7 @@ import pytest
 
 from mqttlite.core import codec
 from mqttlite.core import records as r
-from mqttlite.core.clearing import WANTED
+from mqttlite.core.earlier_life import WANTED
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.records import State
 from mqttlite.core.session import SPAN, Session

@@ -3,7 +3,7 @@
 from .codec import publish_head, topic_of
 
 
-def anew(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, bytes, bytes]":
+def as_new(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, bytes, bytes]":
     """A message that was set aside or is in doubt, as one that is accepted as number `seq`.
 
     One that was set aside and carries a number that the client has counted gets a new one: a receiver takes numbers

@@ -14,7 +14,7 @@ _ACCEPTED = const(1)
 _LOST = const(7)
 
 
-def lost(session: "Session") -> None:
+def lost_by_peer(session: "Session") -> None:
     """What is unacknowledged will be sent as new; what was released is finished *in doubt*, unless its key makes a
     second sending harmless.
     """

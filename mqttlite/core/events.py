@@ -13,7 +13,7 @@ Will = tuple[bytes, bytes, int, bool]  # topic name, payload, QoS, retain
 ConnectFields = tuple[bytes, bool, int, bytes | None, bytes | None, Will | None]
 
 
-class ClientOwner(Protocol):
+class ClientEvents(Protocol):
     """The owner of a ClientProtocol: the shell that holds the transport. None of these may call back but `publish`."""
 
     def on_connected(self, session_present: bool, /) -> None:
@@ -45,7 +45,7 @@ class ClientOwner(Protocol):
         """
 
 
-class ServerOwner(Protocol):
+class ServerEvents(Protocol):
     """The owner of a ServerConnection: the broker."""
 
     def check_topic(self, topic: bytes, /) -> None:
