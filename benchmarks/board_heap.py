@@ -57,7 +57,7 @@ IMPORTS = (
     "client",
     "store.area_file",
     "store.journal",
-    "client.kept",
+    "client.outlived",
 )
 
 # Runs on MicroPython: board_app URL STORE PLACE QOS COUNT EVERY PEAK NAME=VALUE... (arguments of Client). Prints
@@ -82,7 +82,7 @@ from mqttlite.client import Client
 
 _, url, store, place, qos, count, every, peak = sys.argv[:8]
 if store != "memory":
-    import mqttlite.client.kept
+    import mqttlite.client.outlived
     from mqttlite.store.journal import Journal
 
     if store == "raw":

@@ -22,7 +22,7 @@ import gc
 import json
 import sys
 
-from mqttlite.client.keyed import last_number
+from mqttlite.client.idempotency import last_number
 from mqttlite.core.errors import SettingError
 
 TYPE_CHECKING = False

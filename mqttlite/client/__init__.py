@@ -7,8 +7,8 @@ url       where to connect to                                             transp
                                                                                     checker
 A serial line, its ports and the clock are mqttlite.serial's.
 
-Loaded when needed: kept (a store), keyed (keys), unconfirmed (what has not ended well, or not yet), address (a password
-or an IPv6 address in a URL).
+Loaded when needed: outlived (a store), idempotency (keys), unconfirmed (what has not ended well, or not yet), closing,
+address (a password or an IPv6 address in a URL).
 """
 
 import sys

@@ -182,7 +182,7 @@ class BaseClient(Connecting):
         """
         if self._task is None:
             if type(self.store) is not Store or self.keys:
-                from .kept import load  # only who has something to keep loads it
+                from .outlived import load  # only who has something to keep loads it
 
                 await load(self)
             self._task = asyncio.create_task(self._run())
@@ -222,7 +222,7 @@ class BaseClient(Connecting):
         """Wait until every accepted message is confirmed, and those of QoS 0 have left, `timeout_s` seconds at most;
         whether all are confirmed.
         """
-        from .ending import drain
+        from .closing import drain
 
         return await drain(self, timeout_s)
 
@@ -230,7 +230,7 @@ class BaseClient(Connecting):
         """Disconnect and stop. The receipt of what is not confirmed by now raises ClosedError; a store keeps the
         message for the next life, without one it is given up. Raises StoreError when the store fails meanwhile.
         """
-        from .ending import close
+        from .closing import close
 
         await close(self)
 
@@ -310,9 +310,9 @@ class BaseClient(Connecting):
             raise self._error
         flags = qos << 1 | (1 if retain else 0)
         if qos and (key or self.keys):
-            from . import keyed  # only who uses keys loads this
+            from . import idempotency  # only who uses keys loads this
 
-            earlier, seq = keyed.publish(self, flags, topic.encode(), payload, key)
+            earlier, seq = idempotency.publish(self, flags, topic.encode(), payload, key)
             if earlier:
                 return earlier
         else:
@@ -448,7 +448,7 @@ class BaseClient(Connecting):
             if not message.qos:
                 return message
             if message.key:
-                from .keyed import is_repeat
+                from .idempotency import is_repeat
 
                 message._is_handled = is_repeat(self, message)
             if message._is_handled:  # before, or too large to be given out: only the acknowledgement is missing
@@ -505,7 +505,7 @@ class BaseClient(Connecting):
 
     def _acknowledge(self, message: Message) -> None:
         if message.key:
-            from .keyed import remember
+            from .idempotency import remember
 
             remember(self, message)
         self._protocol.state.handled(message._packet_id, message._generation)
@@ -536,7 +536,7 @@ class BaseClient(Connecting):
         if properties:
             message.properties = properties
         if self.keys:
-            from .keyed import take_key
+            from .idempotency import take_key
 
             take_key(message)
         self._inbox.append(message)

@@ -236,13 +236,13 @@ async def test_it_outlives_the_process_and_can_be_sent_again(picky: Any, tmp_pat
 
 @pytest.mark.parametrize("version", [4, 5])
 def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int) -> None:
-    from mqttlite.client import keyed
+    from mqttlite.client import idempotency
     from mqttlite.client.unconfirmed import _payload
     from mqttlite.core import codec5, keys
     from mqttlite.core.as_new import as_new
 
     client = Client("mqtt://localhost", client_id="c", version=version, keys=True)
-    keyed.publish(client, 4, b"a", b"content", None)
+    idempotency.publish(client, 4, b"a", b"content", None)
     [(seq, message)] = client._protocol.state.messages.items()
     head, payload, key = as_new(message, seq + 5000)
     assert _payload(client, (head, payload, key)) == b"content"
@@ -254,7 +254,7 @@ def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int
         found = opened and opened[0]
     assert found
     assert found[2] == seq + 5000
-    keyed.publish(client, 4, b"a", b"content", ("app", 7))
+    idempotency.publish(client, 4, b"a", b"content", ("app", 7))
     message = client._protocol.state.messages[seq + 1]
     assert as_new(message, seq + 5000) == message  # the application's number stays
 

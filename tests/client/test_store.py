@@ -414,7 +414,7 @@ async def test_the_same_through_a_file_in_sqlite(tmp_path: object) -> None:
 
 
 async def test_keys_of_a_new_store_need_a_clock_because_epochs_must_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mqttlite.client.kept.time.localtime", lambda: (2000, 1, 1, 0, 0, 5, 5, 1, 0))
+    monkeypatch.setattr("mqttlite.client.outlived.time.localtime", lambda: (2000, 1, 1, 0, 0, 5, 5, 1, 0))
     with pytest.raises(StoreError, match="clock"):
         await Client("mqtt://127.0.0.1:1", client_id="c", store=Disk(), keys=True).start()
 
