@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 
+from mqttlite.client.board_errors import explained
 from mqttlite.core.shown import shown
 from mqttlite.link import Link, Stream
 from mqttlite.link.frames import LOG, Peer
@@ -114,7 +115,7 @@ class GatewayLine:
     def _said(self, channel: int, data: bytes | memoryview) -> None:
         """The device's own log, and text from outside frames, such as the boot messages of an ESP32."""
         if channel == LOG:
-            self._log.debug("%s", shown(bytes(data).rstrip(), DEVICE_LINE))
+            self._log.debug("%s", explained(shown(bytes(data).rstrip(), DEVICE_LINE)))
 
     async def run(self) -> None:
         """Serve the port for ever."""

@@ -1,4 +1,4 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, store, simulate, demo.
+"""The command `mqttlite`: broker, pub, sub, gateway, store, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported: `mqttlite pub` must start fast on
@@ -23,6 +23,7 @@ COMMANDS = {
     "sub": "subscribe and print messages, as mosquitto_sub does",
     "gateway": "carry devices on serial lines to a broker",
     "store": "show what a store holds",
+    "explain": "say what a board's numbers mean",
     "simulate": "faults in a simulated world, as charts",
     "demo": "boards, noisy lines, a gateway and a broker, to look at",
 }

@@ -1,0 +1,92 @@
+"""Numbers of a bundle in words again: errors, tracebacks, and the command that does it."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from mqttlite.cli import main
+from mqttlite.client import board_errors
+from mqttlite.client.board_errors import explained, texts, traced
+
+TEXTS = {4: "field longer than 65535 bytes", 17: "no answer to {} within {} ms", 18: "packet type {}"}
+MAP = {
+    "file": "mqttlite.py",
+    "functions": {
+        "a": ['"mqttlite/core/session.py", line 120, in Session.receive'],
+        "b": ['"mqttlite/client/base.py", line 7, in Client.close', '"mqttlite/link/link.py", line 9, in Link.close'],
+    },
+    "names": {"c": "generation"},
+}
+
+
+@pytest.fixture
+def _numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_errors, "texts", lambda: TEXTS)
+    monkeypatch.setattr("mqttlite.cli.explain.texts", lambda: TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("ConnectError: E17;PINGREQ;5000\r\n", "ConnectError: no answer to PINGREQ within 5000 ms\r\n"),
+        ("E4 [1.5.3]", "field longer than 65535 bytes [1.5.3]"),
+        ("disconnected: E18;7 [2.2.1]", "disconnected: packet type 7 [2.2.1]"),
+        ("E17;PINGREQ", "no answer to PINGREQ within ? ms"),
+        ("E17;a {} b;1;2", "no answer to a {} b within 1 ms;2"),
+        ("E99;x, E (17) boot: SPACE17", "E99;x, E (17) boot: SPACE17"),
+    ],
+)
+@pytest.mark.usefixtures("_numbers")
+def test_a_number_becomes_its_words_wherever_it_stands(said: str, words: str) -> None:
+    assert explained(said) == words
+
+
+def test_a_traceback_gets_the_places_and_names_of_the_source_back() -> None:
+    said = """\
+  File "main.py", line 7, in a
+  File "mqttlite.py", line 1, in a
+  File "mqttlite.py", line 1, in b
+  File "mqttlite.py", line 1, in connect
+AttributeError: 'Session' object has no attribute 'c'
+"""
+    assert (
+        traced(said, MAP)
+        == """\
+  File "main.py", line 7, in a
+  File "mqttlite/core/session.py", line 120, in Session.receive
+  File "mqttlite/client/base.py", line 7, in Client.close or "mqttlite/link/link.py", line 9, in Link.close
+  File "mqttlite.py", line 1, in connect
+AttributeError: 'Session' object has no attribute 'generation'
+"""
+    )
+
+
+def test_the_texts_are_found_and_numbered_from_1() -> None:
+    assert list(texts()) == list(range(1, len(texts()) + 1))
+
+
+@pytest.mark.usefixtures("_numbers")
+def test_mqttlite_explain_takes_numbers_and_what_a_board_has_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert main(["explain", "17", "E4", "17;PUBLISH;9"]) == 0
+    assert capsys.readouterr().out == (
+        "no answer to … within … ms\nfield longer than 65535 bytes\nno answer to PUBLISH within 9 ms\n"
+    )
+    assert main(["explain", "99"]) == 1
+    assert capsys.readouterr().err == "mqttlite explain: no error has the number '99'\n"
+
+    (tmp_path / "map.json").write_text(json.dumps(MAP))
+    monkeypatch.setattr("sys.stdin", io.StringIO('  File "mqttlite.py", line 1, in a\nMQTTError: E4\n'))
+    assert main(["explain", "--map", str(tmp_path / "map.json")]) == 0
+    assert capsys.readouterr().out == (
+        '  File "mqttlite/core/session.py", line 120, in Session.receive\nMQTTError: field longer than 65535 bytes\n'
+    )
+
+
+def test_a_file_that_is_no_map_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text("[]")
+    assert main(["explain", "--map", str(tmp_path / "map.json")]) == 1
+    assert "is not the map.json of a bundle" in capsys.readouterr().err
