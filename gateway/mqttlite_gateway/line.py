@@ -8,7 +8,7 @@ import os
 from mqttlite.client.board_errors import explained
 from mqttlite.core.shown import shown
 from mqttlite.link import Link, Stream
-from mqttlite.link.frames import LOG, Peer
+from mqttlite.link.frames import LOG, Greeting
 from mqttlite.link.link import OTHER_VERSION
 from mqttlite.link.words import link_reason
 from mqttlite.serial.line import Line
@@ -61,7 +61,7 @@ class GatewayLine:
         self._was_up = False
         self._said_last = ""  # what was logged last about a port that does not open
 
-    def _up(self, peer: Peer) -> None:
+    def _up(self, peer: Greeting) -> None:
         self._was_up = True
         self.watch.device_came()
         self.device_id = peer.device_id.decode(errors="backslashreplace")

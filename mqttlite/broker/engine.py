@@ -2,7 +2,7 @@
 
 The shell calls `open`, `receive`, `set_writable`, `lost` and `tick`, none of which raises because of a client, and
 after each of them looks at the peers in `dirty` (peer.py). A call does a bounded amount of work; while there are peers
-in `busy`, the shell calls `go_on` after it has served the others. While somebody is held back (`router.flow.holding`),
+in `busy`, the shell calls `go_on` after it has served the others. While somebody is held back (`backpressure.holding`),
 it calls `end_holds` in time. `now` is in milliseconds. Imports router and what is below.
 """
 
@@ -15,7 +15,7 @@ from ..core.errors import MQTTError, ProtocolError
 from ..core.server import ServerConnection
 from ..core.session import HELD, WINDOW
 from ..store.broker_tables import BrokerState
-from .durable import BrokerStore, SessionStore
+from .broker_store import BrokerStore, SessionStore
 from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import Peer
@@ -37,14 +37,14 @@ def random_client_id() -> bytes:
 
 class Engine:
     """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none.
-    `durable`: where persistent sessions and retained messages are kept; `load` takes what it has kept.
+    `store`: where persistent sessions and retained messages are kept; `load` takes what it has kept.
     """
 
     def __init__(
         self,
         limits: Limits | None = None,
         new_client_id: Callable[[], bytes] = random_client_id,
-        durable: BrokerStore | None = None,
+        store: BrokerStore | None = None,
     ) -> None:
         self.limits = limits = limits or Limits()
         self.stats = Stats()
@@ -52,19 +52,19 @@ class Engine:
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
         self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
-        self._durable = durable
-        self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, durable)
+        self._store = store
+        self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, store)
         self.ledger = self.router.ledger
-        self.flow = self.router.flow
-        self._behind = self.flow.behind
-        self._overdue = self.flow.overdue
+        self.backpressure = self.router.backpressure
+        self._behind = self.backpressure.behind
+        self._overdue = self.backpressure.overdue
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish
         self.peers: dict[Peer, None] = {}
         self.half_open: dict[Peer, None] = {}  # of these, the ones without an accepted CONNECT; oldest first
         self.sessions: dict[bytes, ClientSession] = {}
-        self.flow.sessions = self.sessions
+        self.backpressure.sessions = self.sessions
         self._new_client_id = new_client_id
         self._status = Status(self)
 
@@ -73,12 +73,12 @@ class Engine:
     def load(self, kept: BrokerState, now: int) -> None:
         """Go on from what the store has kept; before anything else. Session expiry counts from now."""
         self._at(now)
-        assert self._durable
+        assert self._store
         for client_id, (number, state) in kept.sessions.items():
             client = ClientSession(client_id, False, self.limits, self.ledger)
-            client.state.log = self._reuse_log(client)
-            client.store = client.state.store = SessionStore(self._durable, client_id, client.state, number)
-            client.state.load(state)
+            client.session.log = self._reuse_log(client)
+            client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
+            client.session.load(state)
             client.heard = True
             client.offline_since = now
             self.sessions[client_id] = client
@@ -207,7 +207,7 @@ class Engine:
     def end_holds(self, now: int) -> int | None:
         """Whoever has been held back for long enough goes on; in how many milliseconds to call again."""
         self._at(now)
-        return self.flow.end_holds(now)
+        return self.backpressure.end_holds(now)
 
     def lost(self, peer: Peer, why: str, now: int) -> None:
         """The network connection is gone."""
@@ -228,7 +228,7 @@ class Engine:
         for peer in list(self.peers):
             if peer.standing and peer.writable:
                 self._count_output(peer, peer.unwritten())
-            if not peer.writable and self.flow.stands(peer, now):
+            if not peer.writable and self.backpressure.stands(peer, now):
                 self.watch.hit("min_rate", peer, "takes too little of its output", now)
                 self._close(peer, "stalled: its output stands")
                 continue
@@ -248,7 +248,7 @@ class Engine:
                 peer.tick(now)
             except ProtocolError as error:
                 self._fail(peer, error)
-        for peer in self.flow.stalled(now):
+        for peer in self.backpressure.stalled(now):
             self.watch.hit("min_rate", peer, "takes too little of its queue", now)
             self._close(peer, "stalled: it is behind and takes too little")
         for client in list(self.sessions.values()):
@@ -256,9 +256,9 @@ class Engine:
                 self.watch.hit("session_expiry_ms", client, "session removed", now)
                 self._discard(client)
         self._share_identifiers()
-        self.flow.end_holds(now)
-        self.flow.look_for_room()
-        self.flow.end_gaps(now)
+        self.backpressure.end_holds(now)
+        self.backpressure.look_for_room()
+        self.backpressure.end_gaps(now)
         self._disconnect_overdue()
         self._status.update(now)
         return wait_ms
@@ -297,8 +297,8 @@ class Engine:
                 self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
                 peer.refuse(SERVER_UNAVAILABLE)
                 return
-            client = ClientSession(client_id, connect.clean_session, self.limits, self.ledger, self._durable)
-            client.state.log = self._reuse_log(client)
+            client = ClientSession(client_id, connect.clean_session, self.limits, self.ledger, self._store)
+            client.session.log = self._reuse_log(client)
             self.sessions[client_id] = client
         if before:
             client.takeovers = before.takeovers
@@ -308,13 +308,13 @@ class Engine:
         self.stats.connections += 1
         kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
         log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
-        state = client.state
-        if 2 * len(state.inbound) > state.inbound_max:  # lives of a publisher without memory leave them behind
-            state.earlier = [packet_id for packet_id, value in state.inbound.items() if value & 15 == HELD]
-        peer.accept(state, present)
-        self.flow.begin(client, self.router.now)
+        session = client.session
+        if 2 * len(session.inbound) > session.inbound_max:  # lives of a publisher without memory leave them behind
+            session.earlier = [packet_id for packet_id, value in session.inbound.items() if value & 15 == HELD]
+        peer.accept(session, present)
+        self.backpressure.begin(client, self.router.now)
         if client.unsent:
-            self.flow.queued(client, None, self.router.now)
+            self.backpressure.queued(client, None, self.router.now)
 
     def on_subscribe(
         self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]]
@@ -402,8 +402,8 @@ class Engine:
         self.peers.pop(peer, None)
         self.half_open.pop(peer, None)
         self.busy.pop(peer, None)
-        self.flow.overdue.pop(peer, None)
-        self.flow.gone(peer)
+        self.backpressure.overdue.pop(peer, None)
+        self.backpressure.gone(peer)
         peer.parked.clear()
         self.ledger.received -= peer.received
         peer.received = 0
@@ -420,7 +420,7 @@ class Engine:
         if client.clean:
             self._discard(client)
         elif not self._is_waited_for(client):
-            self.flow.forget(client)
+            self.backpressure.forget(client)
         will, peer.will = peer.will, None  # [MQTT-3.1.2-10]
         if will:  # [MQTT-3.1.2-8]
             topic, payload, qos, retain = will
@@ -432,7 +432,7 @@ class Engine:
         limits = self.limits
         ledger = self.ledger
         before = ledger.identifiers
-        ledger.identifiers = IDENTIFIER * sum(len(client.state.inbound) for client in self.sessions.values())
+        ledger.identifiers = IDENTIFIER * sum(len(client.session.inbound) for client in self.sessions.values())
         most = limits.inbound
         if ledger.identifiers > limits.identifiers_bytes:
             most = min(most, max(WINDOW, limits.identifiers_bytes // IDENTIFIER // len(self.sessions)))
@@ -440,7 +440,7 @@ class Engine:
         elif before <= limits.identifiers_bytes:
             return
         for client in self.sessions.values():
-            client.state.inbound_max = most
+            client.session.inbound_max = most
 
     def _is_waited_for(self, client: ClientSession) -> bool:
         """Whether publishers go on waiting although the client has gone: so its rule says."""
@@ -448,7 +448,7 @@ class Engine:
 
     def _disconnect_overdue(self) -> None:
         """Disconnect who has come to the end of its budget. Their wills may bring others there."""
-        overdue = self.flow.overdue
+        overdue = self.backpressure.overdue
         while overdue:
             peer = next(iter(overdue))
             self._close(peer, overdue.pop(peer), logging.WARNING)
@@ -469,7 +469,7 @@ class Engine:
         """
 
         def log(text: str) -> None:
-            client.state.reuses = 0
+            client.session.reuses = 0
             self.watch.hit("reused_identifiers", client, text, self.router.now)
 
         return log
@@ -484,7 +484,7 @@ class Engine:
         """The name of the limit that forbids one more persistent session, or ""."""
         if sum(not client.clean for client in self.sessions.values()) >= self.limits.persistent_sessions:
             return "persistent_sessions"
-        return "store" if self._durable and not self._durable.fits(len(client_id)) else ""
+        return "store" if self._store and not self._store.fits(len(client_id)) else ""
 
     def _at(self, now: int) -> None:
         self.router.now = now

@@ -2,8 +2,8 @@
 
 - The shell looks at every peer in `Engine.dirty`: writes and empties `out`, reads or not as `is_full` says, and closes
   the connection when `closed_because` is set.
-- While it has to wait for somebody (flow.py), its PUBLISH packets are parked in order; everything else that it sends is
-  processed and answered at once. Only when `parked_bytes` are parked is it not read.
+- While it has to wait for somebody (backpressure.py), its PUBLISH packets are parked in order; everything else that it
+  sends is processed and answered at once. Only when `parked_bytes` are parked is it not read.
 - A turn has a budget of work (Limits.turn_work). What is left then is done in the next turn of the loop (`more`), after
   the others.
 
@@ -55,7 +55,7 @@ class StoreRoom:
         self.waiting: dict[Peer, None] = {}
 
 
-class Held(Exception):
+class HeldBack(Exception):
     """A PUBLISH has to wait, and nothing has been done about it yet."""
 
 
@@ -157,7 +157,7 @@ class Peer(ServerConnection):
                 if not parks and not self.waits_for:
                     try:
                         self._publish(session, first, parser.buf, parser.start, parser.end)
-                    except Held:
+                    except HeldBack:
                         parks = self._park(first, parser.buf[parser.start : parser.end])
                     if router.work >= enough:
                         break
@@ -197,7 +197,7 @@ class Peer(ServerConnection):
                     self._router.publish(self, first & 7, topic, payload)
                     client = self.client
                     if client and self.session:  # else the message led to the end of this connection
-                        client.state.take(first, packet_id, digest)
+                        client.session.take(first, packet_id, digest)
                     return
         ServerConnection._publish(self, session, first, buf, start, end)
 
@@ -231,7 +231,7 @@ class Peer(ServerConnection):
             first, body = parked[0]
             try:
                 self._publish(session, first, body, 0, len(body))
-            except Held:
+            except HeldBack:
                 return True
             parked.popleft()
             self.parked_bytes -= len(body) + MESSAGE
@@ -250,7 +250,7 @@ class Peer(ServerConnection):
                 return
             try:
                 self._publish(session, first, body, 0, len(body))
-            except Held:
+            except HeldBack:
                 return
 
     @property

@@ -1,7 +1,7 @@
 """Messages: from a topic name to the clients that subscribe to it, into their sessions and output.
 
 A route (which clients, with which QoS) is computed once for a topic name and kept until a subscription changes. A
-message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports flow, retained,
+message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports backpressure, retained,
 subscriptions and core.
 """
 
@@ -12,11 +12,11 @@ from ..core.codec import publish_head
 from ..core.records import SUBSCRIBED, UNSUBSCRIBED
 from ..core.text import check_topic_name
 from ..store.base import StoreError
-from .durable import BrokerStore
-from .flow import STRICT, Flow
+from .backpressure import STRICT, Backpressure
+from .broker_store import BrokerStore
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger, filter_cost
 from .limits import LimitError, Limits
-from .peer import Held, Peer
+from .peer import HeldBack, Peer
 from .retained import RetainedMessages
 from .sessions import ClientSession
 from .stats import Stats, Watch
@@ -43,26 +43,26 @@ def is_bridge_state(topic: bytes) -> bool:
 class Route:
     """Where messages of one topic name go. Valid until a subscription changes."""
 
-    __slots__ = ("asks", "clients", "heads", "plans", "reserved", "stored", "strict", "topic")
+    __slots__ = ("asks", "clients", "groups", "heads", "reserved", "stored", "strict", "topic")
 
-    def __init__(self, topic: bytes, clients: dict[ClientSession, int], durable: bool) -> None:
+    def __init__(self, topic: bytes, clients: dict[ClientSession, int], has_store: bool) -> None:
         self.topic = topic
         self.clients = clients  # granted QoS
         self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
         self.strict = [client for client in clients if client.when_full in STRICT]
         # Whether there may be something against a message: no room, or whose topic it is.
-        self.asks = durable or bool(self.strict) or self.reserved
+        self.asks = has_store or bool(self.strict) or self.reserved
         self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items())
-        self.plans: dict[int, list[Group]] = {}  # by QoS of the message
+        self.groups: dict[int, list[Group]] = {}  # by QoS of the message
         self.heads: dict[int, tuple[bytes, int]] = {}  # with what the message counts; by payload size << 2 | QoS
 
-    def plan(self, qos: int) -> list[Group]:
+    def group(self, qos: int) -> list[Group]:
         """Who gets a message published with `qos`, grouped by the QoS it is sent with: the lower one [MQTT-3.8.4-6]."""
-        groups: dict[int, list[ClientSession]] = {}
+        by_qos: dict[int, list[ClientSession]] = {}
         for client, granted in self.clients.items():
-            groups.setdefault(min(qos, granted), []).append(client)
-        plan = self.plans[qos] = [(granted, clients, len(clients)) for granted, clients in groups.items()]
-        return plan
+            by_qos.setdefault(min(qos, granted), []).append(client)
+        groups = self.groups[qos] = [(granted, clients, len(clients)) for granted, clients in by_qos.items()]
+        return groups
 
     def head(self, key: int) -> tuple[bytes, int]:
         """The encoded start of PUBLISH, DUP 0 [MQTT-3.3.1-3] and RETAIN 0 [MQTT-3.3.1-9], and the size in a queue."""
@@ -99,7 +99,7 @@ class Router:
         watch: Watch,
         dirty: dict[Peer, None],
         busy: dict[Peer, None],
-        durable: BrokerStore | None = None,
+        store: BrokerStore | None = None,
     ) -> None:
         self._limits = limits
         self._near = limits.queues_bytes - limits.queues_bytes // 8  # bytes in all queues, near to their limit
@@ -107,7 +107,7 @@ class Router:
         self._stats = stats
         self._watch = watch
         self._dirty = dirty
-        self._durable = durable
+        self._store = store
         self._routes = _Routes(self._route)
         # Asked before each `publish`, and mostly no more than a look into a dictionary: ProtocolError or LimitError
         # unless messages may be published to a topic.
@@ -115,7 +115,7 @@ class Router:
         self._tree: SubscriptionTree[ClientSession] = SubscriptionTree()
         self.ledger = Ledger()
         self.retained = RetainedMessages(limits, self.ledger)
-        self.flow = Flow(limits, stats, watch, self.ledger, dirty, busy)
+        self.backpressure = Backpressure(limits, stats, watch, self.ledger, dirty, busy)
         self.work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
         self.unwritten = (
             0  # bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many
@@ -159,7 +159,7 @@ class Router:
             return "filters_bytes"
         if self.ledger.filters + cost > limits.all_filters_bytes:
             return "all_filters_bytes"
-        if client.store and self._durable and not self._durable.fits(len(topic_filter)):
+        if client.store and self._store and not self._store.fits(len(topic_filter)):
             return "store"
         return ""
 
@@ -195,11 +195,11 @@ class Router:
         """The session ends, with its subscriptions and everything that was queued for it."""
         if client.store:
             client.store.end()
-            client.store = client.state.store = None
+            client.store = client.session.store = None
         for topic_filter in list(client.subscriptions):
             self.unsubscribe(client, topic_filter)
-        self.flow.ended(client)
-        client.state.forget()
+        self.backpressure.ended(client)
+        client.session.forget()
 
     # -- messages
 
@@ -228,7 +228,7 @@ class Router:
         cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * len(clients)
         if self.ledger.routes + cost > limits.routes_bytes:
             self._forget_routes()
-        route = self._routes[topic] = Route(topic, clients, self._durable is not None)
+        route = self._routes[topic] = Route(topic, clients, self._store is not None)
         self.ledger.routes += cost
         return route
 
@@ -243,7 +243,7 @@ class Router:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
 
         `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
-        LimitError where the message is not taken, Held (peer.py) where it has to wait: then nothing has been done.
+        LimitError where the message is not taken, HeldBack (peer.py) where it has to wait: then nothing has been done.
         """
         route = self._routes[topic]
         stats = self._stats
@@ -262,7 +262,7 @@ class Router:
             stats.messages_received += 1
         size = len(payload)
         dirty = self._dirty
-        for qos, clients, count in route.plans.get(published) or route.plan(published):
+        for qos, clients, count in route.groups.get(published) or route.group(published):
             if count > 1:
                 self.work += count  # one is in the price of its packet
             key = size << 2 | qos
@@ -281,28 +281,28 @@ class Router:
                     elif peer is None:
                         stats.dropped_offline += 1
                     else:
-                        self.flow.drop(client, "write_buffer_bytes", self.now)
+                        self.backpressure.drop(client, "write_buffer_bytes", self.now)
                 stats.messages_sent += sent
                 continue
             tight = self._tight
             for client in clients:
-                state = client.state
-                room = state.room - cost
+                session = client.session
+                room = session.room - cost
                 if room < 0 or tight:
-                    if not self.flow.make_room(client, cost, self.now):
+                    if not self.backpressure.make_room(client, cost, self.now):
                         continue
-                    room = state.room - cost
-                state.room = room
-                state.sizes.append(cost)
+                    room = session.room - cost
+                session.room = room
+                session.sizes.append(cost)
                 if tight:
                     self.ledger.queued += cost
-                state.publish(head, payload)
+                session.publish(head, payload)
                 sent += 1
                 peer = client.peer
                 if peer is not None:
                     dirty[peer] = None
-                    if state.sent < state.next or not peer.writable:
-                        self.flow.queued(client, publisher, self.now)
+                    if session.sent < session.next or not peer.writable:
+                        self.backpressure.queued(client, publisher, self.now)
             stats.messages_sent += sent
             ledger = self.ledger
             if not tight:
@@ -314,8 +314,8 @@ class Router:
 
     def _retain(self, route: Route, topic: bytes, payload: bytes, published: int) -> None:
         self.retained.store(topic, payload, published)
-        if self._durable and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
-            self._durable.retain(topic, payload, published)
+        if self._store and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
+            self._store.retain(topic, payload, published)
 
     def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
         """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
@@ -334,7 +334,7 @@ class Router:
                 allowed = getattr(limits, limit)
                 text = f"retained message of {len(payload)} bytes for {name}: {limit} is {allowed}"
                 return self._refuse(limit, publisher, published, f"{text}; what was retained before stays")
-        if self._durable:
+        if self._store:
             # Each session has a copy on the disk.
             copies = (route.stored if published else 0) + (flags & 1 and len(payload) > 0)
             if published and publisher is not None:
@@ -342,17 +342,17 @@ class Router:
             if copies:
                 text = f"a message of {len(payload)} bytes for {name}"
                 try:
-                    if not self._durable.fits(_copied(size, copies)):
-                        full = f"the store {self._durable.name} is full"
+                    if not self._store.fits(_copied(size, copies)):
+                        full = f"the store {self._store.name} is full"
                         if not published or publisher is None:
                             return self._refuse("store", publisher, published, f"{full}: {text}")
-                        self.flow.wait_for_store(publisher, full, self.now)
-                        raise Held
+                        self.backpressure.wait_for_store(publisher, full, self.now)
+                        raise HeldBack
                 except StoreError as error:  # it never fits
                     return self._refuse("store", publisher, published, f"{error}: {text}")
         if published and publisher is not None:
             for client in route.strict:
-                self.flow.admit(client, size + MESSAGE, publisher, self.now)
+                self.backpressure.admit(client, size + MESSAGE, publisher, self.now)
         return True
 
     def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:
@@ -370,7 +370,7 @@ class Router:
         peer = client.peer
         enough = self.work + self._limits.turn_work
         room = self._limits.write_buffer_bytes
-        state = client.state
+        session = client.session
         while room > 0 and self.work < enough and self.takes_retained(client):
             if client.search is None:
                 topic_filter = next(iter(client.deferred))
@@ -392,10 +392,10 @@ class Router:
                 if not qos:
                     peer.out += (head, payload)
                 elif self._makes_room_for_retained(client, cost):
-                    state.room -= cost
-                    state.sizes.append(cost)
+                    session.room -= cost
+                    session.sizes.append(cost)
                     self.ledger.queued += cost
-                    state.publish(head, payload)
+                    session.publish(head, payload)
                 else:
                     continue
                 self._stats.messages_sent += 1
@@ -410,19 +410,19 @@ class Router:
             and peer.writable
             and not peer.has_request
             and client.unsent == 0
-            and (client.state.settle() > self._limits.retained_message_bytes or not client.state.messages)
+            and (client.session.settle() > self._limits.retained_message_bytes or not client.session.messages)
         )
 
     def _makes_room_for_retained(self, client: ClientSession, cost: int) -> bool:
-        if client.store and self._durable and not self._durable.fits(cost):
-            self.flow.drop(client, "store", self.now)
+        if client.store and self._store and not self._store.fits(cost):
+            self.backpressure.drop(client, "store", self.now)
             return False
-        return not self.flow.lacks_room(client, cost) or self.flow.make_room(client, cost, self.now)
+        return not self.backpressure.lacks_room(client, cost) or self.backpressure.make_room(client, cost, self.now)
 
     def catch_up(self, client: ClientSession) -> None:
         """Something of what is queued for `client` has gone: let those go on who wait for it, then what is deferred."""
-        if client in self.flow.behind:
-            self.flow.caught_up(client, self.now)
+        if client in self.backpressure.behind:
+            self.backpressure.caught_up(client, self.now)
         if client.deferred or client.search:
             self.send_retained(client)
 

@@ -15,9 +15,9 @@ from typing import Self, cast
 
 from ..store.base import StoreError
 from . import listen as listening
-from .durable import BrokerStore
+from .broker_store import BrokerStore
+from .commit_gate import CommitGate
 from .engine import Engine
-from .gate import Gate
 from .limits import Limits
 from .peer import Peer
 from .stats import Stats
@@ -59,8 +59,8 @@ class Broker:
         )
         if self.store:
             self.store.on_failure = self._fail
-        self.gate = Gate(self.store, self._fail, self._go_on) if self.store else None
-        self.engine = Engine(self.limits, durable=self.store)
+        self.commit_gate = CommitGate(self.store, self._fail, self._go_on) if self.store else None
+        self.engine = Engine(self.limits, store=self.store)
         self.addresses: list[str] = []
         self.connections: dict[_Connection, None] = {}
         self.lingering: dict[_Connection, None] = {}  # of these, the closed ones whose clients have yet to close
@@ -143,8 +143,8 @@ class Broker:
     async def _end_connections(self) -> None:
         self.engine.shut_down()
         self.flush()
-        if self.gate:
-            await self.gate.passed()
+        if self.commit_gate:
+            await self.commit_gate.passed()
         await self._ended(min(LINGER_STOP_MS, self.limits.close_ms))
         for connection in list(self.connections):
             if not connection.transport.get_write_buffer_size():
@@ -222,7 +222,7 @@ class Broker:
                         cut_off.handle.transport.abort()
         self._sent_at_flush = engine.stats.messages_sent
         engine.router.unwritten = 0
-        if engine.busy or engine.flow.holding or self.gate:
+        if engine.busy or engine.backpressure.holding or self.commit_gate:
             self._see_to_the_rest()
 
     def _see_to_the_rest(self) -> None:
@@ -232,9 +232,9 @@ class Broker:
         if engine.busy and not self._working:
             self._working = True
             self._loop.call_soon(self._go_on_working)
-        if self.gate and self.gate.is_full:
-            self.gate.begin()
-        if engine.flow.holding and not self._holding and not self.stopped:
+        if self.commit_gate and self.commit_gate.is_full:
+            self.commit_gate.begin()
+        if engine.backpressure.holding and not self._holding and not self.stopped:
             self._holding = self._loop.call_later(self.limits.hold_ms / 1000, self._end_holds)
 
     def _go_on_working(self) -> None:
@@ -351,7 +351,7 @@ class _Connection(asyncio.BufferedProtocol):
         out.clear()
         peer.written += len(data)
         close = bool(peer.closed_because)
-        gate = self._broker.gate
+        gate = self._broker.commit_gate
         if gate and gate.is_closed and (data or close):
             self._held += len(data)
             gate.hold(self._write_held, data, close)
@@ -409,7 +409,7 @@ class _Connection(asyncio.BufferedProtocol):
         """Read, or do not: while there is more to do than a turn allows, while its answers do not leave, or while very
         much waits for a commit.
         """
-        gate = self._broker.gate
+        gate = self._broker.commit_gate
         peer = self.peer
         pause = peer.is_full or (gate is not None and (self._held >= peer.output_max or gate.is_full))
         if self._paused != pause and self._closing_at is None and not self.transport.is_closing():

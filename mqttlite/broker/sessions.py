@@ -1,6 +1,6 @@
 """A client's session at the broker: the core's session state, its subscriptions, and its connection while it has one.
 
-Persistent sessions live in the broker's store, if it has one. Imports core.session, durable, ledger, limits; knows
+Persistent sessions live in the broker's store, if it has one. Imports core.session, broker_store, ledger, limits; knows
 nothing of routing.
 """
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from ..core.records import HELD as _HELD
 from ..core.session import FREE, HANDLED, INBOUND, Session
-from .durable import SessionStore
+from .broker_store import SessionStore
 from .ledger import MESSAGE, Ledger
 from .limits import Limits
 
 if TYPE_CHECKING:
     from ..core.records import State
-    from .durable import BrokerStore
+    from .broker_store import BrokerStore
     from .peer import Peer
     from .retained import Retained
 
@@ -137,7 +137,7 @@ class ClientSession:
         "offline_since",
         "peer",
         "search",
-        "state",
+        "session",
         "store",
         "subscriptions",
         "takeovers",
@@ -147,16 +147,16 @@ class ClientSession:
     )
 
     def __init__(
-        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, durable: "BrokerStore | None" = None
+        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, store: "BrokerStore | None" = None
     ) -> None:
         rule = limits.rule_for(client_id)
         size_max = rule.max_bytes or limits.queue_bytes
         self.client_id = client_id
         self.clean = clean
-        self.state = Queue(limits.inbound, size_max, ledger)
+        self.session = Queue(limits.inbound, size_max, ledger)
         self.store: SessionStore | None = None
-        if durable and not clean:
-            self.store = self.state.store = SessionStore(durable, client_id, self.state)
+        if store and not clean:
+            self.store = self.session.store = SessionStore(store, client_id, self.session)
         self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
         self.filters_bytes = 0  # what they count in the ledger
         self.peer: Peer | None = None  # None: offline
@@ -165,7 +165,7 @@ class ClientSession:
         self.takeovers: list[int] = []  # when (ms), during the last minute
         self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
         self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
-        # Owned by flow.Flow:
+        # Owned by backpressure.Backpressure:
         self.when_full = rule.when_full
         self.hold_left = limits.hold_ms  # for how long publishers may still be held back for this client (ms)
         # With less room than this they are; a queue that is short is not full before they are.
@@ -182,13 +182,13 @@ class ClientSession:
     @property
     def is_unheard_of(self) -> bool:
         """Whether the client may never have received CONNACK for this session, and nothing is in it."""
-        state = self.state
-        return not (self.heard or self.subscriptions or state.inbound or state.messages)
+        session = self.session
+        return not (self.heard or self.subscriptions or session.inbound or session.messages)
 
     @property
     def unsent(self) -> int:
         """Messages accepted for the client and not sent yet."""
-        return self.state.next - self.state.sent
+        return self.session.next - self.session.sent
 
     def __str__(self) -> str:
         where = " at " + self.peer.address if self.peer else " (offline)"

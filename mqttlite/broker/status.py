@@ -38,17 +38,17 @@ class Status:
     def update(self, now: int) -> None:
         """Publish what has changed, if it is time."""
         engine = self._engine
-        over = engine.flow.over
+        over = engine.backpressure.over
         while over:
             self._tell(over.popitem()[0], 1)  # behind what it has got of its queue
         if self._next_at is not None and now < self._next_at:
             return
         self._next_at = now + EVERY_MS
-        for client in list(engine.flow.gaps):
+        for client in list(engine.backpressure.gaps):
             if client.dropped.total() != client.told:
                 self._tell(client, 0)
         stats = engine.stats
-        engine.flow.settle()
+        engine.backpressure.settle()
         for name, value in (
             (b"version", "mqttlite " + __version__),
             (b"clients/connected", sum(client.peer is not None for client in engine.sessions.values())),

@@ -119,11 +119,11 @@ def tag_of(sender_epoch: int, receiver_epoch: int) -> int:
 
 
 def pack_syn(epoch: int, known: int, frame_size: int, receive_window: int, reset_cause: int, device_id: bytes) -> bytes:
-    """The payload of SYN and SYN_ACK: the meaning is that of Peer's attributes."""
+    """The payload of SYN and SYN_ACK: the meaning is that of Greeting's attributes."""
     return struct.pack(_SYN_FORMAT, VERSION, epoch, known, frame_size, receive_window, reset_cause) + device_id
 
 
-class Peer:
+class Greeting:
     """What the other end says of itself in the payload of its SYN.
 
     `version` of the protocol; `epoch` and `known` (32 bits): its own epoch, and ours as it knows it (0: not yet);

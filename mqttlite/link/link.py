@@ -16,7 +16,7 @@ outside. Repairing is in sender and receiver; this file owns the handshake, and 
 
 from mqttlite.core import const
 
-from .frames import Peer, credit_in, decode, encode, gaps_in, is_text, pack_syn, tag_of
+from .frames import Greeting, credit_in, decode, encode, gaps_in, is_text, pack_syn, tag_of
 from .receiver import Receiver
 from .sender import Sender
 from .stats import Stats
@@ -67,7 +67,7 @@ class Link:
 
     Assign what is needed of:
 
-    on_up(peer)     a session begins; see frames.Peer
+    on_up(peer)     a session begins; see frames.Greeting
     on_down(reason) it has ended, and what was not delivered is lost with it: SILENT, RESTARTED, RESET. RESET and
                     OTHER_VERSION may come while no session is up
     on_data(channel, data)  memoryview or bytes, valid during the call only. On channels 0, 1 and 3 it holds credit
@@ -99,9 +99,9 @@ class Link:
         if not 1 <= window <= 16 or len(device_id) > 32:
             raise ValueError("window must be 1..16, device_id at most 32 bytes")
         self.epoch = epoch & 0xFFFFFFFF
-        self.peer: "Peer | None" = None
+        self.peer: "Greeting | None" = None
         self.up = False
-        self.on_up: "Callable[[Peer], object]" = ignore
+        self.on_up: "Callable[[Greeting], object]" = ignore
         self.on_down: "Callable[[int], object]" = ignore
         self.on_data: "Callable[[int, bytes | memoryview], object]" = ignore
         self.on_writable: "Callable[[], object]" = ignore
@@ -264,7 +264,7 @@ class Link:
         kind = buffer[1] & 0xF0
         payload = memoryview(buffer)[start : size - 4]
         if kind >= _SYN:
-            self._handshake(kind, Peer(payload), now)
+            self._handshake(kind, Greeting(payload), now)
         elif not self.up or buffer[2] != self._tag_in:
             # The peer believes in another session: ask, at the pace of SYNs.
             self.stats.foreign += 1
@@ -295,7 +295,7 @@ class Link:
 
     # --- sessions
 
-    def _handshake(self, kind: int, peer: Peer, now: int) -> None:
+    def _handshake(self, kind: int, peer: Greeting, now: int) -> None:
         if not peer.valid:
             self.stats.damaged += 1
             return
@@ -323,7 +323,7 @@ class Link:
             self._answer = kind == _SYN
             self._ask = True
 
-    def _rise(self, peer: Peer, now: int) -> None:
+    def _rise(self, peer: Greeting, now: int) -> None:
         self._tag_out = tag_of(self.epoch, peer.epoch)
         self._tag_in = tag_of(peer.epoch, self.epoch)
         self._payload_max = min(self._frame_size, peer.frame_size) - _OVERHEAD

@@ -15,7 +15,7 @@ MYPY = const(0)
 if MYPY:
     from collections.abc import Callable
 
-    from .frames import Peer
+    from .frames import Greeting
 
 # Reasons for on_close and on_notice; words for them are in words.py.
 BY_APPLICATION = const(1)
@@ -70,7 +70,7 @@ class Stream:
         self.on_close: "Callable[[int], object]" = ignore
         self.on_writable: "Callable[[], object]" = ignore
         self.on_notice: "Callable[[int], object]" = ignore
-        self.on_link_up: "Callable[[Peer], object]" = ignore
+        self.on_link_up: "Callable[[Greeting], object]" = ignore
         self.on_link_down: "Callable[[int], object]" = ignore
         self.on_side: "Callable[[int, bytes | memoryview], object]" = ignore
         # Delivered in this connection and not yet consumed.
@@ -133,7 +133,7 @@ class Stream:
         self.state = CLOSED
         self.consumed(self._held)
 
-    def _up(self, peer: "Peer") -> None:
+    def _up(self, peer: "Greeting") -> None:
         self.on_link_up(peer)
 
     def _down(self, reason: int) -> None:

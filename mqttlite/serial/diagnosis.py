@@ -199,7 +199,7 @@ def _silence(end: End) -> Finding:
 
 def _frames(pieces: list[bytes], end: End, before: bool) -> Finding | None:
     """What the frames say, if there are any."""
-    syns: list[frames.Peer] = []
+    syns: list[frames.Greeting] = []
     whole = damaged = 0
     for piece in pieces:
         for chunk in piece.split(b"\0"):
@@ -212,7 +212,7 @@ def _frames(pieces: list[bytes], end: End, before: bool) -> Finding | None:
                 continue
             whole += 1
             if buffer[1] & 0xF0 in (frames.SYN, frames.SYN_ACK):
-                peer = frames.Peer(memoryview(bytes(buffer[start : len(chunk) - 4])))
+                peer = frames.Greeting(memoryview(bytes(buffer[start : len(chunk) - 4])))
                 if peer.valid:
                     syns.append(peer)
     if not whole:
@@ -244,7 +244,7 @@ def _frames(pieces: list[bytes], end: End, before: bool) -> Finding | None:
     return Finding("one way", _one_way(f"{who} is heard, but does not hear us", end))
 
 
-def _is_own(peer: frames.Peer, end: End) -> bool:
+def _is_own(peer: frames.Greeting, end: End) -> bool:
     return bool(peer.device_id) != end.is_gateway and (end.epoch - peer.epoch) & 0xFFFFFFFF < _EPOCHS
 
 

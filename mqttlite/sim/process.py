@@ -16,7 +16,7 @@ from .handles import Killed
 from .loop import VirtualLoop
 
 if TYPE_CHECKING:
-    from ..broker.durable import BrokerStore
+    from ..broker.broker_store import BrokerStore
     from ..store.sqlite import SqliteStore
     from .world import World
 
@@ -106,7 +106,7 @@ class Process:
 
     def broker_store(self, path: str = "broker.db", **options: Any) -> "BrokerStore":
         """A broker's store on this process's disk; options as BrokerStore's."""
-        from ..broker.durable import BrokerStore
+        from ..broker.broker_store import BrokerStore
 
         return BrokerStore("/" + path, connect=self.mount.connect, **{"reserve": RESERVE, **options})
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqttlite.broker import Broker, Limits, gate
-from mqttlite.broker.durable import BrokerStore
+from mqttlite.broker import Broker, Limits, commit_gate
+from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.limits import QueueRule
 from mqttlite.core import records as r
 from mqttlite.core.records import State
@@ -383,7 +383,7 @@ async def test_when_the_store_is_full_whatever_grows_is_refused_and_the_broker_l
 async def test_what_waits_for_a_slow_disk_is_bounded_even_when_nobody_is_answered(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "HELD_MAX", 500_000)
+    monkeypatch.setattr(commit_gate, "WAITING_MAX", 500_000)
     monkeypatch.setattr(Held, "_linger", lambda self: None)  # nothing is written but by commits
     store = Held(path)
     async with (

@@ -1,4 +1,6 @@
-"""Limits: each bites where it should, is counted, spares everybody else. Queues: test_flow; retained: test_retained."""
+"""Limits: each bites where it should, is counted, spares everybody else. Queues:
+test_backpressure; retained messages: test_retained.
+"""
 
 import itertools
 
@@ -119,7 +121,7 @@ def test_a_publisher_that_loses_its_memory_again_and_again_is_never_locked_out()
     client = world.connect("c", clean=False, present=True)
     client.publish("t", b"19", qos=2, packet_id=20 * 18, dup=True)
     assert client.kinds()[-1] == "pubrec", "the newest are remembered"
-    assert len(world.engine.sessions[b"c"].state.inbound) == 30
+    assert len(world.engine.sessions[b"c"].session.inbound) == 30
 
 
 def test_the_log_of_a_limit_is_one_line_in_ten_seconds_and_counts_the_rest(caplog: pytest.LogCaptureFixture) -> None:
@@ -234,6 +236,6 @@ def test_forty_thousand_messages_for_a_subscriber_that_takes_none_are_kept_and_t
     world.flush()
     assert world.stats.messages_received == 40_000
     assert world.stats.messages_dropped == 0
-    state = world.engine.sessions[b"reader"].state
+    state = world.engine.sessions[b"reader"].session
     assert state.bytes == world.engine.ledger.queued == 40_000 * (1 + 1 + 2 + 4 + 100 + MESSAGE)
     assert not reader.closed or len(state.messages) == 40_000

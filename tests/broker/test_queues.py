@@ -13,7 +13,7 @@ from mqttlite.broker.sessions import Queue
 from mqttlite.broker.status import gap_topic
 from mqttlite.core.records import State
 from mqttlite.core.session import SPAN
-from tests.broker.test_flow import SIZE, acknowledged, assert_tidy, fill
+from tests.broker.test_backpressure import SIZE, acknowledged, assert_tidy, fill
 from tests.broker.world import World
 
 
@@ -80,7 +80,7 @@ def test_drop_oldest_never_drops_what_was_sent(qos: int) -> None:
             again.send("pubcomp", packet_id=packet_id)
     payloads = [packet.fields["payload"] for packet in got] + again.finish()
     assert payloads == sent[:20] + sent[30:]
-    state = world.engine.sessions[b"c"].state
+    state = world.engine.sessions[b"c"].session
     assert state.unfinished == 0
     assert not state.messages
     assert_tidy(world.engine)
@@ -213,7 +213,7 @@ def test_wills_go_through_the_same_account_and_a_chain_of_them_ends() -> None:
     chain[0].cut()
     assert all(wire.closed for wire in chain[1:])
     assert world.stats.failures == 0
-    world.engine.flow.settle()
+    world.engine.backpressure.settle()
     assert world.engine.ledger.queued == 0
 
 
@@ -338,8 +338,8 @@ def test_rules_go_by_the_first_pattern_that_fits_and_never_by_what_clients_call_
     for name, wanted in (("pump-7", "refuse"), ("pump-x", "drop-oldest"), ("*", "drop-oldest"), ("[a", "drop-oldest")):
         world.connect(name)
         assert world.engine.sessions[name.encode()].when_full == wanted
-    assert world.engine.sessions[b"pump-7"].state.size_max == 5000
-    assert world.engine.sessions[b"pump-x"].state.size_max == world.engine.limits.queue_bytes
+    assert world.engine.sessions[b"pump-7"].session.size_max == 5000
+    assert world.engine.sessions[b"pump-x"].session.size_max == world.engine.limits.queue_bytes
 
 
 @given(st.lists(st.tuples(st.sampled_from("pppadco"), st.integers(0, 30)), max_size=80), st.sampled_from([1, 2]))
@@ -395,4 +395,4 @@ def test_identifiers_of_qos_2_have_a_budget_and_then_each_session_its_share() ->
     assert hoard.closed
     world.wait(1000)
     world.wait(1000)
-    assert world.engine.sessions[b"modest"].state.inbound_max == world.engine.limits.inbound
+    assert world.engine.sessions[b"modest"].session.inbound_max == world.engine.limits.inbound

@@ -147,7 +147,7 @@ async def test_a_publisher_is_held_back_by_a_slow_subscriber_and_nothing_is_lost
         sending = asyncio.create_task(publisher.writer.drain())
         await until(lambda: broker.stats.limits["hold_bytes"])
         await until(lambda: any(connection.peer.is_full for connection in broker.connections))
-        assert broker.engine.sessions[b"slow"].state.bytes < 100_000 + 2000
+        assert broker.engine.sessions[b"slow"].session.bytes < 100_000 + 2000
         got = await slow.messages(count)
         await sending
         assert [int(payload.split()[0]) for payload in got] == list(range(count))

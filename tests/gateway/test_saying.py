@@ -116,14 +116,14 @@ async def test_forged_frames_write_a_few_lines_whatever_their_number(mosquitto: 
 
 def epoch_in(buffer: bytes) -> int:
     """The gateway's epoch in the latest of its frames that is a SYN."""
-    from mqttlite.link.frames import Peer, decode
+    from mqttlite.link.frames import Greeting, decode
 
     epoch = 0
     for chunk in buffer.split(b"\0"):
         copy = bytearray(chunk)
         start = decode(copy, len(chunk)) if len(chunk) > 1 else 0
         if start and copy[1] & 0xF0 >= SYN:
-            peer = Peer(memoryview(copy)[start : len(chunk) - 4])
+            peer = Greeting(memoryview(copy)[start : len(chunk) - 4])
             if peer.valid and not peer.device_id:
                 epoch = peer.epoch
     return epoch

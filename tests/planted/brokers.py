@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 from mqttlite.broker import server
-from mqttlite.broker.durable import BrokerStore
+from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.commit_gate import CommitGate
 from mqttlite.broker.engine import Engine
-from mqttlite.broker.gate import Gate
 from mqttlite.broker.limits import Limits
 from mqttlite.broker.router import Router
 from mqttlite.broker.sessions import Queue
@@ -32,7 +32,7 @@ from .taking import not_wanted, unless
     "power off broker after disk 68",
 )
 def _(patch: Patch) -> None:
-    patch.set(Gate, "is_closed", False)
+    patch.set(CommitGate, "is_closed", False)
 
 
 @mutation(
@@ -47,17 +47,17 @@ def _(patch: Patch) -> None:
         try:
             self._store.wanted = False
             await self._store.commit()
-            held, self._held = self._held, []
+            waiting, self._waiting = self._waiting, []
             self.bytes = 0
-            for write, data, close in held:
+            for write, data, close in waiting:
                 write(data, close)
         except StoreError as error:
-            self._held.clear()
+            self._waiting.clear()
             self._failed(error)
         finally:
             self._task = None
 
-    patch.set(Gate, "_pass", pass_all)
+    patch.set(CommitGate, "_pass", pass_all)
 
 
 @mutation(
@@ -185,7 +185,7 @@ def _drop_when_full(patch: Patch, count: int) -> None:
     def wrap(publish: Any) -> Any:
         def published(self: Router, publisher: Any, flags: int, topic: bytes, payload: bytes) -> None:
             clients = self._routes[topic].clients
-            if any(client.state.room < client.hold_room + 100 for client in clients):
+            if any(client.session.room < client.hold_room + 100 for client in clients):
                 self._stats.dropped_queue_full += count
             else:
                 publish(self, publisher, flags, topic, payload)

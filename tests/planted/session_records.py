@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from mqttlite.broker.durable import BrokerStore
+from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.client.base import BaseClient
 from mqttlite.core import records as r
 from mqttlite.core import session as core

@@ -70,7 +70,7 @@ def window_at_broker(patch: Patch, window: int) -> None:
     def wrap(init: Any) -> Any:
         def initialise(self: ClientSession, *args: Any) -> None:
             init(self, *args)
-            self.state.window = window
+            self.session.window = window
 
         return initialise
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mqttlite.broker.durable import BrokerStore
+from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.core.session import Session
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Broker
-from mqttlite.broker.flow import Flow
+from mqttlite.broker.backpressure import Backpressure
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.broker.peer import Peer
 from mqttlite.client import Client
@@ -159,7 +159,7 @@ class House:
                 return
 
     def _look(self) -> None:
-        self.broker.engine.flow.settle()
+        self.broker.engine.backpressure.settle()
         self.most = max(self.most, self.broker.engine.ledger.total)
 
     def run(self) -> list[str]:
@@ -191,15 +191,15 @@ def test_a_bad_client_costs_twenty_good_ones_a_second_and_neither_message_nor_co
 
 
 def test_a_hold_without_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Flow, "end_holds", lambda self, now: None)
-    monkeypatch.setattr(Flow, "stalled", lambda self, now: [])
+    monkeypatch.setattr(Backpressure, "end_holds", lambda self, now: None)
+    monkeypatch.setattr(Backpressure, "stalled", lambda self, now: [])
     found = House("never acknowledges", 1, False).run()
     assert {problem.partition(":")[0] for problem in found} >= {"late", "lost", "wills"}
 
 
 def test_a_queue_without_bound_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Flow, "lacks_room", lambda self, client, cost: "")
-    monkeypatch.setattr(Flow, "stalled", lambda self, now: [])
+    monkeypatch.setattr(Backpressure, "lacks_room", lambda self, client, cost: "")
+    monkeypatch.setattr(Backpressure, "stalled", lambda self, now: [])
     assert any(problem.startswith("memory") for problem in House("never acknowledges", 1, True).run())
 
 
@@ -249,7 +249,7 @@ def overload(store: bool, limits: Limits, publishers: int = 20, each: int = 100)
                 if not got:
                     await asyncio.sleep(60)
                 got.add(bytes(message.payload))
-                brokers[0].engine.flow.settle()
+                brokers[0].engine.backpressure.settle()
                 most = max(most, brokers[0].engine.ledger.total)
 
     async def run_publishers(process: Process) -> None:

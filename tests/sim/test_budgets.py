@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker, flow, router
+from mqttlite.broker import Broker, backpressure, router
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.client import Client
 from mqttlite.core.rare_errors import SetAsideError
@@ -141,10 +141,10 @@ def test_a_rule_that_is_asked_behind_the_acknowledgement_is_found(
 
 
 def test_the_wrong_end_of_a_queue_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "DROP_OLDEST", "no such rule")
+    monkeypatch.setattr(backpressure, "DROP_OLDEST", "no such rule")
     assert any("the wrong ones" in problem for problem in Away(1, 1, "drop-oldest").run())
 
 
 def test_a_budget_that_is_not_asked_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow.Flow, "lacks_room", lambda self, client, cost: "")
+    monkeypatch.setattr(backpressure.Backpressure, "lacks_room", lambda self, client, cost: "")
     assert any("in a budget of" in problem for problem in Away(1, 1, "drop-newest").run())

@@ -36,15 +36,16 @@ class Audit:
             if not self.large.world.processes[name].alive:
                 continue
             engine = broker.engine
-            engine.flow.settle()
+            engine.backpressure.settle()
             held = 0
-            for session in engine.sessions.values():
-                size = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in session.state.messages.values())
+            for client_session in engine.sessions.values():
+                session = client_session.session
+                size = sum(len(head) + len(payload) + MESSAGE for head, payload, _ in session.messages.values())
                 held += size
-                if not size <= session.state.bytes <= engine.limits.queue_bytes:
-                    found.append(f"{name} has {size} bytes for {session}, in its books {session.state.bytes}")
-                if session.state.unfinished > WINDOW:
-                    found.append(f"{name} has {session.state.unfinished} messages in the window of {session}")
+                if not size <= session.bytes <= engine.limits.queue_bytes:
+                    found.append(f"{name} has {size} bytes for {client_session}, in its books {session.bytes}")
+                if session.unfinished > WINDOW:
+                    found.append(f"{name} has {session.unfinished} messages in the window of {client_session}")
             if held > engine.ledger.queued:
                 found.append(f"{name} has {held} bytes in its queues, in its books {engine.ledger.queued}")
 
@@ -58,12 +59,13 @@ class Audit:
             if not process.alive:
                 found.append(f"{name} is not running when all is quiet")
                 continue
-            for client_id, session in broker.engine.sessions.items():
+            for client_id, client_session in broker.engine.sessions.items():
+                session = client_session.session
                 client = str(client_id, "utf-8")
-                if session.state.messages and client in self.large.ledger.readings:
-                    found.append(f"{name} keeps {len(session.state.messages)} messages for {client}")
-                if session.state.inbound and client not in forgetful:
-                    found.append(f"{name} keeps {len(session.state.inbound)} identifiers of {client}")
+                if session.messages and client in self.large.ledger.readings:
+                    found.append(f"{name} keeps {len(session.messages)} messages for {client}")
+                if session.inbound and client not in forgetful:
+                    found.append(f"{name} keeps {len(session.inbound)} identifiers of {client}")
         for name, client_ in self.large.clients.items():
             if client_._error is None:
                 state = client_._protocol.state

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...broker import Broker, durable
+from ...broker import Broker, broker_store
 from ...broker.limits import Limits
 from ...client import Client
 from ...core import earlier_life
@@ -104,7 +104,7 @@ def named(name: str) -> Small:
 @contextlib.contextmanager
 def few_identifiers(few: bool) -> Iterator[None]:
     """While this lasts, sessions have few packet identifiers."""
-    owners: tuple[Any, ...] = (core, earlier_life, durable) if few else ()
+    owners: tuple[Any, ...] = (core, earlier_life, broker_store) if few else ()
     before = [owner.SPAN for owner in owners]
     for owner in owners:
         owner.SPAN = FEW

@@ -30,7 +30,7 @@ def _senders(run: "Run") -> "list[tuple[str, Session]]":
         found.append(("producer", client._protocol.state))
     consumer = broker.engine.sessions.get(run.consumer.name.encode()) if broker and run.broker.alive else None
     if consumer and consumer.peer:
-        found.append(("broker", consumer.state))
+        found.append(("broker", consumer.session))
     return found
 
 

@@ -20,7 +20,7 @@ import logging
 
 from .ledger import Ledger
 from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
-from .peer import Held, Peer, StoreRoom
+from .peer import HeldBack, Peer, StoreRoom
 from .sessions import ClientSession
 from .stats import Stats, Watch
 
@@ -30,7 +30,7 @@ STRICT = (REFUSE, HOLD)  # rules that decide before anything is done about a mes
 GAP_MS = 10_000  # without a drop, after which a gap may be over
 
 
-class Flow:
+class Backpressure:
     """Who has to wait, and for whom there is room. `dirty`, `busy`: peers that the shell, the engine has to look at."""
 
     def __init__(
@@ -62,8 +62,8 @@ class Flow:
     def queued(self, client: ClientSession, publisher: Peer | None, now: int) -> None:
         """A message for `client`, connected, from `publisher`, could not be sent at once."""
         peer = client.peer
-        state = client.state
-        if (state.room >= client.hold_room or state.settle() >= client.hold_room) and peer and peer.writable:
+        session = client.session
+        if (session.room >= client.hold_room or session.settle() >= client.hold_room) and peer and peer.writable:
             return
         if client not in self.behind:
             self._fell_behind(client, now)
@@ -81,7 +81,7 @@ class Flow:
 
     def begin(self, client: ClientSession, now: int) -> None:
         """The time in which `client` has to take something begins: it has just fallen behind, or connected."""
-        client.mark = client.state.finished
+        client.mark = client.session.finished
         client.marked_at = now
 
     def _wait(self, other: ClientSession | StoreRoom, publisher: Peer) -> None:
@@ -90,8 +90,8 @@ class Flow:
         self._dirty[publisher] = None
 
     def wait_for_store(self, publisher: Peer, why: str, now: int) -> None:
-        """The store is full, so `publisher` waits (Held), and only its PUBLISH: it would lose its connection with each
-        message, and not know why.
+        """The store is full, so `publisher` waits (HeldBack), and only its PUBLISH: it would lose its connection with
+        each message, and not know why.
         """
         self._wait(self.store_room, publisher)
         self._watch.hit("store", publisher, f"{why}: it is held back until there is room", now)
@@ -104,13 +104,13 @@ class Flow:
     def caught_up(self, client: ClientSession, now: int) -> bool:
         """Whether `client` has room again (half its limit, lest it is back at once); then its publishers go on."""
         peer = client.peer
-        state = client.state
-        state.settle()
-        if client.when_full == HOLD and 2 * state.room < state.size_max and client.waiting:
+        session = client.session
+        session.settle()
+        if client.when_full == HOLD and 2 * session.room < session.size_max and client.waiting:
             return False
         if peer is not None:
-            half = (client.hold_room + state.size_max) // 2
-            if not peer.writable or (state.sent < state.next and state.room < half):
+            half = (client.hold_room + session.size_max) // 2
+            if not peer.writable or (session.sent < session.next and session.room < half):
                 return False
         self.forget(client)
         return True
@@ -162,9 +162,9 @@ class Flow:
             peer = client.peer
             if peer is None or not peer.writable:
                 continue
-            state = client.state
-            finished = state.finished
-            size = state.bytes // max(1, len(state.messages))  # of a message, about
+            session = client.session
+            finished = session.finished
+            size = session.bytes // max(1, len(session.messages))  # of a message, about
             if (finished - client.mark) * size >= limits.min_rate * limits.stall_ms // 1000:
                 client.mark = finished
                 client.marked_at = now
@@ -185,8 +185,8 @@ class Flow:
 
     def lacks_room(self, client: ClientSession, cost: int) -> str:
         """The name of the limit that forbids `cost` more bytes in the queue of `client`, or ""."""
-        state = client.state
-        if state.room < cost and state.settle() < cost:
+        session = client.session
+        if session.room < cost and session.settle() < cost:
             return "queue_bytes"
         limits = self._limits
         if self._ledger.queued + cost <= limits.queues_bytes:
@@ -195,19 +195,19 @@ class Flow:
             self.settle()
             if self._ledger.queued + cost <= limits.queues_bytes:
                 return ""
-        state.settle()
+        session.settle()
         share = limits.queues_bytes // max(1, len(self.sessions))
-        return "queues_bytes" if state.bytes + cost > share else ""
+        return "queues_bytes" if session.bytes + cost > share else ""
 
     def settle(self) -> None:
         """Bring the account of all queues up to date; not again before it has grown."""
         for client in self.sessions.values():
-            client.state.settle()
+            client.session.settle()
         self._settle_at = self._ledger.queued + self._limits.queues_bytes // 64
 
     def admit(self, client: ClientSession, cost: int, publisher: Peer, now: int) -> None:
-        """Before anything is done about a message: LimitError or Held where the rule of `client` is `refuse` or `hold`
-        and there is no room.
+        """Before anything is done about a message: LimitError or HeldBack where the rule of `client` is `refuse` or
+        `hold` and there is no room.
         """
         limit = self.lacks_room(client, cost)
         if not limit:
@@ -218,7 +218,7 @@ class Flow:
             if client not in publisher.waits_for:
                 self._wait(client, publisher)
             self._watch.hit(limit, client, f"queue is full: {publisher} is held back for it", now)
-            raise Held
+            raise HeldBack
         if client.peer and client.store is None:
             self._disconnect(client, limit, now)
             if client.clean:
@@ -233,9 +233,9 @@ class Flow:
             return True
         if client.peer and client.store is None and client.when_full != HOLD:
             self._disconnect(client, limit, now)
-        state = client.state
+        session = client.session
         if client.when_full == DROP_OLDEST:
-            while state.drop_oldest():
+            while session.drop_oldest():
                 self.drop(client, limit, now)
                 if not self.lacks_room(client, cost):
                     return True
@@ -247,7 +247,7 @@ class Flow:
         if peer and peer not in self.overdue:
             end = ""
             if client.clean:
-                count = len(client.state.messages)
+                count = len(client.session.messages)
                 end = f", and {count} messages end with its clean session"
                 self._stats.dropped_queue_full += count
                 self._open_gap(client, limit, count, now)
@@ -281,9 +281,13 @@ class Flow:
         """Sum up the gaps that are over."""
         for client in list(self.gaps):
             peer = client.peer
-            state = client.state
-            state.settle()
-            if now - client.gap_at >= GAP_MS and 2 * state.room >= state.size_max and (peer is None or peer.writable):
+            session = client.session
+            session.settle()
+            if (
+                now - client.gap_at >= GAP_MS
+                and 2 * session.room >= session.size_max
+                and (peer is None or peer.writable)
+            ):
                 self._end_gap(client, "")
                 self.over[client] = None
 

@@ -2,26 +2,26 @@
 
 While something is being committed, everything that the broker wants to write waits, in order; what gathers meanwhile
 shares the next commit. So a commit serves all connections, and the price of a message falls as load rises. Imports
-durable.
+broker_store.
 """
 
 import asyncio
 from collections.abc import Callable
 
 from ..store.base import StoreError
-from .durable import BrokerStore
+from .broker_store import BrokerStore
 
-HELD_MAX = 16 << 20  # bytes that wait; beyond it, connections are not read
+WAITING_MAX = 16 << 20  # bytes that wait; beyond it, connections are not read
 
 
-class Gate:
+class CommitGate:
     """`failed` is called when the store cannot commit: then nothing that waits may ever leave."""
 
     def __init__(self, store: BrokerStore, failed: Callable[[StoreError], None], opened: Callable[[], None]) -> None:
         self._store = store
         self._failed = failed
         self._opened = opened
-        self._held: list[tuple[Callable[[bytes, bool], None], bytes, bool]] = []
+        self._waiting: list[tuple[Callable[[bytes, bool], None], bytes, bool]] = []
         self._task: asyncio.Task[None] | None = None
         self.bytes = 0
 
@@ -33,11 +33,11 @@ class Gate:
     @property
     def is_full(self) -> bool:
         """Whether so much waits, here or in the store, that nothing more should be read."""
-        return self.bytes > HELD_MAX or self._store.pending_bytes > HELD_MAX
+        return self.bytes > WAITING_MAX or self._store.pending_bytes > WAITING_MAX
 
     def hold(self, write: Callable[[bytes, bool], None], data: bytes, close: bool) -> None:
         """Call `write(data, close)` once everything recorded by now is durable."""
-        self._held.append((write, data, close))
+        self._waiting.append((write, data, close))
         self.bytes += len(data)
         self.begin()
 
@@ -48,19 +48,19 @@ class Gate:
 
     async def _pass(self) -> None:
         try:
-            while self._held or (self.is_full and self._store.wanted):
-                held, self._held = self._held, []
+            while self._waiting or (self.is_full and self._store.wanted):
+                waiting, self._waiting = self._waiting, []
                 was_full = self.is_full
                 if self._store.wanted:
                     self._store.wanted = False
                     await self._store.commit()
-                for write, data, close in held:
+                for write, data, close in waiting:
                     self.bytes -= len(data)
                     write(data, close)
                 if was_full and not self.is_full:
                     self._opened()
         except StoreError as error:
-            self._held.clear()
+            self._waiting.clear()
             self.bytes = 0
             self._failed(error)
         finally:

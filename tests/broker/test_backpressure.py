@@ -26,14 +26,14 @@ def acknowledged(wire: Wire) -> list[int]:
 
 def assert_tidy(engine: Engine) -> None:
     """Nobody waits for anybody, and nothing is left in the accounts of what is over."""
-    flow = engine.flow
-    assert not flow.behind
-    assert not flow.holding
+    backpressure = engine.backpressure
+    assert not backpressure.behind
+    assert not backpressure.holding
     assert not any(peer.waits_for or peer.parked for peer in engine.peers)
     assert not any(client.waiting for client in engine.sessions.values())
     assert engine.ledger.received == 0
-    flow.settle()
-    assert engine.ledger.queued == sum(client.state.bytes for client in engine.sessions.values())
+    backpressure.settle()
+    assert engine.ledger.queued == sum(client.session.bytes for client in engine.sessions.values())
 
 
 # -- publishers are held back for a moment
@@ -131,7 +131,7 @@ def test_what_a_held_publisher_sends_beside_publish_is_answered_at_once() -> Non
     publisher.send("pubcomp", packet_id=packet_id)
     assert publisher.kinds() == ["pubrel"]
     assert publisher.held
-    assert not world.engine.sessions[b"p"].state.messages
+    assert not world.engine.sessions[b"p"].session.messages
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])

@@ -57,17 +57,17 @@ class SessionStore(Store):
 
     is_durable = True
 
-    def __init__(self, store: BrokerStore, client_id: bytes, state: Session, number: int = 0) -> None:
+    def __init__(self, store: BrokerStore, client_id: bytes, session: Session, number: int = 0) -> None:
         self._store = store
         self._client_id = client_id
-        self._state = state
+        self._session = session
         self._number = number  # 0: not stored yet
 
     def begin(self) -> None:
         """The session is to be remembered, even if it is empty."""
         if not self._number:
             self._number = self._store.new_session()
-            self._store.note(self._number, BEGUN, self._state.next, self._client_id)
+            self._store.note(self._number, BEGUN, self._session.next, self._client_id)
 
     def end(self) -> None:
         """The session ends."""
@@ -79,5 +79,5 @@ class SessionStore(Store):
         """As Store.record."""
         self.begin()
         self._store.note(self._number, kind, number, head, payload)
-        if kind == r.DONE and self._state.sent - number > SPAN // 2:  # another soon has its packet identifier
+        if kind == r.DONE and self._session.sent - number > SPAN // 2:  # another soon has its packet identifier
             self._store.wanted = True
