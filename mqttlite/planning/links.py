@@ -9,10 +9,10 @@ frame is damaged is drawn for all of it.
 import math
 from random import Random
 
+from ..link.sender import MAX_RTO_MS
 from . import costs, sizes
 from .fleet import Serial, Wifi
 
-MAX_RTO_MS = 2000.0
 KEEPALIVE_MS = 1000.0
 TOLD_LATENCY_MS = 4.0  # each way, what the link believes of every line
 JOIN_MS = 1.0  # what comes within the link's resolution of time shares a frame, as it does in one turn of an event loop
@@ -41,7 +41,7 @@ class Way:
         self._room = 0
         self._arrived = 0.0
         self._begun = 0.0
-        self._gap_ms = MAX_RTO_MS  # usual time from frame to frame
+        self._gap_ms = float(MAX_RTO_MS)  # usual time from frame to frame
         self.ack_due = math.inf  # when this direction must acknowledge what the other one brought
         self._unacknowledged = 0
         self.bytes = self.frames = self.repeats = self.repaired = self.mqtt = 0

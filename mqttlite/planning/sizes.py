@@ -3,11 +3,11 @@
 from ..core import records
 from ..core.codec import publish_head
 from ..link import frames
+from ..store.journal import FRAME as JOURNAL_FRAME
 from . import costs
 
 ACKNOWLEDGEMENT = 4  # PUBACK, PUBREC, PUBREL, PUBCOMP of 3.1.1
 PACKET_ID = 2
-JOURNAL_FRAME = 7  # bytes of a journal's frame besides the record: length, CRC-32
 
 
 def publish(topic: str, payload_bytes: int, qos: int) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .line import Place
 
-READ_SIZE = const(256)  # bytes asked for at once; what a read allocates
+UART_READ = const(256)  # bytes asked for at once; what a read allocates
 # The default receive buffer of 256 bytes holds 22 ms at 115,200 baud: less than a garbage collection may take.
 RX_BUFFER = const(1024)
 TX_BUFFER = const(512)
@@ -29,7 +29,7 @@ class BoardPort:
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" when the port is gone."""
         while True:
-            data: "bytes | None" = await self._stream.read(READ_SIZE)
+            data: "bytes | None" = await self._stream.read(UART_READ)
             if data is not None:  # None: nothing there after all
                 return data
 

@@ -16,6 +16,7 @@ from binascii import crc32
 from ..core import const
 from ..core.records import IDENTITY, ORIGIN, SEEN, State, decode
 from .base import StoreError
+from .journal import FORMAT, FRAME, HEADER
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from .journal import Journal
 
 MARK = const(0)  # kind of a record that says nothing to a State: what stands before it is synced
-
-# As in journal.
-_HEADER = const(12)
-_FRAME = const(7)
-_FORMAT = const(0x4D514A31)
 
 _WINDOW = const(65536)  # bytes behind the end of a raw area that are searched: far more than a message
 _AHEAD = const(64)  # sequence numbers that are left out, for messages whose records are lost
@@ -78,7 +74,7 @@ def _damage(journal: "Journal", best: int, at: int) -> "tuple[int, int, int, int
         # The older generation's header is no news: flash was being erased. The newer one's count is known.
         if found and (found[1] == journal._count + 1 or not journal._count):
             journal._seed, journal._count = found
-            records, size, _ = _count(journal, _HEADER)
+            records, size, _ = _count(journal, HEADER)
             return half, 0, records, size, "its header is wrong"
     journal._seed = seed
     if best < 0:
@@ -88,11 +84,11 @@ def _damage(journal: "Journal", best: int, at: int) -> "tuple[int, int, int, int
     if not records:
         return None
     if not is_marked:
-        place = _HEADER
+        place = HEADER
         while place < at:
             if area.read(place + 3, 1)[0] == MARK:
                 return None  # the last append is torn
-            place += int.from_bytes(area.read(place, 3), "big") + _FRAME
+            place += int.from_bytes(area.read(place, 3), "big") + FRAME
     return best, at, records, size, "it is wrong at byte %d" % at
 
 
@@ -111,21 +107,21 @@ def _count(journal: "Journal", at: int) -> "tuple[int, int, bool]":
 def header(journal: "Journal") -> "tuple[int, int] | None":
     """(start of the checksums, count) of a generation whose header is damaged; None: it is none, or not finished."""
     area: Any = journal._area
-    data = bytes(area.read(0, _HEADER))
-    if len(data) < _HEADER:
+    data = bytes(area.read(0, HEADER))
+    if len(data) < HEADER:
         return None
-    computed = crc32(data[:8], _FORMAT)
+    computed = crc32(data[:8], FORMAT)
     stored = int.from_bytes(data[8:], "big")
     if stored == computed:
         return None
     count = int.from_bytes(data[:4], "big")
     for bit in range(64):
         mended = (int.from_bytes(data[:8], "big") ^ 1 << bit).to_bytes(8, "big")
-        if crc32(mended, _FORMAT) == stored:
+        if crc32(mended, FORMAT) == stored:
             return stored, int.from_bytes(mended[:4], "big")
     for seed in (stored, computed):
         journal._seed = seed
-        if journal._holds(_HEADER) or (hasattr(area, "path") and next(whole(journal, _HEADER), None)):
+        if journal._holds(HEADER) or (hasattr(area, "path") and next(whole(journal, HEADER), None)):
             right = computed.to_bytes(4, "big")
             for size in range(4):
                 if seed == computed and data[8:] == right[:size] + b"\xff" * (4 - size):
@@ -158,8 +154,8 @@ def whole(journal: "Journal", at: int) -> "Any":
             if length > 6 and area.read(at + length + 6, 1):
                 size = journal._holds(at)
         if size:
-            yield at, size + _FRAME
-            at += size + _FRAME
+            yield at, size + FRAME
+            at += size + FRAME
         else:
             at += 1
 
@@ -170,8 +166,8 @@ def salvaged(journal: "Journal", half: int) -> State:
     area.half = half
     state = State()
     last = -1
-    for at, size in whole(journal, _HEADER):
-        kind, number, head, payload, key = decode(bytes(area.read(at + 3, size - _FRAME)))
+    for at, size in whole(journal, HEADER):
+        kind, number, head, payload, key = decode(bytes(area.read(at + 3, size - FRAME)))
         state.apply(kind, number, head, payload, key)
         if kind < 5:  # about a message
             last = max(last, number)

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-_HEADER = const(12)
-_FRAME = const(7)  # bytes of a frame besides the record
-_FORMAT = const(0x4D514A31)  # begins the header's CRC: another format has another number
+HEADER = const(12)
+FRAME = const(7)  # bytes of a frame besides the record
+FORMAT = const(0x4D514A31)  # begins the header's CRC: another format has another number
 
 
 class Journal(Store):
@@ -88,8 +88,8 @@ class Journal(Store):
             doubt = False
             for half in area.open():
                 area.half = half
-                header = area.read(0, _HEADER)
-                crc = crc32(header[:8], _FORMAT)
+                header = area.read(0, HEADER)
+                crc = crc32(header[:8], FORMAT)
                 count = int.from_bytes(header[:4], "big")
                 if header[8:] != crc.to_bytes(4, "big"):
                     doubt = doubt or header[8:] != b"\xff\xff\xff\xff"  # flash that is erased
@@ -97,13 +97,13 @@ class Journal(Store):
                     self._count = count
                     self._seed = crc
                     best = half
-            at = _HEADER
+            at = HEADER
             if self._count:
                 area.half = best
                 size = self._holds(at)
                 while size:
                     state.apply(*decode(bytes(area.read(at + 3, size))))
-                    at += size + _FRAME
+                    at += size + FRAME
                     size = self._holds(at)
                 self._live = at
                 if not area.resume(at):
@@ -176,7 +176,7 @@ class Journal(Store):
         self._pending = bytearray()
         self._count += 1
         header = self._count.to_bytes(4, "big") + os.urandom(4)
-        self._seed = crc = crc32(header, _FORMAT)
+        self._seed = crc = crc32(header, FORMAT)
         area.begin(header + crc.to_bytes(4, "big"))
         for record in state.records():
             frame = self._frame(record)
@@ -191,7 +191,7 @@ class Journal(Store):
         room = self._area.size * 3 // 4 - size - 64
         if self._live > room:
             state = self.snapshot()
-            self._live = _HEADER
+            self._live = HEADER
             for record in state.records():
                 self._live += len(self._frame(record))
             if self._live > room and (room < 0 or not (state.messages or state.doubts)):

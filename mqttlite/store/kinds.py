@@ -9,7 +9,7 @@ from . import damage
 from .area_file import FileArea
 from .base import StoreError
 from .broker_tables import BrokerTables
-from .journal import Journal
+from .journal import FORMAT, FRAME, HEADER, Journal
 from .place import demand_file, shown
 from .sqlite_tables import ClientTables
 
@@ -84,8 +84,8 @@ class Reading:
 
     def _read(self, journal: Journal) -> None:
         area: Any = journal._area
-        header = area.read(0, damage._HEADER)
-        crc = crc32(header[:8], damage._FORMAT)
+        header = area.read(0, HEADER)
+        crc = crc32(header[:8], FORMAT)
         self.problem = ""
         self.is_journal = True
         if header[8:] == crc.to_bytes(4, "big"):
@@ -99,10 +99,10 @@ class Reading:
             self.state = State()
             return
         state = State()
-        at = damage._HEADER
+        at = HEADER
         while size := journal._holds(at):
             state.apply(*decode(bytes(area.read(at + 3, size))))
-            at += size + damage._FRAME
+            at += size + FRAME
         self.state = state
         found_damage = None if self.problem else damage._damage(journal, 0, at)
         if found_damage:

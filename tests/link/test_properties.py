@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqttlite.link import frames, link, receiver, sender, stream
+from mqttlite.link import frames, link, stream
 from mqttlite.link.frames import DATA, LOG, MAX_FRAME, MQTT, OVERHEAD, decode, encode
 from mqttlite.link.link import Link
 from mqttlite.link.words import LINK_REASONS, STREAM_REASONS, link_reason, stream_reason
@@ -291,14 +291,7 @@ def test_settings_that_cannot_work_are_refused(options: dict[str, int]) -> None:
         Link(1, **options)
 
 
-def test_copies_of_constants_agree() -> None:
-    """Constants are free on a board only in the file that defines them, so some files have copies."""
-    for module in (link, sender, receiver, stream):
-        for name, value in vars(module).items():
-            original = getattr(frames, name.lstrip("_"), None)
-            if name.isupper() and isinstance(value, int) and isinstance(original, int) and name != "_OVERHEAD":
-                assert value == original, (module, name)
-    assert {sender._OVERHEAD, link._OVERHEAD} == {frames.OVERHEAD}
+def test_the_longest_syn_is_as_long_as_the_link_reckons() -> None:
     longest_syn = encode(frames.SYN, 0, 0, 0, 0, -1, frames.pack_syn(1, 2, 3, 4, 5, bytes(32)), idle=False)
     assert len(longest_syn) - 1 == link._MAX_SYN
 

@@ -5,8 +5,8 @@ Tests, the goodput benchmark and MicroPython use it. Both runtimes.
 
 from mqttlite.sim.lines.noise import Noise
 
-MYPY = False
-if MYPY:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from mqttlite.link.link import Link
 
 

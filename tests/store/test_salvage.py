@@ -15,7 +15,7 @@ import pytest
 from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.core import records as r
 from mqttlite.core.records import State
-from mqttlite.store import damage, journal, kinds, sqlite_file, sqlite_wal
+from mqttlite.store import kinds, sqlite_file, sqlite_wal
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.backup import backup, reset
 from mqttlite.store.base import Store, StoreError
@@ -383,10 +383,6 @@ async def test_any_bit_of_a_journal_on_raw_flash_is_damage_its_header_too(lives:
         assert len(set(range(8 if lives == 1 else 12)) - set(state.messages)) <= 1
         assert again.notice
         assert vars(await Journal(RawArea(flash)).open()) == vars(state)
-
-
-def test_what_stands_twice_is_the_same() -> None:
-    assert (damage._HEADER, damage._FRAME, damage._FORMAT) == (journal._HEADER, journal._FRAME, journal._FORMAT)
 
 
 # -- files that are no stores
