@@ -8,8 +8,8 @@ from typing import Any
 
 from mqttlite.sim.small.explore import SEED, explore, singles
 
-from . import MUTATIONS
-from .planting import checker_of
+from . import BUGS
+from .planting import CHECKERS, checker_of
 
 HEAD = """# Planted bugs, and what caught them
 
@@ -29,34 +29,12 @@ TAIL = """
 |---|---|---|
 """
 
-SAYS = {
-    "lost": "an accepted message was not handled",
-    "confirmed": "a message was confirmed to its publisher, and not handled",
-    "twice": "what a handler wrote is there more than once",
-    "order": "a message was handled for the first time after a later one",
-    "invented": "a message was handled that nobody has published",
-    "connack": "a client has sent something else than CONNECT before CONNACK",
-    "identifier": "a packet identifier that is in use was given to another message, or a message got another one",
-    "dup": "a message was sent again without DUP",
-    "release": "a message was published again after PUBREL, or released before PUBREC",
-    "repeat": "a message was published twice on one connection",
-    "window": "more than 20 messages were unfinished",
-    "session": "a client was told of a session that the broker has forgotten",
-    "leak": "in the end, a message or packet identifier is still stored",
-    "drop": "the broker has counted a message at QoS 1 or 2 that it dropped",
-    "aside": "a message that could be delivered was set aside, or one that could not be was not",
-    "told": "a consumer was not told of a message that was too large for it",
-    "wait": "somebody waits without end",
-    "loop": "a client connects again and again without a pause",
-    "error": "a program got an exception, or logged a fault, that is nobody's doing but ours",
-}
-
 
 def table() -> str:
-    """All mutations and what caught them, as Markdown. LookupError when one is not caught."""
+    """All bugs and what caught them, as Markdown. LookupError when one is not caught."""
     lines = []
     caught: Counter[str] = Counter()
-    for planted in MUTATIONS.values():
+    for planted in BUGS.values():
         schedule, problems, _count = planted.find()
         names = {checker_of(problem) for problem in problems}
         caught.update(names)
@@ -67,13 +45,13 @@ def table() -> str:
         lines.append(
             f"| {planted.name} | {planted.breaks} | {planted.checker} | {schedule.small} | {faults} | {others} |\n"
         )
-    tail = [f"| {name} | {says} | {caught[name]} |\n" for name, says in SAYS.items()]
+    tail = [f"| {name} | {says} | {caught[name]} |\n" for name, (says, _) in CHECKERS.items()]
     return HEAD + "".join(lines) + TAIL + "".join(tail)
 
 
 def search(name: str, count: int, jobs: int) -> None:
-    """Print which single faults of a world reveal a mutation."""
-    planted = MUTATIONS[name]
+    """Print which single faults of a world reveal a bug."""
+    planted = BUGS[name]
     with planted.planted(bug=False):
         schedules = singles(planted.small)
     random.Random(1).shuffle(schedules)
@@ -97,7 +75,7 @@ def search(name: str, count: int, jobs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
-    parser.add_argument("--find", metavar="NAME", choices=list(MUTATIONS))
+    parser.add_argument("--find", metavar="NAME", choices=list(BUGS))
     parser.add_argument("--count", type=int, default=400, help="schedules that --find tries")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()

@@ -5,8 +5,8 @@ from typing import Any
 from mqttlite.client.base import BaseClient
 from mqttlite.core.client import ClientProtocol
 
-from .planting import Patch
-from .register import ONE, mutation
+from .register import Patch, mutation
+from .worlds import ONE
 
 
 @mutation(

@@ -6,15 +6,10 @@ from mqttlite.core import earlier_life
 from mqttlite.core import session as core
 from mqttlite.core.reused_identifiers import REUSED
 from mqttlite.core.session import INBOUND, Session
-from mqttlite.sim.small.small import Small
 from mqttlite.store.broker_tables import BrokerTables
 
-from .planting import Patch
-from .register import TWO, mutation
-from .settings import repeats_without_dup
-
-REUSE = Small(2, 1, "memory", reuse=True)
-LOSE = Small(2, 2, "sqlite", slow=True, few=True, lose=True)
+from .register import Patch, mutation
+from .worlds import LOSE, REUSE, TWO, repeats_without_dup
 
 
 @mutation(

@@ -7,13 +7,9 @@ from mqttlite.client.base import BaseClient
 from mqttlite.core import oversize, records
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.session import ASIDE, Session
-from mqttlite.sim.small.small import Small
 
-from .planting import Patch
-from .register import ONE, mutation
-
-POISON = Small(1, 1, "sqlite", poison=True)
-LARGE = Small(1, 1, "sqlite", large=True)
+from .register import Patch, mutation
+from .worlds import LARGE, ONE, POISON
 
 
 @mutation(

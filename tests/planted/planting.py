@@ -1,16 +1,19 @@
 """Planting a bug in the real code: what tests need to show that the checkers of small worlds would catch it.
 
-A mutation changes attributes of product modules or rows of their tables while it is planted; no file is changed. It
-names the checker that has to catch it and a schedule of faults under which it does. Steps move when the code changes,
-so a schedule is a hint: `near` tries it first, then the same faults at steps that are farther and farther away; then
-all of it with other seeds.
+A bug is a few changes of product code while it is planted: another piece of text in a function, another row of a table,
+another value of an attribute, something around a function. No file is changed. It names the checker that has to catch
+it, and the world and faults under which that does. Steps move when the code changes, so these faults are a hint: `near`
+tries them first, then the same faults at steps that are farther and farther away; then all of it with other seeds.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
-from typing import Any, NamedTuple
+from pathlib import Path
+from types import CodeType
+from typing import Any
 
 from mqttlite.sim.small.explore import SEED, Schedule, try_out
 from mqttlite.sim.small.faults import Fault, parse
@@ -20,87 +23,152 @@ APART = 12  # steps from the hint that a single fault is tried at
 APART_PAIR = 3  # the same for each of two
 SEEDS = 8  # with so many seeds: what a power cut leaves is chance
 
-# What the checkers find, by the name of the checker.
+# The checkers: what each says, and the beginning of how it says that.
 CHECKERS = {
-    "lost": r"lost: ",
-    "confirmed": r"confirmed, and lost: ",
-    "twice": r"\d+ times: ",
-    "order": r"out of order: ",
-    "invented": r"never published: ",
-    "connack": r"\w+ before CONNACK",
-    "identifier": r"packet identifier \d+ is used again|sent again with identifier",
-    "dup": r"PUBLISH \d+ again without DUP",
-    "release": r"PUBLISH \d+ after PUBREL|PUBREL \d+ before PUBREC",
-    "repeat": r"PUBLISH \d+ twice on one connection",
-    "window": r"\d+ messages unfinished",
-    "session": r"the broker has forgotten the session",
-    "leak": r"the (broker|producer|consumer) keeps \d+ ",
-    "drop": r"the broker dropped \d+ ",
-    "aside": r"(not )?set aside: ",
-    "told": r"the consumer was not told",
-    "wait": r"the producer waits for ever|the consumer never got|\w+ does not stop",
-    "loop": r"\w+ connects more than \d+ times in a second",
-    "error": r"\w+ failed: |\w+: |\w+Error: |ProcessFailed: |Livelock: ",
+    "lost": ("an accepted message was not handled", r"lost: "),
+    "confirmed": ("a message was confirmed to its publisher, and not handled", r"confirmed, and lost: "),
+    "twice": ("what a handler wrote is there more than once", r"\d+ times: "),
+    "order": ("a message was handled for the first time after a later one", r"out of order: "),
+    "invented": ("a message was handled that nobody has published", r"never published: "),
+    "connack": ("a client has sent something else than CONNECT before CONNACK", r"\w+ before CONNACK"),
+    "identifier": (
+        "a packet identifier that is in use was given to another message, or a message got another one",
+        r"packet identifier \d+ is used again|sent again with identifier",
+    ),
+    "dup": ("a message was sent again without DUP", r"PUBLISH \d+ again without DUP"),
+    "release": (
+        "a message was published again after PUBREL, or released before PUBREC",
+        r"PUBLISH \d+ after PUBREL|PUBREL \d+ before PUBREC",
+    ),
+    "repeat": ("a message was published twice on one connection", r"PUBLISH \d+ twice on one connection"),
+    "window": ("more than 20 messages were unfinished", r"\d+ messages unfinished"),
+    "session": (
+        "a client was told of a session that the broker has forgotten",
+        r"the broker has forgotten the session",
+    ),
+    "leak": (
+        "in the end, a message or packet identifier is still stored",
+        r"the (broker|producer|consumer) keeps \d+ ",
+    ),
+    "drop": ("the broker has counted a message at QoS 1 or 2 that it dropped", r"the broker dropped \d+ "),
+    "aside": (
+        "a message that could be delivered was set aside, or one that could not be was not",
+        r"(not )?set aside: ",
+    ),
+    "told": ("a consumer was not told of a message that was too large for it", r"the consumer was not told"),
+    "wait": (
+        "somebody waits without end",
+        r"the producer waits for ever|the consumer never got|\w+ does not stop",
+    ),
+    "loop": (
+        "a client connects again and again without a pause",
+        r"\w+ connects more than \d+ times in a second",
+    ),
+    "error": (
+        "a program got an exception, or logged a fault, that is nobody's doing but ours",
+        r"\w+ failed: |\w+: |\w+Error: |ProcessFailed: |Livelock: ",
+    ),
 }
 
 
 def checker_of(problem: str) -> str:
     """The name of the checker that says this; "?" when it is none of them."""
-    return next((name for name, pattern in CHECKERS.items() if re.match(pattern, problem)), "?")
+    return next((name for name, (_, pattern) in CHECKERS.items() if re.match(pattern, problem)), "?")
 
 
-class Patch:
-    """What a mutation changes things with; all of it is undone when the stack ends."""
+Change = Callable[[ExitStack], None]  # made now, and undone when the stack ends
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
 
-    def set(self, owner: Any, name: str, value: Any) -> None:
-        """Another value for an attribute of a class or module."""
-        before = vars(owner).get(name, self)
-        setattr(owner, name, value)
-        if before is self:
-            self._stack.callback(delattr, owner, name)
+def value(owner: Any, name: str, other: Any) -> Change:
+    """Another value for an attribute of a class or module."""
+
+    def change(stack: ExitStack) -> None:
+        before = vars(owner).get(name, change)
+        setattr(owner, name, other)
+        if before is change:
+            stack.callback(delattr, owner, name)
         else:
-            self._stack.callback(setattr, owner, name, before)
+            stack.callback(setattr, owner, name, before)
 
-    def around(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-        """`wrap(original)` in the place of a function or method."""
-        self.set(owner, name, wrap(getattr(owner, name)))
-
-    def row(self, table: dict[int, int], key: int, value: int | None) -> None:
-        """Another value for a row of a table; None: there is no such row."""
-        before = table[key]
-        if value is None:
-            del table[key]
-        else:
-            table[key] = value
-        self._stack.callback(table.__setitem__, key, before)
+    return change
 
 
-class Mutation(NamedTuple):
-    """`breaks`: what is wrong, in a sentence. `checker`: which of CHECKERS must catch it. `small`: the world in which
-    it shows, under `faults` (texts; none: without any). `setting`: what has to be so in this world, with the bug and
-    without it.
+def around(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Change:
+    """`wrap(original)` in the place of a function or method."""
+    return lambda stack: value(owner, name, wrap(getattr(owner, name)))(stack)
+
+
+def row(table: dict[int, int], key: int, other: int | None) -> Change:
+    """Another value for a row of a table; None: there is no such row."""
+
+    def change(stack: ExitStack) -> None:
+        before = table.pop(key)
+        if other is not None:
+            table[key] = other
+        stack.callback(table.__setitem__, key, before)
+
+    return change
+
+
+def text(function: Any, other: dict[str, str]) -> Change:
+    """Other pieces of source in a function, by those that stand there now, once each. Whoever has the function by
+    another name has the bug, too.
     """
 
-    name: str
-    breaks: str
-    checker: str
-    small: Small
-    faults: tuple[str, ...]
-    plant: Callable[[Patch], None]
-    setting: Callable[[Patch], None] | None = None
+    def change(stack: ExitStack) -> None:
+        stack.callback(setattr, function, "__code__", function.__code__)
+        function.__code__ = _compiled(function, other)
+
+    return change
+
+
+def _compiled(function: Any, other: dict[str, str]) -> CodeType:
+    source = changed = inspect.getsource(function)
+    for old, new in other.items():
+        if changed.count(old) != 1:
+            raise LookupError(f"{function.__qualname__} has {changed.count(old)} times, and not once: {old}")
+        changed = changed.replace(old, new)
+    file = inspect.getfile(function)
+    module = Path(file).read_text(encoding="utf-8").replace(source, changed, 1)
+    codes = [compile(module, file, "exec", dont_inherit=True)]
+    for code in codes:  # which grows
+        if code.co_qualname == function.__qualname__:
+            return code
+        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
+    raise LookupError(f"{file} has no {function.__qualname__}")
+
+
+class Bug:
+    """`breaks`: what is wrong, in a sentence. `checker`: which of CHECKERS must catch it. `shown`: in which world, and
+    under which faults (texts; none: without any). `changes`: what the bug is. `setting`: what has to be so in this
+    world, with the bug and without it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        breaks: str,
+        checker: str,
+        shown: tuple[Small, tuple[str, ...]],
+        *changes: Change,
+        setting: Change | None = None,
+    ) -> None:
+        assert checker in CHECKERS
+        self.name = name
+        self.breaks = breaks
+        self.checker = checker
+        self.small, self.faults = shown
+        self._changes = changes
+        self._setting = setting
 
     @contextmanager
     def planted(self, bug: bool = True) -> Iterator[None]:
         """While this lasts, the code has the bug; or only the setting."""
         with ExitStack() as stack:
-            patch = Patch(stack)
-            if self.setting:
-                self.setting(patch)
-            if bug:
-                self.plant(patch)
+            if self._setting:
+                self._setting(stack)
+            for change in self._changes if bug else ():
+                change(stack)
             yield
 
     def schedules(self) -> Iterator[Schedule]:

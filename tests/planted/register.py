@@ -1,37 +1,42 @@
-"""The list of mutations, and the worlds in which they show."""
+"""For bugs that are functions, until they are rows."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 from mqttlite.sim.small.small import Small
 
-from .planting import CHECKERS, Mutation, Patch
+from .planting import Bug, Change, around, row, value
 
-MUTATIONS: dict[str, Mutation] = {}  # by name
+BUGS: dict[str, list[Bug]] = {}  # by module
 
-ONE = Small(1, 1, "sqlite")
-ONE_JOURNAL = Small(1, 1, "journal")
-ONE_TWO = Small(1, 2, "sqlite")
-ONE_KEYS = Small(1, 1, "sqlite", True)
-ONE_MANY = Small(1, 30, "sqlite")
-TWO = Small(2, 1, "sqlite")
-TWO_JOURNAL = Small(2, 1, "journal")
-TWO_TWO = Small(2, 2, "sqlite")
-TWO_MANY = Small(2, 30, "journal")
-TWO_ROLLBACK = Small(2, 1, "sqlite", rollback=True)
+
+class Patch:
+    """What a bug changes things with; all of it is undone when the stack ends."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def all(self, change: Change) -> None:
+        change(self._stack)
+
+    def set(self, owner: Any, name: str, other: Any) -> None:
+        value(owner, name, other)(self._stack)
+
+    def around(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+        around(owner, name, wrap)(self._stack)
+
+    def row(self, table: dict[int, int], key: int, other: int | None) -> None:
+        row(table, key, other)(self._stack)
 
 
 def mutation(
-    name: str,
-    breaks: str,
-    checker: str,
-    small: Small,
-    *faults: str,
-    setting: Callable[[Patch], None] | None = None,
+    name: str, breaks: str, checker: str, small: Small, *faults: str, setting: Change | None = None
 ) -> Callable[[Callable[[Patch], None]], None]:
-    """Enter a function that plants a bug into MUTATIONS."""
+    """Enter a function that plants a bug into BUGS."""
 
     def enter(plant: Callable[[Patch], None]) -> None:
-        assert checker in CHECKERS and name not in MUTATIONS
-        MUTATIONS[name] = Mutation(name, breaks, checker, small, faults, plant, setting)
+        bug = Bug(name, breaks, checker, (small, faults), lambda stack: plant(Patch(stack)), setting=setting)
+        BUGS.setdefault(plant.__module__.rpartition(".")[2], []).append(bug)
 
     return enter

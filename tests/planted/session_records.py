@@ -10,10 +10,9 @@ from mqttlite.core import session as core
 from mqttlite.core.session import Session
 from mqttlite.store.sqlite import SqliteStore
 
-from .planting import Patch
-from .register import ONE, TWO, TWO_MANY, TWO_TWO, mutation
-from .settings import few_identifiers
+from .register import Patch, mutation
 from .taking import unannounced, unless
+from .worlds import ONE, TWO, TWO_MANY, TWO_TWO, few_identifiers
 
 
 @mutation(

@@ -7,9 +7,8 @@ from mqttlite.core.client import ClientProtocol
 from mqttlite.core.records import State
 from mqttlite.core.session import Session
 
-from .planting import Patch
-from .register import ONE, ONE_MANY, TWO, TWO_MANY, mutation
-from .settings import window_at_broker
+from .register import Patch, mutation
+from .worlds import ONE, ONE_MANY, TWO, TWO_MANY, window_at_broker
 
 
 @mutation(
@@ -183,4 +182,4 @@ def _(patch: Patch) -> None:
     "power off broker @ event 73",
 )
 def _(patch: Patch) -> None:
-    window_at_broker(patch, 1000)
+    patch.all(window_at_broker(1000))

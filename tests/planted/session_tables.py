@@ -6,9 +6,8 @@ from mqttlite.core import session as core
 from mqttlite.core.connection import Connection
 from mqttlite.core.session import INBOUND, OUTBOUND, Session
 
-from .planting import Patch
-from .register import ONE, TWO, mutation
-from .settings import busy_handler, slow_handler
+from .register import Patch, mutation
+from .worlds import ONE, TWO, handler_takes
 
 
 @mutation(
@@ -133,7 +132,7 @@ def _unforeseen(disconnected: Any) -> Any:
     "leak",
     ONE,
     "cut consumer close @ event 43",
-    setting=busy_handler,
+    setting=handler_takes(0.03),
 )
 def _(patch: Patch) -> None:
     patch.row(INBOUND, core.OWED1 << 8 | core.PUBLISH1_DUP, core.OWED1 << 8 | core.NOTHING)
@@ -145,7 +144,7 @@ def _(patch: Patch) -> None:
     "leak",
     TWO,
     "cut consumer close @ event 45",
-    setting=slow_handler,
+    setting=handler_takes(0.3),
 )
 def _(patch: Patch) -> None:
     patch.row(INBOUND, core.STALE2 << 8 | core.PUBLISH2_DUP, core.STALE2 << 8 | core.NOTHING)

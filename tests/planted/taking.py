@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.core.session import Session
 
 
@@ -31,20 +30,5 @@ def unannounced(*kinds: int) -> Callable[[Any], Any]:
                 self.wanted = wanted
 
         return recorded
-
-    return wrap
-
-
-def not_wanted(*kinds: int) -> Callable[[Any], Any]:
-    """BrokerStore.note: nothing waits until a record of these kinds is durable."""
-
-    def wrap(note: Any) -> Any:
-        def noted(self: BrokerStore, session: int, kind: int, *args: Any) -> None:
-            wanted = self.wanted
-            note(self, session, kind, *args)
-            if kind in kinds:
-                self.wanted = wanted
-
-        return noted
 
     return wrap

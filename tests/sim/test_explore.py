@@ -10,7 +10,7 @@ from mqttlite.sim.small import explore
 from mqttlite.sim.small.faults import Extent, Fault, every, parse
 from mqttlite.sim.small.points import POINTS, hit
 from mqttlite.sim.small.small import Small, named
-from tests.planted import MUTATIONS
+from tests.planted import BUGS
 
 
 @pytest.mark.parametrize("small", [*explore.WORLDS, *explore.LONG], ids=str)
@@ -200,11 +200,11 @@ def test_the_command_line_repeats_a_schedule_and_draws_it(tmp_path: Path, capsys
 def test_the_command_line_leaves_out_what_a_failure_does_not_need(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mutation = next(one for one in MUTATIONS.values() if one.checker == "twice" and len(one.faults) == 1)
-    schedule, _, _ = mutation.find()
+    bug = next(one for one in BUGS.values() if one.checker == "twice" and len(one.faults) == 1)
+    schedule, _, _ = bug.find()
     page = tmp_path / "chart.svg"
     later = "stall consumer briefly @ event 90"
-    with mutation.planted():
+    with bug.planted():
         assert mqttlite([*schedule.command.split(" --fault ")[0].split()[1:], "--fault", str(schedule.faults[0]),
                          "--fault", later, "-o", str(page)]) == 1  # fmt: skip
     said = capsys.readouterr().out

@@ -24,7 +24,7 @@ from mqttlite.sim.large.plan import draw
 from mqttlite.sim.large.selection import ALL, Selection, parse, parts_of, written
 from mqttlite.sim.large.shrink import Failure, failure_of, kind_of, shrink
 from mqttlite.sim.large.subject import Subject, subject_of
-from tests.planted import MUTATIONS
+from tests.planted import BUGS
 
 SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099)
 
@@ -178,7 +178,7 @@ def words_of(page: str) -> list[str]:
 
 
 def test_a_planted_bug_of_a_device_is_shrunk_to_one_fault_and_drawn_over_its_gateway(quiet: None) -> None:
-    with MUTATIONS["RELEASED is not stored"].planted():
+    with BUGS["RELEASED is not stored"].planted():
         before, after, said = shrunk(224, 3)
         assert len(before.faults) > 20 and len(before.parts) > 4
         assert len(after.faults) == 1 and sorted(after.parts) == ["device0", "reader00"]
@@ -202,7 +202,7 @@ def test_a_planted_bug_of_a_device_is_shrunk_to_one_fault_and_drawn_over_its_gat
 
 
 def test_a_planted_bug_of_a_brokers_disk_is_shrunk_to_one_power_cut_and_drawn(quiet: None) -> None:
-    with MUTATIONS["SQLite does not sync: broker"].planted():
+    with BUGS["SQLite does not sync: broker"].planted():
         before, after, _ = shrunk(249, 3)
         run, subject, page = drawn(after)
     assert len(before.faults) > 10 and len(before.parts) == 4
@@ -214,7 +214,7 @@ def test_a_planted_bug_of_a_brokers_disk_is_shrunk_to_one_power_cut_and_drawn(qu
 
 
 def test_of_a_session_that_is_stuck_one_device_and_one_fault_are_left(quiet: None) -> None:
-    with MUTATIONS["FREED is not stored"].planted():
+    with BUGS["FREED is not stored"].planted():
         before, after, _ = shrunk(112, 0)
         _, subject, page = drawn(after)
     assert len(before.faults) > 5 and len(before.parts) > 5
@@ -229,7 +229,7 @@ def test_the_command_line_shrinks_and_draws_what_fails_and_repeats_it(
     quiet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.html"
-    with MUTATIONS["FREED is not stored"].planted():
+    with BUGS["FREED is not stored"].planted():
         assert mqttlite(["simulate", "--scenario", "large", "--seed", "112", "-o", str(page)]) == 1
         said = capsys.readouterr().out
         assert f"{page}: open it in a browser" in said and "fails with 1 fault, 1 part" in said

@@ -21,10 +21,9 @@ from mqttlite.sim.small.explore import Schedule
 from mqttlite.sim.small.faults import parse
 from mqttlite.sim.small.small import Small
 from mqttlite.sim.world import World
-from tests.planted.planting import Patch
+from tests.planted.planting import Change, row, text, value
 from tests.sim.programs import publisher
 
-Plant = Callable[[Patch], None]
 TOPIC = "a"
 SLOW_S = 5.0
 
@@ -141,33 +140,20 @@ def broker_put_back(seed: int, slow: tuple[str, ...] = ()) -> list[str]:
         memories.close()
 
 
-def run(scenario: Callable[..., list[str]], plant: Plant | None, *args: Any) -> list[str]:
+def run(scenario: Callable[..., list[str]], bug: Change | None, *args: Any) -> list[str]:
     with ExitStack() as stack:
-        if plant:
-            plant(Patch(stack))
+        if bug:
+            bug(stack)
         return scenario(7, *args)
 
 
-def lost_is_another_record(patch: Patch) -> None:
-    """LOST is stored as FREED: the next life has identifiers of a session that is gone."""
-    patch.set(lost_session, "_LOST", 6)
+# LOST is stored as FREED: the next life has identifiers of a session that is gone.
+lost_is_another_record = value(lost_session, "_LOST", 6)
 
+content_is_swallowed = row(REUSED, core.HELD << 8 | core.PUBLISH2 | core.OTHER, core.HELD << 8 | 0x50)
 
-def content_is_swallowed(patch: Patch) -> None:
-    patch.row(REUSED, core.HELD << 8 | core.PUBLISH2 | core.OTHER, core.HELD << 8 | 0x50)
-
-
-def whichever_was_handled(patch: Patch) -> None:
-    """What is acknowledged is the identifier, whatever it stands for by now."""
-
-    def wrap(handled: Any) -> Any:
-        def forgetful(self: Session, delivery: int, generation: int) -> None:
-            packet_id = delivery & 0xFFFF
-            handled(self, self.inbound.get(packet_id, 0) >> 4 << 16 | packet_id, generation)
-
-        return forgetful
-
-    patch.around(Session, "handled", wrap)
+# What is acknowledged is the identifier, whatever it stands for by now.
+whichever_was_handled = text(Session.handled, {"value >> 4 == delivery >> 16": "True"})
 
 
 def test_a_session_that_was_lost_leaves_no_identifiers_to_the_consumers_next_life() -> None:
