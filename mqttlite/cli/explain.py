@@ -17,20 +17,22 @@ words.
   mqttlite explain 17
   mqttlite explain 'E17;PINGREQ;5000'
   mpremote repl | mqttlite explain
-  mqttlite explain --map build/bundle/thin/map.json < traceback.txt       names as in the source, too"""
+  mqttlite explain --trace build/bundle/thin/trace.json < traceback.txt    names as in the source, too"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
     parser = subparsers.add_parser("explain", help="what a board's numbers mean", description=_DESCRIPTION)
     parser.add_argument("error", nargs="*", metavar="NUMBER", help="of an error, as 17 or E17, with values or without")
-    parser.add_argument("--map", type=Path, metavar="FILE", help="map.json, written with the bundle that the board has")
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="trace.json, written with the bundle that the board has"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain numbers, or what comes on standard input; the exit code."""
-    names = _map(args.map) if args.map else None
+    trace = _trace(args.trace) if args.trace else None
     code = 0
     for error in args.error:
         number = error.removeprefix("E").split(";")[0]
@@ -43,12 +45,12 @@ def run(args: argparse.Namespace) -> int:
             print(texts()[int(number)].replace("{}", "…"))
     if not args.error:
         for line in sys.stdin:
-            print(explained(traced(line, names) if names else line), end="", flush=True)
+            print(explained(traced(line, trace) if trace else line), end="", flush=True)
     return code
 
 
-def _map(path: Path) -> dict[str, Any]:
-    names = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(names, dict) or not {"file", "functions", "names"} <= names.keys():
-        raise ValueError(f"{path} is not the map.json of a bundle")
-    return names
+def _trace(path: Path) -> dict[str, Any]:
+    trace = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(trace, dict) or not {"lines", "names"} <= trace.keys():
+        raise ValueError(f"{path} is not the trace.json of a bundle")
+    return trace

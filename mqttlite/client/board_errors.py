@@ -4,6 +4,7 @@ A bundle (tools/bundle) has no texts of errors: where the source says "no answer
 `E17;PINGREQ;5000`. The texts are in board_errors.json, which the builder writes. docs/decisions/0025 has both formats.
 """
 
+import bisect
 import functools
 import json
 import re
@@ -12,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 _NUMBER = re.compile(r"\bE(\d+)((?:;[^;\r\n]*)*)")
-_FRAME = re.compile(r'File "([^"]*)", line \d+, in (\S+)')
+_FRAME = re.compile(r'File "([^"]*)", line (\d+), in (\S+)')
 _QUOTED = re.compile(r"'(\w+)'")
 
 
@@ -38,15 +39,23 @@ def _words(found: re.Match[str]) -> str:
     return ";".join([filled, *values])
 
 
-def traced(said: str, names: Mapping[str, Any]) -> str:
+def traced(said: str, trace: Mapping[str, Any]) -> str:
     """`said`, lines of a board, with the places and names of a bundle turned back into those of the source.
 
-    `names` is the map.json that was written with the bundle.
+    `trace` is the trace.json that was written with the bundle.
     """
+    lines: Mapping[str, list[list[Any]]] = trace["lines"]
+    names: Mapping[str, list[str]] = trace["names"]
 
-    def place(found: re.Match[str]) -> str:
-        there = names["functions"].get(found[2], []) if found[1] == names["file"] else []
-        return "File " + " or ".join(there) if there else found[0]
+    def frame(found: re.Match[str]) -> str:
+        file, line, name = found.groups()
+        if file not in lines:
+            return found[0]
+        starts = [start for start, _, _ in lines[file]]
+        at = bisect.bisect_right(starts, int(line)) - 1
+        if int(line) > 1 and at >= 0:  # line 1 is what stands there where mpy-cross has left the numbers out
+            _, file, line = lines[file][at]
+        return f'File "{file}", line {line}, in {" or ".join(names.get(name, [name]))}'
 
-    said = _FRAME.sub(place, said)
-    return _QUOTED.sub(lambda found: f"'{names['names'].get(found[1], found[1])}'", said)
+    said = _FRAME.sub(frame, said)
+    return _QUOTED.sub(lambda found: f"'{' or '.join(names.get(found[1], [found[1]]))}'", said)

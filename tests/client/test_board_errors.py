@@ -11,13 +11,9 @@ from mqttlite.client import board_errors
 from mqttlite.client.board_errors import explained, texts, traced
 
 TEXTS = {4: "field longer than 65535 bytes", 17: "no answer to {} within {} ms", 18: "packet type {}"}
-MAP = {
-    "file": "mqttlite.py",
-    "functions": {
-        "a": ['"mqttlite/core/session.py", line 120, in Session.receive'],
-        "b": ['"mqttlite/client/base.py", line 7, in Client.close', '"mqttlite/link/link.py", line 9, in Link.close'],
-    },
-    "names": {"c": "generation"},
+TRACE = {
+    "lines": {"mqttlite": [[2, "mqttlite/core/errors.py", 30], [9, "mqttlite/core/session.py", 120]]},
+    "names": {"a": ["receive"], "b": ["close", "Link"], "c": ["generation"]},
 }
 
 
@@ -46,18 +42,18 @@ def test_a_number_becomes_its_words_wherever_it_stands(said: str, words: str) ->
 def test_a_traceback_gets_the_places_and_names_of_the_source_back() -> None:
     said = """\
   File "main.py", line 7, in a
-  File "mqttlite.py", line 1, in a
-  File "mqttlite.py", line 1, in b
-  File "mqttlite.py", line 1, in connect
+  File "mqttlite", line 1, in a
+  File "mqttlite", line 10, in b
+  File "mqttlite", line 3, in connect
 AttributeError: 'Session' object has no attribute 'c'
 """
     assert (
-        traced(said, MAP)
+        traced(said, TRACE)
         == """\
   File "main.py", line 7, in a
-  File "mqttlite/core/session.py", line 120, in Session.receive
-  File "mqttlite/client/base.py", line 7, in Client.close or "mqttlite/link/link.py", line 9, in Link.close
-  File "mqttlite.py", line 1, in connect
+  File "mqttlite", line 1, in receive
+  File "mqttlite/core/session.py", line 120, in close or Link
+  File "mqttlite/core/errors.py", line 30, in connect
 AttributeError: 'Session' object has no attribute 'generation'
 """
     )
@@ -78,15 +74,15 @@ def test_mqttlite_explain_takes_numbers_and_what_a_board_has_printed(
     assert main(["explain", "99"]) == 1
     assert capsys.readouterr().err == "mqttlite explain: no error has the number '99'\n"
 
-    (tmp_path / "map.json").write_text(json.dumps(MAP))
-    monkeypatch.setattr("sys.stdin", io.StringIO('  File "mqttlite.py", line 1, in a\nMQTTError: E4\n'))
-    assert main(["explain", "--map", str(tmp_path / "map.json")]) == 0
+    (tmp_path / "trace.json").write_text(json.dumps(TRACE))
+    monkeypatch.setattr("sys.stdin", io.StringIO('  File "mqttlite", line 1, in a\nMQTTError: E4\n'))
+    assert main(["explain", "--trace", str(tmp_path / "trace.json")]) == 0
     assert capsys.readouterr().out == (
-        '  File "mqttlite/core/session.py", line 120, in Session.receive\nMQTTError: field longer than 65535 bytes\n'
+        '  File "mqttlite", line 1, in receive\nMQTTError: field longer than 65535 bytes\n'
     )
 
 
-def test_a_file_that_is_no_map_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "map.json").write_text("[]")
-    assert main(["explain", "--map", str(tmp_path / "map.json")]) == 1
-    assert "is not the map.json of a bundle" in capsys.readouterr().err
+def test_a_file_that_is_no_trace_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "trace.json").write_text("[]")
+    assert main(["explain", "--trace", str(tmp_path / "trace.json")]) == 1
+    assert "is not the trace.json of a bundle" in capsys.readouterr().err
