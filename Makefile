@@ -19,10 +19,11 @@ demo: .venv/.ready ## three boards, noisy lines, a gateway, a broker (DEMO_SECON
 test: lint ## linters, type checkers, all tests (ARGS='-k session' for some)
 	$(PY) -m pytest $(ARGS)
 
-lint: $(TESTING) ## ruff and mypy: host code as CPython, firmware/ as MicroPython
+lint: $(TESTING) ## ruff; mypy: host code as CPython, firmware/ as MicroPython; the house: imports, circles, sizes
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m tools.check_house
 	@if [ -n "$$(find firmware -name '*.py' 2>/dev/null)" ]; then set -x; $(PY) -m mypy --config-file tools/mypy-firmware.ini; fi
 
 format: .venv/.tools ## lets ruff write the layout and the order of imports
