@@ -4,7 +4,9 @@
 by one seed: processes (process.py) with event loops (loop.py, handles.py) and clocks (clock.py); patches.py puts it in
 the place of the operating system. Its rooms, from the bottom to the top:
 
-    disks/, net/, lines/       what a process has around it, and how that fails
+    timeline.py                time, chance, and what has happened
+    disks/, net/, lines/       what a process has around it, and how that fails; of the process itself they know only
+                               machine.py
     programs.py                what runs in it
     check/                     what decides whether all is well
     small/                     every fault at every step of worlds with one or two messages

@@ -4,10 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .loop import VirtualLoop
+from typing import Any
 
 
 class Killed(BaseException):
@@ -24,7 +21,12 @@ class Timer(asyncio.TimerHandle):
     __slots__ = ()
 
     def __init__(
-        self, loop: "VirtualLoop", when: float, callback: Callable[..., object], args: Any, context: Context | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        when: float,
+        callback: Callable[..., object],
+        args: Any,
+        context: Context | None,
     ) -> None:
         # Not the constructors of the base classes: they ask the loop for its debug mode, each time.
         self._context = copy_context() if context is None else context
@@ -43,7 +45,8 @@ class Timer(asyncio.TimerHandle):
             self._callback = _nothing
             self._args = ()
             if self._scheduled:
-                self._loop._world.forget_one()
+                loop: Any = self._loop
+                loop._timer_handle_cancelled(self)
 
     def __repr__(self) -> str:
         return f"<{name_of(self._callback)}>"

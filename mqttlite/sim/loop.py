@@ -11,27 +11,26 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 from weakref import ref
 
 from .handles import Killed, Livelock, Task, Timer, Worker
 from .lines.serial import serial_ports
-
-if TYPE_CHECKING:
-    from .process import Process
-    from .world import World
+from .machine import Loop, Machine, Machines
+from .net.network import Network
+from .timeline import SECOND
 
 T = TypeVar("T")
-SECOND = 1_000_000_000
 TURN_LIMIT = 100_000  # callbacks at one instant after which a loop that runs in circles is assumed
 _set_running_loop = asyncio._set_running_loop
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
+class VirtualLoop(Loop):
     """The event loop of `process`. The world calls `turn`."""
 
-    def __init__(self, world: "World", process: "Process") -> None:
+    def __init__(self, world: Machines, process: Machine, network: Network) -> None:
         self._world = world
+        self._network = network
         self._process = process
         self._clock = process.clock
         self._ready: deque[Timer] = deque()
@@ -113,7 +112,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             world.at(at if at > self._free_at else self._free_at, self.turn)
 
     def enter(self, callback: Callable[..., object], *args: Any) -> None:
-        """Something happened outside: `callback` deals with it, at once if the process is not busy."""
+        """As Loop.enter."""
         if self.dead:
             return
         self._ready.append(Timer(self, 0.0, callback, args, None))
@@ -122,6 +121,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 self.turn()
             else:
                 self._wake()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._world.forget_one()
 
     def _fire(self, timer: Timer) -> None:
         timer._scheduled = False
@@ -346,7 +348,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     # -- the network's
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
-        return self._world.network.getaddrinfo(self._process, host, port)
+        return self._network.getaddrinfo(self._process, host, port)
 
     async def create_connection(
         self,
@@ -358,13 +360,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         _no(options)
         if host is None or port is None:
             raise NotImplementedError("a connection in the simulated network needs a host and a port")
-        return await self._world.network.connect(self._process, protocol_factory, host, port)
+        return await self._network.connect(self._process, protocol_factory, host, port)
 
     async def create_unix_connection(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], path: str | None = None, **options: Any
     ) -> tuple[asyncio.Transport, Any]:
         _no(options)
-        return await self._world.network.connect(self._process, protocol_factory, "localhost", str(path))
+        return await self._network.connect(self._process, protocol_factory, "localhost", str(path))
 
     async def create_server(  # type: ignore[override]
         self,
@@ -377,9 +379,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     ) -> Any:
         _no({name: value for name, value in options.items() if name not in ("reuse_address", "backlog", "family")})
         if sock is None:
-            network = self._world.network
-            sock = network.socket(socket.AF_INET)
-            sock.bind((network.address(self._process, host or "0.0.0.0"), port or 0))
+            sock = self._network.socket(socket.AF_INET)
+            sock.bind((self._network.address(self._process, host or "0.0.0.0"), port or 0))
         return sock.serve(self, protocol_factory)
 
     async def create_unix_server(  # type: ignore[override]
@@ -392,7 +393,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     ) -> Any:
         _no(options)
         if sock is None:
-            sock = self._world.network.socket(socket.AF_UNIX)
+            sock = self._network.socket(socket.AF_UNIX)
             sock.bind(path)
         return sock.serve(self, protocol_factory)
 

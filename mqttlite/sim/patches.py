@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mqttlite.broker.listen
 import mqttlite.store.area_host
@@ -28,9 +28,8 @@ import mqttlite.store.sqlite
 from .disks.files import FakeFcntl, FakeOs, fake_open
 from .handles import Killed
 from .lines.serial_os import serial_answers
-
-if TYPE_CHECKING:
-    from .world import World
+from .machine import Machines
+from .net.network import Network, SocketModule
 
 _real = {name: getattr(time, name) for name in ("gmtime", "sleep", "strftime")}
 
@@ -39,55 +38,58 @@ _logger = logging.getLogger("mqttlite")
 
 
 class Patches:
-    """`with Patches(world):` the world answers. Nested ones change nothing."""
+    """Those of a world: while entered, it answers. Entering them again meanwhile changes nothing."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Machines, network: Network) -> None:
         self._world = world
+        self._network = network
+        self._handler = LogHandler(world)
+        self._answers: list[tuple[Any, str, Any]] = []
+        self._depth = 0
         self._saved: list[tuple[Any, str, Any]] = []
         self._log: tuple[list[logging.Handler], bool, int] = ([], True, 0)
         self._outside: asyncio.AbstractEventLoop | None = None  # the loop of a test that is a coroutine itself
 
     def __enter__(self) -> None:
-        world = self._world
-        if getattr(os.urandom, "world", None) is world:
+        self._depth += 1
+        if self._depth > 1:
             return
-        for where, name, what in _answers(world):
+        self._answers = self._answers or _answers(self._world, self._network)
+        for where, name, what in self._answers:
             self._saved.append((where, name, vars(where).get(name)))
             setattr(where, name, what)
         self._outside = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         self._log = (_logger.handlers, _logger.propagate, _logger.level)
-        _logger.handlers, _logger.propagate = [world.log_handler], False
+        _logger.handlers, _logger.propagate = [self._handler], False
         _logger.setLevel(logging.WARNING)  # whatever the application wants to see: it is in the trace
 
     def __exit__(self, *_: object) -> None:
-        if self._saved:
+        self._depth -= 1
+        if not self._depth:
             _logger.handlers, _logger.propagate, level = self._log
             _logger.setLevel(level)
             asyncio._set_running_loop(self._outside)
-        while self._saved:
-            where, name, what = self._saved.pop()
-            if what is None:
-                delattr(where, name)
-            else:
-                setattr(where, name, what)
+            while self._saved:
+                where, name, what = self._saved.pop()
+                if what is None:
+                    delattr(where, name)
+                else:
+                    setattr(where, name, what)
 
 
-def _answers(world: "World") -> list[tuple[Any, str, Any]]:
-    answers: list[tuple[Any, str, Any]] | None = getattr(world, "_answers", None)
-    if answers is None:
-        answers = [*_clocks(world), *_chance(world)]
-        fake_os = FakeOs(world)
-        names = {"os": fake_os, "fcntl": FakeFcntl(fake_os), "ThreadPoolExecutor": _executors(world)}
-        answers += [(module, name, names[name]) for module, name in _places(len(sys.modules))]
-        answers += [
-            (module, "open", fake_open(fake_os)) for module in (mqttlite.store.area_file, mqttlite.store.damage)
-        ]
-        answers.append((mqttlite.broker.listen, "socket", world.network.socket_module()))
-        answers += serial_answers(world)
-        answers.append((sys, "unraisablehook", _unraisable))
-        world._answers = answers  # type: ignore[attr-defined]
-    return answers
+def _answers(world: Machines, network: Network) -> list[tuple[Any, str, Any]]:
+    fake_os = FakeOs(world)
+    names = {"os": fake_os, "fcntl": FakeFcntl(fake_os), "ThreadPoolExecutor": _executors(world)}
+    return [
+        *_clocks(world),
+        *_chance(world),
+        *((module, name, names[name]) for module, name in _places(len(sys.modules))),
+        *((module, "open", fake_open(fake_os)) for module in (mqttlite.store.area_file, mqttlite.store.damage)),
+        (mqttlite.broker.listen, "socket", SocketModule(network)),
+        *serial_answers(world),
+        (sys, "unraisablehook", _unraisable),
+    ]
 
 
 _told = sys.unraisablehook
@@ -111,7 +113,7 @@ def _places(loaded: int) -> list[tuple[Any, str]]:
     ]
 
 
-def _clocks(world: "World") -> list[tuple[Any, str, Any]]:
+def _clocks(world: Machines) -> list[tuple[Any, str, Any]]:
     thread = get_ident()
 
     def monotonic_ns() -> int:
@@ -157,7 +159,7 @@ def _clocks(world: "World") -> list[tuple[Any, str, Any]]:
     ]
 
 
-def _chance(world: "World") -> list[tuple[Any, str, Any]]:
+def _chance(world: Machines) -> list[tuple[Any, str, Any]]:
     chance = world.random
 
     def urandom(size: int) -> bytes:
@@ -168,7 +170,6 @@ def _chance(world: "World") -> list[tuple[Any, str, Any]]:
     def token_bytes(nbytes: int | None = None) -> bytes:
         return urandom(32 if nbytes is None else nbytes)
 
-    urandom.world = world  # type: ignore[attr-defined]
     return [
         (os, "urandom", urandom),
         (secrets, "token_bytes", token_bytes),
@@ -178,7 +179,7 @@ def _chance(world: "World") -> list[tuple[Any, str, Any]]:
     ]
 
 
-def _executors(world: "World") -> Callable[..., Executor]:
+def _executors(world: Machines) -> Callable[..., Executor]:
     """A class of executors that have no thread: their jobs are run by the loop of the process."""
 
     class VirtualExecutor(Executor):
@@ -199,7 +200,7 @@ def _executors(world: "World") -> Callable[..., Executor]:
 class LogHandler(logging.Handler):
     """What mqttlite logs, in the trace."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Machines) -> None:
         super().__init__()
         self._world = world
 

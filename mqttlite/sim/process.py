@@ -7,6 +7,7 @@ orderly end: main is cancelled, as by Ctrl-C.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from .clock import Clock
 from .disks.disk import Disk, Mount
 from .handles import Killed
 from .loop import VirtualLoop
+from .machine import Machines
+from .net.network import Network
+from .timeline import SECOND
 
 if TYPE_CHECKING:
     from ..broker.broker_store import BrokerStore
     from ..store.sqlite import SqliteStore
-    from .world import World
 
 RESERVE = 16 << 10  # bytes that a store keeps on the disk: enough for the little that happens here
 CLOSING_LIMIT = 100  # awaits in the finally blocks of one coroutine of a killed process
@@ -32,7 +35,13 @@ class Process:
     """
 
     def __init__(
-        self, world: "World", name: str, main: Callable[["Process"], Awaitable[Any]], disk: Disk | None, clock: Clock
+        self,
+        world: Machines,
+        network: Network,
+        name: str,
+        main: Callable[["Process"], Awaitable[Any]],
+        disk: Disk | None,
+        clock: Clock,
     ) -> None:
         self.world = world
         self.name = name
@@ -49,6 +58,7 @@ class Process:
         self.unhandled: list[tuple[str, BaseException | None]] = []
         self.loop: VirtualLoop
         self.mount: Mount
+        self._network = network
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,9 +72,9 @@ class Process:
         if not self.powered:
             self.powered = True
             self.clock.reboot(self.world.now)
-            self.world.network.powered_on(self)
-        self.mount = self.disk.mount(self)
-        self.loop = VirtualLoop(self.world, self)  # type: ignore[abstract]
+            self._network.powered_on(self)
+        self.mount = self.disk.mount()
+        self.loop = VirtualLoop(self.world, self, self._network)  # type: ignore[abstract]
         self.world.note(self.name, "start", str(self.life))
         self._task = self.loop.create_task(self._run(), name=self.name)
 
@@ -96,19 +106,26 @@ class Process:
     def stall(self, seconds: float) -> None:
         """Let it do nothing for so long."""
         self.world.note(self.name, "stall", f"{seconds} s")
-        self.loop.stall(self.world.now + round(seconds * 1_000_000_000))
+        self.loop.stall(self.world.now + round(seconds * SECOND))
+
+    @property
+    def connect(self) -> Callable[..., Any]:
+        """Makes SQLite connections to files on its disk, in this life; needs apsw. See sqlite_files.connect."""
+        from .disks.sqlite_files import connect
+
+        return partial(connect, self.mount)
 
     def sqlite_store(self, path: str = "state.db", **options: Any) -> "SqliteStore":
         """The SQLite store on this process's disk; options as SqliteStore's."""
         from ..store.sqlite import SqliteStore
 
-        return SqliteStore("/" + path, connect=self.mount.connect, **{"reserve": RESERVE, **options})
+        return SqliteStore("/" + path, connect=self.connect, **{"reserve": RESERVE, **options})
 
     def broker_store(self, path: str = "broker.db", **options: Any) -> "BrokerStore":
         """A broker's store on this process's disk; options as BrokerStore's."""
         from ..broker.broker_store import BrokerStore
 
-        return BrokerStore("/" + path, connect=self.mount.connect, **{"reserve": RESERVE, **options})
+        return BrokerStore("/" + path, connect=self.connect, **{"reserve": RESERVE, **options})
 
     # -- inside
 
@@ -139,7 +156,7 @@ class Process:
         if self.alive:
             self.alive = False
             world.note(self.name, how, str(self.life))
-            world.network.process_died(self, power)
+            self._network.process_died(self, power)
             self.mount.die(power)
             self.loop.die()
             self.powered = self.powered and not power

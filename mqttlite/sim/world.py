@@ -4,71 +4,36 @@
     broker = world.process("broker", run_broker)         # async def run_broker(process): ...
     world.run_until(lambda: broker.result is not None, limit_s=60)
 
-Everything that happens is an event in one queue, ordered by time; where two have the same time, the one that was put in
-first is first. Whatever could be otherwise (how long a packet takes, where it is cut, which sectors survive) is drawn
-from `random`. So the same seed gives the same `trace`, byte for byte; `digest()` is its fingerprint.
-
-Times inside are whole nanoseconds. While the world runs, os.urandom, secrets and time are the current process's
-(patches.py).
+How time passes and what decides: timeline.py. While the world runs, os.urandom, secrets and time are the current
+process's (patches.py).
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from heapq import heapify, heappop, heappush
-from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 from ..store import sqlite_file
 from .clock import Clock
 from .disks.disk import Disk
-from .handles import Livelock, Timer, name_of
-from .loop import SECOND
+from .machine import Machines
 from .net.network import Network
-from .patches import LogHandler, Patches
+from .patches import Patches
 from .process import Process
 
-INSTANT_LIMIT = 100_000  # events at one instant after which a livelock is assumed
-TRACE_BATCH = 10_000  # entries that are kept at least before they only go into the digest
 
-T = TypeVar("T")
-Entry = tuple[int, str, str, str | bytes]  # time (ns), lane, kind, text
-
-
-class ProcessFailed(Exception):
-    """The program of a process has raised an exception; `__cause__` is that."""
-
-
-class World:
-    """`seed`: decides everything. `keep_trace`: whether `trace` has everything that happened, or (for long runs) only
-    the last of it; the digest is the same.
-
-    `now`: the time in nanoseconds. `reached`: how often each named fault point was reached. `events`: how many there
-    were.
-    """
+class World(Machines):
+    """See Timeline. `processes`: by name. `network`: between them."""
 
     def __init__(self, seed: int, *, keep_trace: bool = True) -> None:
-        self.seed = seed
-        self.random = Random(seed)
-        self.now = 0
-        self.ahead = 0  # ns that what is running now has waited (for its disk): it is so much later for it
-        self.current: Process | None = None  # what is running now
-        self.last: Process | None = None  # what ran last
-        self.processes: dict[str, Process] = {}
-        self.reached: Counter[str] = Counter()
-        self.trace: list[Entry] = []
-        self.events = 0
-        self._keep_trace = keep_trace
-        self._hash = hashlib.sha256()
-        self._hashed = 0  # entries of the trace that the hash has
-        self._queue: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._number = 0
-        self._cancelled = 0  # entries in the queue that will do nothing
-        self._failure: ProcessFailed | None = None
+        super().__init__(seed, keep_trace=keep_trace)
+        self.current: Process | None = None
+        self.last: Process | None = None
+        self._processes: dict[str, Process] = {}
         self.network = Network(self)
-        self.log_handler = LogHandler(self)
+        self._patches = Patches(self, self.network)
 
-    # -- for scenarios
+    @property
+    def processes(self) -> dict[str, Process]:
+        return self._processes
 
     def process(
         self,
@@ -86,135 +51,24 @@ class World:
         """
         if name in self.processes:
             raise ValueError(f"there is a process {name} already")
-        process = self.processes[name] = Process(self, name, main, disk, clock or Clock(begin=self.now))
+        process = self.processes[name] = Process(self, self.network, name, main, disk, clock or Clock(begin=self.now))
         if start:
             process.start()
         return process
 
-    def run(self, seconds: float) -> None:
-        """Let time pass."""
-        self.run_until(_never, seconds)
-
     def run_until(self, condition: Callable[[], bool], limit_s: float = 3600.0) -> bool:
-        """Go on until `condition()`, which is asked after each event; False when `limit_s` pass before.
-
-        Raises ProcessFailed, and Livelock when things go on without any time passing.
-        """
-        end = self.now + round(limit_s * SECOND)
-        queue = self._queue
-        instant = 0
-        with Patches(self):
-            while not condition():
-                if not queue or queue[0][0] > end:
-                    self.now = end
-                    return False
-                when, _, call, args = heappop(queue)
-                self.events += 1
-                if when > self.now:
-                    self.now = when
-                    instant = 0
-                else:
-                    instant += 1
-                    if instant > INSTANT_LIMIT:
-                        what = args[0] if args and isinstance(args[0], Timer) else name_of(call)
-                        raise Livelock(f"{instant} events at {when} ns; the last one is {what!r} of {_owner(call)}")
-                call(*args)
-                if self._failure:
-                    failure, self._failure = self._failure, None
-                    raise failure
-        return True
+        """As Timeline.run_until."""
+        with self._patches:
+            return super().run_until(condition, limit_s)
 
     def close(self) -> None:
         """End every process: nothing is left for the garbage collector to find. The trace has no entry of it."""
         self._keep_trace = True
         length = len(self.trace)
-        with Patches(self):
+        with self._patches:
             for process in self.processes.values():
                 if process.alive:
                     process.kill()
         del self.trace[length:]
         self._queue.clear()
         sqlite_file.strays.clear()
-
-    def after(self, seconds: float, call: Callable[..., object], *args: Any) -> None:
-        """Call something outside of all processes, in so many seconds: a fault, a check."""
-        self.at(self.now + round(seconds * SECOND), call, *args)
-
-    def reach(self, name: str) -> int:
-        """A named fault point is reached; how often it was until now, this time included."""
-        self.reached[name] += 1
-        return self.reached[name]
-
-    def digest(self) -> str:
-        """The fingerprint of everything that has happened."""
-        self._fold()
-        return self._hash.hexdigest()
-
-    # -- for the parts of the world
-
-    def at(self, when: int, call: Callable[..., object], *args: Any) -> None:
-        """Call something at a time (ns)."""
-        self._number += 1
-        heappush(self._queue, (when, self._number, call, args))
-
-    def note(self, lane: str, kind: str, text: str | bytes = "") -> None:
-        """An entry in the trace."""
-        trace = self.trace
-        trace.append((self.now + self.ahead, lane, kind, text))
-        if len(trace) >= 2 * TRACE_BATCH and not self._keep_trace:
-            self._fold()
-            del trace[:TRACE_BATCH]
-            self._hashed -= TRACE_BATCH
-
-    def draw(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included; small ones as likely as large ones."""
-        return low + int(self.random.random() * (high - low + 1))
-
-    def fail(self, who: str, error: BaseException) -> None:
-        """A program has ended with an exception, or the scenario is at fault: whoever runs the world has to know."""
-        if not self._failure:
-            self._failure = ProcessFailed(f"{who} failed: {type(error).__name__}: {error}")
-            self._failure.__cause__ = error
-
-    def ask(self, hook: Callable[..., T], *args: Any) -> T | None:
-        """Call a hook of the scenario from within a process. An exception is the scenario's, and no program may catch
-        it; OSError is meant for the program.
-        """
-        try:
-            return hook(*args)
-        except OSError:
-            raise
-        except Exception as error:
-            self.fail("a hook of the scenario", error)
-            return None
-
-    def forget_one(self) -> None:
-        """An entry in the queue was cancelled; when they are the most, they are removed."""
-        self._cancelled += 1
-        if self._cancelled > 1000 and 2 * self._cancelled > len(self._queue):
-            self._queue[:] = [entry for entry in self._queue if not _is_cancelled(entry[3])]
-            heapify(self._queue)
-            self._cancelled = 0
-
-    def forgotten_one(self) -> None:
-        """A cancelled entry has come to its turn."""
-        self._cancelled -= 1
-
-    def _fold(self) -> None:
-        for entry in self.trace[self._hashed :]:
-            self._hash.update(repr(entry).encode())
-        self._hashed = len(self.trace)
-
-
-def _is_cancelled(args: tuple[Any, ...]) -> bool:
-    return bool(args) and isinstance(args[0], Timer) and args[0]._cancelled
-
-
-def _owner(call: Callable[..., object]) -> str:
-    owner = getattr(call, "__self__", None)
-    process = getattr(owner, "_process", owner)
-    return str(getattr(process, "name", process))
-
-
-def _never() -> bool:
-    return False

@@ -13,7 +13,8 @@ from mqttlite.database.adapters import DatabaseError
 from mqttlite.sim.disks.app_database import AppDatabase, app_database
 from mqttlite.sim.disks.disk import Operation
 from mqttlite.sim.process import Process
-from mqttlite.sim.world import ProcessFailed, World
+from mqttlite.sim.timeline import ProcessFailed
+from mqttlite.sim.world import World
 
 TABLES = ("one", "two")  # of one row each, hence pages of their own
 STEPS = (("one",), TABLES, ("two",))  # the tables whose rows a transaction counts up; again and again

@@ -17,8 +17,8 @@ from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.broker.peer import Peer
 from mqttlite.client import Client
 from mqttlite.core.parser import Parser
-from mqttlite.sim.loop import SECOND
 from mqttlite.sim.process import Process
+from mqttlite.sim.timeline import SECOND
 from mqttlite.sim.world import World
 from tests.core.packets import Packet, decode_body, encode
 

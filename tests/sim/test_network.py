@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.sim.net.network import Conditions
 from mqttlite.sim.net.packets import Cut, Packet, Packets
+from mqttlite.sim.net.streams import Conditions
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 

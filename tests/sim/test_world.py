@@ -16,7 +16,8 @@ from mqttlite.sim.disks.disk import Mount
 from mqttlite.sim.handles import Livelock
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
-from mqttlite.sim.world import ProcessFailed, World
+from mqttlite.sim.timeline import ProcessFailed
+from mqttlite.sim.world import World
 
 from . import programs
 

@@ -30,7 +30,7 @@ class AppDatabase(_Sqlite):
 
 def app_database(process: "Process", journal: str = "WAL") -> AppDatabase:
     """The database of the program in `process`. `journal`: its journal_mode; DELETE is SQLite's own choice."""
-    connection = process.mount.connect("/app.db")
+    connection = process.connect("/app.db")
     connection.execute("PRAGMA temp_store = MEMORY")  # its files would not be on the simulated disk
     if journal != "WAL":
         connection.execute("PRAGMA locking_mode = NORMAL")  # EXCLUSIVE makes PERSIST of DELETE

@@ -10,11 +10,9 @@ import errno
 import itertools
 import posixpath
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from ..process import Process
-    from ..world import World
+from ..timeline import Timeline
 
 SECTOR = 512  # bytes that a disk writes whole or not at all
 SHARES = (0.0, 0.5, 0.9, 1.0)  # of the unsynced sectors that a power cut leaves
@@ -51,7 +49,7 @@ class Disk:
     `capacity`: bytes that all files may have. `sync_ns`, `write_ns`: how long these take, from and to.
     """
 
-    def __init__(self, world: "World", name: str) -> None:
+    def __init__(self, world: Timeline, name: str) -> None:
         self.name = name
         self.on_operation: Callable[[Operation], Callable[[], object] | None] | None = None
         self.capacity: int | None = None
@@ -64,9 +62,9 @@ class Disk:
         self._durable_names: dict[str, _File] = {}
         self._loose_names: list[tuple[str, str, _File | None]] = []  # what, name, file
 
-    def mount(self, process: "Process") -> "Mount":
+    def mount(self) -> "Mount":
         """A new life begins."""
-        return Mount(self, process)
+        return Mount(self)
 
     def files(self) -> dict[str, bytes]:
         """What is in each file, as a program would read it now."""
@@ -121,9 +119,8 @@ class Disk:
 class Mount:
     """A process's sight of its disk, until the process dies. Raises OSError."""
 
-    def __init__(self, disk: Disk, process: "Process") -> None:
+    def __init__(self, disk: Disk) -> None:
         self.disk = disk
-        self.process = process
         self.alive = True
         self.locks: set[str] = set()  # files that are locked with flock
 
@@ -133,13 +130,7 @@ class Mount:
         if power:
             self.disk.lose_power()
         # SQLite holds on to a mount where no garbage collector sees it: that must not keep the whole world.
-        del self.disk, self.process
-
-    def connect(self, path: str, **options: Any) -> Any:
-        """An SQLite connection to a file here, for SqliteStore; needs apsw. See sqlite_files.connect."""
-        from .sqlite_files import connect
-
-        return connect(self, path, **options)
+        del self.disk
 
     def exists(self, name: str) -> bool:
         return self.alive and name in self.disk._names

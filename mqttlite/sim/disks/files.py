@@ -9,13 +9,10 @@ import posixpath
 import stat
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .disk import name_of
-
-if TYPE_CHECKING:
-    from ..world import World
-    from .disk import Mount
+from ..machine import Machines
+from .disk import Mount, name_of
 
 FIRST = 1_000_000  # of the numbers of open files: no real one is so great
 
@@ -23,7 +20,7 @@ FIRST = 1_000_000  # of the numbers of open files: no real one is so great
 class _Handle:
     """An open file or, without a name, the directory."""
 
-    def __init__(self, mount: "Mount", name: str) -> None:
+    def __init__(self, mount: Mount, name: str) -> None:
         self.mount = mount
         self.name = name
         self.number = mount.number(name) if name else None  # of the file that it was when it was opened
@@ -34,7 +31,7 @@ class _Handle:
 class FakeOs:
     """The module `os`."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Machines) -> None:
         self._world = world
         self._handles: dict[int, _Handle] = {}
         self._next = FIRST
@@ -44,7 +41,7 @@ class FakeOs:
         return getattr(os, name)
 
     @property
-    def mount(self) -> "Mount":
+    def mount(self) -> Mount:
         """Of the process that is running."""
         process = self._world.current
         if process is None:
@@ -70,7 +67,7 @@ class FakeOs:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         return self.add(mount, name)
 
-    def add(self, mount: "Mount", name: str) -> int:
+    def add(self, mount: Mount, name: str) -> int:
         self._next += 1
         self._handles[self._next] = _Handle(mount, name)
         return self._next

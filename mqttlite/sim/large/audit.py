@@ -103,7 +103,7 @@ class Audit:
         async def read(process: Process, of: str) -> None:
             files = process.disk.files()
             if "app.db" in files:
-                connection = process.mount.connect("/app.db")
+                connection = process.connect("/app.db")
                 rows = connection.execute("SELECT name FROM ledger ORDER BY entry")
                 self.large.ledger.readings[of].effects = [row[0] for row in rows]
                 # Rows of an earlier session are of a handler that was committing meanwhile; the next life deletes them.

@@ -18,10 +18,10 @@ from ...client import Client
 from ..check.facts import Facts, attempt
 from ..clock import WALL, Clock
 from ..lines.serial import SerialLine
-from ..loop import SECOND
 from ..net.packets import Cut, Packet, Packets
 from ..process import Process
 from ..programs import Program
+from ..timeline import SECOND
 from . import programs as large_programs
 from .audit import Audit
 from .drawn import chance_of

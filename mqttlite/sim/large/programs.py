@@ -14,8 +14,8 @@ from ...client import Client
 from ...database.inbox import Inbox
 from ...database.outbox import Outbox
 from ..disks.app_database import app_database
-from ..loop import SECOND
 from ..programs import DRAIN_S, Program, gateway, make_store
+from ..timeline import SECOND
 from .drawn import chance_of
 from .ledger import FOREVER
 

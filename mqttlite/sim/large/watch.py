@@ -6,8 +6,8 @@ from collections import Counter, deque
 
 from ..check.conduct import CONNECTS_MAX, Conduct
 from ..check.facts import Facts
-from ..loop import SECOND
 from ..net.packets import Packet
+from ..timeline import SECOND
 from ..world import World
 
 LEVELS = ("warning", "error", "critical")

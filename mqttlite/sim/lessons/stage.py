@@ -271,7 +271,7 @@ def _open_database(process: Process) -> Any:
     class Cursor(apsw.Cursor):
         row_factory: Any = None  # sqlite3's name for what apsw calls a row trace
 
-    connection = process.mount.connect("/charges.db")
+    connection = process.connect("/charges.db")
     connection.cursor_factory = Cursor
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("CREATE TABLE IF NOT EXISTS charges (payload TEXT)")

@@ -14,16 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Context, Decimal
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from ..machine import Loop, Machine, Machines
+from ..timeline import SECOND
 from .noise import BITS, Noise
 
-if TYPE_CHECKING:
-    from ..loop import VirtualLoop
-    from ..process import Process
-    from ..world import World
-
-SECOND = 1_000_000_000
 SEND_BUFFER = 4096  # bytes that a driver takes beyond what has left
 HOST_BUFFER = 4096  # bytes that Linux keeps for a program that does not read
 BOARD_BUFFER = 1024  # the same of a UART: RX_BUFFER in serial/board_port.py
@@ -280,10 +276,10 @@ class SerialPort:
 class OpenPort:
     """A port that a process has opened. Read and write raise OSError, as Linux does for a tty."""
 
-    def __init__(self, port: SerialPort, process: "Process", number: int, baud: int, rtscts: bool) -> None:
+    def __init__(self, port: SerialPort, process: Machine, number: int, baud: int, rtscts: bool) -> None:
         self.port = port
         self.process = process
-        self.loop: VirtualLoop = process.loop
+        self.loop: Loop = process.loop
         self.number = number
         self.baud = baud
         self.rtscts = rtscts
@@ -343,7 +339,7 @@ class SerialLine:
 
     def __init__(
         self,
-        world: "World",
+        world: Machines,
         a: str,
         a_path: str,
         b: str,
@@ -438,7 +434,7 @@ class SerialLine:
 class SerialPorts:
     """All ports of a world, and what is open of them."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Machines) -> None:
         self.world = world
         self.lines: list[SerialLine] = []
         self.files: dict[int, OpenPort] = {}
@@ -451,16 +447,16 @@ class SerialPorts:
             self._ports[port.host, port.path] = port
         self.lines.append(line)
 
-    def find(self, process: "Process", path: str) -> SerialPort | None:
+    def find(self, process: Machine, path: str) -> SerialPort | None:
         """The port that a path means to a process, if it is there."""
         port = self._ports.get((process.name, path))
         return port if port and port.plugged else None
 
-    def paths(self, process: "Process") -> list[str]:
+    def paths(self, process: Machine) -> list[str]:
         """Of all ports that are there."""
         return sorted(path for (host, path), port in self._ports.items() if host == process.name and port.plugged)
 
-    def open(self, port: SerialPort, process: "Process", baud: int, rtscts: bool) -> OpenPort:
+    def open(self, port: SerialPort, process: Machine, baud: int, rtscts: bool) -> OpenPort:
         """Nobody else has it open."""
         number = next(_numbers)
         port.file = self.files[number] = OpenPort(port, process, number, baud, rtscts)
@@ -473,7 +469,7 @@ class SerialPorts:
             self.world.note(file.port.name, "close")
             file.port.close(power=False)
 
-    def started(self, process: "Process") -> None:
+    def started(self, process: Machine) -> None:
         """A life begins."""
         for line in self.lines:
             if line.a.host == process.name:
@@ -482,7 +478,7 @@ class SerialPorts:
                 if line.usb and not line.b.plugged:
                     self.world.after(0.1 + self.world.random.random(), line.b.plug)
 
-    def died(self, process: "Process") -> None:
+    def died(self, process: Machine) -> None:
         """A life has ended: its kernel closes everything; without power, there is no kernel any more."""
         ports = [port for port in self._ports.values() if port.host == process.name]
         self.files = {number: file for number, file in self.files.items() if file.process is not process}
@@ -492,7 +488,7 @@ class SerialPorts:
         # Only after this instant does a process know whether it has power; when it has rebooted since, its clock does.
         self.world.at(self.world.now, self._settle, process, ports)
 
-    def _settle(self, process: "Process", ports: list[SerialPort]) -> None:
+    def _settle(self, process: Machine, ports: list[SerialPort]) -> None:
         if not process.powered or process.clock.begin == self.world.now:
             for port in ports:
                 port.close(power=True)
@@ -501,7 +497,7 @@ class SerialPorts:
                 line.b.unplug()
 
 
-def serial_ports(world: "World") -> SerialPorts:
+def serial_ports(world: Machines) -> SerialPorts:
     """Those of a world."""
     ports: SerialPorts | None = vars(world).get("serial")
     if ports is None:

@@ -14,15 +14,12 @@ import stat
 import sys
 import termios
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mqttlite.serial.ports
 
+from ..machine import Machine, Machines
 from .serial import OpenPort, SerialPort, serial_ports
-
-if TYPE_CHECKING:
-    from ..process import Process
-    from ..world import World
 
 MAJOR = 188  # of ttyUSB
 GROUP = "dialout"
@@ -36,7 +33,7 @@ WORDS = {
 }
 
 
-def serial_answers(world: "World") -> list[tuple[Any, str, Any]]:
+def serial_answers(world: Machines) -> list[tuple[Any, str, Any]]:
     """(where, name, what stands there while the world runs)."""
     fake = _System(world)
     modules = _Modules()
@@ -59,12 +56,12 @@ class SerialException(OSError):
 
 
 class _System:
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Machines) -> None:
         self.world = world
         self.ports = serial_ports(world)
 
     @property
-    def process(self) -> "Process":
+    def process(self) -> Machine:
         process = self.world.current
         if process is None:
             raise RuntimeError("no process is running: whose port?")

@@ -10,42 +10,16 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
-from .sockets import ANY, FakeSocket, SocketModule
-from .streams import Connection, Way
+from ..machine import Loop, Machine, Machines
+from ..timeline import SECOND
+from .sockets import ANY, Listener, Listeners
+from .streams import Conditions, Way, Ways
 from .transports import SimTransport
 
-if TYPE_CHECKING:
-    from ..loop import VirtualLoop
-    from ..process import Process
-    from ..world import World
-
-SECOND = 1_000_000_000
 CONNECT_LIMIT = 127 * SECOND  # how long Linux goes on trying to connect
-
-
-@dataclass(slots=True)
-class Conditions:
-    """How bad a network is. Times in nanoseconds, from and to; probabilities from 0 to 1.
-
-    latency     of each piece, in one direction
-    split       probability that what is written at once arrives in several pieces
-    stall       probability for each piece to be held up (a lost packet that TCP sends again), and all behind it
-    stall_ns    for how long
-    refuse      probability that an attempt to connect is refused
-    vanish      probability that an attempt to connect is never answered
-    window      bytes in one direction that were not read yet, beyond which the sender's kernel takes no more
-    """
-
-    latency: tuple[int, int] = (100_000, 2_000_000)
-    split: float = 0.1
-    stall: float = 0.0
-    stall_ns: tuple[int, int] = (200_000_000, 3_000_000_000)
-    refuse: float = 0.0
-    vanish: float = 0.0
-    window: int = 65536
 
 
 class Observer(Protocol):
@@ -54,20 +28,45 @@ class Observer(Protocol):
     def written(self, way: Way, data: bytes) -> None: ...
 
 
+class Connection(Ways):
+    """Both ways, and both ends: `client` is of the one who connected, `server` of the one who listened."""
+
+    def __init__(
+        self, network: "Network", number: int, client: Machine, server: Machine, port: int | str, conditions: Conditions
+    ) -> None:
+        name = f"{client.name}:{number}-{server.name}:{port}"
+        super().__init__(network.world, name, (client.name, server.name), conditions, network.written)
+        here, there = (network.ip(client.name), 32768 + number % 28000), (network.ip(server.name), port)
+        unix = isinstance(port, str)
+        self.client = SimTransport(
+            network.world, client, self.up, self.down, "" if unix else here, port if unix else there, self._over
+        )
+        self.server = SimTransport(
+            network.world, server, self.down, self.up, port if unix else there, "" if unix else here, self._over
+        )
+        self.up.source = self.down.sink = self.client
+        self.up.sink = self.down.source = self.server
+        self._network = network
+
+    def _over(self) -> None:
+        """An end is over; with both, the network forgets the connection."""
+        if self.client.is_over and self.server.is_over:
+            self._network.connections.pop(self.name, None)
+
+
 class Network:
     """All hosts and connections of a world. `connections`: those that are not over at both ends, by name."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Machines) -> None:
         self.world = world
         self.conditions = Conditions()
         self.connections: dict[str, Connection] = {}
         self.observer: Observer | None = None
         # Asked for each attempt to connect: None (go on), "refuse" or "vanish"
         self.on_connect: Callable[[str, str, int | str], str | None] | None = None
-        self.listeners: dict[tuple[str, int | str], FakeSocket] = {}  # by host and port
+        self.listeners = Listeners(world)
         self._exceptions: dict[frozenset[str], Conditions] = {}
         self._partitions: set[frozenset[str]] = set()
-        self._ports = 32768
         self._number = 0
         self._addresses: dict[str, str] = {}
         self._ghosts: dict[str, list[SimTransport]] = {}  # ends whose machine has lost power, by host
@@ -78,10 +77,7 @@ class Network:
         """The conditions between two hosts, for changing them."""
         pair = frozenset((a, b))
         if pair not in self._exceptions:
-            now = self.conditions
-            self._exceptions[pair] = Conditions(
-                now.latency, now.split, now.stall, now.stall_ns, now.refuse, now.vanish, now.window
-            )
+            self._exceptions[pair] = replace(self.conditions)
         return self._exceptions[pair]
 
     def partition(self, a: str, b: str) -> None:
@@ -121,7 +117,7 @@ class Network:
             self._addresses[host] = f"10.0.{number >> 8}.{number & 255}"
         return self._addresses[host]
 
-    def address(self, process: "Process", host: str) -> str:
+    def address(self, process: Machine, host: str) -> str:
         """The address that `host` means to a process; gaierror: there is no such host."""
         if host in ("localhost", "127.0.0.1", "::1"):
             return "127.0.0.1"
@@ -132,34 +128,32 @@ class Network:
         except ValueError:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
-    def host(self, process: "Process", host: str) -> str:
+    def host(self, process: Machine, host: str) -> str:
         """The name of the host that `host` means to a process; "": there is none at that address."""
         address = self.address(process, host)
         if address == "127.0.0.1":
             return process.name
         return next((name for name, known in self._addresses.items() if known == address), "")
 
-    def getaddrinfo(self, process: "Process", host: Any, port: Any) -> list[Any]:
+    def getaddrinfo(self, process: Machine, host: Any, port: Any) -> list[Any]:
         address = self.address(process, str(host or ANY))
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, int(port or 0)))]
 
-    def socket_module(self) -> SocketModule:
-        """What stands in the place of the module `socket` in mqttlite.broker.listen."""
-        return SocketModule(self)
+    def written(self, way: Way, data: bytes) -> None:
+        """A program writes something."""
+        self.world.note(way.name, "write", data)
+        if self.observer is not None:
+            self.observer.written(way, data)
 
-    def socket(self, family: int) -> FakeSocket:
+    def socket(self, family: int) -> Listener:
         """A socket of the process that is running."""
         process = self.world.current
         if process is None:
             raise RuntimeError("no process is running: whose socket?")
-        return FakeSocket(self, process, family)
-
-    def free_port(self) -> int:
-        self._ports = self._ports + 1 if self._ports < 60999 else 32768
-        return self._ports
+        return Listener(self.listeners, process, family)
 
     async def connect(
-        self, process: "Process", factory: Callable[[], asyncio.BaseProtocol], host: str, port: int | str
+        self, process: Machine, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int | str
     ) -> tuple[SimTransport, Any]:
         """Connect to a listener. Raises OSError as asyncio does."""
         world = self.world
@@ -192,13 +186,13 @@ class Network:
     def _arrive(
         self,
         number: int,
-        process: "Process",
-        loop: "VirtualLoop",
+        process: Machine,
+        loop: Loop,
         factory: Callable[[], asyncio.BaseProtocol],
         name: str,
         port: int | str,
         fate: str | None,
-        connected: "asyncio.Future[SimTransport]",
+        connected: asyncio.Future[SimTransport],
     ) -> None:
         """The attempt arrives at the host: its kernel answers, whatever its process does."""
         world = self.world
@@ -206,7 +200,7 @@ class Network:
             return
         conditions = self.conditions_of(process.name, name)
         back = world.now + world.draw(*conditions.latency)
-        listener = self.listeners.get((name, port))
+        listener = self.listeners.at.get((name, port))
         if not world.processes[name].powered or self.is_partitioned(process.name, name):
             world.at(world.now + CONNECT_LIMIT, loop.enter, _fail, connected, errno.ETIMEDOUT)
             return
@@ -223,7 +217,7 @@ class Network:
         self,
         connection: Connection,
         factory: Callable[[], asyncio.BaseProtocol],
-        connected: "asyncio.Future[SimTransport]",
+        connected: asyncio.Future[SimTransport],
     ) -> None:
         transport = connection.client
         if connected.cancelled() or transport.is_over:
@@ -236,10 +230,9 @@ class Network:
 
     # -- for processes
 
-    def process_died(self, process: "Process", power: bool) -> None:
+    def process_died(self, process: Machine, power: bool) -> None:
         """The kernel closes what the process had open; or nobody does, because there is no kernel any more."""
-        for place in [place for place, listener in self.listeners.items() if listener.process is process]:
-            self.listeners.pop(place).accepting = False
+        self.listeners.died(process)
         for connection in list(self.connections.values()):
             for end in (connection.client, connection.server):
                 if end.process is process and end.life == process.life:
@@ -249,13 +242,13 @@ class Network:
                     else:
                         end.os_close()
 
-    def powered_on(self, process: "Process") -> None:
+    def powered_on(self, process: Machine) -> None:
         """The machine is back, and its kernel knows nothing of the old connections."""
         for end in self._ghosts.pop(process.name, ()):
             end.refuse_ghost()
 
 
-def _fail(connected: "asyncio.Future[SimTransport]", code: int) -> None:
+def _fail(connected: asyncio.Future[SimTransport], code: int) -> None:
     if not connected.done():
         words = {
             errno.ECONNREFUSED: "Connection refused",
@@ -263,3 +256,21 @@ def _fail(connected: "asyncio.Future[SimTransport]", code: int) -> None:
             errno.ECONNRESET: "Connection reset by peer",
         }
         connected.set_exception(OSError(code, words[code]))  # of the class that belongs to the number
+
+
+class SocketModule:
+    """The module `socket` for a module that listens."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+    def socket(self, family: int = socket.AF_INET, *_: object) -> Listener:
+        return self._network.socket(family)
+
+    def getaddrinfo(self, host: Any, port: Any, *_: object, **__: object) -> list[Any]:
+        process = self._network.world.current
+        assert process is not None
+        return self._network.getaddrinfo(process, host, port)

@@ -6,14 +6,12 @@ packets.on_packet = lambda packet: Cut("after") if packet.kind == "PUBREC" else 
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ...core.errors import ProtocolError
 from ...core.parser import Parser
-
-if TYPE_CHECKING:
-    from ..world import World
-    from .streams import Way
+from ..world import World
+from .streams import Way
 
 NAMES = (
     "?", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE",
@@ -30,7 +28,7 @@ class Packet(NamedTuple):
     kind: str
     serial: int
     number: int
-    way: "Way"
+    way: Way
     start: int
     end: int
     data: bytes
@@ -67,14 +65,14 @@ class Packets:
     Each packet is an entry in the trace and adds to world.reached: "PUBREC client to broker".
     """
 
-    def __init__(self, world: "World", on_packet: Callable[[Packet], Cut | None] | None = None) -> None:
+    def __init__(self, world: World, on_packet: Callable[[Packet], Cut | None] | None = None) -> None:
         self.on_packet = on_packet
         self.count = 0
         self._world = world
         self._ways: dict[Way, _Reader] = {}
         world.network.observer = self
 
-    def written(self, way: "Way", data: bytes) -> None:
+    def written(self, way: Way, data: bytes) -> None:
         """As network.Observer."""
         reader = self._ways.get(way)
         if reader is None:
@@ -102,7 +100,7 @@ class Packets:
 class _Reader:
     """The packets of one way."""
 
-    def __init__(self, way: "Way") -> None:
+    def __init__(self, way: Way) -> None:
         self.number = 0
         self.hosts = f"{way.source.process.name} to {way.sink.process.name}"
         self._parser: Parser | None = Parser(SIZE_MAX)

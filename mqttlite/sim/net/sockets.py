@@ -4,35 +4,21 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from ..loop import VirtualLoop
-    from ..process import Process
-    from .network import Network
-    from .transports import SimTransport
+from ..machine import Loop, Machine, Machines
 
 ANY = "0.0.0.0"
 
 
 class FakeSocket:
-    """A socket of the simulated network. Raises OSError."""
+    """What a transport says of its socket."""
 
     type = socket.SOCK_STREAM
 
-    def __init__(self, network: "Network", process: "Process", family: int) -> None:
-        self.family = family
-        self.process = process
-        self.accepting = False
-        self._network = network
-        self._name: tuple[str, int] | str = "" if family == socket.AF_UNIX else (ANY, 0)
-        self._factory: Callable[[], asyncio.BaseProtocol] | None = None
-
-    def __enter__(self) -> "FakeSocket":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __init__(self, name: Any) -> None:
+        self.family = socket.AF_UNIX if isinstance(name, str) else socket.AF_INET
+        self._name = name
 
     def setsockopt(self, *_: object) -> None:
         pass
@@ -46,17 +32,60 @@ class FakeSocket:
     def getsockname(self) -> Any:
         return self._name
 
+
+class Acceptable(Protocol):
+    """The end of a connection that a kernel has made."""
+
+    def begin(self, protocol: asyncio.BaseProtocol) -> None: ...
+    def os_close(self) -> None: ...
+
+
+class Listeners:
+    """All sockets that are bound. `at`: by host, and port or path."""
+
+    def __init__(self, world: Machines) -> None:
+        self.world = world
+        self.at: dict[tuple[str, int | str], Listener] = {}
+        self._ports = 32768
+
+    def free_port(self) -> int:
+        """A port that nobody has asked for."""
+        self._ports = self._ports + 1 if self._ports < 60999 else 32768
+        return self._ports
+
+    def died(self, process: Machine) -> None:
+        """A process's kernel closes its sockets."""
+        for place in [place for place, listener in self.at.items() if listener.process is process]:
+            self.at.pop(place).accepting = False
+
+
+class Listener(FakeSocket):
+    """A socket of a process, which may be bound and listen. Raises OSError."""
+
+    def __init__(self, listeners: Listeners, process: Machine, family: int) -> None:
+        super().__init__("" if family == socket.AF_UNIX else (ANY, 0))
+        self.process = process
+        self.accepting = False
+        self._listeners = listeners
+        self._factory: Callable[[], asyncio.BaseProtocol] | None = None
+
+    def __enter__(self) -> "Listener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @property
     def _place(self) -> tuple[str, int | str]:
         return self.process.name, self._name if isinstance(self._name, str) else self._name[1]
 
     def bind(self, name: Any) -> None:
         if self.family != socket.AF_UNIX and not name[1]:
-            name = (name[0], self._network.free_port())
+            name = (name[0], self._listeners.free_port())
         self._name = name if isinstance(name, str) else (name[0], name[1])
-        if self._place in self._network.listeners:
+        if self._place in self._listeners.at:
             raise OSError(errno.EADDRINUSE, "Address already in use")
-        self._network.listeners[self._place] = self
+        self._listeners.at[self._place] = self
 
     def listen(self, backlog: int = 128) -> None:
         pass  # connections are refused until somebody serves
@@ -66,21 +95,21 @@ class FakeSocket:
 
     def close(self) -> None:
         self.accepting = False
-        if self._network.listeners.get(self._place) is self:
-            del self._network.listeners[self._place]
+        if self._listeners.at.get(self._place) is self:
+            del self._listeners.at[self._place]
 
-    def serve(self, loop: "VirtualLoop", factory: Callable[[], asyncio.BaseProtocol]) -> "Server":
+    def serve(self, loop: Loop, factory: Callable[[], asyncio.BaseProtocol]) -> "Server":
         """Accept connections from now on."""
         self._factory = factory
         self.accepting = not loop.dead
-        self._network.world.note(self.process.name, "listen", str(self._place[1]))
+        self._listeners.world.note(self.process.name, "listen", str(self._place[1]))
         return Server(loop, self)
 
-    def accepts(self, process: "Process") -> bool:
+    def accepts(self, process: Machine) -> bool:
         """Whether a process can connect: one on another machine not to an address of this one alone."""
         return self.accepting and (process is self.process or self._name[0] != "127.0.0.1")
 
-    def accept(self, transport: "SimTransport") -> None:
+    def accept(self, transport: Acceptable) -> None:
         """The process takes a connection that its kernel has made."""
         if self.accepting and self._factory:
             transport.begin(self._factory())
@@ -91,13 +120,13 @@ class FakeSocket:
 class Server(asyncio.AbstractServer):
     """A listening socket, as asyncio shows it."""
 
-    def __init__(self, loop: "VirtualLoop", sock: FakeSocket) -> None:
+    def __init__(self, loop: Loop, sock: Listener) -> None:
         self._loop = loop
         self._socket = sock
         self._closed = loop.create_future()
 
     @property
-    def sockets(self) -> tuple[FakeSocket, ...]:
+    def sockets(self) -> tuple[Listener, ...]:
         return (self._socket,) if self.is_serving() else ()
 
     def close(self) -> None:
@@ -111,7 +140,7 @@ class Server(asyncio.AbstractServer):
     def is_serving(self) -> bool:
         return self._socket.accepting
 
-    def get_loop(self) -> "VirtualLoop":
+    def get_loop(self) -> Loop:
         return self._loop
 
     async def start_serving(self) -> None:
@@ -119,21 +148,3 @@ class Server(asyncio.AbstractServer):
 
     async def serve_forever(self) -> None:
         await self.wait_closed()
-
-
-class SocketModule:
-    """The module `socket` for a module that listens."""
-
-    def __init__(self, network: "Network") -> None:
-        self._network = network
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(socket, name)
-
-    def socket(self, family: int = socket.AF_INET, *_: object) -> FakeSocket:
-        return self._network.socket(family)
-
-    def getaddrinfo(self, host: Any, port: Any, *_: object, **__: object) -> list[Any]:
-        process = self._network.world.current
-        assert process is not None
-        return self._network.getaddrinfo(process, host, port)

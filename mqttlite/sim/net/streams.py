@@ -1,4 +1,4 @@
-"""A connection of the simulated network: two ends and a way in each direction, and what can happen to it.
+"""The two ways of a connection of the simulated network, and what can happen to them.
 
 A way holds what the sender's kernel has taken, in order: pieces of bytes, then perhaps an end (FIN) or a reset (RST).
 They arrive in order, each after the latency. What has arrived waits in the receiver's kernel until its program reads;
@@ -8,17 +8,54 @@ process is busy, and closes the connection when it was killed.
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
-from .transports import FIN, RST, SimTransport
-
-if TYPE_CHECKING:
-    from ..process import Process
-    from .network import Conditions, Network
+from ..machine import Machine
+from ..timeline import Timeline
 
 APART = (1_000, 500_000)  # ns between pieces that were written at once
 ENDS = ("reset", "unread", "close", "silence")  # how a connection can be cut
 UNREAD = "unread"  # what has arrived and was not read is lost
+FIN = "fin"  # the other end sends nothing more
+RST = "reset"  # the connection is no more
+
+
+@dataclass(slots=True)
+class Conditions:
+    """How bad a network is. Times in nanoseconds, from and to; probabilities from 0 to 1.
+
+    latency     of each piece, in one direction
+    split       probability that what is written at once arrives in several pieces
+    stall       probability for each piece to be held up (a lost packet that TCP sends again), and all behind it
+    stall_ns    for how long
+    refuse      probability that an attempt to connect is refused
+    vanish      probability that an attempt to connect is never answered
+    window      bytes in one direction that were not read yet, beyond which the sender's kernel takes no more
+    """
+
+    latency: tuple[int, int] = (100_000, 2_000_000)
+    split: float = 0.1
+    stall: float = 0.0
+    stall_ns: tuple[int, int] = (200_000_000, 3_000_000_000)
+    refuse: float = 0.0
+    vanish: float = 0.0
+    window: int = 65536
+
+
+class End(Protocol):
+    """What is at an end of a way: the kernel's socket and the program's transport (transports.py)."""
+
+    process: Machine
+    os_closed: bool
+    gone: bool
+    poked: bool
+    waits_for_room: bool
+
+    @property
+    def is_over(self) -> bool: ...
+    def read_ready(self) -> None: ...
+    def room(self) -> None: ...
 
 
 class Way:
@@ -31,17 +68,17 @@ class Way:
         "connection", "inbox", "is_open", "name", "read", "sent", "sink", "source", "state", "submitted",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", name: str, conditions: "Conditions") -> None:
+    def __init__(self, connection: "Ways", name: str, conditions: Conditions) -> None:
         self.connection = connection
         self.name = name
-        self.source: SimTransport
-        self.sink: SimTransport
+        self.source: End
+        self.sink: End
         self.submitted = self.sent = self.arrived = self.read = 0
         self.inbox = bytearray()  # in the receiver's kernel
         self.is_open = True  # the sender's end; False after FIN and RST
         self.broken = False  # whatever is put in vanishes
         self.state = ""  # what the receiver's kernel knows beyond the bytes: "", FIN or RST
-        self._world = connection.network.world
+        self._world = connection.world
         self._conditions = conditions
         self._arrivals: deque[tuple[int, bytes | str]] = deque()
         self._last = 0
@@ -192,32 +229,27 @@ class Way:
             world.at(world.now + world.ahead + world.draw(*self._conditions.latency), self.source.room)
 
 
-class Connection:
-    """Two ends, `client` and `server`; `up` leads from the client to the server, `down` back.
+class Ways:
+    """Both ways of a connection, without its ends: `up` from who connected to who listened, `down` back.
 
-    `name` is "CLIENT:NUMBER-SERVER:PORT". `hosts`: both names.
+    `name` is "CLIENT:NUMBER-SERVER:PORT". `hosts`: both names. `written`: is told what a program writes, before the
+    kernel takes it.
     """
 
     def __init__(
         self,
-        network: "Network",
-        number: int,
-        client: "Process",
-        server: "Process",
-        port: int | str,
-        conditions: "Conditions",
+        world: Timeline,
+        name: str,
+        hosts: tuple[str, str],
+        conditions: Conditions,
+        written: Callable[[Way, bytes], object],
     ) -> None:
-        self.network = network
-        self.name = f"{client.name}:{number}-{server.name}:{port}"
-        self.hosts = (client.name, server.name)
-        self.up = Way(self, self.name + " up", conditions)
-        self.down = Way(self, self.name + " down", conditions)
-        here, there = (network.ip(client.name), 32768 + number % 28000), (network.ip(server.name), port)
-        unix = isinstance(port, str)
-        self.client = SimTransport(client, self.up, self.down, "" if unix else here, port if unix else there)
-        self.server = SimTransport(server, self.down, self.up, port if unix else there, "" if unix else here)
-        self.up.source = self.down.sink = self.client
-        self.up.sink = self.down.source = self.server
+        self.world = world
+        self.name = name
+        self.hosts = hosts
+        self.written = written
+        self.up = Way(self, name + " up", conditions)
+        self.down = Way(self, name + " down", conditions)
 
     def other(self, way: Way) -> Way:
         return self.down if way is self.up else self.up
@@ -228,7 +260,7 @@ class Connection:
         how     reset: both ends are told (RST), after what has been sent. unread: as reset, and what has arrived and
                 was not read is lost. close: both get an orderly end (FIN), as from a proxy. silence: nobody is told.
         """
-        world = self.network.world
+        world = self.world
         world.note(self.name, "cut", how)
         for way in (self.up, self.down):
             if way.broken:
@@ -249,8 +281,3 @@ class Connection:
     def thaw(self) -> None:
         self.up.thaw()
         self.down.thaw()
-
-    def over(self) -> None:
-        """An end is over; with both, the network forgets the connection."""
-        if self.client.is_over and self.server.is_over:
-            self.network.connections.pop(self.name, None)

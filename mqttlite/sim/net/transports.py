@@ -2,26 +2,31 @@
 
 import asyncio
 import errno
-import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from ..machine import Machine
+from ..timeline import Timeline
 from .sockets import FakeSocket
-
-if TYPE_CHECKING:
-    from ..process import Process
-    from ..world import World
-    from .streams import Way
+from .streams import FIN, RST, Way
 
 READ_MAX = 256 * 1024  # bytes that asyncio reads at once
 HIGH = 64 * 1024  # bytes not taken by the kernel above which asyncio pauses a protocol
-FIN = "fin"  # the other end sends nothing more
-RST = "reset"  # the connection is no more
 
 
 class SimTransport(asyncio.Transport):
-    """See asyncio.Transport. `out` and `into`: the ways from here and to here."""
+    """See asyncio.Transport. `out` and `into`: the ways from here and to here. `over`: is told when this end is."""
 
-    def __init__(self, process: "Process", out: "Way", into: "Way", name: Any, peer: Any) -> None:
+    def __init__(
+        self,
+        world: Timeline,
+        process: Machine,
+        out: Way,
+        into: Way,
+        name: Any,
+        peer: Any,
+        over: Callable[[], object],
+    ) -> None:
         # No constructor of the base class: it only keeps `extra`.
         self.process = process
         self.life = process.life
@@ -29,12 +34,13 @@ class SimTransport(asyncio.Transport):
         self.gone = False  # the machine has lost power
         self.poked = False  # and somebody has sent it something since
         self.waits_for_room = False
-        self._world: World = process.world
+        self._world = world
         self._loop = process.loop
         self._out = out
         self._in = into
         self._name = name
         self._peer = peer
+        self._over = over
         self._protocol: asyncio.BaseProtocol | None = None
         self._is_buffered = False
         self._buffer = bytearray()  # not taken by the kernel
@@ -65,7 +71,7 @@ class SimTransport(asyncio.Transport):
             if unread and self._out.is_open:
                 self._out._arrivals.clear()
             self._out.end(RST if unread else FIN)
-        self._out.connection.over()
+        self._over()
 
     def vanish(self) -> None:
         """The machine has lost power."""
@@ -76,7 +82,7 @@ class SimTransport(asyncio.Transport):
         if self._out._arrivals and self._world.random.random() < 0.5:
             self._out.drop()
         self._out.broken = True
-        self._out.connection.over()
+        self._over()
 
     def refuse_ghost(self) -> None:
         """The machine is back: whoever sends something is told that there is no such connection."""
@@ -166,13 +172,13 @@ class SimTransport(asyncio.Transport):
         data = bytes(data)
         self._out.submitted += len(data)
         if self._buffer:
-            self._observe(data)
+            self._out.connection.written(self._out, data)
             self._buffer += data
         else:
             taken = 0
             if not self._check():
                 return
-            self._observe(data)
+            self._out.connection.written(self._out, data)
             if not self._is_lost:
                 taken = self._out.send(data)
             if taken == len(data) or self._is_lost:
@@ -180,13 +186,6 @@ class SimTransport(asyncio.Transport):
             self._buffer += data[taken:]
             self.waits_for_room = True
         self._pause_if_much()
-
-    def _observe(self, data: bytes) -> None:
-        world = self._world
-        world.note(self._out.name, "write", data)
-        observer = world.network.observer
-        if observer is not None:
-            observer.written(self._out, data)
 
     def _check(self) -> bool:
         """Whether the kernel still takes something; it says no with an error."""
@@ -292,9 +291,5 @@ class SimTransport(asyncio.Transport):
         if name == "sockname":
             return self._name
         if name == "socket":
-            sock = FakeSocket(
-                self._world.network, self.process, socket.AF_UNIX if isinstance(self._name, str) else socket.AF_INET
-            )
-            sock._name = self._name
-            return sock
+            return FakeSocket(self._name)
         return default

@@ -431,7 +431,7 @@ class Run:
         rows: list[Any] = []
 
         async def read(process: Process) -> None:
-            connection = process.mount.connect("/" + file)
+            connection = process.connect("/" + file)
             rows.extend(connection.execute(sql))
             connection.close()
 
