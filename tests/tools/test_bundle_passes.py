@@ -1,0 +1,149 @@
+"""The passes of tools/bundle, on small programs: what they leave, and that it does the same."""
+
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tools.bundle import building, tracing
+from tools.bundle.program import BundleError
+from tools.bundle.sets import FeatureSet
+
+CONST = {"core/__init__.py": "def const(value):\n    return value\n", "__init__.py": ""}
+
+
+def texts(
+    folder: Path,
+    files: Mapping[str, str],
+    *,
+    short: bool = False,
+    flags: Mapping[str, int] | None = None,
+    **public: str,
+) -> dict[str, str]:
+    """The parts of the program in `files` (by path), whose public names are `public` (name="module")."""
+    for path, text in {**CONST, **files}.items():
+        target = folder / "mqttlite" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    names = {name: (f"mqttlite.{module}", name) for name, module in public.items()}
+    features = FeatureSet("test", frozenset(name for name, value in (flags or {}).items() if value), names)
+    merged, renamed = building.transformed(features, folder, short)
+    return tracing.written(merged, renamed)[0]
+
+
+def run(parts: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """The main part as a package that finds the others."""
+    package = types.ModuleType("bundle_under_test")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    for name, text in parts.items():
+        module = package if name == "__init__" else types.ModuleType(f"{package.__name__}.{name}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        module.__package__ = package.__name__
+        exec(compile(text, name, "exec"), module.__dict__)
+    return package
+
+
+def test_a_constant_of_another_module_becomes_its_number(tmp_path: Path) -> None:
+    files = {
+        "kinds.py": "from .core import const\nA = const(4)\nB = const(A << 8 | 1)\n",
+        "use.py": "from .kinds import A, B\nTABLE = {A: B}\ndef answer():\n    return TABLE[A] + B\n",
+    }
+    found = texts(tmp_path, files, answer="use")
+    assert list(found) == ["__init__"]
+    assert "{4: 1025}" in found["__init__"]
+    assert "const" not in found["__init__"]
+
+
+def test_a_name_that_is_bound_twice_is_no_constant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"use.py": "COUNT = 0\ndef answer():\n    global COUNT\n    COUNT += 1\n    return COUNT\n"}
+    module = run(texts(tmp_path, files, answer="use"), monkeypatch)
+    assert [module.answer(), module.answer()] == [1, 2]
+
+
+FLAGGED = {
+    "core/features.py": "from . import const\nKEYS = const(1)\n",
+    "use.py": """
+from .core.features import KEYS
+class Thing:
+    def __init__(self, key):
+        self._key = key if KEYS else None
+    def answer(self):
+        if self._key is not None:
+            from .rare import keyed
+            return keyed(self._key)
+        return 0
+""",
+    "rare.py": "def keyed(key):\n    return key + 1\n",
+}
+
+
+def test_code_behind_a_flag_that_is_0_goes_and_all_that_only_it_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = texts(tmp_path, FLAGGED, flags={"KEYS": 0}, Thing="use")
+    assert list(off) == ["__init__"]
+    assert "key" not in off["__init__"].replace("def __init__(self, key)", "")
+    assert run(off, monkeypatch).Thing(1).answer() == 0
+
+
+def test_what_is_imported_in_a_function_is_a_file_of_its_own_that_is_loaded_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = texts(tmp_path, FLAGGED, flags={"KEYS": 1}, Thing="use")
+    assert sorted(on) == ["__init__", "rare"]
+    assert "from .rare import" in on["__init__"]
+    assert run(on, monkeypatch).Thing(1).answer() == 2
+
+
+SHORTENED = {
+    "use.py": """
+import time
+class Counter:
+    def __init__(self, start=0):
+        self.value_now = self._first_value = start
+        self._entries = []
+    def add(self, amount_given):
+        self._remember(amount_given)
+        return self
+    def _remember(self, amount_given):
+        self._entries.append(amount_given)
+        self.value_now = self._first_value + sum([entry for entry in self._entries])
+def counted(start):
+    helper_name = _helper_function(start)
+    return helper_name.add(2)
+def _helper_function(start):
+    return Counter(start=start)
+"""
+}
+
+
+def test_private_names_become_names_of_the_firmware_and_public_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = texts(tmp_path, SHORTENED, short=True, Counter="use", counted="use")
+    text = found["__init__"]
+    for private in ("_remember", "_entries", "_first_value", "_helper_function"):
+        assert private not in text
+    assert "import time" not in text  # which nothing uses
+    module = run(found, monkeypatch)
+    assert module.counted(start=40).add(amount_given=1).value_now == 43
+
+
+def test_a_line_of_a_bundle_is_traced_back_to_its_source(tmp_path: Path) -> None:
+    texts(tmp_path, SHORTENED, Counter="use")
+    merged, names = building.transformed(
+        FeatureSet("t", frozenset(), {"Counter": ("mqttlite.use", "Counter")}), tmp_path
+    )
+    parts, trace = tracing.written(merged, names)
+    line = next(n for n, text in enumerate(parts["__init__"].splitlines(), 1) if "sum(" in text)
+    assert [line, "mqttlite/use.py", 12] in trace["lines"]["mqttlite"]  # type: ignore[index]
+    assert ["_remember"] in trace["names"].values()  # type: ignore[attr-defined]
+
+
+def test_a_module_that_is_used_as_a_value_is_said(tmp_path: Path) -> None:
+    files = {"use.py": "from . import other\ndef answer():\n    return other\n", "other.py": "X = 1\n"}
+    with pytest.raises(BundleError, match=r"mqttlite\.use:3: the module 'other'"):
+        texts(tmp_path, files, answer="use")

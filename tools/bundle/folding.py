@@ -1,0 +1,151 @@
+"""Pass: code that can never run is left out: `if` on what is a number by now, as the flags of core/features.py are.
+
+Only what is decided by constants goes, and no expression that could do something is dropped with it.
+"""
+
+import ast
+
+from .merging import Merged
+
+PURE = (ast.Name, ast.Constant, ast.Attribute)
+
+
+def truth(node: ast.expr) -> "bool | None":
+    """Whether an expression is true, as far as that is known without running it."""
+    if isinstance(node, ast.Constant):
+        return bool(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        inner = truth(node.operand)
+        return None if inner is None else not inner
+    if isinstance(node, (ast.Tuple, ast.List)) and not node.elts:
+        return False
+    return None
+
+
+def is_pure(node: ast.expr) -> bool:
+    """Whether it does not matter if this is evaluated: names, attributes, and what is computed of them by operators."""
+    return all(
+        isinstance(
+            part,
+            (*PURE, ast.expr_context, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.boolop, ast.unaryop, ast.cmpop,
+             ast.BinOp, ast.operator, ast.Subscript, ast.Tuple),
+        )
+        for part in ast.walk(node)
+    )  # fmt: skip
+
+
+class Folder(ast.NodeTransformer):
+    def __init__(self) -> None:
+        self.changed = False
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        self.generic_visit(node)
+        stops = isinstance(node.op, ast.Or)  # the truth with which the expression ends early
+        kept: list[ast.expr] = []
+        for index, value in enumerate(node.values):
+            known = truth(value)
+            if known is None or index == len(node.values) - 1:
+                kept.append(value)
+            elif known is stops:
+                kept.append(value)
+                break
+        if len(kept) == len(node.values):
+            return node
+        self.changed = True
+        return kept[0] if len(kept) == 1 else ast.copy_location(ast.BoolOp(node.op, kept), node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        known = truth(node) if isinstance(node.op, ast.Not) else None
+        return node if known is None else ast.copy_location(ast.Constant(known), node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        node.test = condition(node.test)
+        self.generic_visit(node)
+        known = truth(node.test)
+        if known is None:
+            return node
+        self.changed = True
+        return node.body if known else node.orelse
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if len(node.ops) == 1:
+            left, right = node.left, node.comparators[0]
+            if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
+                found: bool | None = None
+                if isinstance(node.ops[0], (ast.Is, ast.IsNot)) and (left.value is None or right.value is None):
+                    found = (left.value is right.value) == isinstance(node.ops[0], ast.Is)
+                elif isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+                    found = (left.value == right.value) == isinstance(node.ops[0], ast.Eq)
+                if found is not None:
+                    self.changed = True
+                    return ast.copy_location(ast.Constant(found), node)
+        return node
+
+    def visit_If(self, node: ast.If) -> "ast.AST | list[ast.stmt]":
+        node.test = condition(node.test)
+        self.generic_visit(node)
+        known = truth(node.test)
+        if known is None:
+            if all(isinstance(statement, ast.Pass) for statement in (*node.body, *node.orelse)) and is_pure(node.test):
+                self.changed = True
+                return ast.copy_location(ast.Pass(), node)
+            return node
+        self.changed = True
+        return (node.body if known else node.orelse) or ast.copy_location(ast.Pass(), node)
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        node.test = condition(node.test)
+        self.generic_visit(node)
+        if truth(node.test) is False:
+            self.changed = True
+            return ast.copy_location(ast.Pass(), node)
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(node, name, None)
+            if isinstance(body, list):
+                setattr(node, name, tidy(body, needed=name == "body" and not isinstance(node, ast.Module)))
+        return node
+
+
+def condition(test: ast.expr) -> ast.expr:
+    """A test, without operands that cannot change whether it holds: `x and 0` is 0 where x does nothing."""
+    if isinstance(test, ast.BoolOp):
+        stops = isinstance(test.op, ast.Or)
+        values = [condition(value) for value in test.values]
+        if truth(values[-1]) is stops and all(is_pure(value) for value in values[:-1]):
+            return values[-1]
+        kept = [value for value in values if truth(value) is not (not stops)]
+        if not kept:
+            return values[-1]
+        test = kept[0] if len(kept) == 1 else ast.copy_location(ast.BoolOp(test.op, kept), test)
+    return test
+
+
+def tidy(body: list[ast.stmt], needed: bool) -> list[ast.stmt]:
+    """Statements without `pass` among others, and without what follows return, raise, break or continue."""
+    kept: list[ast.stmt] = []
+    for node in body:
+        if not isinstance(node, ast.Pass):
+            kept.append(node)
+        if isinstance(node, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
+            break
+    if not kept and needed and body:
+        return [body[0]]
+    return kept
+
+
+def run(merged: Merged) -> None:
+    """Fold until nothing changes."""
+    changed = True
+    while changed:
+        changed = False
+        for part in merged.parts.values():
+            folder = Folder()
+            tree = folder.visit(ast.Module(part.body, []))
+            part.body = [node for node in tree.body if not isinstance(node, ast.Pass)]
+            changed = changed or folder.changed

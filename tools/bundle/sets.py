@@ -1,0 +1,52 @@
+"""The sets of features that there are bundles of, and their public names."""
+
+from dataclasses import dataclass, field
+
+ERRORS = ("ClosedError", "ConnectError", "MQTTError", "ProtocolError", "SettingError")
+RARE_ERRORS = ("InDoubtError", "PublishError", "RefusedError", "SetAsideError", "SubscribeError")
+
+THIN: dict[str, tuple[str, str]] = {
+    "Client": ("mqttlite.client.board", "Client"),
+    "Message": ("mqttlite.client.messages", "Message"),
+    "Receipt": ("mqttlite.client.messages", "Receipt"),
+    **{name: ("mqttlite.core.errors", name) for name in (*ERRORS, *RARE_ERRORS)},
+    "StoreError": ("mqttlite.store.base", "StoreError"),
+}
+JOURNAL: dict[str, tuple[str, str]] = {
+    "Journal": ("mqttlite.store.journal", "Journal"),
+}
+
+FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """One bundle. `features`: the flags of core/features.py that are 1; `public`: where its names are defined;
+    `loaded`: modules that are part of the file that is loaded first, though the source loads them when needed.
+    """
+
+    name: str
+    features: frozenset[str]
+    public: dict[str, tuple[str, str]]
+    loaded: tuple[str, ...] = ()
+    settled: tuple[str, ...] = field(default=())
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """The value of each flag."""
+        return {flag: int(flag in self.features) for flag in FLAGS}
+
+
+def _set(name: str, *features: str, public: "dict[str, tuple[str, str]] | None" = None) -> FeatureSet:
+    return FeatureSet(name, frozenset(features), {**THIN, **(public or {})})
+
+
+SETS = {
+    found.name: found
+    for found in (
+        _set("thin"),
+        _set("thin+journal", "JOURNAL", public=JOURNAL),
+        _set("thin+serial", "SERIAL"),
+        _set("all", *[flag for flag in FLAGS if flag != "TEXTS"], public=JOURNAL),
+    )
+}

@@ -1,0 +1,77 @@
+"""Pass: an attribute that only ever holds one constant is that constant wherever it is read.
+
+It is what is left of an option that a set does not have: `self._store = None` is all that sets it, so `if self._store`
+is decided. Only for attributes of our own (a name with an underscore in front, or one that is listed in sets.py), all
+of whose assignments give the same number, truth value, None, or empty bytes; `+=` or `del` of it rule it out.
+"""
+
+import ast
+from collections.abc import Iterable
+
+from .merging import Merged
+
+
+def _constant(node: ast.expr) -> "tuple[bool, object]":
+    if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (bool, int, bytes))):
+        return True, node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        return True, -node.operand.value  # type: ignore[operator]
+    return False, None
+
+
+class Settle(ast.NodeTransformer):
+    def __init__(self, values: dict[str, object]) -> None:
+        self.values = values
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load) and node.attr in self.values:
+            return ast.copy_location(ast.Constant(self.values[node.attr]), node)
+        return node
+
+
+def run(merged: Merged, settled: Iterable[str], foreign: set[str]) -> bool:
+    """Put constants in; whether there were any. `settled`: names without underscore that may be."""
+    allowed = set(settled)
+    values: dict[str, object] = {}
+    several: set[str] = set()
+
+    def store(name: str, value: "ast.expr | None") -> None:
+        is_constant, found = _constant(value) if value is not None else (False, None)
+        if not is_constant or (name in values and (values[name], type(values[name])) != (found, type(found))):
+            several.add(name)
+        values[name] = found
+
+    for tree in merged.trees():
+        handled: set[int] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign):
+                for target in node.targets:
+                    if isinstance(target, ast.Attribute):
+                        handled.add(id(target))
+                        store(target.attr, node.value)
+            elif isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if isinstance(member, ast.Assign):
+                        for target in member.targets:
+                            if isinstance(target, ast.Name):
+                                store(target.id, member.value)
+                    elif isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                        several.add(member.name)
+            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and id(node) not in handled:
+                several.add(node.attr)
+    chosen = {
+        name: value
+        for name, value in values.items()
+        if name not in several and name not in foreign and (name.startswith("_") or name in allowed)
+    }
+    read = {
+        n.attr
+        for t in merged.trees()
+        for n in ast.walk(t)
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)
+    }
+    chosen = {name: value for name, value in chosen.items() if name in read}
+    for part in merged.parts.values():
+        part.body = [Settle(chosen).visit(node) for node in part.body]
+    return bool(chosen)
