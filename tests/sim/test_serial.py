@@ -217,18 +217,6 @@ def test_a_program_that_does_not_read_loses_what_its_buffer_does_not_hold(world:
     assert world.reached["overrun b"] > 0
 
 
-def test_hardware_flow_control_holds_back_what_the_buffer_does_not_hold(world: World) -> None:
-    got = bytearray()
-    line = raw_line(world, buffer_b=300)
-    data = os.urandom(10_000)
-    process = world.process("b", opened(got, B, rtscts=True))
-    world.process("a", saying(A, data, rtscts=True))
-    world.after(0.05, process.stall, 3)
-    world.run(10)
-    assert got == data
-    assert line.b.overrun == 0
-
-
 def test_what_arrives_where_no_program_has_the_port_open_is_nothing_to_the_next_one(world: World) -> None:
     got = bytearray()
     line = raw_line(world)
@@ -247,15 +235,6 @@ def test_ends_with_different_baud_rates_receive_nonsense(world: World) -> None:
     world.process("a", saying(A, b"sense" * 20))
     world.run(1)
     assert 40 <= len(got) <= 60 and b"sense" not in got
-
-
-def test_a_line_with_a_baud_rate_of_its_own_does_not_mind_what_programs_set(world: World) -> None:
-    got = bytearray()
-    raw_line(world, baud=1_000_000)
-    world.process("b", opened(got, B, baud=57600))
-    world.process("a", saying(A, b"sense" * 20))
-    world.run(1)
-    assert got == b"sense" * 20
 
 
 def test_errors_of_ports_are_those_of_linux_and_pyserial(world: World) -> None:

@@ -101,8 +101,7 @@ class SerialWay:
     def room(self) -> int:
         """How many bytes the kernel takes now."""
         now = self._world.now + self._world.ahead
-        waiting = max(self._free_at - now, 0) * self.line.baud_of(self.source) // (BITS * SECOND)
-        return SEND_BUFFER - waiting - len(self.sink.held)
+        return SEND_BUFFER - max(self._free_at - now, 0) * self.line.baud_of(self.source) // (BITS * SECOND)
 
     def take(self, data: bytes) -> int:
         """How many bytes of `data` the kernel takes."""
@@ -203,7 +202,6 @@ class SerialPort:
         self.plugged = True
         self.ready_at = 0  # who opens it before has no permission
         self.received = bytearray()
-        self.held = bytearray()  # hardware flow control keeps it from coming
         self.file: OpenPort | None = None
         self.overrun = self.unheard = 0
         self.out: SerialWay
@@ -218,7 +216,6 @@ class SerialPort:
             self.plugged = False
             self.out.stop()
             self.received.clear()
-            self.held.clear()
             if self.file:
                 self.file.hang_up()
                 self.file = None
@@ -240,35 +237,24 @@ class SerialPort:
             self.unheard += len(data)
             return
         self._world.note(self.into.name, "arrive", str(len(data)))
-        room = 0 if self.held else max(self.buffer - len(self.received), 0)
+        room = max(self.buffer - len(self.received), 0)
         self.received += data[:room]
         if room < len(data):
-            sender = self.into.source.file
-            if file.rtscts and sender and sender.rtscts:
-                self.held += data[room:]
-            else:
-                self.overrun += len(data) - room
-                self._world.note(self.name, "overrun", str(len(data) - room))
-                self._world.reach(f"overrun {self.host}")
+            self.overrun += len(data) - room
+            self._world.note(self.name, "overrun", str(len(data) - room))
+            self._world.reach(f"overrun {self.host}")
         file.poll()
 
     def read(self, size: int) -> bytes:
         """What waits, `size` bytes at most."""
         data = bytes(self.received[:size])
         del self.received[: len(data)]
-        if self.held:
-            room = self.buffer - len(self.received)
-            self.received += self.held[:room]
-            del self.held[:room]
-            if self.into.source.file:
-                self.into.source.file.poll()
         return data
 
     def close(self, *, power: bool) -> None:
         """No program has it open any more. What was written still leaves, unless the machine has lost power."""
         self.file = None
         self.received.clear()
-        self.held.clear()
         if power:
             self.out.stop()
 
@@ -276,13 +262,12 @@ class SerialPort:
 class OpenPort:
     """A port that a process has opened. Read and write raise OSError, as Linux does for a tty."""
 
-    def __init__(self, port: SerialPort, process: Machine, number: int, baud: int, rtscts: bool) -> None:
+    def __init__(self, port: SerialPort, process: Machine, number: int, baud: int) -> None:
         self.port = port
         self.process = process
         self.loop: Loop = process.loop
         self.number = number
         self.baud = baud
-        self.rtscts = rtscts
         self.hung_up = False
         self._watchers: dict[bool, tuple[Callable[..., object], tuple[Any, ...]]] = {}  # by: whether for writing
         self._called = {False: False, True: False}
@@ -328,10 +313,9 @@ class SerialLine:
     """A line between the port `a_path` of process `a` and `b_path` of `b`: attributes `a` and `b` are the ports, `ab`
     and `ba` the ways. The processes may be made later; several lines may lead to one process.
 
-    `baud`: what the line carries in bit/s, ten to a byte; None: each end what its program has set, and where these
-    differ, only nonsense arrives. `buffer_a`, `buffer_b`: bytes that wait for a program that does not read. `boot`:
-    what `a` says when its process starts. `usb`: the port `b` is the device's own (no adapter): it vanishes and comes
-    back with the process `a`.
+    Each end carries what its program has set (bit/s, ten to a byte); where these differ, only nonsense arrives.
+    `buffer_a`, `buffer_b`: bytes that wait for a program that does not read. `boot`: what `a` says when its process
+    starts. `usb`: the port `b` is the device's own (no adapter): it vanishes and comes back with the process `a`.
 
     To be assigned: `latency` (ns, from and to), `split` (probability that what is written at once arrives in pieces),
     `on_frame` (called with each Frame; returns a Fault, the bytes that leave in its place, or None).
@@ -345,14 +329,12 @@ class SerialLine:
         b: str,
         b_path: str,
         *,
-        baud: int | None = None,
         buffer_a: int = BOARD_BUFFER,
         buffer_b: int = HOST_BUFFER,
         boot: bytes = BOOT_TEXT,
         usb: bool = False,
     ) -> None:
         self.world = world
-        self.baud = baud
         self.boot = boot
         self.usb = usb
         self.latency = (100_000, 2_000_000)
@@ -368,26 +350,10 @@ class SerialLine:
         self._babble = 0
         serial_ports(world).add(self)
 
-    def noise(
-        self,
-        *,
-        bit_errors: float = 0.0,
-        dropped: float = 0.0,
-        inserted: float = 0.0,
-        bursts: float = 0.0,
-        burst_bytes: int = 8,
-    ) -> None:
-        """From now on this noise in both directions; see noise.Noise."""
+    def noise(self, **rates: Any) -> None:
+        """From now on this noise in both directions; `rates` as of noise.Noise."""
         for way in (self.ab, self.ba):
-            seed = self.world.random.getrandbits(32)
-            way.noise = Noise(
-                seed,
-                bit_errors=bit_errors,
-                dropped=dropped,
-                inserted=inserted,
-                bursts=bursts,
-                burst_bytes=burst_bytes,
-            )
+            way.noise = Noise(self.world.random.getrandbits(32), **rates)
 
     def babble(self, every_s: float, most: int = 8) -> None:
         """From now on 1 to `most` bytes from nowhere in both directions, every so many seconds on average; 0: none."""
@@ -425,8 +391,6 @@ class SerialLine:
 
     def baud_of(self, port: SerialPort) -> int:
         """What a port is set to now."""
-        if self.baud:
-            return self.baud
         file = port.file or self.a.file or self.b.file
         return file.baud if file else 115200
 
@@ -456,10 +420,10 @@ class SerialPorts:
         """Of all ports that are there."""
         return sorted(path for (host, path), port in self._ports.items() if host == process.name and port.plugged)
 
-    def open(self, port: SerialPort, process: Machine, baud: int, rtscts: bool) -> OpenPort:
+    def open(self, port: SerialPort, process: Machine, baud: int) -> OpenPort:
         """Nobody else has it open."""
         number = next(_numbers)
-        port.file = self.files[number] = OpenPort(port, process, number, baud, rtscts)
+        port.file = self.files[number] = OpenPort(port, process, number, baud)
         self.world.note(port.name, "open", str(baud))
         return port.file
 

@@ -16,8 +16,7 @@ import termios
 from types import SimpleNamespace
 from typing import Any
 
-import mqttlite.serial.ports
-
+from ...serial import ports
 from ..machine import Machine, Machines
 from .serial import OpenPort, SerialPort, serial_ports
 
@@ -37,9 +36,11 @@ def serial_answers(world: Machines) -> list[tuple[Any, str, Any]]:
     """(where, name, what stands there while the world runs)."""
     fake = _System(world)
     modules = _Modules()
-    answers: dict[str, Any] = {"os": _Os(fake), "glob": _Glob(fake), "grp": _Grp(), "termios": _Termios(fake)}
     return [
-        *((mqttlite.serial.ports, name, what) for name, what in answers.items()),
+        (ports, "os", _Os(os, fake)),
+        (ports, "glob", _Glob(glob, fake)),
+        (ports, "grp", _Grp(grp, fake)),
+        (ports, "termios", _Termios(termios, fake)),
         (modules, "serial", SimpleNamespace(Serial=fake.serial, SerialException=SerialException)),
     ]
 
@@ -99,7 +100,7 @@ class _System:
             raise _refused("could not open port", port, errno.EACCES)
         if found.file:
             raise _refused("Could not exclusively lock port", port, errno.EAGAIN)
-        return _Serial(self, self.ports.open(found, self.process, baudrate, rtscts).number)
+        return _Serial(self, self.ports.open(found, self.process, baudrate).number)
 
 
 def _refused(words: str, path: str, code: int) -> SerialException:
@@ -124,15 +125,19 @@ class _Serial:
             self._system.ports.close(self._number)
 
 
-class _Os:
-    """The module `os`."""
+class _Module:
+    """A module in whose place it stands, but for what a class below answers."""
 
-    def __init__(self, system: _System) -> None:
+    def __init__(self, module: Any, system: _System) -> None:
+        self._module = module
         self._system = system
-        self.path = SimpleNamespace(realpath=str)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
+        return getattr(self._module, name)
+
+
+class _Os(_Module):
+    path = SimpleNamespace(realpath=str)
 
     def stat(self, path: str) -> Any:
         self._system.port(path)
@@ -161,37 +166,20 @@ class _Os:
         return taken
 
 
-class _Glob:
-    """The module `glob`: of serial ports; there is nothing else."""
-
-    def __init__(self, system: _System) -> None:
-        self._system = system
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(glob, name)
+class _Glob(_Module):
+    """Of serial ports; there is nothing else."""
 
     def glob(self, pattern: str) -> list[str]:
         return fnmatch.filter(self._system.ports.paths(self._system.process), pattern)
 
 
-class _Grp:
-    """The module `grp`."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(grp, name)
-
+class _Grp(_Module):
     def getgrgid(self, _number: int) -> Any:
         return SimpleNamespace(gr_name=GROUP)
 
 
-class _Termios:
-    """The module `termios`: settings that nobody reads."""
-
-    def __init__(self, system: _System) -> None:
-        self._system = system
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(termios, name)
+class _Termios(_Module):
+    """Settings that nobody reads."""
 
     def tcgetattr(self, file: int) -> list[Any]:
         found = self._system.file(file)
