@@ -40,7 +40,6 @@ FUNCTION_MAX = 79
 
 TOLERATED: frozenset[str] = frozenset(
     """
-circle in broker
 circle in client
 circle in core
 circle in sim
@@ -70,7 +69,6 @@ copied SUBSCRIBED
 copied UNSUBACK
 copied UNSUBSCRIBE
 copied UNSUBSCRIBED
-large mqttlite/broker/engine.py
 large mqttlite/client/base.py
 large mqttlite/database/adapters.py
 large mqttlite/sim/lines/serial.py

@@ -3,8 +3,8 @@
 server  the shell: sockets, flushing, deadlines      listen   addresses to listen on
 engine  clients come and go: sessions, wills, limits
 router  messages: topic -> clients, queues           backpressure   who has to wait for whom
-peer    one network connection, as the engine sees it
-sessions, subscriptions, retained, limits, stats     what they say
+peer    a client's session, its network connection   queue    the core's session with an account of its bytes
+subscriptions, retained, limits, stats               what they say
 ledger  the bytes of all that, in one place          parsing  the core's parser, quicker for servers
 broker_store  what is kept, and how sessions tell it commit_gate  output waits for the commit of what it tells of
 

@@ -13,15 +13,14 @@
 - What is dropped is counted by session and cause. A *gap* lasts from the first message dropped until the queue is half
   empty and nothing was dropped for a while. Drops are logged (stats.Watch) with their number, and the sum at the end.
 
-Imports peer, sessions, ledger, limits, stats.
+Imports peer, ledger, limits, stats.
 """
 
 import logging
 
 from .ledger import Ledger
 from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
-from .peer import HeldBack, Peer, StoreRoom
-from .sessions import ClientSession
+from .peer import ClientSession, HeldBack, Peer, StoreRoom
 from .stats import Stats, Watch
 
 log = logging.getLogger("mqttlite.broker")

@@ -18,9 +18,8 @@ from ..store.broker_tables import BrokerState
 from .broker_store import BrokerStore, SessionStore
 from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
-from .peer import Peer
+from .peer import ClientSession, Peer
 from .router import Router, is_bridge_state
-from .sessions import ClientSession
 from .stats import Stats, Watch
 from .status import Status
 
@@ -66,7 +65,7 @@ class Engine:
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions
         self._new_client_id = new_client_id
-        self._status = Status(self)
+        self._status = Status(self.router, self.sessions, self.stats)
 
     # -- called by the shell
 
@@ -457,11 +456,6 @@ class Engine:
         """Publish a message that does not come over a connection: a will."""
         self.check_topic(topic)
         self.router.publish(None, qos << 1 | retain, topic, payload)
-
-    def say(self, topic: bytes, payload: bytes, qos: int = 0) -> None:
-        """Publish, retained, what the broker says about itself."""
-        self.router.make_own(topic)
-        self.router.publish(None, qos << 1 | 1, topic, payload)
 
     def _reuse_log(self, client: ClientSession) -> Callable[[str], None]:
         """Counts and logs that a publisher, having lost its memory, has used a packet identifier again

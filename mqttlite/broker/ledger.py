@@ -1,7 +1,7 @@
 """One ledger of bytes: what the broker holds, by kind. Whoever lets something grow asks here first, or tells.
 
     kind         whose                 owner             limits                        who pays at the limit
-    queued       a session's           sessions.Queue    queue_bytes, queues_bytes     that session, by its rule
+    queued       a session's           queue.Queue       queue_bytes, queues_bytes     that session, by its rule
     received     a connection's        engine            packet_bytes, received_bytes  who has most is disconnected
     output       a connection's        engine            output_bytes                  who has most is disconnected
     identifiers  a session's, QoS 2    engine            inbound, identifiers_bytes    who sends more is disconnected

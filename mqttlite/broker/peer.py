@@ -1,4 +1,5 @@
-"""One network connection as the engine sees it: the core's server end, and what the shell has to do with it.
+"""A client's session, and its network connection as the engine sees it: the core's server end, and what the shell has
+to do with it. They know each other, so they stand in one file.
 
 - The shell looks at every peer in `Engine.dirty`: writes and empties `out`, reads or not as `is_full` says, and closes
   the connection when `closed_because` is set.
@@ -7,10 +8,11 @@
 - A turn has a budget of work (Limits.turn_work). What is left then is done in the next turn of the loop (`more`), after
   the others.
 
-Imports core.server, parsing, ledger.
+Persistent sessions live in the broker's store, if it has one. Imports core.server, parsing, queue, broker_store,
+ledger, limits; knows nothing of routing.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -20,13 +22,16 @@ from ..core.codec_server import decode_subscribe, decode_unsubscribe, encode_sub
 from ..core.connection import BYTE_MS, checksum
 from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBREC, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
 from ..core.server import ServerConnection
-from .ledger import MESSAGE
+from .broker_store import SessionStore
+from .ledger import MESSAGE, Ledger
+from .limits import Limits
 from .parsing import QuickParser
+from .queue import Queue
 
 if TYPE_CHECKING:
     from ..core.session import Session
-    from .router import Router
-    from .sessions import ClientSession
+    from .broker_store import BrokerStore
+    from .retained import Retained
 
 
 # Why CONNECT is refused, for logs (3.2.2.3)
@@ -48,6 +53,84 @@ _PUBREL = 0x62
 _ACKNOWLEDGEMENTS = (PUBACK, _PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
 
 
+class ClientSession:
+    """Session state (4.1) of one client identifier [MQTT-3.1.3-2]. `clean`: it ends with its network connection."""
+
+    __slots__ = (
+        "clean",
+        "client_id",
+        "deferred",
+        "dropped",
+        "filters_bytes",
+        "gap_at",
+        "gap_from",
+        "heard",
+        "held_since",
+        "hold_left",
+        "hold_room",
+        "mark",
+        "marked_at",
+        "offline_since",
+        "peer",
+        "search",
+        "session",
+        "store",
+        "subscriptions",
+        "takeovers",
+        "told",
+        "waiting",
+        "when_full",
+    )
+
+    def __init__(
+        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, store: "BrokerStore | None" = None
+    ) -> None:
+        rule = limits.rule_for(client_id)
+        size_max = rule.max_bytes or limits.queue_bytes
+        self.client_id = client_id
+        self.clean = clean
+        self.session = Queue(limits.inbound, size_max, ledger)
+        self.store: SessionStore | None = None
+        if store and not clean:
+            self.store = self.session.store = SessionStore(store, client_id, self.session)
+        self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
+        self.filters_bytes = 0  # what they count in the ledger
+        self.peer: Peer | None = None  # None: offline
+        self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
+        self.offline_since = 0  # ms
+        self.takeovers: list[int] = []  # when (ms), during the last minute
+        self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
+        self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
+        # Owned by backpressure.Backpressure:
+        self.when_full = rule.when_full
+        self.hold_left = limits.hold_ms  # for how long publishers may still be held back for this client (ms)
+        # With less room than this they are; a queue that is short is not full before they are.
+        self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
+        self.held_since = 0  # ms; since when they are, while `waiting` has some
+        self.waiting: dict[Peer, None] = {}  # publishers whose PUBLISH waits for this client
+        self.mark = 0  # how far the client had got ...
+        self.marked_at = 0  # ... at this time (ms)
+        self.dropped: Counter[str] = Counter()  # messages by cause (the name of a limit)
+        self.gap_from = -1  # how many were dropped before the gap that has not ended; -1: there is none
+        self.gap_at = 0  # ms; when the last one was dropped
+        self.told = 0  # how many its subscriber has been told of
+
+    @property
+    def is_unheard_of(self) -> bool:
+        """Whether the client may never have received CONNACK for this session, and nothing is in it."""
+        session = self.session
+        return not (self.heard or self.subscriptions or session.inbound or session.messages)
+
+    @property
+    def unsent(self) -> int:
+        """Messages accepted for the client and not sent yet."""
+        return self.session.next - self.session.sent
+
+    def __str__(self) -> str:
+        where = " at " + self.peer.address if self.peer else " (offline)"
+        return ascii(self.client_id.decode()) + where
+
+
 class StoreRoom:
     """Room in the store, as what publishers wait for: like a client that has not caught up."""
 
@@ -57,6 +140,16 @@ class StoreRoom:
 
 class HeldBack(Exception):
     """A PUBLISH has to wait, and nothing has been done about it yet."""
+
+
+class Publishing:
+    """What a connection does with the messages that it brings: the router's face to it."""
+
+    work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
+
+    def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes) -> None:
+        """As Router's."""
+        raise NotImplementedError
 
 
 def _nothing_unwritten() -> int:
@@ -91,7 +184,7 @@ class Peer(ServerConnection):
         "written",
     )
 
-    def __init__(self, owner: Any, router: "Router", address: str, now: int) -> None:
+    def __init__(self, owner: Any, router: Publishing, address: str, now: int) -> None:
         limits = owner.limits
         ServerConnection.__init__(self, owner, now, limits.packet_bytes)
         self.parser = QuickParser(self.parser.size_max)

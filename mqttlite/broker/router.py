@@ -16,9 +16,8 @@ from .backpressure import STRICT, Backpressure
 from .broker_store import BrokerStore
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger, filter_cost
 from .limits import LimitError, Limits
-from .peer import HeldBack, Peer
+from .peer import ClientSession, HeldBack, Peer, Publishing
 from .retained import RetainedMessages
-from .sessions import ClientSession
 from .stats import Stats, Watch
 from .subscriptions import SubscriptionTree
 
@@ -89,7 +88,7 @@ def _shown(topic: bytes) -> str:
     return text if len(text) <= 100 else text[:100] + "...'"
 
 
-class Router:
+class Router(Publishing):
     """Subscriptions, retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
 
     def __init__(
@@ -116,7 +115,6 @@ class Router:
         self.ledger = Ledger()
         self.retained = RetainedMessages(limits, self.ledger)
         self.backpressure = Backpressure(limits, stats, watch, self.ledger, dirty, busy)
-        self.work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
         self.unwritten = (
             0  # bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many
         )
@@ -232,12 +230,11 @@ class Router:
         self.ledger.routes += cost
         return route
 
-    def make_own(self, topic: bytes) -> None:
-        """Have a route for a topic of the broker itself, for which the limits of topics are not meant: next, `publish`
-        is called.
-        """
+    def say(self, topic: bytes, payload: bytes, qos: int = 0) -> None:
+        """Publish, retained, what the broker says about itself; the limits of topics are not meant for it."""
         if topic not in self._routes:
             self._find(topic)
+        self.publish(None, qos << 1 | 1, topic, payload)
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes) -> None:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].

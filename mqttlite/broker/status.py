@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .. import __version__
-from .router import GAP, GAP_TOPICS
+from .router import GAP, GAP_TOPICS, Router
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .sessions import ClientSession
+    from .peer import ClientSession
+    from .stats import Stats
 
 EVERY_MS = 10_000
 
@@ -30,50 +30,52 @@ def gap_topic(client_id: bytes) -> bytes:
 class Status:
     """Publishes each value that has changed, every ten seconds, with QoS 0; the end of a gap within a second."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, router: Router, sessions: "dict[bytes, ClientSession]", stats: "Stats") -> None:
+        self._router = router
+        self._sessions = sessions
+        self._stats = stats
         self._said: dict[bytes, bytes] = {}
         self._next_at: int | None = None
 
     def update(self, now: int) -> None:
         """Publish what has changed, if it is time."""
-        engine = self._engine
-        over = engine.backpressure.over
+        router = self._router
+        backpressure = router.backpressure
+        over = backpressure.over
         while over:
             self._tell(over.popitem()[0], 1)  # behind what it has got of its queue
         if self._next_at is not None and now < self._next_at:
             return
         self._next_at = now + EVERY_MS
-        for client in list(engine.backpressure.gaps):
+        for client in list(backpressure.gaps):
             if client.dropped.total() != client.told:
                 self._tell(client, 0)
-        stats = engine.stats
-        engine.backpressure.settle()
+        stats = self._stats
+        backpressure.settle()
         for name, value in (
             (b"version", "mqttlite " + __version__),
-            (b"clients/connected", sum(client.peer is not None for client in engine.sessions.values())),
-            (b"clients/total", len(engine.sessions)),
+            (b"clients/connected", sum(client.peer is not None for client in self._sessions.values())),
+            (b"clients/total", len(self._sessions)),
             (b"messages/received", stats.messages_received),
             (b"messages/sent", stats.messages_sent),
             (b"messages/dropped", stats.messages_dropped),
-            (b"retained messages/count", len(engine.router.retained)),
-            *((b"bytes/" + name.encode(), size) for name, size in engine.ledger.accounts()),
+            (b"retained messages/count", len(router.retained)),
+            *((b"bytes/" + name.encode(), size) for name, size in router.ledger.accounts()),
         ):
             payload = str(value).encode()
             if self._said.get(name) != payload:
                 self._said[name] = payload
-                engine.say(b"$SYS/broker/" + name, payload)
+                router.say(b"$SYS/broker/" + name, payload)
 
     def _tell(self, client: "ClientSession", qos: int) -> None:
         client.told = client.dropped.total()
         payload = json.dumps(client.dropped, separators=(",", ":")).encode()
-        self._engine.say(gap_topic(client.client_id), payload, qos)
+        self._router.say(gap_topic(client.client_id), payload, qos)
 
     def load(self) -> None:
         """What was said of sessions before a restart still holds."""
-        engine = self._engine
-        for client in engine.sessions.values():
-            message = engine.router.retained.get(gap_topic(client.client_id))
+        for client in self._sessions.values():
+            message = self._router.retained.get(gap_topic(client.client_id))
             if message:
                 with contextlib.suppress(ValueError, TypeError, AttributeError):  # whatever a salvaged store has
                     client.dropped.update({name: int(n) for name, n in json.loads(message.payload).items()})
@@ -81,4 +83,4 @@ class Status:
     def forget(self, client: "ClientSession") -> None:
         """The session has ended."""
         if client.dropped:
-            self._engine.say(gap_topic(client.client_id), b"")
+            self._router.say(gap_topic(client.client_id), b"")

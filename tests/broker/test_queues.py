@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mqttlite.broker.ledger import IDENTIFIER, MESSAGE, Ledger
 from mqttlite.broker.limits import QueueRule
-from mqttlite.broker.sessions import Queue
+from mqttlite.broker.queue import Queue
 from mqttlite.broker.status import gap_topic
 from mqttlite.core.records import State
 from mqttlite.core.session import SPAN

@@ -9,8 +9,8 @@ from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.commit_gate import CommitGate
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
+from mqttlite.broker.queue import Queue
 from mqttlite.broker.router import Router
-from mqttlite.broker.sessions import Queue
 from mqttlite.core import records as r
 from mqttlite.core.session import Session
 from mqttlite.store import broker_tables

@@ -7,7 +7,7 @@ from typing import Any
 
 from mqttlite.broker import server
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.sessions import ClientSession
+from mqttlite.broker.peer import ClientSession
 from mqttlite.core import session as core
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim.check.conduct import Conduct

@@ -1,24 +1,14 @@
-"""A client's session at the broker: the core's session state, its subscriptions, and its connection while it has one.
+"""What is queued for a client: the core's session with an account of its bytes. Imports core.session, ledger."""
 
-Persistent sessions live in the broker's store, if it has one. Imports core.session, broker_store, ledger, limits; knows
-nothing of routing.
-"""
-
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..core.records import HELD as _HELD
 from ..core.session import FREE, HANDLED, INBOUND, Session
-from .broker_store import SessionStore
 from .ledger import MESSAGE, Ledger
-from .limits import Limits
 
 if TYPE_CHECKING:
     from ..core.records import State
-    from .broker_store import BrokerStore
-    from .peer import Peer
-    from .retained import Retained
 
 
 class Queue(Session):
@@ -115,81 +105,3 @@ class Queue(Session):
         """The session ends: its account is closed."""
         self._ledger.queued -= self.bytes
         self.room = self.size_max
-
-
-class ClientSession:
-    """Session state (4.1) of one client identifier [MQTT-3.1.3-2]. `clean`: it ends with its network connection."""
-
-    __slots__ = (
-        "clean",
-        "client_id",
-        "deferred",
-        "dropped",
-        "filters_bytes",
-        "gap_at",
-        "gap_from",
-        "heard",
-        "held_since",
-        "hold_left",
-        "hold_room",
-        "mark",
-        "marked_at",
-        "offline_since",
-        "peer",
-        "search",
-        "session",
-        "store",
-        "subscriptions",
-        "takeovers",
-        "told",
-        "waiting",
-        "when_full",
-    )
-
-    def __init__(
-        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, store: "BrokerStore | None" = None
-    ) -> None:
-        rule = limits.rule_for(client_id)
-        size_max = rule.max_bytes or limits.queue_bytes
-        self.client_id = client_id
-        self.clean = clean
-        self.session = Queue(limits.inbound, size_max, ledger)
-        self.store: SessionStore | None = None
-        if store and not clean:
-            self.store = self.session.store = SessionStore(store, client_id, self.session)
-        self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
-        self.filters_bytes = 0  # what they count in the ledger
-        self.peer: Peer | None = None  # None: offline
-        self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
-        self.offline_since = 0  # ms
-        self.takeovers: list[int] = []  # when (ms), during the last minute
-        self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
-        self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
-        # Owned by backpressure.Backpressure:
-        self.when_full = rule.when_full
-        self.hold_left = limits.hold_ms  # for how long publishers may still be held back for this client (ms)
-        # With less room than this they are; a queue that is short is not full before they are.
-        self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
-        self.held_since = 0  # ms; since when they are, while `waiting` has some
-        self.waiting: dict[Peer, None] = {}  # publishers whose PUBLISH waits for this client
-        self.mark = 0  # how far the client had got ...
-        self.marked_at = 0  # ... at this time (ms)
-        self.dropped: Counter[str] = Counter()  # messages by cause (the name of a limit)
-        self.gap_from = -1  # how many were dropped before the gap that has not ended; -1: there is none
-        self.gap_at = 0  # ms; when the last one was dropped
-        self.told = 0  # how many its subscriber has been told of
-
-    @property
-    def is_unheard_of(self) -> bool:
-        """Whether the client may never have received CONNACK for this session, and nothing is in it."""
-        session = self.session
-        return not (self.heard or self.subscriptions or session.inbound or session.messages)
-
-    @property
-    def unsent(self) -> int:
-        """Messages accepted for the client and not sent yet."""
-        return self.session.next - self.session.sent
-
-    def __str__(self) -> str:
-        where = " at " + self.peer.address if self.peer else " (offline)"
-        return ascii(self.client_id.decode()) + where
