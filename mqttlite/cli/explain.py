@@ -10,12 +10,12 @@ from ..client.board_errors import explained, texts, traced
 from .streams import say
 
 _DESCRIPTION = """\
-Says in words what a board says in numbers. The bundles for boards have no texts of errors: they say E17, and what
-stands behind a semicolon belongs to the text. Without a number it reads what a board has printed, and prints it in
+Says in words what a board says in numbers. The bundles for boards have no texts of errors: they say E17, and in
+brackets what belongs to the text. Without a number it reads what a board has printed, and prints it in
 words.
 
   mqttlite explain 17
-  mqttlite explain 'E17;PINGREQ;5000'
+  mqttlite explain 'E17[PINGREQ|5000]'
   mpremote repl | mqttlite explain
   mqttlite explain --trace build/bundle/thin/trace.json < traceback.txt    names as in the source, too"""
 
@@ -35,11 +35,11 @@ def run(args: argparse.Namespace) -> int:
     trace = _trace(args.trace) if args.trace else None
     code = 0
     for error in args.error:
-        number = error.removeprefix("E").split(";")[0]
+        number = error.removeprefix("E").split("[")[0]
         if not number.isdecimal() or int(number) not in texts():
             say(f"mqttlite explain: no error has the number '{error}'")
             code = 1
-        elif ";" in error:
+        elif "[" in error:
             print(explained(f"E{error.removeprefix('E')}"))
         else:
             print(texts()[int(number)].replace("{}", "…"))

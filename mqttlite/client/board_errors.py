@@ -1,7 +1,7 @@
 """What a board's bundle says in numbers, in words again: its errors, and its tracebacks. CPython only.
 
 A bundle (tools/bundle) has no texts of errors: where the source says "no answer to PINGREQ within 5000 ms" it says
-`E17;PINGREQ;5000`. The texts are in board_errors.json, which the builder writes. docs/decisions/0025 has both formats.
+`E17[PINGREQ|5000]`. The texts are in board_errors.json, which the builder writes. docs/decisions/0025 has both formats.
 """
 
 import bisect
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-_NUMBER = re.compile(r"\bE(\d+)((?:;[^;\r\n]*)*)")
+_NUMBER = re.compile(r"(?<!\w)E(\d+)(\[|(?!\w))")
 _FRAME = re.compile(r'File "([^"]*)", line (\d+), in (\S+)')
 _QUOTED = re.compile(r"'(\w+)'")
 
@@ -26,17 +26,36 @@ def texts() -> Mapping[int, str]:
 
 def explained(said: str) -> str:
     """`said`, lines of a board, with the numbers of errors turned into words; what is none of ours stays as it is."""
-    return _NUMBER.sub(_words, said)
+    return _explained(said, 0, "")[0]
 
 
-def _words(found: re.Match[str]) -> str:
-    text = texts().get(int(found[1]))
-    if text is None:
-        return found[0]
-    first, *parts = text.split("{}")
-    values = found[2].split(";")[1:]
-    filled = first + "".join((values.pop(0) if values else "?") + part for part in parts)
-    return ";".join([filled, *values])
+def _explained(said: str, at: int, ends: str) -> tuple[str, int]:
+    """Words for `said` from `at` to its end, or to the first of the characters `ends` outside a number; where that is.
+    A value of a text may be a number again.
+    """
+    words = ""
+    while at < len(said) and said[at] not in ends:
+        found = _NUMBER.match(said, at)
+        text = texts().get(int(found[1])) if found else None
+        if not found or text is None:
+            words += said[at]
+            at += 1
+            if ends and words[-1] == "[":  # brackets in a value, as around the number of a rule
+                inner, at = _explained(said, at, "]\r\n")
+                words += inner + said[at : at + 1]
+                at += 1
+            continue
+        at = found.end()
+        values = []
+        open_ = found[2] == "["
+        while open_ and at < len(said):
+            value, at = _explained(said, at, "|]\r\n")
+            values.append(value)
+            open_ = said[at : at + 1] == "|"
+            at += said[at : at + 1] in ("|", "]")
+        first, *parts = text.split("{}")
+        words += first + "".join((values.pop(0) if values else "?") + part for part in parts)
+    return words, at
 
 
 def traced(said: str, trace: Mapping[str, Any]) -> str:

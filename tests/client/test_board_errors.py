@@ -26,12 +26,13 @@ def _numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("ConnectError: E17;PINGREQ;5000\r\n", "ConnectError: no answer to PINGREQ within 5000 ms\r\n"),
+        ("ConnectError: E17[PINGREQ|5000]\r\n", "ConnectError: no answer to PINGREQ within 5000 ms\r\n"),
         ("E4 [1.5.3]", "field longer than 65535 bytes [1.5.3]"),
-        ("disconnected: E18;7 [2.2.1]", "disconnected: packet type 7 [2.2.1]"),
-        ("E17;PINGREQ", "no answer to PINGREQ within ? ms"),
-        ("E17;a {} b;1;2", "no answer to a {} b within 1 ms;2"),
-        ("E99;x, E (17) boot: SPACE17", "E99;x, E (17) boot: SPACE17"),
+        ("disconnected: E18[7] [2.2.1]", "disconnected: packet type 7 [2.2.1]"),
+        ("E17[PINGREQ", "no answer to PINGREQ within ? ms"),
+        ("E17[a {} b|1]2", "no answer to a {} b within 1 ms2"),
+        ("E17[E18[7] [2.2.1]|1]; E4", "no answer to packet type 7 [2.2.1] within 1 ms; field longer than 65535 bytes"),
+        ("E99[x], E (17) boot: SPACE17 E17x", "E99[x], E (17) boot: SPACE17 E17x"),
     ],
 )
 @pytest.mark.usefixtures("_numbers")
@@ -67,7 +68,7 @@ def test_the_texts_are_found_and_numbered_from_1() -> None:
 def test_mqttlite_explain_takes_numbers_and_what_a_board_has_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert main(["explain", "17", "E4", "17;PUBLISH;9"]) == 0
+    assert main(["explain", "17", "E4", "17[PUBLISH|9]"]) == 0
     assert capsys.readouterr().out == (
         "no answer to … within … ms\nfield longer than 65535 bytes\nno answer to PUBLISH within 9 ms\n"
     )

