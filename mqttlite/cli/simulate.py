@@ -230,7 +230,7 @@ def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", fai
 
 def plan(path: str, as_json: bool, seed: int | None) -> int:
     """Print what the fleet described in a file will need. ValueError: it is of no use, and why."""
-    from ..planning import plan as answer
+    from ..planning.report import answer
 
     print(answer(path, as_json, seed))
     return 0

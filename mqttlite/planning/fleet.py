@@ -7,10 +7,11 @@ is a FleetError that names the file, the line, the section and the key.
 import dataclasses
 import math
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from ..client.toml_file import read_toml
 
 YEAR_DAYS = 365.0
 
@@ -20,10 +21,7 @@ class FleetError(ValueError):
 
 
 def _number(default: float, low: float, high: float) -> Any:
-    return dataclasses.field(default=default, metadata={"low": low, "high": high})
-
-
-def _whole(default: int, low: int, high: int) -> Any:
+    """A whole one where `default` is."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
@@ -36,8 +34,8 @@ class Run:
     """What is simulated: `hours` of virtual time, of which at most `detail` messages one by one."""
 
     hours: float = _number(24.0, 0.001, 24 * 366)
-    detail: int = _whole(50_000, 100, 1_000_000_000)
-    seed: int = _whole(1, 0, 2**63)
+    detail: int = _number(50_000, 100, 1_000_000_000)
+    seed: int = _number(1, 0, 2**63)
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,10 @@ class Messages:
 
     name: str = "reading"
     topic: str = ""  # "": site/<group>-<number>/<name>
-    payload_bytes: int = _whole(64, 0, 65535)
-    qos: int = _whole(1, 0, 2)
+    payload_bytes: int = _number(64, 0, 65535)
+    qos: int = _number(1, 0, 2)
     every_s: float = _number(1.0, 0.001, 1e7)
-    burst: int = _whole(1, 1, 1000)
+    burst: int = _number(1, 1, 1000)
     random: bool = False  # at random intervals of this mean (Poisson), not like clockwork
 
 
@@ -58,13 +56,13 @@ class Commands:
     """What is sent to each device, and answered by it."""
 
     topic: str = ""  # "": site/<group>-<number>/command
-    payload_bytes: int = _whole(32, 0, 65535)
-    qos: int = _whole(2, 0, 2)
+    payload_bytes: int = _number(32, 0, 65535)
+    qos: int = _number(2, 0, 2)
     every_s: float = _number(60.0, 0.001, 1e7)
     random: bool = True
     answer_topic: str = ""  # "": site/<group>-<number>/answer
-    answer_bytes: int = _whole(64, 0, 65535)
-    answer_qos: int = _whole(2, 0, 2)
+    answer_bytes: int = _number(64, 0, 65535)
+    answer_qos: int = _number(2, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,13 @@ class Devices:
     """A group of equal devices, each on a line of its own or on the Wi-Fi."""
 
     name: str = "device"
-    count: int = _whole(1, 1, 100_000)
+    count: int = _number(1, 1, 100_000)
     link: str = _choice("serial", "wifi")
     store: str = _choice("memory", "journal", "raw")
     cpu_ms: float = _number(4.0, 0.0, 10_000)
-    window: int = _whole(18, 1, 65535)
+    window: int = _number(18, 1, 65535)
     cuts_per_year: float = _number(0.0, 0.0, 1e6)
-    baud: int = _whole(0, 0, 10_000_000)  # 0: as [serial] says
+    baud: int = _number(0, 0, 10_000_000)  # 0: as [serial] says
     messages: tuple[Messages, ...] = (Messages(),)
     commands: Commands | None = None
 
@@ -87,11 +85,11 @@ class Devices:
 class Serial:
     """The lines, and the link on them (mqttlite/link)."""
 
-    baud: int = _whole(115200, 300, 10_000_000)
+    baud: int = _number(115200, 300, 10_000_000)
     bit_errors: float = _number(0.0, 0.0, 0.01)
     dropped: float = _number(0.0, 0.0, 0.1)
-    frame_bytes: int = _whole(128, 32, 255)
-    window: int = _whole(8, 1, 16)
+    frame_bytes: int = _number(128, 32, 255)
+    window: int = _number(8, 1, 16)
     latency_ms: float = _number(4.0, 0.0, 1000)
 
 
@@ -109,8 +107,8 @@ class Wifi:
 class Flash:
     """The flash of a device that its store may use."""
 
-    size_kb: int = _whole(1024, 8, 1 << 20)
-    endurance: int = _whole(100_000, 1, 10**9)
+    size_kb: int = _number(1024, 8, 1 << 20)
+    endurance: int = _number(100_000, 1, 10**9)
     program_ms: float = _number(2.0, 0.0, 10_000)
     erase_ms: float = _number(45.0, 0.0, 10_000)
 
@@ -132,7 +130,7 @@ class Broker:
     store: str = _choice("memory", "sqlite")
     sync_ms: float = _number(5.0, 0.0, 60_000)
     slower: float = _number(3.0, 0.01, 1000)
-    window: int = _whole(20, 1, 65535)
+    window: int = _number(20, 1, 65535)
 
 
 @dataclass(frozen=True)
@@ -189,21 +187,16 @@ _Table = TypeVar("_Table")
 
 def load(path: str | Path) -> Fleet:
     """The plan in a file. FleetError, also when it cannot be read."""
+    path = Path(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FleetError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FleetError(f"{path}: not UTF-8 text: {error}") from None
-    return parse(text, str(path))
+        data = read_toml(path)
+    except ValueError as error:
+        raise FleetError(str(error)) from None
+    return parse(data, path.read_text(encoding="utf-8-sig"), str(path))
 
 
-def parse(text: str, name: str = "plan") -> Fleet:
-    """The plan in `text`; `name` is what errors call it. FleetError."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FleetError(f"{name}: not TOML: {error}") from None
+def parse(data: dict[str, Any], text: str, name: str) -> Fleet:
+    """The plan in `data`, which `text` says in TOML; `name` is what errors call it. FleetError."""
     reader = _Reader(text, name)
     fleet = reader.table(Fleet, data, "")
     reader.check_sums(fleet)

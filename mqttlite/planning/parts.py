@@ -52,17 +52,17 @@ class Latencies:
 
 
 class Stream:
-    """One kind of message of a group."""
+    """One kind of message of a group. `site`: where its topic begins, if the plan does not say more."""
 
-    def __init__(self, name: str, topic: str, payload_bytes: int, qos: int, every_s: float, random: bool, burst: int):
-        self.name = name
-        self.qos = qos
-        self.payload_bytes = payload_bytes
-        self.size = sizes.publish(topic, payload_bytes, qos)
-        self.journal_bytes = sizes.journal(topic, payload_bytes, qos) if qos else 0
-        self.every_ms = every_s * 1000
-        self.random = random
-        self.burst = burst
+    def __init__(self, kind: Messages, site: str) -> None:
+        topic = kind.topic or site + kind.name
+        self.name = kind.name
+        self.qos = kind.qos
+        self.size = sizes.publish(topic, kind.payload_bytes, kind.qos)
+        self.journal_bytes = sizes.journal(topic, kind.payload_bytes, kind.qos) if kind.qos else 0
+        self.every_ms = kind.every_s * 1000
+        self.random = kind.random
+        self.burst = kind.burst
         self.latency = Latencies()
         self.offered = 0
         self.finished = 0  # handled by the consumer
@@ -103,29 +103,19 @@ class Group:
     def __init__(self, config: Devices, number_width: int) -> None:
         self.config = config
         site = f"site/{config.name}-{'0' * number_width}/"
-        self.streams = [self._stream(kind, site) for kind in config.messages]
+        self.streams = [Stream(kind, site) for kind in config.messages]
         self.command: Stream | None = None
         self.answer: Stream | None = None
         if config.commands:
-            commands: Commands = config.commands
-            self.command = Stream(
-                "command",
-                commands.topic or site + "command",
-                commands.payload_bytes,
-                commands.qos,
-                commands.every_s,
-                commands.random,
-                1,
-            )
-            self.answer = Stream(
-                "answer",
-                commands.answer_topic or site + "answer",
-                commands.answer_bytes,
-                commands.answer_qos,
-                commands.every_s,
-                commands.random,
-                1,
-            )
+            of: Commands = config.commands
+            kinds = [
+                Messages(name, topic, payload_bytes, qos, of.every_s, random=of.random)
+                for name, topic, payload_bytes, qos in (
+                    ("command", of.topic, of.payload_bytes, of.qos),
+                    ("answer", of.answer_topic, of.answer_bytes, of.answer_qos),
+                )
+            ]
+            self.command, self.answer = (Stream(kind, site) for kind in kinds)
             self.streams.append(self.answer)
         self.devices: list[Device] = []
         self.deepest = 0  # unfinished messages of one device, at most
@@ -141,10 +131,14 @@ class Group:
         goes = sum(1 / kinds[0].every_ms for kinds in together(self.streams)) * speed
         return 2 * signs_of_life(1 / goes) * goes * self.config.count
 
-    @staticmethod
-    def _stream(kind: Messages, site: str) -> Stream:
-        topic = kind.topic or site + kind.name
-        return Stream(kind.name, topic, kind.payload_bytes, kind.qos, kind.every_s, kind.random, kind.burst)
+    @property
+    def lines(self) -> list[Line]:
+        """Of devices that have one."""
+        return [device.line for device in self.devices if device.line]
+
+    def on_lines(self, counter: str, *ways: str) -> int:
+        """A counter of links.Way, added up over all lines; `ways`: "up", "down"."""
+        return sum(getattr(getattr(line, way), counter) for line in self.lines for way in ways)
 
 
 def together(streams: list[Stream]) -> list[list[Stream]]:

@@ -6,9 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .fleet import Fleet, load
-from .model import GroupUse, Outage, Result, outage, simulate
-from .saturation import Saturation, find
+from . import costs
+from .fleet import YEAR_DAYS, Fleet, load, rate_of
+from .model import Result, outage, simulate
+from .parts import Group
+from .saturation import find
+
+DAY_S = 86_400
 
 MODEL = (
     "A model, not a measurement: queues and servers with sizes from the real encoders and costs from our benchmarks;"
@@ -23,141 +27,119 @@ LEFT_OUT = (
 )
 
 
-def plan(path: str | Path, as_json: bool = False, seed: int | None = None) -> str:
+def answer(path: str | Path, as_json: bool = False, seed: int | None = None) -> str:
     """The answer to the plan in a file. FleetError."""
     fleet = load(path)
     if seed is not None:
         fleet = dataclasses.replace(fleet, run=dataclasses.replace(fleet.run, seed=seed))
-    answer = figures(fleet)
+    found = figures(fleet)
     if as_json:
-        return json.dumps(answer, indent=2, allow_nan=False)
-    return text(answer, Path(path).name)
+        return json.dumps(found, indent=2, allow_nan=False)
+    return text(found, Path(path).name)
 
 
 def figures(fleet: Fleet) -> dict[str, Any]:
     """Everything that is reported, as data for JSON; units are in the names. What is infinite is None."""
     result = simulate(fleet)
-    cut = outage(fleet)
-    answer: dict[str, Any] = {
+    flow = result.flow
+    return {
         "model": MODEL,
         "left_out": list(LEFT_OUT),
         "seed": fleet.run.seed,
         "devices": sum(group.count for group in fleet.devices),
         "planned_hours": fleet.run.hours,
-        "simulated_s": result.simulated_s,
+        "simulated_s": result.simulated_ms / 1000,
         "messages": {"planned_per_s": fleet.rate, "offered": result.offered, "handled_per_s": result.rate},
         "latency_ms": _latency(result.latency),
-        "groups": [
-            _group(fleet, config_group, use) for config_group, use in zip(fleet.devices, result.groups, strict=True)
-        ],
+        "groups": [_group(fleet, group, result.simulated_ms) for group in result.groups],
         "queues": {
-            "due_and_not_handled": result.deepest_backlog,
-            "turn_of_the_broker": result.deepest_inbox,
-            "waiting_for_the_consumer": result.deepest_queue,
+            "due_and_not_handled": flow.deepest_backlog,
+            "turn_of_the_broker": flow.deepest_inbox,
+            "waiting_for_the_consumer": flow.deepest_queue,
         },
         "syncs_per_message": {
             "devices": result.device_syncs / max(1, result.offered),
-            "broker": result.broker_syncs / max(1, result.finished),
-            "consumer": result.consumer_syncs / max(1, result.finished),
+            "broker": flow.commits / max(1, result.finished),
+            "consumer": flow.consumer_syncs / max(1, result.finished),
         },
         "busy": result.busy,
-        "power_cuts": _cuts(fleet, result, cut),
-        "saturation": _saturation(find(fleet)),
+        "power_cuts": _cuts(fleet, result),
+        "saturation": dataclasses.asdict(find(fleet)),
     }
-    return answer
 
 
 def _latency(latency: Any) -> dict[str, float]:
     return {"p50": latency.at(50), "p95": latency.at(95), "p99": latency.at(99), "max": latency.longest}
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _group(fleet: Fleet, config: Any, use: GroupUse) -> dict[str, Any]:
-    sent = max(1, sum(stream.offered for stream in use.streams))
-    line = use.line
+def _group(fleet: Fleet, group: Group, span: float) -> dict[str, Any]:
+    config = group.config
+    sent = max(1, sum(stream.offered for stream in group.streams))
+    # By the plan's rates, not by how many came by chance.
+    per_day = group.erases / sent * rate_of(config) * DAY_S
+    blocks = fleet.flash.size_kb * 1024 // costs.FLASH_BLOCK
     return {
-        "name": use.name,
-        "count": use.count,
+        "name": config.name,
+        "count": config.count,
         "link": config.link,
         "messages": [
             {
                 "name": stream.name,
                 "qos": stream.qos,
-                "packet_bytes": stream.packet_bytes,
+                "packet_bytes": stream.size,
                 "offered": stream.offered,
                 "handled": stream.finished,
                 "latency_ms": _latency(stream.latency),
             }
-            for stream in use.streams
+            for stream in group.streams
         ],
-        "unconfirmed_on_one_device": {"mean": use.mean_held, "max": use.deepest},
+        "unconfirmed_on_one_device": {"mean": group.held_ms / span / config.count, "max": group.deepest},
         "line": None
         if config.link != "serial"
         else {
-            "bytes_up_per_message": line.up_bytes / sent,
-            "bytes_down_per_message": line.down_bytes / sent,
-            "mqtt_bytes_up_per_message": line.up_mqtt / sent,
-            "mqtt_bytes_down_per_message": line.down_mqtt / sent,
-            "frames_per_message": (line.up_frames + line.down_frames) / sent,
-            "frames_repeated_per_message": line.repeats / sent,
+            "bytes_up_per_message": group.on_lines("bytes", "up") / sent,
+            "bytes_down_per_message": group.on_lines("bytes", "down") / sent,
+            "mqtt_bytes_up_per_message": group.on_lines("mqtt", "up") / sent,
+            "mqtt_bytes_down_per_message": group.on_lines("mqtt", "down") / sent,
+            "frames_per_message": group.on_lines("frames", "up", "down") / sent,
+            "frames_repeated_per_message": group.on_lines("repeats", "up", "down") / sent,
         },
         "flash": None
         if config.store == "memory"
         else {
             "store": config.store,
-            "syncs_per_message": use.syncs / sent,
-            "erases_per_message": use.erases / sent,
-            "erases_per_day": use.erases_per_day,
-            "years": _finite(use.flash_years),
+            "syncs_per_message": group.syncs / sent,
+            "erases_per_message": group.erases / sent,
+            "erases_per_day": per_day,  # of one device
+            "years": blocks * fleet.flash.endurance / per_day / YEAR_DAYS if per_day else None,
         },
     }
 
 
-def _cuts(fleet: Fleet, result: Result, cut: Outage | None) -> dict[str, Any]:
+def _cuts(fleet: Fleet, result: Result) -> dict[str, Any]:
     """What power cuts cost in a year. QoS 1 and 2; at QoS 0 what is under way is always lost."""
-    lost_at_devices = sum(
-        config.cuts_per_year * config.count * use.mean_held
-        for config, use in zip(fleet.devices, result.groups, strict=True)
-        if config.store == "memory"
-    )
+    flow = result.flow
     gateway_cuts = fleet.gateway.cuts_per_year
-    answer: dict[str, Any] = {
-        "of_devices_per_year": sum(group.cuts_per_year * group.count for group in fleet.devices),
-        "lost_at_devices_per_year": lost_at_devices,
-        "of_the_gateway_per_year": gateway_cuts,
-        "lost_at_the_broker_per_year": gateway_cuts * result.broker_held if fleet.broker.store == "memory" else 0.0,
-        "one_outage": None,
-    }
-    if cut:
-        answer["one_outage"] = {
-            "seconds": cut.seconds,
-            "messages_waiting": cut.waiting,
-            "unconfirmed_on_one_device": cut.device_waiting,
-            "messages_late": cut.late,
-            "longest_s": cut.longest_s,
-            "recovered_after_s": _finite(cut.recovered_s),
-        }
-    return answer
-
-
-def _saturation(found: Saturation) -> dict[str, Any]:
+    at_broker = flow.broker_held_ms / result.simulated_ms  # messages that the consumer has not handled, on average
+    one = outage(fleet)
     return {
-        "messages_per_s": found.rate,
-        "times_the_plan": found.factor,
-        "bottleneck": found.bottleneck,
-        "first_group": found.group,
-        "handled_per_s_with_twice_as_much": dict(found.helps),
-        "sweep": [dataclasses.asdict(step) for step in found.steps],
+        "of_devices_per_year": sum(group.cuts_per_year * group.count for group in fleet.devices),
+        "lost_at_devices_per_year": sum(
+            group.config.cuts_per_year * group.held_ms / result.simulated_ms
+            for group in result.groups
+            if group.config.store == "memory"
+        ),
+        "of_the_gateway_per_year": gateway_cuts,
+        "lost_at_the_broker_per_year": gateway_cuts * at_broker if fleet.broker.store == "memory" else 0.0,
+        "one_outage": one
+        and {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(one).items()},
     }
 
 
 # --- text
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three digits are what the model is good for."""
     if value is None:
         return "∞"
@@ -181,7 +163,6 @@ def _table(head: list[str], rows: list[list[str]], words: int) -> list[str]:
 
 def text(answer: dict[str, Any], name: str) -> str:
     """The answer for people."""
-    number = _number
     messages = answer["messages"]
     lines = [
         f"{name}: {number(answer['devices'])} devices, {number(messages['planned_per_s'])} messages a second",
@@ -218,7 +199,6 @@ def text(answer: dict[str, Any], name: str) -> str:
 
 
 def _stores(answer: dict[str, Any]) -> list[str]:
-    number = _number
     syncs = answer["syncs_per_message"]
     lines = [
         "Sync calls for each message: "
@@ -236,7 +216,6 @@ def _stores(answer: dict[str, Any]) -> list[str]:
 
 
 def _queues(answer: dict[str, Any]) -> list[str]:
-    number = _number
     queues = answer["queues"]
     lines = [
         "Queues, the deepest: "
@@ -255,7 +234,6 @@ def _queues(answer: dict[str, Any]) -> list[str]:
 
 
 def _power(answer: dict[str, Any]) -> list[str]:
-    number = _number
     cuts = answer["power_cuts"]
     lines = [
         f"Power cuts a year: {number(cuts['of_devices_per_year'])} of devices, which lose "
@@ -274,12 +252,13 @@ def _power(answer: dict[str, Any]) -> list[str]:
 
 
 def _limit(answer: dict[str, Any]) -> list[str]:
-    number = _number
     limit = answer["saturation"]
-    if not limit["times_the_plan"]:
-        lines = [f"Saturated at any rate; first: {limit['first_group']}; the bottleneck: {limit['bottleneck']}"]
-    else:
-        lines = [_saturated_above(limit)]
+    times = limit["times_the_plan"]
+    above = f"above {number(limit['messages_per_s'])} messages a second, {number(times)} times the plan"
+    lines = [
+        f"Saturated {above if times else 'at any rate'}; first: {limit['first_group']}; "
+        f"the bottleneck: {limit['bottleneck']}"
+    ]
     rows = [
         [
             number(step["factor"]),
@@ -295,11 +274,3 @@ def _limit(answer: dict[str, Any]) -> list[str]:
         + ", ".join(f"{name} {number(rate)}/s" for name, rate in helps.items())
     )
     return lines
-
-
-def _saturated_above(limit: dict[str, Any]) -> str:
-    number = _number
-    return (
-        f"Saturated above {number(limit['messages_per_s'])} messages a second, {number(limit['times_the_plan'])} times "
-        f"the plan; first: {limit['first_group']}; the bottleneck: {limit['bottleneck']}"
-    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .fleet import Fleet
 from .flow import Flow
-from .model import Result, measured
+from .model import Result
 from .parts import Group
 
 GROWTH = 0.005
@@ -41,16 +41,16 @@ class Step:
 
 @dataclass
 class Saturation:
-    """`factor`: of the plan's rates, the largest that works, 0 if not even a thousandth does; `rate`: messages
-    a second there. `helps`: what a quarter above it would be handled with each resource twice as good, best first.
+    """`times_the_plan`: the largest factor that works, 0 if not even a thousandth does. The names are those of the
+    answer.
     """
 
-    factor: float
-    rate: float
-    group: str  # whose messages fail first
+    messages_per_s: float
+    times_the_plan: float
     bottleneck: str
-    helps: list[tuple[str, float]]
-    steps: list[Step]
+    first_group: str  # whose messages fail
+    handled_per_s_with_twice_as_much: dict[str, float]  # a quarter above it, of each resource, best first
+    sweep: list[Step]
 
 
 def find(fleet: Fleet) -> Saturation:
@@ -61,7 +61,9 @@ def find(fleet: Fleet) -> Saturation:
     def works(factor: float) -> bool:
         if factor not in steps:
             result, victims[factor] = _stretch(fleet, factor)
-            steps[factor] = _step(result, factor, not victims[factor])
+            rate = result.offered / (result.simulated_ms / 1000)
+            p50, p95, p99 = map(result.latency.at, (50, 95, 99))
+            steps[factor] = Step(factor, rate, result.rate, p50, p95, p99, not victims[factor])
         return steps[factor].stable
 
     low = high = 1.0
@@ -86,7 +88,7 @@ def find(fleet: Fleet) -> Saturation:
     helps.sort(key=lambda one: -one[1])
     bottleneck = helps[0][0] if helps[0][1] > 1.02 * base else "several together"
     ordered = [steps[factor] for factor in sorted(steps)]
-    return Saturation(low, low * fleet.rate, victims[high], bottleneck, helps, ordered)
+    return Saturation(low * fleet.rate, low, bottleneck, victims[high], dict(helps), ordered)
 
 
 def _stretch(fleet: Fleet, factor: float) -> tuple[Result, str]:
@@ -112,7 +114,7 @@ def _stretch(fleet: Fleet, factor: float) -> tuple[Result, str]:
             victim, worst = group.config.name, growth
         elif missing and not victim:
             victim = group.config.name
-    return measured(flow, span), victim
+    return Result(flow, span), victim
 
 
 def _so_far(group: Group) -> tuple[int, int, float]:
@@ -122,12 +124,6 @@ def _so_far(group: Group) -> tuple[int, int, float]:
         sum(stream.finished for stream in group.streams),
         sum(stream.latency.sum for stream in group.streams),
     )
-
-
-def _step(result: Result, factor: float, stable: bool) -> Step:
-    latency = result.latency
-    offered = result.offered / result.simulated_s
-    return Step(factor, offered, result.rate, latency.at(50), latency.at(95), latency.at(99), stable)
 
 
 def twice_as_good(fleet: Fleet) -> list[tuple[str, Fleet]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from mqttlite.client import Client
 from mqttlite.planning.fleet import Fleet, load
-from mqttlite.planning.model import Result, simulate
+from mqttlite.planning.model import simulate
 
 _CPU_TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
@@ -147,18 +147,17 @@ def _figures(seen: _Observer, cpu: list[tuple[float, dict[str, float]]]) -> dict
 
 def predicted(fleet: Fleet) -> dict[str, float]:
     """The same figures from the model."""
-    result: Result = simulate(fleet)
+    result = simulate(fleet)
     group = result.groups[0]
     readings = sum(stream.finished for stream in group.streams if stream.name in ("fast", "event", "count"))
     trip = next(stream for stream in group.streams if stream.name == "answer").latency
-    line = group.line
     return {
-        "readings a second": readings / result.simulated_s,
-        "MQTT bytes up per reading": line.up_mqtt / readings,
-        "MQTT bytes down per reading": line.down_mqtt / readings,
-        "frames up per reading": line.up_frames / readings,
-        "frames down per reading": line.down_frames / readings,
-        "frames repaired per reading": line.repaired / readings,
+        "readings a second": 1000 * readings / result.simulated_ms,
+        "MQTT bytes up per reading": group.on_lines("mqtt", "up") / readings,
+        "MQTT bytes down per reading": group.on_lines("mqtt", "down") / readings,
+        "frames up per reading": group.on_lines("frames", "up") / readings,
+        "frames down per reading": group.on_lines("frames", "down") / readings,
+        "frames repaired per reading": group.on_lines("repaired", "up", "down") / readings,
         "round trip, ms, 50 %": trip.at(50),
         "round trip, ms, 95 %": trip.at(95),
         "round trip, ms, 99 %": trip.at(99),
