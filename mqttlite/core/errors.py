@@ -3,6 +3,7 @@ rule (broken_rules.py) and the rarer errors (rare_errors.py).
 """
 
 from . import const
+from .features import TEXTS
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ProtocolError(MQTTError):
     """
 
     def __init__(self, rule: str, text: str) -> None:
-        super().__init__(text + " [" + rule + "]")
+        super().__init__(text + " [" + rule + "]" if TEXTS else text)
         self.rule = rule
 
 
@@ -40,6 +41,8 @@ def broken(about: str, *values: object) -> ProtocolError:
     """The ProtocolError about a rule, in the words of broken_rules.py; `about` is the rule and, where one can be broken
     in several ways, in which. A board loads the words when it needs them, and goes without where it has no memory left.
     """
+    if not TEXTS:  # `about` is the number of the text, which names the rule, too
+        return ProtocolError(str(about), "E%s[%s]" % (about, "|".join([str(value) for value in values])))
     try:
         from .broken_rules import WORDS
 

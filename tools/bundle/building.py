@@ -40,7 +40,7 @@ def transformed(
         again = reaching.run(merged)
         again = settled.run(merged, feature_set.settled, foreign) or again
     if "TEXTS" not in feature_set.features:
-        texts.run(merged, table or texts.Table(source / texts.TABLE))
+        texts.run(merged, table or texts.Table(source / texts.TABLE), source)
     merging.offer(merged)
     return merged, naming.run(merged, short)
 

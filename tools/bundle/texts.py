@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from .merging import Merged
+from .program import PACKAGE, BundleError
 
 TABLE = Path("mqttlite/client/board_errors.json")
 VALUES = {"in doubt"}  # what `pending` says
@@ -51,8 +52,11 @@ def pieces(node: ast.expr) -> list[ast.expr]:
 
 
 class Numberer(ast.NodeTransformer):
-    def __init__(self, table: Table) -> None:
+    """`rules`: what is said about a broken rule (core/broken_rules.py); the first argument of `broken` names it."""
+
+    def __init__(self, table: Table, rules: dict[str, str]) -> None:
         self.table = table
+        self.rules = rules
         self.depth = 0  # functions around
 
     def _function(self, node: "ast.FunctionDef | ast.AsyncFunctionDef") -> ast.AST:
@@ -69,8 +73,7 @@ class Numberer(ast.NodeTransformer):
         if isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant) and is_sentence(node.left.value):
             text = str(node.left.value)
             conversions = CONVERSION.findall(text.replace("%%", ""))
-            plain = CONVERSION.sub("{}", text.replace("%%", "\0")).replace("\0", "%")
-            new = f"E{self.table.number(plain)}[{'|'.join(conversions)}]"
+            new = f"E{self.table.number(plain(text))}[{'|'.join(conversions)}]"
             node.left = ast.copy_location(ast.Constant(new), node.left)
             node.right = self.visit(node.right)
             return node
@@ -98,14 +101,38 @@ class Numberer(ast.NodeTransformer):
             joined = ast.BinOp(joined, ast.Add(), ast.Constant("|" if index < len(values) - 1 else "]"))
         return joined
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id.startswith("broken__"):
+            about = node.args[0]
+            if not isinstance(about, ast.Constant) or about.value not in self.rules:
+                raise BundleError(f"{ast.unparse(node)}: no words for this rule in core/broken_rules.py")
+            rule = str(about.value).split(" ")[0]
+            about.value = self.table.number(f"{plain(self.rules[str(about.value)])} [{rule}]")
+        return self.generic_visit(node)
+
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if self.depth and is_sentence(node.value):
             return ast.copy_location(ast.Constant(f"E{self.table.number(str(node.value))}"), node)
         return node
 
 
-def run(merged: Merged, table: Table) -> None:
+def plain(text: str) -> str:
+    """A text for `%`, with `{}` for each value."""
+    return CONVERSION.sub("{}", text.replace("%%", "\0")).replace("\0", "%")
+
+
+def rules_of(source: Path) -> dict[str, str]:
+    """The words for broken rules, from the source."""
+    path = source / PACKAGE / "core" / "broken_rules.py"
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.exists() else ast.Module([], [])
+    values = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WORDS"
+    ]
+    return dict(ast.literal_eval(values[0])) if values else {}
+
+
+def run(merged: Merged, table: Table, source: Path) -> None:
     """Put numbers in the place of texts."""
-    numberer = Numberer(table)
+    numberer = Numberer(table, rules_of(source))
     for part in merged.parts.values():
         part.body = [numberer.visit(node) for node in part.body]
