@@ -12,7 +12,7 @@ from ..core.session import SPAN, Session
 from ..store.base import Store
 from ..store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
-from ..store.sqlite_file import Tables
+from ..store.sqlite_schema import Tables
 
 
 class BrokerStore(SqliteWriter):

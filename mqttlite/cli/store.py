@@ -100,7 +100,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_show(args: argparse.Namespace) -> int:
     """Show the store. StoreError: there is none, or it cannot be read."""
-    from ..store import kinds, sqlite_file
+    from ..store import kinds, sqlite_reading
 
     kind = kinds.kind_of(args.path)
     problem = ""
@@ -109,8 +109,8 @@ def run_show(args: argparse.Namespace) -> int:
         reading = kinds.Reading(args.path)
         state, problem = reading.state, reading.problem
     elif kind != kinds.EMPTY:
-        state = sqlite_file.read(args.path, kinds.tables_of(kind))
-        problem = sqlite_file.missing(args.path)
+        state = sqlite_reading.read(args.path, kinds.tables_of(kind))
+        problem = sqlite_reading.missing(args.path)
     if kind == kinds.BROKER and state:
         print(json.dumps(broker_as_json(state), indent=2) if args.json else broker_as_text(state))
     else:
@@ -170,13 +170,13 @@ def run_reset(args: argparse.Namespace) -> int:
 
 def _counted(path: str, kind: str) -> str:
     """What there is, in a line."""
-    from ..store import kinds, sqlite_file
+    from ..store import kinds, sqlite_reading
 
     if kind == kinds.BROKER:
-        broker: BrokerState = sqlite_file.read(path, kinds.tables_of(kind))
+        broker: BrokerState = sqlite_reading.read(path, kinds.tables_of(kind))
         queued = sum(len(state.messages) for _, state in broker.sessions.values())
         return f"whole: {len(broker.sessions)} sessions, {queued} messages queued, {len(broker.retained)} retained"
-    state = kinds.Reading(path).state if kind == kinds.JOURNAL else sqlite_file.read(path, kinds.tables_of(kind))
+    state = kinds.Reading(path).state if kind == kinds.JOURNAL else sqlite_reading.read(path, kinds.tables_of(kind))
     return f"whole: {len(state.messages) + len(state.doubts)} messages, {len(state.subscriptions)} subscriptions"
 
 

@@ -4,7 +4,8 @@
     outbox = Outbox(database)                      a message exists if and only if the transaction commits
     Sequence, Transitions                          what order alone cannot give, in the inbox's transaction
 
-adapters  sqlite3, psycopg and asyncpg behind one interface    schema   the tables, all called mqttlite_*
+adapter   one interface for databases; on_sqlite: sqlite3's; on_postgres: psycopg's and asyncpg's
+schema    the tables, all called mqttlite_*
 inbox     handlers, tries, dead letters                         receipts the store that makes PUBREC and PUBCOMP wait
 outbox    rows to messages, in order, once each                 ordering the two helpers
 
@@ -12,8 +13,10 @@ Imports: downwards in this list (inbox imports outbox), and mqttlite.core, mqttl
 The drivers of PostgreSQL are never imported: the application hands over what it has opened.
 """
 
-from .adapters import Database, DatabaseError, LostError, asyncpg_database, psycopg_database, sqlite
+from .adapter import Database, DatabaseError, LostError
 from .inbox import Inbox
+from .on_postgres import asyncpg_database, psycopg_database
+from .on_sqlite import sqlite
 from .ordering import Sequence, TransitionError, Transitions
 from .outbox import Outbox
 

@@ -32,7 +32,7 @@ from ..core.keys import EPOCHS, SPAN, is_seen, see
 from ..core.shown import shown
 from ..serial.clock import now_ms
 from ..store.base import StoreError
-from .adapters import Database, DatabaseError
+from .adapter import Database, DatabaseError
 from .outbox import Outbox, bury
 from .receipts import ReceiptStore
 

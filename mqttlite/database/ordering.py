@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import MQTTError
-from .adapters import Database
+from .adapter import Database
 
 if TYPE_CHECKING:
     from ..client.messages import Message

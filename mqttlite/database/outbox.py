@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..client.checks import check_message
 from ..core.errors import InDoubtError, ProtocolError, PublishError
 from ..core.text import check_plain, check_topic_name, to_utf8
-from .adapters import Database, DatabaseError
+from .adapter import Database, DatabaseError
 
 if TYPE_CHECKING:
     from ..client import Client

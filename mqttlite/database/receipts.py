@@ -20,7 +20,7 @@ from typing import Any
 
 from ..core.records import FREED, HELD, LOST, SEEN, State
 from ..store.base import Store, StoreError
-from .adapters import Database, DatabaseError
+from .adapter import Database, DatabaseError
 
 
 class ReceiptStore(Store):

@@ -4,12 +4,13 @@ import contextlib
 import os
 import sqlite3
 
-from . import sqlite_file
+from . import sqlite_reading
 from .base import StoreError
 from .folder import sync_folder
 from .kinds import EMPTY, JOURNAL, kind_of
 from .place import Lock, copy, shown, tighten
-from .sqlite_file import beside
+from .sqlite_found import beside, move_aside
+from .sqlite_schema import row
 
 STEP = 1000  # pages that are copied at once: whoever writes does not wait for longer
 
@@ -45,7 +46,7 @@ def backup(path: str, to: str) -> int:
 def _copy_database(path: str, to: str) -> None:
     os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     with (
-        contextlib.closing(sqlite_file.reading(path)) as source,
+        contextlib.closing(sqlite_reading.reading(path)) as source,
         contextlib.closing(sqlite3.connect(to, isolation_level=None)) as target,
     ):
         source.execute("BEGIN")  # one moment for all of it, however long it takes
@@ -54,7 +55,7 @@ def _copy_database(path: str, to: str) -> None:
         target.execute("PRAGMA journal_mode = DELETE")
         with contextlib.suppress(sqlite3.OperationalError):  # of an earlier release: it has no such table
             target.execute("UPDATE life SET open = 0")
-        if sqlite_file.row(target, "PRAGMA integrity_check(1)") != ("ok",):
+        if row(target, "PRAGMA integrity_check(1)") != ("ok",):
             raise StoreError(
                 f"{shown(path)} is damaged, so is the copy: mqttlite store salvage takes out what is whole"
             )
@@ -66,10 +67,10 @@ def reset(path: str) -> str:
     StoreError: somebody has it, or it is not there.
     """
     path = os.path.realpath(path)
-    sqlite_file.demand_there(path)
+    sqlite_reading.demand_there(path)
     lock = Lock(path)
     try:
-        aside = sqlite_file.move_aside(path, "reset")
+        aside = move_aside(path, "reset")
         lock.forget()
     finally:
         lock.close()

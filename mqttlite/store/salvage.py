@@ -12,14 +12,14 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from . import damage, sqlite_file, sqlite_wal
+from . import damage, sqlite_reading, sqlite_schema, sqlite_wal
 from .area_host import FileArea
 from .base import StoreError
 from .folder import sync_folder
 from .journal import Journal
 from .kinds import BROKER, JOURNAL, Reading, kind_of, tables_of
 from .place import Lock, copy, demand_files, shown
-from .sqlite_file import beside, move_aside
+from .sqlite_found import beside, move_aside
 
 SIZE_AT = 28  # in a database: how many pages it has
 _TABLES = {
@@ -123,10 +123,10 @@ def _apply_wal(path: str, work: str, damaged: bool) -> list[str]:
     wal = sqlite_wal.examine(path)
     if not wal.header and wal.at < 0:
         with (
-            contextlib.closing(sqlite_file.reading(work, at_rest=True)) as connection,
+            contextlib.closing(sqlite_reading.reading(work, at_rest=True)) as connection,
             contextlib.suppress(sqlite3.Error),
         ):
-            if sqlite_file.row(connection, "SELECT open FROM life")[0]:
+            if sqlite_schema.row(connection, "SELECT open FROM life")[0]:
                 return ["it was in use and has no -wal: what was written last is lost"]
         return []
     file = os.open(work, os.O_RDWR | os.O_CLOEXEC)
@@ -147,9 +147,9 @@ def _transfer(source: sqlite3.Connection, target: str, kind: str, problems: list
     lost: list[str] = []
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as connection:
-        sqlite_file.migrate(connection, target, tables)
+        sqlite_schema.migrate(connection, target, tables)
         with contextlib.suppress(sqlite3.Error, StoreError):
-            sqlite_file.migrate(source, target, tables)  # of a copy: its columns are those of this release
+            sqlite_schema.migrate(source, target, tables)  # of a copy: its columns are those of this release
         connection.execute("BEGIN")
         for table in _TABLES[kind]:
             columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})")]
@@ -179,7 +179,7 @@ def _transfer(source: sqlite3.Connection, target: str, kind: str, problems: list
 
 def _is_whole(connection: sqlite3.Connection) -> bool:
     try:
-        return bool(sqlite_file.row(connection, "PRAGMA integrity_check(1)") == ("ok",))
+        return bool(sqlite_schema.row(connection, "PRAGMA integrity_check(1)") == ("ok",))
     except sqlite3.Error:
         return False
 
@@ -205,14 +205,14 @@ def _carry_over(source: sqlite3.Connection, connection: sqlite3.Connection, tabl
     wrong = 0
     problem = ""
     try:
-        batches, wrong = sqlite_file.logged(source)
+        batches, wrong = sqlite_schema.logged(source)
     except sqlite3.Error as error:
         problem = str(error)
     failed = 0
     for batch in batches:
         tables.load(connection)
         try:
-            sqlite_file.carry_over(connection, tables, tables.decode(batch))
+            sqlite_schema.carry_over(connection, tables, tables.decode(batch))
         except Exception:  # it speaks of what is lost
             connection.execute("ROLLBACK")
             failed += _one_by_one(connection, tables, tables.decode(batch))
@@ -231,7 +231,7 @@ def _one_by_one(connection: sqlite3.Connection, tables: Any, records: list[Any])
     for record in records:
         tables.load(connection)
         try:
-            sqlite_file.carry_over(connection, tables, [record])
+            sqlite_schema.carry_over(connection, tables, [record])
         except Exception:
             connection.execute("ROLLBACK")
             failed += 1

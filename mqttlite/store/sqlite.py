@@ -14,10 +14,11 @@ from typing import Any
 
 from ..core import records as r
 from ..core.records import State
-from . import sqlite_file, sqlite_reserve
+from . import sqlite_reading, sqlite_reserve
 from .base import Store, StoreError
 from .place import shown
-from .sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, Tables, connect
+from .sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, connect
+from .sqlite_schema import Tables
 from .sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
@@ -32,7 +33,7 @@ def read(path: str | os.PathLike[str]) -> State:
     """What the store of a client holds, without changing it; works while a client has it open. StoreError when it
     cannot be read.
     """
-    state: State | None = sqlite_file.read(path, ClientTables())
+    state: State | None = sqlite_reading.read(path, ClientTables())
     return state or State()
 
 

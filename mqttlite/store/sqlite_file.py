@@ -1,8 +1,5 @@
-"""One SQLite file that is a store: locked, checked, migrated; batches of records in, a state out. CPython only.
-
-A batch of records is one row that is appended to the table `log`: the least that SQLite can be asked to write. When the
-log has grown, its records are carried over into the tables (sqlite_tables.py), as their sum: what came and went
-meanwhile never gets there.
+"""One SQLite file that is a store: locked, checked, migrated; batches of records in, a state out. CPython only. What is
+in it: sqlite_schema.py.
 
 WAL mode with synchronous=FULL: a transaction that has returned survives a power cut. One process has the file at a
 time: `.lock` beside it is locked with flock (place.py). It is a file of its own because closing any descriptor of the
@@ -24,15 +21,17 @@ import sqlite3
 import time
 from binascii import crc32
 from collections.abc import Callable
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Any
 
 from . import sqlite_wal
 from .base import StoreError
 from .folder import sync_folder
-from .place import Lock, copy, demand_file, demand_files, identity, shown, tighten_all
+from .place import Lock, copy, demand_files, identity, shown, tighten_all
+from .sqlite_found import beside, is_new, may_be_ours, move_aside
 from .sqlite_leftovers import settle_wal
+from .sqlite_reading import ADVICE, reading
 from .sqlite_reserve import Reserve
+from .sqlite_schema import Damaged, Tables, carry_over, check, load, migrate, row
 from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
@@ -50,22 +49,6 @@ _NO_ROOM_FOR_SHM = 4874  # SQLITE_IOERR_SHMSIZE
 logger = logging.getLogger("mqttlite.store")
 
 
-class Tables(Protocol):
-    """What is in the file: sqlite_tables.py."""
-
-    application_id: int
-    migrations: list[tuple[str, ...]]
-
-    def load(self, connection: Connection) -> Any: ...
-    def write(self, connection: Connection, batch: list[Any]) -> None: ...
-    def encode(self, batch: list[Any]) -> bytes: ...
-    def decode(self, data: bytes) -> list[Any]: ...
-
-
-class Damaged(Exception):
-    """The file is not what a store has written."""
-
-
 class _Incomplete(Exception):
     """The file was in use when it was copied, or its WAL is lost."""
 
@@ -80,127 +63,6 @@ def connect(path: str) -> sqlite3.Connection:
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
     connection.execute("PRAGMA secure_delete = OFF")  # overwriting what was deleted would double what is written
     return connection
-
-
-def migrate(connection: Connection, path: str, tables: Tables) -> None:
-    """Bring the schema to the version of this release. StoreError: not ours, or of a later one."""
-    for number in range(check(connection, path, tables), len(tables.migrations)):
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in tables.migrations[number]:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number + 1}")
-        connection.execute("COMMIT")
-
-
-def check(connection: Connection, path: str, tables: Tables) -> int:
-    """The schema version of a file; 0: it is empty. StoreError when it is not a store, or of a later version."""
-    (application,) = row(connection, "PRAGMA application_id")
-    (version,) = row(connection, "PRAGMA user_version")
-    (names,) = row(connection, "SELECT count(*) FROM sqlite_master")
-    if application != tables.application_id and (application or version or names):
-        raise StoreError(f"{shown(path)} is an SQLite database of another program: give the store a file of its own")
-    newest = len(tables.migrations)
-    if version > newest:
-        raise StoreError(
-            f"{shown(path)} has schema version {version} and was written by a later release of mqttlite; this one knows"
-            f" {newest}: install that release, or give the store another file"
-        )
-    return int(version)
-
-
-def read(path: str | os.PathLike[str], tables: Tables) -> Any:
-    """What a store holds, without changing it; works while somebody has it open; None: nothing. StoreError when it
-    cannot be read.
-    """
-    path = os.fspath(path)
-    demand_there(path)
-    try:
-        with contextlib.closing(reading(path, at_rest=True)) as connection:
-            connection.execute("BEGIN")  # one moment for all tables
-            if not check(connection, path, tables):
-                return None
-            with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
-                connection.backup(copy)  # where an older schema can be changed, and the log carried over
-                migrate(copy, path, tables)
-                return load(copy, tables)
-    except (sqlite3.Error, Damaged) as error:
-        raise StoreError(f"{shown(path)} cannot be read: {error}; {ADVICE.format(shown(path))}") from error
-
-
-def missing(path: str) -> str:
-    """What a database that is not in use lacks, in words; "": nothing, as far as can be told."""
-    wal = sqlite_wal.examine(path)
-    if wal.at >= 0:
-        return f"its -wal is wrong at byte {wal.at}, and {wal.commits} commits behind that are not shown"
-    if wal.header:
-        return ""
-    try:
-        with contextlib.closing(reading(path, at_rest=True)) as connection:
-            in_use = bool(row(connection, "SELECT open FROM life")[0])
-    except sqlite3.Error:
-        return ""
-    return "it was in use and has no -wal, so what was written last is missing" if in_use else ""
-
-
-def demand_there(path: str) -> None:
-    """StoreError when there is no file at `path`."""
-    demand_file(path)
-    if not os.path.isfile(path):
-        raise StoreError(f"{shown(path)}: there is no such file")
-
-
-def reading(path: str, at_rest: bool = False) -> sqlite3.Connection:
-    """A connection that cannot write. `at_rest`: without a WAL nobody has the file, so nothing is put beside it.
-    sqlite3.Error.
-    """
-    path = os.path.realpath(path)
-    address = "file:" + quote(path) + "?mode=ro"
-    if not os.path.exists(path + "-wal") and (at_rest or not os.access(os.path.dirname(path), os.W_OK)):
-        address += "&immutable=1"  # SQLite wants to create -shm beside it, even to read
-    return sqlite3.connect(address, uri=True, isolation_level=None)
-
-
-# What can be done about a damaged file, for whoever reads the message.
-ADVICE = (
-    "restore a backup, or take out what is whole with `mqttlite store salvage {0}`, or begin empty with `mqttlite store"
-    " reset {0}`; both keep the damaged file"
-)
-
-
-def load(connection: Connection, tables: Tables) -> Any:
-    """What the file holds, once its log is carried over. Damaged: a batch of the log is not as it was written."""
-    state = tables.load(connection)
-    batches, wrong = logged(connection)
-    if wrong:
-        raise Damaged(f"{wrong} of the batches in its log are not as they were written")
-    records = tables.decode(b"".join(batches))
-    if not records:
-        return state
-    carry_over(connection, tables, records)
-    return tables.load(connection)
-
-
-def logged(connection: Connection) -> tuple[list[bytes], int]:
-    """The batches in the log, and how many there are besides that are damaged or missing."""
-    batches = []
-    wrong = 0
-    last = None
-    for number, data, crc in connection.execute("SELECT id, records, crc FROM log ORDER BY id"):
-        wrong += number - last - 1 if last is not None else 0
-        last = number
-        if crc is None or crc == crc32(data):  # None: written by an earlier release
-            batches.append(data)
-        else:
-            wrong += 1
-    return batches, wrong
-
-
-def carry_over(connection: Connection, tables: Tables, records: list[Any]) -> None:
-    """Bring the tables up to date with what is in the log, and what would come behind it; then the log is empty."""
-    connection.execute("BEGIN IMMEDIATE")
-    tables.write(connection, records)
-    connection.execute("DELETE FROM log")
-    connection.execute("COMMIT")
 
 
 class SqliteFile:
@@ -288,10 +150,10 @@ class SqliteFile:
 
     def _open_file(self, incomplete: bool = False) -> Any:
         assert self._lock
-        has_wal = _look(self.path, self._lock.knew_store)
+        has_wal = is_new(self.path, self._lock.knew_store)
         with contextlib.suppress(FileExistsError):  # SQLite gives -wal and -shm the mode of the database
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        if _may_be_ours(self.path, self._tables.application_id):
+        if may_be_ours(self.path, self._tables.application_id):
             wal = sqlite_wal.examine(self.path)
             if wal.at >= 0:
                 raise Damaged(
@@ -570,12 +432,6 @@ def _leave_strays() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(stray))
 
 
-def row(connection: Connection, sql: str) -> Any:
-    """The one row of a query."""
-    (row,) = list(connection.execute(sql))
-    return row
-
-
 def _code(error: Exception) -> int:
     """SQLite's primary result code of an error of sqlite3 or apsw; 0: it has none."""
     code = getattr(error, "sqlite_errorcode", None) or getattr(error, "result", 0)
@@ -587,58 +443,3 @@ def _is_full(error: BaseException) -> bool:
     extended = getattr(error, "sqlite_errorcode", None) or getattr(error, "extendedresult", 0)
     is_full = isinstance(error, Exception) and _code(error) == sqlite3.SQLITE_FULL
     return is_full or extended == _NO_ROOM_FOR_SHM or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _look(path: str, knew_store: bool) -> bool:
-    """What is there instead of a database: Damaged if a store was. Whether that is sure: the place is new."""
-    try:
-        size = os.stat(path).st_size
-    except FileNotFoundError:
-        size = -1
-    if size > 0:
-        return False
-    found = "gone" if size < 0 else "empty"
-    if sqlite_wal.examine(path).frames:
-        raise Damaged(f"the database is {found}, and its -wal is not")
-    if knew_store and not size:
-        raise Damaged("it is empty, and a store was in it")
-    if knew_store:
-        logger.warning("%s is gone, and there was a store: a new one begins, which is empty", shown(path))
-    elif not size:
-        logger.warning("%s is an empty file, as a power cut leaves one: a new store begins in it", shown(path))
-    return True
-
-
-def _may_be_ours(path: str, application_id: int) -> bool:
-    """Whether a database is a store or empty, as far as its first bytes tell. See SQLite's file format."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        header = os.pread(file, 100, 0)
-    finally:
-        os.close(file)
-    return int.from_bytes(header[68:72], "big") == application_id or not any(header[40:44])  # no schema was ever made
-
-
-def move_aside(path: str, why: str) -> str:
-    """Rename a damaged database and its WAL; the new name. The database first: without it, SQLite drops a WAL that is
-    left, but without its WAL a database looks whole and is old.
-    """
-    aside = beside(path, why)
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, aside)
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path + "-wal", aside + "-wal")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path + "-shm")
-    sync_folder(path)
-    return aside
-
-
-def beside(path: str, why: str) -> str:
-    """A name beside `path` that nobody has."""
-    name = stem = path + time.strftime(f".{why}-%Y%m%dT%H%M%S")
-    number = 1
-    while os.path.lexists(name) or os.path.lexists(name + "-wal"):
-        number += 1
-        name = f"{stem}-{number}"
-    return name

@@ -20,7 +20,7 @@ _DOUBT = 2
 
 APPLICATION_ID = 0x6D717474  # "mqtt", in the header of the file
 
-# Where batches of records are until they are carried over (sqlite_file.py)
+# Where batches of records are until they are carried over (sqlite_schema.py)
 LOG = "CREATE TABLE log (id INTEGER PRIMARY KEY, records BLOB)"
 
 # From version 2 on. `life`: whether the file is in use: then its WAL belongs to it. `crc`: CRC-32 of the records.
@@ -73,6 +73,24 @@ def parts(data: bytes) -> "Iterator[bytes]":
         at = end
 
 
+class _Sum:
+    """What the records of a batch add up to; `next`: messages from there on are not in the file."""
+
+    __slots__ = ("changed", "done", "held", "lost", "messages", "meta", "next", "origins", "seen", "subscriptions")
+
+    def __init__(self, after: int) -> None:
+        self.next = after
+        self.messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}
+        self.changed: dict[int, int] = {}  # bits to set in messages that are in the file
+        self.done: list[int] = []
+        self.held: dict[int, int] = {}  # -1: not any more
+        self.lost = False  # what was held before
+        self.meta: dict[str, int | bytes] = {}
+        self.subscriptions: dict[bytes, int] = {}  # -1: none any more
+        self.origins: dict[bytes, int] = {}
+        self.seen: dict[bytes, None] = {}
+
+
 class ClientTables:
     """What a client keeps: its session, as records tell it."""
 
@@ -119,18 +137,31 @@ class ClientTables:
 
     def write(self, connection: Connection, batch: "list[Record]") -> None:
         """Write the sum of a batch; in a transaction."""
-        known = self._next  # messages from here on are not in the file
-        after = known
-        messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}
-        changed: dict[int, int] = {}  # bits to set in messages that are in the file
-        done: list[int] = []
-        held: dict[int, int] = {}  # -1: not any more
-        lost = False
-        meta: dict[str, int | bytes] = {}
-        subscriptions: dict[bytes, int] = {}  # -1: none any more
-        origins: dict[bytes, int] = {}
+        total = self._sum(batch)
+        # No number is used twice. While the message with the last number is in the file, that message says so.
+        last = max(self._last, max(total.messages)) if total.messages else self._last
+        if last in total.done and last not in total.messages:
+            last = -2
+        if total.next > self._next_kept and last + 1 != total.next:
+            total.meta["next"] = total.next
+        self._write_messages(connection, total)
+        self._write_rest(connection, total)
+        self._next = total.next
+        self._next_kept = max(self._next_kept, int(total.meta.get("next", -1)))
+        self._last = last
+
+    def _sum(self, batch: "list[Record]") -> _Sum:
+        """What the records of a batch add up to."""
+        total = _Sum(self._next)
+        known = after = self._next
+        messages = total.messages
+        changed = total.changed
+        done = total.done
+        held = total.held
+        meta = total.meta
+        subscriptions = total.subscriptions
+        origins = total.origins
         windows = self._windows
-        seen: dict[bytes, None] = {}
         for kind, number, head, payload, key in batch:
             if kind == r.ACCEPTED:
                 messages[number] = (number, 0, head, payload, key)
@@ -158,8 +189,8 @@ class ClientTables:
             elif kind == r.FREED:
                 held[number] = -1
             elif kind == r.LOST:
-                held = {}
-                lost = True
+                held.clear()
+                total.lost = True
             elif kind == r.NEXT:
                 after = max(after, number)
             elif kind == r.SUBSCRIBED:
@@ -175,25 +206,26 @@ class ClientTables:
                 meta["clearing"] = number
             elif kind == r.SEEN:
                 windows.apply(kind, number, head, payload)
-                seen[head] = None
-        # No number is used twice. While the message with the last number is in the file, that message says so.
-        last = max(self._last, max(messages)) if messages else self._last
-        if last in done and last not in messages:
-            last = -2
-        if after > self._next_kept and last + 1 != after:
-            meta["next"] = after
+                total.seen[head] = None
+        total.next = after
+        return total
 
+    def _write_messages(self, connection: Connection, total: _Sum) -> None:
         many = connection.executemany
-        if changed:
-            for bits in set(changed.values()):
-                numbers = [number for number, value in changed.items() if value == bits]
+        if total.changed:
+            for bits in set(total.changed.values()):
+                numbers = [number for number, value in total.changed.items() if value == bits]
                 sql = f"UPDATE outbound SET state = state | {bits} WHERE seq BETWEEN ? AND ? AND state < {_DOUBT}"
                 many(sql, ranges(numbers))
-        if done:  # first, so that new messages take the places of old ones
-            many("DELETE FROM outbound WHERE seq BETWEEN ? AND ?", ranges(done))
-        if messages:
-            many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?, ?)", messages.values())
-        if lost and self._held:
+        if total.done:  # first, so that new messages take the places of old ones
+            many("DELETE FROM outbound WHERE seq BETWEEN ? AND ?", ranges(total.done))
+        if total.messages:
+            many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?, ?)", total.messages.values())
+
+    def _write_rest(self, connection: Connection, total: _Sum) -> None:
+        many = connection.executemany
+        held = total.held
+        if total.lost and self._held:
             connection.execute("DELETE FROM inbound")
             self._held.clear()
         if held:
@@ -203,27 +235,25 @@ class ClientTables:
             many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", taken.items())
             self._held.difference_update(freed)
             self._held.update(taken)
-        if meta:
-            many("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
-        for topic_filter, qos in subscriptions.items():
+        if total.meta:
+            many("INSERT OR REPLACE INTO meta VALUES (?, ?)", total.meta.items())
+        for topic_filter, qos in total.subscriptions.items():
             if qos < 0:
                 connection.execute("DELETE FROM subscription WHERE topic_filter = ?", (topic_filter,))
             else:
                 connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (topic_filter, qos))
-        if origins:
-            rows = [(producer, number.to_bytes(8, "big")) for producer, number in origins.items()]
+        if total.origins:
+            rows = [(producer, number.to_bytes(8, "big")) for producer, number in total.origins.items()]
             many("INSERT OR REPLACE INTO origin VALUES (?, ?)", rows)
-        if seen:
-            gone = self._seen - windows.seen.keys()
+        windows = self._windows.seen
+        if total.seen:
+            gone = self._seen - windows.keys()
             many("DELETE FROM seen WHERE producer = ?", [(producer,) for producer in sorted(gone)])
-            self._seen = set(windows.seen)
-        for producer in sorted(seen.keys() & self._seen):
-            sequence, window = windows.seen[producer]
+            self._seen = set(windows)
+        for producer in sorted(total.seen.keys() & self._seen):
+            sequence, window = windows[producer]
             row = (producer, sequence.to_bytes(8, "big"), window.to_bytes((window.bit_length() + 7) // 8, "big"))
             connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", row)
-        self._next = after
-        self._next_kept = max(self._next_kept, int(meta.get("next", -1)))
-        self._last = last
 
 
 def ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:

@@ -20,7 +20,7 @@ from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.store.base import StoreError
 from mqttlite.store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables, Record
-from mqttlite.store.sqlite_file import migrate
+from mqttlite.store.sqlite_schema import migrate
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.broker.test_command import started
 from tests.broker.test_server import until

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from mqttlite.database.adapters import Database, _Sqlite
+from mqttlite.database.adapter import Database
 from mqttlite.database.inbox import Inbox
+from mqttlite.database.on_sqlite import SqliteDatabase
 from mqttlite.database.receipts import ReceiptStore
 
 from .planting import Bug, text, value
@@ -53,7 +54,7 @@ BUGS = [
         "A commit in the consumer's database is undone by a power cut that comes soon after it.",
         "confirmed",
         under(TWO_ROLLBACK, "power off consumer @ event 60"),
-        value(_Sqlite, "create_tables", Database.create_tables),
+        value(SqliteDatabase, "create_tables", Database.create_tables),
     ),
     Bug(
         "receipts are never deleted",

@@ -4,7 +4,7 @@ from typing import Any
 
 from mqttlite.core import records as r
 from mqttlite.core.records import State
-from mqttlite.store import area_host, journal, sqlite_file
+from mqttlite.store import area_host, journal, sqlite_file, sqlite_schema
 from mqttlite.store.journal import Journal
 from mqttlite.store.sqlite import SqliteWriter
 from mqttlite.store.sqlite_file import SqliteFile
@@ -61,7 +61,7 @@ BUGS = [
         "A store forgets the batches that were not carried over.",
         "lost",
         under(ONE, "power off broker @ event 32"),
-        text(sqlite_file.load, {"if not records:": "if True:"}),
+        text(sqlite_schema.load, {"if not records:": "if True:"}),
     ),
     Bug(
         "commit does not wait",

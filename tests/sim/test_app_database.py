@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mqttlite.database import adapters
-from mqttlite.database.adapters import DatabaseError
+from mqttlite.database import on_sqlite
+from mqttlite.database.adapter import DatabaseError
 from mqttlite.sim.disks.app_database import AppDatabase, app_database
 from mqttlite.sim.disks.disk import Operation
 from mqttlite.sim.process import Process
@@ -111,7 +111,7 @@ def test_what_a_failed_sync_has_left_is_lost_by_no_later_power_cut_in_part(
 def test_what_makes_it_durable_is_missed_when_it_is_left_out(
     make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch, journal: str, what: str
 ) -> None:
-    monkeypatch.setattr(adapters, what, lambda path: None)
+    monkeypatch.setattr(on_sqlite, what, lambda path: None)
     with pytest.raises(ProcessFailed, match=r"assert \d <= \d|counts in possible|malformed"):
         _check_all(make_world, journal)
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_in_place_of_writing_the_wal_again_would_be_found_out(
         await create_tables(self)
 
     monkeypatch.setattr(AppDatabase, "create_tables", with_checkpoint)
-    monkeypatch.setattr(adapters, "settle_wal", lambda path: None)
+    monkeypatch.setattr(on_sqlite, "settle_wal", lambda path: None)
     with pytest.raises(ProcessFailed, match=r"counts in possible|malformed"):
         _check_all(make_world, "WAL")
 

@@ -8,7 +8,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.core.records import ACCEPTED
-from mqttlite.database.adapters import DatabaseError
+from mqttlite.database.adapter import DatabaseError
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.disks.disk import Operation

@@ -8,7 +8,8 @@ import pytest
 
 from mqttlite.core import records as r
 from mqttlite.store.sqlite import SqliteStore
-from mqttlite.store.sqlite_file import reading, row
+from mqttlite.store.sqlite_reading import reading
+from mqttlite.store.sqlite_schema import row
 
 RESERVE = 1 << 20  # bytes
 MESSAGE = 20_000

@@ -21,7 +21,8 @@ from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.store.base import StoreError
 from mqttlite.store.sqlite import SqliteStore, read
-from mqttlite.store.sqlite_file import check, connect, migrate
+from mqttlite.store.sqlite_file import connect
+from mqttlite.store.sqlite_schema import check, migrate
 from mqttlite.store.sqlite_tables import ClientTables
 
 Record = tuple[int, int, bytes, bytes, bytes]

@@ -19,7 +19,7 @@ import pytest
 from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.sim.disks import sqlite_files
-from mqttlite.store import sqlite_file, sqlite_wal
+from mqttlite.store import sqlite_file, sqlite_schema, sqlite_wal
 from mqttlite.store.base import StoreError
 from mqttlite.store.sqlite import SqliteStore
 from mqttlite.store.sqlite_tables import ClientTables, Connection
@@ -194,10 +194,10 @@ def check(files: dict[str, bytes], directory: Path, expected: list[dict[str, obj
         connection.execute("PRAGMA synchronous = OFF")  # this one is not cut
         tables = ClientTables()
         assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-        if sqlite_file.check(connection, path, tables) > 1 and not wal.header:
+        if sqlite_schema.check(connection, path, tables) > 1 and not wal.header:
             assert connection.execute("SELECT open FROM life").fetchall() == [(0,)]
-        sqlite_file.migrate(connection, path, tables)
-        state = sqlite_file.load(connection, tables)
+        sqlite_schema.migrate(connection, path, tables)
+        state = sqlite_schema.load(connection, tables)
     assert vars(state) in expected[least : most + 1]
 
 

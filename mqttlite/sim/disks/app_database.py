@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from ...database.adapters import Database, _Sqlite
+from ...database.adapter import Database
+from ...database.on_sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from ..process import Process
 
 
-class AppDatabase(_Sqlite):
+class AppDatabase(SqliteDatabase):
     """sqlite3's adapter with apsw underneath: the same statements, the same transactions."""
 
     def __init__(self, connection: Any) -> None:

@@ -21,7 +21,7 @@ from .ledger import FOREVER
 
 if TYPE_CHECKING:
     from ...client.messages import Message, Receipt
-    from ...database.adapters import Database
+    from ...database.adapter import Database
     from ..process import Process
     from .large import Large
     from .ledger import Entry
