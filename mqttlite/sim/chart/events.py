@@ -13,8 +13,7 @@ from ...core.codec5 import split
 from ...core.codec_server import decode_connect
 from ...core.errors import ProtocolError
 from ...core.keys import unwrap
-from ...core.parser import Parser
-from ..net.packets import NAMES, SIZE_MAX
+from ..net.packets import PacketReader, body
 from .doubt import Doubts
 
 GROUPS = {  # of events, as they can be filtered
@@ -97,9 +96,7 @@ class _Way:
 
     source: str
     sink: str
-    parser: Parser | None = field(default_factory=lambda: Parser(SIZE_MAX))
-    fed: int = 0
-    next: int = 0  # where the next packet begins
+    packets: PacketReader = field(default_factory=PacketReader)
     arrived: int = 0
     under_way: deque[tuple[int, int, Arrow]] = field(default_factory=deque)  # first byte, last byte + 1
 
@@ -276,25 +273,13 @@ class Story:
         if way is None:
             ends = (match[1], match[3]) if match[5] == "up" else (match[3], match[1])
             way = self._ways[name] = _Way(*ends)
-        before, way.fed = way.fed, way.fed + len(data)
+        before = way.packets.fed
         connection = name.rpartition(" ")[0]
-        parser = way.parser
-        if parser is None:
-            self._leaves(way, connection, before, way.fed, self._bytes(at, order, way, len(data)))
-            return
-        parser.feed(data)
-        try:
-            while first := parser.next():
-                end = way.fed - len(parser.buf) + parser.end
-                body = bytes(parser.buf[parser.start : parser.end])
-                self._leaves(way, connection, way.next, end, self._packet(at, order, way, connection, first, body))
-                way.next = end
-        except ProtocolError:
-            way.parser = None
-            self._leaves(way, connection, before, way.fed, self._bytes(at, order, way, len(data)))
-
-    def _bytes(self, at: int, order: int, way: _Way, size: int) -> Arrow:
-        return Arrow(at, order, way.source, "message", "bytes", f"{size} bytes", "not MQTT", to=way.sink)
+        for kind, start, end, whole in way.packets.read(data):
+            self._leaves(way, connection, start, end, self._packet(at, order, way, connection, kind, whole))
+        if not way.packets.is_mqtt:
+            arrow = Arrow(at, order, way.source, "message", "bytes", f"{len(data)} bytes", "not MQTT", to=way.sink)
+            self._leaves(way, connection, before, way.packets.fed, arrow)
 
     def _leaves(self, way: _Way, connection: str, start: int, end: int, arrow: Arrow) -> None:
         way.under_way.append((start, end, arrow))
@@ -302,26 +287,26 @@ class Story:
         self._add(arrow)
         self._seen.setdefault(arrow.to)
 
-    def _packet(self, at: int, order: int, way: _Way, connection: str, first: int, body: bytes) -> Arrow:
-        kind = NAMES[first >> 4]
+    def _packet(self, at: int, order: int, way: _Way, connection: str, kind: str, whole: bytes) -> Arrow:
+        rest = body(whole)
         version = self._versions.get(connection, 4)
         group = "ack" if kind in ("PUBACK", "PUBREC", "PUBREL", "PUBCOMP") else "connection"
         arrow = Arrow(at, order, way.source, group, kind, kind, to=way.sink, connection=connection)
         if kind == "PUBLISH":
-            self._publish(arrow, first, body, version)
+            self._publish(arrow, whole[0], rest, version)
         elif group == "ack" or kind in ("SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK"):
-            arrow.packet_id = int.from_bytes(body[:2], "big")
+            arrow.packet_id = int.from_bytes(rest[:2], "big")
             arrow.label = f"{kind} {arrow.packet_id}"
-            if version == 5 and group == "ack" and len(body) > 2 and body[2]:
-                arrow.label += f" reason {body[2]:#04x}"
-        elif kind == "CONNECT" and len(body) > 7:
-            self._versions[connection] = body[6]
-            arrow.client = _client_id(body)
-            arrow.detail = "clean session" if body[7] & 2 else "resumes its session"
-        elif kind == "CONNACK" and len(body) > 1:
-            present = "session present" if body[0] & 1 else "no session"
-            arrow.label = f"CONNACK {f'refused ({body[1]})' if body[1] else present}"
-            if not body[0] & 1 and not body[1]:
+            if version == 5 and group == "ack" and len(rest) > 2 and rest[2]:
+                arrow.label += f" reason {rest[2]:#04x}"
+        elif kind == "CONNECT" and len(rest) > 7:
+            self._versions[connection] = rest[6]
+            arrow.client = _client_id(rest)
+            arrow.detail = "clean session" if rest[7] & 2 else "resumes its session"
+        elif kind == "CONNACK" and len(rest) > 1:
+            present = "session present" if rest[0] & 1 else "no session"
+            arrow.label = f"CONNACK {f'refused ({rest[1]})' if rest[1] else present}"
+            if not rest[0] & 1 and not rest[1]:
                 self._doubts.forgets((at, order), way.source, way.sink)
         return arrow
 

@@ -7,7 +7,6 @@ fault only with what no loss explains. Sessions are told apart by client identif
 from typing import TYPE_CHECKING
 
 from ...core.codec_server import decode_connect
-from ...core.parser import Parser
 
 if TYPE_CHECKING:
     from ..net.packets import Packet
@@ -60,10 +59,7 @@ class Conduct:
         connection = way.connection
         if kind == "CONNECT":
             self.connects += 1
-            parser = Parser(len(data))
-            parser.feed(data)
-            parser.next()
-            connect = decode_connect(parser.buf, parser.start, parser.end)
+            connect = decode_connect(packet.body, 0, len(packet.body))
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
             client = self._clients[way]
             if connect.clean_session:
@@ -116,11 +112,7 @@ class Conduct:
 
     def _publish(self, packet: "Packet", client: str, up: bool) -> None:
         sender = self._sender(client, up)
-        data = packet.data
-        at = 1
-        while data[at] & 0x80:
-            at += 1
-        content = data[at + 1 :]
+        data, content = packet.data, packet.body
         length = int.from_bytes(content[:2], "big")
         number = int.from_bytes(content[2 + length : 4 + length], "big")
         before = sender.open.get(number)

@@ -38,6 +38,19 @@ class Packet(NamedTuple):
         """From the one who connected to the one who listened."""
         return self.way is self.way.connection.up
 
+    @property
+    def body(self) -> bytes:
+        """What follows the fixed header."""
+        return body(self.data)
+
+
+def body(packet: bytes) -> bytes:
+    """What follows the fixed header of a packet (2.2)."""
+    at = 1
+    while packet[at] & 0x80:
+        at += 1
+    return packet[at + 1 :]
+
 
 class Cut(NamedTuple):
     """A fault at a packet. `where`: before, inside or after it. `how`: as Connection.cut, or "none".
@@ -69,7 +82,7 @@ class Packets:
         self.on_packet = on_packet
         self.count = 0
         self._world = world
-        self._ways: dict[Way, _Reader] = {}
+        self._ways: dict[Way, PacketReader] = {}
         world.network.observer = self
 
     def written(self, way: Way, data: bytes) -> None:
@@ -78,15 +91,15 @@ class Packets:
         if reader is None:
             if len(self._ways) > 1000:
                 self._ways = {way: reader for way, reader in self._ways.items() if not way.source.is_over}
-            reader = self._ways[way] = _Reader(way)
+            reader = self._ways[way] = PacketReader()
         world = self._world
         for kind, start, end, packet_bytes in reader.read(data):
             self.count += 1
-            reader.number += 1
+            reader.count += 1
             world.note(way.name, kind)
-            world.reach(f"{kind} {reader.hosts}")
+            world.reach(f"{kind} {way.source.process.name} to {way.sink.process.name}")
             if self.on_packet:
-                packet = Packet(kind, self.count, reader.number, way, start, end, packet_bytes)
+                packet = Packet(kind, self.count, reader.count, way, start, end, packet_bytes)
                 if world.ask(self._decide, packet):
                     return
 
@@ -97,30 +110,29 @@ class Packets:
         return cut is not None
 
 
-class _Reader:
-    """The packets of one way."""
+class PacketReader:
+    """The packets of one way. `fed`: bytes until now. `is_mqtt`: whether all of them were."""
 
-    def __init__(self, way: Way) -> None:
-        self.number = 0
-        self.hosts = f"{way.source.process.name} to {way.sink.process.name}"
-        self._parser: Parser | None = Parser(SIZE_MAX)
-        self._fed = 0
+    def __init__(self) -> None:
+        self.fed = 0
+        self.is_mqtt = True
+        self.count = 0  # of the packets that somebody has looked at
+        self._parser = Parser(SIZE_MAX)
         self._at = 0  # where the next packet starts
 
     def read(self, data: bytes) -> list[tuple[str, int, int, bytes]]:
         """(kind, start, end, bytes) of all packets that `data` completes."""
+        self.fed += len(data)
         found: list[tuple[str, int, int, bytes]] = []
         parser = self._parser
-        if parser is None:
-            return found
-        parser.feed(data)
-        self._fed += len(data)
         try:
-            while first := parser.next():
-                end = self._fed - len(parser.buf) + parser.end
-                size = end - self._at
-                found.append((NAMES[first >> 4], self._at, end, bytes(parser.buf[parser.end - size : parser.end])))
+            if self.is_mqtt:
+                parser.feed(data)
+            while self.is_mqtt and (first := parser.next()):
+                end = self.fed - len(parser.buf) + parser.end
+                whole = bytes(parser.buf[parser.end - (end - self._at) : parser.end])
+                found.append((NAMES[first >> 4], self._at, end, whole))
                 self._at = end
         except ProtocolError:
-            self._parser = None  # not MQTT, or not any more
+            self.is_mqtt = False
         return found
