@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ...broker import Broker
 from ...client import Client, Message
 from ...core.errors import InDoubtError
 from .. import programs
@@ -71,17 +70,8 @@ class Stage:
 
     def broker(self, durable: bool = False) -> Process:
         """A broker, in memory or with a store."""
-
-        async def main(process: Process) -> None:
-            store = None
-            if durable:
-                store = process.broker_store()
-            async with Broker(listen=["mqtt://broker:1883"], store=store):
-                process.world.reach("listening")
-                await asyncio.Event().wait()
-
-        process = self.world.process("broker", main)
-        self.until(lambda: self.world.reached["listening"] == 1, "the broker listens")
+        process = self.world.process("broker", programs.broker("sqlite" if durable else "memory"))
+        self.until(lambda: self.notes("broker", "listen") == 1, "the broker listens")
         return process
 
     def gateway(self) -> SerialLine:
@@ -170,10 +160,13 @@ class Stage:
                 "mqtt://broker", client_id="consumer", keep_alive_s=KEEP_ALIVE_S, keys=keys, retry_first=True
             )
             if inbox:
-                from ...database import Inbox, sqlite
+                from ...database import Inbox
+                from ..disks.app_database import app_database
 
-                self._database = _open_database(process)
-                box = Inbox(client, sqlite(self._database))
+                database = app_database(process)
+                self._database = database.connection
+                self._database.execute("CREATE TABLE IF NOT EXISTS charges (payload TEXT)")
+                box = Inbox(client, database)
 
                 def handler(db: Any, message: Message) -> None:
                     payload = message.payload.decode()
@@ -253,6 +246,14 @@ class Stage:
         if not holds:
             raise LessonError(f"does not hold: {text}")
 
+    def delivered(self) -> None:
+        """As `end`: the one message is charged and confirmed."""
+        self.end(lambda: self.charged != [] and len(self.confirmed) == 1, "the message is delivered and confirmed")
+
+    def notes(self, lane: str, kind: str) -> int:
+        """How often the trace says this of a process."""
+        return sum(entry[1:3] == (lane, kind) for entry in self.world.trace)
+
     def count(self, kind: str, sender: str, receiver: str) -> int:
         """How many packets of a kind were written, from the beginning of the world."""
         return self.world.reached[f"{kind} {sender} to {receiver}"]
@@ -262,17 +263,3 @@ class Stage:
             with contextlib.suppress(Exception):
                 self._database.close()
         self.world.close()
-
-
-def _open_database(process: Process) -> Any:
-    """The application's own database on the consumer's disk, as sqlite3 would have it."""
-    import apsw
-
-    class Cursor(apsw.Cursor):
-        row_factory: Any = None  # sqlite3's name for what apsw calls a row trace
-
-    connection = process.connect("/charges.db")
-    connection.cursor_factory = Cursor
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    connection.execute("CREATE TABLE IF NOT EXISTS charges (payload TEXT)")
-    return connection
