@@ -284,7 +284,7 @@ class Peer(ServerConnection):
                 inbound = session.inbound
                 if packet_id and packet_id not in inbound and len(inbound) < session.inbound_max:
                     topic = buf[start + 2 : at]
-                    self.check_topic(topic)
+                    self._router.check_topic(topic)
                     payload = buf[at + 2 : end]
                     digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
                     self._router.publish(self, first & 7, topic, payload)

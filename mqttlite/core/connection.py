@@ -16,8 +16,6 @@ from .parser import Parser
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .session import Session
 
 # As in packet_types.
@@ -39,15 +37,9 @@ def checksum(topic: bytes, payload: bytes) -> int:
 
 
 class Connection:
-    """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes. A subclass has these three
-    methods:
+    """Base of both ends. `size_max`: largest Remaining Length accepted, in bytes. A subclass has `control`,
+    `check_topic` and `deliver`.
     """
-
-    control: (
-        "Callable[[int, bytes, int, int, int], None]"  # (first, buf, start, end, now): any packet but the five below
-    )
-    check_topic: "Callable[[bytes], None]"  # (topic name): ProtocolError where it may not stand in PUBLISH
-    deliver: "Callable[[int, bytes, bytes, int], None]"  # (first, topic name, payload, what `handled` wants, or 0)
 
     # Of a message's checksum, 26 bits tell it from another under its identifier. A board takes 14, 18 being left out:
     # with the identifier, they make a small integer, for which it needs no memory.
@@ -79,6 +71,15 @@ class Connection:
             else:
                 self.control(first, parser.buf, parser.start, parser.end, now)
             first = parser.next()
+
+    def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
+        """Any packet but the five below."""
+
+    def check_topic(self, topic: bytes) -> None:
+        """ProtocolError where the topic name may not stand in PUBLISH."""
+
+    def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
+        """A message. `packet_id`: what `handled` wants, or 0."""
 
     def _acknowledgement(self, session: "Session", first: int, buf: bytes, start: int, end: int) -> None:
         """PUBACK, PUBREC, PUBREL, PUBCOMP (3.4 to 3.7)."""

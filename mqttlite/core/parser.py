@@ -22,8 +22,7 @@ class Parser:
     """
 
     skips = False
-    if TYPE_CHECKING:
-        first: int  # of the PUBLISH that was read past
+    first: int  # of the PUBLISH that was read past
     large: "Oversized | None" = None  # the PUBLISH that is being read past
 
     def __init__(self, size_max: int) -> None:

@@ -41,7 +41,6 @@ class ServerConnection(Connection):
     def __init__(self, owner: "ServerEvents", now: int, size_max: int) -> None:
         Connection.__init__(self, CONNECT_SIZE_MAX)
         self.owner = owner
-        self.check_topic = owner.check_topic
         self.size_max = size_max
         self.connect: "Connect | None" = None  # the CONNECT packet, once it has come
         self.will: "tuple[bytes, bytes, int, bool] | None" = (
@@ -112,6 +111,10 @@ class ServerConnection(Connection):
         self.out.append(encode_connack(False, code))
         self.will = None
         self.finished = True
+
+    def check_topic(self, topic: bytes) -> None:
+        """As its owner says."""
+        self.owner.check_topic(topic)
 
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
         """A message is the owner's, then it is acknowledged [MQTT-3.3.4-1]."""
