@@ -22,10 +22,11 @@ ROUTE = 1024  # for a cached topic
 ROUTE_CLIENT = 160  # for each client in it
 
 
+ACCOUNTS = ("filters", "identifiers", "output", "queued", "received", "retained", "routes")
+
+
 class Ledger:
     """All accounts, in bytes."""
-
-    __slots__ = ("filters", "identifiers", "output", "queued", "received", "retained", "routes")
 
     def __init__(self) -> None:
         self.queued = 0
@@ -38,7 +39,7 @@ class Ledger:
 
     def accounts(self) -> list[tuple[str, int]]:
         """Names and bytes."""
-        return [(name, getattr(self, name)) for name in self.__slots__]
+        return [(name, getattr(self, name)) for name in ACCOUNTS]
 
     @property
     def total(self) -> int:

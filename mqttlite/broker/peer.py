@@ -146,6 +146,7 @@ class Publishing:
     """What a connection does with the messages that it brings: the router's face to it."""
 
     work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
+    check_topic: Callable[[bytes], object]  # ProtocolError for what is no topic name, LimitError for one not taken here
 
     def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes) -> None:
         """As Router's."""

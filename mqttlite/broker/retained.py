@@ -85,16 +85,15 @@ class RetainedMessages:
         path = []
         node = self._root
         for level in topic.split(b"/"):
-            path.append((node, level))
-            assert node.children is not None
-            node = node.children[level]
+            siblings = node.children
+            assert siblings is not None
+            node = siblings[level]
+            path.append((siblings, level, node))
         node.message = None
-        for parent, level in reversed(path):
+        for siblings, level, node in reversed(path):
             if node.message is not None or node.children:
                 return
-            assert parent.children is not None
-            del parent.children[level]
-            node = parent
+            del siblings[level]
 
     def matching(self, topic_filter: bytes) -> Iterator[Retained | None]:
         """The retained messages whose topic matches a valid topic filter; None for each step that finds nothing, so
