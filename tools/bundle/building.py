@@ -8,7 +8,7 @@ from pathlib import Path
 from tests import runtimes
 from tests.runtimes import ROOT
 
-from . import constants, folding, merging, naming, reaching, settled, texts, tracing
+from . import bases, constants, folding, inlining, merging, naming, reaching, settled, texts, tracing
 from .merging import MAIN, Merged
 from .program import PACKAGE, BundleError, Program
 from .sets import SETS, FeatureSet
@@ -34,11 +34,14 @@ def transformed(
     merged = merging.merge(program, feature_set.public, feature_set.loaded)
     constants.run(merged)
     foreign = {name for names in naming.firmware_names().values() for name in names}
+    bases.run(merged)
     again = True
     while again:
         folding.run(merged)
         again = reaching.run(merged)
         again = settled.run(merged, feature_set.settled, foreign) or again
+    inlining.run(merged, foreign)
+    folding.run(merged)
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)
     merging.offer(merged)

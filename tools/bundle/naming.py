@@ -61,6 +61,7 @@ class Names:
         sections = firmware_names()
         self.foreign = {name for names in sections.values() for name in names}
         self.keywords: set[str] = set()  # passed by name somewhere
+        self.spread: set[str] = set()  # called with `**`: functions, methods and classes
         self.strings: set[str] = set()
         self.builtin: set[str] = set()  # names that are read and not ours: built in, or external
         self.globals: dict[str, str] = {}
@@ -84,6 +85,8 @@ class Names:
                         own.add(node.attr)
                 elif isinstance(node, ast.keyword) and node.arg:
                     self.keywords.add(node.arg)
+                elif isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
+                    self.spread.add(node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func))
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     self.strings.add(node.value)
                 elif isinstance(node, ast.alias):
@@ -121,7 +124,9 @@ class Names:
     def keeps_parameter(self, node: ast.AST, arg: ast.arg, cls: "str | None") -> bool:
         """Whether a parameter's name may be used from outside, or is `self`."""
         name = getattr(node, "name", "")
-        if arg.arg in self.keywords or arg.arg == "self":
+        if arg.arg in self.keywords or arg.arg == "self" or name in self.spread:
+            return True
+        if name == "__init__" and cls in self.spread:
             return True
         is_public = name in self.merged.public.values() or name in self.public or is_special(name)
         return is_public and (cls is None or cls in self.public_classes)

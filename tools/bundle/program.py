@@ -163,6 +163,12 @@ class Stripper(ast.NodeTransformer):
             return [statement for old in (node.body if runs else node.orelse) for statement in _listed(self.visit(old))]
         return self._filled(self.generic_visit(node))
 
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        runs = _runs_on_micropython(node.test)
+        if runs is not None:
+            return self.visit(node.body if runs else node.orelse)
+        return self.generic_visit(node)
+
     def visit_Assign(self, node: ast.Assign) -> "ast.AST | None":
         if isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
@@ -216,9 +222,9 @@ def _listed(node: "ast.AST | list[ast.stmt] | None") -> list[ast.stmt]:
 
 
 def _runs_on_micropython(test: ast.expr) -> "bool | None":
-    """What `sys.implementation.name == "micropython"` and `hasattr(time, "ticks_ms")` are on a board; None: another."""
+    """What a test is on a board that asks where it runs, if this is one; None: it is not. `_LAX`: of core/text.py."""
     text = ast.unparse(test)
-    if text == "hasattr(time, 'ticks_ms')":
+    if text in ("hasattr(time, 'ticks_ms')", "_LAX"):
         return True
     for operator, value in (("==", True), ("!=", False)):
         if text == f"sys.implementation.name {operator} 'micropython'":

@@ -1,0 +1,108 @@
+"""Pass: a class that has one subclass, and is only ever that subclass, is part of it.
+
+The split is for readers; on a board it is one more class, and its calls to the base are look-ups. A base that is
+public, named anywhere else (isinstance, except, a call that makes one), or in another file stays. A method of the base
+that the subclass extends stays under another name, and the call to it with it.
+"""
+
+import ast
+from collections import Counter
+
+from .merging import Merged
+from .program import defined
+
+
+class Calls(ast.NodeTransformer):
+    """`Base.method(self, ...)` and `super().method(...)` become `self.method__Base(...)`."""
+
+    def __init__(self, base: str, names: set[str]) -> None:
+        self.base = base
+        self.names = names
+        self.used: set[str] = set()
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in self.names:
+            value = function.value
+            receiver: ast.expr | None = None
+            if isinstance(value, ast.Name) and value.id == self.base:
+                receiver, node.args = node.args[0], node.args[1:]
+            elif isinstance(value, ast.Call) and ast.unparse(value) == "super()":
+                receiver = ast.copy_location(ast.Name("self", ast.Load()), value)
+                receiver.kind = "local"  # type: ignore[attr-defined]
+            if receiver:
+                self.used.add(function.attr)
+                node.func = ast.copy_location(
+                    ast.Attribute(receiver, extended(function.attr, self.base), ast.Load()), node
+                )
+        return node
+
+
+def extended(name: str, base: str) -> str:
+    """What a method of a base is called that its subclass extends."""
+    return f"_{name.strip('_')}_of_{base.partition('__')[0]}"
+
+
+def run(merged: Merged) -> int:
+    """Merge bases into their only subclasses; how many."""
+    count = 0
+    while _merge_one(merged):
+        count += 1
+    return count
+
+
+def _merge_one(merged: Merged) -> bool:
+    named: Counter[str] = Counter()
+    for tree in merged.trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                named[node.id] += 1
+            elif isinstance(node, ast.alias):
+                named[node.name] += 1
+    for part in merged.parts.values():
+        known = {node.name: node for node in part.body if isinstance(node, ast.ClassDef)}
+        for derived in known.values():
+            base = (
+                known.get(derived.bases[0].id)
+                if len(derived.bases) == 1 and isinstance(derived.bases[0], ast.Name)
+                else None
+            )
+            if base is None or base.name in merged.public.values():
+                continue
+            explicit = sum(
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == base.name
+                for node in ast.walk(derived)
+            )
+            if named[base.name] == 1 + explicit:
+                _merge(derived, base)
+                part.body.remove(base)
+                return True
+    return False
+
+
+def _merge(derived: ast.ClassDef, base: ast.ClassDef) -> None:
+    own = {name for member in derived.body for name in defined(member)}
+    methods = {member.name for member in base.body if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    calls = Calls(base.name, own & methods)
+    derived.body = [calls.visit(member) for member in derived.body]
+    explicit = Calls(base.name, methods - own)  # of what it does not extend: a plain call
+    for member in derived.body:
+        for node in ast.walk(member):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in explicit.names:
+                value = node.func.value
+                if isinstance(value, ast.Name) and value.id == base.name:
+                    node.func.value, node.args = node.args[0], node.args[1:]
+    kept = []
+    for member in base.body:
+        names = defined(member)
+        if any(name in own for name in names):
+            if not isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) or member.name not in calls.used:
+                continue
+            member.name = extended(member.name, base.name)
+        kept.append(member)
+    derived.bases = base.bases
+    derived.body = [node for node in (*kept, *derived.body) if not isinstance(node, ast.Pass)] or [ast.Pass()]
