@@ -22,7 +22,7 @@ from .worlds import (
     under,
 )
 
-_no_sync = text(SqliteFile._open_file, {"PRAGMA synchronous = FULL": "PRAGMA synchronous = OFF"})
+_no_sync = text(SqliteFile._open_file, {"return state": "connection.execute('PRAGMA synchronous = OFF'); return state"})
 
 
 def _backwards(decode: Any) -> Any:

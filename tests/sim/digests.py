@@ -20,7 +20,7 @@ import platform
 import random
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,8 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
     ValueError: there is no such world. ImportError: a module that it needs is not installed.
     """
     # What is missing would be noticed by the processes of the world, and be another course of things.
-    for module in _needs(name):
+    needs = ["serial", "mqttlite_gateway"] if name in ("serial", "large") else []
+    for module in needs if name in WITHOUT_SQLITE else ["apsw", *needs]:
         importlib.import_module(module)
     if name in WITHOUT_SQLITE:
         return _without_sqlite(name, seed)
@@ -101,11 +102,6 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
     with _closing(small.world):
         small.run()
     return small.world
-
-
-def _needs(name: str) -> tuple[str, ...]:
-    serial = ("serial", "mqttlite_gateway") if name in ("serial", "large") else ()
-    return serial if name in WITHOUT_SQLITE else ("apsw", *serial)
 
 
 @contextlib.contextmanager
@@ -202,43 +198,42 @@ def versions() -> list[str]:
     ]
 
 
-def check(lines: Iterable[str], wanted: Callable[[str, int], bool], say: Callable[[str], object]) -> bool:
-    """Run the worlds that another machine has printed, those that are `wanted` (name, seed); whether all are the same.
+def check(lines: Iterable[str], worlds: list[str] | None, seeds: list[int] | None) -> bool:
+    """Run the worlds that another machine has printed, those of these names and seeds (None: all); whether all are the
+    same.
 
-    `say` gets what is to be printed. Worlds that cannot run here are left out, and counted. ValueError: a line is no
-    fingerprint, or names no world; or there is nothing to compare.
+    Worlds that cannot run here are left out, and counted. ValueError: a line is no fingerprint, or names no world; or
+    there is nothing to compare.
     """
     different: list[tuple[Fingerprint, Fingerprint]] = []
     same = missing = 0
-    for line in lines:
+    for line in filter(str.strip, lines):
         if line.startswith("#"):
-            say(f"there: {line[1:].strip()}")
-            continue
-        if not line.strip():
+            print(f"there: {line[1:].strip()}")
             continue
         there = Fingerprint.parse(line)
-        if not wanted(there.world, there.seed):
+        if there.world not in (worlds or [there.world]) or there.seed not in (seeds or [there.seed]):
             continue
         try:
             here = fingerprint(there.world, there.seed)
         except ImportError as error:
-            say(f"{there.world}, seed {there.seed}: not compared ({error})")
+            print(f"{there.world}, seed {there.seed}: not compared ({error})", flush=True)
             missing += 1
             continue
         if here == there:
             same += 1
         else:
             different.append((here, there))
-            say(f"{there.world}, seed {there.seed}: different")
+            print(f"{there.world}, seed {there.seed}: different", flush=True)
     if not same and not different:
         raise ValueError("there was nothing to compare")
-    say(f"{same} the same, {len(different)} different, {missing} not compared")
+    print(f"{same} the same, {len(different)} different, {missing} not compared")
     if different:
         here, there = different[0]
-        say(f"The first difference is in {here.world}, seed {here.seed}:")
-        say(f"  here  {here.events:8} events, digest {here.digest}")
-        say(f"  there {there.events:8} events, digest {there.digest}")
-        say(f"To see where: --trace {here.world} --seeds {here.seed}, on both, and diff")
+        print(f"The first difference is in {here.world}, seed {here.seed}:")
+        print(f"  here  {here.events:8} events, digest {here.digest}")
+        print(f"  there {there.events:8} events, digest {there.digest}")
+        print(f"To see where: --trace {here.world} --seeds {here.seed}, on both, and diff")
     return not different
 
 
@@ -275,12 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
         if args.check:
             print("".join(f"here:  {text}\n" for text in versions()), end="")
             lines = args.check.read_text(encoding="utf-8").splitlines()
-            same = check(
-                lines,
-                lambda name, seed: name in (args.worlds or [name]) and (not args.seeds or seed in seeds),
-                lambda text: print(text, flush=True),
-            )
-            return 0 if same else 1
+            return 0 if check(lines, args.worlds, seeds if args.seeds else None) else 1
         print("".join(f"# {text}\n" for text in versions()), end="")
         print(f"# {'world':25} {'seed':>6} {'events':>8}  digest")
         for name in args.worlds or WORLDS:

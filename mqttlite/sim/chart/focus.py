@@ -115,11 +115,7 @@ def _ours(events: list[Event], clients: set[str]) -> dict[str, str]:
 
 
 def _connects(event: Event, ours: dict[str, str]) -> bool:
-    return isinstance(event, Arrow) and event.kind in _CONNECTING and _is_our(event, ours)
-
-
-def _is_our(arrow: Arrow, ours: dict[str, str]) -> bool:
-    return arrow.connection in ours
+    return isinstance(event, Arrow) and event.kind in _CONNECTING and event.connection in ours
 
 
 def _core(events: list[Event], ours: dict[str, str], wanted: Focus) -> list[Event]:
@@ -129,7 +125,7 @@ def _core(events: list[Event], ours: dict[str, str], wanted: Focus) -> list[Even
     for event in events:
         if event.group == "app" and event.is_drawn and (not wanted.text or event.detail == wanted.text):
             found.append(event)
-        if not isinstance(event, Arrow) or not _is_our(event, ours):
+        if not isinstance(event, Arrow) or event.connection not in ours:
             continue
         if wanted.is_about is None:
             if event.group in ("message", "ack"):
@@ -155,8 +151,8 @@ def _beside(events: list[Event], core: list[Event]) -> list[Event]:
     the same, at the gateway; and frames that were lost.
     """
     commits: dict[str, list[Event]] = {}
-    sent: dict[str, list[Arrow]] = {}
-    arrived: dict[str, list[Arrow]] = {}
+    sent: dict[str, list[Event]] = {}
+    arrived: dict[str, list[Event]] = {}
     lost: list[Event] = []
     for event in events:
         if event.group == "disk" and event.is_drawn:
@@ -169,28 +165,22 @@ def _beside(events: list[Event], core: list[Event]) -> list[Event]:
                 lost.append(event)
     found: list[Event] = lost
     for event in core:
-        if not isinstance(event, Arrow):
-            found += _last_before(commits.get(event.lane, []), event.at, _when)
-            continue
-        found += _last_before(commits.get(event.lane, []), event.at, _when)
-        found += _last_before(arrived.get(event.lane, []), event.at, _over)
-        if event.arrived >= 0:
-            found += _first_after(commits.get(event.to, []), event.arrived)
-            found += _first_after(sent.get(event.to, []), event.arrived)
+        found += _last_before(commits.get(event.lane, []), event.at)
+        if isinstance(event, Arrow):
+            found += _last_before(arrived.get(event.lane, []), event.at)
+            if event.arrived >= 0:
+                found += _first_after(commits.get(event.to, []), event.arrived)
+                found += _first_after(sent.get(event.to, []), event.arrived)
     return list({id(event): event for event in found}.values())
 
 
-def _when(event: Event) -> int:
-    return event.at
+def _last_before(events: list[Event], at: int) -> list[Event]:
+    number = bisect_right(events, at, key=_over)
+    return [event for event in events[max(number - 1, 0) : number] if at - _over(event) < NEAR]
 
 
-def _last_before(events: "list[Event] | list[Arrow]", at: int, time: Callable[[Event], int]) -> list[Event]:
-    number = bisect_right(events, at, key=time)
-    return [event for event in events[max(number - 1, 0) : number] if at - time(event) < NEAR]
-
-
-def _first_after(events: "list[Event] | list[Arrow]", at: int) -> list[Event]:
-    number = bisect_left(events, at, key=_when)
+def _first_after(events: list[Event], at: int) -> list[Event]:
+    number = bisect_left(events, at, key=lambda event: event.at)
     return [event for event in events[number : number + 1] if event.at - at < NEAR]
 
 
