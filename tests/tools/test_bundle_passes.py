@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.bundle import building, tracing
+from mqttlite.client import board_errors
+from tests.runtimes import ROOT
+from tools.bundle import SETS, building, tracing
+from tools.bundle import texts as texts_pass
 from tools.bundle.program import BundleError
 from tools.bundle.sets import FeatureSet
 
@@ -107,13 +110,15 @@ class Counter:
         self._entries = []
     def add(self, amount_given):
         self._remember(amount_given)
+        if amount_given > 99:
+            self._remember(0)
         return self
     def _remember(self, amount_given):
         self._entries.append(amount_given)
         self.value_now = self._first_value + sum([entry for entry in self._entries])
 def counted(start):
     helper_name = _helper_function(start)
-    return helper_name.add(2)
+    return helper_name.add(2) or _helper_function(start)
 def _helper_function(start):
     return Counter(start=start)
 """
@@ -139,7 +144,7 @@ def test_a_line_of_a_bundle_is_traced_back_to_its_source(tmp_path: Path) -> None
     )
     parts, trace = tracing.written(merged, names)
     line = next(n for n, text in enumerate(parts["__init__"].splitlines(), 1) if "sum(" in text)
-    assert [line, "mqttlite/use.py", 12] in trace["lines"]["mqttlite"]  # type: ignore[index]
+    assert [line, "mqttlite/use.py", 14] in trace["lines"]["mqttlite"]  # type: ignore[index]
     assert ["_remember"] in trace["names"].values()  # type: ignore[attr-defined]
 
 
@@ -147,3 +152,90 @@ def test_a_module_that_is_used_as_a_value_is_said(tmp_path: Path) -> None:
     files = {"use.py": "from . import other\ndef answer():\n    return other\n", "other.py": "X = 1\n"}
     with pytest.raises(BundleError, match=r"mqttlite\.use:3: the module 'other'"):
         texts(tmp_path, files, answer="use")
+
+
+ONCE = {
+    "use.py": """
+class Base:
+    limit = 5
+    def __init__(self, start):
+        self.seen = [start]
+    def note(self, value):
+        self.seen.append(value)
+class Thing(Base):
+    def __init__(self, start):
+        Base.__init__(self, start + 1)
+        self.last = 0
+    def note(self, value):
+        super().note(value)
+        self.last = value
+    def add(self, value):
+        found = self._checked(value, twice=True)
+        self._maybe(found)
+        return _sign(found)
+    def _checked(self, value, twice=False):
+        if value > self.limit:
+            return -1
+        for _ in range(2 if twice else 1):
+            self.note(value)
+        return value
+    def _maybe(self, value):
+        if value < 0:
+            return
+        value += 1
+        self.note(value)
+def _sign(value):
+    return value < 0
+"""
+}
+
+
+def test_what_is_called_once_and_a_base_with_one_subclass_are_merged_and_do_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = texts(tmp_path, ONCE, Thing="use")
+    for gone in ("Base(", "(Base", "def _checked", "def _maybe", "def _sign", "super()"):
+        assert gone not in found["__init__"]
+    thing = run(found, monkeypatch).Thing(1)
+    assert [thing.add(3), thing.add(6), thing.seen, thing.last] == [False, True, [2, 3, 3, 4], 4]
+
+
+def test_what_is_returned_out_of_a_loop_is_not_inlined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "use.py": """
+def answer(values):
+    first = _first(values)
+    return first
+def _first(values):
+    for value in values:
+        if value:
+            return value
+"""
+    }
+    found = texts(tmp_path, files, answer="use")
+    assert "def _first" in found["__init__"]
+    assert run(found, monkeypatch).answer([0, 3]) == 3
+
+
+def test_sentences_are_numbers_with_their_values_in_brackets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "use.py": """
+def answer(what, ms):
+    texts = ["no answer", "no answer to " + what + " within " + str(ms) + " ms", "%s; again in %02d %%" % (what, ms)]
+    return [*texts, "x y"]
+"""
+    }
+    table = tmp_path / "mqttlite" / "client" / "board_errors.json"
+    table.parent.mkdir(parents=True)
+    table.write_text('{"1": "no answer"}')
+    found = run(texts(tmp_path, files, answer="use"), monkeypatch).answer("PINGREQ", 5)
+    assert found == ["E1", "E2[PINGREQ|5]", "E3[PINGREQ|05]", "x y"]
+    monkeypatch.setattr(board_errors, "texts", lambda: {1: "no answer", 2: "no answer to {} within {} ms"})
+    assert board_errors.explained(found[1]) == "no answer to PINGREQ within 5 ms"
+
+
+def test_every_sentence_of_the_bundles_has_its_number_in_the_table() -> None:
+    table = texts_pass.Table(ROOT / texts_pass.TABLE)
+    known = len(table.numbers)
+    building.transformed(SETS["all"], table=table)
+    assert list(table.numbers)[known:] == [], "python -m tools.bundle all -o build/bundle/all adds them"

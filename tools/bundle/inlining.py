@@ -235,6 +235,8 @@ class Inliner(ast.NodeTransformer):
         candidate = self.found.get(called_name(call))
         if not candidate or candidate.part != self.part or candidate.node in self.inside:
             return None
+        if any(done.node is node for done in self.done for node in self.inside):  # copied already, with this call
+            return None
         if isinstance(candidate.node, ast.AsyncFunctionDef) != is_awaited:
             return None
         return candidate, call
@@ -248,8 +250,6 @@ class Inliner(ast.NodeTransformer):
     visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def _statement(self, node: "ast.Expr | ast.Assign | ast.Return") -> "ast.AST | list[ast.stmt]":
-        if self.done:  # one at a time: what was put in is looked at in the next round
-            return node
         match = self._candidate(node.value)
         if match and (
             not isinstance(node, ast.Assign) or (len(node.targets) == 1 and isinstance(node.targets[0], ast.Name))
@@ -266,7 +266,7 @@ class Inliner(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        match = None if self.done else self._candidate(node)
+        match = self._candidate(node)
         if match:
             try:
                 new = expression(match[0], node)
