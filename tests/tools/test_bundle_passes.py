@@ -11,7 +11,6 @@ from mqttlite.client import board_errors
 from tests.runtimes import ROOT
 from tools.bundle import SETS, building, tracing
 from tools.bundle import texts as texts_pass
-from tools.bundle.program import BundleError
 from tools.bundle.sets import FeatureSet
 
 CONST = {"core/__init__.py": "def const(value):\n    return value\n", "__init__.py": ""}
@@ -148,10 +147,43 @@ def test_a_line_of_a_bundle_is_traced_back_to_its_source(tmp_path: Path) -> None
     assert ["_remember"] in trace["names"].values()  # type: ignore[attr-defined]
 
 
-def test_a_module_that_is_used_as_a_value_is_said(tmp_path: Path) -> None:
-    files = {"use.py": "from . import other\ndef answer():\n    return other\n", "other.py": "X = 1\n"}
-    with pytest.raises(BundleError, match=r"mqttlite\.use:3: the module 'other'"):
-        texts(tmp_path, files, answer="use")
+VERSIONS = {
+    "core/features.py": "from . import const\nV5 = const(1)\n",
+    "core/wire4.py": "level = 4\ndef encode(text):\n    return text\n",
+    "core/wire5.py": "level = 5\ndef encode(text):\n    return text * 2\ndef never(text):\n    return text\n",
+    "use.py": """
+from .core import wire4
+from .core.features import V5
+class Protocol:
+    def __init__(self, wire=wire4):
+        self.wire = wire
+    def answer(self, text):
+        return self.wire.encode(text) * self.wire.level
+def protocol(version):
+    wire = wire4
+    if V5 and version == 5:
+        from .core import wire5 as wire
+    return Protocol(wire)
+""",
+}
+
+
+def test_a_module_that_is_used_as_a_value_is_a_class_of_what_is_asked_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for short in (False, True):
+        found = texts(tmp_path, VERSIONS, short=short, flags={"V5": 1}, protocol="use", Protocol="use")
+        assert sorted(found) == ["__init__", "wire5"]
+        assert "never" not in found["wire5"]
+        module = run(found, monkeypatch)
+        assert [module.protocol(version).answer("a") for version in (4, 5)] == ["aaaa", "aaaaaaaaaa"]
+
+
+def test_what_only_ever_holds_one_module_is_that_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = texts(tmp_path, VERSIONS, flags={"V5": 0}, protocol="use", Protocol="use")
+    assert list(found) == ["__init__"]
+    assert "wire." not in found["__init__"]
+    assert run(found, monkeypatch).protocol(4).answer("a") == "aaaa"
 
 
 ONCE = {

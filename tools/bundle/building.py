@@ -31,9 +31,10 @@ def transformed(
     stand for texts, where the set has them.
     """
     program = Program(source, sorted({module for module, _ in feature_set.public.values()}), feature_set.flags)
-    merged = merging.merge(program, feature_set.public, feature_set.loaded)
+    merged = merging.merge(program, feature_set.public, feature_set.loaded, feature_set.only)
     constants.run(merged)
     foreign = {name for names in naming.firmware_names().values() for name in names}
+    reaching.run(merged)
     bases.run(merged)
     again = True
     while again:

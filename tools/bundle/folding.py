@@ -5,7 +5,9 @@ Only what is decided by constants goes, and no expression that could do somethin
 
 import ast
 
-from .merging import Merged
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .merging import Merged
 
 PURE = (ast.Name, ast.Constant, ast.Attribute)
 
@@ -139,7 +141,7 @@ def tidy(body: list[ast.stmt], needed: bool) -> list[ast.stmt]:
     return kept
 
 
-def run(merged: Merged) -> None:
+def run(merged: "Merged") -> None:
     """Fold until nothing changes."""
     changed = True
     while changed:

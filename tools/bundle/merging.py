@@ -10,10 +10,13 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .program import PACKAGE, BundleError, Module, Program, defined, statements
+from .program import PACKAGE, Module, Program, defined, statements
 from .scopes import bind
 
 MAIN = "__init__"
+
+
+NAMESPACE = "module"  # name of the class that stands for a module which is used as a value
 
 
 def unique(module: str, name: str) -> str:
@@ -44,9 +47,15 @@ class Merged:
             yield from part.body
 
 
-def merge(program: Program, public: dict[str, tuple[str, str]], with_main: Iterable[str] = ()) -> Merged:
+def merge(
+    program: Program,
+    public: dict[str, tuple[str, str]],
+    with_main: Iterable[str] = (),
+    only: "dict[str, str] | None" = None,
+) -> Merged:
     """`public`: where each public name is defined, as (module, name); the modules of those that are loaded at once are
-    the main part, with `with_main`, and what these import.
+    the main part, with `with_main`, and what these import. `only`: variables and attributes that hold a module, which
+    is always this one.
     """
     eager = {name: [m for m, top in program.imports(module) if top] for name, module in program.modules.items()}
     lazy = {m for module in program.modules.values() for m, top in program.imports(module) if not top}
@@ -70,7 +79,7 @@ def merge(program: Program, public: dict[str, tuple[str, str]], with_main: Itera
     where = {module: part.name for part in parts.values() for module in part.modules}
     merged = Merged(parts, {}, {})
     for part in parts.values():
-        linker = Linker(program, part, where)
+        linker = Linker(program, part, where, only or {})
         for name in part.modules:
             linker.add(program.modules[name])
         part.body = linker.finished()
@@ -100,8 +109,9 @@ def _closure(roots: Iterable[str], edges: dict[str, list[str]]) -> list[str]:
 class Linker(ast.NodeTransformer):
     """Puts the modules of one part together."""
 
-    def __init__(self, program: Program, part: Part, where: dict[str, str]) -> None:
+    def __init__(self, program: Program, part: Part, where: dict[str, str], only: dict[str, str]) -> None:
         self.program = program
+        self.only = only
         self.part = part
         self.where = where
         self.body: list[ast.stmt] = []
@@ -130,6 +140,18 @@ class Linker(ast.NodeTransformer):
             new = self.visit(node)
             if new is not None:
                 self.body.append(new)
+        self._namespace(module)
+
+    def _namespace(self, module: Module) -> None:
+        """A class with all that the module defines, for who takes the module as a value; left out where nobody does."""
+        name = unique(module.name, NAMESPACE)
+        lines = "".join(f"    {inner} = {unique(module.name, inner)}\n" for inner in sorted(module.defines))
+        [found] = ast.parse(f"class {name}:\n{lines or '    pass'}").body
+        for node in ast.walk(found):
+            if isinstance(node, ast.Name):
+                node.kind = "class" if isinstance(node.ctx, ast.Store) else "global"  # type: ignore[attr-defined]
+        self.names.append(name)
+        self.body.append(found)
 
     def finished(self) -> list[ast.stmt]:
         """All statements of the part, its imports first."""
@@ -169,6 +191,10 @@ class Linker(ast.NodeTransformer):
         if node.kind == "local":  # type: ignore[attr-defined]
             for names in reversed(self.in_function):
                 if node.id in names:
+                    module = names[node.id].removeprefix("module ")
+                    if module != names[node.id]:
+                        self.used_of_modules[node.id].add((module, NAMESPACE))
+                        names = {node.id: unique(module, NAMESPACE)}
                     node.id = names[node.id]
                     node.kind = "global"  # type: ignore[attr-defined]
                     break
@@ -177,11 +203,21 @@ class Linker(ast.NodeTransformer):
                 module, name = self.globals[node.id]
                 node.id = self._outer(module, name) if module else name
             elif node.id in self.modules:
-                raise BundleError(f"{self.module.name}:{node.lineno}: the module '{node.id}' is used as a value")
+                module = self.modules[node.id]
+                if module in self.only.values():
+                    return ast.copy_location(ast.Constant(None), node)
+                node.id = self._outer(module, NAMESPACE)
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         value = node.value
+        held = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
+        if held in self.only and (not isinstance(value, ast.Name) or value.kind == "local"):  # type: ignore[attr-defined]
+            new = ast.copy_location(
+                ast.Name(self._outer(*self.program.home(self.only[held], node.attr)), node.ctx), node
+            )
+            new.kind = "global"  # type: ignore[attr-defined]
+            return new
         if isinstance(value, ast.Name):
             module = None
             if value.kind == "global":  # type: ignore[attr-defined]
@@ -220,8 +256,9 @@ class Linker(ast.NodeTransformer):
                 for alias in found.names:
                     local = alias.asname or alias.name
                     if self.program.is_module(f"{source}.{alias.name}"):
-                        names[local] = f"module {source}.{alias.name}"
-                        self.used_of_modules[local] = set()
+                        self.used_of_modules.setdefault(local, set())
+                        if local not in self.assigned:
+                            names[local] = f"module {source}.{alias.name}"
                     elif local not in self.assigned:
                         names[local] = unique(*self.program.home(source, alias.name))
         self.in_function.append(names)
@@ -248,6 +285,8 @@ class Linker(ast.NodeTransformer):
         for alias in node.names:
             if self.program.is_module(f"{source}.{alias.name}"):
                 homes = sorted(self.used_of_modules.get(alias.asname or alias.name, ()))
+                if (alias.asname or alias.name) in self.assigned:
+                    homes = [(f"{source}.{alias.name}", NAMESPACE)]
             else:
                 homes = [self.program.home(source, alias.name)]
             for home, name in homes:

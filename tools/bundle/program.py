@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .folding import Folder
+
 PACKAGE = "mqttlite"
 
 
@@ -75,14 +77,22 @@ class Program:
                     if isinstance(statement, ast.ImportFrom):
                         for alias in statement.names:
                             module.hints[alias.asname or alias.name] = (module.absolute(statement), alias.name)
-        flags = self.flags if name == f"{PACKAGE}.core.features" else {}
-        module.tree = Stripper(flags).visit(tree)
+        module.tree = Stripper(self._flags_in(module)).visit(tree)
+        module.tree = Folder().visit(module.tree)
         for node in statements(module.tree.body):
             module.defines.update(defined(node))
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     module.imports[alias.asname or alias.name] = (module.absolute(node), alias.name)
         return module
+
+    def _flags_in(self, module: Module) -> dict[str, int]:
+        """The flags that a module knows, by the names that they have there."""
+        found = {}
+        for node in module.tree.body:
+            if isinstance(node, ast.ImportFrom) and module.absolute(node) == f"{PACKAGE}.core.features":
+                found.update({alias.asname or alias.name: self.flags[alias.name] for alias in node.names})
+        return found
 
     def is_module(self, name: str) -> bool:
         """Whether this is the name of a module of ours."""
@@ -174,9 +184,16 @@ class Stripper(ast.NodeTransformer):
             name = node.targets[0].id
             if name in ("TYPE_CHECKING", "__all__"):
                 return None
-            if name in self.flags:
-                node.value = ast.copy_location(ast.Constant(self.flags[name]), node.value)
         return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if isinstance(node.ctx, ast.Load) and node.id in self.flags:
+            return ast.copy_location(ast.Constant(self.flags[node.id]), node)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> "ast.AST | None":
+        node.names = [alias for alias in node.names if (alias.asname or alias.name) not in self.flags]
+        return node if node.names else None
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> "ast.AST | None":
         if node.value is None:

@@ -32,6 +32,11 @@ class FeatureSet:
     settled: tuple[str, ...] = field(default=())
 
     @property
+    def only(self) -> dict[str, str]:
+        """Variables that hold a module, which is always this one in this set."""
+        return {} if "V5" in self.features else {"wire": "mqttlite.core.wire4"}
+
+    @property
     def flags(self) -> dict[str, int]:
         """The value of each flag."""
         return {flag: int(flag in self.features) for flag in FLAGS}
