@@ -9,6 +9,7 @@ BENCHMARKS = {
     "client_cpu": "client beside paho-mqtt and gmqtt",
     "link_goodput": "serial link over a noisy line, in virtual time",
     "board_alloc": "memory on a board",
+    "startup": "what a program takes to start, beside `import asyncio`",
 }
 
 

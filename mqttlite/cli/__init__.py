@@ -1,16 +1,17 @@
 """The command `mqttlite`: broker, pub, sub, gateway, store, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
-default of its parser. Only the module of the command that was asked for is imported: `mqttlite pub` must start fast on
-a small machine and work where the parts that other commands need are not installed.
+default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
+done: `mqttlite pub` must start fast on a small machine and work where the parts that other commands need are not
+installed.
 
 Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquitto_sub: see EXIT_CODES.
 """
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from ..core.errors import MQTTError, RefusedError
@@ -50,10 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. `argv`: the arguments without the program's name."""
     streams.open_closed_ones()
     words = list(sys.argv[1:] if argv is None else argv)
-    wanted = next((word for word in words if not word.startswith("-")), "")
-    name = f"mqttlite {wanted}" if wanted in COMMANDS else "mqttlite"
+    name = f"mqttlite {words[0]}" if words and words[0] in COMMANDS else "mqttlite"
     try:
-        code = _run(wanted, words)
+        code = _run(words)
         streams.flush()
         return code
     except KeyboardInterrupt:
@@ -68,32 +68,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.code if isinstance(error, RefusedError) else 1
 
 
-def _run(wanted: str, words: list[str]) -> int:
-    parser = _parser(wanted)
-    if not words:
-        parser.print_help()
-        return 1
+def _run(words: list[str]) -> int:
     try:
-        args = parser.parse_args(words)
+        if not words:
+            _parser().print_help()
+            return 1
+        if words[0] not in COMMANDS:
+            parser = _parser()
+            parser.parse_args(words)
+            parser.error("the command comes first")
+        args = _parser_of(words[0]).parse_args(words[1:])
     except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
         return end.code if isinstance(end.code, int) else 1
     code: int = args.run(args)
     return code
 
 
-def _parser(wanted: str) -> CommandLine:
-    """The parser for a command line that asks for the command `wanted`; of the others it knows only the names."""
+def _parser() -> CommandLine:
+    """The parser for a command line without a command; of the commands it knows only the names."""
     parser = CommandLine(
         prog="mqttlite", description="MQTT from a microcontroller to a server.", epilog=EXAMPLES + EXIT_CODES
     )
     parser.add_argument("--version", action="version", version=f"mqttlite {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
-        module = f"{__name__}.{name}"
-        if importlib.util.find_spec(module) is None:
-            continue
-        if name == wanted:
-            importlib.import_module(module).add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=help_text)
+        subparsers.add_parser(name, help=help_text)
     return parser
+
+
+def _parser_of(command: str) -> CommandLine:
+    """The parser of one command: argparse would make those of all, which takes longer than everything else."""
+    only = _Only()
+    importlib.import_module(f"{__name__}.{command}").add_parser(only)
+    return only.parser
+
+
+class _Only:
+    """In the place of argparse's subparsers, for the one command that was asked for."""
+
+    parser: CommandLine
+
+    def add_parser(self, name: str, help: str = "", **options: Any) -> CommandLine:
+        """As argparse's."""
+        self.parser = CommandLine(prog=f"mqttlite {name}", **options)
+        return self.parser

@@ -1,4 +1,4 @@
-"""Command lines as the tools of Mosquitto take them, on top of argparse, and what `pub` and `sub` have in common.
+"""Command lines as the tools of Mosquitto take them, on top of argparse, and the options that `pub` and `sub` share.
 
 - `-h` is the host, so help is `--help`.
 - An option that takes a value takes the next word, whatever it is: `-m -12C` is a payload.
@@ -6,31 +6,34 @@
 """
 
 import argparse
-import logging
 import os
-import signal
 import sys
-from asyncio import CancelledError, current_task, get_running_loop, run
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
 from ..core.codec import REMAINING_MAX
 from ..core.sizes import PACKET_MAX
-from . import streams
 from .streams import say
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """argparse makes one with each option that it is told of. Without a width it imports shutil and what that needs."""
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        width = int(columns) if columns.isdecimal() else os.get_terminal_size(1).columns
+    except OSError:  # no terminal
+        width = 0
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=(width or 80) - 2)
 
 
 class CommandLine(argparse.ArgumentParser):
     """An ArgumentParser with the habits above; the parsers of subcommands are of this class, too."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", partial(argparse.RawDescriptionHelpFormatter, max_help_position=30))
+        options.setdefault("formatter_class", _formatter)
         super().__init__(add_help=False, allow_abbrev=False, **options)
         self.add_argument("--help", action="help", help="show this and exit")
 
@@ -177,32 +180,3 @@ def split_topic(url: str) -> tuple[str, str]:
 def _has_only_user(url: str) -> bool:
     login, at, _ = url.partition("://")[2].rpartition("@")
     return bool(at) and ":" not in login
-
-
-def run_until_done(work: Callable[[], Awaitable[int]], terminated: int = TERMINATED) -> int:
-    """Run a coroutine to its exit code. SIGTERM cancels it, so that it disconnects: then the code is `terminated`."""
-    stopped = False
-
-    async def supervised() -> int:
-        task = current_task()
-        assert task is not None
-
-        def stop() -> None:
-            nonlocal stopped
-            stopped = True
-            task.cancel()
-
-        get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-        try:
-            return await work()
-        except CancelledError:
-            if not stopped:
-                raise
-            return terminated
-
-    return run(supervised())
-
-
-def set_up_logging(name: str, debug: bool) -> None:
-    """What the client reports (lost connections and why) goes to stderr, a line each."""
-    streams.set_up_logging(f"{name}: %(message)s", logging.DEBUG if debug else logging.WARNING)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
 from .broker_config import Settings, limit, load, option, queue_option
-from .streams import set_up_logging
+from .running import log_to_stderr
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     store cannot be used, ValueError for settings that are none.
     """
     settings = settings_of(args)
-    set_up_logging("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
+    log_to_stderr("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
     return asyncio.run(_serve(settings.listen or [DEFAULT], settings.make_limits(), settings.store))
 
 

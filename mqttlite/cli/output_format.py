@@ -3,7 +3,6 @@
 A format is compiled once into a list of pieces, each either bytes or a function of (message, time).
 """
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -116,6 +115,8 @@ def _json_fields(message: Message, moment: Moment) -> dict[str, object]:
 
 
 def _compact(fields: dict[str, object]) -> bytes:
+    import json  # here and below: only for %j and %J
+
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -125,6 +126,8 @@ def _json(message: Message, moment: Moment) -> bytes:
 
 
 def _json_raw(message: Message, moment: Moment) -> bytes:
+    import json
+
     try:
         payload = json.loads(message.payload.decode(), parse_constant=_no_constant)
         return _compact({**_json_fields(message, moment), "payload": payload})

@@ -5,7 +5,6 @@ Imports nothing of mqttlite.
 
 import contextlib
 import errno
-import logging
 import os
 import re
 import sys
@@ -13,8 +12,8 @@ import sys
 _NAMES = ("standard input", "standard output", "standard error")
 
 # C0 and C1 controls and DEL, which terminals obey; line separators and overrides of direction, which mislead readers.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-_UNSAFE_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # newline and tab may stay
+_UNSAFE = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+_UNSAFE_TEXT = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"  # newline and tab may stay
 
 _closed: list[int] = []  # standard streams that were closed when the program started
 
@@ -67,7 +66,7 @@ def why(error: Exception) -> str:
 
 def one_line(text: str) -> str:
     """`text` with what a terminal would obey, newlines included, as escape sequences such as \\x1b."""
-    return _UNSAFE.sub(_escape, text) if not text.isprintable() else text
+    return re.sub(_UNSAFE, _escape, text) if not text.isprintable() else text
 
 
 def for_terminal(data: bytes, keep_lines: bool = False, json: bool = False) -> bytes:
@@ -77,7 +76,7 @@ def for_terminal(data: bytes, keep_lines: bool = False, json: bool = False) -> b
     text = data.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text.encode()
-    return (_UNSAFE_TEXT if keep_lines else _UNSAFE).sub(_escape_json if json else _escape, text).encode()
+    return re.sub(_UNSAFE_TEXT if keep_lines else _UNSAFE, _escape_json if json else _escape, text).encode()
 
 
 def _escape(match: "re.Match[str]") -> str:
@@ -86,21 +85,3 @@ def _escape(match: "re.Match[str]") -> str:
 
 def _escape_json(match: "re.Match[str]") -> str:
     return f"\\u{ord(match[0]):04x}"
-
-
-class LogFormatter(logging.Formatter):
-    """One line for each record, whatever names, topics or reasons from elsewhere stand in it; a traceback of our own
-    follows as it is.
-    """
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = one_line(record.message)
-        return super().formatMessage(record)
-
-
-def set_up_logging(form: str, level: int) -> None:
-    """Log to standard error, a line for each record in the format `form`."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter(form))
-    logging.basicConfig(handlers=[handler], level=level)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)

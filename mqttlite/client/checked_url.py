@@ -2,7 +2,6 @@
 CPython only. No error shows a password.
 """
 
-import ipaddress
 import re
 import socket
 
@@ -94,8 +93,8 @@ def _check_address(rest: str, shown: str) -> None:
     if address[:1] == "[":
         host, closed, port = address[1:].partition("]")
         try:
-            ipaddress.IPv6Address(host.partition("%")[0])
-        except ValueError:
+            socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        except (OSError, ValueError):
             closed = ""
         if not closed or port[:1] not in ("", ":"):
             raise ValueError(f"'{address}' is no IPv6 address and port, as in [::1]:1883")

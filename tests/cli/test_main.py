@@ -1,13 +1,11 @@
 """The command `mqttlite` itself: what it imports, how it reports mistakes."""
 
-import sys
-
 import pytest
 
 import mqttlite
 from mqttlite.cli import main
 from tests.cli.commands import mqttlite as command
-from tests.peers import free_port, run
+from tests.peers import free_port
 
 
 async def test_the_version_is_printed() -> None:
@@ -19,16 +17,6 @@ async def test_help_lists_the_commands_and_the_exit_codes() -> None:
     result = await command("--help")
     assert result.code == 0
     assert all(word in result.stdout for word in ("pub ", "sub ", "27 timed out"))
-
-
-async def test_pub_imports_neither_the_broker_nor_other_commands() -> None:
-    script = (
-        "import sys; from mqttlite.cli import main; main(['pub', '--help']); "
-        "print([n for n in sys.modules if n.startswith(('mqttlite.broker', 'mqttlite.link', 'mqttlite.cli.'))])"
-    )
-    result = await run(sys.executable, "-c", script)
-    loaded = result.stdout.splitlines()[-1]
-    assert loaded == "['mqttlite.cli.streams', 'mqttlite.cli.arguments', 'mqttlite.cli.pub']"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.cli import COMMANDS
 from mqttlite.cli.output_format import compile_format
-from mqttlite.cli.streams import LogFormatter, for_terminal, one_line
+from mqttlite.cli.running import LogFormatter
+from mqttlite.cli.streams import for_terminal, one_line
 from mqttlite.client import Message
 from tests.broker.raw import RawClient, port_of
 from tests.cli.commands import MQTTLITE, mqttlite, running

@@ -1,0 +1,205 @@
+"""What `mqttlite pub` does.
+
+It ends when the broker has confirmed everything, however often the connection is lost meanwhile. Memory is bounded
+whatever the input's length: a publish waits while the client's queue is full.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import stat
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ..client import Client, Receipt
+from ..client.host import where
+from ..core.codec import REMAINING_MAX
+from ..core.errors import MQTTError
+from .running import log_to_stderr, run_until_done
+from .streams import say
+
+READ_SIZE = 65536  # bytes of standard input read at once
+PROGRESS_S = 0.5  # between two reports of progress on a terminal
+
+log = logging.getLogger("mqttlite.pub")
+
+
+def publish(args: argparse.Namespace, options: dict[str, Any]) -> int:
+    """Publish what `args` says with a client of these `options`; the exit code."""
+    log_to_stderr("mqttlite pub: %(message)s", logging.DEBUG if args.debug else logging.WARNING)
+    publisher = Publisher(args, options)
+    # A FIFO is open when somebody writes to it: until then nothing else is here, and signals end the program.
+    fd = 0
+    if args.file is not None:
+        log.debug("opening '%s'", args.file)
+        fd = os.open(args.file, os.O_RDONLY)
+    if fd and stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise ValueError(f"'{args.file}' is a folder")
+    return run_until_done(lambda: publisher.run(fd))
+
+
+class Publisher:
+    """One run of `pub`."""
+
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+        self._args = args
+        self._client = Client(**options, on_connection=self._on_connection)
+        self._connected = asyncio.Event()
+        self._receipts: deque[Receipt] = deque()  # in order; finished ones are taken off from the left
+        self._accepted = 0
+        self._failed = 0
+        self._blank = 0
+        self._unheard = False  # the broker may not have read what was published at QoS 0
+        self._perhaps_lost = ""  # why what was published at QoS 0 may be lost
+        self._progress = _Progress()
+
+    def _on_connection(self, connected: bool, reason: str) -> None:
+        if connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+            if self._unheard:
+                self._perhaps_lost = reason
+
+    async def run(self, fd: int) -> int:
+        """Publish what `fd` has, if the arguments name no payload, and wait for every confirmation."""
+        args = self._args
+        payload = b"" if args.stdin_line else await _payload(args, fd)
+        async with self._client as client:
+            log.debug("connected to %s as %s", where(client.url), client.client_id)
+            if args.stdin_line:
+                async for line in _lines(fd):
+                    if line or not args.retain:
+                        await self._publish(line)
+                    else:
+                        self._blank += 1
+            else:
+                for number in range(args.repeat or 1):
+                    if number and args.repeat_delay:
+                        await self._settle(0)
+                        await asyncio.sleep(args.repeat_delay)
+                    await self._publish(payload)
+            await self._settle(0)
+            if self._unheard and not await client.heard():
+                self._perhaps_lost = self._perhaps_lost or "the broker has not answered any more"
+            self._unheard = False  # what ends the connection from here on, is us
+        self._progress.end()
+        log.debug("%d accepted, %d in doubt or lost", self._accepted, self._failed)
+        if self._blank:
+            log.warning("%d empty lines not published: they would end the retained message; -n does that", self._blank)
+        if client.qos0_dropped:
+            say(f"mqttlite pub: {client.qos0_dropped} QoS 0 messages were dropped, there was no connection")
+        if self._perhaps_lost:
+            say(
+                f"mqttlite pub: {self._perhaps_lost}; what was published at QoS 0 right before, to "
+                f"'{args.topic[0]}', may be lost: -q 1 or 2 tells"
+            )
+        return 1 if self._failed or client.qos0_dropped or self._perhaps_lost else 0
+
+    async def _publish(self, payload: bytes) -> None:
+        if not self._args.qos:
+            await self._connected.wait()  # rather than have it dropped
+        receipt = await self._client.publish(self._args.topic[0], payload, self._args.qos, self._args.retain)
+        self._accepted += 1
+        self._unheard = not self._args.qos
+        if receipt.seq >= 0:
+            self._receipts.append(receipt)
+            await self._settle(self._client.queue_max)
+        if not self._accepted & 0xFF:
+            self._progress.show(self._accepted, len(self._receipts))
+
+    async def _settle(self, most: int) -> None:
+        """Take off the receipts that are done, and wait until at most `most` are left."""
+        receipts = self._receipts
+        while receipts and (receipts[0].done or len(receipts) > most):
+            try:
+                await receipts[0].completed()
+            except MQTTError as error:
+                say(f"mqttlite pub: {error}")
+                self._failed += 1
+            receipts.popleft()
+
+
+class _Progress:
+    """A line on stderr that is written over, if stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PROGRESS_S if sys.stderr.isatty() else float("inf")
+        self._shown = False
+
+    def show(self, accepted: int, unconfirmed: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_S
+            self._shown = True
+            print(
+                f"\r{accepted:,} messages published, {unconfirmed:,} not confirmed yet",
+                end="\x1b[K",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def end(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+async def _payload(args: argparse.Namespace, fd: int) -> bytes:
+    """The message. ValueError for an input without a byte: rather a program that failed than an empty message, which
+    with -r deletes what is retained.
+    """
+    if args.message is not None:
+        return os.fsencode(args.message)
+    if args.null_message:
+        return b""
+    name = "standard input" if args.stdin_file else f"'{args.file}'"
+    log.debug("reading %s to its end", name)
+    payload = await _all(fd)
+    if not payload:
+        raise ValueError(f"{name} is empty; to publish an empty message use -n")
+    return payload
+
+
+async def _all(fd: int) -> bytes:
+    """All that `fd` has, until its end; or more than a message can hold."""
+    pieces = []
+    size = 0
+    while size <= REMAINING_MAX and (data := await _read(fd)):
+        pieces.append(data)
+        size += len(data)
+    return b"".join(pieces)
+
+
+async def _lines(fd: int) -> AsyncIterator[bytes]:
+    """The lines of `fd` as they come, without their newlines; an end without newline is a line, too."""
+    rest = b""
+    while data := await _read(fd):
+        first, *more = data.split(b"\n")
+        if more:
+            yield rest + first
+            for line in more[:-1]:
+                yield line
+            rest = more[-1]
+        else:
+            rest += first
+    if rest:
+        yield rest
+
+
+async def _read(fd: int) -> bytes:
+    """What `fd` has, b"" at its end. Not in non-blocking mode: the shell shares the descriptor."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(fd, ready.set)
+    except PermissionError:  # a file, which is always ready
+        return os.read(fd, READ_SIZE)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+    return os.read(fd, READ_SIZE)

@@ -1,0 +1,52 @@
+"""How a command runs: in an event loop that SIGTERM ends in order, with its log on standard error."""
+
+import logging
+import signal
+from asyncio import CancelledError, current_task, get_running_loop, run
+from collections.abc import Awaitable, Callable
+
+from .streams import one_line
+
+TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
+
+
+def run_until_done(work: Callable[[], Awaitable[int]], terminated: int = TERMINATED) -> int:
+    """Run a coroutine to its exit code. SIGTERM cancels it, so that it disconnects: then the code is `terminated`."""
+    stopped = False
+
+    async def supervised() -> int:
+        task = current_task()
+        assert task is not None
+
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True
+            task.cancel()
+
+        get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        try:
+            return await work()
+        except CancelledError:
+            if not stopped:
+                raise
+            return terminated
+
+    return run(supervised())
+
+
+class LogFormatter(logging.Formatter):
+    """One line for each record, whatever names, topics or reasons from elsewhere stand in it; a traceback of our own
+    follows as it is.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+
+def log_to_stderr(form: str, level: int) -> None:
+    """Log to standard error, a line for each record in the format `form`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(form))
+    logging.basicConfig(handlers=[handler], level=level)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

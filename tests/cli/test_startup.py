@@ -1,0 +1,64 @@
+"""What is loaded when a program starts: on a small computer each module counts. benchmarks/startup.py has the times."""
+
+import sys
+
+import pytest
+
+from tests.peers import run
+
+# Long to load, and for others.
+HEAVY = ("mqttlite.broker", "mqttlite.link", "mqttlite.sim", "mqttlite.database", "mqttlite.store.sqlite", "mqttlite_")
+HEAVY += ("sqlite3", "json", "tomllib", "ipaddress", "urllib", "shutil", "tempfile", "dataclasses", "importlib.util")
+
+
+async def loaded(code: str) -> set[str]:
+    """The modules that are there when `code` has run."""
+    result = await run(sys.executable, "-c", f"import sys\n{code}\nprint('MODULES', *sys.modules)")
+    return set(result.stdout.partition("MODULES ")[2].split())
+
+
+def ours(modules: set[str]) -> list[str]:
+    return sorted(name.removeprefix("mqttlite.") for name in modules if name.startswith("mqttlite."))
+
+
+def heavy(modules: set[str]) -> list[str]:
+    return sorted(name for name in modules if name.startswith(HEAVY))
+
+
+async def test_the_package_alone_loads_nothing() -> None:
+    beside = await loaded("")
+    assert await loaded("import mqttlite") - beside == {"mqttlite"}
+
+
+async def test_the_client_loads_little_beside_asyncio() -> None:
+    beside = await loaded("import asyncio")
+    found = await loaded("from mqttlite.client import Client")
+    assert not [name for name in found - beside if not name.startswith("mqttlite")]
+    assert not heavy(found - beside)
+
+
+async def test_help_loads_what_it_takes_to_parse_a_command_line_and_not_asyncio() -> None:
+    found = await loaded("from mqttlite.cli import main; main(['pub', '--help'])")
+    assert [name for name in ours(found) if name.startswith("cli.")] == [
+        "cli.arguments",
+        "cli.lean",
+        "cli.pub",
+        "cli.streams",
+    ]
+    assert not [name for name in ours(found) if name.startswith(("client", "store", "serial"))]
+    assert not heavy(found) and not found & {"asyncio", "ssl", "logging", "socket"}
+
+
+@pytest.mark.parametrize("command", ["pub', '-m', 'b", "sub"])
+async def test_a_run_loads_its_own_module_the_client_and_argparse_and_no_tls(command: str) -> None:
+    beside = await loaded("import asyncio")
+    words = f"['{command}', '-t', 'a', '-L', 'unix:///no/such/broker']"
+    found = await loaded(f"from mqttlite.cli import main; assert main({words}) == 1")
+    standard = {name for name in found - beside if not name.startswith("mqttlite")}
+    assert standard <= {"argparse", "gettext", "encodings.idna", "stringprep", "unicodedata", "select"}
+    assert not heavy(found - beside) and "ssl" not in found
+    assert len([name for name in ours(found) if name.startswith("cli.")]) <= 8
+
+
+async def test_what_was_left_out_can_be_had_afterwards() -> None:
+    assert "ssl" in await loaded("from mqttlite.cli.lean import load_asyncio; load_asyncio(); import ssl")
