@@ -70,11 +70,7 @@ copied UNSUBACK
 copied UNSUBSCRIBE
 copied UNSUBSCRIBED
 large mqttlite/client/base.py
-large tests/broker/test_durable.py
 large tests/core/test_client5.py
-large tests/database/test_inbox.py
-large tests/sim/test_serial.py
-large tests/store/test_sqlite.py
 long mqttlite/client/base.py __init__
 """.strip().splitlines()
 )

@@ -14,6 +14,7 @@ import psycopg
 import psycopg_pool
 
 from mqttlite.client import Client
+from mqttlite.client.messages import Message
 from mqttlite.core.keys import wrap
 from mqttlite.database import Database, Inbox, Outbox, asyncpg_database, psycopg_database, sqlite
 from tests.client.network import Peer
@@ -80,6 +81,11 @@ class World:
 async def write(database: Database, db: Any, text: str) -> None:
     """The effect of a handler."""
     await database.execute(db, "INSERT INTO effects (text) VALUES (?)", text)
+
+
+async def note(database: Database, db: Any, message: Message) -> None:
+    """The usual handler."""
+    await write(database, db, message.payload.decode())
 
 
 def publish(qos: int, packet_id: int, payload: bytes, topic: str = "t", dup: bool = False) -> bytes:

@@ -1,0 +1,102 @@
+"""The tables of a broker's store hold the sum of what was recorded."""
+
+import contextlib
+import sqlite3
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqttlite.core import records as r
+from mqttlite.core.records import State
+from mqttlite.store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables, Record
+from mqttlite.store.sqlite_schema import migrate
+
+
+def model(batches: list[list[Record]]) -> tuple[dict[bytes, State], dict[bytes, tuple[bytes, int]]]:
+    """The sum of the records, the plain way."""
+    sessions: dict[int, State] = {}
+    retained: dict[bytes, tuple[bytes, int]] = {}
+    for session, kind, number, head, payload in (record for batch in batches for record in batch):
+        if kind == BEGUN:
+            sessions[session] = State()
+            sessions[session].client_id = head
+            sessions[session].next = number
+        elif kind == ENDED:
+            del sessions[session]
+        elif kind == RETAINED:
+            retained.pop(head, None)
+            if payload:
+                retained[head] = (payload, number)
+        else:
+            sessions[session].apply(kind, number, head, payload)
+    return {state.client_id: state for state in sessions.values()}, retained
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[Record]]:
+    """What a broker records, in batches."""
+    batches: list[list[Record]] = [[]]
+    after: dict[int, int] = {}
+    unfinished: dict[int, list[int]] = {}
+    for step in range(draw(st.integers(1, 60))):
+        batch = batches[-1]
+        what = draw(
+            st.sampled_from(("accept", "accept", "done", "release", "held", "lost", "sub", "session", "retain"))
+        )
+        if what == "session" or not after:
+            session = draw(st.integers(1, 3))
+            if session in after:
+                batch.append((session, ENDED, 0, b"", b""))
+                del after[session]
+            else:
+                batch.append((session, BEGUN, 0, b"client %d" % step, b""))
+                after[session] = 0
+                unfinished[session] = []
+            continue
+        session = draw(st.sampled_from(sorted(after)))
+        if what == "accept":
+            number = after[session]
+            after[session] += draw(st.integers(1, 2))
+            unfinished[session].append(number)
+            batch.append((session, r.ACCEPTED, number, b"\x34\x04\x00\x01t", b"%d" % step))
+        elif what in ("done", "release") and unfinished[session]:
+            number = draw(st.sampled_from(unfinished[session]))
+            if what == "done":
+                unfinished[session].remove(number)
+            batch.append((session, r.DONE if what == "done" else r.RELEASED, number, b"", b""))
+        elif what == "held":
+            number = draw(st.integers(1, 3))
+            digest = draw(st.integers(0, 2))
+            held = (r.HELD, digest << 16 | number)
+            batch.append((session, *draw(st.sampled_from((held, held, (r.FREED, number)))), b"", b""))
+        elif what == "lost":
+            batch.append((session, r.LOST, 0, b"", b""))
+        elif what == "sub":
+            kind = draw(st.sampled_from((r.SUBSCRIBED, r.UNSUBSCRIBED)))
+            batch.append((session, kind, draw(st.integers(0, 2)), draw(st.sampled_from((b"a", b"b/#"))), b""))
+        elif what == "retain":
+            payload = draw(st.sampled_from((b"", b"x", b"%d" % step)))
+            batch.append((0, RETAINED, 1, draw(st.sampled_from((b"t", b"u"))), payload))
+        if draw(st.booleans()):
+            batches.append([])
+    return batches
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_what_comes_back_is_the_sum_of_what_was_recorded(batches: list[list[Record]]) -> None:
+    tables = BrokerTables()
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, "memory", tables)
+        for batch in batches:
+            connection.execute("BEGIN")
+            tables.write(connection, batch)
+            connection.execute("COMMIT")
+        kept: BrokerState = tables.load(connection)
+    sessions, retained = model(batches)
+    for state in sessions.values():
+        state.next = max(state.next, 0)
+    assert {name: vars(state) for name, (_, state) in kept.sessions.items()} == {
+        name: vars(state) for name, state in sessions.items()
+    }
+    assert kept.retained == [(topic, payload, qos) for topic, (payload, qos) in retained.items()]
