@@ -1,0 +1,63 @@
+"""What a board may run, built once for all tests: folders from which MicroPython imports `mqttlite`."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from tests import runtimes
+from tests.peers import unavailable
+from tests.runtimes import ROOT
+
+BUILT = ROOT / "build" / "variants"
+SOURCE = "source"
+
+
+@cache
+def sets() -> tuple[str, ...]:
+    """The sets of features that there are bundles of."""
+    return ()
+
+
+@cache
+def _content() -> str:
+    """What stands in all files that a variant is made of, as a number."""
+    digest = hashlib.sha256()
+    for folder in ("mqttlite", "firmware", "tools"):
+        for file in sorted((ROOT / folder).rglob("*.*")):
+            if file.suffix in (".py", ".json", ".txt"):
+                digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def library(variant: str) -> Path:
+    """The folder that holds the package `mqttlite` of a variant as .mpy files."""
+    folder = BUILT / _content() / variant
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            built = Path(temporary) / "built"
+            _build(variant, built)
+            try:
+                built.rename(folder)
+            except OSError:  # another process was faster
+                assert folder.exists()
+        for old in BUILT.iterdir():
+            if old.name != _content() and old.stat().st_mtime < folder.stat().st_mtime - 3600:
+                shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _build(variant: str, folder: Path) -> None:
+    mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
+    assert variant == SOURCE
+    firmware = ROOT / "firmware"
+    for target, url in json.loads((firmware / "package.json").read_text(encoding="utf-8"))["urls"]:
+        compiled = (folder / target).with_suffix(".mpy")
+        compiled.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([mpy_cross, "-s", target, "-o", compiled, os.path.normpath(firmware / url)], check=True)
