@@ -5,6 +5,10 @@ default of its parser. Only the module of the command that was asked for is impo
 done: `mqttlite pub` must start fast on a small machine and work where the parts that other commands need are not
 installed.
 
+arguments  command lines, on top of argparse        lean      asyncio, without what no command needs
+running    the event loop, SIGTERM, logs            streams   standard input, output and error as they are found
+pub, publisher; sub, subscriber, output_format; broker, broker_config; and the other commands, a module each
+
 Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquitto_sub: see EXIT_CODES.
 """
 

@@ -10,5 +10,5 @@ sqlite    CPython's default, `store="state.db"`: group commit. sqlite_file is th
 damage    whether a journal is torn or damaged, and what is whole in it; loaded only then
 place     what a store's files have to be before they are opened, and whether they are still there
 folder    makes names durable
-kinds, salvage, backup   for `mqttlite store`
+kinds, salvage, backup, decide   for `mqttlite store`
 """

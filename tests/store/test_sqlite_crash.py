@@ -1,4 +1,4 @@
-"""The SQLite store on a disk that loses power, fills up and fails: files in memory (mqttlite.sim.sqlite_files).
+"""The SQLite store on a disk that loses power, fills up and fails: files in memory (mqttlite.sim.disks.sqlite_files).
 
 The disk notes every operation, and where a commit has returned. A crash keeps what was synced; of what was not, each
 sector of 512 bytes is kept or lost by itself: writes are dropped, torn and reordered. The files that are left are then
