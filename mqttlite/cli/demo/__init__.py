@@ -1,6 +1,6 @@
 """`mqttlite demo`: three boards on noisy serial lines, the gateway, a broker; and a table of what arrives.
 
-world  starts the programs        tally  counts        table  shows
+programs  starts them        tally  counts        table  shows
 """
 
 import argparse
@@ -16,9 +16,9 @@ from typing import Any
 
 from ...client import Client, Message
 from ...core.errors import MQTTError
+from .programs import BAUD, Programs, micropython, root
 from .table import Screen
 from .tally import Tally
-from .world import BAUD, World, micropython, root
 
 _DESCRIPTION = """\
 Runs the whole way on real programs for a while: boards (each a MicroPython interpreter with firmware/main.py) on serial
@@ -103,7 +103,7 @@ class _Demo:
         self._names = [f"board-{number}" for number in range(1, args.boards + 1)]
         self._tally = Tally(self._names)
         self._screen = Screen(self._tally, args.seconds)
-        self._world = World(
+        self._programs = Programs(
             self._names,
             run=secrets.token_hex(3),
             broker=args.broker,
@@ -135,7 +135,7 @@ class _Demo:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, end, number)
         try:
-            async with self._world:
+            async with self._programs:
                 await self._with_client()
             if self._args.broker:
                 await self._tidy_up()
@@ -150,15 +150,15 @@ class _Demo:
         return 1 if broken else 0
 
     async def _with_client(self) -> None:
-        world = self._world
+        programs = self._programs
         # A session of its own at the broker, so that the count goes on if this connection is cut.
-        async with Client(world.broker, client_id=world.client_id("subscriber")) as client:
-            print(introduction(self._args, world.broker), flush=True)
-            await client.subscribe(world.topic + "/#", qos=2)
-            await client.subscribe(world.status_topic + "/#", qos=0)
+        async with Client(programs.broker, client_id=programs.client_id("subscriber")) as client:
+            print(introduction(self._args, programs.broker), flush=True)
+            await client.subscribe(programs.topic + "/#", qos=2)
+            await client.subscribe(programs.status_topic + "/#", qos=0)
             self._counting = asyncio.create_task(self._count(client))
             try:
-                await world.start()
+                await programs.start()
                 await self._boards_start()
                 await self._boards_publish(client)
                 await self._boards_stop(client)
@@ -172,7 +172,7 @@ class _Demo:
         )
         for board in self._boards:
             if not board.started:
-                raise self._world.boards[board.name].failed("is silent")
+                raise self._programs.boards[board.name].failed("is silent")
 
     async def _boards_publish(self, client: Client) -> None:
         self._publishing = True
@@ -199,8 +199,8 @@ class _Demo:
         )
         for board in self._boards:
             if not board.finished:
-                self._screen.note(str(self._world.boards[board.name].failed("did not answer `stop`")))
-        await self._world.boards_end()
+                self._screen.note(str(self._programs.boards[board.name].failed("did not answer `stop`")))
+        await self._programs.boards_end()
 
     @property
     def _boards(self) -> Any:
@@ -224,31 +224,31 @@ class _Demo:
                 except TimeoutError:
                     break
             if running:
-                self._world.check()
+                self._programs.check()
             if self._counting and self._counting.done():
                 self._counting.result()
 
     def _show(self, elapsed: float, doing: str) -> None:
         for board in self._boards:
-            board.line_errors = self._world.line_errors(board.name)
+            board.line_errors = self._programs.line_errors(board.name)
         self._screen.show(elapsed, doing)
 
     async def _ask(self, client: Client, name: str, number: int, command: dict[str, Any]) -> None:
         self._asked[name, number] = time.monotonic()
-        await client.publish(f"{self._world.topic}/{name}/command", json.dumps({**command, "id": number}), qos=2)
+        await client.publish(f"{self._programs.topic}/{name}/command", json.dumps({**command, "id": number}), qos=2)
 
     async def _tidy_up(self) -> None:
         """Leave nothing at a broker that is not ours: neither sessions nor retained messages."""
-        world = self._world
+        programs = self._programs
         try:
-            async with Client(world.broker) as client:
-                for topic in [*(f"{world.topic}/{name}" for name in self._names), world.status_topic]:
+            async with Client(programs.broker) as client:
+                for topic in [*(f"{programs.topic}/{name}" for name in self._names), programs.status_topic]:
                     await client.publish(f"{topic}/online", b"", qos=1, retain=True)
             for name in [*self._names, "subscriber"]:
-                async with Client(world.broker, client_id=world.client_id(name), clean_session=True):
+                async with Client(programs.broker, client_id=programs.client_id(name), clean_session=True):
                     pass
         except MQTTError as error:
-            self._screen.note(f"sessions and retained messages of this demo may be left at {world.broker}: {error}")
+            self._screen.note(f"sessions and retained messages of this demo may be left at {programs.broker}: {error}")
 
     # -- what arrives
 
@@ -259,7 +259,7 @@ class _Demo:
 
     def _take(self, message: Message) -> None:
         root, _, what = message.topic.rpartition("/")
-        if root == self._world.status_topic:
+        if root == self._programs.status_topic:
             if what != "online":
                 self._status(json.loads(message.payload))
             return
@@ -273,7 +273,7 @@ class _Demo:
 
     def _status(self, status: dict[str, Any]) -> None:
         for board in self._boards:
-            if status["device"] == self._world.client_id(board.name):
+            if status["device"] == self._programs.client_id(board.name):
                 board.repaired_here = status["frames"]["repaired"]
                 board.reconnections = max(status["connections"] - 1, 0)
 

@@ -138,7 +138,7 @@ def board_settings(client_id: str, topic: str, path: str, every_ms: int) -> str:
     )
 
 
-class World:
+class Programs:
     """Everything that runs. `names`: the boards; `broker`: a URL, "" to start one; `run`: a name of this run, which
     client identifiers and topics carry. `bit_errors`, `dropped`: probability per bit, per byte, each way.
 
@@ -166,7 +166,7 @@ class World:
         """The client identifier of a board."""
         return f"demo-{self._run}-{name}"
 
-    async def __aenter__(self) -> "World":
+    async def __aenter__(self) -> "Programs":
         if not self.broker:
             try:
                 await self._start_broker()
