@@ -15,8 +15,8 @@ from mqttlite.core import records as r
 from mqttlite.core.session import Session
 from mqttlite.store import broker_tables
 
-from .planting import Bug, Change, around, text, value
-from .worlds import ONE, ONE_MANY, TWO, short_queue, under
+from .planting import Change, Given, around, text, value
+from .settings import short_queue
 
 
 def _with_a_commit_of_its_own(note: Any) -> Any:
@@ -43,91 +43,21 @@ def _drop_when_full(count: int) -> Change:
     return around(Router, "publish", wrap)
 
 
-BUGS = [
-    Bug(
-        "acknowledge before commit",
-        "The broker's output does not wait for the store.",
-        "confirmed",
-        under(ONE, "power off broker after disk 68"),
-        value(CommitGate, "is_closed", False),
+CHANGES: dict[str, Change | Given] = {
+    "acknowledge before commit": value(CommitGate, "is_closed", False),
+    "the gate forgets what it waits for": text(
+        CommitGate._pass, {"store.commit()": "store.commit(); waiting += self._waiting; self._waiting.clear()"}
     ),
-    Bug(
-        "the gate forgets what it waits for",
-        "The broker's output passes when a commit ends that does not have its records.",
-        "confirmed",
-        under(ONE_MANY, "power off broker @ event 202"),
-        text(CommitGate._pass, {"store.commit()": "store.commit(); waiting += self._waiting; self._waiting.clear()"}),
+    "SUBACK before commit": text(BrokerStore.note, {"kind != r.DONE": "kind not in (r.DONE, r.SUBSCRIBED, BEGUN)"}),
+    "sessions are not resumed": text(Engine._resume, {"clean or client.clean": "True or client.clean"}),
+    "the received identifier has a commit of its own": around(BrokerStore, "note", _with_a_commit_of_its_own),
+    "received identifiers are forgotten": text(Session.load, {"in state.held": "in ()"}),
+    "the broker forgets what was released": value(broker_tables, "released", lambda head: head),
+    "subscriptions are not stored": text(BrokerStore.note, {"self._take(": "kind == r.SUBSCRIBED or self._take("}),
+    "nothing is queued for who is offline": around(
+        Queue, "publish", lambda publish: lambda self, *message: self.out is None or publish(self, *message)
     ),
-    Bug(
-        "SUBACK before commit",
-        "The broker confirms a subscription that it forgets with its power.",
-        "session",
-        under(ONE, "power off broker before disk 68"),
-        text(BrokerStore.note, {"kind != r.DONE": "kind not in (r.DONE, r.SUBSCRIBED, BEGUN)"}),
-    ),
-    Bug(
-        "sessions are not resumed",
-        "The broker begins a new session with every connection.",
-        "session",
-        under(ONE, "cut consumer close @ event 32"),
-        text(Engine._resume, {"clean or client.clean": "True or client.clean"}),
-    ),
-    Bug(
-        "the received identifier has a commit of its own",
-        "The broker stores a message, and later that it has received it.",
-        "twice",
-        under(TWO, "power off broker @ event 38"),
-        around(BrokerStore, "note", _with_a_commit_of_its_own),
-    ),
-    Bug(
-        "received identifiers are forgotten",
-        "After a restart, the broker delivers the repeat of a message.",
-        "twice",
-        under(TWO, "power off broker @ event 38"),
-        text(Session.load, {"in state.held": "in ()"}),
-    ),
-    Bug(
-        "the broker forgets what was released",
-        "After a restart, the broker publishes again what it has sent PUBREL for.",
-        "release",
-        under(TWO, "kill broker @ event 56"),
-        value(broker_tables, "released", lambda head: head),
-    ),
-    Bug(
-        "subscriptions are not stored",
-        "After a restart, the broker routes nothing to a session that it has kept.",
-        "lost",
-        under(ONE, "power off broker @ event 34"),
-        text(BrokerStore.note, {"self._take(": "kind == r.SUBSCRIBED or self._take("}),
-    ),
-    Bug(
-        "nothing is queued for who is offline",
-        "A message for a client that is not connected is forgotten.",
-        "lost",
-        under(ONE, "cut consumer close @ event 32"),
-        around(Queue, "publish", lambda publish: lambda self, *message: self.out is None or publish(self, *message)),
-    ),
-    Bug(
-        "dropped when the queue is full",
-        "What does not fit the queue of a connected client is dropped, without a word.",
-        "lost",
-        under(ONE_MANY),
-        _drop_when_full(0),
-        setting=short_queue,
-    ),
-    Bug(
-        "dropped and counted when the queue is full",
-        "What does not fit the queue of a connected client is dropped, although its publisher could wait.",
-        "drop",
-        under(ONE_MANY),
-        _drop_when_full(1),
-        setting=short_queue,
-    ),
-    Bug(
-        "a queue without room",
-        "The broker has no room for a message in a queue, and says so only in its counters and its log.",
-        "drop",
-        under(ONE, "cut consumer close @ event 32"),
-        value(server, "Limits", partial(Limits, queue_bytes=50)),
-    ),
-]
+    "dropped when the queue is full": Given(short_queue, _drop_when_full(0)),
+    "dropped and counted when the queue is full": Given(short_queue, _drop_when_full(1)),
+    "a queue without room": value(server, "Limits", partial(Limits, queue_bytes=50)),
+}

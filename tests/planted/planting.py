@@ -1,9 +1,10 @@
 """Planting a bug in the real code: what tests need to show that the checkers of small worlds would catch it.
 
-A bug is a few changes of product code while it is planted: another piece of text in a function, another row of a table,
-another value of an attribute, something around a function. No file is changed. It names the checker that has to catch
-it, and the world and faults under which that does. Steps move when the code changes, so these faults are a hint: `near`
-tries them first, then the same faults at steps that are farther and farther away; then all of it with other seeds.
+A bug is a change of product code while it is planted: another piece of text in a function, another row of a table,
+another value of an attribute, something around a function. No file is changed. The page (page.py) has the checker that
+must catch it, and the world and faults under which that did. Steps move when the code changes, so these faults are a
+hint: `near` tries them first, then the same faults at steps that are farther and farther away; then all of it with
+other seeds.
 """
 
 import inspect
@@ -13,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mqttlite.sim.small.explore import SEED, Schedule, try_out
-from mqttlite.sim.small.faults import Fault, parse
+from mqttlite.sim.small.faults import Fault
 from mqttlite.sim.small.small import Small
 
 APART = 12  # steps from the hint that a single fault is tried at
@@ -138,46 +139,52 @@ def _compiled(function: Any, other: dict[str, str]) -> CodeType:
     raise LookupError(f"{file} has no {function.__qualname__}")
 
 
-class Bug:
-    """`breaks`: what is wrong, in a sentence. `checker`: which of CHECKERS must catch it. `shown`: in which world, and
-    under which faults (texts; none: without any). `changes`: what the bug is. `setting`: what has to be so in this
-    world, with the bug and without it.
+def all_of(*changes: Change) -> Change:
+    """All of them, as one."""
+
+    def change(stack: ExitStack) -> None:
+        for each in changes:
+            each(stack)
+
+    return change
+
+
+class Given(NamedTuple):
+    """A bug that shows only where something is so: `setting`, which the code has with the bug and without it."""
+
+    setting: Change
+    bug: Change
+
+
+class Bug(NamedTuple):
+    """A row of the page, and the `change` that it is. `breaks`: what is wrong, in a sentence. `checker`: which of
+    CHECKERS must catch it. `small`: in which world it shows; `faults`, `seed`: under which faults it did last.
     """
 
-    def __init__(
-        self,
-        name: str,
-        breaks: str,
-        checker: str,
-        shown: tuple[Small, tuple[str, ...]],
-        *changes: Change,
-        setting: Change | None = None,
-    ) -> None:
-        assert checker in CHECKERS
-        self.name = name
-        self.breaks = breaks
-        self.checker = checker
-        self.small, self.faults = shown
-        self._changes = changes
-        self._setting = setting
+    name: str
+    breaks: str
+    checker: str
+    small: Small
+    faults: tuple[Fault, ...]
+    seed: int
+    change: Change | Given
 
     @contextmanager
     def planted(self, bug: bool = True) -> Iterator[None]:
         """While this lasts, the code has the bug; or only the setting."""
+        change = self.change
         with ExitStack() as stack:
-            if self._setting:
-                self._setting(stack)
-            for change in self._changes if bug else ():
+            if isinstance(change, Given):
+                change.setting(stack)
+                change = change.bug
+            if bug:
                 change(stack)
             yield
 
     def schedules(self) -> Iterator[Schedule]:
         """What reveals it, nearest to the hint first."""
-        return (
-            Schedule(self.small, faults, seed)
-            for seed in range(SEED, SEED + SEEDS if self.faults else SEED + 1)
-            for faults in near(self.faults)
-        )
+        seeds = dict.fromkeys((self.seed, *range(SEED, SEED + SEEDS))) if self.faults else [self.seed]
+        return (Schedule(self.small, faults, seed) for seed in seeds for faults in near(self.faults))
 
     def find(self, tries: int = 1000) -> tuple[Schedule, list[str], int]:
         """The first schedule that makes the checker speak, what all checkers say, and how many were tried.
@@ -201,9 +208,8 @@ class Bug:
             return try_out(schedule).problems
 
 
-def near(texts: tuple[str, ...]) -> Iterator[tuple[Fault, ...]]:
+def near(faults: tuple[Fault, ...]) -> Iterator[tuple[Fault, ...]]:
     """These faults, then the same at other steps, nearest first; of two, each is moved."""
-    faults = [parse(text) for text in texts]
     apart = APART if len(faults) < 2 else APART_PAIR
     moves = sorted(product(range(-apart, apart + 1), repeat=len(faults)), key=lambda move: sum(map(abs, move)))
     for move in moves:

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from mqttlite.sim.small.small import Small
+from .planting import Change, Given, around, row, value
 
-from .planting import Bug, Change, around, row, value
-
-BUGS: dict[str, list[Bug]] = {}  # by module
+CHANGES: dict[str, Change | Given] = {}
 
 
 class Patch:
@@ -16,9 +14,6 @@ class Patch:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-
-    def all(self, change: Change) -> None:
-        change(self._stack)
 
     def set(self, owner: Any, name: str, other: Any) -> None:
         value(owner, name, other)(self._stack)
@@ -30,13 +25,13 @@ class Patch:
         row(table, key, other)(self._stack)
 
 
-def mutation(
-    name: str, breaks: str, checker: str, small: Small, *faults: str, setting: Change | None = None
-) -> Callable[[Callable[[Patch], None]], None]:
-    """Enter a function that plants a bug into BUGS."""
+def mutation(name: str, *_shown: object, setting: Change | None = None) -> Callable[[Callable[[Patch], None]], None]:
+    """Enter a function that plants a bug into CHANGES."""
 
     def enter(plant: Callable[[Patch], None]) -> None:
-        bug = Bug(name, breaks, checker, (small, faults), lambda stack: plant(Patch(stack)), setting=setting)
-        BUGS.setdefault(plant.__module__.rpartition(".")[2], []).append(bug)
+        def change(stack: ExitStack) -> None:
+            plant(Patch(stack))
+
+        CHANGES[name] = Given(setting, change) if setting else change
 
     return enter

@@ -6,8 +6,8 @@ from mqttlite.core import session as core
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.session import Session
 
-from .planting import Bug, around, text, value
-from .worlds import ONE, ONE_MANY, TWO, TWO_MANY, under, window_at_broker
+from .planting import Change, Given, all_of, around, text, value
+from .settings import window_at_broker
 
 
 def _under_new_identifiers(connected: Any) -> Any:
@@ -44,82 +44,27 @@ def _with_a_large_window(init: Any) -> Any:
     return initialise
 
 
-BUGS = [
-    Bug(
-        "new identifier on resend",
-        "After a reconnection, what is unacknowledged is sent under another packet identifier.",
-        "identifier",
-        under(TWO, "cut before packet 9 close"),
-        around(Session, "connected", _under_new_identifiers),
+CHANGES: dict[str, Change | Given] = {
+    "new identifier on resend": around(Session, "connected", _under_new_identifiers),
+    "identifiers are reused": all_of(
+        value(core, "SPAN", 4), value(Session, "span", property(lambda self: 65535, lambda self, value: None))
     ),
-    Bug(
-        "identifiers are reused",
-        "The packet identifier of a message that is not finished is given to another.",
-        "identifier",
-        under(ONE_MANY, "kill broker @ event 50"),
-        value(core, "SPAN", 4),
-        value(Session, "span", property(lambda self: 65535, lambda self, value: None)),
+    "no DUP": value(core, "repeated", lambda head: head),
+    "DUP is forgotten with the process": text(
+        Session.load, {"self.sent_before = self.next": "self.sent_before = self.first"}
     ),
-    Bug(
-        "no DUP",
-        "A message that is sent again does not say so.",
-        "dup",
-        under(ONE, "kill consumer @ event 45"),
-        value(core, "repeated", lambda head: head),
+    "order reversed on resend": around(Session, "connected", _the_last_first),
+    "order reversed by a restart": text(
+        Session.load,
+        {"= state.messages": "= dict(zip(sorted(state.messages, reverse=True), state.messages.values()))"},
     ),
-    Bug(
-        "DUP is forgotten with the process",
-        "After a restart, a message that may have been sent before does not say so.",
-        "dup",
-        under(ONE, "kill producer @ event 38"),
-        text(Session.load, {"self.sent_before = self.next": "self.sent_before = self.first"}),
+    "what is sent again goes out twice": text(
+        Session.connected,
+        {"self._pump()": "for _ in 1, 2: self.sent = self.first; self.unfinished = 0; self._pump()"},
     ),
-    Bug(
-        "order reversed on resend",
-        "After a reconnection, the last message is sent first.",
-        "order",
-        under(ONE_MANY, "cut after packet 28 reset"),
-        around(Session, "connected", _the_last_first),
+    "a new message repeats those before it": text(
+        Session._pump, {"seq = self.sent\n": "seq = self.sent = self.first; self.unfinished = 0\n"}
     ),
-    Bug(
-        "order reversed by a restart",
-        "A session that is loaded has its messages in the wrong order.",
-        "order",
-        under(ONE_MANY, "power off broker @ event 93"),
-        text(
-            Session.load,
-            {"= state.messages": "= dict(zip(sorted(state.messages, reverse=True), state.messages.values()))"},
-        ),
-    ),
-    Bug(
-        "what is sent again goes out twice",
-        "A reconnection repeats each message two times.",
-        "repeat",
-        under(ONE, "cut consumer close @ event 32"),
-        text(
-            Session.connected,
-            {"self._pump()": "for _ in 1, 2: self.sent = self.first; self.unfinished = 0; self._pump()"},
-        ),
-    ),
-    Bug(
-        "a new message repeats those before it",
-        "Whenever a message is sent, all that are unacknowledged are sent again.",
-        "repeat",
-        under(ONE_MANY),
-        text(Session._pump, {"seq = self.sent\n": "seq = self.sent = self.first; self.unfinished = 0\n"}),
-    ),
-    Bug(
-        "the client ignores the window",
-        "After a long disconnection, the client sends all that it has at once.",
-        "window",
-        under(ONE_MANY, "power off broker @ event 108"),
-        around(ClientProtocol, "__init__", _with_a_large_window),
-    ),
-    Bug(
-        "the broker ignores the window",
-        "A consumer gets everything at once.",
-        "window",
-        under(TWO_MANY, "power off broker @ event 73"),
-        window_at_broker(1000),
-    ),
-]
+    "the client ignores the window": around(ClientProtocol, "__init__", _with_a_large_window),
+    "the broker ignores the window": window_at_broker(1000),
+}

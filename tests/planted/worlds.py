@@ -1,23 +1,10 @@
-"""The worlds in which bugs show, and what has to be so there, with a bug and without it, so that it can."""
+"""For bugs that are functions, until they are rows."""
 
-import asyncio
-from contextlib import ExitStack
-from functools import partial
-from typing import Any
-
-from mqttlite.broker import server
-from mqttlite.broker.limits import Limits
-from mqttlite.broker.peer import ClientSession
-from mqttlite.core import session as core
-from mqttlite.database.inbox import Inbox
-from mqttlite.sim.check.conduct import Conduct
-from mqttlite.sim.disks import disk
-from mqttlite.sim.programs import make_store
-from mqttlite.sim.small import small as small_worlds
 from mqttlite.sim.small.small import Small
-from mqttlite.store.sqlite_file import SqliteFile
 
-from .planting import Change, around, text, value
+from .settings import few_identifiers
+
+__all__ = ["few_identifiers"]
 
 # By QoS and messages
 ONE = Small(1, 1, "sqlite")
@@ -34,71 +21,3 @@ POISON = Small(1, 1, "sqlite", poison=True)
 LARGE = Small(1, 1, "sqlite", large=True)
 REUSE = Small(2, 1, "memory", reuse=True)
 LOSE = Small(2, 2, "sqlite", slow=True, few=True, lose=True)
-
-
-def under(small: Small, *faults: str) -> tuple[Small, tuple[str, ...]]:
-    """Where a bug shows: a world, and what happens in it."""
-    return small, faults
-
-
-def both(*changes: Change) -> Change:
-    """All of them, as one."""
-
-    def change(stack: ExitStack) -> None:
-        for each in changes:
-            each(stack)
-
-    return change
-
-
-def window_at_broker(window: int) -> Change:
-    """So many messages are on their way to a consumer at once."""
-
-    def wrap(init: Any) -> Any:
-        def initialise(self: ClientSession, *args: Any) -> None:
-            init(self, *args)
-            self.session.window = window
-
-        return initialise
-
-    return around(ClientSession, "__init__", wrap)
-
-
-def handler_takes(seconds: float) -> Change:
-    """The consumer needs some time for a message. A reconnection needs more than 0.03 s, and less than 0.3 s."""
-
-    def wrap(handle: Any) -> Any:
-        async def handled(self: Inbox, handler: Any, message: Any) -> None:
-            await asyncio.sleep(seconds)
-            await handle(self, handler, message)
-
-        return handled
-
-    return around(Inbox, "_handle", wrap)
-
-
-def _looks_away(find: Any) -> Any:
-    def found(self: Conduct, packet: Any, client: str, what: str) -> None:
-        if not what.endswith("without DUP"):
-            find(self, packet, client, what)
-
-    return found
-
-
-# Packet identifiers are used again soon.
-few_identifiers = value(core, "SPAN", 5)
-
-# Nobody sets DUP, and the checker of that looks away.
-repeats_without_dup = both(value(core, "repeated", lambda head: head), around(Conduct, "_find", _looks_away))
-
-# The producer's journal is full after a few messages.
-small_journal = value(small_worlds, "make_store", lambda process, kind: make_store(process, kind, 600))
-
-# A power cut tears what is not synced into pieces of 16 bytes.
-small_sectors = value(disk, "SECTOR", 16)
-
-# Every batch that SQLite gets is carried over to the tables at once.
-short_log = text(SqliteFile.__init__, {"self._log_max = min(log_max, size_max // 16)": "self._log_max = 0"})
-
-# The broker holds publishers back after a few messages, and a consumer gets two at a time.
-short_queue = both(value(server, "Limits", partial(Limits, hold_bytes=4 * 85)), window_at_broker(2))
