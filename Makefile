@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test lint format fuzz bench durability crash chaos simulate large size board clean
+.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -58,6 +58,9 @@ board: $(TESTING) ## MicroPython from source with mqttlite frozen in: heap of a 
 	@$(PY) -m tools.build_micropython
 	@$(PY) -m benchmarks.board_heap $(ARGS)
 
+compiled: $(TESTING) build/compiled.ready ## a wheel with the modules of each message through mypyc (ARGS='-m pytest tests/broker' runs on it)
+	@$(PY) -m tools.compiled $(ARGS)
+
 clean: ## removes what these commands made, .venv included
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -76,6 +79,9 @@ build/node.ready: tests/node/package.json | build/system.ready
 
 build/board.ready: tools/build_micropython.py | build/system.ready
 	@tools/setup.sh board
+
+build/compiled.ready: pyproject.toml | .venv/.tools
+	@tools/setup.sh compiled
 
 build/stubs.ready: tools/requirements-stubs.txt | .venv/.tools
 	@tools/setup.sh stubs

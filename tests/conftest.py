@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mqttlite.variant import COMPILED
 from tests.peers import MicroPython, Mosquitto, WasmMicroPython
 
 # The same examples every time, on a slow machine too, and nothing that an earlier run has left counts; unless
@@ -30,6 +31,14 @@ os.environ["TERM"] = "xterm"
 for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On the compiled build (`make compiled`), tests that replace or derive what is compiled are left out."""
+    for item in items:
+        marker = item.get_closest_marker("source")
+        if COMPILED and marker:
+            item.add_marker(pytest.mark.skip(reason=f"for the source alone: {marker.args[0]}"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@
 #   tools/setup.sh node      packages from npm, for the tests alone, into build/node
 #   tools/setup.sh board     MicroPython with 32 and with 64 bits, from Debian's sources, for tests and measurements, into
 #                            build/board; the compiler for that comes as what `system` needs does
+#   tools/setup.sh compiled  what the compiled build needs: mypyc into .venv, a C compiler and Python's headers as `system`
 #   tools/setup.sh stubs     MicroPython's type stubs, for firmware/ alone, into build/stubs
 #
 # A part that is complete leaves a stamp file (.venv/.ready, .venv/.tools, build/*.ready), which is all that make looks at.
@@ -217,6 +218,24 @@ board_part() {
     fi
 }
 
+# Whether gcc finds the headers of the Python in .venv.
+compiles_python() {
+    echo '#include <Python.h>' |
+        gcc -I"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" -x c -fsyntax-only - 2>/dev/null
+}
+
+compiled_part() {
+    step "mypyc and hatch's builder into .venv"
+    quietly pip-compiled "pip install" "${pip[@]}" -e '.[compiled]' || exit 1
+    if ! compiles_python; then
+        local missing=(gcc libc6-dev python3-dev)
+        if may_apt; then apt_install "${missing[@]}"; fi
+        compiles_python || die "no C compiler that finds Python.h: as root, apt-get install ${missing[*]}" \
+            "(python3-dev has the headers of Debian's own Python; another one, in .venv, brings its own)"
+    fi
+    touch build/compiled.ready
+}
+
 stubs_part() {
     step "MicroPython's type stubs into build/stubs"
     rm -rf build/stubs
@@ -228,7 +247,7 @@ stubs_part() {
 [ $# -gt 0 ] || set -- python tools system node board stubs
 for part in "$@"; do
     case $part in
-    python | tools | system | node | board | stubs) "${part}_part" ;;
-    *) die "no part is called '$part': python, tools, system, node, board, stubs" ;;
+    python | tools | system | node | board | compiled | stubs) "${part}_part" ;;
+    *) die "no part is called '$part': python, tools, system, node, board, compiled, stubs" ;;
     esac
 done

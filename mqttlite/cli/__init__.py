@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import __version__
 from ..core.errors import MQTTError, RefusedError
+from ..variant import BUILD
 from . import streams
 from .arguments import CommandLine
 
@@ -93,7 +94,7 @@ def _parser() -> CommandLine:
     parser = CommandLine(
         prog="mqttlite", description="MQTT from a microcontroller to a server.", epilog=EXAMPLES + EXIT_CODES
     )
-    parser.add_argument("--version", action="version", version=f"mqttlite {__version__}")
+    parser.add_argument("--version", action="version", version=f"mqttlite {__version__} ({BUILD})")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
         subparsers.add_parser(name, help=help_text)

@@ -241,6 +241,7 @@ def test_nothing_counts_that_follows_disconnect() -> None:
     assert listener.messages() == []
 
 
+@pytest.mark.source("replaces a method of RetainedMessages by a fault")
 @statement("3.1.1", "MQTT-4.8.0-2")
 def test_an_unexpected_error_closes_only_the_connection_that_it_happened_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

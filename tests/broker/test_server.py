@@ -190,6 +190,7 @@ async def test_at_the_end_connections_are_closed_and_no_will_is_published() -> N
         assert not broker.connections
 
 
+@pytest.mark.source("replaces a method of Engine by a fault")
 async def test_an_error_in_the_engine_while_time_passes_does_not_stop_the_clock(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,13 +4,14 @@ import pytest
 
 import mqttlite
 from mqttlite.cli import main
+from mqttlite.variant import BUILD
 from tests.cli.commands import mqttlite as command
 from tests.peers import free_port
 
 
-async def test_the_version_is_printed() -> None:
+async def test_the_version_is_printed_with_the_build() -> None:
     result = await command("--version")
-    assert (result.code, result.stdout) == (0, f"mqttlite {mqttlite.__version__}\n")
+    assert (result.code, result.stdout) == (0, f"mqttlite {mqttlite.__version__} ({BUILD})\n")
 
 
 async def test_help_lists_the_commands_and_the_exit_codes() -> None:
