@@ -8,6 +8,8 @@ import pytest
 from tests.planted import BUGS
 from tests.planted.planting import CHECKERS, checker_of
 
+pytestmark = pytest.mark.source("bugs are planted as pieces of it")
+
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
