@@ -35,9 +35,9 @@ class Owner:
     def on_connected(self, session_present):
         pass
 
-    def on_message(self, flags, topic, payload, packet_id, generation):
+    def on_message(self, flags, topic, payload, packet_id, generation, properties):
         if packet_id:
-            client.state.handled(packet_id, generation)
+            client.session.handled(packet_id, generation)
 
     def on_finished(self, seq, in_doubt):
         pass
@@ -84,9 +84,9 @@ figures = []
 empty = [()] * (2 * COUNT)
 base = measured(lambda flags, packets: None, 0, empty)
 figures.append(measured(publish, 0, empty) - base)
-first = client.state.next
+first = client.session.next
 figures.append(measured(publish, 2, [(acknowledgement(0x40, first + n + 1),) for n in range(2 * COUNT)]) - base)
-first = client.state.next
+first = client.session.next
 answers = [(acknowledgement(0x50, first + n + 1), acknowledgement(0x70, first + n + 1)) for n in range(2 * COUNT)]
 figures.append(measured(publish, 4, answers) - base)
 for qos in range(3):
@@ -97,7 +97,7 @@ for qos in range(3):
         packet = head + packet_id + PAYLOAD
         packets.append((packet, acknowledgement(0x62, n + 1)) if qos == 2 else (packet,))
     figures.append(measured(receive, qos << 1, packets) - base)
-assert not client.state.messages and not client.state.inbound
+assert not client.session.messages and not client.session.inbound
 print(json.dumps(figures))
 """
 

@@ -46,7 +46,7 @@ IMPORTS = (
     "core.errors",
     "core.text",
     "core.codec",
-    "core.codec_client",
+    "core.wire4",
     "core.parser",
     "core.connection",
     "core.session",

@@ -15,8 +15,8 @@ import socket
 import sys
 
 from mqttlite.core.codec import acknowledgement, publish_head
-from mqttlite.core.codec_client import encode_connect, encode_subscribe
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
+from mqttlite.core.wire4 import encode_connect, encode_subscribe
 
 PAYLOAD_BYTES = 64
 WINDOW_QOS0 = 100

@@ -36,6 +36,8 @@ def ended(name):
 
 def hook(name, *rest):
     fromlist = rest[2] if len(rest) > 2 and rest[2] else ()
+    if fromlist is True:  # a module that stands behind `from . import`
+        fromlist = ()
     if "." in name:
         hook(name.rpartition(".")[0], *rest)
     module = plain(name, *rest)

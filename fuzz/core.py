@@ -74,7 +74,7 @@ def client_case(r: random.Random, reads: list[bytes]) -> tuple[Outcome, Applicat
     if r.random() < 0.1:
         client.disconnect()
     result = outcome(client, app.told, reads)
-    check_session(client.state)
+    check_session(client.session)
     return result, app
 
 
@@ -100,9 +100,9 @@ def settle(app: Application, broker: Broker) -> None:
     wire = Wire(app, broker)
     wire.open()
     wire.run()
-    assert not app.client.state.messages
-    assert not app.client.state.unfinished
-    check_session(app.client.state)
+    assert not app.client.session.messages
+    assert not app.client.session.unfinished
+    check_session(app.client.session)
 
 
 def one_case(seed: int, number: int) -> str:

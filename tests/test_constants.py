@@ -19,15 +19,19 @@ FOLDERS = ("mqttlite", "gateway/mqttlite_gateway", "firmware")
 # Constants that are another thing than others of their name, with their module; everything else of one name is equal.
 DIFFERENT = {
     "APPLICATION_ID": {"store/broker_tables", "store/sqlite_tables"},
+    "BAD_CREDENTIALS": {"core/greeting"},  # a return code of 3.1.1
     "BURST": {"sim/lines/noise", "sim/small/chain", "gateway/saying"},
     "DOUBT": {"store/sqlite_tables"},  # a bit of a state
     "EPOCHS": {"serial/diagnosis"},
     "FRAME": {"store/sqlite_wal"},
     "HEADER": {"store/sqlite_wal"},
     "HELD": {"core/session:HELD"},  # a state, not a record
+    "IN_DISCONNECT": {"core/wire5_server"},  # what a client may send, not a server
+    "IN_PUBLISH": {"core/wire5_server"},
     "MAGIC": {"core/keys", "store/sqlite_wal"},
     "MARK": {"store/area_host", "store/damage"},
     "MASK": {"core/keys", "store/sqlite_wal"},
+    "NOT_AUTHORISED": {"core/greeting"},
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
     "PACKET_ID": {"planning/sizes", "store/broker_tables"},  # bytes, and bits
     "PINGREQ": {"client/watchdog"},  # the whole packet
@@ -36,7 +40,7 @@ DIFFERENT = {
     "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/upstream"},
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
-    "SIZE_MAX": {"core/client5", "store/sqlite", "sim/net/packets"},
+    "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
     "SUBACK": {"client/base"},  # what is waited for
     "UNSUBACK": {"client/base"},
@@ -49,7 +53,7 @@ SAME = (
     ("sim/check/conduct:WINDOW", "core/session:WINDOW"),
     ("sim/large/ledger:WINDOW", "core/session:WINDOW"),
     ("sim/net/packets:SIZE_MAX", "core/codec:REMAINING_MAX"),
-    ("core/client5:_SIZE_MAX", "core/codec:REMAINING_MAX", 5),  # with the fixed header
+    ("core/properties:SIZE_MAX", "core/codec:REMAINING_MAX", 5),  # with the fixed header
     ("core/packet_types:PUBLISH", "core/session:PUBLISH1", -2),
     ("core/packet_types:PUBLISH", "core/session:PUBLISH2", -4),
     ("core/session:PUBLISH1_DUP", "core/session:PUBLISH1", 8),

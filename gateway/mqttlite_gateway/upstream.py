@@ -11,9 +11,9 @@ from mqttlite.client.host import PORT, where, why_unreachable
 from mqttlite.client.recognise import not_mqtt, silent
 from mqttlite.client.url import Url
 from mqttlite.core import reasons, refusals
-from mqttlite.core.codec5 import decode_connack, decode_disconnect
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError
 from mqttlite.core.shown import shown
+from mqttlite.core.wire5 import decode_connack, decode_disconnect
 
 log = logging.getLogger("mqttlite.gateway")
 

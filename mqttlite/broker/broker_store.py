@@ -7,8 +7,7 @@ something has been recorded that packets in the output may tell of: the shell wr
 Imports store; knows nothing of routing.
 """
 
-from ..core import records as r
-from ..core.session import SPAN, Session
+from ..core.session import Session
 from ..store.base import Store
 from ..store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
@@ -39,9 +38,11 @@ class BrokerStore(SqliteWriter):
         self._last += 1
         return self._last
 
-    def note(self, session: int, kind: int, number: int, head: bytes = b"", payload: bytes = b"") -> None:
-        """Take a record (store/broker_tables.py). The end of a message is all that nothing depends on."""
-        if kind != r.DONE:
+    def note(
+        self, session: int, kind: int, number: int, head: bytes = b"", payload: bytes = b"", waits: bool = True
+    ) -> None:
+        """Take a record (store/broker_tables.py). `waits`: whether a packet may tell of it (Session.must_wait)."""
+        if waits:
             self.wanted = True
         self._take((session, kind, number, head, payload), len(head) + len(payload))
 
@@ -78,6 +79,4 @@ class SessionStore(Store):
     def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
         """As Store.record."""
         self.begin()
-        self._store.note(self._number, kind, number, head, payload)
-        if kind == r.DONE and self._session.sent - number > SPAN // 2:  # another soon has its packet identifier
-            self._store.wanted = True
+        self._store.note(self._number, kind, number, head, payload, self._session.must_wait(kind, number))

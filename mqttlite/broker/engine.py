@@ -10,8 +10,8 @@ import logging
 import secrets
 from collections.abc import Callable
 
-from ..core.codec_server import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.errors import MQTTError, ProtocolError
+from ..core.greeting import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.server import ServerConnection
 from ..core.session import HELD, WINDOW
 from ..store.broker_tables import BrokerState
@@ -407,9 +407,7 @@ class Engine:
         self.ledger.received -= peer.received
         peer.received = 0
         self._count_output(peer, 0)
-        if peer.session:
-            peer.session.disconnected()
-            peer.session = None
+        peer.end()
         client = peer.client
         if client is None:
             return

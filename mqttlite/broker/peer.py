@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ..core.codec import acknowledgement
-from ..core.codec_server import decode_subscribe, decode_unsubscribe, encode_suback
-from ..core.connection import BYTE_MS, checksum
-from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBREC, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE
+from ..core.codec import checksum
+from ..core.connection import BYTE_MS
+from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, UNSUBSCRIBE
 from ..core.server import ServerConnection
 from .broker_store import SessionStore
 from .ledger import MESSAGE, Ledger
@@ -29,7 +28,6 @@ from .parsing import QuickParser
 from .queue import Queue
 
 if TYPE_CHECKING:
-    from ..core.session import Session
     from .broker_store import BrokerStore
     from .retained import Retained
 
@@ -48,9 +46,7 @@ LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 PIECE = 64  # topic filters in a piece
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
-_PUBLISH = 0x30
-_PUBREL = 0x62
-_ACKNOWLEDGEMENTS = (PUBACK, _PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
+_ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
 
 
 class ClientSession:
@@ -242,15 +238,14 @@ class Peer(ServerConnection):
                 return
             whole = True
             kind = first & 0xF0
-            session = self.session
-            if session is None:
+            if not self.is_connected:
                 if self.closed_because:
                     return
                 self.control(first, parser.buf, parser.start, parser.end, now)
-            elif kind == _PUBLISH:
+            elif kind == PUBLISH:
                 if not parks and not self.waits_for:
                     try:
-                        self._publish(session, first, parser.buf, parser.start, parser.end)
+                        self._publish(first, parser.buf, parser.start, parser.end)
                     except HeldBack:
                         parks = self._park(first, parser.buf[parser.start : parser.end])
                     if router.work >= enough:
@@ -264,11 +259,11 @@ class Peer(ServerConnection):
                 start = parser.start
                 packet_id = buf[start] << 8 | buf[start + 1] if parser.end - start == 2 else 0
                 if not packet_id:
-                    self._acknowledgement(session, first, buf, start, parser.end)  # which says what is wrong with it
-                elif first == _PUBREL:
-                    session.released(packet_id)
+                    self._acknowledgement(first, buf, start, parser.end)  # reads more, or says what is wrong with it
+                elif first == PUBREL:
+                    self.session.released(packet_id)
                 else:
-                    session.acknowledged(first, packet_id)
+                    self.session.acknowledged(first, packet_id)
             else:
                 self._request_or_control(first, parser.buf, parser.start, parser.end, now)
                 if self._request:
@@ -276,8 +271,12 @@ class Peer(ServerConnection):
                 parks = bool(self.parked)
         self.more = True  # as far as anybody can tell
 
-    def _publish(self, session: "Session", first: int, buf: bytes, start: int, end: int) -> None:
-        """As in the core, in one step for most of it: QoS 1 and 2 under an identifier that stands for nothing."""
+    def _publish(self, first: int, buf: bytes, start: int, end: int) -> None:
+        """As in the core, in one step for most of it: QoS 1 and 2 under an identifier that stands for nothing.
+
+        In 5.0 there are properties behind the identifier: a broker that speaks it asks `wire.properties_of` first.
+        """
+        session = self.session
         if first & 6 and end - start > 4:
             at = start + 2 + (buf[start] << 8 | buf[start + 1])
             if at + 2 <= end:
@@ -290,10 +289,10 @@ class Peer(ServerConnection):
                     digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
                     self._router.publish(self, first & 7, topic, payload)
                     client = self.client
-                    if client and self.session:  # else the message led to the end of this connection
+                    if client and self.is_connected:  # else the message led to the end of this connection
                         client.session.take(first, packet_id, digest)
                     return
-        ServerConnection._publish(self, session, first, buf, start, end)
+        ServerConnection._publish(self, first, buf, start, end)
 
     def _request_or_control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         if end - start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
@@ -319,12 +318,11 @@ class Peer(ServerConnection):
             if router.work > enough:
                 self.more = True
                 return False
-            session = self.session
-            if session is None:
+            if not self.is_connected:
                 return False
             first, body = parked[0]
             try:
-                self._publish(session, first, body, 0, len(body))
+                self._publish(first, body, 0, len(body))
             except HeldBack:
                 return True
             parked.popleft()
@@ -339,11 +337,10 @@ class Peer(ServerConnection):
         parked, self.parked = self.parked, deque()
         self.parked_bytes = 0
         for first, body in parked:
-            session = self.session
-            if session is None:
+            if not self.is_connected:
                 return
             try:
-                self._publish(session, first, body, 0, len(body))
+                self._publish(first, body, 0, len(body))
             except HeldBack:
                 return
 
@@ -381,8 +378,8 @@ class Peer(ServerConnection):
         return True
 
     def _in_pieces(self, first: int, body: bytes) -> Iterator[None]:
-        """As `control`, with a pause after each piece. A mistake in one ends the connection, as it should; the pieces
-        before it have been done.
+        """As `control` in 3.1.1, with a pause after each piece. A mistake in one ends the connection, as it should; the
+        pieces before it have been done.
         """
         packet_id = body[:2]
         rest = 3 if first == SUBSCRIBE else 2  # bytes of a topic filter's entry beside the filter
@@ -397,14 +394,15 @@ class Peer(ServerConnection):
             piece = packet_id + body[at:stop] if stop + 2 <= len(body) else packet_id + body[at:]
             at += len(piece) - 2
             if first == SUBSCRIBE:
-                _, subscriptions = decode_subscribe(piece, 0, len(piece))
-                more, _ = self.owner.on_subscribe(self, subscriptions)
+                _, subscriptions, _ = self.wire.decode_subscribe(piece, 0, len(piece))
+                more, _ = self.events.on_subscribe(self, subscriptions)
                 codes += more
             else:
-                self.owner.on_unsubscribe(self, decode_unsubscribe(piece, 0, len(piece))[1])
+                self.events.on_unsubscribe(self, self.wire.decode_unsubscribe(piece, 0, len(piece))[1])
             yield
         number = packet_id[0] << 8 | packet_id[1]
-        self.out.append(encode_suback(number, codes) if first == SUBSCRIBE else acknowledgement(UNSUBACK, number))
+        encode = self.wire.encode_suback if first == SUBSCRIBE else self.wire.encode_unsuback
+        self.out.append(encode(number, codes))
 
     @property
     def has_request(self) -> bool:

@@ -90,7 +90,7 @@ class Queue(Session):
             message = self.messages.get(seq)
             if message and (seq >= self.sent_before or message[0][0] & 6 == 2):
                 self._oldest = seq + 1
-                self._finish(seq, 0)
+                self.give_up(seq)
                 if seq >= self._settled:
                     size = self.sizes[seq - self._settled]
                     self.sizes[seq - self._settled] = 0

@@ -14,7 +14,7 @@ returns; all changes that are made while the store is busy share its next commit
 import asyncio
 import os
 
-from ..core import const
+from ..core import const, wire4
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError, MQTTError
 from ..core.session import Session
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..core.records import State
+    from ..core.wire import ClientWire
 
 QUEUE_LIMIT = const(60000)  # below the number of packet identifiers, with room for requests
 GATHER_MS = const(5)  # an application that takes longer lets the event loop turn before it gets the next message
@@ -137,14 +138,14 @@ class BaseClient(Connecting):
             session.clear_step = self._clear_step
         if keys:
             session.span = KEYS_SPAN
-        protocol = ClientProtocol
+        wire: "ClientWire" = wire4
         if version == 5:
-            from ..core.client5 import ClientProtocol5 as protocol  # only who speaks 5.0 loads it
+            from ..core import wire5 as wire  # only who speaks 5.0 loads it
         elif version != 4:
             raise ValueError("version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         self.version = version
         self._note = b"\2" if version == 5 else b""  # what the store is told about a message without a key
-        self._protocol = protocol(self, fields, session, size_max or self._size_max, int(timeout_s * 1000))
+        self._protocol = ClientProtocol(self, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire)
         self._receipts: "dict[int, Receipt]" = {}
         self._answers: "dict[bytes, int]" = {}  # by topic filter asked for: _SUBACK, _UNSUBACK, or what was answered
         self._current: "Message | None" = None  # given to the application and not handled yet
@@ -201,7 +202,7 @@ class BaseClient(Connecting):
         """Wait until everything that has happened is durable. A store that fails ends the client: without it there is
         nothing that may be promised.
         """
-        session = self._protocol.state
+        session = self._protocol.session
         accepted = session.next
         self._finished = 0
         try:
@@ -300,10 +301,10 @@ class BaseClient(Connecting):
                 await self._commit()  # what has finished by now makes room
                 if self._finished or self.store.fits(len(topic) + len(payload)):
                     continue
-                if not self._receipts and protocol.state.doubts:  # nothing else would ever make room
+                if not self._receipts and protocol.session.doubts:  # nothing else would ever make room
                     from .unconfirmed import forget_oldest
 
-                    forget_oldest(self, protocol.state.doubts, "the store has no room")
+                    forget_oldest(self, protocol.session.doubts, "the store has no room")
                     continue
             await self._progress.wait()
         if self._error:
@@ -497,7 +498,7 @@ class BaseClient(Connecting):
         if self.is_connected and closed_ms and now_ms() - protocol.sent_at > closed_ms:
             # acknowledged into that connection is lost, and comes again: for ever, should this happen each time.
             self._fail(ClosedError("nothing has left for longer than the keep alive"))
-            protocol.state.disconnected()
+            protocol.session.disconnected()
         message._is_handled = True
         taken = self._taken
         while taken and taken[0]._is_handled:
@@ -508,7 +509,7 @@ class BaseClient(Connecting):
             from .idempotency import remember
 
             remember(self, message)
-        self._protocol.state.handled(message._packet_id, message._generation)
+        self._protocol.session.handled(message._packet_id, message._generation)
         self._gathered += 1
         self._to_write.set()
 

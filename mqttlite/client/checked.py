@@ -87,7 +87,7 @@ class CheckedClient(BaseClient):
     def receipt(self, seq: int) -> Receipt:
         """As BaseClient's. TypeError unless `seq` is a whole number, ValueError for one that no message has had yet."""
         check_number("seq", seq, -1)
-        if seq >= self._protocol.state.next:
+        if seq >= self._protocol.session.next:
             raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
         return super().receipt(seq)
 

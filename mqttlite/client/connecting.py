@@ -136,7 +136,7 @@ class Connecting:
             # Twice as long each time: a loop that leads nowhere must cost little, and two clients that throw each other
             # out lead nowhere, although messages flow. From the bottom again after a connection that was of use for a
             # while; no longer than before after one of use that lasted as long as that.
-            useful = self._progressed or not protocol.state.unfinished
+            useful = self._progressed or not protocol.session.unfinished
             if useful and lived_ms > max(USEFUL_MS, 4 * delay_ms):
                 delay_ms = DELAY_MS
                 short = 0
@@ -248,7 +248,7 @@ class Connecting:
     async def _read(self, transport: "Transport") -> None:
         protocol = self._protocol
         # More is waiting only if what arrives makes us answer, and the answers cannot leave.
-        answers_max = 4 * self._out_max + 3 * protocol.state.window
+        answers_max = 4 * self._out_max + 3 * protocol.session.window
         while True:
             data = await transport.read()
             if not data:
@@ -293,7 +293,7 @@ class Connecting:
     async def _write(self, transport: "Transport") -> None:
         protocol = self._protocol
         out = protocol.out
-        session = protocol.state
+        session = protocol.session
         left: "int | None" = None  # when CONNECT or PINGREQ has left, which waits for its answer
         while True:
             await self._to_write.wait()

@@ -215,7 +215,7 @@ class Client(CheckedClient):
             words = f"the connection to {broker} was lost: {error.strerror or error}"
         else:
             words = str(error) if is_line else f"the connection to {broker} was given up: {error}"
-        session = self._protocol.state
+        session = self._protocol.session
         message = session.messages.get(session.first)
         if message and session.first < session.sent:
             topic = topic_of(message[0]).decode()

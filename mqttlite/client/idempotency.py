@@ -24,7 +24,7 @@ def publish(
     note = bytes(((1 if client.keys else 0) | (2 if client.version == 5 else 0),))
     producer = client.client_id.encode()
     epoch = state.epoch
-    number = client._protocol.state.next
+    number = client._protocol.session.next
     if key:
         producer = to_utf8(key[0], "producer")
         epoch = 0
@@ -34,10 +34,10 @@ def publish(
         if number <= state.origins.get(producer, -1):
             return _earlier(client, note), 0
     if client.keys and client.version == 5:
-        from ..core.codec5 import encode_user_properties
+        from ..core.properties import encode_user_properties
 
         block = encode_user_properties([(PROPERTY, to_text((producer, epoch, number)))])
-        seq = client._protocol.publish(flags, topic, payload, note, block)  # type: ignore[call-arg]
+        seq = client._protocol.publish(flags, topic, payload, note, block)
     else:
         if client.keys:
             payload = wrap((producer, epoch, number), payload)
@@ -54,7 +54,7 @@ def last_number(client: "BaseClient", producer: str) -> int:
 
 
 def _earlier(client: "BaseClient", note: bytes) -> "Receipt":
-    state = client._protocol.state
+    state = client._protocol.session
     for messages in (state.messages, state.doubts or {}):
         for seq in messages:
             if messages[seq][2][1:] == note[1:]:
@@ -65,7 +65,7 @@ def _earlier(client: "BaseClient", note: bytes) -> "Receipt":
 def take_key(message: "Message") -> None:
     """Read the key of a message that has one; what stands in front of the payload is taken away."""
     if message.properties:
-        from ..core.codec5 import user_property
+        from ..core.properties import user_property
 
         text = user_property(message.properties, PROPERTY)
         key = from_text(text) if text else None
@@ -96,4 +96,4 @@ def remember(client: "BaseClient", message: "Message") -> None:
     if not is_handled(client._state.seen, name, message.key[2]):
         see(window_of(client._state.seen, name), message.key[2])
         client.store.record(_SEEN, message.key[2], name)
-        client._protocol.state.wanted = True
+        client._protocol.session.wanted = True

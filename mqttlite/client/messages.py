@@ -33,7 +33,7 @@ class Message:
 
     def user_properties(self) -> "list[tuple[str, str]]":
         """The message's user properties (5.0) as (name, value), in order."""
-        from ..core.codec5 import user_properties
+        from ..core.properties import user_properties
 
         return [(str(name, "utf-8"), str(value, "utf-8")) for name, value in user_properties(self.properties)]
 

@@ -51,8 +51,8 @@ async def load(client: "BaseClient") -> None:
     store.snapshot = lambda: _snapshot(client, state)
     protocol = client._protocol
     if type(store) is not Store:
-        protocol.state.store = store
-    protocol.state.load(state)
+        protocol.session.store = store
+    protocol.session.load(state)
     for topic_filter, qos in state.subscriptions.items():
         protocol.subscriptions[topic_filter] = [qos, 0]
     for seq in state.messages:
@@ -61,7 +61,7 @@ async def load(client: "BaseClient") -> None:
 
 def _snapshot(client: "BaseClient", state: "State") -> "State":
     """What a store has to keep now."""
-    client._protocol.state.save(state)
+    client._protocol.session.save(state)
     wanted = client._protocol.subscriptions
     state.subscriptions = {name: wanted[name][0] for name in wanted if wanted[name][0] >= 0}
     return state

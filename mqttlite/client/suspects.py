@@ -60,7 +60,7 @@ class Suspicion:
     """The evidence against one message. While there is one, it decides what is sent."""
 
     def __init__(self, client: "BaseClient") -> None:
-        session = client._protocol.state
+        session = client._protocol.session
         self._client = client
         self._span = session.span
         self.seq = session.first
@@ -82,7 +82,7 @@ class Suspicion:
             await client._progress.wait()
         if not self.walking:
             await self._try_alone()
-        session = protocol.state
+        session = protocol.session
         while session.first < self._end:
             if not session.unfinished:
                 at = session.first = session.sent
@@ -116,20 +116,20 @@ class Suspicion:
 
     def is_open(self) -> bool:
         """Whether the message is still where it was: neither acknowledged nor released."""
-        return self._client._protocol.state.messages.get(self.seq) is self.message
+        return self._client._protocol.session.messages.get(self.seq) is self.message
 
     def end(self, alive: bool) -> None:
         """There is no suspicion any more. On a connection that is `alive`, what has waited is sent."""
         client = self._client
         client._suspicion = None
-        client._protocol.state.span = self._span
+        client._protocol.session.span = self._span
         if alive:
             self._let(self._span)
 
     def _let(self, span: int) -> None:
         """Send so many messages from the first unfinished one on."""
         client = self._client
-        session = client._protocol.state
+        session = client._protocol.session
         session.span = span
         session._pump()
         client._to_write.set()
@@ -139,7 +139,7 @@ class Suspicion:
         sent_at = self.sent_at
         if sent_at is None or peer < 0 or peer not in _ABOUT_CONTENT or not self.is_open():
             return False
-        self._client._protocol.state.span = 0  # for the next connection
+        self._client._protocol.session.span = 0  # for the next connection
         dying_ms = now_ms() - sent_at
         self.dying_ms = max(dying_ms, self.dying_ms)
         if TIMES * dying_ms <= self.lived_ms:
@@ -159,7 +159,7 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
     again, when `reason` and `pause_ms` are what is usual.
     """
     protocol = client._protocol
-    session = protocol.state
+    session = protocol.session
     suspicion = client._suspicion
     walked = suspicion and suspicion.walking
     peer = ended_by(error)
@@ -182,7 +182,7 @@ def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) ->
             suspicion.end(False)
             if suspicion.message[0][0] & 6 != 6:
                 client._barren += 1
-                session._finish(suspicion.seq, ASIDE)
+                session.give_up(suspicion.seq, ASIDE)
         else:
             reason += "; is it because of this message? %d of %d times" % (suspicion.rounds, ROUNDS)
         return reason, PAUSE_MS

@@ -21,7 +21,7 @@ _DONE = const(3)
 def receipt(client: "BaseClient", seq: int) -> Receipt:
     """The receipt of a message that is finished, set aside or in doubt."""
     found = Receipt(seq)
-    message = (client._protocol.state.doubts or {}).get(seq)
+    message = (client._protocol.session.doubts or {}).get(seq)
     found._finish(_kept(client, seq, message, 0) if message else None)
     return found
 
@@ -46,7 +46,7 @@ def _payload(client: "BaseClient", message: "tuple[bytes, bytes, bytes]") -> byt
     """The application's payload of a message, without what carries its key."""
     _, payload, key = message
     if client.version == 5:
-        from ..core.codec5 import split
+        from ..core.properties import split
 
         return split(payload)[1]
     if key and key[0] & 1:
@@ -61,7 +61,7 @@ def _payload(client: "BaseClient", message: "tuple[bytes, bytes, bytes]") -> byt
 def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
     """Why a message has ended without being confirmed; told to whoever runs the program, too."""
     error: MQTTError
-    doubts = client._protocol.state.doubts
+    doubts = client._protocol.session.doubts
     if doubts and seq in doubts:
         error = _kept(client, seq, doubts[seq], outcome & 0xFF if outcome >= ASIDE else 0)
         if len(doubts) > DOUBTS_MAX:
@@ -69,7 +69,7 @@ def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
     else:
         from ..core.reasons import words
 
-        message = client._protocol.state.ended
+        message = client._protocol.session.ended
         topic = str(topic_of(message[0]), "utf-8") if message else ""
         error = PublishError(outcome, "the broker refused message %d to '%s': %s" % (seq, topic, words(outcome)))
     client._log(str(error))
@@ -87,7 +87,7 @@ def forget_oldest(client: "BaseClient", doubts: "dict[int, tuple[bytes, bytes, b
 
 def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
     """What is not finished; see BaseClient.pending."""
-    session = client._protocol.state
+    session = client._protocol.session
     found = []
     for messages in (session.messages, session.doubts or {}):
         for seq in sorted(messages):
@@ -102,7 +102,7 @@ def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
 async def retry(client: "BaseClient", seq: int) -> Receipt:
     """Send a message that was set aside or is in doubt as a new one; see BaseClient.retry."""
     protocol = client._protocol
-    session = protocol.state
+    session = protocol.session
     doubts = session.doubts or {}
     message = doubts.get(seq)
     if not message or client._error:
@@ -111,8 +111,8 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
 
     again = as_new(message, session.next)
     protocol._check(again[0][0] & 6, topic_of(again[0]), len(again[1]))
-    if client.version == 5:
-        protocol.check_fits(again[0], again[1])  # type: ignore[attr-defined]
+    if protocol.limits and protocol.is_connected:
+        protocol.limits.check(again[0], again[1])
     new = session.publish(again[0], again[1], again[2])
     found = client._receipts[new] = Receipt(new)
     client._to_write.set()
@@ -124,7 +124,7 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
 
 async def settle(client: "BaseClient", seq: int) -> None:
     """Forget a message in doubt or set aside; see BaseClient.settle."""
-    doubts = client._protocol.state.doubts
+    doubts = client._protocol.session.doubts
     if doubts and doubts.pop(seq, None):
         client.store.record(_DONE, seq)
         await client._commit()

@@ -16,7 +16,7 @@ def as_new(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, byt
         from .keys import PROPERTY, from_text, to_text, unwrap, wrap
 
         if key[0] & 2:
-            from .codec5 import encode_user_properties, split, user_property, with_properties
+            from .properties import encode_user_properties, split, user_property, with_properties
 
             block, content = split(payload)
             found = from_text(user_property(block, PROPERTY) or b"")

@@ -1,5 +1,18 @@
 """What an error says about the rule that was broken (errors.broken). Both runtimes; loaded with the first of them."""
 
+# What the session's numbers mean (session.py), for packets that do not fit their message's state
+_PACKETS = {3: "PUBLISH", 4: "PUBACK", 5: "PUBREC", 6: "PUBREL", 7: "PUBCOMP"}
+_OUTBOUND = {0: "is unknown, or finished", 2: "waits for PUBACK", 4: "waits for PUBREC", 6: "waits for PUBCOMP"}
+_INBOUND = {
+    0: "is unknown, or finished",
+    1: "came at QoS 1, and is not handled yet",
+    3: "came at QoS 2, and is not handled yet",
+    5: "came at QoS 1 over an earlier connection, and is not handled yet",
+    7: "came at QoS 2 over an earlier connection, and is not handled yet",
+    9: "came at QoS 1 over an earlier connection, and is handled",
+    11: "waits for PUBREL",
+}
+
 WORDS = {
     "1.5.3 field": "field longer than 65535 bytes",
     "1.5.3 topic name": "topic name is longer than its packet",
@@ -13,7 +26,8 @@ WORDS = {
     "3.2": "CONNACK of %d bytes instead of 2",
     "3.2.2.1": "reserved bit set in CONNACK",
     "3.13": "PINGRESP with a body",
-    "4.3": "packet type %d does not fit message %d",
+    "4.3 outbound": "%s for packet identifier %d, whose message %s",
+    "4.3 inbound": "%s for packet identifier %d, whose message %s",
     "4.3.3": "more than %d unfinished messages",
     "4.8 size": "packet of %d bytes; at most %d are accepted here",
     "4.8 broker": "a broker may not send packet type %d",
@@ -41,3 +55,12 @@ WORDS = {
     "MQTT-4.7.3-1": "empty %s",
     "MQTT-4.7.3-3": "%s of more than 65535 bytes",
 }
+
+
+def words(about: str, values: "tuple[object, ...]") -> str:
+    """The sentence for a broken rule with its values."""
+    if about[:4] == "4.3 ":
+        packet, packet_id, state = values
+        states = _OUTBOUND if about == "4.3 outbound" else _INBOUND
+        values = (_PACKETS.get(packet, "the application's word"), packet_id, states[state])  # type: ignore[call-overload, index]
+    return WORDS[about] % values

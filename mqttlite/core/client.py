@@ -1,54 +1,61 @@
-"""The client end of one network connection after another: CONNECT, keep alive, subscriptions, will (MQTT 3.1.1).
+"""The client end of one network connection after another: CONNECT, keep alive, subscriptions, will.
 
 `ClientProtocol` outlives connections: it keeps the session and the wanted subscriptions and brings both back. What
-happens is told to its `owner`, an object with the methods of `events.ClientEvents`.
+happens is told to `events`, an object with the methods of events.ClientEvents. It knows no version of MQTT: what
+differs is asked of `wire` (wire.ClientWire).
 
-Both runtimes; no I/O, no clock: `now` is in milliseconds.
+Both runtimes; no I/O, no clock: `now` is in milliseconds. Rules are cited as 3.1.1 numbers them.
 """
 
-from . import const
-from .codec import decode_acknowledgement, publish_head
-from .codec_client import decode_connack, decode_suback, encode_connect, encode_subscribe, encode_unsubscribe
+from . import const, wire4
+from .codec import publish_head
 from .connection import Connection
 from .errors import ConnectError, broken
-from .session import Session
+from .features import V5
+from .packet_types import CONNACK, GONE_BY, PINGREQ, PINGRESP, SUBACK, UNSUBACK
+from .reason_codes import REFUSED
+from .records import SUBSCRIBED, UNSUBSCRIBED
 from .text import check_plain, check_topic_name
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from .announced import Limits
     from .events import ClientEvents, ConnectFields
-
-# As in packet_types.
-_CONNACK = const(0x20)
-_SUBACK = const(0x90)
-_UNSUBACK = const(0xB0)
-_PINGREQ = const(0xC0)
-_PINGRESP = const(0xD0)
-
-_GONE_BY = const(0xF0)  # as in oversize
-
-# As in core/records.
-_SUBSCRIBED = const(8)
-_UNSUBSCRIBED = const(9)
+    from .session import Session
+    from .wire import ClientWire
 
 SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
 
 
 class ClientProtocol(Connection):
-    """A client's half of MQTT 3.1.1. Text arguments are UTF-8, already checked; times in ms.
+    """A client's half of MQTT. Text arguments are UTF-8, already checked; times in ms.
 
-    `connect_fields`: client identifier, clean session, keep alive (s), user name, password, will
-    (codec_client.encode_connect). `timeout_ms`: how long CONNACK and PINGRESP may take.
+    `connect_fields`: client identifier, clean session (5.0: clean start), keep alive (s), user name, password, will.
+    `timeout_ms`: how long CONNACK and PINGRESP may take. `wire`: the version, wire4 or wire5.
+
+    `is_connected`: whether CONNACK has been accepted, and the connection is neither ended nor closed since.
     """
 
+    wire: "ClientWire"
+    limits: "Limits | None" = None  # what a broker of 5.0 has announced (announced.py)
+
     def __init__(
-        self, owner: "ClientEvents", connect_fields: "ConnectFields", session: Session, size_max: int, timeout_ms: int
+        self,
+        events: "ClientEvents",
+        connect_fields: "ConnectFields",
+        session: "Session",
+        size_max: int,
+        timeout_ms: int,
+        wire: "ClientWire" = wire4,
     ) -> None:
         Connection.__init__(self, size_max)
-        self.owner = owner
-        self.state = session  # kept from one connection to the next; `self.session` is set while connected
-        session.on_finished = owner.on_finished
-        self.connect_packet = encode_connect(*connect_fields)
+        self.events = events
+        self.session = session  # kept from one connection to the next
+        self.wire = wire
+        session.on_finished = events.on_finished
+        self.connect_packet = wire.encode_connect(
+            *connect_fields, receive_maximum=session.inbound_max, size_max=size_max
+        )
         self.clean_session = connect_fields[1]
         self.keep_alive_ms = connect_fields[2] * 900  # a tenth early, so that the broker sees it in time
         self.timeout_ms = timeout_ms
@@ -80,73 +87,81 @@ class ClientProtocol(Connection):
         """Every packet that is not part of a QoS handshake."""
         if self.finished:  # the broker has not seen our DISCONNECT yet; nothing may answer it [MQTT-3.14.4-2]
             return
-        if self.session is None:
-            if first != _CONNACK:
+        if not self.is_connected:
+            if first != CONNACK:
                 raise broken("MQTT-3.2.0-1")
             self._connack(buf, start, end)
             self.connected_at = now
-        elif first == _SUBACK:
-            packet_id, codes = decode_suback(buf, start, end)
-            request = _SUBACK << 16 | packet_id
-            filters = self._requested(request)
-            if len(filters) != len(codes):
-                raise broken("MQTT-3.8.4-5")
-            for topic_filter, code in zip(filters, codes):
-                self._answered(topic_filter, request, code == 0x80)
-                self.owner.on_suback(topic_filter, code)
-        elif first == _UNSUBACK:
-            request = _UNSUBACK << 16 | decode_acknowledgement(buf, start, end)
-            for topic_filter in self._requested(request):
-                self._answered(topic_filter, request, True)
-                self.owner.on_unsuback(topic_filter)
-        elif first == _PINGRESP:
+        elif first == SUBACK:
+            packet_id, codes = self.wire.decode_suback(buf, start, end)
+            self._answers(SUBACK << 16 | packet_id, codes)
+        elif first == UNSUBACK:
+            packet_id, refusals = self.wire.decode_unsuback(buf, start, end)
+            self._answers(UNSUBACK << 16 | packet_id, refusals)
+        elif first == PINGRESP:
             if start != end:
                 raise broken("3.13")
             self.waiting_since = None
-        elif first == _GONE_BY:
+        elif first == GONE_BY:
             from .oversize import gone_by
 
             gone_by(self)
         else:
-            raise broken("4.8 broker", first >> 4)
+            raise self.wire.unexpected(first, buf, start, end)
 
-    def _requested(self, request: int) -> "list[bytes]":
+    def _answers(self, request: int, codes: "bytes | None") -> None:
+        """SUBACK or UNSUBACK. `codes`: one for each topic filter; None: all have ended (3.1.1)."""
         filters = self._requests.pop(request, None)
         if filters is None:
             raise broken("MQTT-2.3.1-7", request & 0xFFFF)
-        return filters
+        if codes is None:
+            codes = bytes(len(filters))
+        if len(filters) != len(codes):
+            raise broken("MQTT-3.8.4-5")
+        for topic_filter, code in zip(filters, codes):
+            if request >> 16 == SUBACK:
+                self._answered(topic_filter, request, code >= REFUSED)
+                self.events.on_suback(topic_filter, code)
+            elif code < REFUSED:
+                self._answered(topic_filter, request, True)
+                self.events.on_unsuback(topic_filter)
+            else:  # the broker will go on sending; to ask again on the next connection would be refused again
+                self.subscriptions.pop(topic_filter, None)
+                self.events.on_unsuback(topic_filter, code)
 
     def _answered(self, topic_filter: bytes, request: int, gone: bool) -> None:
         """Only the answer to the last request counts: one made after it may be lost with the connection."""
         wanted = self.subscriptions.get(topic_filter)
         if wanted and wanted[1] == request:
-            store = self.state.store
+            store = self.session.store
             if gone:
                 del self.subscriptions[topic_filter]
                 if store:
-                    store.record(_UNSUBSCRIBED, 0, topic_filter)
+                    store.record(UNSUBSCRIBED, 0, topic_filter)
             else:
                 wanted[1] = 0
                 if store:
-                    store.record(_SUBSCRIBED, wanted[0], topic_filter)
+                    store.record(SUBSCRIBED, wanted[0], topic_filter)
 
     def _connack(self, buf: bytes, start: int, end: int) -> None:
-        session_present, code = decode_connack(buf, start, end)
+        session_present, code, announced = self.wire.decode_connack(buf, start, end)
         if code:
             from .rare_errors import RefusedError  # hardly ever needed, so not loaded before
-            from .refusals import words
 
-            raise RefusedError(code, "connection refused: " + words(code))
+            raise RefusedError(code, "connection refused: " + self.wire.refusal(code, announced))
         if session_present and self.clean_session:
             raise broken("MQTT-3.2.2-1")
-        self._accepted(session_present)
+        if V5 and announced is not None:
+            if self.limits is None:
+                from .announced import Limits
 
-    def _accepted(self, session_present: bool) -> None:
+                self.limits = Limits(self)
+            self.limits.take(announced)
         self.waiting_since = None
-        self.session = self.state
-        self.state.connected(self.out, session_present)  # repeats first, then anything new
+        self.is_connected = True
+        self.session.connected(self.out, session_present)  # repeats first, then anything new
         self._subscribe_again(session_present)
-        self.owner.on_connected(session_present)
+        self.events.on_connected(session_present)
 
     def _subscribe_again(self, session_present: bool) -> None:
         """Ask for every subscription that the broker does not have, and for the end of those that it should not
@@ -155,16 +170,20 @@ class ClientProtocol(Connection):
         missing = []
         for topic_filter, wanted in self.subscriptions.items():
             if wanted[0] < 0:
-                self._request(_UNSUBACK, [topic_filter])
+                self._request(UNSUBACK, [topic_filter])
             elif not session_present or wanted[1]:
                 missing.append(topic_filter)
         while missing:
-            self._request(_SUBACK, missing[:SUBSCRIBE_MAX])
+            self._request(SUBACK, missing[:SUBSCRIBE_MAX])
             missing = missing[SUBSCRIBE_MAX:]
 
     def _request(self, answer: int, topic_filters: "list[bytes]") -> None:
         """Send SUBSCRIBE or UNSUBSCRIBE, whichever is answered by `answer`."""
-        packet_id = self.state.packet_id()
+        if V5 and self.limits and not self.limits.takes(topic_filters):
+            for topic_filter in topic_filters:
+                self._request(answer, [topic_filter])
+            return
+        packet_id = self.session.packet_id()
         request = answer << 16 | packet_id
         self._requests[request] = topic_filters
         pairs = []
@@ -172,20 +191,18 @@ class ClientProtocol(Connection):
             wanted = self.subscriptions[topic_filter]
             wanted[1] = request
             pairs.append((topic_filter, wanted[0]))
-        self.out.append(self._encode_request(answer, packet_id, pairs))
-
-    def _encode_request(self, answer: int, packet_id: int, pairs: "list[tuple[bytes, int]]") -> bytes:
-        if answer == _SUBACK:
-            return encode_subscribe(packet_id, pairs)
-        return encode_unsubscribe(packet_id, [topic_filter for topic_filter, _ in pairs])
+        if answer == SUBACK:
+            self.out.append(self.wire.encode_subscribe(packet_id, pairs))
+        else:
+            self.out.append(self.wire.encode_unsubscribe(packet_id, topic_filters))
 
     def check_topic(self, topic: bytes) -> None:
         """Refuse a topic name that may not stand in PUBLISH."""
         check_topic_name(topic)
 
-    def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
-        """Hand a message to the owner, which acknowledges it when it has been handled."""
-        self.owner.on_message(first, topic, payload, packet_id, self.state.generation)
+    def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None:
+        """Tell of a message; who is told acknowledges it when it has been handled."""
+        self.events.on_message(first, topic, payload, packet_id, self.session.generation, properties)
 
     # -- requests of the application
 
@@ -200,16 +217,20 @@ class ClientProtocol(Connection):
 
             check_size(self.parser.size_max, topic, size + len(topic) + (4 if flags & 6 else 2))
 
-    def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"") -> int:
-        """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in records); its sequence number, or -1 at QoS 0
-        (-2: QoS 0 and not connected). ProtocolError for a topic that is none or has control characters, PublishError
-        for what is larger than `size_max`.
+    def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"", properties: bytes = b"") -> int:
+        """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in records; `properties`: a block, 5.0); its sequence
+        number, or -1 at QoS 0 (-2: QoS 0 and not connected). ProtocolError for a topic that is none or has control
+        characters, PublishError for what is larger than `size_max`, or than a broker of 5.0 has said that it takes.
         """
+        if V5 and self.wire.with_properties:
+            payload = self.wire.with_properties(properties, payload)
         self._check(flags, topic, len(payload))
         head = publish_head(flags, topic, len(payload))
+        if V5 and self.limits and self.is_connected:
+            self.limits.check(head, payload)
         if flags & 6:
-            return self.state.publish(head, payload, key)
-        if self.session is None:
+            return self.session.publish(head, payload, key)
+        if not self.is_connected:
             return -2
         self.out += (head, payload)
         return -1
@@ -217,23 +238,21 @@ class ClientProtocol(Connection):
     def subscribe(self, topic_filter: bytes, qos: int) -> None:
         """Want a subscription, now and after every reconnection. The topic filter has been checked."""
         self.subscriptions[topic_filter] = [qos, -1]
-        if self.session:
-            self._request(_SUBACK, [topic_filter])
+        if self.is_connected:
+            self._request(SUBACK, [topic_filter])
 
     def unsubscribe(self, topic_filter: bytes) -> None:
         """End a subscription, now or after the next reconnection; `on_unsuback` follows."""
         self.subscriptions[topic_filter] = [-1, -1]
-        if self.session:
-            self._request(_UNSUBACK, [topic_filter])
+        if self.is_connected:
+            self._request(UNSUBACK, [topic_filter])
 
     def disconnect(self) -> None:
         """Orderly end [MQTT-3.14.4-1]: nothing is sent after it, and what still arrives is left to be repeated."""
-        self.out.append(b"\xe0\0")
+        self.out.append(self.wire.encode_disconnect())
         self.finished = True
         self.waiting_since = None
-        if self.session:
-            self.session.disconnected()
-            self.session = None
+        self.end()
 
     # -- time
 
@@ -242,7 +261,7 @@ class ClientProtocol(Connection):
         if self.waiting_since is not None:
             # What arrives before PINGRESP is a sign of life, too: on a slow line there may be a lot of it.
             return max(self.waiting_since, self.received_at) + self.timeout_ms
-        if self.session and self.keep_alive_ms:
+        if self.is_connected and self.keep_alive_ms:
             # Silence in one of the two directions: a broker that takes and never answers is gone, too.
             return min(self.sent_at, self.received_at) + self.keep_alive_ms
         return None
@@ -254,16 +273,16 @@ class ClientProtocol(Connection):
             return
         if now < due:
             # PINGRESP may be long in coming, behind what is not read; something has to leave all the same.
-            if self.session and not self.out and self.waiting_since is not None:
+            if self.is_connected and not self.out and self.waiting_since is not None:
                 half = 2 * (now - self.sent_at) >= self.keep_alive_ms > 0
-                self.out += [bytes((_PINGREQ, 0))] * half
+                self.out += [bytes((PINGREQ, 0))] * half
             return
         if self.waiting_since is not None:
-            what = "PINGREQ" if self.session else "CONNECT"
+            what = "PINGREQ" if self.is_connected else "CONNECT"
             raise ConnectError("no answer to " + what + " within " + str(self.timeout_ms) + " ms")
         self.ping(now)
 
     def ping(self, now: int) -> None:
         """Ask the broker for a sign of life; `waiting_since` is None when it has come [MQTT-3.12.4-1]."""
-        self.out.append(bytes((_PINGREQ, 0)))
+        self.out.append(bytes((PINGREQ, 0)))
         self.waiting_since = now

@@ -1,4 +1,5 @@
-"""The packets that both roles send: PUBLISH (3.3) and its acknowledgements (3.4 to 3.7). Both runtimes.
+"""What both ends and both versions of MQTT have alike: fields, PUBLISH (3.3), its acknowledgements (3.4 to 3.7). What
+differs by version is in the wires (wire.py). Both runtimes.
 
 Pure functions between bytes and fields. A decoder is given the whole buffer and where the packet's body starts and ends
 in it, so that nothing is copied before it is wanted.
@@ -6,6 +7,8 @@ in it, so that nothing is copied before it is wanted.
 A message travels inside mqttlite as `(head, payload)`: the PUBLISH packet as it goes on the wire without its packet
 identifier, which belongs between the two. `head` is encoded once, however often and to however many it is sent.
 """
+
+from binascii import crc32
 
 from . import const
 from .errors import broken
@@ -69,9 +72,20 @@ def topic_of(head: bytes) -> bytes:
     return head[at + 3 :]
 
 
-def acknowledgement(first: int, packet_id: int) -> bytes:
-    """PUBACK, PUBREC, PUBREL, PUBCOMP or UNSUBACK: the identifier of what it answers [MQTT-2.3.1-6] [MQTT-2.3.1-7]."""
+def acknowledgement(first: int, packet_id: int, reason: int = 0) -> bytes:
+    """PUBACK, PUBREC, PUBREL, PUBCOMP or UNSUBACK: the identifier of what it answers [MQTT-2.3.1-6] [MQTT-2.3.1-7].
+    `reason`: only 5.0 has a reason code, and leaves it out when it is 0.
+    """
+    if reason:
+        return bytes((first, 3, packet_id >> 8, packet_id & 255, reason))
     return bytes((first, 2, packet_id >> 8, packet_id & 255))
+
+
+def checksum(topic: bytes, payload: bytes) -> int:
+    """Of a message's content. Begun with a length: else a topic that ends where another's payload begins would look
+    the same.
+    """
+    return crc32(payload, crc32(topic, len(topic)))
 
 
 def decode_packet_id(buf: bytes, at: int, end: int) -> int:
@@ -85,7 +99,7 @@ def decode_packet_id(buf: bytes, at: int, end: int) -> int:
 
 
 def decode_acknowledgement(buf: bytes, start: int, end: int) -> int:
-    """The packet identifier of a packet whose body is nothing else."""
+    """The packet identifier of a packet whose body is nothing else, as those of 3.1.1 are."""
     if end - start != 2:
         raise broken("2.2.3 acknowledgement", end - start)
     return decode_packet_id(buf, start, end)

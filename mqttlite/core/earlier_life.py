@@ -12,15 +12,13 @@ many identifiers from theirs on are left. That is what is durable; `Session.swep
 
 from . import const
 from .codec import acknowledgement
+from .packet_types import PUBREL
+from .records import CLEARING
 from .session import SPAN
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .session import Session
-
-# As in packet_types and core/records.
-_PUBREL = const(0x62)
-_CLEARING = const(14)
 
 WANTED = const(1)  # of `clearing`: not begun
 STORED = const(4096)  # identifiers cleared that are worth a record, if none is waited for
@@ -51,7 +49,7 @@ def _release(session: "Session") -> None:
     assert session.out is not None
     packets = bytearray()  # of a list of them, a board would have to hold all
     for seq in range(first, end):
-        packets += acknowledgement(_PUBREL, seq % SPAN + 1)
+        packets += acknowledgement(PUBREL, seq % SPAN + 1)
     session.out.append(bytes(packets))
 
 
@@ -63,7 +61,7 @@ def go_on(session: "Session") -> None:
     left = first + (session.clearing & 0xFFFF) - swept
     if not left or session.sent >= first or swept - first >= STORED:
         session.clearing = swept << 16 | left if left else 0
-        session._record(_CLEARING, session.clearing)
+        session._record(CLEARING, session.clearing)
     session._pump()
     session.releasing = 0
     if left:

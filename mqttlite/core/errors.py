@@ -44,9 +44,9 @@ def broken(about: str, *values: object) -> ProtocolError:
     if not TEXTS:  # `about` is the number of the text, which names the rule, too
         return ProtocolError(str(about), "E%s[%s]" % (about, "|".join([str(value) for value in values])))
     try:
-        from .broken_rules import WORDS
+        from .broken_rules import words
 
-        text = WORDS[about] % values
+        text = words(about, values)
     except (MemoryError, ImportError):
         text = about
     return ProtocolError(about.split(" ")[0], text)

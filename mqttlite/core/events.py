@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .codec_server import Connect
+    from .greeting import Connect
     from .server import ServerConnection
 
 Will = tuple[bytes, bytes, int, bool]  # topic name, payload, QoS, retain
@@ -14,18 +14,21 @@ ConnectFields = tuple[bytes, bool, int, bytes | None, bytes | None, Will | None]
 
 
 class ClientEvents(Protocol):
-    """The owner of a ClientProtocol: the shell that holds the transport. None of these may call back but `publish`."""
+    """Who is told by a ClientProtocol: the shell that holds the transport. None of these may call back but
+    `publish`.
+    """
 
     def on_connected(self, session_present: bool, /) -> None:
         """CONNACK accepted; everything unacknowledged is in `out` again."""
 
     def on_message(
-        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b"", /
+        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes, /
     ) -> None:
         """A message; at QoS > 0 call `session.handled(packet_id, generation)` when it has been handled. `packet_id`: in
         its lower 16 bits (Session.received).
 
-        `flags`: the first byte of its PUBLISH (DUP, QoS, RETAIN).
+        `flags`: the first byte of its PUBLISH (DUP, QoS, RETAIN). `properties`: a block that has been checked
+        (properties.py); of 3.1.1, empty.
         """
 
     def on_large(self, flags: int, topic: bytes, size: int, packet_id: int, generation: int, /) -> None:
@@ -46,7 +49,9 @@ class ClientEvents(Protocol):
 
 
 class ServerEvents(Protocol):
-    """The owner of a ServerConnection: the broker."""
+    """Who is told by a ServerConnection: the broker. What only 5.0 has is given only where there is some: blocks of
+    properties, as a last argument; a broker that speaks 3.1.1 alone never gets one.
+    """
 
     def check_topic(self, topic: bytes, /) -> None:
         """ProtocolError for a topic name that is not one (text.check_topic_name; worth a cache)."""
@@ -54,16 +59,22 @@ class ServerEvents(Protocol):
     def on_connect(self, connection: "ServerConnection", connect: "Connect", /) -> None:
         """A valid CONNECT; answer with `accept` or `refuse` at once."""
 
-    def on_publish(self, connection: "ServerConnection", flags: int, topic: bytes, payload: bytes, /) -> None:
-        """Take ownership of a message [MQTT-4.5.0-1]; it is acknowledged on return. `flags`: QoS << 1 | RETAIN."""
+    def on_publish(
+        self, connection: "ServerConnection", flags: int, topic: bytes, payload: bytes, properties: bytes = ..., /
+    ) -> int | None:
+        """Take ownership of a message [MQTT-4.5.0-1]; it is acknowledged on return. `flags`: QoS << 1 | RETAIN. To
+        return a reason code from 0x80 on: it is not taken, and a client of 5.0 is told so.
+        """
 
     def on_subscribe(
-        self, connection: "ServerConnection", subscriptions: list[tuple[bytes, int]], /
+        self, connection: "ServerConnection", subscriptions: list[tuple[bytes, int]], properties: bytes = ..., /
     ) -> tuple[bytes, "Callable[[], None]"]:
-        """A return code for each subscription; the callable sends retained messages, after SUBACK."""
+        """A return code for each subscription; the callable sends retained messages, after SUBACK. With each topic
+        filter comes its QoS; of 5.0, all its options (3.8.3.1), of which QoS is the lowest two bits.
+        """
 
-    def on_unsubscribe(self, connection: "ServerConnection", topic_filters: list[bytes], /) -> None:
-        """Subscriptions end."""
+    def on_unsubscribe(self, connection: "ServerConnection", topic_filters: list[bytes], /) -> bytes | None:
+        """Subscriptions end. A reason code for each (5.0); None: all are 0."""
 
     def on_disconnect(self, connection: "ServerConnection", /) -> None:
-        """DISCONNECT arrived; the will is gone already, and so is `connection.session`."""
+        """DISCONNECT arrived; an orderly one has removed the will already, and `is_connected` is False."""

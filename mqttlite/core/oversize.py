@@ -8,16 +8,14 @@ should not send (client/suspects.py finds out which message that is).
 
 from . import const
 from .errors import broken
+from .packet_types import GONE_BY
+from .reason_codes import PACKET_TOO_LARGE
 from .text import check_utf8
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .client import ClientProtocol
     from .parser import Parser
-
-_PACKET_TOO_LARGE = const(0x95)  # as in client5
-
-GONE_BY = const(0xF0)  # what Parser.next returns at the end of one; no packet of ours begins like this
 
 _KEPT = const(258)  # bytes of the body: the length of the topic name, and its beginning or all of it
 
@@ -51,7 +49,7 @@ def check_size(size_max: int, topic: bytes, size: int) -> None:
         from .errors import PublishError
 
         raise PublishError(
-            _PACKET_TOO_LARGE,
+            PACKET_TOO_LARGE,
             "message to '%s' not accepted: packet of %d bytes, above this client's size_max=%d (both directions)"
             % (str(topic, "utf-8"), size, size_max),
         )
@@ -86,7 +84,7 @@ def gone_by(client: "ClientProtocol") -> None:
     parser = client.parser
     large = parser.large
     session = client.session
-    assert large and session
+    assert large
     parser.large = None
     body = large.body
     if large.size < 2:
@@ -110,4 +108,4 @@ def gone_by(client: "ClientProtocol") -> None:
         raise broken("MQTT-2.3.1-1")
     delivery = session.received(parser.first, large.packet_id) if qos else 0
     if delivery or not qos:
-        client.owner.on_large(parser.first, topic, large.size, delivery, client.state.generation)
+        client.events.on_large(parser.first, topic, large.size, delivery, session.generation)

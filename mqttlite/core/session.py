@@ -1,17 +1,20 @@
-"""The session: QoS 1 and 2 in both directions. This file owns the handshakes of MQTT 3.1.1 chapter 4.3 and 4.4.
+"""The session: QoS 1 and 2 in both directions. This file owns the handshakes of MQTT 3.1.1 chapter 4.3 and 4.4, which
+are those of 5.0, too: a session knows no version.
 
 - It does not know which role it plays: client and server, outbound and inbound, use the same class.
-- The handshakes are two tables of rows `state << 8 | input: next state << 8 | effect`, with the statement that a row
-  follows; a third, in reused_identifiers.py, is for identifiers that stand for another message than before. A row that
-  is missing is a protocol error, never a guess. What hardly ever happens is in modules that are loaded when it does
-  (reused_identifiers, lost_session, earlier_life).
+- The handshakes are tables of rows `state << 8 | input: next state << 8 | effect`, with the statement that a row
+  follows. **Nothing changes a state outside of them**, and a row that is missing is a protocol error, never a guess.
+  OUTBOUND and INBOUND are here. What hardly ever happens has its rows in modules that are loaded when it does: the peer
+  uses an identifier again (reused_identifiers), it has lost the session (lost_session), a message ends early
+  (early_ends). earlier_life is about what the peer still holds of a life before ours.
 - It has no clock and no I/O. Every change of state is told to `store` (if there is one) as a record (records.py) before
-  the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes
-  `out` first makes the records made so far durable if `wanted` says that a packet there depends on one that is not.
-  Of what nothing depends on (a message is finished) the loss costs a repeat after a crash, so it need not wait.
+  the packet that follows from it is appended to `out`, a list that the network connection owns. Whoever writes `out`
+  first makes the records made so far durable if `wanted` says that a packet there depends on one that is not;
+  `must_wait` is where that is decided.
 - Outbound messages are numbered: a **sequence number** is given at acceptance, counts up and is never used again. The
   packet identifier follows from it (`seq % 65535 + 1`), and what is unfinished never spans more than 65,535, so
   identifiers cannot collide and order is the order of numbers [MQTT-2.3.1-2] [MQTT-4.6.0-1].
+- What must hold between any two calls is in invariants.py, and `check` looks.
 
 Both runtimes; imports only lower modules of the core.
 """
@@ -19,6 +22,11 @@ Both runtimes; imports only lower modules of the core.
 from . import const
 from .codec import acknowledgement, released, repeated
 from .errors import broken
+from .packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
+from .reason_codes import REFUSED
+from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED
+from .records import HELD as HELD_RECORD
+from .records import RELEASED as RELEASED_RECORD
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -26,37 +34,25 @@ if TYPE_CHECKING:
 
     from .records import Recorder, State
 
-# As in packet_types; constants cost nothing on a board only in the file that defines them.
-_PUBACK = const(0x40)
-_PUBREC = const(0x50)
-_PUBREL = const(0x62)
-_PUBCOMP = const(0x70)
-
-# As in core/records.
-_ACCEPTED = const(1)
-_RELEASED = const(2)
-_DONE = const(3)
-_DOUBT = const(4)
-_HELD = const(5)
-_FREED = const(6)
-_CLEARING = const(14)
-
 SPAN = const(65535)  # packet identifiers there are
 WINDOW = const(20)  # QoS 1 and 2 messages sent and not finished, where the peer does not say (3.1.1)
 
-# Outbound states. A message's own QoS bits tell the two kinds of SENT apart, so nothing has to be stored for them.
+# Outbound states: the QoS bits of the message's head, so that nothing else has to be stored. 2 and 4 are those of its
+# PUBLISH; 6, which no PUBLISH has, is ours. A message that is accepted and not sent is in the state in which it will be
+# sent; which those are, the numbers say (Session.sent), and no packet can be about them.
 FREE = const(0)  # unknown, or finished
 SENT1 = const(2)  # QoS 1 PUBLISH sent: unacknowledged
 SENT2 = const(4)  # QoS 2 PUBLISH sent: unacknowledged
 RELEASED = const(6)  # PUBREC received, PUBREL sent: unacknowledged
 
-# Inbound states of a packet identifier, in the lower 4 bits. Above them, a digest of the message's content, by which
-# another message is told from a repeat; 0: it is not known. At QoS 1: how often the identifier has been used again.
+# Inbound states of a packet identifier, in the lower 4 bits: 1, it stands for a message; 2, at QoS 2; 4, the network
+# connection that it came over is gone (STALE); 8, the application has handled it. Above them, a digest of the message's
+# content, by which another message is told from a repeat; 0: it is not known. At QoS 1: how often the identifier has
+# been used again.
 TAKEN1 = const(1)  # QoS 1, given to the application
 TAKEN2 = const(3)  # QoS 2, given to the application
-STALE = const(4)  # added to either: the network connection that it came over is gone, the peer will repeat it
-STALE1 = const(5)
-STALE2 = const(7)
+STALE1 = const(5)  # TAKEN1, and the peer will repeat it
+STALE2 = const(7)  # TAKEN2, and the peer will repeat it
 OWED1 = const(9)  # QoS 1, handled after its connection was gone: PUBACK is owed to the repeat
 HELD = const(11)  # QoS 2, handled: identifier remembered until PUBREL (method B of figure 4.3)
 
@@ -67,6 +63,7 @@ PUBLISH1_DUP = const(0x3A)
 PUBLISH2 = const(0x34)
 PUBLISH2_DUP = const(0x3C)
 HANDLED = const(1)  # the application has handled the message
+CUT = const(2)  # the network connection is gone
 
 # Effects
 NOTHING = const(0)
@@ -74,43 +71,47 @@ FINISH = const(1)  # outbound message finished: forget it, open the window
 DELIVER = const(2)  # give it to the application
 SEND = const(0x10)  # effects from here on are the first byte of the acknowledgement to send
 
+# fmt: off
 OUTBOUND = {
-    SENT1 << 8 | _PUBACK: FREE << 8 | FINISH,  # [MQTT-4.3.2-1]
-    SENT2 << 8 | _PUBREC: RELEASED << 8 | _PUBREL,  # [MQTT-4.3.3-1]; not sent as PUBLISH again from here on
-    RELEASED << 8 | _PUBREC: RELEASED << 8 | _PUBREL,  # the answer to a repeat crossed ours
-    RELEASED << 8 | _PUBCOMP: FREE << 8 | FINISH,  # [MQTT-4.3.3-1]
-    FREE << 8 | _PUBACK: FREE << 8 | NOTHING,  # answers a repeat of what is finished
-    FREE << 8 | _PUBREC: FREE << 8 | _PUBREL,  # the peer remembers what we have finished: let it forget
-    FREE << 8 | _PUBCOMP: FREE << 8 | NOTHING,
+    SENT1    << 8 | PUBACK:  FREE     << 8 | FINISH,   # [MQTT-4.3.2-1]
+    SENT2    << 8 | PUBREC:  RELEASED << 8 | PUBREL,   # [MQTT-4.3.3-1]; not sent as PUBLISH again from here on
+    RELEASED << 8 | PUBREC:  RELEASED << 8 | PUBREL,   # the answer to a repeat crossed ours
+    RELEASED << 8 | PUBCOMP: FREE     << 8 | FINISH,   # [MQTT-4.3.3-1]
+    FREE     << 8 | PUBACK:  FREE     << 8 | NOTHING,  # answers a repeat of what is finished
+    FREE     << 8 | PUBREC:  FREE     << 8 | PUBREL,   # the peer remembers what we have finished: let it forget
+    FREE     << 8 | PUBCOMP: FREE     << 8 | NOTHING,
 }
 
 INBOUND = {
-    FREE << 8 | PUBLISH1: TAKEN1 << 8 | DELIVER,  # [MQTT-4.3.2-2]
-    FREE << 8 | PUBLISH1_DUP: TAKEN1 << 8 | DELIVER,
-    FREE << 8 | PUBLISH2: TAKEN2 << 8 | DELIVER,  # [MQTT-4.3.3-2]
-    FREE << 8 | PUBLISH2_DUP: TAKEN2 << 8 | DELIVER,
-    FREE << 8 | _PUBREL: FREE << 8 | _PUBCOMP,  # our PUBCOMP was lost
-    TAKEN1 << 8 | HANDLED: FREE << 8 | _PUBACK,  # [MQTT-4.3.2-2]
+    FREE   << 8 | PUBLISH1:     TAKEN1 << 8 | DELIVER,  # [MQTT-4.3.2-2]
+    FREE   << 8 | PUBLISH1_DUP: TAKEN1 << 8 | DELIVER,
+    FREE   << 8 | PUBLISH2:     TAKEN2 << 8 | DELIVER,  # [MQTT-4.3.3-2]
+    FREE   << 8 | PUBLISH2_DUP: TAKEN2 << 8 | DELIVER,
+    FREE   << 8 | PUBREL:       FREE   << 8 | PUBCOMP,  # our PUBCOMP was lost
+    TAKEN1 << 8 | HANDLED:      FREE   << 8 | PUBACK,   # [MQTT-4.3.2-2]
     TAKEN1 << 8 | PUBLISH1_DUP: TAKEN1 << 8 | NOTHING,  # one PUBACK answers both
-    TAKEN2 << 8 | HANDLED: HELD << 8 | _PUBREC,  # [MQTT-4.3.3-2]
-    TAKEN2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,  # the same content: some repeat without DUP
+    TAKEN1 << 8 | CUT:          STALE1 << 8 | NOTHING,
+    TAKEN2 << 8 | HANDLED:      HELD   << 8 | PUBREC,   # [MQTT-4.3.3-2]
+    TAKEN2 << 8 | PUBLISH2:     TAKEN2 << 8 | NOTHING,  # the same content: some repeat without DUP
     TAKEN2 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | NOTHING,
-    STALE1 << 8 | HANDLED: OWED1 << 8 | NOTHING,
+    TAKEN2 << 8 | CUT:          STALE2 << 8 | NOTHING,
+    STALE1 << 8 | HANDLED:      OWED1  << 8 | NOTHING,
     STALE1 << 8 | PUBLISH1_DUP: TAKEN1 << 8 | NOTHING,
-    STALE2 << 8 | HANDLED: HELD << 8 | NOTHING,  # PUBREC answers the repeat
-    STALE2 << 8 | PUBLISH2: TAKEN2 << 8 | NOTHING,
+    STALE2 << 8 | HANDLED:      HELD   << 8 | NOTHING,  # PUBREC answers the repeat
+    STALE2 << 8 | PUBLISH2:     TAKEN2 << 8 | NOTHING,
     STALE2 << 8 | PUBLISH2_DUP: TAKEN2 << 8 | NOTHING,
-    OWED1 << 8 | PUBLISH1_DUP: FREE << 8 | _PUBACK,
-    HELD << 8 | PUBLISH2: HELD << 8 | _PUBREC,  # the same content is never delivered twice [MQTT-4.3.3-2]
-    HELD << 8 | PUBLISH2_DUP: HELD << 8 | _PUBREC,
-    HELD << 8 | _PUBREL: FREE << 8 | _PUBCOMP,  # [MQTT-4.3.3-2]
+    OWED1  << 8 | PUBLISH1_DUP: FREE   << 8 | PUBACK,
+    HELD   << 8 | PUBLISH2:     HELD   << 8 | PUBREC,   # the same content is never delivered twice [MQTT-4.3.3-2]
+    HELD   << 8 | PUBLISH2_DUP: HELD   << 8 | PUBREC,
+    HELD   << 8 | PUBREL:       FREE   << 8 | PUBCOMP,  # [MQTT-4.3.3-2]
 }
+# fmt: on
 
 _NONE = (b"\0", b"", b"")  # stands for "no such message"; its state is FREE
 
-IN_DOUBT = const(1)  # how a message can end: 0 confirmed, this, the reason code (0x80 up) by which it was refused, or
+# How a message can end, besides 0, confirmed, and the reason code from 0x80 on with which it was refused
+IN_DOUBT = const(1)  # the peer has lost the session between PUBREC and PUBCOMP
 ASIDE = const(256)  # set aside, because the peer would never take it; with a reason code (5.0) in the lower bits
-REFUSED = const(0x80)
 
 
 class Session:
@@ -199,7 +200,7 @@ class Session:
             self.sent_before = self.first
             if self.clearing:
                 self.clearing = 0
-                self._record(_CLEARING, 0)
+                self._record(CLEARING, 0)
             if self.messages or self.inbound:
                 from .lost_session import lost_by_peer
 
@@ -214,8 +215,8 @@ class Session:
         """The network connection is gone. The application may still be busy with messages that came over it."""
         self.out = None
         for packet_id, value in self.inbound.items():
-            if value & 15 <= TAKEN2:
-                self.inbound[packet_id] = value | STALE
+            if value & 15 <= TAKEN2:  # of the others there may be many, and they have no such row
+                self.inbound[packet_id] = value & ~15 | INBOUND[(value & 15) << 8 | CUT] >> 8
 
     # -- outbound
 
@@ -225,7 +226,7 @@ class Session:
         self.messages[seq] = (head, payload, key)
         self.next = seq + 1
         if self.store:
-            self.store.record(_ACCEPTED, seq, head, payload, key)
+            self.store.record(ACCEPTED, seq, head, payload, key)
         self._pump()
         return seq
 
@@ -256,7 +257,7 @@ class Session:
                     self.wanted = True
                 packet_id = seq % SPAN + 1
                 if head[0] & 6 == RELEASED:
-                    out.append(acknowledgement(_PUBREL, packet_id))
+                    out.append(acknowledgement(PUBREL, packet_id))
                 else:
                     out += (
                         repeated(head) if seq < self.sent_before else head,
@@ -275,31 +276,36 @@ class Session:
         seq = self.first + (packet_id - 1 - self.first) % SPAN
         message = self.messages.get(seq, _NONE) if seq < self.sent else _NONE
         state = message[0][0] & 6
-        if self.releasing and first == _PUBCOMP and state != RELEASED:
+        if self.releasing and first == PUBCOMP and state != RELEASED:
             if packet_id == self.releasing:
                 from .earlier_life import go_on
 
                 go_on(self)
             return
+        if reason >= REFUSED and first != PUBCOMP:
+            from .early_ends import refused
+
+            refused(self, first, packet_id, seq if state else -1, reason)
+            return
         row = OUTBOUND.get(state << 8 | first, -1)
         if row < 0:
-            raise broken("4.3", first >> 4, packet_id)
+            raise broken("4.3 outbound", first >> 4, packet_id, state)
         effect = row & 0xFF
-        if reason >= REFUSED and first != _PUBCOMP:
-            if not state:
-                return
-            effect = FINISH
-        else:
-            reason = 0
         if effect == FINISH:
-            self._finish(seq, reason)
+            self._finish(seq, 0)
             if self.sent < self.next:
                 self._pump()
         elif effect >= SEND:
             if row >> 8 == RELEASED and state != RELEASED:
                 self.messages[seq] = (released(message[0]), message[1], message[2])
-                self._record(_RELEASED, seq)
+                self._record(RELEASED_RECORD, seq)
             self._send(effect, packet_id)
+
+    def give_up(self, seq: int, outcome: int = 0) -> None:
+        """Finish a message that is not released without its peer: drop it (0), or set it aside (ASIDE)."""
+        from .early_ends import give_up
+
+        give_up(self, seq, outcome)
 
     def _finish(self, seq: int, outcome: int) -> None:
         messages = self.messages
@@ -315,11 +321,9 @@ class Session:
             self.ended = message  # for who has to name it
         if (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
             self.doubts[seq] = message
-            self._record(_DOUBT, seq)
+            self._record(DOUBT, seq)
         elif self.store:
-            self.store.record(_DONE, seq)
-            if self.sent - seq > SPAN // 2:  # another will soon have its packet identifier
-                self.wanted = True
+            self._record(DONE, seq)
         if self.on_finished:
             self.on_finished(seq, outcome)
 
@@ -346,7 +350,7 @@ class Session:
 
     def released(self, packet_id: int) -> None:
         """PUBREL arrived."""
-        self._step(self.inbound.get(packet_id, FREE), _PUBREL, packet_id, 0)
+        self._step(self.inbound.get(packet_id, FREE), PUBREL, packet_id, 0)
 
     def handled(self, delivery: int, generation: int) -> None:
         """The application has handled the message that was delivered as `delivery` in `generation`: acknowledge it,
@@ -372,9 +376,9 @@ class Session:
             digest = value >> 4
         if after == HELD:
             if state != HELD and self.store:  # of a large number, a board makes an object
-                self._record(_HELD, digest << 16 | packet_id)
+                self._record(HELD_RECORD, digest << 16 | packet_id)
         elif state == HELD:
-            self._record(_FREED, packet_id)
+            self._record(FREED, packet_id)
         if after:
             self.inbound[packet_id] = digest << 4 | after
         elif value:
@@ -383,12 +387,27 @@ class Session:
             self._send(effect, packet_id)
         return effect
 
+    def must_wait(self, kind: int, number: int) -> bool:
+        """Whether a packet may tell of a record, so that none may leave before it is durable. This is where that is
+        decided, for all records. (Of one that is ACCEPTED, only its own PUBLISH tells: `_pump` looks whether it is.)
+
+        The end of a message is told to nobody: that it is not durable costs a repeat after a crash. But before another
+        message gets its packet identifier, it has to be.
+        """
+        return kind != DONE or self.sent - number > SPAN // 2
+
     def _record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
-        """Tell the store what a packet will depend on."""
         if self.store:
-            self.wanted = True
+            if self.must_wait(kind, number):
+                self.wanted = True
             self.store.record(kind, number, head, payload, key)
 
-    def _send(self, first: int, packet_id: int) -> None:
+    def _send(self, first: int, packet_id: int, reason: int = 0) -> None:
         if self.out is not None:
-            self.out.append(acknowledgement(first, packet_id))
+            self.out.append(acknowledgement(first, packet_id, reason))
+
+    def check(self) -> None:
+        """AssertionError, in words, where something does not hold that must hold between any two calls."""
+        from .invariants import check
+
+        check(self)

@@ -96,7 +96,7 @@ class Inbox:
         self.side_by_side = side_by_side
         self.pause_s = pause_s
         self.handled = self.repeats = self.dead = 0  # messages, in this process
-        session = client._protocol.state
+        session = client._protocol.session
         self._store = ReceiptStore(client.store, database, name, client.client_id, lambda: session.generation)
         client.store = self._store
         client.manual_ack = True
@@ -313,7 +313,7 @@ class Inbox:
 
     def _stands(self, message: "Message") -> bool:
         """Whether its identifier still stands for it: one that the peer has used again needs no receipt."""
-        session = self.client._protocol.state
+        session = self.client._protocol.session
         value = session.inbound.get(message._packet_id & 0xFFFF, 0)
         return value >> 4 == message._packet_id >> 16 or message._generation != session.generation
 

@@ -180,8 +180,8 @@ async def test_a_reset_that_takes_answers_along_costs_no_connection_for_each_mes
     connections = 0
     pulse = asyncio.Event()
     async with server(broker) as url, Client(url, client_id="c", clean_session=False) as client:
-        on_finished = client._protocol.state.on_finished or (lambda *_: None)
-        client._protocol.state.on_finished = finished
+        on_finished = client._protocol.session.on_finished or (lambda *_: None)
+        client._protocol.session.on_finished = finished
         receipts = [await client.enqueue(topic, "x") for topic in ["t01"] * 15 + ["bad"]]
         errors = [await outcome(receipt) for receipt in receipts]
         assert [type(error) for error in errors] == [type(None)] * 15 + [SetAsideError]
@@ -238,16 +238,16 @@ async def test_it_outlives_the_process_and_can_be_sent_again(picky: Any, tmp_pat
 def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int) -> None:
     from mqttlite.client import idempotency
     from mqttlite.client.unconfirmed import _payload
-    from mqttlite.core import codec5, keys
+    from mqttlite.core import keys, properties
     from mqttlite.core.as_new import as_new
 
     client = Client("mqtt://localhost", client_id="c", version=version, keys=True)
     idempotency.publish(client, 4, b"a", b"content", None)
-    [(seq, message)] = client._protocol.state.messages.items()
+    [(seq, message)] = client._protocol.session.messages.items()
     head, payload, key = as_new(message, seq + 5000)
     assert _payload(client, (head, payload, key)) == b"content"
     if version == 5:
-        text = codec5.user_property(codec5.split(payload)[0], keys.PROPERTY)
+        text = properties.user_property(properties.split(payload)[0], keys.PROPERTY)
         found = keys.from_text(text or b"")
     else:
         opened = keys.unwrap(payload)
@@ -255,7 +255,7 @@ def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int
     assert found
     assert found[2] == seq + 5000
     idempotency.publish(client, 4, b"a", b"content", ("app", 7))
-    message = client._protocol.state.messages[seq + 1]
+    message = client._protocol.session.messages[seq + 1]
     assert as_new(message, seq + 5000) == message  # the application's number stays
 
 

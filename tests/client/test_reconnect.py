@@ -187,7 +187,7 @@ async def test_a_killed_broker_loses_nothing_that_it_had_not_acknowledged(mosqui
 
     def on_connection(up: bool, reason: str) -> None:
         if not up:
-            released = [seq for seq, message in sender._protocol.state.messages.items() if message is None]
+            released = [seq for seq, message in sender._protocol.session.messages.items() if message is None]
             acknowledged.update(n for n, receipt in enumerate(receipts) if receipt.done or receipt.seq in released)
 
     async with Client(mosquitto.url, client_id="reader") as reader:

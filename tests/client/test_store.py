@@ -477,7 +477,7 @@ async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(
     await journal.close()
     journal = Journal(path, size_max=2048)
     async with connection(journal, RESUMED) as (client, peer):
-        assert not client._protocol.state.inbound
+        assert not client._protocol.session.inbound
         peer.writer.write(b"\x34\x06\x00\x01t\x00\x07y")
         assert (await anext(client)).payload == b"y"
     await journal.close()

@@ -46,8 +46,8 @@ async def test_a_store_with_messages_of_one_version_is_not_opened_in_the_other()
     async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
         client = Client(broker.addresses[0], client_id="c", store=disk)
         await client.start()
-        client._protocol.session = None  # nothing is sent any more
-        client._protocol.state.out = None
+        client._protocol.is_connected = False  # nothing is sent any more
+        client._protocol.session.out = None
         await client.publish("t", b"x", 1)
         await client.close()
         with pytest.raises(StoreError, match="other MQTT version"):

@@ -5,8 +5,8 @@ from typing import Any
 
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import publish_head
-from mqttlite.core.codec_server import Connect
 from mqttlite.core.errors import MQTTError
+from mqttlite.core.greeting import Connect
 from mqttlite.core.matching import matches
 from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
@@ -30,10 +30,12 @@ class Application:
     def on_connected(self, session_present: bool, /) -> None:
         self.told.append(("connected", session_present))
 
-    def on_message(self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, /) -> None:
+    def on_message(
+        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes, /
+    ) -> None:
         self.told.append(("message", topic, payload, flags))
         if packet_id and self.handles:
-            self.client.state.handled(packet_id, generation)
+            self.client.session.handled(packet_id, generation)
 
     def on_suback(self, topic_filter: bytes, code: int, /) -> None:
         self.told.append(("suback", topic_filter, code))

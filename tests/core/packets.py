@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from mqttlite.core import codec, codec_client, codec_server, packet_types
+from mqttlite.core import codec, greeting, packet_types, wire4, wire4_server
 from mqttlite.core.parser import Parser
 from mqttlite.core.text import check_topic_filter, check_topic_name
 
@@ -34,11 +34,9 @@ def encode(packet: Packet) -> bytes:
         will = f["will"] and (f["will"][0].encode(), *f["will"][1:])
         username = None if f["username"] is None else f["username"].encode()
         identifier = f["client_id"].encode()
-        return codec_client.encode_connect(
-            identifier, f["clean_session"], f["keep_alive_s"], username, f["password"], will
-        )
+        return wire4.encode_connect(identifier, f["clean_session"], f["keep_alive_s"], username, f["password"], will)
     if kind == "connack":
-        return codec_server.encode_connack(f["session_present"], f["code"])
+        return wire4_server.encode_connack(f["session_present"], f["code"])
     if kind == "publish":
         topic = f["topic"].encode()
         head = codec.publish_head(f["qos"] << 1 | f["retain"], topic, len(f["payload"]))
@@ -47,11 +45,11 @@ def encode(packet: Packet) -> bytes:
         return head + (f["packet_id"].to_bytes(2, "big") if f["qos"] else b"") + f["payload"]
     if kind == "subscribe":
         wanted = [(topic_filter.encode(), qos) for topic_filter, qos in f["subscriptions"]]
-        return codec_client.encode_subscribe(f["packet_id"], wanted)
+        return wire4.encode_subscribe(f["packet_id"], wanted)
     if kind == "suback":
-        return codec_server.encode_suback(f["packet_id"], bytes(f["codes"]))
+        return wire4_server.encode_suback(f["packet_id"], bytes(f["codes"]))
     if kind == "unsubscribe":
-        return codec_client.encode_unsubscribe(f["packet_id"], [topic.encode() for topic in f["topic_filters"]])
+        return wire4.encode_unsubscribe(f["packet_id"], [topic.encode() for topic in f["topic_filters"]])
     if kind in ACKNOWLEDGEMENTS:
         return codec.acknowledgement(ACKNOWLEDGEMENTS[kind], f["packet_id"])
     return bytes((EMPTY[kind], 0))
@@ -70,7 +68,7 @@ def decode(data: bytes, size_max: int = codec.REMAINING_MAX) -> list[Packet]:
 def decode_body(first: int, buf: bytes, start: int, end: int) -> Packet:
     kinds = {value: kind for kind, value in (ACKNOWLEDGEMENTS | EMPTY).items()}
     if first == packet_types.CONNECT:
-        c = codec_server.decode_connect(buf, start, end)
+        c = greeting.read_connect(buf, start, end)
         return Packet(
             "connect",
             {
@@ -83,10 +81,10 @@ def decode_body(first: int, buf: bytes, start: int, end: int) -> Packet:
             },
         )
     if first == packet_types.CONNACK:
-        present, code = codec_client.decode_connack(buf, start, end)
+        present, code, _ = wire4.decode_connack(buf, start, end)
         return Packet("connack", {"session_present": present, "code": code})
     if first & 0xF0 == packet_types.PUBLISH:
-        topic = codec_server.decode_field(buf, start, end, "topic name")
+        topic = greeting.decode_field(buf, start, end, "topic name")
         check_topic_name(topic)
         at = start + 2 + len(topic)
         qos = first >> 1 & 3
@@ -94,14 +92,14 @@ def decode_body(first: int, buf: bytes, start: int, end: int) -> Packet:
         fields = {"topic": topic.decode(), "payload": bytes(buf[at + (2 if qos else 0) : end]), "packet_id": packet_id}
         return Packet("publish", fields | {"qos": qos, "dup": first & 8 != 0, "retain": first & 1 != 0})
     if first == packet_types.SUBSCRIBE:
-        packet_id, subscriptions = codec_server.decode_subscribe(buf, start, end)
+        packet_id, subscriptions, _ = wire4_server.decode_subscribe(buf, start, end)
         wanted = [(topic_filter.decode(), qos) for topic_filter, qos in subscriptions]
         return Packet("subscribe", {"packet_id": packet_id, "subscriptions": wanted})
     if first == packet_types.SUBACK:
-        packet_id, codes = codec_client.decode_suback(buf, start, end)
+        packet_id, codes = wire4.decode_suback(buf, start, end)
         return Packet("suback", {"packet_id": packet_id, "codes": list(codes)})
     if first == packet_types.UNSUBSCRIBE:
-        packet_id, filters = codec_server.decode_unsubscribe(buf, start, end)
+        packet_id, filters = wire4_server.decode_unsubscribe(buf, start, end)
         return Packet("unsubscribe", {"packet_id": packet_id, "topic_filters": [f.decode() for f in filters]})
     kind = kinds[first]
     if kind in ACKNOWLEDGEMENTS:

@@ -8,7 +8,7 @@ for both ends. A life ends when an end forgets all, and the other one nothing: t
 
 from dataclasses import dataclass, field
 
-from mqttlite.core import codec, packet_types
+from mqttlite.core import codec, packet_types, wire4
 from mqttlite.core.connection import Connection
 from mqttlite.core.parser import Parser
 from mqttlite.core.session import HELD, OWED1, Session
@@ -45,10 +45,12 @@ class Delivery:
 class Wired(Connection):
     """A connection past its CONNECT: only PUBLISH and acknowledgements."""
 
+    wire = wire4
+
     def __init__(self, end: "End") -> None:
         Connection.__init__(self, 1000)
         self.session = end.session
-        self.end = end
+        self.is_connected = True
         self.check_topic = lambda topic: None
         self.deliver = end.delivered
 
@@ -129,7 +131,7 @@ class End:
         self.observe()
         return message
 
-    def delivered(self, first: int, topic: bytes, payload: bytes, packet_id: int) -> None:
+    def delivered(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None:
         message = self.world.messages[int(payload)]
         assert topic == TOPIC
         assert message.qos == first >> 1 & 3

@@ -299,8 +299,8 @@ def test_messages_are_acknowledged_when_the_application_has_handled_them() -> No
     answer(app, "publish", qos=2, packet_id=8, payload=b"2", **fields)
     assert app.take()[1:] == [("message", b"t", b"%d" % qos, 0x31 | qos << 1) for qos in (0, 1, 2)]
     assert written(app.client) == []
-    app.client.state.handled(7, app.client.state.generation)
-    app.client.state.handled(app.client.state.inbound[8] >> 4 << 16 | 8, app.client.state.generation)
+    app.client.session.handled(7, app.client.session.generation)
+    app.client.session.handled(app.client.session.inbound[8] >> 4 << 16 | 8, app.client.session.generation)
     assert written(app.client) == [Packet("puback", {"packet_id": 7}), Packet("pubrec", {"packet_id": 8})]
 
 
@@ -313,7 +313,7 @@ def test_a_topic_name_that_is_none_is_not_accepted_from_the_application() -> Non
     error = refusal(lambda: app.client.publish(2, b"x" * 65536, b""))
     assert isinstance(error, ProtocolError)
     assert error.rule == "MQTT-4.7.3-3"
-    assert not app.client.state.messages
+    assert not app.client.session.messages
 
 
 @statement("3.1.1", "MQTT-3.14.4-1", "MQTT-3.14.4-2")
@@ -329,7 +329,7 @@ def test_nothing_leaves_after_disconnect() -> None:
     app.client.publish(0, b"t", b"too late")
     app.client.subscribe(b"a", 0)
     app.client.unsubscribe(b"b")
-    app.client.state.handled(7, app.client.state.generation)
+    app.client.session.handled(7, app.client.session.generation)
     answer(app, "pubrec", packet_id=1)
     answer(app, "pubrel", packet_id=9)
     answer(app, "publish", qos=2, packet_id=8, **publish)

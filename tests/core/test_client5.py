@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mqttlite.core import codec5, keys
-from mqttlite.core.client5 import ClientProtocol5
+from mqttlite.core import keys, wire5
+from mqttlite.core import properties as props
+from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import packet, publish_head
 from mqttlite.core.errors import ConnectError, MQTTError, ProtocolError, PublishError, RefusedError
 from mqttlite.core.parser import Parser
@@ -21,18 +22,19 @@ WILL = (b"w", b"gone", 1, False)
 
 
 class Application:
-    """Owner of a ClientProtocol5. `told` is what it was told."""
+    """Owner of a ClientProtocol. `told` is what it was told."""
 
     def __init__(self, session: Session | None = None, size_max: int = SIZE_MAX, **fields: Any) -> None:
         self.told: list[tuple[Any, ...]] = []
         wanted = {"client_id": b"c", "clean_start": False, "keep_alive_s": 60, "username": None, "password": None}
         wanted |= {"will": None} | fields
-        self.client = ClientProtocol5(
+        self.client = ClientProtocol(
             self,  # type: ignore[arg-type]
             tuple(wanted.values()),  # type: ignore[arg-type]
             session or Session(),
             size_max,
             CLIENT_TIMEOUT_MS,
+            wire5,
         )
 
     def on_connected(self, session_present: bool) -> None:
@@ -41,14 +43,14 @@ class Application:
     def on_message(
         self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes
     ) -> None:
-        self.told.append(("message", topic, payload, codec5.user_properties(properties)))
+        self.told.append(("message", topic, payload, props.user_properties(properties)))
         if packet_id:
-            self.client.state.handled(packet_id, generation)
+            self.client.session.handled(packet_id, generation)
 
     def on_large(self, flags: int, topic: bytes, size: int, packet_id: int, generation: int) -> None:
         self.told.append(("oversized", topic, size, packet_id if flags & 4 else 0))
         if packet_id:
-            self.client.state.handled(packet_id, generation)
+            self.client.session.handled(packet_id, generation)
 
     def on_suback(self, topic_filter: bytes, code: int) -> None:
         self.told.append(("suback", topic_filter, code))
@@ -82,11 +84,11 @@ class Application:
 
 
 def connack(properties: str = "", present: bool = False, code: int = 0) -> bytes:
-    return packet(0x20, bytes((present, code)), codec5.with_properties(bytes.fromhex(properties), b""))
+    return packet(0x20, bytes((present, code)), props.with_properties(bytes.fromhex(properties), b""))
 
 
 def publish(flags: int, packet_id: int, properties: bytes, payload: bytes, topic: bytes = b"t") -> bytes:
-    content = codec5.with_properties(properties, payload)
+    content = props.with_properties(properties, payload)
     identifier = packet_id.to_bytes(2, "big") if flags & 6 else b""
     return publish_head(flags, topic, len(content)) + identifier + content
 
@@ -105,7 +107,7 @@ def test_connect_asks_for_a_session_that_is_kept_and_says_what_is_accepted() -> 
     app.client.publish(2, b"t", b"waits for CONNACK")
     [(first, body)] = app.written()
     assert first == 0x10
-    expected = codec5.encode_connect(b"c", False, 60, None, None, WILL, codec5.EXPIRY_NEVER, 30, 1003)
+    expected = wire5.encode_connect(b"c", False, 60, None, None, WILL, 30, 1000)
     assert body == expected[2:]
 
 
@@ -114,9 +116,7 @@ def test_a_packet_is_accepted_up_to_exactly_the_size_that_was_announced() -> Non
     app.online()
     largest = publish(0, 0, b"", bytes(123))
     assert len(largest) == 129
-    assert codec5.encode_connect(b"c", False, 60, None, None, None, codec5.EXPIRY_NEVER, 65535, 129) == (
-        app.client.connect_packet
-    )
+    assert wire5.encode_connect(b"c", False, 60, None, None, None, 65535, 127) == (app.client.connect_packet)
     app.take()
     app.client.receive(largest, 0)
     app.client.receive(publish(0, 0, b"", bytes(124)), 0)
@@ -159,7 +159,7 @@ def test_session_present_in_answer_to_a_clean_start_is_refused() -> None:
     app.client.connect(0)
     error = refused(app, connack(present=True))
     assert isinstance(error, ProtocolError)
-    assert error.rule == "MQTT-3.2.2-2"
+    assert error.rule == "MQTT-3.2.2-1"  # as 3.1.1 numbers it
 
 
 @statement("5.0", "MQTT-3.2.0-2")
@@ -184,7 +184,6 @@ def test_the_keep_alive_of_the_broker_counts_for_this_connection() -> None:
 def test_the_session_goes_on_under_the_identifier_that_the_broker_assigned() -> None:
     app = Application(client_id=b"")
     app.online("1200036a6f65")
-    assert app.client.client_id == b"joe"
     assert app.client.connect_packet[-5:] == b"\0\3joe"
     app.client.closed()
     app.client.connect(0)
@@ -236,7 +235,7 @@ def test_what_was_accepted_before_the_limit_was_known_is_refused_when_it_is() ->
     assert app.take() == [("finished", 1, ASIDE | 0x9B), ("connected", False)]
     app.client.receive(b"\x40\2\0\1\x40\2\0\3", 0)
     assert app.take() == [("finished", 0, 0), ("finished", 2, 0)]
-    assert app.client.state.unfinished == 0
+    assert app.client.session.unfinished == 0
 
 
 def test_what_was_sent_already_and_fits_no_more_is_set_aside() -> None:
@@ -320,7 +319,7 @@ def test_an_answer_that_does_not_fit_the_request_is_refused(end: str) -> None:
 def test_a_message_comes_with_its_properties_and_is_delivered_once() -> None:
     app = Application()
     app.online()
-    block = codec5.encode_user_properties([(b"n", b"v")])
+    block = props.encode_user_properties([(b"n", b"v")])
     data = publish(4, 9, b"\x01\x01" + block + b"\x0b\x07\x0b\x08", b"payload")
     app.client.receive(data, 0)
     app.client.receive(bytes((data[0] | 8,)) + data[1:], 0)
@@ -358,7 +357,7 @@ def test_a_message_that_may_not_be_is_refused_and_the_broker_told(data: str, rea
     app.take()
     assert isinstance(refused(app, bytes.fromhex(data)), ProtocolError)
     assert app.take() == []
-    assert app.client.state.inbound == {}
+    assert app.client.session.inbound == {}
     assert app.written() == [(0xE0, bytes((reason,)))]
 
 
@@ -376,13 +375,13 @@ def test_a_message_goes_with_its_properties_first_and_again() -> None:
     app = Application()
     app.online()
     key = (b"p", 1, 2)
-    block = codec5.encode_user_properties([(keys.PROPERTY, keys.to_text(key))])
+    block = props.encode_user_properties([(keys.PROPERTY, keys.to_text(key))])
     app.client.publish(4, b"t", b"payload", b"\1", block)
     [(first, body)] = app.written()
     app.client.closed()
     [(again, same)] = app.online(present=True)
     assert (first, again) == (0x34, 0x3C)
-    assert body == same == b"\0\1t\0\1" + codec5.with_properties(block, b"payload")
+    assert body == same == b"\0\1t\0\1" + props.with_properties(block, b"payload")
     app.client.receive(b"\x50\3\0\1\x10", 0)
     assert app.written() == [(0x62, b"\0\1")]
     app.client.receive(b"\x70\4\0\1\0\0", 0)
@@ -479,7 +478,7 @@ class Online(Application):
 @statement("5.0", "MQTT-3.3.2-17", "MQTT-3.1.2-5", "MQTT-3.1.2-23", "MQTT-3.2.2-3")
 def test_a_key_travels_through_mosquitto_and_the_session_is_kept(mosquitto: Mosquitto) -> None:
     app = Online(mosquitto.port, client_id=b"five")
-    properties = codec5.encode_user_properties([(b"before", b"1"), (keys.PROPERTY, keys.to_text((b"p/q", 3, 4)))])
+    properties = props.encode_user_properties([(b"before", b"1"), (keys.PROPERTY, keys.to_text((b"p/q", 3, 4)))])
     with app:
         assert app.take() == [("connected", False)]
         app.client.subscribe(b"a/#", 2)
@@ -490,7 +489,7 @@ def test_a_key_travels_through_mosquitto_and_the_session_is_kept(mosquitto: Mosq
         assert (topic, payload) == (b"a/b", b"payload")
         assert pairs == [(b"before", b"1"), (b"mqttlite-key", b"p/q/3/4")]
         assert keys.from_text(dict(pairs)[keys.PROPERTY]) == (b"p/q", 3, 4)
-        app.until(lambda: not app.client.state.inbound)
+        app.until(lambda: not app.client.session.inbound)
     app.take()
     with Online(mosquitto.port, client_id=b"other") as other:  # while `app` is away
         seq = other.client.publish(4, b"a/c", b"kept", b"", properties)
@@ -512,8 +511,8 @@ def test_the_limits_of_mosquitto_are_taken(tmp_path: Path) -> None:
         Online(mosquitto.port, client_id=b"", clean_start=True, keep_alive_s=60) as app,
     ):
         client = app.client
-        assert client.client_id
-        assert (client.qos_max, client.retain_available, client.packet_max) == (1, False, 100)
+        assert client.limits
+        assert (client.limits.qos_max, client.limits.retain_available, client.limits.packet_max) == (1, False, 100)
         assert client.keep_alive_ms == 18_000
         for flags, payload in ((4, b""), (1, b""), (2, bytes(100))):
             with pytest.raises(PublishError):

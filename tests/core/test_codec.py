@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.core import codec, codec_client, codec_server
+from mqttlite.core import codec, wire4, wire4_server
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.parser import Parser
 from tests.core.packets import Packet, by_kind, decode, encode, packets
@@ -95,20 +95,20 @@ def test_a_repeat_differs_from_the_first_sending_by_dup_alone() -> None:
 
 @statement("3.1.1", "MQTT-3.2.2-4")
 def test_a_refusal_never_says_session_present() -> None:
-    assert codec_server.encode_connack(True, 5) == b"\x20\x02\x00\x05"
+    assert wire4_server.encode_connack(True, 5) == b"\x20\x02\x00\x05"
 
 
 @pytest.mark.parametrize(
     ("rule", "call"),
     [
-        ("MQTT-3.1.2-22", lambda: codec_client.encode_connect(b"c", True, 0, None, b"secret")),
-        ("MQTT-3.1.3-7", lambda: codec_client.encode_connect(b"", False, 0)),
-        ("3.1.2.10", lambda: codec_client.encode_connect(b"c", True, 65536)),
-        ("3.1.2.10", lambda: codec_client.encode_connect(b"c", True, -1)),
-        ("1.5.3", lambda: codec_client.encode_connect(bytes(65536), True, 0)),
-        ("1.5.3", lambda: codec_client.encode_connect(b"c", True, 0, None, None, (b"t", bytes(65536), 0, False))),
-        ("MQTT-3.8.3-3", lambda: codec_client.encode_subscribe(1, [])),
-        ("MQTT-3.10.3-2", lambda: codec_client.encode_unsubscribe(1, [])),
+        ("MQTT-3.1.2-22", lambda: wire4.encode_connect(b"c", True, 0, None, b"secret")),
+        ("MQTT-3.1.3-7", lambda: wire4.encode_connect(b"", False, 0)),
+        ("3.1.2.10", lambda: wire4.encode_connect(b"c", True, 65536)),
+        ("3.1.2.10", lambda: wire4.encode_connect(b"c", True, -1)),
+        ("1.5.3", lambda: wire4.encode_connect(bytes(65536), True, 0)),
+        ("1.5.3", lambda: wire4.encode_connect(b"c", True, 0, None, None, (b"t", bytes(65536), 0, False))),
+        ("MQTT-3.8.3-3", lambda: wire4.encode_subscribe(1, [])),
+        ("MQTT-3.10.3-2", lambda: wire4.encode_unsubscribe(1, [])),
     ],
 )
 @statement("3.1.1", "MQTT-3.1.2-22", "MQTT-3.1.3-7", "MQTT-3.8.3-3", "MQTT-3.10.3-2")

@@ -27,8 +27,8 @@ def test_a_message_goes_to_the_broker_and_back(qos: int) -> None:
     assert told[:2] == [("connected", False), ("suback", b"room/+", 2)]
     assert ("message", b"room/1", b"hello", 0x30 | qos << 1) in told
     assert (("finished", 1, False) in told) == (qos > 0)
-    assert not world.client.state.messages
-    assert not world.client.state.inbound
+    assert not world.client.session.messages
+    assert not world.client.session.inbound
 
 
 def test_an_orderly_end() -> None:
@@ -68,7 +68,7 @@ def test_messages_arrive_over_a_line_that_is_cut_again_and_again(qos: int, seed:
     for got in (at_broker, back):
         assert list(dict.fromkeys(got)) == wanted
         assert qos == 1 or len(got) == 50
-    assert not world.client.state.messages
+    assert not world.client.session.messages
     assert not world.broker.sessions[b"c"].messages
 
 

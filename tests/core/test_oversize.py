@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.core import client, oversize
 from mqttlite.core.codec import packet, prefixed
 from mqttlite.core.errors import ProtocolError
-from mqttlite.core.oversize import GONE_BY
+from mqttlite.core.packet_types import GONE_BY
 from mqttlite.core.parser import Parser
 from mqttlite.core.server import ServerConnection
 from tests.core.test_client5 import Application
@@ -65,7 +64,7 @@ def test_at_qos_2_the_handshake_is_finished() -> None:
     assert app.written() == [(0x50, b"\0\5")]
     app.receive(b"\x62\2\0\5")
     assert app.written() == [(0x70, b"\0\5")]
-    assert not app.client.state.inbound
+    assert not app.client.session.inbound
 
 
 @given(st.integers(1, 700), st.integers(1, 60_000), st.integers(0, 2), st.integers(1, 300))
@@ -145,7 +144,3 @@ def test_no_other_packet_begins_as_its_end_is_marked() -> None:
             assert parser.next() != GONE_BY
         except ProtocolError:
             continue
-
-
-def test_the_client_knows_its_mark() -> None:
-    assert client._GONE_BY == oversize.GONE_BY

@@ -1,6 +1,6 @@
 """Codec, parser and text, as a script for MicroPython (it runs on CPython too): ends with "all done"."""
 
-from mqttlite.core import codec, codec_client, codec_server, matching, text
+from mqttlite.core import codec, greeting, matching, text, wire4, wire4_server
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.parser import Parser
 
@@ -37,14 +37,14 @@ CONNECT = "101f 0004 4d515454 04 ee 012c 0001 63 0002 c3a9 0003 00ff80 0001 75 0
 
 def packets():
     will = ("é".encode(), b"\0\xff\x80", 1, True)
-    packet = codec_client.encode_connect(b"c", True, 300, b"u", b"pass", will)
+    packet = wire4.encode_connect(b"c", True, 300, b"u", b"pass", will)
     assert hexed(packet) == CONNECT.replace(" ", ""), hexed(packet)
-    connect = codec_server.decode_connect(*parsed(packet))
+    connect = greeting.read_connect(*parsed(packet))
     assert connect.client_id == b"c" and connect.clean_session and connect.keep_alive_s == 300
     assert connect.username == b"u" and connect.password == b"pass" and connect.will == will
 
-    assert codec_server.encode_connack(True, 0) == b"\x20\x02\x01\0"
-    assert codec_client.decode_connack(*parsed(b"\x20\x02\x01\0")) == (True, 0)
+    assert wire4_server.encode_connack(True, 0) == b"\x20\x02\x01\0"
+    assert wire4.decode_connack(*parsed(b"\x20\x02\x01\0")) == (True, 0, None)
     head = codec.publish_head(5, "é".encode(), 3)
     assert hexed(head) == "35090002c3a9" and head[4:] == "é".encode()
     assert codec.repeated(head)[0] == 0x3D
@@ -59,19 +59,19 @@ def packets():
         assert hexed(packet) == digits
         assert codec.decode_acknowledgement(*parsed(packet)) == 65535
     wanted = [(b"a/#", 2), (b"+", 0)]
-    packet = codec_client.encode_subscribe(258, wanted)
+    packet = wire4.encode_subscribe(258, wanted)
     assert hexed(packet) == "820c01020003612f230200012b00"
-    assert codec_server.decode_subscribe(*parsed(packet)) == (258, wanted)
-    packet = codec_server.encode_suback(258, b"\x02\x80")
+    assert wire4_server.decode_subscribe(*parsed(packet)) == (258, wanted, b"")
+    packet = wire4_server.encode_suback(258, b"\x02\x80")
     assert hexed(packet) == "900401020280"
-    assert codec_client.decode_suback(*parsed(packet)) == (258, b"\x02\x80")
-    packet = codec_client.encode_unsubscribe(258, [b"a/#", b"+"])
+    assert wire4.decode_suback(*parsed(packet)) == (258, b"\x02\x80")
+    packet = wire4.encode_unsubscribe(258, [b"a/#", b"+"])
     assert hexed(packet) == "a20a01020003612f2300012b"
-    assert codec_server.decode_unsubscribe(*parsed(packet)) == (258, [b"a/#", b"+"])
+    assert wire4_server.decode_unsubscribe(*parsed(packet)) == (258, [b"a/#", b"+"])
     for size, digits in ((127, "7f"), (128, "8001"), (16384, "808001"), (2097152, "80808001"), (268435455, "ffffff7f")):
         assert hexed(codec.remaining_length(size)) == digits
     refused("2.2.3", codec.remaining_length, 268435456)
-    refused("MQTT-3.1.2-22", codec_client.encode_connect, b"c", True, 0, None, b"p")
+    refused("MQTT-3.1.2-22", wire4.encode_connect, b"c", True, 0, None, b"p")
     for rule, digits in (
         ("MQTT-3.1.2-3", "100d 0004 4d515454 04 03 0000 0001 63"),
         ("MQTT-1.5.3-1", "100f 0004 4d515454 04 02 0000 0003 eda080"),
@@ -79,11 +79,11 @@ def packets():
         ("MQTT-3.1.4-1", "100e 0004 4d515454 04 02 0000 0001 63 00"),
         ("1.5.3", "100d 0004 4d515454 04 02 0000 0002 63"),
     ):
-        refused(rule, codec_server.decode_connect, *parsed(unhex(digits)))
+        refused(rule, greeting.read_connect, *parsed(unhex(digits)))
     refused("MQTT-2.3.1-1", codec.decode_acknowledgement, b"\0\0", 0, 2)
     refused("2.2.3", codec.decode_acknowledgement, b"\0\1\0", 0, 3)
-    refused("MQTT-3.9.3-2", codec_client.decode_suback, b"\0\1\3", 0, 3)
-    refused("3.8.3", codec_server.decode_subscribe, b"\0\1\0\1a\3", 0, 6)
+    refused("MQTT-3.9.3-2", wire4.decode_suback, b"\0\1\3", 0, 3)
+    refused("3.8.3", wire4_server.decode_subscribe, b"\0\1\0\1a\3", 0, 6)
 
 
 def chunks():

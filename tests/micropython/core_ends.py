@@ -22,10 +22,10 @@ class Application:
     def on_connected(self, session_present):
         pass
 
-    def on_message(self, flags, topic, payload, packet_id, generation):
+    def on_message(self, flags, topic, payload, packet_id, generation, properties):
         self.messages.append(bytes(payload))
         if packet_id:
-            self.client.state.handled(packet_id, generation)
+            self.client.session.handled(packet_id, generation)
 
     def on_suback(self, topic_filter, code):
         self.subacks += 1
@@ -125,7 +125,7 @@ def echo(qos):
     else:
         for number in wanted:
             assert number in world.broker.seen and number in world.app.messages
-    assert not world.client.state.messages and not world.broker.session.messages
+    assert not world.client.session.messages and not world.broker.session.messages
     world.client.disconnect()
     world.run()
     assert world.server.finished and world.server.will is None and world.broker.seen[-1] == b"DISCONNECT"

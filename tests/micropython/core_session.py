@@ -5,6 +5,7 @@ The same schedule everywhere, from a generator of its own. Ends with "all done" 
 
 import gc
 
+from mqttlite.core import wire4
 from mqttlite.core.codec import publish_head
 from mqttlite.core.connection import Connection
 from mqttlite.core.session import Session
@@ -24,8 +25,9 @@ class End(Connection):
 
     def __init__(self, window):
         Connection.__init__(self, 200)
-        self.state = Session(window, window)
-        self.state.on_finished = self.on_finished
+        self.wire = wire4
+        self.session = Session(window, window)
+        self.session.on_finished = self.on_finished
         self.arriving = b""
         self.inbox = []
         self.got = {}
@@ -38,7 +40,7 @@ class End(Connection):
     def control(self, first, buf, start, end, now):
         raise AssertionError("packet %x" % first)
 
-    def deliver(self, first, topic, payload, packet_id):
+    def deliver(self, first, topic, payload, packet_id, properties):
         number = int(payload)
         before = self.got.get(number, 0)
         if not before:
@@ -46,7 +48,7 @@ class End(Connection):
             self.newest = number
         assert not before or first & 6 == 2, "QoS 2 delivered twice"
         self.got[number] = before + 1
-        self.inbox.append((packet_id, self.state.generation))
+        self.inbox.append((packet_id, self.session.generation))
 
     def on_finished(self, seq, in_doubt):
         assert not in_doubt
@@ -54,13 +56,13 @@ class End(Connection):
 
     def open(self, session_present):
         self.parser = type(self.parser)(200)
-        self.session = self.state
-        self.state.connected(self.out, session_present)
+        self.is_connected = True
+        self.session.connected(self.out, session_present)
 
     def handle(self):
         if self.inbox:
             packet_id, generation = self.inbox.pop(0)
-            self.state.handled(packet_id, generation)
+            self.session.handled(packet_id, generation)
 
 
 def play(seed, window, messages):
@@ -86,7 +88,7 @@ def play(seed, window, messages):
         action = dice.roll(16)
         if action < 4:
             payload = str(sent).encode()
-            a.state.publish(publish_head(2 << (sent & 1), b"t", len(payload)), payload)
+            a.session.publish(publish_head(2 << (sent & 1), b"t", len(payload)), payload)
             sent += 1
         elif action < 8:
             write(a, b)
@@ -110,7 +112,7 @@ def play(seed, window, messages):
                 b.handle()
         busy = ends[0].out or ends[1].out
     for end in ends:
-        assert not end.state.messages and not end.state.inbound and not end.state.unfinished
+        assert not end.session.messages and not end.session.inbound and not end.session.unfinished
     received = ends[0].got
     received.update(ends[1].got)
     assert len(received) == messages and ends[0].finished + ends[1].finished == messages

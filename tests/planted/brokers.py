@@ -48,12 +48,12 @@ CHANGES: dict[str, Change | Given] = {
     "the gate forgets what it waits for": text(
         CommitGate._pass, {"store.commit()": "store.commit(); waiting += self._waiting; self._waiting.clear()"}
     ),
-    "SUBACK before commit": text(BrokerStore.note, {"kind != r.DONE": "kind not in (r.DONE, r.SUBSCRIBED, BEGUN)"}),
+    "SUBACK before commit": text(BrokerStore.note, {"if waits": f"if waits and kind not in ({r.SUBSCRIBED}, BEGUN)"}),
     "sessions are not resumed": text(Engine._resume, {"clean or client.clean": "True or client.clean"}),
     "the received identifier has a commit of its own": around(BrokerStore, "note", _with_a_commit_of_its_own),
     "received identifiers are forgotten": text(Session.load, {"in state.held": "in ()"}),
     "the broker forgets what was released": value(broker_tables, "released", lambda head: head),
-    "subscriptions are not stored": text(BrokerStore.note, {"self._take(": "kind == r.SUBSCRIBED or self._take("}),
+    "subscriptions are not stored": text(BrokerStore.note, {"self._take(": f"kind == {r.SUBSCRIBED} or self._take("}),
     "nothing is queued for who is offline": around(
         Queue, "publish", lambda publish: lambda self, *message: self.out is None or publish(self, *message)
     ),

@@ -20,8 +20,8 @@ def _(patch: Patch) -> None:
     def wrap(connect: Any) -> Any:
         def connected(self: ClientProtocol, now: int) -> None:
             connect(self, now)
-            self.state.out = self.out
-            self.state._pump()
+            self.session.out = self.out
+            self.session._pump()
 
         return connected
 
@@ -55,7 +55,7 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     def wrap(deadline: Any) -> Any:
-        return lambda self: None if self.session else deadline(self)
+        return lambda self: None if self.is_connected else deadline(self)
 
     patch.around(ClientProtocol, "deadline", wrap)
 
@@ -69,7 +69,7 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     def wrap(deadline: Any) -> Any:
-        return lambda self: deadline(self) if self.session else None
+        return lambda self: deadline(self) if self.is_connected else None
 
     patch.around(ClientProtocol, "deadline", wrap)
 

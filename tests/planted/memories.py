@@ -22,6 +22,6 @@ CHANGES: dict[str, Change | Given] = {
     "a repeat without DUP is delivered": Given(
         repeats_without_dup, row(INBOUND, core.HELD << 8 | core.PUBLISH2, core.TAKEN2 << 8 | core.DELIVER)
     ),
-    "that identifiers are cleared is stored as something else": value(earlier_life, "_CLEARING", 13),
-    "that nothing is to be cleared is stored as something else": value(core, "_CLEARING", 13),
+    "that identifiers are cleared is stored as something else": value(earlier_life, "CLEARING", 13),
+    "that nothing is to be cleared is stored as something else": value(core, "CLEARING", 13),
 }

@@ -23,7 +23,7 @@ def _(patch: Patch) -> None:
     def wrap(connection: Any) -> Any:
         async def ended(self: BaseClient) -> Exception:
             error: Exception = await connection(self)
-            session = self._protocol.state
+            session = self._protocol.session
             if self.is_connected and session.unfinished and suspects.ended_by(error) == 0:
                 session._finish(session.first, ASIDE)
             return error
@@ -136,7 +136,7 @@ def _(patch: Patch) -> None:
     def gone_by(client: ClientProtocol) -> None:
         large = client.parser.large
         client.parser.large = None
-        if large and client.session and large.packet_id:
+        if large and client.is_connected and large.packet_id:
             client.session.received(client.parser.first, large.packet_id)
             client.session.handled(large.packet_id, client.session.generation)
 

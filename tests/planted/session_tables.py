@@ -35,11 +35,11 @@ CHANGES: dict[str, Change | Given] = {
     "deliver again at PUBREL": all_of(
         text(
             Connection._publish,
-            {"buf[at + 2 : end]": "buf[at + 2 : end]; self.late = first, topic, payload, packet_id"},
+            {"buf[at:end]": "buf[at:end]; self.late = first, topic, payload, packet_id, properties"},
         ),
         text(
             Connection._acknowledgement,
-            {"session.released(packet_id)": "self.deliver(*self.late); session.released(packet_id)"},
+            {"self.session.released(": "self.deliver(*self.late); self.session.released("},
         ),
     ),
     "the loss of a connection is not foreseen: broker": _no_row_for_what_is_held(),

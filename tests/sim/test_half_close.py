@@ -7,7 +7,7 @@ import pytest
 
 from mqttlite.broker import server
 from mqttlite.core.codec import publish_head
-from mqttlite.core.codec_client import encode_connect
+from mqttlite.core.wire4 import encode_connect
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
 

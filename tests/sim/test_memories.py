@@ -148,7 +148,7 @@ def run(scenario: Callable[..., list[str]], bug: Change | None, *args: Any) -> l
 
 
 # LOST is stored as FREED: the next life has identifiers of a session that is gone.
-lost_is_another_record = value(lost_session, "_LOST", 6)
+lost_is_another_record = value(lost_session, "LOST", 6)
 
 content_is_swallowed = row(REUSED, core.HELD << 8 | core.PUBLISH2 | core.OTHER, core.HELD << 8 | 0x50)
 

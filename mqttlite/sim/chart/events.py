@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ...core.codec5 import split
-from ...core.codec_server import decode_connect
 from ...core.errors import ProtocolError
+from ...core.greeting import read_connect
 from ...core.keys import unwrap
+from ...core.properties import split
 from ..net.packets import PacketReader, body
 from .doubt import Doubts
 
@@ -419,7 +419,7 @@ def _reach(after: dict[str, set[str]], begin: str) -> set[str]:
 def _client_id(connect: bytes) -> str:
     """The client identifier in the body of CONNECT; "" when that is none."""
     try:
-        return str(decode_connect(connect, 0, len(connect)).client_id, "utf-8", "backslashreplace")
+        return str(read_connect(connect, 0, len(connect)).client_id, "utf-8", "backslashreplace")
     except ProtocolError:
         return ""
 

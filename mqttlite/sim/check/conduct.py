@@ -6,7 +6,7 @@ fault only with what no loss explains. Sessions are told apart by client identif
 
 from typing import TYPE_CHECKING
 
-from ...core.codec_server import decode_connect
+from ...core.greeting import read_connect
 
 if TYPE_CHECKING:
     from ..net.packets import Packet
@@ -59,7 +59,7 @@ class Conduct:
         connection = way.connection
         if kind == "CONNECT":
             self.connects += 1
-            connect = decode_connect(packet.body, 0, len(packet.body))
+            connect = read_connect(packet.body, 0, len(packet.body))
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
             client = self._clients[way]
             if connect.clean_session:

@@ -68,7 +68,7 @@ class Audit:
                     found.append(f"{name} keeps {len(session.inbound)} identifiers of {client}")
         for name, client_ in self.large.clients.items():
             if client_._error is None:
-                state = client_._protocol.state
+                state = client_._protocol.session
                 if state.messages or state.inbound:
                     found.append(f"{name} keeps {len(state.messages)} messages, {len(state.inbound)} identifiers")
 

@@ -137,7 +137,7 @@ class Publisher:
         )
         if plan.first >= 0 and plan.store != "memory":
             # A new store counts on from where it would have been after so many messages.
-            session = client._protocol.state
+            session = client._protocol.session
             session.next = session.sent = session.first = session.sent_before = session.kept = plan.first
         return client
 
@@ -204,7 +204,7 @@ class Publisher:
                         entry.confirmed_at = min(entry.confirmed_at, self.process.world.now)
 
     def _look_at_doubts(self, client: Client) -> None:
-        if client._protocol.state.doubts:
+        if client._protocol.session.doubts:
             for _, status, topic, _, payload in client.pending():
                 if status == "in doubt":
                     self.ledger.in_doubt.add(topic_payload(topic, payload))

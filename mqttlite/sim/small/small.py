@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...broker import Broker, broker_store
+from ...broker import Broker
 from ...broker.limits import Limits
 from ...client import Client
 from ...core import earlier_life
@@ -104,7 +104,7 @@ def named(name: str) -> Small:
 @contextlib.contextmanager
 def few_identifiers(few: bool) -> Iterator[None]:
     """While this lasts, sessions have few packet identifiers."""
-    owners: tuple[Any, ...] = (core, earlier_life, broker_store) if few else ()
+    owners: tuple[Any, ...] = (core, earlier_life) if few else ()
     before = [owner.SPAN for owner in owners]
     for owner in owners:
         owner.SPAN = FEW
@@ -313,7 +313,7 @@ class Run:
         if (
             self.small.wrap or self.small.reuse
         ) and process is self.producer:  # a store that has more to tell overrules it
-            session = client._protocol.state
+            session = client._protocol.session
             session.next = session.sent = session.first = session.sent_before = session.kept = core.SPAN - 1
         return client
 

@@ -27,7 +27,7 @@ def _senders(run: "Run") -> "list[tuple[str, Session]]":
     found = []
     client, broker = run.clients.get(run.producer.name), run.durable_broker
     if client and run.producer.alive and client.is_connected:
-        found.append(("producer", client._protocol.state))
+        found.append(("producer", client._protocol.session))
     consumer = broker.engine.sessions.get(run.consumer.name.encode()) if broker and run.broker.alive else None
     if consumer and consumer.peer:
         found.append(("broker", consumer.session))
@@ -92,7 +92,7 @@ class Consequences:
         """A producer is about to publish."""
         run = self._run
         client = run.clients[name]
-        session = client._protocol.state
+        session = client._protocol.session
         if not client.is_connected:
             run.tell("a message is published before CONNACK")
         elif session.unfinished and session.first < session.sent_before:
