@@ -82,7 +82,7 @@ def _run(words: list[str]) -> int:
             parser = _parser()
             parser.parse_args(words)
             parser.error("the command comes first")
-        args = _parser_of(words[0]).parse_args(words[1:])
+        args = parser_of(words[0]).parse_args(words[1:])
     except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
         return end.code if isinstance(end.code, int) else 1
     code: int = args.run(args)
@@ -101,7 +101,7 @@ def _parser() -> CommandLine:
     return parser
 
 
-def _parser_of(command: str) -> CommandLine:
+def parser_of(command: str) -> CommandLine:
     """The parser of one command: argparse would make those of all, which takes longer than everything else."""
     only = _Only()
     importlib.import_module(f"{__name__}.{command}").add_parser(only)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.cli import _parser
+from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.cli.gateway import configuration
 from mqttlite.client import Client, host
@@ -49,7 +49,7 @@ WORDS = [
 
 
 def configured(*words: str) -> Config:
-    return configuration(_parser("gateway").parse_args(words))
+    return configuration(parser_of("gateway").parse_args(words[1:]))
 
 
 def test_a_file_says_the_same_as_the_command_line(tmp_path: Path) -> None:
