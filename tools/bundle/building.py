@@ -8,7 +8,7 @@ from pathlib import Path
 from tests import runtimes
 from tests.runtimes import ROOT
 
-from . import bases, constants, folding, inlining, merging, naming, reaching, settled, texts, tracing
+from . import bases, constants, folding, inlining, merging, naming, ordering, reaching, settled, texts, tracing
 from .merging import MAIN, Merged
 from .program import PACKAGE, BundleError, Program
 from .sets import SETS, FeatureSet
@@ -46,7 +46,10 @@ def transformed(
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)
     merging.offer(merged)
-    return merged, naming.run(merged, short)
+    names = naming.run(merged, short)
+    if short:
+        ordering.run(merged)
+    return merged, names
 
 
 def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = True, optimisation: int = 3) -> Bundle:
