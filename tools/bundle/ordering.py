@@ -1,7 +1,7 @@
 """Pass: the names that are used most get the numbers below 128 in the file's table, which take one byte, not two.
 
-MicroPython's compiler numbers the names of a file as it meets them. So the first statement names those, in an expression
-that is never evaluated: `print` is never false.
+MicroPython's compiler numbers the names of a file as it meets them. So the first statement names those, in an
+expression that is never evaluated: `print` is never false.
 """
 
 import ast
