@@ -11,6 +11,7 @@ from mqttlite.client import board_errors
 from tests.runtimes import ROOT
 from tools.bundle import SETS, building, tracing
 from tools.bundle import texts as texts_pass
+from tools.bundle.program import BundleError
 from tools.bundle.sets import FeatureSet
 
 CONST = {"core/__init__.py": "def const(value):\n    return value\n", "__init__.py": ""}
@@ -271,3 +272,79 @@ def test_every_sentence_of_the_bundles_has_its_number_in_the_table() -> None:
     known = len(table.numbers)
     building.transformed(SETS["all"], table=table)
     assert list(table.numbers)[known:] == [], "python -m tools.bundle all -o build/bundle/all adds them"
+
+
+WHOLE = {
+    "life.py": """
+class Life:
+    on_end: object
+    def __init__(self, name: str, log: object) -> None:
+        self.name = name
+        self.log = log
+        self.error = None
+        self.count = 0
+    def end(self, error: str) -> None:
+        self.error = error
+        self.on_end(error)
+        self.log(error)
+""",
+    "incoming.py": """
+from .life import Life
+class Incoming:
+    def __init__(self, life: "Life") -> None:
+        self.life = life
+        self.count = 10
+        life.on_end = self.ended
+    def take(self, step: int) -> int:
+        life = self.life
+        if life.error:
+            return -1
+        self.count += step
+        life.count += 1
+        return self.count * 100 + life.count
+    def ended(self, error: str) -> None:
+        self.count = -len(error)
+""",
+    "rare.py": """
+from .life import Life
+def counted(life: "Life") -> int:
+    return life.count
+""",
+    "use.py": """
+from .incoming import Incoming
+from .life import Life
+class Client:
+    def __init__(self, name: str) -> None:
+        self.said = []
+        self._life = life = Life(name, self.say)
+        self._incoming = Incoming(life)
+    def say(self, text: str) -> None:
+        self.said.append(text)
+    def take(self, step: int) -> int:
+        return self._incoming.take(step)
+    def end(self, error: str) -> None:
+        self._life.end(error)
+    def counts(self) -> "list[int]":
+        from .rare import counted
+        return [counted(self._life), self._incoming.count]
+""",
+}
+
+
+def test_objects_that_are_parts_of_one_become_one_and_do_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = texts(tmp_path, WHOLE, Client="use")
+    assert "class Life" not in found["__init__"] + found["rare"]
+    assert "class Incoming" not in found["__init__"]
+    assert "_on_end" not in found["__init__"]  # the event has become a call
+    client = run(found, monkeypatch).Client("a")
+    assert [client.take(1), client.take(1), client.counts()] == [1101, 1202, [2, 12]]
+    client.end("over")
+    assert [client.take(1), client.counts(), client.said] == [-1, [2, -4], ["over"]]
+
+
+def test_an_attribute_that_could_be_of_two_parts_stops_the_build(tmp_path: Path) -> None:
+    files = {**WHOLE, "rare.py": "def counted(life):\n    return life.count\n"}
+    with pytest.raises(BundleError, match=r"rare\.py:2: counted__rare: whose '\.count' is it"):
+        texts(tmp_path, files, Client="use")

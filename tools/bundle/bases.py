@@ -6,10 +6,43 @@ that the subclass extends stays under another name, and the call to it with it.
 """
 
 import ast
+import copy
 from collections import Counter
 
 from .merging import Merged
 from .program import defined
+
+
+def _spell_out(derived: ast.ClassDef, base: ast.ClassDef) -> None:
+    """A constructor that hands all other arguments on (`**options`) takes them by name."""
+    inits = [node for cls in (derived, base) for node in cls.body if getattr(node, "name", "") == "__init__"]
+    if len(inits) != 2 or not all(isinstance(init, ast.FunctionDef) for init in inits):
+        return
+    outer, inner = inits
+    assert isinstance(outer, ast.FunctionDef) and isinstance(inner, ast.FunctionDef)
+    options = outer.args.kwarg
+    calls = [
+        node
+        for node in ast.walk(outer)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{base.name}.__init__" and node.keywords
+    ]
+    uses = sum(
+        isinstance(node, ast.Name) and options is not None and node.id == options.arg for node in ast.walk(outer)
+    )
+    if options is None or len(calls) != 1 or uses != 1:
+        return
+    [call] = calls
+    given = {keyword.arg for keyword in call.keywords} | {arg.arg for arg in inner.args.args[: len(call.args)]}
+    call.keywords = [keyword for keyword in call.keywords if keyword.arg is not None]
+    for arg, default in zip(inner.args.kwonlyargs, inner.args.kw_defaults, strict=True):
+        if arg.arg not in given:
+            outer.args.kwonlyargs.append(ast.copy_location(ast.arg(arg.arg), arg))
+            outer.args.kwonlyargs[-1].note = getattr(arg, "note", "")  # type: ignore[attr-defined]
+            outer.args.kw_defaults.append(copy.deepcopy(default))
+            value = ast.copy_location(ast.Name(arg.arg, ast.Load()), call)
+            value.kind = "local"  # type: ignore[attr-defined]
+            call.keywords.append(ast.keyword(arg.arg, value))
+    outer.args.kwarg = None
 
 
 class Calls(ast.NodeTransformer):
@@ -87,6 +120,7 @@ def _merge_one(merged: Merged) -> bool:
 def _merge(derived: ast.ClassDef, base: ast.ClassDef) -> None:
     own = {name for member in derived.body for name in defined(member)}
     methods = {member.name for member in base.body if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    _spell_out(derived, base)
     calls = Calls(base.name, own & methods)
     derived.body = [calls.visit(member) for member in derived.body]
     explicit = Calls(base.name, methods - own)  # of what it does not extend: a plain call
@@ -104,5 +138,7 @@ def _merge(derived: ast.ClassDef, base: ast.ClassDef) -> None:
                 continue
             member.name = extended(member.name, base.name)
         kept.append(member)
+    derived.also = [base.name, *getattr(base, "also", []), *getattr(derived, "also", [])]  # type: ignore[attr-defined]
+    derived.notes = {**getattr(base, "notes", {}), **getattr(derived, "notes", {})}  # type: ignore[attr-defined]
     derived.bases = base.bases
     derived.body = [node for node in (*kept, *derived.body) if not isinstance(node, ast.Pass)] or [ast.Pass()]

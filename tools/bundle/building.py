@@ -8,10 +8,24 @@ from pathlib import Path
 from tests import runtimes
 from tests.runtimes import ROOT
 
-from . import bases, constants, folding, inlining, merging, naming, ordering, reaching, settled, texts, tracing
+from . import (
+    aliases,
+    bases,
+    constants,
+    folding,
+    inlining,
+    merging,
+    naming,
+    ordering,
+    parts,
+    reaching,
+    settled,
+    texts,
+    tracing,
+)
 from .merging import MAIN, Merged
 from .program import PACKAGE, BundleError, Program
-from .sets import SETS, FeatureSet
+from .sets import EXPOSED, SETS, STANDS_FOR, WHOLE, FeatureSet
 
 
 @dataclass
@@ -24,6 +38,15 @@ class Bundle:
     sizes: dict[str, int]
 
 
+def _settle(merged: Merged, feature_set: FeatureSet, foreign: set[str]) -> None:
+    """Leave out what is decided, and what nothing reaches, until there is no more of it."""
+    again = True
+    while again:
+        folding.run(merged)
+        again = reaching.run(merged)
+        again = settled.run(merged, feature_set.settled, foreign) or again
+
+
 def transformed(
     feature_set: FeatureSet, source: Path = ROOT, short: bool = True, table: "texts.Table | None" = None
 ) -> tuple[Merged, naming.Names]:
@@ -32,17 +55,19 @@ def transformed(
     """
     program = Program(source, sorted({module for module, _ in feature_set.public.values()}), feature_set.flags)
     merged = merging.merge(program, feature_set.public, feature_set.loaded, feature_set.only)
-    constants.run(merged)
+    merged.exposed = set(EXPOSED)
     foreign = {name for names in naming.firmware_names().values() for name in names}
-    reaching.run(merged)
+    constants.run(merged)
+    _settle(merged, feature_set, foreign)
     bases.run(merged)
-    again = True
-    while again:
-        folding.run(merged)
-        again = reaching.run(merged)
-        again = settled.run(merged, feature_set.settled, foreign) or again
+    _settle(merged, feature_set, foreign)
+    whole = merged.public.get(WHOLE)
+    if whole and parts.run(merged, whole, foreign, STANDS_FOR, EXPOSED):  # the events between them are calls now
+        while aliases.run(merged, whole):
+            _settle(merged, feature_set, foreign)
+    _settle(merged, feature_set, foreign)
     inlining.run(merged, foreign)
-    folding.run(merged)
+    _settle(merged, feature_set, foreign)
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)
     merging.offer(merged)

@@ -16,6 +16,8 @@ def truth(node: ast.expr) -> "bool | None":
     """Whether an expression is true, as far as that is known without running it."""
     if isinstance(node, ast.Constant):
         return bool(node.value)
+    if getattr(node, "is_true", False):  # a method (aliases.py)
+        return True
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         inner = truth(node.operand)
         return None if inner is None else not inner

@@ -199,6 +199,7 @@ class Stripper(ast.NodeTransformer):
         if node.value is None:
             return None
         new = ast.copy_location(ast.Assign([node.target], node.value), node)
+        new.note = _note(node.annotation)  # type: ignore[attr-defined]
         new.origin = node.origin  # type: ignore[attr-defined]
         return self.visit(new)
 
@@ -209,16 +210,24 @@ class Stripper(ast.NodeTransformer):
         return None  # as -O1 of mpy-cross has it
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
+        if node.annotation:
+            node.note = _note(node.annotation)  # type: ignore[attr-defined]
         node.annotation = None
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returned = _note(node.returns) if node.returns else "None"  # type: ignore[attr-defined]
         node.returns = None
         return self._filled(self.generic_visit(node))
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.notes = {  # type: ignore[attr-defined]
+            found.target.id: _note(found.annotation)
+            for found in statements(node.body)
+            if isinstance(found, ast.AnnAssign) and isinstance(found.target, ast.Name)
+        }
         return self._filled(self.generic_visit(node))
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -232,6 +241,11 @@ class Stripper(ast.NodeTransformer):
             node.body = [ast.Pass()]  # type: ignore[attr-defined]
             node.body[0].origin = getattr(node, "origin", "")  # type: ignore[attr-defined]
         return node
+
+
+def _note(annotation: ast.expr) -> str:
+    """An annotation's text, for parts.py."""
+    return ast.unparse(annotation).strip("\"'")
 
 
 def _listed(node: "ast.AST | list[ast.stmt] | None") -> list[ast.stmt]:

@@ -35,7 +35,7 @@ def public_attributes(merged: Merged) -> set[str]:
     bases, that begin without an underscore.
     """
     known = classes(merged)
-    names: set[str] = set()
+    names = set(merged.exposed)
     for public in merged.public.values():
         for cls in lineage(public, known):
             for node in ast.walk(cls):

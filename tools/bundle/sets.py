@@ -16,6 +16,10 @@ JOURNAL: dict[str, tuple[str, str]] = {
     "Journal": ("mqttlite.store.journal", "Journal"),
 }
 
+WHOLE = "Client"  # whose parts become one object
+STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, and the class that has them here
+EXPOSED = ("is_connected", "session_present", "qos0_dropped", "oversized")  # of parts, for the application
+
 FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
 
 

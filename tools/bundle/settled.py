@@ -2,16 +2,19 @@
 
 It is what is left of an option that a set does not have: `self._store = None` is all that sets it, so `if self._store`
 is decided. Only for attributes of our own (a name with an underscore in front, or one that is listed in sets.py), all
-of whose assignments give the same number, truth value, None, or empty bytes; `+=` or `del` of it rule it out.
+of whose assignments give the same number, truth value, None, bytes, or class; `+=` or `del` of it rule it out.
 """
 
 import ast
+import copy
 from collections.abc import Iterable
 
 from .merging import Merged
 
 
-def _constant(node: ast.expr) -> "tuple[bool, object]":
+def _constant(node: ast.expr, classes: set[str]) -> "tuple[bool, object]":
+    if isinstance(node, ast.Name) and node.id in classes:
+        return True, node
     if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (bool, int, bytes))):
         return True, node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
@@ -26,7 +29,8 @@ class Settle(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.ctx, ast.Load) and node.attr in self.values:
-            return ast.copy_location(ast.Constant(self.values[node.attr]), node)
+            value = self.values[node.attr]
+            return copy.copy(value) if isinstance(value, ast.Name) else ast.copy_location(ast.Constant(value), node)
         return node
 
 
@@ -35,9 +39,10 @@ def run(merged: Merged, settled: Iterable[str], foreign: set[str]) -> bool:
     allowed = set(settled)
     values: dict[str, object] = {}
     several: set[str] = set()
+    classes = {node.name for node in merged.trees() if isinstance(node, ast.ClassDef)}
 
     def store(name: str, value: "ast.expr | None") -> None:
-        is_constant, found = _constant(value) if value is not None else (False, None)
+        is_constant, found = _constant(value, classes) if value is not None else (False, None)
         if not is_constant or (name in values and (values[name], type(values[name])) != (found, type(found))):
             several.add(name)
         values[name] = found

@@ -1,0 +1,79 @@
+"""Pass: an attribute that is set once, to a method of the same object, is that method.
+
+It is what is left of an event when who tells it and who is told have become one object (parts.py): a call goes straight
+to the method. Only where the constructor sets it, and nothing else but a default of the class.
+"""
+
+import ast
+
+from .merging import Merged
+from .program import defined
+from .reaching import is_self
+
+
+class Alias(ast.NodeTransformer):
+    def __init__(self, methods: dict[str, str]) -> None:
+        self.methods = methods
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if isinstance(node.ctx, ast.Load) and node.attr in self.methods:
+            while node.attr in self.methods:
+                node.attr = self.methods[node.attr]
+            node.is_true = True  # type: ignore[attr-defined]
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        for target in node.targets:
+            name = (
+                target.attr if isinstance(target, ast.Attribute) else target.id if isinstance(target, ast.Name) else ""
+            )
+            if name in self.methods and (isinstance(target, ast.Attribute) or target.kind == "class"):  # type: ignore[attr-defined]
+                return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(node)
+
+
+def run(merged: Merged, whole: str) -> bool:
+    """Put methods in the place of such attributes of the class `whole`; whether there were any."""
+    [cls] = [node for node in merged.trees() if isinstance(node, ast.ClassDef) and node.name == whole]
+    methods = {node.name for node in cls.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    set_to: dict[str, list[str | None]] = {}
+    for tree in merged.trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign):
+                value = node.value
+                is_own = isinstance(value, ast.Attribute) and is_self(value.value)
+                for target in node.targets:
+                    if isinstance(target, ast.Attribute):
+                        found = value.attr if is_own and is_self(target.value) and len(node.targets) == 1 else None  # type: ignore[union-attr]
+                        set_to.setdefault(target.attr, []).append(found)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Del):
+                set_to.setdefault(node.attr, []).append(None)
+            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute):
+                set_to.setdefault(node.target.attr, []).append(None)
+    inside = {
+        id(statement)
+        for node in cls.body
+        if isinstance(node, ast.FunctionDef) and (node.name.startswith("_init_") or node.name == "__init__")
+        for statement in node.body
+    }
+    in_constructor = {
+        target.attr
+        for node in ast.walk(cls)
+        if isinstance(node, ast.Assign) and id(node) in inside
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+    }
+    private = {name for name in set_to if name.startswith("_") and name not in methods}
+    chosen: dict[str, str] = {}
+    again = True
+    while again:
+        again = False
+        for name in private - set(chosen):
+            values = set_to[name]
+            is_set_once = len(values) == 1 and name in in_constructor
+            if is_set_once and values[0] and (values[0] in methods or values[0] in chosen):
+                chosen[name] = values[0]
+                again = True
+    for part in merged.parts.values():
+        part.body = [Alias(chosen).visit(node) for node in part.body]
+    return bool(chosen) and bool(defined(cls))
