@@ -10,6 +10,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -60,7 +61,6 @@ class Flow:
         self._gateway_free = 0.0
         self.gateway_busy_ms = 0.0
         self._stash: list[tuple[int, Message]] = []
-        self.stashed = 0
         # broker
         self._inbox: list[tuple[int, Message]] = []
         self._turning = False
@@ -76,7 +76,6 @@ class Flow:
         self._held: list[tuple[Callable[[float, Message], None], Message]] = []
         self.commits = 0
         self.disk_busy_ms = 0.0
-        self.shared = 0  # packets that waited for a commit
         # consumer
         self._consumer_free = 0.0
         self._outstanding = 0
@@ -184,9 +183,8 @@ class Flow:
         line = device.line
         if line:
             line.heartbeats(now)
-            self._push(line.up.send(now, size), self._at_gateway, (kind, message))
-        else:
-            self._push(self.radio.send(now, size), self._at_access_point, (kind, message))
+        way = line.up if line else self.radio
+        self._push(way.send(now, size), self._at_gateway, (kind, message))
 
     def _finished(self, now: float, message: Message) -> None:
         """PUBACK or PUBCOMP has reached the device."""
@@ -197,8 +195,6 @@ class Flow:
         group.held_ms += now - message.due
         while device.waiting and device.inflight < group.config.window:
             ready, other = device.waiting.popleft()
-            if ready < now:
-                group.window_full_ms += now - ready
             device.inflight += 1
             self._send_up(max(now, ready), device, other.stream.size, PUBLISH, other)
 
@@ -220,16 +216,17 @@ class Flow:
         return self._outage[0] <= now < self._outage[1] + costs.RECONNECT_MS
 
     def _at_gateway(self, now: float, packet: tuple[int, Message]) -> None:
+        """Or at the access point, which only passes it on."""
         if self._is_off(now):
             self._stash.append(packet)
-            self.stashed += 1
-            return
-        self._push(self._forward(now, packet[1].device) + self._upstream_ms, self._at_broker, packet)
+        else:
+            self._push(self._forward(now, packet[1].device) + self._upstream_ms, self._at_broker, packet)
 
     def _forward(self, now: float, device: Device) -> float:
-        """The gateway's processor deals with the frames of a device's line; when it is done."""
+        """The gateway's processor deals with the frames of a device's line, if it has one; when it is done."""
         line = device.line
-        assert line
+        if line is None:
+            return now
         frames = line.up.frames + line.down.frames
         signs = line.signs - device.signs
         took = (frames - device.frames - signs) * self._gateway_ms
@@ -240,13 +237,6 @@ class Flow:
         # Those came one by one in a pause that is over: messages have what they leave of the processor.
         self._gateway_free = max(self._gateway_free, now) + took / self._gateway_share
         return self._gateway_free
-
-    def _at_access_point(self, now: float, packet: tuple[int, Message]) -> None:
-        if self._is_off(now):
-            self._stash.append(packet)
-            self.stashed += 1
-        else:
-            self._push(now + self._upstream_ms, self._at_broker, packet)
 
     def _restored(self, now: float, _: None) -> None:
         """After an outage: what was under way is sent again."""
@@ -263,10 +253,8 @@ class Flow:
         line = device.line
         if line:
             line.heartbeats(now)
-            ready = self._forward(now + self._upstream_ms, device)
-            self._push(line.down.send(ready, size), what, message)
-        else:
-            self._push(self.radio.send(now + self._upstream_ms, size), what, message)
+        way = line.down if line else self.radio
+        self._push(way.send(self._forward(now + self._upstream_ms, device), size), what, message)
 
     # -- broker
 
@@ -290,7 +278,11 @@ class Flow:
 
     def _turned(self, now: float, batch: list[tuple[int, Message]]) -> None:
         for kind, message in batch:
-            _PROCESS[kind](self, now, message)
+            if then := _RECORDED.get(kind):
+                self._record(1)
+                self._out(now, partial(then, self), message)
+            else:
+                _PROCESS[kind](self, now, message)
         if self._wanted and not self._committing:
             self._commit_broker(now)
         if self._inbox:
@@ -306,7 +298,6 @@ class Flow:
 
     def _out(self, now: float, what: Callable[[float, Message], None], message: Message) -> None:
         if self._wanted or self._committing:
-            self.shared += 1
             self._held.append((what, message))
         else:
             what(now, message)
@@ -361,19 +352,11 @@ class Flow:
             self._out(now, self._answer, message)
         self._out(now, self._deliver, message)
 
-    def _process_pubrel(self, now: float, message: Message) -> None:
-        self._record(1)
-        self._out(now, self._complete, message)
-
     def _process_handled(self, now: float, message: Message) -> None:
         self._done(now)
         self._outstanding -= 1
         if self._queue:
             self._consume(now, self._queue.popleft())
-
-    def _process_received(self, now: float, message: Message) -> None:
-        self._record(1)
-        self._out(now, self._release, message)
 
     def _process_command(self, now: float, message: Message) -> None:
         if self._is_off(now):
@@ -391,10 +374,6 @@ class Flow:
 
     def _process_answered(self, now: float, message: Message) -> None:
         self._done(now)
-
-    def _process_taken(self, now: float, message: Message) -> None:
-        self._record(1)
-        self._out(now, self._command_release, message)
 
     # -- what the broker sends
 
@@ -472,13 +451,12 @@ class Flow:
         self._send_up(self._work(device, now, 0, 0, True), device, sizes.ACKNOWLEDGEMENT, ANSWERED, message)
 
 
-_PROCESS = (
-    Flow._process_publish,
-    Flow._process_pubrel,
-    Flow._process_handled,
-    Flow._process_received,
-    Flow._process_command,
-    Flow._process_command_pubrel,
-    Flow._process_answered,
-    Flow._process_taken,
-)
+# What the broker does with a packet: a record, and when that is durable, an answer; or something else.
+_RECORDED = {PUBREL: Flow._complete, RECEIVED: Flow._release, TAKEN: Flow._command_release}
+_PROCESS = {
+    PUBLISH: Flow._process_publish,
+    HANDLED: Flow._process_handled,
+    COMMAND: Flow._process_command,
+    COMMAND_PUBREL: Flow._process_command_pubrel,
+    ANSWERED: Flow._process_answered,
+}

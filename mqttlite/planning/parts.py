@@ -120,7 +120,6 @@ class Group:
         self.devices: list[Device] = []
         self.deepest = 0  # unfinished messages of one device, at most
         self.held_ms = 0.0  # message times: from due to confirmed, summed up
-        self.window_full_ms = 0.0
         self.syncs = 0
         self.erases = 0.0
 
