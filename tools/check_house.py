@@ -43,32 +43,10 @@ TOLERATED: frozenset[str] = frozenset(
 circle in client
 circle in core
 circle in sim
-copied ACCEPTED
 copied CLEARING
-copied CONNACK
-copied CONNECT
-copied DISCONNECT
 copied DONE
-copied DOUBT
-copied FREED
-copied GONE_BY
-copied HELD
 copied IDENTITY
-copied LOST
-copied PACKET_TOO_LARGE
-copied PUBACK
-copied PUBCOMP
-copied PUBREC
-copied PUBREL
-copied REFUSED
-copied RELEASED
 copied SEEN
-copied SUBACK
-copied SUBSCRIBE
-copied SUBSCRIBED
-copied UNSUBACK
-copied UNSUBSCRIBE
-copied UNSUBSCRIBED
 large mqttlite/client/base.py
 large tests/core/test_client5.py
 long mqttlite/client/base.py __init__
