@@ -272,22 +272,29 @@ class Peer(ServerConnection):
         self.more = True  # as far as anybody can tell
 
     def _publish(self, first: int, buf: bytes, start: int, end: int) -> None:
-        """As in the core, in one step for most of it: QoS 1 and 2 under an identifier that stands for nothing.
+        """As in the core, in one step for most of it: QoS 0, and others under an identifier that stands for nothing.
 
-        In 5.0 there are properties behind the identifier: a broker that speaks it asks `wire.properties_of` first.
+        Before the payload of 5.0 there are properties: a broker that speaks it asks `wire.properties_of` first.
         """
-        session = self.session
-        if first & 6 and end - start > 4:
+        if end - start > 1:
             at = start + 2 + (buf[start] << 8 | buf[start + 1])
-            if at + 2 <= end:
+            router = self._router
+            if not first & 6:
+                if at <= end:
+                    topic = buf[start + 2 : at]
+                    router.check_topic(topic)
+                    router.publish(self, first & 7, topic, buf[at:end])
+                    return
+            elif at + 2 <= end:
                 packet_id = buf[at] << 8 | buf[at + 1]
+                session = self.session
                 inbound = session.inbound
                 if packet_id and packet_id not in inbound and len(inbound) < session.inbound_max:
                     topic = buf[start + 2 : at]
-                    self._router.check_topic(topic)
+                    router.check_topic(topic)
                     payload = buf[at + 2 : end]
                     digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
-                    self._router.publish(self, first & 7, topic, payload)
+                    router.publish(self, first & 7, topic, payload)
                     client = self.client
                     if client and self.is_connected:  # else the message led to the end of this connection
                         client.session.take(first, packet_id, digest)

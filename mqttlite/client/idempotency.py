@@ -2,16 +2,13 @@
 
 from ..core import const
 from ..core.keys import PROPERTY, check_key, from_text, is_handled, see, to_text, unwrap, window_name, window_of, wrap
-from ..core.records import State
+from ..core.records import SEEN, State
 from ..core.text import to_utf8
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .base import BaseClient
     from .messages import Message, Receipt
-
-# As in core/records.
-_SEEN = const(13)
 
 
 def publish(
@@ -95,5 +92,5 @@ def remember(client: "BaseClient", message: "Message") -> None:
     name = _window(message)
     if not is_handled(client._state.seen, name, message.key[2]):
         see(window_of(client._state.seen, name), message.key[2])
-        client.store.record(_SEEN, message.key[2], name)
+        client.store.record(SEEN, message.key[2], name)
         client._protocol.session.wanted = True

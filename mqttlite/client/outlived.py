@@ -6,6 +6,7 @@ import os
 import time
 
 from ..core import const
+from ..core.records import CLEARING, IDENTITY
 from ..store.base import Store, StoreError
 from .messages import Receipt
 
@@ -13,10 +14,6 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from ..core.records import State
     from .base import BaseClient
-
-# As in core/records.
-_IDENTITY = const(10)
-_CLEARING = const(14)
 
 
 async def load(client: "BaseClient") -> None:
@@ -43,10 +40,10 @@ async def load(client: "BaseClient") -> None:
         # Grows with time, with each 1/1024 s: there may be many short lives in a second. Differs even without a clock.
         # 48 bits (core/records.py): seconds in the upper 32.
         state.epoch = (time.time_ns() << 10) // 1000000000 << 6 | os.urandom(1)[0] & 63
-        store.record(_IDENTITY, state.epoch, client_id)
+        store.record(IDENTITY, state.epoch, client_id)
         if store.is_durable:
             state.clearing = 1  # unless the broker says that it has no session
-            store.record(_CLEARING, 1)
+            store.record(CLEARING, 1)
     store.on_failure = client._lose_store
     store.snapshot = lambda: _snapshot(client, state)
     protocol = client._protocol

@@ -5,6 +5,7 @@ them. Loaded only when there is such a thing. Both runtimes.
 from ..core import const
 from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
+from ..core.records import DONE
 from ..core.session import ASIDE
 from .messages import Receipt
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from .base import BaseClient
 
 DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
-
-# As in core/records.
-_DONE = const(3)
 
 
 def receipt(client: "BaseClient", seq: int) -> Receipt:
@@ -80,7 +78,7 @@ def forget_oldest(client: "BaseClient", doubts: "dict[int, tuple[bytes, bytes, b
     """Forget the oldest message in doubt; told to whoever runs the program."""
     oldest = min(doubts)
     message = doubts.pop(oldest)
-    client.store.record(_DONE, oldest)
+    client.store.record(DONE, oldest)
     state = "in doubt" if message[0][0] & 6 == 6 else "set aside"
     client._log("message %d, which is %s, is forgotten: %s" % (oldest, state, why))
 
@@ -117,7 +115,7 @@ async def retry(client: "BaseClient", seq: int) -> Receipt:
     found = client._receipts[new] = Receipt(new)
     client._to_write.set()
     del doubts[seq]
-    client.store.record(_DONE, seq)  # behind the new one: a crash between them doubles it, and loses nothing
+    client.store.record(DONE, seq)  # behind the new one: a crash between them doubles it, and loses nothing
     await client._commit()
     return found
 
@@ -126,7 +124,7 @@ async def settle(client: "BaseClient", seq: int) -> None:
     """Forget a message in doubt or set aside; see BaseClient.settle."""
     doubts = client._protocol.session.doubts
     if doubts and doubts.pop(seq, None):
-        client.store.record(_DONE, seq)
+        client.store.record(DONE, seq)
         await client._commit()
 
 
