@@ -78,7 +78,7 @@ class Devices:
     cuts_per_year: float = _number(0.0, 0.0, 1e6)
     baud: int = _number(0, 0, 10_000_000)  # 0: as [serial] says
     messages: tuple[Messages, ...] = (Messages(),)
-    commands: Commands | None = None
+    commands: Commands | None = dataclasses.field(default=None, metadata={"table": Commands})
 
 
 @dataclass(frozen=True)
@@ -169,19 +169,6 @@ def rate_of(group: Devices) -> float:
     return rate + (1 / group.commands.every_s if group.commands else 0)
 
 
-# Tables of TOML whose name is that of a field of Fleet or Devices; lists of tables.
-_TABLES: dict[str, type] = {
-    "run": Run,
-    "serial": Serial,
-    "wifi": Wifi,
-    "flash": Flash,
-    "gateway": Gateway,
-    "broker": Broker,
-    "consumer": Consumer,
-    "commands": Commands,
-}
-_LISTS: dict[str, type] = {"devices": Devices, "messages": Messages}
-
 _Table = TypeVar("_Table")
 
 
@@ -223,14 +210,15 @@ class _Reader:
             if key not in fields:
                 raise self._error(where, key, f"no such key; there are {', '.join(fields)}")
             inner = f"{where}.{key}" if where else key
-            if key in _LISTS:
+            default = fields[key].default
+            if isinstance(default, tuple):
                 if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
                     raise self._error(where, key, f"must be a list of tables: [[{key}]]")
-                values[key] = tuple(self.table(_LISTS[key], one, f"{inner}[{i}]") for i, one in enumerate(value))
-            elif key in _TABLES:
+                values[key] = tuple(self.table(type(default[0]), one, f"{inner}[{i}]") for i, one in enumerate(value))
+            elif dataclasses.is_dataclass(default) or "table" in fields[key].metadata:
                 if not isinstance(value, dict):
                     raise self._error(where, key, f"must be a table: [{key}]")
-                values[key] = self.table(_TABLES[key], value, inner)
+                values[key] = self.table(fields[key].metadata.get("table", type(default)), value, inner)
             else:
                 values[key] = self._value(fields[key], value, where)
         return kind(**values)

@@ -52,8 +52,10 @@ def test_an_empty_file_is_one_device_with_all_defaults() -> None:
 
 def test_the_example_says_every_key_that_there_is_and_no_other() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    load(EXAMPLE)
-    for table in (*fleet_module._TABLES.values(), *fleet_module._LISTS.values()):
+    chosen = load(EXAMPLE)
+    group = chosen.devices[0]
+    sections = [section for section in vars(chosen).values() if not isinstance(section, tuple)]
+    for table in (*sections, group, group.commands, group.messages[0]):
         for field in dataclasses.fields(table):
             assert f"\n{field.name} = " in text or f".{field.name}]" in text, field.name
 
