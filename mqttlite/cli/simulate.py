@@ -134,14 +134,9 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
         world.trace = [entry for entry in world.trace if entry[0] <= run.done_at]
     title = f"{name}, seed {seed}"
     path = Path(output or f"{name}.html")
-    if path.suffix == ".svg":
-        drawn = chart.svg(world, title=title)
-    else:
-        text = "; ".join(problems) or "All that was promised holds."
-        drawn = chart.page(
-            world, title=title, text=text, command=schedule.command, claims=[(problem, False) for problem in problems]
-        )
-    path.write_text(drawn, encoding="utf-8")
+    text = "; ".join(problems) or "All that was promised holds."
+    claims = [(problem, False) for problem in problems]
+    chart.write(path, world, title=title, text=text, command=schedule.command, claims=claims)
     world.close()
     if problems and len(faults) > 1 and (smaller := shrink(schedule)) != schedule:
         print(f"fewer faults do it:\n  {smaller.command}")
@@ -205,7 +200,7 @@ def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", fai
     """Run it once more, keep its trace, and draw what it is about."""
     from ..sim.check.facts import attempt
     from ..sim.large.large import Large
-    from ..sim.large.picture import page_of
+    from ..sim.large.picture import write
     from ..sim.large.selection import command
     from ..sim.large.subject import first_subject, message_subject, subject_of
 
@@ -222,8 +217,7 @@ def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", fai
     if problems:
         repeat += " --shrink-s 0"
     path = Path(args.output or f"large-{seed}.html")
-    page = page_of(run, subject, problems, repeat, alone=path.suffix == ".svg")
-    path.write_text(page, encoding="utf-8")
+    write(path, run, subject, problems, repeat)
     print(f"{path}: open it in a browser")
     return 1 if problems else 0
 
@@ -265,10 +259,6 @@ def _write(name: str, path: Path) -> None:
     from ..sim.lessons.lessons import play
 
     lesson, world, begin, claims = play(name)
-    if path.suffix == ".svg":
-        drawn = chart.svg(world, title=lesson.title, since=begin)
-    else:
-        command = f"mqttlite simulate --explain {name}"
-        drawn = chart.page(world, title=lesson.title, text=lesson.text, command=command, claims=claims, since=begin)
-    path.write_text(drawn, encoding="utf-8")
+    command = f"mqttlite simulate --explain {name}"
+    chart.write(path, world, title=lesson.title, text=lesson.text, command=command, claims=claims, since=begin)
     print(f"{path}: open it in a browser")

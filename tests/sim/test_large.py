@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mqttlite.sim.large import large
 from mqttlite.sim.large.faults import Happened
 from mqttlite.sim.large.large import Large, try_out
 from mqttlite.sim.large.ledger import Ledger
-from mqttlite.sim.large.picture import page_of
+from mqttlite.sim.large.picture import write
 from mqttlite.sim.large.plan import draw
 from mqttlite.sim.large.selection import ALL, Selection, parse, parts_of, written
 from mqttlite.sim.large.shrink import Failure, failure_of, kind_of, shrink
@@ -169,7 +170,10 @@ def drawn(failure: Failure) -> tuple[Large, Subject, str]:
     problems = attempt(run)
     assert failure.problems[0] in problems
     subject = subject_of(run, failure.problems[0])
-    return run, subject, page_of(run, subject, problems, failure.command())
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "large.html")
+        write(page, run, subject, problems, failure.command())
+        return run, subject, page.read_text(encoding="utf-8")
 
 
 def words_of(page: str) -> list[str]:

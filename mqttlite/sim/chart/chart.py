@@ -1,6 +1,6 @@
 """The sequence chart of a world's trace: as one HTML page that needs nothing else, or as SVG for documents.
 
-    page(world, title="…", command="mqttlite simulate --seed 4711 …")       svg(world, title="…")
+    page(world, title="…", command="mqttlite simulate --seed 4711 …")       svg(world, title="…")       write(path, …)
 
 Lanes are processes and their disks, time runs downwards and is pressed together where nothing happens. An arrow is a
 packet, as slanted as it took; one that did not arrive ends in a cross. A program shows up in it with
@@ -19,7 +19,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .doubt import Band
 from .events import GROUPS, Arrow, Event, Life, Story
@@ -117,6 +117,15 @@ def page(
         + "".join(_filter("lane", lane, lane) for lane in layout.lanes),
         rows=_rows(story.events, since),
     )
+
+
+def write(path: Path, world: "World", *, title: str, **more: Any) -> None:
+    """The chart into a file: alone where its name ends in .svg, else as a page. `more`: as for `page`."""
+    if path.suffix == ".svg":
+        drawn = svg(world, title=title, **{key: more[key] for key in ("since", "lanes", "story") if key in more})
+    else:
+        drawn = page(world, title=title, **more)
+    path.write_text(drawn, encoding="utf-8")
 
 
 def _size(width: float, height: float) -> str:

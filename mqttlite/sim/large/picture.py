@@ -1,5 +1,7 @@
 """The sequence chart of a large world: not of all of it, but of what a problem is about (subject.py)."""
 
+from pathlib import Path
+
 from ..chart import chart
 from ..chart.events import Arrow, Story
 from ..chart.focus import Focus, Ordered, focus
@@ -25,10 +27,8 @@ SHORT = {
 }
 
 
-def page_of(run: Large, subject: Subject, problems: list[str], command: str, *, alone: bool = False) -> str:
-    """The page of a world that has run with its trace kept. `command`: what repeats the run. `alone`: only the chart,
-    as SVG.
-    """
+def write(path: Path, run: Large, subject: Subject, problems: list[str], command: str) -> None:
+    """As chart.write, of a world that has run with its trace kept. `command`: what repeats the run."""
     story = Story(run.world.trace)
     entry = run.ledger.entries.get(subject.message)
 
@@ -58,16 +58,14 @@ def page_of(run: Large, subject: Subject, problems: list[str], command: str, *, 
     if left_out:
         text += f" To keep it readable, {left_out} events of these lanes are left out."
     title = f"large world, seed {run.seed}" + (f": {subject.message}" if subject.message else "")
-    since = story.events[0].at if story.events else 0
-    if alone:
-        return chart.svg(run.world, title=title, since=since, lanes=subject.lanes, story=story)
-    return chart.page(
+    chart.write(
+        path,
         run.world,
         title=title,
         text=text,
         command=command,
         claims=[(problem, False) for problem in problems[:5]] or [("All that was promised holds.", True)],
-        since=since,
+        since=story.events[0].at if story.events else 0,
         lanes=subject.lanes,
         story=story,
     )
