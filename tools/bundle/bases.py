@@ -74,7 +74,8 @@ class Calls(ast.NodeTransformer):
 
 def extended(name: str, base: str) -> str:
     """What a method of a base is called that its subclass extends."""
-    return f"_{name.strip('_')}_of_{base.partition('__')[0]}"
+    cls = base.partition("__")[0]
+    return f"_init_of_{cls}" if name == "__init__" else f"_of_{cls}_{name}"
 
 
 def run(merged: Merged) -> int:

@@ -148,7 +148,9 @@ class Linker(ast.NodeTransformer):
     def _namespace(self, module: Module) -> None:
         """A class with all that the module defines, for who takes the module as a value; left out where nobody does."""
         name = unique(module.name, NAMESPACE)
-        lines = "".join(f"    {inner} = {unique(module.name, inner)}\n" for inner in sorted(module.defines))
+        lines = "".join(
+            f"    {inner} = {self._outer(*found)}\n" for inner, found in sorted(self.globals.items()) if found[0]
+        )
         [found] = ast.parse(f"class {name}:\n{lines or '    pass'}").body
         for node in ast.walk(found):
             if isinstance(node, ast.Name):

@@ -147,8 +147,9 @@ def members(node: ast.stmt) -> list[str]:
 
 
 class Renamer(ast.NodeTransformer):
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, short: bool) -> None:
         self.names = names
+        self.short = short
         self.shorts = set(names.globals.values())
         self.locals: list[dict[str, str]] = []
         self.cls: str | None = None
@@ -235,7 +236,11 @@ class Renamer(ast.NodeTransformer):
                     if self.names.keeps_parameter(part, arg, self.cls) or part is not node:
                         kept.add(arg.arg)
         renamed: dict[str, str] = {}
-        own = [arg.arg for arg in parameters(node) if arg.arg not in kept and inner[arg.arg] == 1]
+        own = (
+            []
+            if not self.short
+            else [arg.arg for arg in parameters(node) if arg.arg not in kept and inner[arg.arg] == 1]
+        )
         others = found - set(own) - kept
         for name in others:  # not in the way of a short name of the module
             new = name
@@ -255,7 +260,7 @@ def run(merged: Merged, short: bool = True) -> Names:
     if not short:
         names.attributes = {}
         names.globals = {found: name for name, found in merged.public.items()}
-    renamer = Renamer(names)
+    renamer = Renamer(names, short)
     for part in merged.parts.values():
         part.body = [renamer.visit(node) for node in part.body]
     return names

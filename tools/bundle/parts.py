@@ -6,15 +6,14 @@ the program, where the constructor of the whole, or of another part, makes one: 
 its beginning to its end, so `self.life.error` is `self.error`, whatever `life` was.
 
 Which objects an expression stands for is known from the source's annotations, which the type checker has checked: of
-parameters, attributes and variables. Every name of a part becomes one of its own (`error` of Life: `_error_Life`), so
-that what is called alike in two parts stays apart; where a name cannot be told apart for lack of a type, the builder
-stops and says so.
+parameters, attributes and variables. Every name of a part becomes one of its own (`error` of Life: `_Life_error`), but
+for what an application may read (`exposed`): what is called alike in two parts stays apart. Where a name cannot be told
+apart for lack of a type, the builder stops and says so.
 """
 
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable
 
 from .merging import Merged
 from .program import BundleError, defined
@@ -34,12 +33,12 @@ class Parts:
     """The parts of a whole. `stands_for`: names of interfaces in annotations, and the class that they are."""
 
     def __init__(
-        self, merged: Merged, whole: str, foreign: set[str], stands_for: dict[str, str], exposed: Iterable[str]
+        self, merged: Merged, whole: str, foreign: set[str], stands_for: dict[str, str], exposed: dict[str, str]
     ) -> None:
         self.merged = merged
         self.foreign = foreign
         self.whole = whole
-        self.exposed = set(exposed)
+        self.exposed = exposed
         self.classes = {node.name: node for node in merged.trees() if isinstance(node, ast.ClassDef)}
         self.kinds = {whole, *self._found()}
         self.by_name = {short_name(name): name for name in self.classes}
@@ -174,6 +173,21 @@ class Parts:
 
     # -- names
 
+    def exclude(self) -> bool:
+        """Take out what is no part after all: what another one is put in the place of, or is made by its type."""
+        wrong: set[str] = set()
+        for function, cls in functions(self.merged):
+            types = self.variables(function, cls)
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign):
+                    value = self.type_of(node.value, types)
+                    held = {self.type_of(target, types) for target in node.targets if isinstance(target, ast.Attribute)}
+                    wrong |= {str(kind) for kind in held if kind in self.kinds and kind != value}
+                elif isinstance(node, ast.Call) and ast.unparse(node.func) == "type":
+                    wrong |= {str(self.type_of(node.args[0], types))} & self.kinds
+        self.kinds -= wrong
+        return bool(wrong)
+
     def check(self) -> None:
         """BundleError where it is not known whose an attribute is."""
         doubts = set()
@@ -203,11 +217,13 @@ class Parts:
 
     def new_name(self, owner: str, attribute: str) -> str:
         """The name in the whole of an attribute of a part."""
-        if owner == self.whole or attribute in self.exposed or attribute not in self.members[owner]:
+        if owner == self.whole or attribute not in self.members[owner]:
+            return attribute
+        if self.exposed.get(attribute) == short_name(owner):
             return attribute
         if is_special(attribute) and attribute != "__init__" and attribute not in self.members[self.whole]:
             return attribute
-        return f"_{attribute.strip('_')}_{short_name(owner)}"
+        return f"_init_{short_name(owner)}" if attribute == "__init__" else f"_{short_name(owner)}_{attribute}"
 
 
 def constructor(cls: ast.ClassDef) -> "ast.FunctionDef | None":
@@ -304,12 +320,16 @@ class Rewriter(ast.NodeTransformer):
         return node
 
 
-def run(merged: Merged, whole: str, foreign: set[str], stands_for: dict[str, str], exposed: Iterable[str]) -> list[str]:
+def run(
+    merged: Merged, whole: str, foreign: set[str], stands_for: dict[str, str], exposed: dict[str, str]
+) -> list[str]:
     """Merge the parts of the class `whole`; their names. BundleError where an attribute cannot be told apart."""
     parts = Parts(merged, whole, foreign, stands_for, exposed)
     if len(parts.kinds) == 1:
         return []
     parts.learn()
+    while parts.exclude():
+        parts.learn()
     parts.check()
     for function, cls in functions(merged):
         rewriter = Rewriter(parts, function, cls)

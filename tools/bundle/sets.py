@@ -18,7 +18,8 @@ JOURNAL: dict[str, tuple[str, str]] = {
 
 WHOLE = "Client"  # whose parts become one object
 STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, and the class that has them here
-EXPOSED = ("is_connected", "session_present", "qos0_dropped", "oversized")  # of parts, for the application
+# Attributes that an application may read, and the part that has them.
+EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized"), "Life")
 
 FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
 
