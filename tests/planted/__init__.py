@@ -16,6 +16,7 @@ from .register import CHANGES
 BUGS = read(
     {
         **CHANGES,
+        **session_records.CHANGES,
         **session_tables.CHANGES,
         **session_resend.CHANGES,
         **inboxes.CHANGES,

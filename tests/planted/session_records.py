@@ -10,117 +10,36 @@ from mqttlite.core import session as core
 from mqttlite.core.session import Session
 from mqttlite.store.sqlite import SqliteStore
 
-from .register import Patch, mutation
-from .taking import unannounced, unless
-from .worlds import ONE, TWO, TWO_MANY, TWO_TWO, few_identifiers
+from .planting import Change, Given, around, text, value
+from .settings import few_identifiers
 
 
-@mutation(
-    "publish returns before the commit",
-    "The client accepts a message that only its memory has.",
-    "lost",
-    ONE,
-    "kill producer before disk 70",
-)
-def _(patch: Patch) -> None:
-    patch.set(BaseClient, "publish", BaseClient.enqueue)
-
-
-@mutation(
-    "packets leave before the commit",
-    "The client writes PUBLISH and PUBREL while what they tell of is not durable.",
-    "release",
-    TWO_TWO,
-    "kill producer @ event 49",
-)
-def _(patch: Patch) -> None:
-    patch.set(Session, "wanted", property(lambda self: False, lambda self, value: None))
-
-
-@mutation(
-    "PUBREL before RELEASED is durable",
-    "The client releases a message before it is durable that it must not be published again.",
-    "twice",
-    TWO,
-    "power off producer @ event 42",
-)
-def _(patch: Patch) -> None:
-    patch.around(Session, "_record", unannounced(r.RELEASED))
-
-
-@mutation(
-    "RELEASED is not stored",
-    "After a restart, a message is published again although PUBREL was sent.",
-    "twice",
-    TWO,
-    "kill producer @ event 46",
-)
-def _(patch: Patch) -> None:
-    patch.around(Session, "_record", unless((r.RELEASED,), 0))
-
-
-@mutation(
-    "PUBCOMP before FREED is durable",
-    "The consumer completes an exchange and, after a power cut, takes the next message under the identifier for a"
-    " repeat.",
-    "lost",
-    TWO_MANY,
-    "power off consumer before disk 247",
-    setting=few_identifiers,
-)
-def _(patch: Patch) -> None:
-    patch.around(Session, "_record", unannounced(r.FREED))
-
-
-@mutation(
-    "FREED is not stored",
-    "The broker keeps a received identifier after PUBREL.",
-    "leak",
-    TWO,
-)
-def _(patch: Patch) -> None:
-    patch.around(BrokerStore, "note", unless((r.FREED,), 1))
-
-
-@mutation(
-    "DONE is never stored by the broker",
-    "The broker keeps messages that are acknowledged.",
-    "leak",
-    ONE,
-)
-def _(patch: Patch) -> None:
-    patch.around(BrokerStore, "note", unless((r.DONE,), 1))
-
-
-@mutation(
-    "DONE is never stored by the client",
-    "The producer keeps messages that are acknowledged.",
-    "leak",
-    ONE,
-)
-def _(patch: Patch) -> None:
-    patch.around(SqliteStore, "record", unless((r.DONE,), 0))
-
-
-@mutation(
-    "a message is finished when it is sent",
-    "A QoS 1 message is forgotten before PUBACK.",
-    "lost",
-    ONE,
-    "cut before packet 7 reset",
-)
-def _(patch: Patch) -> None:
+def _finish_when_sent(pump: Any) -> Any:
     def finish(session: Session, seq: int) -> None:
         if seq in session.messages:
             session._finish(seq, 0)
 
-    def wrap(pump: Any) -> Any:
-        def pumped(self: Session) -> None:
-            pump(self)
-            for seq, message in self.messages.items():
-                if seq < self.sent and message[0][0] & 6 == core.SENT1:
-                    asyncio.get_running_loop().call_soon(finish, self, seq)
+    def pumped(self: Session) -> None:
+        pump(self)
+        for seq, message in self.messages.items():
+            if seq < self.sent and message[0][0] & 6 == core.SENT1:
+                asyncio.get_running_loop().call_soon(finish, self, seq)
 
-        return pumped
+    return pumped
 
-    patch.around(Session, "_pump", wrap)
+
+CHANGES: dict[str, Change | Given] = {
+    "publish returns before the commit": value(BaseClient, "publish", BaseClient.enqueue),
+    "packets leave before the commit": value(Session, "wanted", property(lambda self: False, lambda self, value: None)),
+    "PUBREL before RELEASED is durable": text(
+        Session.must_wait, {"return kind": "return False if kind == RELEASED_RECORD else kind"}
+    ),
+    "RELEASED is not stored": text(Session.acknowledged, {"self._record(RELEASED_RECORD, seq)": "pass"}),
+    "PUBCOMP before FREED is durable": Given(
+        few_identifiers, text(Session.must_wait, {"return kind": "return False if kind == FREED else kind"})
+    ),
+    "FREED is not stored": text(BrokerStore.note, {"self._take(": f"kind == {r.FREED} or self._take("}),
+    "DONE is never stored by the broker": text(BrokerStore.note, {"self._take(": f"kind == {r.DONE} or self._take("}),
+    "DONE is never stored by the client": text(SqliteStore.record, {"self._take(": f"kind == {r.DONE} or self._take("}),
+    "a message is finished when it is sent": around(Session, "_pump", _finish_when_sent),
+}
