@@ -6,7 +6,8 @@ Rooms are the folders of mqttlite/, and gateway/. What is found and tolerated st
 is not found any more is an error, too, so that the list can only shrink.
 
 An import inside a function loads a part when it is needed: it must not run upwards either, but the part may well know
-what it is a part of, so it closes no circle. An import for the type checker does.
+what it is a part of, so it closes no circle, nor does the declaration for the type checker of what is loaded so. Any
+other import for the type checker does.
 """
 
 import ast
@@ -40,8 +41,6 @@ FUNCTION_MAX = 79
 
 TOLERATED: frozenset[str] = frozenset(
     """
-circle in client
-circle in core
 circle in sim
 copied CLEARING
 copied DONE
@@ -61,7 +60,7 @@ class Finding(NamedTuple):
 
 class Import(NamedTuple):
     module: str
-    is_deferred: bool  # inside a function
+    is_deferred: bool  # inside a function, and elsewhere for the type checker only
 
 
 class Module(NamedTuple):
@@ -90,11 +89,32 @@ def modules(root: Path) -> dict[str, Module]:
     return found
 
 
-def imports(module: Module, known: dict[str, Module]) -> Iterator[Import]:
+def imports(module: Module, known: dict[str, Module]) -> list[Import]:
     """What it imports of `known`."""
-    functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    deferred = {id(node) for function in functions for node in ast.walk(function)}
-    for node in ast.walk(module.tree):
+    inside, at_once, declared = (list(_names(module, nodes, known)) for nodes in _by_time(module.tree))
+    deferred = {*inside, *(name for name in declared if name in inside)} - {*at_once}
+    return [Import(name, name in deferred) for name in dict.fromkeys([*at_once, *declared, *inside])]
+
+
+def _by_time(tree: ast.Module) -> tuple[list[ast.AST], list[ast.AST], list[ast.AST]]:
+    """All nodes: inside functions, at the top, for the type checker."""
+    nodes: tuple[list[ast.AST], list[ast.AST], list[ast.AST]] = ([], [], [])
+    waiting: list[tuple[ast.AST, int]] = [(tree, 1)]
+    while waiting:
+        node, when = waiting.pop(0)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            when = 0
+        nodes[when].append(node)
+        is_checked = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for name, part in ast.iter_fields(node):
+            parts = part if isinstance(part, list) else [part]
+            inner = 2 if is_checked and name == "body" and when else when
+            waiting += [(each, inner) for each in parts if isinstance(each, ast.AST)]
+    return nodes
+
+
+def _names(module: Module, nodes: list[ast.AST], known: dict[str, Module]) -> Iterator[str]:
+    for node in nodes:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -102,9 +122,7 @@ def imports(module: Module, known: dict[str, Module]) -> Iterator[Import]:
             above = module.parts[: len(module.parts) - node.level + 1] if node.level else []
             stem = ".".join([*above, *([node.module] if node.module else [])])
             names = [part if (part := f"{stem}.{alias.name}") in known else stem for alias in node.names]
-        for name in names:
-            if name in known:
-                yield Import(name, id(node) in deferred)
+        yield from (name for name in names if name in known)
 
 
 def upwards(module: Module, other: Module) -> bool:

@@ -1,12 +1,11 @@
 """What the two ends of a connection tell, and to whom: interfaces for the type checker. Never imported at run time."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .greeting import Connect
-    from .server import ServerConnection
 
 Will = tuple[bytes, bytes, int, bool]  # topic name, payload, QoS, retain
 # client identifier, clean session, keep alive (s), user name, password, will
@@ -48,7 +47,10 @@ class ClientEvents(Protocol):
         """
 
 
-class ServerEvents(Protocol):
+C = TypeVar("C", contravariant=True)  # a ServerConnection, or what is derived from it
+
+
+class ServerEvents(Protocol[C]):
     """Who is told by a ServerConnection: the broker. What only 5.0 has is given only where there is some: blocks of
     properties, as a last argument; a broker that speaks 3.1.1 alone never gets one.
     """
@@ -56,25 +58,25 @@ class ServerEvents(Protocol):
     def check_topic(self, topic: bytes, /) -> None:
         """ProtocolError for a topic name that is not one (text.check_topic_name; worth a cache)."""
 
-    def on_connect(self, connection: "ServerConnection", connect: "Connect", /) -> None:
+    def on_connect(self, connection: C, connect: "Connect", /) -> None:
         """A valid CONNECT; answer with `accept` or `refuse` at once."""
 
     def on_publish(
-        self, connection: "ServerConnection", flags: int, topic: bytes, payload: bytes, properties: bytes = ..., /
+        self, connection: C, flags: int, topic: bytes, payload: bytes, properties: bytes = ..., /
     ) -> int | None:
         """Take ownership of a message [MQTT-4.5.0-1]; it is acknowledged on return. `flags`: QoS << 1 | RETAIN. To
         return a reason code from 0x80 on: it is not taken, and a client of 5.0 is told so.
         """
 
     def on_subscribe(
-        self, connection: "ServerConnection", subscriptions: list[tuple[bytes, int]], properties: bytes = ..., /
+        self, connection: C, subscriptions: list[tuple[bytes, int]], properties: bytes = ..., /
     ) -> tuple[bytes, "Callable[[], None]"]:
         """A return code for each subscription; the callable sends retained messages, after SUBACK. With each topic
         filter comes its QoS; of 5.0, all its options (3.8.3.1), of which QoS is the lowest two bits.
         """
 
-    def on_unsubscribe(self, connection: "ServerConnection", topic_filters: list[bytes], /) -> bytes | None:
+    def on_unsubscribe(self, connection: C, topic_filters: list[bytes], /) -> bytes | None:
         """Subscriptions end. A reason code for each (5.0); None: all are 0."""
 
-    def on_disconnect(self, connection: "ServerConnection", /) -> None:
+    def on_disconnect(self, connection: C, /) -> None:
         """DISCONNECT arrived; an orderly one has removed the will already, and `is_connected` is False."""

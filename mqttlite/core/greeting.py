@@ -1,5 +1,5 @@
-"""How a server reads the first packet of a connection: which version of MQTT it is in, and what CONNECT asks for. Both
-runtimes, pure functions; the wire of a version is loaded with the first client that speaks it.
+"""What CONNECT asks for, and how a server reads what its versions have in common; versions.py says which one it is in.
+Both runtimes, pure functions.
 """
 
 from . import const
@@ -9,8 +9,6 @@ from .text import check_topic_name, check_utf8
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .wire import ServerWire
 
 # Protocol levels (3.1.2.2)
 MQTT_3_1_1 = const(4)
@@ -61,32 +59,6 @@ class Unsupported(ProtocolError):
     def __init__(self, rule: str, text: str, code: int) -> None:
         super().__init__(rule, text)
         self.code = code
-
-
-def wire_of(buf: bytes, start: int, end: int, levels: bytes = b"\4") -> "ServerWire":
-    """The wire of the version that a CONNECT (3.1) is in; its `decode_connect` reads the rest. What does not conform is
-    a ProtocolError, and gets no CONNACK [MQTT-3.1.4-1]. Unsupported: the protocol level is none of `levels`.
-    """
-    if decode_field(buf, start, end, "protocol name") != b"MQTT":
-        raise ProtocolError("MQTT-3.1.2-1", "the protocol name is not MQTT")
-    if start + 10 > end:
-        raise ProtocolError("3.1.2", "CONNECT ends inside its variable header")
-    level = buf[start + 6]
-    if level not in levels:
-        spoken = "only 4 (MQTT 3.1.1) is spoken here" if levels == b"\4" else "it is not spoken here"
-        raise Unsupported("MQTT-3.1.2-2", "protocol level " + str(level) + "; " + spoken, BAD_PROTOCOL_LEVEL)
-    if level == MQTT_5_0:
-        from . import wire5_server
-
-        return wire5_server
-    from . import wire4_server
-
-    return wire4_server
-
-
-def read_connect(buf: bytes, start: int, end: int, levels: bytes = b"\4") -> Connect:
-    """The fields of a CONNECT, checked whole, as of `wire_of`."""
-    return wire_of(buf, start, end, levels).decode_connect(buf, start, end)
 
 
 def read_payload(

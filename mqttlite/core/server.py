@@ -2,7 +2,7 @@
 
 `ServerConnection` knows one client; what concerns others (routing, retained messages, sessions by client identifier) is
 told to `events`, an object with the methods of events.ServerEvents. It knows no version of MQTT before CONNECT has been
-read (greeting.py), and asks `wire` (wire.ServerWire) afterwards.
+read (versions.py), and asks `wire` (wire.ServerWire) afterwards.
 
 Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the network connection when `receive` or
 `tick` raises, or when `finished` is set, after it has written `out`. Rules are cited as 3.1.1 numbers them.
@@ -11,10 +11,11 @@ Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the 
 from . import const, wire4_server
 from .connection import Connection
 from .errors import ProtocolError
-from .greeting import IDENTIFIER_REJECTED, Unsupported, wire_of
+from .greeting import IDENTIFIER_REJECTED, Unsupported
 from .packet_types import CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNSUBSCRIBE
 from .reason_codes import REFUSED
 from .session import WINDOW
+from .versions import wire_of
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class ServerConnection(Connection):
 
     wire: "ServerWire"
 
-    def __init__(self, events: "ServerEvents", now: int, size_max: int, levels: bytes = b"\4") -> None:
+    def __init__(
+        self, events: "ServerEvents[ServerConnection]", now: int, size_max: int, levels: bytes = b"\4"
+    ) -> None:
         Connection.__init__(self, CONNECT_SIZE_MAX)
         self.events = events
         self.wire = wire4_server  # until CONNECT says which

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from mqttlite.core import codec, greeting, packet_types, wire4, wire4_server
+from mqttlite.core import codec, greeting, packet_types, versions, wire4, wire4_server
 from mqttlite.core.parser import Parser
 from mqttlite.core.text import check_topic_filter, check_topic_name
 
@@ -68,7 +68,7 @@ def decode(data: bytes, size_max: int = codec.REMAINING_MAX) -> list[Packet]:
 def decode_body(first: int, buf: bytes, start: int, end: int) -> Packet:
     kinds = {value: kind for kind, value in (ACKNOWLEDGEMENTS | EMPTY).items()}
     if first == packet_types.CONNECT:
-        c = greeting.read_connect(buf, start, end)
+        c = versions.read_connect(buf, start, end)
         return Packet(
             "connect",
             {

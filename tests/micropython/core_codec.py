@@ -1,6 +1,6 @@
 """Codec, parser and text, as a script for MicroPython (it runs on CPython too): ends with "all done"."""
 
-from mqttlite.core import codec, greeting, matching, text, wire4, wire4_server
+from mqttlite.core import codec, matching, text, versions, wire4, wire4_server
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.parser import Parser
 
@@ -39,7 +39,7 @@ def packets():
     will = ("é".encode(), b"\0\xff\x80", 1, True)
     packet = wire4.encode_connect(b"c", True, 300, b"u", b"pass", will)
     assert hexed(packet) == CONNECT.replace(" ", ""), hexed(packet)
-    connect = greeting.read_connect(*parsed(packet))
+    connect = versions.read_connect(*parsed(packet))
     assert connect.client_id == b"c" and connect.clean_session and connect.keep_alive_s == 300
     assert connect.username == b"u" and connect.password == b"pass" and connect.will == will
 
@@ -79,7 +79,7 @@ def packets():
         ("MQTT-3.1.4-1", "100e 0004 4d515454 04 02 0000 0001 63 00"),
         ("1.5.3", "100d 0004 4d515454 04 02 0000 0002 63"),
     ):
-        refused(rule, greeting.read_connect, *parsed(unhex(digits)))
+        refused(rule, versions.read_connect, *parsed(unhex(digits)))
     refused("MQTT-2.3.1-1", codec.decode_acknowledgement, b"\0\0", 0, 2)
     refused("2.2.3", codec.decode_acknowledgement, b"\0\1\0", 0, 3)
     refused("MQTT-3.9.3-2", wire4.decode_suback, b"\0\1\3", 0, 3)

@@ -71,6 +71,14 @@ def test_what_is_loaded_when_needed_may_know_what_it_is_a_part_of(tmp_path: Path
     )
 
 
+def test_nor_does_the_declaration_of_what_is_loaded_so_close_a_circle(tmp_path: Path) -> None:
+    base = "TYPE_CHECKING = 0\nif TYPE_CHECKING:\n    from .rare import Rare\n"
+    files = {"client__base": base, "client__rare": "from .base import Base\n"}
+    assert found(tmp_path, **files) == ["circle in client"]
+    files["client__base"] = base + "def f():\n    from .rare import g\n"
+    assert not found(tmp_path, **files)
+
+
 def test_files_of_more_than_500_lines_and_functions_of_80_are_found(tmp_path: Path) -> None:
     assert not found(tmp_path, core__a="x = 1\n" * 500, core__b="def f():\n" + "    x = 1\n" * 78)
     assert found(tmp_path, core__a="x = 1\n" * 501, core__b="def f():\n" + "    x = 1\n" * 79) == [

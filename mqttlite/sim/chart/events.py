@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ...core.errors import ProtocolError
-from ...core.greeting import read_connect
 from ...core.keys import unwrap
 from ...core.properties import split
+from ...core.versions import read_connect
 from ..net.packets import PacketReader, body
 from .doubt import Doubts
 

@@ -6,7 +6,7 @@ fault only with what no loss explains. Sessions are told apart by client identif
 
 from typing import TYPE_CHECKING
 
-from ...core.greeting import read_connect
+from ...core.versions import read_connect
 
 if TYPE_CHECKING:
     from ..net.packets import Packet
