@@ -1,17 +1,20 @@
-"""Ground floor: MQTT 3.1.1 without I/O, clock or randomness. The same files run on CPython and on MicroPython.
+"""Ground floor: MQTT without I/O, clock or randomness. The same files run on CPython and on MicroPython.
 
-errors      what is raised; faults: words; rare        packet_types  first bytes, by name
-text        UTF-8 and topic rules                      matching      topic filters against topic names
-codec       packets both roles send: PUBLISH and its acknowledgements
-codec_client, codec_server   what only one of them sends, mirror images
-parser      bytes to packets                           sizes         what the ends agree on
-session     QoS 1 and 2, both directions, both roles: the table; loaded when needed: reused (identifiers of a peer
-            that lost its memory), lost (it has lost the session), clearing (we have lost our store)
-connection -> client, server   one network connection, seen from either end
-refusals    words for CONNACK's return codes           owners        interfaces, for the type checker
-oserror     words for a board's numbers
+session     QoS 1 and 2, both directions, both roles, any version: the tables. Loaded when needed: reused_identifiers,
+            lost_session, early_ends, earlier_life. invariants: what always holds
+records     what a session tells a store                 keys         how a message is known again, whatever brings it
+connection -> client, server   one network connection, seen from either end. oversize: what a client reads past
+wire        what a version of MQTT is: wire4 and wire5 at the client's end, wire4_server and wire5_server at the
+            server's; versions, greeting: which one a CONNECT is in, and what all have in common
+properties, announced, reason_codes   what only 5.0 has
+codec       fields, PUBLISH and its acknowledgements     parser       bytes to packets
+text        UTF-8 and topic rules; characters            matching     topic filters against topic names
+packet_types  first bytes, by name                       sizes        what the ends agree on
+errors      what is raised; rare_errors, and in words: broken_rules, refusals, reasons, oserror; shown: of others
+as_new      a message that has ended, once more          features     what a board's bundle can leave out
+events      who is told, for the type checker
 
-Imports: nothing but struct and binascii, and only what stands higher here.
+Imports: nothing but struct and binascii, and each other; what is below knows nothing of what is above.
 """
 
 
