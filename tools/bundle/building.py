@@ -10,6 +10,7 @@ from tests.runtimes import ROOT
 
 from . import (
     aliases,
+    arguments,
     bases,
     constants,
     folding,
@@ -45,6 +46,7 @@ def _settle(merged: Merged, feature_set: FeatureSet, foreign: set[str]) -> None:
         folding.run(merged)
         again = reaching.run(merged)
         again = settled.run(merged, feature_set.settled, foreign) or again
+        again = arguments.run(merged, foreign) or again
 
 
 def transformed(
@@ -60,14 +62,16 @@ def transformed(
     constants.run(merged)
     _settle(merged, feature_set, foreign)
     bases.run(merged)
-    _settle(merged, feature_set, foreign)
     whole = merged.public.get(WHOLE)
-    if whole and parts.run(merged, whole, foreign, STANDS_FOR, EXPOSED):  # the events between them are calls now
-        while aliases.run(merged, whole):
+    if whole:
+        arguments.leave_out(merged, whole, feature_set.methods_left_out, feature_set.options_left_out)
+    _settle(merged, feature_set, foreign)
+    if whole and parts.run(merged, whole, foreign, STANDS_FOR, EXPOSED):
+        while aliases.run(merged, whole):  # the events between parts are calls now
             _settle(merged, feature_set, foreign)
     _settle(merged, feature_set, foreign)
-    inlining.run(merged, foreign)
-    _settle(merged, feature_set, foreign)
+    while inlining.run(merged, foreign):
+        _settle(merged, feature_set, foreign)
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)
     merging.offer(merged)

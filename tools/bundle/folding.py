@@ -87,6 +87,13 @@ class Folder(ast.NodeTransformer):
                     return ast.copy_location(ast.Constant(found), node)
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if ast.unparse(node.func) == "isinstance" and ast.unparse(node.args[0]) == "None":
+            self.changed = True
+            return ast.copy_location(ast.Constant(False), node)
+        return node
+
     def visit_If(self, node: ast.If) -> "ast.AST | list[ast.stmt]":
         node.test = condition(node.test)
         self.generic_visit(node)

@@ -36,13 +36,15 @@ class Part:
 @dataclass
 class Merged:
     """A program in parts. `public`: by public name, what it is called in the program; `home`: part of each name;
-    `exposed`: attributes that an application may read, besides those of public classes.
+    `exposed`: attributes that an application may read, besides those of public classes; `hidden`: methods of those that
+    it may not call.
     """
 
     parts: dict[str, Part]
     public: dict[str, str]
     home: dict[str, str]
     exposed: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
 
     def trees(self) -> Iterator[ast.stmt]:
         """Every statement at the top of a part."""

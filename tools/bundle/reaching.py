@@ -43,7 +43,7 @@ def public_attributes(merged: Merged) -> set[str]:
                     names.add(node.attr)
             for statement in cls.body:
                 names |= set(defined(statement))
-    return {name for name in names if not name.startswith("_")}
+    return {name for name in names if not name.startswith("_")} - merged.hidden
 
 
 def is_self(node: ast.expr) -> bool:
@@ -66,6 +66,7 @@ class Reach:
         self.kept: set[int] = set()
         self.units: dict[str, list[ast.stmt]] = {}
         self.public = public
+        self.hidden = merged.hidden
         known = classes(merged)
         self.public_classes = {cls.name for name in merged.public.values() for cls in lineage(name, known)}
         loose = []
@@ -98,7 +99,9 @@ class Reach:
             self.scan(base)
         for member in node.body:
             names = defined(member)
-            is_public = node.name in self.public_classes and any(not name.startswith("_") for name in names)
+            is_public = node.name in self.public_classes and any(
+                not name.startswith("_") and name not in self.hidden for name in names
+            )
             if not names or is_public or any(is_special(name) or name in self.attributes for name in names):
                 self.kept.add(id(member))
                 self.scan(member)

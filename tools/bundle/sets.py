@@ -21,6 +21,16 @@ STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, an
 # Attributes that an application may read, and the part that has them.
 EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized"), "Life")
 
+# What an application calls and passes for a feature: methods and arguments of Client that a set without it has not.
+METHODS = {
+    "SERIAL": ("link_stats",),
+    "KEYS": ("last_number",),
+    "DOUBTS": ("receipt", "pending", "retry", "settle"),
+    "MANUAL_ACK": ("acknowledge",),
+    "JOURNAL": ("stored", "enqueue"),
+}
+OPTIONS = {"JOURNAL": ("store",), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
+
 FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
 
 
@@ -37,6 +47,16 @@ class FeatureSet:
     settled: tuple[str, ...] = field(default=())
 
     @property
+    def methods_left_out(self) -> set[str]:
+        """Methods of Client that this set has not."""
+        return _left_out(METHODS, self.features)
+
+    @property
+    def options_left_out(self) -> set[str]:
+        """Arguments of Client's methods that this set has not."""
+        return _left_out(OPTIONS, self.features)
+
+    @property
     def only(self) -> dict[str, str]:
         """Variables that hold a module, which is always this one in this set."""
         return {} if "V5" in self.features else {"wire": "mqttlite.core.wire4"}
@@ -45,6 +65,10 @@ class FeatureSet:
     def flags(self) -> dict[str, int]:
         """The value of each flag."""
         return {flag: int(flag in self.features) for flag in FLAGS}
+
+
+def _left_out(table: dict[str, tuple[str, ...]], features: frozenset[str]) -> set[str]:
+    return {name for flag, names in table.items() if flag not in features for name in names}
 
 
 def _set(name: str, *features: str, public: "dict[str, tuple[str, str]] | None" = None) -> FeatureSet:
