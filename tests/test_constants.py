@@ -51,7 +51,7 @@ DIFFERENT = {
 # Copies under another name
 SAME = (
     ("sim/check/conduct:WINDOW", "core/session:WINDOW"),
-    ("sim/large/ledger:WINDOW", "core/session:WINDOW"),
+    ("sim/check/ledger:WINDOW", "core/session:WINDOW"),
     ("sim/net/packets:SIZE_MAX", "core/codec:REMAINING_MAX"),
     ("core/properties:SIZE_MAX", "core/codec:REMAINING_MAX", 5),  # with the fixed header
     ("core/packet_types:PUBLISH", "core/session:PUBLISH1", -2),

@@ -151,10 +151,10 @@ def large(seed: int, args: argparse.Namespace) -> int:
     if importlib.util.find_spec("mqttlite_gateway") is None:
         raise ValueError(MISSING_SERIAL)
     sys.unraisablehook = lambda _: None  # apsw tells of each death in the middle of a write
-    from ..sim.check.facts import attempt
     from ..sim.large.large import Large
     from ..sim.large.selection import Selection, parse
     from ..sim.large.shrink import failure_of, shrink
+    from ..sim.scene import attempt
 
     if args.size < 0 or args.messages < 0:
         raise ValueError("--size and --messages are numbers of devices and messages; 0 is as the seed has it")
@@ -198,11 +198,11 @@ def _tell(run: "Large", problems: list[str]) -> None:
 
 def _draw_large(seed: int, args: argparse.Namespace, selection: "Selection", failure: "Failure | None") -> int:
     """Run it once more, keep its trace, and draw what it is about."""
-    from ..sim.check.facts import attempt
     from ..sim.large.large import Large
     from ..sim.large.picture import write
     from ..sim.large.selection import command
     from ..sim.large.subject import first_subject, message_subject, subject_of
+    from ..sim.scene import attempt
 
     run = Large(seed, args.size, selection, keep_trace=True)
     problems = attempt(run)

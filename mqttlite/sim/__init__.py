@@ -7,8 +7,8 @@ the place of the operating system. Its rooms, from the bottom to the top:
     timeline.py                time, chance, and what has happened
     disks/, net/, lines/       what a process has around it, and how that fails; of the process itself they know only
                                machine.py
-    programs.py                what runs in it
     check/                     what decides whether all is well
+    programs.py, scene.py      what runs in it, and how it is watched
     small/                     every fault at every step of worlds with one or two messages
     large/                     random worlds
     lessons/, chart/           teaching scenarios, and the picture of what has happened

@@ -65,7 +65,7 @@ class VirtualLoop(Loop):
             return
         count = 0
         self._turning = True
-        world.current = world.last = self._process
+        world.current = self._process
         _set_running_loop(self)
         try:
             while ready:
@@ -99,6 +99,8 @@ class VirtualLoop(Loop):
             self._process.bury()
         elif ready:
             self._wake()
+        if world.on_turn:
+            world.on_turn(self._process)
 
     def stall(self, until: int) -> None:
         """The process does nothing before `until` (world's time); its kernel does."""

@@ -44,10 +44,12 @@ class Machine(Protocol):
 
 
 class Machines(Timeline):
-    """The time of a world, and who lives in it. `current`: what is running now. `last`: what ran last."""
+    """The time of a world, and who lives in it. `current`: what is running now. `on_turn`: is told of each process that
+    has just done something: the place for what must hold at any time.
+    """
 
     current: Machine | None
-    last: Machine | None
+    on_turn: Callable[[Machine], object] | None = None
 
     @property
     def processes(self) -> Mapping[str, Machine]:

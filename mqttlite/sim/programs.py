@@ -1,39 +1,36 @@
-"""Programs for processes of the world: broker, gateway, device (and other producers), consumer. All real code.
+"""Programs for processes of the world: broker, gateway, publishers, readers. All real code.
 
-    facts = Facts()
-    SerialLine(world, "device", "/dev/ttyUSB0", "gateway", "/dev/ttyACM0")
-    world.process("broker", broker("sqlite"))
-    world.process("gateway", gateway("/dev/ttyACM0"))
-    world.process("consumer", consumer(facts))
-    world.process("device", device(facts, 100, qos=2, store="journal"))
-
-Each of these functions makes a program, which may be started any number of times: what survives is on its disk. What
-happens to messages is in `facts` (facts.py).
+Each of these makes a program that may be started any number of times. What survives is on its disk; what the
+*application* of a publisher knows of its messages (tried, confirmed) is in the ledger (check/ledger.py), as if it were
+in a notebook that nobody loses.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..broker import Broker
-from ..client import Client
+from ..client import Client, Message
+from ..database.inbox import Inbox
 from ..store.base import Store
 from ..store.journal import Journal
+from .check.ledger import Entry, Ledger, Publishing, name_in
+from .check.ledger import Message as ToPublish
+from .process import Process
 
 if TYPE_CHECKING:
     from ..broker.limits import Limits
     from ..client.messages import Receipt
-    from .check.facts import Facts
-    from .process import Process
+    from ..database.adapter import Database
 
-Program = Callable[["Process"], Awaitable[Any]]
+Program = Callable[[Process], Awaitable[Any]]
 
-TOPIC = "t"
 JOURNAL_SIZE = 16384  # bytes: of a small board
 DRAIN_S = 1e8  # a program waits for its confirmations as long as it lives
 
 
-def make_store(process: "Process", kind: str, journal_size: int = JOURNAL_SIZE) -> Store | None:
+def make_store(process: Process, kind: str, journal_size: int = JOURNAL_SIZE) -> Store | None:
     """A client's store on the process's disk: "memory" (None: nothing survives), "sqlite" or "journal", of at most
     `journal_size` bytes.
     """
@@ -46,16 +43,30 @@ def make_store(process: "Process", kind: str, journal_size: int = JOURNAL_SIZE) 
     raise ValueError(f"a store '{kind}'; it is memory, sqlite or journal")
 
 
-def broker(store: str = "memory", *, port: int = 1883, limits: "Limits | None" = None) -> Program:
+def _nothing(*_: object) -> None:
+    pass
+
+
+def broker(
+    store: str = "memory",
+    *,
+    port: int = 1883,
+    limits: "Limits | None" = None,
+    made: Callable[[Process, Broker], object] = _nothing,
+    serves: Callable[[Process, Broker], object] = _nothing,
+) -> Program:
     """A broker on all addresses of its machine. `store`: "memory", or "sqlite": sessions survive. It ends with
-    StoreError when its store fails.
+    StoreError when its store fails. `made`, `serves`: are told of each life's.
     """
     if store not in ("memory", "sqlite"):
         raise ValueError(f"a broker's store '{store}'; it is memory or sqlite")
 
-    async def main(process: "Process") -> None:
+    async def main(process: Process) -> None:
         kept = process.broker_store() if store == "sqlite" else None
-        async with Broker([f"mqtt://{process.name}:{port}"], limits, kept) as running:
+        running = Broker([f"mqtt://{process.name}:{port}"], limits, kept)
+        made(process, running)
+        async with running:
+            serves(process, running)
             raise await running.failed
 
     return main
@@ -64,7 +75,7 @@ def broker(store: str = "memory", *, port: int = 1883, limits: "Limits | None" =
 def gateway(*ports: str, upstream: str = "mqtt://broker", **options: Any) -> Program:
     """The gateway on these ports ("/dev/ttyACM0?baud=115200&window=8"); `options` as fields of its Config."""
 
-    async def main(process: "Process") -> None:
+    async def main(process: Process) -> None:
         from mqttlite_gateway.config import Config, SerialPort
         from mqttlite_gateway.gateway import run
 
@@ -75,98 +86,154 @@ def gateway(*ports: str, upstream: str = "mqtt://broker", **options: Any) -> Pro
     return main
 
 
-def producer(
-    facts: "Facts",
-    count: int,
-    *,
-    url: str = "mqtt://broker",
-    qos: int = 1,
-    topic: str = TOPIC,
-    size: int = 0,
-    every_s: tuple[float, float] = (0.0, 0.0),
-    store: str = "memory",
-    keyed: bool = False,
-    **options: Any,
-) -> Program:
-    """Publishes messages "NAME NUMBER" (filled up to `size` bytes) numbered from 0 to `count`, with a pause of
-    `every_s` seconds (from, to) after each; ends with the result "done" when all are confirmed. `options`: as Client's.
-
-    In another life it goes on behind what it tried last: whether that was accepted nobody can know. `keyed`: it tries
-    what it does not know to be accepted again, with the same key; the store knows the key.
+class Publisher:
+    """One life of a program that publishes what is left, in bursts, until all is confirmed. What it publishes, with
+    which client, and what is between its bursts, is for classes that inherit from it to say.
     """
 
-    async def main(process: "Process") -> str:
-        chance = process.world.random
-        stream = f"{process.name} {topic}"
-        begun = facts.accepted if keyed else facts.tried
-        options.setdefault("client_id", process.name)
-        waiting: list[tuple[str, Receipt]] = []
+    burst = 1 << 30  # messages
+    one_connection = True  # for all bursts
+    store = ""  # "memory": what an earlier life has accepted is not in it
 
-        def sweep() -> None:
-            while waiting and waiting[0][1].done:
-                payload, receipt = waiting.pop(0)
-                if receipt.error is None:
-                    facts.confirmed[payload] = None
+    def __init__(self, process: Process, ledger: Ledger, device: Publishing) -> None:
+        self.process = process
+        self.ledger = ledger
+        self.device = device
+        self._waiting: list[tuple[Entry, Receipt]] = []
 
-        async with Client(
-            url, store=make_store(process, store), clean_session=False, retry_first=True, **options
-        ) as client:
-            for number in range(count):
-                payload = f"{process.name} {number}".ljust(size, ".")
-                if payload in begun:
-                    continue
-                facts.try_(payload, stream, number)
-                key = (process.name, number) if keyed else None
-                receipt = await client.publish(topic, payload, qos, key=key)
-                facts.accepted[payload] = None
-                if qos:
-                    waiting.append((payload, receipt))
-                sweep()
-                if every_s[1]:
-                    await asyncio.sleep(chance.uniform(*every_s))
-            if await client.drain(DRAIN_S):
-                sweep()
-                if store != "memory":  # those of earlier lives, too: the store has nothing left
-                    facts.confirmed.update({p: None for p in facts.accepted if facts.order[p][0] == stream})
+    def left(self) -> list[ToPublish]:
+        """What is still to be published. What was tried may have been accepted: only with a key can it be tried again
+        without harm.
+        """
+        raise NotImplementedError
+
+    def client(self) -> Client:
+        """The client of the next connection."""
+        raise NotImplementedError
+
+    async def begins(self, client: Client) -> None:
+        """A connection has begun, or is being made."""
+
+    async def after_burst(self, client: Client, number: int) -> None:
+        """The `number`-th burst, from 1, is accepted."""
+
+    async def pause(self) -> None:
+        """Between two bursts."""
+
+    async def run(self) -> str:
+        """All of it."""
+        left = self.left()
+        at = bursts = 0
+        while at < len(left) or not bursts:
+            async with self.client() as client:
+                await self.begins(client)
+                while at < len(left) or not bursts:
+                    for message in left[at : at + self.burst]:
+                        await self.publish(client, message)
+                    at += self.burst
+                    bursts += 1
+                    await self.after_burst(client, bursts)
+                    self.sweep()
+                    if not self.one_connection:
+                        break
+                    await self.pause()
+                await self.settle(client)
+            if not self.one_connection:
+                await self.pause()
         return "done"
 
-    return main
+    async def publish(self, client: Client, message: ToPublish) -> None:
+        """One message."""
+        world = self.process.world
+        entry = self.ledger.try_(self.device, message, world.now)
+        world.note(self.device.name, "publish", entry.name)
+        self._look_at_doubts(client)  # the store may have to forget the oldest
+        receipt = await client.publish(message.topic, message.payload, message.qos, key=message.key)
+        entry.accepted = True
+        world.note(self.device.name, "accepted", entry.name)
+        if entry.qos:
+            self._waiting.append((entry, receipt))
+
+    def sweep(self) -> None:
+        """Look at receipts."""
+        world = self.process.world
+        still: list[tuple[Entry, Receipt]] = []
+        for entry, receipt in self._waiting:
+            if not receipt.done:
+                still.append((entry, receipt))
+            elif receipt.error is None:
+                entry.confirmed_at = min(entry.confirmed_at, world.now)
+                world.note(self.device.name, "confirmed", entry.name)
+            else:  # in doubt: the application is told, and decides
+                entry.void = str(receipt.error)
+                world.note(self.device.name, "in doubt", entry.name)
+                self.ledger.doubted += 1
+        self._waiting = still
+
+    async def settle(self, client: Client) -> None:
+        """Wait until everything is confirmed, however long it takes."""
+        self._look_at_doubts(client)
+        if not await client.drain(DRAIN_S):
+            raise client._error or RuntimeError("drain has ended, and not all is confirmed")
+        self.sweep()
+        self._look_at_doubts(client)
+        if self.store == "memory":
+            return
+        for entry in self.ledger.entries.values():  # those of earlier lives, too: the store has nothing left
+            if entry.device is self.device and entry.accepted and entry.qos and not entry.void:
+                if (entry.name if entry.size else entry.topic) in self.ledger.in_doubt:
+                    entry.void = "in doubt"
+                    self.ledger.doubted += 1
+                else:
+                    entry.confirmed_at = min(entry.confirmed_at, self.process.world.now)
+
+    def _look_at_doubts(self, client: Client) -> None:
+        if client._protocol.session.doubts:
+            for _, status, topic, _, payload in client.pending():
+                if status == "in doubt":
+                    self.ledger.in_doubt.add(name_in(topic, payload))
 
 
-def device(facts: "Facts", count: int, *, url: str = "serial:///dev/ttyUSB0", **options: Any) -> Program:
-    """A producer on a serial line; `options` as producer's, its store is a journal unless told otherwise."""
-    options.setdefault("store", "journal")
-    return producer(facts, count, url=url, **options)
+def handled(ledger: Ledger, process: Process, message: Message) -> str:
+    """A handler was entered; the message's name, as Ledger.handled."""
+    name = ledger.handled(process.name, message.topic, message.payload, process.world.now)
+    if name:
+        process.world.note(process.name, "handle", name)
+    return name
 
 
-def consumer(
-    facts: "Facts",
+async def read(
+    process: Process,
+    ledger: Ledger,
+    client: Client,
+    subscribe: Callable[[], Coroutine[Any, Any, None]],
     *,
-    url: str = "mqtt://broker",
-    qos: int = 2,
-    topic: str = TOPIC,
-    store: str = "memory",
-    work_s: tuple[float, float] = (0.0, 0.0),
-    **options: Any,
-) -> Program:
-    """Takes what arrives for ever, and needs `work_s` seconds (from, to) for each; `options`: as Client's. A message
-    counts as handled after that: there is no inbox, so one that was being handled at a death comes again.
+    database: "Database | None" = None,
+    work: Callable[[], Awaitable[object]] | None = None,
+) -> None:
+    """Take what arrives for ever, while `subscribe` runs beside that, and do some `work` with each message. `database`:
+    of an inbox; without one, a message counts as handled after the work on it, and one that was being handled at a
+    death comes again.
     """
 
-    async def main(process: "Process") -> None:
-        world = process.world
-        options.setdefault("client_id", process.name)
-        async with Client(
-            url, store=make_store(process, store), clean_session=False, retry_first=True, **options
-        ) as client:
-            await client.subscribe(topic, qos)
-            world.reach("subscribed")
-            async for message in client:
-                payload = str(message.payload, "utf-8")
-                facts.entered.append(payload)
-                world.note(process.name, "handle", payload)
-                if work_s[1]:
-                    await asyncio.sleep(world.random.uniform(*work_s))
-                facts.effects.append(payload)
+    async def take() -> None:
+        async for message in client:
+            name = handled(ledger, process, message)
+            if work:
+                await work()
+            if name:
+                ledger.readings[process.name].effects.append(name)
 
-    return main
+    async def handle(db: Any, message: Message) -> None:
+        name = handled(ledger, process, message)
+        if work:
+            await work()
+        if name:
+            db.execute("INSERT INTO ledger (name) VALUES (?)", (name,))
+
+    taking = take
+    if database:
+        taking = partial(Inbox(client, database).run, handle)
+    async with client, asyncio.TaskGroup() as group:
+        group.create_task(subscribe())
+        group.create_task(taking())

@@ -26,7 +26,6 @@ class World(Machines):
     def __init__(self, seed: int, *, keep_trace: bool = True) -> None:
         super().__init__(seed, keep_trace=keep_trace)
         self.current: Process | None = None
-        self.last: Process | None = None
         self._processes: dict[str, Process] = {}
         self.network = Network(self)
         self._patches = Patches(self, self.network)

@@ -13,7 +13,7 @@ from .planting import Change, Given, text, value
 async def _handle_in_two_transactions(self: Inbox, handler: Any, message: Any) -> None:
     async with self.database.transaction() as db:
         await self._check_new(db, message)
-        handler(db, message)
+        await handler(db, message)
     async with self.database.transaction() as db:
         done = await self._keep_receipt(db, message)
     self._kept(message, done)

@@ -49,7 +49,7 @@ CHECKERS = {
     ),
     "leak": (
         "in the end, a message or packet identifier is still stored",
-        r"the (broker|producer|consumer) keeps \d+ ",
+        r"((the \w+ of )?\w+) keeps \d+ ",
     ),
     "drop": ("the broker has counted a message at QoS 1 or 2 that it dropped", r"the broker dropped \d+ "),
     "aside": (

@@ -12,7 +12,7 @@ from mqttlite.database.inbox import Inbox
 from mqttlite.sim.check.conduct import Conduct
 from mqttlite.sim.disks import disk
 from mqttlite.sim.programs import make_store
-from mqttlite.sim.small import small as small_worlds
+from mqttlite.sim.small import run as small_worlds
 from mqttlite.store.sqlite_file import SqliteFile
 
 from .planting import Change, all_of, around, text, value

@@ -25,12 +25,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mqttlite.sim.check.facts import Facts
+from mqttlite.sim.check.ledger import Ledger
 from mqttlite.sim.clock import Clock
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
-from mqttlite.sim.programs import broker, consumer, device, gateway, producer
+from mqttlite.sim.programs import broker, gateway
 from mqttlite.sim.world import World
+from tests.sim.programs import consumer, device, producer
 
 WITHOUT_SQLITE = ("plain", "journal", "serial")
 WORLDS = (
@@ -121,7 +122,7 @@ def _without_sqlite(kind: str, seed: int) -> World:
     """
     world = World(seed)
     chance = world.random
-    facts = Facts()
+    ledger = Ledger()
     network = world.network
     network.conditions.stall = 0.02
     over = False
@@ -145,7 +146,7 @@ def _without_sqlite(kind: str, seed: int) -> World:
     patience: dict[str, Any] = {"keep_alive_s": 5, "timeout_s": 3}
     every_s = (0.0, 1.0)
     world.process("broker", broker(), clock=clock())
-    world.process("consumer", consumer(facts, **patience), clock=clock()).may_fail = True
+    world.process("consumer", consumer(ledger, **patience), clock=clock()).may_fail = True
     if kind == "serial":
         from mqttlite.sim.lines.serial import SerialLine
 
@@ -153,10 +154,10 @@ def _without_sqlite(kind: str, seed: int) -> World:
         line.noise(bit_errors=1e-4, dropped=5e-4, inserted=1e-4, bursts=1e-4)
         line.babble(5.0)
         world.process("gateway", gateway("/dev/ttyACM0?baud=115200"), clock=clock()).may_fail = True
-        program = device(facts, MESSAGES, qos=2, every_s=every_s)
+        program = device(ledger, MESSAGES, qos=2, every_s=every_s)
     else:
         store = "journal" if kind == "journal" else "memory"
-        program = producer(facts, MESSAGES, qos=2, every_s=every_s, store=store, **patience)
+        program = producer(ledger, MESSAGES, qos=2, every_s=every_s, store=store, **patience)
     source: Process = world.process("device", program, clock=clock())
     source.may_fail = True
     if kind != "plain":

@@ -7,14 +7,18 @@ from typing import Any
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from mqttlite.sim.check import ledger as facts
+from mqttlite.sim.check.ledger import Ledger
 from mqttlite.sim.disks.disk import Operation
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import Publisher, make_store, read
 from mqttlite.sim.world import World
 from mqttlite.store.base import Store
 from mqttlite.store.journal import Journal
 
 Program = Callable[[Process], Awaitable[Any]]
+TOPIC = "t"
 
 
 async def broker(process: Process) -> None:
@@ -49,6 +53,79 @@ def subscriber(got: list[str], count: int, qos: int = 2, topic: str = "a", **opt
                 got.append(message.payload.decode())
                 if len(got) == count:
                     break
+
+    return main
+
+
+def producer(
+    ledger: Ledger,
+    count: int,
+    *,
+    url: str = "mqtt://broker",
+    qos: int = 1,
+    topic: str = TOPIC,
+    every_s: tuple[float, float] = (0.0, 0.0),
+    store: str = "memory",
+    keyed: bool = False,
+    **options: Any,
+) -> Program:
+    """Publishes messages "NAME NUMBER" numbered from 0 to `count`, with a pause of `every_s` seconds (from, to) after
+    each; ends with the result "done" when all are confirmed. `options`: as Client's.
+
+    In another life it goes on behind what it tried last: whether that was accepted nobody can know. `keyed`: it tries
+    what it does not know to be accepted again, with the same key; the store knows the key.
+    """
+    devices: dict[str, facts.Publisher] = {}
+
+    class Producer(Publisher):
+        burst = 1
+
+        def left(self) -> list[facts.Message]:
+            name = self.device.name
+            return [
+                facts.Message(f"{name} {n}", n, topic, f"{name} {n}", qos, (name, n) if keyed else None)
+                for n in range(count)
+                if (entry := ledger.entries.get(f"{name} {n}")) is None or (keyed and not entry.accepted)
+            ]
+
+        def client(self) -> Client:
+            kept = make_store(self.process, store)
+            given = {"client_id": self.process.name, **options}
+            return Client(url, store=kept, clean_session=False, retry_first=True, **given)
+
+        async def pause(self) -> None:
+            if every_s[1]:
+                await asyncio.sleep(self.process.world.random.uniform(*every_s))
+
+    async def main(process: Process) -> str:
+        device = devices.setdefault(process.name, facts.Publisher(process.name, "broker", "app" if keyed else "none"))
+        program = Producer(process, ledger, device)
+        program.store = store
+        return await program.run()
+
+    return main
+
+
+def device(ledger: Ledger, count: int, *, url: str = "serial:///dev/ttyUSB0", **options: Any) -> Program:
+    """A producer on a serial line; `options` as producer's, its store is a journal unless told otherwise."""
+    return producer(ledger, count, url=url, **{"store": "journal", **options})
+
+
+def consumer(
+    ledger: Ledger, *, url: str = "mqtt://broker", qos: int = 2, topic: str = TOPIC, **options: Any
+) -> Program:
+    """Takes what arrives for ever, without an inbox; `options`: as Client's."""
+
+    async def main(process: Process) -> None:
+        async def subscribe() -> None:
+            await client.subscribe(topic, qos)
+            ledger.subscribed(process.name, process.world.now)
+            process.world.reach("subscribed")
+
+        if process.name not in ledger.readings:
+            ledger.add(process.name, "broker", topic, qos, inbox=False)
+        client = Client(url, client_id=process.name, clean_session=False, retry_first=True, **options)
+        await read(process, ledger, client, subscribe)
 
     return main
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from mqttlite.cli import main as mqttlite
-from mqttlite.sim.check.facts import attempt
+from mqttlite.sim.check.ledger import Ledger, Message
 from mqttlite.sim.large import large
 from mqttlite.sim.large.faults import Happened
 from mqttlite.sim.large.large import Large, try_out
-from mqttlite.sim.large.ledger import Ledger
+from mqttlite.sim.large.parts import draw
 from mqttlite.sim.large.picture import write
-from mqttlite.sim.large.plan import draw
 from mqttlite.sim.large.selection import ALL, Selection, parse, parts_of, written
 from mqttlite.sim.large.shrink import Failure, failure_of, kind_of, shrink
 from mqttlite.sim.large.subject import Subject, subject_of
+from mqttlite.sim.scene import attempt
 from tests.planted import BUGS
 
 SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099)
@@ -82,17 +82,15 @@ def test_large_worlds_are_of_all_kinds() -> None:
 
 def test_at_qos_0_a_message_that_is_sent_again_may_come_behind_later_ones_and_at_qos_1_it_may_not() -> None:
     """Found by a random schedule: the first copy was lost behind the broker, and the broker before it had a commit."""
-    plan = draw(30005)
-    device = plan.devices[0]._replace(clean=False)
-    reader = plan.readers[0]._replace(broker=device.broker, qos=0, inbox=True, topic_filter="#")
-    ledger = Ledger(plan._replace(devices=(device,), readers=(reader,), bridges=()))
+    device = draw(30005).devices[0]._replace(clean=False)
+    ledger = Ledger()
+    reading = ledger.add("reader00", device.broker, "#", 0)
     for number in (7, 8):
-        ledger.try_(device, number, 1, f"k/{device.name}/1", 20, 0)
-    reading = ledger.readings[reader.name]
+        ledger.try_(device, Message(f"{device.name} {number}", number, f"k/{device.name}/1", "x" * 20, 1), 0)
     reading.effects = [f"{device.name} 8", f"{device.name} 7"]
     assert ledger.problems(Counter()) == []
     reading.qos = 1
-    assert ledger.problems(Counter()) == [f"out of order at {reader.name}: {device.name} 7 after 8"]
+    assert ledger.problems(Counter()) == [f"out of order: {device.name} 7 at reader00, after 8"]
 
 
 # -- leaving out, shrinking, drawing

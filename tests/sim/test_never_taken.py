@@ -8,7 +8,8 @@ import pytest
 from mqttlite.client import suspects
 from mqttlite.sim.net.packets import Cut, Packet
 from mqttlite.sim.small import explore
-from mqttlite.sim.small.small import Run, Small
+from mqttlite.sim.small.run import Run
+from mqttlite.sim.small.small import Small
 
 WORLDS = [small for small in explore.WORLDS if small.poison or small.large]
 

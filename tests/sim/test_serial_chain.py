@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from mqttlite.sim import programs
-from mqttlite.sim.check.facts import Facts, Promise
+from mqttlite.sim.check.ledger import FOREVER, Ledger
 from mqttlite.sim.lines.serial import Fault, Frame, SerialLine
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
+from tests.sim.programs import consumer, device
+from tests.sim.programs import producer as producer_of
 
 A, B = "/dev/ttyUSB0", "/dev/ttyACM0"
 SECOND = 10**9
@@ -24,19 +26,19 @@ class Fleet:
         self, seed: int, *, qos: int = 2, count: int = 1, broker: str = "memory", down: bool = False, **producer: Any
     ) -> None:
         self.world = world = World(seed)
-        self.facts = facts = Facts()
+        self.ledger = ledger = Ledger()
         self.count = count
         self.line = SerialLine(world, "device", A, "gateway", B)
         options: dict[str, Any] = {"keep_alive_s": 5, "timeout_s": 3}
         self.broker = world.process("broker", programs.broker(broker))
         self.gateway = world.process("gateway", programs.gateway(B))
         if down:
-            self.device = world.process("device", programs.consumer(facts, url=f"serial://{A}", **options))
-            program = programs.producer(facts, count, qos=qos, **options, **producer)
+            self.device = world.process("device", consumer(ledger, url=f"serial://{A}", **options))
+            program = producer_of(ledger, count, qos=qos, **options, **producer)
             self.sender = world.process("producer", program, start=False)
         else:
-            world.process("consumer", programs.consumer(facts, **options))
-            program = programs.device(facts, count, qos=qos, **options, **producer)
+            world.process("consumer", consumer(ledger, **options))
+            program = device(ledger, count, qos=qos, **options, **producer)
             self.sender = self.device = world.process("device", program, start=False)
         assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
 
@@ -44,16 +46,22 @@ class Fleet:
         """Until the sender has everything confirmed, and the consumer has had time."""
         self.sender.start()
         self._revive()
-        assert self.world.run_until(self.is_done, limit_s), self.facts.problems(Promise())
+        assert self.world.run_until(self.is_done, limit_s), self.ledger.problems()
         if self.sender is not self.device:
-            assert self.world.run_until(lambda: len(self.facts.effects) >= self.count, limit_s)
+            assert self.world.run_until(lambda: len(self.effects) >= self.count, limit_s)
             self.world.run(0.9)  # for the acknowledgements; a line that is idle is asked for a sign of life after 1 s
         self.line.on_frame = None
         self.world.run(10)
 
     def is_done(self) -> bool:
         """Everything is confirmed, or the sender has nothing to do any more."""
-        return len(self.facts.confirmed) >= self.count or self.ended
+        return sum(one.confirmed_at < FOREVER for one in self.ledger.entries.values()) >= self.count or self.ended
+
+    @property
+    def effects(self) -> list[str]:
+        """What was handled, in order."""
+        (reading,) = self.ledger.readings.values()
+        return reading.effects
 
     @property
     def ended(self) -> bool:
@@ -73,7 +81,7 @@ def test_all_messages_get_from_a_device_to_a_consumer_through_noise(qos: int) ->
     fleet.line.noise(bit_errors=1e-4, dropped=1e-3, inserted=1e-4, bursts=1e-4)
     fleet.line.babble(0.1)
     fleet.run()
-    assert fleet.facts.effects == [f"device {number}" for number in range(60)]
+    assert fleet.effects == [f"device {number}" for number in range(60)]
     assert fleet.line.ab.noise.dropped > 0
     assert fleet.world.reached["DATA device to gateway"] > 10
     fleet.world.close()
@@ -130,7 +138,7 @@ def test_a_fault_at_any_frame_loses_nothing_and_doubles_nothing(what: str) -> No
         happened = at_frame(fleet, number, what)
         fleet.run()
         fleet.world.close()
-        assert fleet.facts.problems(Promise(certain=True)) == [], f"{what} at frame {number}"
+        assert fleet.ledger.problems() == [], f"{what} at frame {number}"
         if not happened:
             break
     assert 10 < number < 99
@@ -143,13 +151,13 @@ def test_a_fault_at_any_frame_loses_nothing_and_doubles_nothing_on_the_way_to_a_
         happened = at_frame(fleet, number, what)
         fleet.run()
         fleet.world.close()
-        assert fleet.facts.effects == ["producer 0"], f"{what} at frame {number}"
+        assert fleet.effects == ["producer 0"], f"{what} at frame {number}"
         if not happened:
             break
     assert 4 < number < 99
 
 
-@pytest.mark.parametrize(("store", "problems"), [("memory", ["lost: device 0"]), ("journal", [])])
+@pytest.mark.parametrize(("store", "problems"), [("memory", ["lost: device 0 (QoS 2) at consumer"]), ("journal", [])])
 def test_what_a_device_without_a_store_has_accepted_is_lost_with_its_power_and_that_is_seen(
     store: str, problems: list[str]
 ) -> None:
@@ -162,7 +170,7 @@ def test_what_a_device_without_a_store_has_accepted_is_lost_with_its_power_and_t
     fleet.run()
     fleet.world.close()
     assert fleet.device.life == 2
-    assert fleet.facts.problems(Promise(certain=False)) == problems
+    assert fleet.ledger.problems() == problems
 
 
 def test_what_is_sent_in_the_place_of_a_frame_is_repaired() -> None:
@@ -172,7 +180,7 @@ def test_what_is_sent_in_the_place_of_a_frame_is_repaired() -> None:
         b"" if frame.number in lost else b"\0" + frame.data[:-3] + b"xyz" if frame.number % 8 == 0 else None
     )
     fleet.run()
-    assert fleet.facts.effects == [f"device {number}" for number in range(20)]
+    assert fleet.effects == [f"device {number}" for number in range(20)]
     assert fleet.line.frames > 20
     fleet.world.close()
 
@@ -183,17 +191,15 @@ def storm(seed: int, seconds: float = 15) -> tuple[World, list[str]]:
     chance = world.random
     paths = [f"/dev/ttyUSB{number}" for number in range(3)]
     lines = [SerialLine(world, f"device{n}", A, "gateway", path, usb=n == 2) for n, path in enumerate(paths)]
-    facts = {1: Facts(), 2: Facts()}
+    ledger = Ledger()
     options: dict[str, Any] = {"keep_alive_s": 5, "timeout_s": 3}
     broker = world.process("broker", programs.broker("sqlite"))
     gateway = world.process("gateway", programs.gateway(*paths, status_topic="status"))
-    for qos in facts:
-        world.process(f"consumer{qos}", programs.consumer(facts[qos], topic=f"q{qos}", **options))
+    for qos in (1, 2):
+        world.process(f"consumer{qos}", consumer(ledger, topic=f"q{qos}", **options))
     devices = []
     for number, (qos, store, keyed) in enumerate([(1, "journal", True), (2, "sqlite", False), (2, "journal", True)]):
-        program = programs.device(
-            facts[qos], 40, qos=qos, topic=f"q{qos}", every_s=(0.0, 0.5), store=store, keyed=keyed, **options
-        )
+        program = device(ledger, 40, qos=qos, topic=f"q{qos}", every_s=(0.0, 0.5), store=store, keyed=keyed, **options)
         devices.append(world.process(f"device{number}", program, start=False))
     ended: set[Process] = set()
     calm = round(seconds * SECOND)
@@ -238,9 +244,8 @@ def storm(seed: int, seconds: float = 15) -> tuple[World, list[str]]:
     over = world.run_until(is_over, 600)
     world.run(10)
     found = [] if over else ["never over"]
-    found += facts[1].problems(Promise(once=False, certain=False))
-    found += facts[2].problems(Promise(certain=False))
-    tried = sum(len(one.tried) for one in facts.values())
+    found += ledger.problems()
+    tried = len(ledger.entries)
     found += [] if tried == 120 else [f"only {tried} messages were tried"]
     return world, found
 

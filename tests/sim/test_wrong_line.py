@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from mqttlite.sim import programs
-from mqttlite.sim.check.facts import Facts
+from mqttlite.sim.check.ledger import Ledger
 from mqttlite.sim.lines.serial import BOOT_TEXT, Frame, SerialLine
 from mqttlite.sim.world import World
 from mqttlite_gateway import watch
+from tests.sim.programs import device as device_program
 
 A, B = "/dev/ttyUSB0", "/dev/ttyACM0"
 SECOND = 10**9
@@ -29,7 +30,7 @@ class Bench:
         self.world.process("broker", programs.broker("memory"))
         self.world.process("gateway", programs.gateway(B))
         options: dict[str, Any] = {"url": f"serial://{A}{query}", "store": "memory"}
-        self.device = self.world.process("device", programs.device(Facts(), 1, **options), start=device)
+        self.device = self.world.process("device", device_program(Ledger(), 1, **options), start=device)
         self.device.may_fail = True
 
     def listen(self, monkeypatch: pytest.MonkeyPatch) -> None:

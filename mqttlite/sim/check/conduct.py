@@ -4,18 +4,14 @@ Looks at what is written, in the order of writing; what is still under way, or l
 fault only with what no loss explains. Sessions are told apart by client identifier, over all connections.
 """
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable
 
 from ...core.versions import read_connect
-
-if TYPE_CHECKING:
-    from ..net.packets import Packet
-    from ..net.streams import Way
-    from ..world import World
-    from .facts import Facts
+from ..net.packets import Packet
+from ..net.streams import Way
 
 WINDOW = 20  # messages that may be sent and not finished, in 3.1.1
-CONNECTS_MAX = 20  # attempts of one process in a second: more than with the shortest pause between two of them
 
 
 class _Sender:
@@ -37,34 +33,39 @@ class _Sender:
 class Conduct:
     """Use: `packets.on_packet = lambda packet: conduct.see(packet) or fault(packet)`.
 
-    `may_forget`: a broker has lost its disk. `may_repeat`: what was published before may be published again, as a new
-    message.
+    What it finds goes into `noticed`, unless it is `excused` (packet, client, what); `found` has when (ns) and of which
+    client. `connections`: how often each client has connected. `may_repeat`: what was published before may be published
+    again, as a new message.
     """
 
-    def __init__(self, facts: "Facts") -> None:
-        self._facts = facts
+    def __init__(
+        self, noticed: list[str], excused: Callable[[Packet, str, str], bool] = lambda packet, client, what: False
+    ) -> None:
+        self.found: dict[str, tuple[int, str]] = {}
+        self.connections: Counter[str] = Counter()
+        self.may_repeat = False
+        self._noticed = noticed
+        self._excused = excused
         self._clients: dict[Way, str] = {}  # of both ways of a connection
         self._connected: set[Way] = set()  # ways up on whose connection CONNACK has been written
         self._this: dict[Way, set[int]] = {}  # identifiers published on this connection
         self._sessions: dict[tuple[str, bool], _Sender] = {}
-        self._announced: set[str] = set()  # clients that were told of something that their session at the broker holds
-        self.connects = 0
+        self._announced: dict[str, str] = {}  # clients that were told of what their session holds, and its broker
         self._forgetful: set[str] = set()  # who has lost its store, and not connected since
-        self.may_forget = self.may_repeat = False
 
-    def see(self, packet: "Packet") -> None:
+    def see(self, packet: Packet) -> None:
         """A packet has been written."""
         kind, way, data = packet.kind, packet.way, packet.data
         up = packet.is_up
         connection = way.connection
         if kind == "CONNECT":
-            self.connects += 1
             connect = read_connect(packet.body, 0, len(packet.body))
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
             client = self._clients[way]
+            self.connections[client] += 1
             if connect.clean_session:
                 self._forget(way)
-                self._announced.discard(client)
+                self._announced.pop(client, None)
             if client in self._forgetful:
                 self._forgetful.discard(client)
                 self._sender(client, True).clear()
@@ -75,19 +76,18 @@ class Conduct:
         if kind == "CONNACK":
             self._connected.add(connection.up)
             if data[2] & 1:
-                self._announced.add(client)
+                self._announced[client] = connection.hosts[1]
             elif not data[3]:
-                if client in self._announced:
+                if self._announced.pop(client, None):
                     self._find(packet, client, "the broker has forgotten the session")
-                    self._announced.discard(client)
                 self._forget(way)
         elif kind == "PUBLISH" and data[0] & 6:
             self._publish(packet, client, up)
         elif kind == "SUBACK":
-            self._announced.add(client)
+            self._announced[client] = connection.hosts[1]
         elif kind in ("PUBACK", "PUBREC", "PUBCOMP"):
             if not up:
-                self._announced.add(client)
+                self._announced[client] = connection.hosts[1]
             sender = self._sender(client, not up)
             number = int.from_bytes(data[2:4], "big")
             if kind == "PUBREC":
@@ -101,16 +101,25 @@ class Conduct:
                 self._find(packet, client, f"PUBREL {number} before PUBREC")
             sender.released.add(number)
 
-    def client(self, packet: "Packet") -> str:
+    def client(self, packet: Packet) -> str:
         """Whose connection it is, by client identifier."""
         return self._clients.get(packet.way, "")
+
+    def has_ended(self, client: str) -> bool:
+        """Whether the answer to something that the client has published is under way, or lost."""
+        return bool(self._sender(client, True).ended)
+
+    def broker_lost(self, broker: str) -> None:
+        """A broker has lost its disk: it may have forgotten all sessions."""
+        self.may_repeat = True
+        self._announced = {client: its for client, its in self._announced.items() if its != broker}
 
     def lost(self, client: str) -> None:
         """A client has lost its store: identifiers that it does not know any more say nothing about its next life."""
         self._sender(client, True).clear()
         self._forgetful.add(client)
 
-    def _publish(self, packet: "Packet", client: str, up: bool) -> None:
+    def _publish(self, packet: Packet, client: str, up: bool) -> None:
         sender = self._sender(client, up)
         data, content = packet.data, packet.body
         length = int.from_bytes(content[:2], "big")
@@ -145,32 +154,16 @@ class Conduct:
             sender = self._sessions[key] = _Sender()
         return sender
 
-    def _forget(self, way: "Way") -> None:
+    def _forget(self, way: Way) -> None:
         """The session is a new one."""
         client = self._clients.get(way, "")
         for up in (True, False):
             self._sender(client, up).clear()
 
-    def _find(self, packet: "Packet", client: str, what: str) -> None:
+    def _find(self, packet: Packet, client: str, what: str) -> None:
         if what.startswith("sent again") and self.may_repeat and not packet.is_up:
             return
-        if "forgotten the session" in what and self.may_forget:
-            return
-        self._facts.noticed.append(f"{what} ({packet.way.name}, client '{client}', packet {packet.serial})")
-
-
-def in_trace(world: "World") -> list[str]:
-    """What the trace of a world tells, all of which has to be there: processes that tried to connect more often than
-    CONNECTS_MAX times in one second, and clients that say that they have a fault.
-    """
-    found = []
-    times: dict[str, list[int]] = {}
-    for at, lane, kind, text in world.trace:
-        if kind == "connect":
-            times.setdefault(lane, []).append(at)
-        elif kind == "warning" and "internal error" in str(text):
-            found.append(f"{lane}: {text!s}")
-    for lane, attempts in times.items():
-        if any(late - early < 1_000_000_000 for early, late in zip(attempts, attempts[CONNECTS_MAX:], strict=False)):
-            found.append(f"{lane} connects more than {CONNECTS_MAX} times in a second")
-    return found
+        if not self._excused(packet, client, what):
+            words = f"{what} ({packet.way.name}, client '{client}', packet {packet.serial})"
+            self._noticed.append(words)
+            self.found.setdefault(words, (packet.way.connection.world.now, client))

@@ -37,3 +37,11 @@ def app_database(process: "Process", journal: str = "WAL") -> AppDatabase:
         connection.execute("PRAGMA locking_mode = NORMAL")  # EXCLUSIVE makes PERSIST of DELETE
     connection.execute(f"PRAGMA journal_mode = {journal}")
     return AppDatabase(connection)
+
+
+async def ledger_database(process: "Process", journal: str = "WAL") -> AppDatabase:
+    """As app_database, with a table into which an application writes what it has handled: see programs.read."""
+    database = app_database(process, journal)
+    async with database.transaction() as db:
+        db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)")
+    return database

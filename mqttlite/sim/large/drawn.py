@@ -6,7 +6,7 @@ from math import log, log1p
 from random import Random
 from typing import NamedTuple
 
-from .plan import Plan
+from .parts import Parts
 
 HOWS = ("reset", "close", "unread", "silence")
 
@@ -17,7 +17,7 @@ def chance_of(seed: int, *words: object) -> Random:
 
 
 class Moment(NamedTuple):
-    """A fault that comes at a moment, `at_s` seconds after the beginning of the bad time. `kind`: of plan.KINDS, or
+    """A fault that comes at a moment, `at_s` seconds after the beginning of the bad time. `kind`: of parts.KINDS, or
     "wipe". `who`: the process, or the device at the end of a line, or two hosts. `for_s`: how long it lasts.
     `how`: a connection is cut. `side`: of a line, 0 is the device. `room`: bytes that a full disk has left.
     """
@@ -37,35 +37,35 @@ class Moment(NamedTuple):
         return str(self.number)
 
 
-def processes_of(plan: Plan) -> list[str]:
+def processes_of(parts: Parts) -> list[str]:
     """All processes of a world that can die."""
-    gates = {device.line[0] for device in plan.devices if device.line}
-    names = [*plan.brokers, *(name for name in plan.gateways if name in gates)]
-    names += [reader.name for reader in plan.readers] + [bridge.name for bridge in plan.bridges]
-    return names + [device.name for device in plan.devices]
+    gates = {device.line[0] for device in parts.devices if device.line}
+    names = [*parts.brokers, *(name for name in parts.gateways if name in gates)]
+    names += [reader.name for reader in parts.readers] + [bridge.name for bridge in parts.bridges]
+    return names + [device.name for device in parts.devices]
 
 
-def neighbours_of(plan: Plan) -> list[tuple[str, str]]:
+def neighbours_of(parts: Parts) -> list[tuple[str, str]]:
     """Pairs of hosts that talk to each other over a network."""
-    pairs = [(reader.name, reader.broker) for reader in plan.readers]
-    pairs += [(device.name, device.broker) for device in plan.devices if not device.line]
-    pairs += [(bridge.name, end) for bridge in plan.bridges for end in (bridge.source, bridge.target)]
-    gates = {device.line[0]: device.broker for device in plan.devices if device.line}
-    return pairs + [(name, gates[name]) for name in plan.gateways if name in gates]
+    pairs = [(reader.name, reader.broker) for reader in parts.readers]
+    pairs += [(device.name, device.broker) for device in parts.devices if not device.line]
+    pairs += [(bridge.name, end) for bridge in parts.bridges for end in (bridge.source, bridge.target)]
+    gates = {device.line[0]: device.broker for device in parts.devices if device.line}
+    return pairs + [(name, gates[name]) for name in parts.gateways if name in gates]
 
 
-def moments(seed: int, plan: Plan) -> list[Moment]:
-    """All faults of a plan that come at moments, numbered from 1."""
-    processes = processes_of(plan)
-    pairs = neighbours_of(plan)
-    lines = [device.name for device in plan.devices if device.line]
+def moments(seed: int, parts: Parts) -> list[Moment]:
+    """All faults of a world that come at moments, numbered from 1."""
+    processes = processes_of(parts)
+    pairs = neighbours_of(parts)
+    lines = [device.name for device in parts.devices if device.line]
     # A gateway has no disk; a bridge's outbox is the application's, which does not lose it.
     wipeable = [(name,) for name in processes if not name.startswith(("gateway", "bridge"))]
-    kinds = [kind for kind, count in plan.faults.times.items() for _ in range(count)] + ["wipe"] * plan.faults.wipes
+    kinds = [kind for kind, count in parts.faults.times.items() for _ in range(count)] + ["wipe"] * parts.faults.wipes
     found = []
     for number, kind in enumerate(kinds, 1):
         chance = chance_of(seed, "fault", number)
-        at_s = chance.uniform(0, plan.duration_s)
+        at_s = chance.uniform(0, parts.duration_s)
         who: tuple[str, ...]
         if kind in ("partition", "cut"):
             who = chance.choice(pairs)
@@ -75,7 +75,7 @@ def moments(seed: int, plan: Plan) -> list[Moment]:
             who = (chance.choice(lines),)
         else:
             who = chance.choice(wipeable) if kind == "wipe" else (chance.choice(processes),)
-        for_s = chance.choice((0.1, 2.0, 10.0, min(plan.duration_s / 10, 3600.0)))
+        for_s = chance.choice((0.1, 2.0, 10.0, min(parts.duration_s / 10, 3600.0)))
         how, side, room = chance.choice(HOWS), chance.randrange(2), chance.choice((0, 1000, 50_000))
         found.append(Moment(number, kind, at_s, who, for_s, how, side, room))
     return found

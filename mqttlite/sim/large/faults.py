@@ -6,15 +6,13 @@ import errno
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..disks.disk import Operation
 from ..net.packets import Cut, Packet
+from ..process import Process
+from .base import LargeScene
 from .drawn import HOWS, Moment, Series, chance_of, moments
-
-if TYPE_CHECKING:
-    from ..process import Process
-    from .large import Large
 
 
 class Happened(NamedTuple):
@@ -30,30 +28,29 @@ class Happened(NamedTuple):
 class Trouble:
     """Of one large world. World.reached counts what has happened, as "fault: …"."""
 
-    def __init__(self, large: "Large") -> None:
+    def __init__(self, large: LargeScene) -> None:
         self.large = large
         self.world = large.world
-        self.plan = large.plan.faults
+        self.bad = large.parts.faults
         self.active = False
         self.happened: list[Happened] = []
         self.due: dict[str, int] = {}  # when a dead process is started again
-        self.disk_faults = 0
         self._failing: dict[str, tuple[str, int, Random]] = {}  # by disk: fault, until when, chance
         self._series: dict[str, Series] = {}
 
     def begin(self) -> None:
         """From now on things go wrong."""
         self.active = True
-        plan = self.plan
+        bad = self.bad
         world = self.world
         wanted = self.large.selection
         conditions = world.network.conditions
-        conditions.refuse, conditions.vanish, conditions.stall = plan.refuse, plan.vanish, plan.stall
-        # Drawn from the plan of the whole world: what is not here cannot fail, and what is here fails as ever.
+        conditions.refuse, conditions.vanish, conditions.stall = bad.refuse, bad.vanish, bad.stall
+        # Drawn from the parts of the whole world: what is not here cannot fail, and what is here fails as ever.
         for moment in moments(self.large.seed, self.large.whole):
             if wanted.happens(moment.key) and all(name in world.processes for name in moment.who):
                 world.after(moment.at_s, self._happen, moment)
-        if plan.at_disk or plan.io_error:
+        if bad.at_disk or bad.io_error:
             for process in self.large.mortals:
                 process.disk.on_operation = partial(self._at_operation, process)
 
@@ -96,12 +93,12 @@ class Trouble:
             elif not large.is_done(process):
                 if process.name not in self.due:
                     share = 0.5 + chance_of(large.seed, process.name, "rises", process.life).random()
-                    pause = round(self.plan.revive_s * share * 1e9)
+                    pause = round(self.bad.revive_s * share * 1e9)
                     self.due[process.name] = world.now + (pause if self.active else 0)
                 if world.now >= self.due[process.name]:
                     large.died(process)
                     process.start()
-        world.after(min(self.plan.revive_s, 1.0), self.watch)
+        world.after(min(self.bad.revive_s, 1.0), self.watch)
 
     # -- at moments
 
@@ -134,17 +131,17 @@ class Trouble:
                 process.stall(min(for_s, 120.0))
             elif kind == "full":
                 self._note(moment.key, kind, who, f"disk of {process.name} is full for {for_s:g} s")
-                self.disk_faults += 1
+                self.large.audit.disk_faults += 1
                 process.disk.capacity = sum(map(len, process.disk.files().values())) + moment.room
                 self.world.after(for_s, self._empty, process)
             elif kind == "sync":
                 self._note(moment.key, kind, who, f"syncs of {process.name}'s disk may fail for {for_s:g} s")
-                self.disk_faults += 1
+                self.large.audit.disk_faults += 1
                 until = self.world.now + round(for_s * 1e9)
                 self._failing[process.name] = moment.key, until, chance_of(self.large.seed, "syncs", moment.number)
                 process.disk.on_operation = partial(self._at_operation, process)
 
-    def _empty(self, process: "Process") -> None:
+    def _empty(self, process: Process) -> None:
         process.disk.capacity = None
 
     def _part_line(self, moment: Moment) -> None:
@@ -179,14 +176,11 @@ class Trouble:
             self.world.network.heal(a, b)
 
     def _wipe(self, moment: Moment) -> None:
-        """A disk is lost, with the machine: all of a broker's; of a client, its store, but not the database of the
-        application, in which an inbox keeps its receipts.
-        """
+        """A disk is lost, with the machine."""
         process = self.world.processes[moment.who[0]]
         name = process.name
         self._note(moment.key, f"wipe {name.rstrip('0123456789')}", moment.who, f"the disk of {name} is lost")
-        process.lose_disk()
-        self.large.wiped(process)
+        self.large.wipe(process)
 
     # -- at packets and operations
 
@@ -200,10 +194,10 @@ class Trouble:
 
     def at_packet(self, packet: Packet) -> Cut | None:
         """Whether to cut here."""
-        if not self.active or not self.plan.at_packet:
+        if not self.active or not self.bad.at_packet:
             return None
         ends = packet.way.source.process, packet.way.sink.process
-        due = self._step(f"{ends[0].name}/{ends[1].name}", self.plan.at_packet)
+        due = self._step(f"{ends[0].name}/{ends[1].name}", self.bad.at_packet)
         if due is None:
             return None
         key, chance = due
@@ -218,7 +212,7 @@ class Trouble:
         self._note(key, "cut at a packet", (ends[0].name, ends[1].name), text + ", ".join(words))
         return Cut(where, how, then)
 
-    def _at_operation(self, process: "Process", operation: Operation) -> Callable[[], object] | None:
+    def _at_operation(self, process: Process, operation: Operation) -> Callable[[], object] | None:
         if not self.active or not process.alive:
             return None
         name = process.name
@@ -226,20 +220,20 @@ class Trouble:
         if syncs and self.world.now < until and operation.what == "sync" and syncs.random() < 0.5:
             self._note(key, "failed sync", (name,), f"a sync of {name}'s disk fails")
             raise OSError(errno.EIO, "Input/output error")
-        rate = self.plan.at_disk + self.plan.io_error
+        rate = self.bad.at_disk + self.bad.io_error
         due = self._step(f"{name}/disk", rate) if rate else None
         if due is None:
             return None
         key, chance = due
         what = f"{operation.what} {operation.name}".strip()
-        if chance.random() < self.plan.at_disk / rate:
+        if chance.random() < self.bad.at_disk / rate:
             end, said = chance.choice(((process.kill, "is killed"), (process.cut_power, "loses power")))
             where = chance.choice(("before", "after"))
             self._note(key, "death at an operation of the disk", (name,), f"{name} {said} {where} {what}")
             if where == "before":
                 end()
             return end
-        self.disk_faults += 1
+        self.large.audit.disk_faults += 1
         number = chance.choice((errno.EIO, errno.ENOSPC))
         said = "fails" if number == errno.EIO else "finds no room"
         self._note(key, "failed operation of the disk", (name,), f"{name}'s disk: {what} {said}")

@@ -4,32 +4,33 @@
     problems = run.run()            # [] when everything that was promised was kept
     run.world.digest()              # the same for the same seed, always
 
-What it is made of is drawn (plan.py), what goes wrong too (drawn.py, faults.py). When the bad time is over,
-everything goes on until it is quiet. Then the ledger (ledger.py) says for every message and reader whether it was
-lost, doubled or misplaced, and audit.py whether anything is left over: messages, identifiers, connections.
+What it is made of is drawn (parts.py), what goes wrong too (drawn.py, faults.py). When the bad time is over,
+everything goes on until it is quiet. Then the ledger (check/ledger.py) says for every message and reader whether it was
+lost, doubled or misplaced, and check/audit.py whether anything is left over: messages, identifiers, connections.
 """
 
+import asyncio
+import contextlib
 from collections import Counter
-from typing import Any, NamedTuple
-from zlib import crc32
+from functools import partial
+from typing import NamedTuple
 
-from ...broker import Broker
+from ...broker.limits import Limits
 from ...client import Client
-from ..check.facts import Facts, attempt
 from ..clock import WALL, Clock
 from ..lines.serial import SerialLine
-from ..net.packets import Cut, Packet, Packets
+from ..net.packets import Cut, Packet
 from ..process import Process
-from ..programs import Program
+from ..programs import Program, make_store
+from ..programs import gateway as gateway_program
+from ..scene import attempt
 from ..timeline import SECOND
-from . import programs as large_programs
-from .audit import Audit
+from .base import LargeScene
 from .drawn import chance_of
 from .faults import Trouble
-from .ledger import Ledger
-from .plan import DevicePlan, Plan, draw
+from .parts import Parts
+from .programs import PORT, bridge_of, device_of, reader_of
 from .selection import ALL, Selection
-from .watch import LargeConduct, LargeWorld
 
 BEGIN_S = 60.0  # for all subscriptions
 CALM_S = 6 * 3600.0  # for everything to arrive when nothing goes wrong any more
@@ -51,12 +52,8 @@ class Outcome(NamedTuple):
     digest: str
 
 
-class Large:
-    """`seed`: decides everything; `size`: how many devices, 0: drawn. `selection`: which parts and faults of it are
-    wanted. `whole`: what all of it is made of, `plan`: what is wanted of that. `world`: for charts and digests.
-
-    ValueError: the selection names parts that are not there.
-    """
+class Large(LargeScene):
+    """See LargeScene. `parts` in the constructor: instead of what the seed draws."""
 
     def __init__(
         self,
@@ -65,119 +62,57 @@ class Large:
         selection: Selection = ALL,
         *,
         keep_trace: bool = False,
-        plan: Plan | None = None,
+        parts: Parts | None = None,
     ) -> None:
-        self.seed = seed
-        self.selection = selection
-        self.whole = plan or draw(seed, size)
-        self.plan = plan = selection.of(self.whole)
-        self.world = world = LargeWorld(seed, keep_trace=keep_trace)
-        world.busy.update(plan.gateways, [bridge.name for bridge in plan.bridges])
-        world.busy.update(device.name for device in plan.devices if device.sleeps)
-        self.ledger = Ledger(plan)
-        self.facts = Facts()
-        self.conduct = LargeConduct(self.facts, world)
-        self.conduct.may_repeat = any(device.clean for device in plan.devices)  # a clean session is lost each time
-        Packets(world, self._at_packet)
-        self.clients: dict[str, Client] = {}  # of the last life
-        self.brokers: dict[str, Broker] = {}
-        self.stats: list[tuple[str, Any]] = []  # of each life of a broker
-        self.qos0_dropped = 0
+        super().__init__(seed, size, selection, keep_trace, parts)
         self.calm_s = CALM_S
-        self.bad_until = 0  # ns
-        self.calm_begun = False
-        self.over = False
-        self.lines: dict[str, SerialLine] = {}  # by device
-        self.mortals: list[Process] = []
-        self.roles: dict[str, DevicePlan] = {device.name: device for device in plan.devices}
-        self._lines_of: dict[str, list[tuple[str, int]]] = {name: [] for name in plan.gateways}
-        for device in plan.devices:
+        parts = self.parts
+        lines_of: dict[str, list[str]] = {name: [] for name in parts.gateways}
+        for device in parts.devices:
             if device.line:
                 gateway, baud = device.line
-                number = len(self._lines_of[gateway])
-                self._lines_of[gateway].append((device.name, baud))
-                line = SerialLine(world, device.name, large_programs.PORT, gateway, f"/dev/ttyACM{number}")
-                noise = plan.faults.noise
-                if noise:
-                    line.noise(bit_errors=noise, dropped=noise * 5, inserted=noise, bursts=noise)
-                if plan.faults.babble_s:
-                    line.babble(plan.faults.babble_s)
-                self.lines[device.name] = line
-        for name in plan.brokers:
-            self._process(name, large_programs.broker_of(self, name))
-        gates = {device.line[0]: device.broker for device in plan.devices if device.line}
-        for name in plan.gateways:
+                port = f"/dev/ttyACM{len(lines_of[gateway])}"
+                lines_of[gateway].append(f"{port}?baud={baud}")
+                self.lines[device.name] = self._line(device.name, gateway, port)
+        queue, queues = parts.queue
+        limits = Limits(hold_bytes=queue, queue_bytes=queues, queues_bytes=1 << 30, persistent_sessions=1000)
+        for name in parts.brokers:
+            self._process(name, self.broker_of(limits))
+        gates = {device.line[0]: device.broker for device in parts.devices if device.line}
+        for name in parts.gateways:
             if name in gates:
-                self._process(name, large_programs.gateway_of(self, name, gates[name]))
-        for reader in plan.readers:
-            self._process(reader.name, large_programs.reader_of(self, reader))
-        for bridge in plan.bridges:
-            self._process(bridge.name, large_programs.bridge_of(self, bridge))
-        for device in plan.devices:
-            self._process(device.name, large_programs.device_of(self, device), start=False)
+                self._process(name, gateway_program(*lines_of[name], upstream=f"mqtt://{gates[name]}"))
+        for reader in parts.readers:
+            self._process(reader.name, reader_of(self, reader))
+        for bridge in parts.bridges:
+            self._process(bridge.name, bridge_of(self, bridge))
+        for device in parts.devices:
+            self._process(device.name, device_of(self, device), start=False)
+            self.audit.stores[device.name] = partial(make_store, kind=device.store, journal_size=device.journal)
+            if device.store == "memory":
+                self.audit.forgetful.add(device.name)
         self.trouble = Trouble(self)
-        self.audit = Audit(self)
+
+    def _line(self, device: str, gateway: str, port: str) -> SerialLine:
+        line = SerialLine(self.world, device, PORT, gateway, port)
+        bad = self.parts.faults
+        if bad.noise:
+            line.noise(bit_errors=bad.noise, dropped=bad.noise * 5, inserted=bad.noise, bursts=bad.noise)
+        if bad.babble_s:
+            line.babble(bad.babble_s)
+        return line
 
     def _process(self, name: str, main: Program, start: bool = True) -> None:
-        world = self.world
         chance = chance_of(self.seed, name, "clock")
-        ppm = self.plan.faults.ppm
+        ppm = self.parts.faults.ppm
         offset = chance.randint(0, 10**15) if ppm else 0
         wall = WALL + (chance.randint(0, 10**13) if ppm else 0)
-        clock = Clock(begin=world.now, offset=offset, wall=wall, ppm=chance.randint(-ppm, ppm))
-        process = world.process(name, main, clock=clock, start=start)
-        process.may_fail = True
-        self.mortals.append(process)
+        clock = Clock(begin=self.world.now, offset=offset, wall=wall, ppm=chance.randint(-ppm, ppm))
+        self.add(self.world.process(name, main, clock=clock, start=start))
 
-    # -- for programs and faults
-
-    def lines_of(self, gateway: str) -> list[tuple[str, int]]:
-        """(device, bit/s) of each port of a gateway."""
-        return self._lines_of[gateway]
-
-    def message(self, plan: DevicePlan, number: int) -> tuple[int, int]:
-        """QoS and size of a device's message: the same whenever it is asked for."""
-        mixed = crc32(f"{self.seed} {plan.name} {number}".encode())
-        low, high = plan.size
-        size = low + (mixed >> 8) % (high - low + 1)
-        if plan.size[0] == 0 and mixed % 5 == 0:
-            size = 0
-        return plan.qos[mixed % 7 % len(plan.qos)], size
-
-    def is_done(self, process: Process) -> bool:
-        """Whether a process has ended because there is nothing more to do."""
-        if process.name in self.roles:
-            return not process.life or process.result == "done"
-        return False
-
-    def died(self, process: Process) -> None:
-        """A process is about to be started again."""
-        self.audit.check_end(process)
-        if process.name in self.ledger.readings:
-            self.ledger.readings[process.name].deaths += 1
-
-    def state_lost(self, plan: DevicePlan) -> None:
-        """A publisher begins anew, without what it knew."""
-        self.ledger.producer_lost(plan)
-        self.conduct.lost(plan.name)
-        self.conduct.may_repeat = True
-
-    def wiped(self, process: Process) -> None:
-        """The disk of a process is empty."""
-        name = process.name
-        if name in self.plan.brokers:
-            self.ledger.broker_lost(name, self.world.now)
-            self.conduct.may_forget = self.conduct.may_repeat = True
-        elif name in self.roles:
-            self.state_lost(self.roles[name])
-
-    def _at_packet(self, packet: Packet) -> Cut | None:
-        self.conduct.see(packet)
-        kind = packet.kind
-        if kind == "CONNACK":
-            self.ledger.connected(self.conduct.client(packet), bool(packet.data[2] & 1))
-        elif kind == "SUBACK" and packet.data[4] < 0x80:
-            self.ledger.subscribed(self.conduct.client(packet), self.world.now)
+    def at_packet(self, packet: Packet) -> Cut | None:
+        """As Scene.at_packet."""
+        super().at_packet(packet)
         return self.trouble.at_packet(packet)
 
     # -- from beginning to end
@@ -185,19 +120,19 @@ class Large:
     def run(self) -> list[str]:
         """Let it run to its end; what was promised and does not hold."""
         world = self.world
-        plan = self.plan
+        parts = self.parts
         readings = self.ledger.readings.values()
         if not world.run_until(lambda: all(reading.since is not None for reading in readings), BEGIN_S):
-            return ["not all readers got their subscriptions", *self.audit.errors()]
+            return ["not all readers got their subscriptions", *self.errors()]
         world.run(1)
-        self.bad_until = world.now + round(plan.duration_s * SECOND)
+        self.bad_until = world.now + round(parts.duration_s * SECOND)
         for process in self.mortals:
             if process.name in self.roles:
                 process.start()
         self.trouble.watch()
         self.trouble.begin()
         for _ in range(PROBES):
-            world.run(plan.duration_s / PROBES)
+            world.run(parts.duration_s / PROBES)
             self.audit.probe()
         self.trouble.end()
         self.calm_begun = True
@@ -206,23 +141,22 @@ class Large:
             missing = self.ledger.missing()
             some = ", ".join(f"{one.name} at {one.reader}" for one in missing[:3])
             what = f"endless: {len(late)} devices not done {late}, {len(missing)} messages missing: {some}"
-            return [what, *self.audit.errors(), *self.facts.noticed, *self.ledger.noticed]
-        keep_alive_s = plan.readers[0].keep_alive_s if plan.readers else 5
+            return [what, *self.errors(), *self.ledger.noticed]
+        keep_alive_s = parts.readers[0].keep_alive_s if parts.readers else 5
         world.run(3 * keep_alive_s + 120)  # what is dead is noticed, and connected anew after 48 s at most
-        before = self.conduct.connects
-        self.audit.quiet()
+        before = self.conduct.connections.total()
+        self.audit.quiet(parts.brokers)
         world.run(60)
-        if self.conduct.connects > before:
-            self.ledger.noticed.append(f"{self.conduct.connects - before} CONNECTs when all was quiet")
+        if self.conduct.connections.total() > before:
+            self.ledger.noticed.append(f"{self.conduct.connections.total() - before} CONNECTs when all was quiet")
         self.audit.probe()
-        self.audit.look_at_retained()
-        self._stop()
-        self.audit.read()
+        self._look_at_retained()
+        self.stop(15)
+        self.audit.read(self.mortals)
         return [
             *self.ledger.problems(self._no_room()),
-            *self.facts.noticed,
-            *self.audit.errors(),
-            *self.audit.drops(),
+            *self.errors(),
+            *self._drops(),
         ]
 
     def _wait(self) -> bool:
@@ -249,20 +183,66 @@ class Large:
         dropped: Counter[str] = Counter()
         for name, stats in self.stats:
             dropped[name] += stats.dropped_queue_full
-        for bridge in self.plan.bridges:
-            dropped[bridge.target] += dropped[bridge.source] * len(self.plan.readers)
+        for bridge in self.parts.bridges:
+            dropped[bridge.target] += dropped[bridge.source] * len(self.parts.readers)
         return dropped
 
-    def _stop(self) -> None:
-        self.over = True
-        for process in self.mortals:
-            process.stop()
-        self.world.run(15)
-        for process in self.mortals:
-            self.audit.check_end(process)
-            if process.alive:
-                self.ledger.noticed.append(f"{process.name} does not stop")
-                process.kill()
+    def _look_at_retained(self) -> None:
+        """A client that comes late gets the last retained message of each topic."""
+        for broker in self.parts.brokers:
+            got: dict[str, int] = {}
+
+            async def look(process: Process, broker: str = broker, got: dict[str, int] = got) -> None:
+                async with Client(f"mqtt://{broker}", client_id=process.name, clean_session=True, keys=True) as client:
+                    await client.subscribe("r/#", 1)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(5):
+                            async for message in client:
+                                got[message.topic] = int(message.payload)
+
+            self.world.process(f"late-{broker}", look)
+            self.world.run(10)
+            for device in self.parts.devices:
+                if device.retains and device.broker == broker:
+                    ledger = self.ledger
+                    wanted = max([ledger.statuses.get(device.name, -1), *ledger.unsure.get(device.name, [])])
+                    if got.get(f"r/{device.name}", -1) < wanted:
+                        self.ledger.noticed.append(
+                            f"retained by {broker} for {device.name}: {got.get(f'r/{device.name}')}, wanted {wanted}"
+                        )
+
+    def _drops(self) -> list[str]:
+        """Where nothing but noise goes wrong, messages of QoS 0 are delivered or counted by who dropped them."""
+        found = []
+        for name, stats in self.stats:
+            if stats.failures:
+                found.append(f"{name}: {stats.failures} unexpected failures")
+        if not self.parts.calm:
+            return found
+        for broker in self.parts.brokers:
+            wanted = got = 0
+            stats_of = [stats for name, stats in self.stats if name == broker]
+            dropped = sum(stats.dropped_slow + stats.dropped_offline for stats in stats_of)
+            names = [device.name for device in self.parts.devices if device.broker == broker]
+            if any(device.sleeps for device in self.parts.devices if device.name in names):
+                return found  # each burst has a client of its own, whose counter goes with it
+            if any(self.conduct.connections[name] > 1 for name in names):
+                continue  # a line was so full that PINGRESP came too late, and what was under way is gone
+            for reading in self.ledger.readings.values():
+                if reading.broker != broker:
+                    continue
+                dropped += self.clients[reading.name].qos0_dropped
+                effects = Counter(reading.effects)
+                for entry in self.ledger.entries.values():
+                    source, bridged = self.ledger.way(entry, reading)
+                    if source is reading and not bridged and not min(entry.qos, reading.qos):
+                        wanted += 1
+                        got += effects[entry.name]
+            readers = sum(reading.broker == broker for reading in self.ledger.readings.values())
+            unsent = sum(self.clients[name].qos0_dropped for name in names) * readers
+            if not got <= wanted <= got + dropped + unsent:
+                found.append(f"{broker}: {got} of {wanted} deliveries at QoS 0, {dropped} and {unsent} dropped")
+        return found
 
 
 def outcome_of(run: Large, problems: list[str]) -> Outcome:
@@ -276,7 +256,7 @@ def outcome_of(run: Large, problems: list[str]) -> Outcome:
         len(run.ledger.entries),
         sum(len(reading.effects) for reading in run.ledger.readings.values()),
         sum(process.life for process in run.mortals),
-        run.conduct.connects,
+        run.conduct.connections.total(),
         Counter({key[7:]: count for key, count in world.reached.items() if key.startswith("fault: ")}),
         world.digest(),
     )

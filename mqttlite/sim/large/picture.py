@@ -5,8 +5,8 @@ from pathlib import Path
 from ..chart import chart
 from ..chart.events import Arrow, Story
 from ..chart.focus import Focus, Ordered, focus
+from ..check.ledger import name_in
 from .large import Large
-from .programs import topic_payload
 from .subject import Subject
 
 MOST = 150  # events that are drawn: a few screens
@@ -36,7 +36,7 @@ def write(path: Path, run: Large, subject: Subject, problems: list[str], command
         if entry is None:
             return False
         topic = arrow.topic.removeprefix("b/")
-        return topic_payload(topic, arrow.start.encode()) == (entry.name if entry.size else entry.topic)
+        return name_in(topic, arrow.start.encode()) == (entry.name if entry.size else entry.topic)
 
     is_lost = any(word in problem for problem in problems for word in ("lost", "missing", "deliveries at"))
     left_out = focus(

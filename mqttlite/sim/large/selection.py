@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .plan import Plan
+from .parts import Parts
 
 CONDITIONS = ("refuse", "vanish", "stall", "noise", "babble", "drift")
 RANGE_MAX = 10_000  # keys in one range
@@ -92,9 +92,9 @@ class Selection(NamedTuple):
             words.append(f"--without {written(self.without)}")
         return " ".join(words)
 
-    def of(self, plan: Plan) -> Plan:
-        """What is left of a plan. ValueError: a part is not in it."""
-        faults = plan.faults
+    def of(self, parts: Parts) -> Parts:
+        """What is left of a world. ValueError: a part is not in it."""
+        faults = parts.faults
         faults = faults._replace(
             refuse=faults.refuse if self.happens("refuse") else 0.0,
             vanish=faults.vanish if self.happens("vanish") else 0.0,
@@ -103,14 +103,14 @@ class Selection(NamedTuple):
             babble_s=faults.babble_s if self.happens("babble") else 0.0,
             ppm=faults.ppm if self.happens("drift") else 0,
         )
-        devices, readers, bridges = plan.devices, plan.readers, plan.bridges
+        devices, readers, bridges = parts.devices, parts.readers, parts.bridges
         if self.messages:
             devices = tuple(one._replace(messages=min(one.messages, self.messages)) for one in devices)
         if self.parts is not None:
-            unknown = self.parts - set(parts_of(plan))
+            unknown = self.parts - set(parts_of(parts))
             if unknown:
                 raise ValueError(
-                    f"there is no {', '.join(sorted(unknown))} in this world; it has {', '.join(parts_of(plan))}"
+                    f"there is no {', '.join(sorted(unknown))} in this world; it has {', '.join(parts_of(parts))}"
                 )
             devices = tuple(one for one in devices if one.name in self.parts)
             readers = tuple(one for one in readers if one.name in self.parts)
@@ -118,9 +118,11 @@ class Selection(NamedTuple):
         needed = {one.broker for one in devices} | {one.broker for one in readers}
         needed |= {end for one in bridges for end in (one.source, one.target)}
         gates = {device.line[0] for device in devices if device.line}
-        return plan._replace(
-            brokers=tuple(name for name in plan.brokers if name in needed) if self.parts is not None else plan.brokers,
-            gateways=tuple(name for name in plan.gateways if name in gates),
+        return parts._replace(
+            brokers=tuple(name for name in parts.brokers if name in needed)
+            if self.parts is not None
+            else parts.brokers,
+            gateways=tuple(name for name in parts.gateways if name in gates),
             devices=devices,
             readers=readers,
             bridges=bridges,
@@ -139,16 +141,16 @@ def command(seed: int, size: int = 0, selection: Selection = ALL) -> str:
     )
 
 
-def parts_of(plan: Plan) -> list[str]:
+def parts_of(parts: Parts) -> list[str]:
     """What can be left out of a world, apart from faults."""
-    names = [reader.name for reader in plan.readers] + [bridge.name for bridge in plan.bridges]
-    return [device.name for device in plan.devices] + names
+    names = [reader.name for reader in parts.readers] + [bridge.name for bridge in parts.bridges]
+    return [device.name for device in parts.devices] + names
 
 
-def conditions_of(plan: Plan) -> set[str]:
+def conditions_of(parts: Parts) -> set[str]:
     """Which of CONDITIONS this world has."""
-    faults = plan.faults
-    has_lines = any(device.line for device in plan.devices)
+    faults = parts.faults
+    has_lines = any(device.line for device in parts.devices)
     values = (
         faults.refuse,
         faults.vanish,

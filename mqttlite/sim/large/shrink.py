@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..check.facts import attempt
+from ..scene import attempt
 from .large import Large
 from .selection import Selection, command, conditions_of, parts_of
 from .subject import parts_in
@@ -52,10 +52,10 @@ def kind_of(problem: str) -> str:
 def failure_of(run: Large, size: int, problems: list[str]) -> Failure:
     """What has failed in a world that has run."""
     happened = dict.fromkeys(one.key for one in run.trouble.happened)
-    happened.update(dict.fromkeys(sorted(conditions_of(run.plan))))
+    happened.update(dict.fromkeys(sorted(conditions_of(run.parts))))
     kind = kind_of(problems[0])
-    most = max((device.messages for device in run.plan.devices), default=0)
-    return Failure(run.seed, size, run.selection, problems, kind, tuple(happened), tuple(parts_of(run.plan)), most)
+    most = max((device.messages for device in run.parts.devices), default=0)
+    return Failure(run.seed, size, run.selection, problems, kind, tuple(happened), tuple(parts_of(run.parts)), most)
 
 
 class Shrinking:

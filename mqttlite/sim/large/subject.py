@@ -1,17 +1,14 @@
 """What a problem of a large world is about: which message, on its way from where to where, or which two processes that
-are not done with each other. Knows the plan and the words of the checkers; no trace, no pixels.
+are not done with each other. Knows the parts of the world, and the words of the checkers; no trace, no pixels.
 """
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from .plan import Plan
-
-if TYPE_CHECKING:
-    from .large import Large
+from .base import LargeScene
+from .parts import Parts
 
 _NAME = re.compile(r"\b(?P<name>device\d+ \d+)(?: \(QoS \d\))? at (?P<reader>\w+)")
-_AFTER = re.compile(r"at (?P<reader>\w+): (?P<name>device\d+ \d+) after")
 _PART = re.compile(r"\b(?:device|reader|broker|gateway|bridge)\d+\b")
 
 
@@ -31,24 +28,24 @@ def parts_in(text: str) -> list[str]:
     return list(dict.fromkeys(_PART.findall(text)))
 
 
-def subject_of(run: "Large", problem: str) -> Subject:
+def subject_of(run: LargeScene, problem: str) -> Subject:
     """What a problem is about."""
     names = parts_in(problem)
-    found = _NAME.search(problem) or _AFTER.search(problem)
+    found = _NAME.search(problem)
     if found and found["name"] in run.ledger.entries:
         return message_subject(run, found["name"], [found["reader"]])
     if len(names) == 1 and "deliveries at QoS 0" in problem and (gone := _gone(run, names[0])):
         return gone
     at, client = run.conduct.found.get(problem, (0, ""))
     names = [client.removesuffix("-out")] if client else names
-    lanes = [lane for name in names for lane in _path(run.plan, name)]
+    lanes = [lane for name in names for lane in _path(run.parts, name)]
     if not lanes:
-        lanes = [*run.plan.brokers, *(device.name for device in run.plan.devices)]
+        lanes = [*run.parts.brokers, *(device.name for device in run.parts.devices)]
     clients = {name for lane in lanes for name in (lane, f"{lane}-out")}
-    return Subject("", in_order(run.plan, lanes), clients, at)
+    return Subject("", in_order(run.parts, lanes), clients, at)
 
 
-def _gone(run: "Large", broker: str) -> Subject | None:
+def _gone(run: LargeScene, broker: str) -> Subject | None:
     """The first message of QoS 0 that has come to a broker's devices and not to its readers."""
     for entry in run.ledger.entries.values():
         for reading in run.ledger.readings.values():
@@ -58,7 +55,7 @@ def _gone(run: "Large", broker: str) -> Subject | None:
     return None
 
 
-def first_subject(run: "Large") -> Subject:
+def first_subject(run: LargeScene) -> Subject:
     """The first message that a reader has handled, or any; where there is none, everything."""
     for reading in run.ledger.readings.values():
         if reading.effects:
@@ -67,7 +64,7 @@ def first_subject(run: "Large") -> Subject:
     return message_subject(run, names[0]) if names else subject_of(run, "")
 
 
-def message_subject(run: "Large", message: str, readers: list[str] | None = None) -> Subject:
+def message_subject(run: LargeScene, message: str, readers: list[str] | None = None) -> Subject:
     """A message on its way to these readers (none: all that there are for it). ValueError: there is no such message."""
     entry = run.ledger.entries.get(message)
     if entry is None:
@@ -76,36 +73,36 @@ def message_subject(run: "Large", message: str, readers: list[str] | None = None
     for reader in readers or ():
         if reader not in run.ledger.readings:
             raise ValueError(f"there is no reader '{reader}' in this world; there is {', '.join(run.ledger.readings)}")
-    lanes = _path(run.plan, entry.device.name)
+    lanes = _path(run.parts, entry.device.name)
     for reading in run.ledger.readings.values():
         source, is_bridged = run.ledger.way(entry, reading)
         if source is None or (readers and reading.name not in readers):
             continue
-        lanes += _path(run.plan, reading.name)
+        lanes += _path(run.parts, reading.name)
         if is_bridged:
-            lanes += _path(run.plan, source.name)
-    lanes = in_order(run.plan, lanes)
+            lanes += _path(run.parts, source.name)
+    lanes = in_order(run.parts, lanes)
     return Subject(message, lanes, {name for lane in lanes for name in (lane, f"{lane}-out")})
 
 
-def _path(plan: Plan, name: str) -> list[str]:
+def _path(parts: Parts, name: str) -> list[str]:
     """A process and those that its messages pass next."""
-    for device in plan.devices:
+    for device in parts.devices:
         if device.name == name:
             return [name, *([device.line[0]] if device.line else []), device.broker]
-    for reader in plan.readers:
+    for reader in parts.readers:
         if reader.name == name:
             return [reader.broker, name]
-    for bridge in plan.bridges:
+    for bridge in parts.bridges:
         if bridge.name == name:
             return [bridge.source, name, bridge.target]
     return [name]
 
 
-def in_order(plan: Plan, lanes: list[str]) -> list[str]:
+def in_order(parts: Parts, lanes: list[str]) -> list[str]:
     """These processes as messages flow: from devices over gateways, brokers and bridges to readers."""
-    order = [device.name for device in plan.devices] + list(plan.gateways)
-    sources = {bridge.source for bridge in plan.bridges}
-    order += [name for name in plan.brokers if name in sources] + [bridge.name for bridge in plan.bridges]
-    order += [name for name in plan.brokers if name not in sources] + [reader.name for reader in plan.readers]
+    order = [device.name for device in parts.devices] + list(parts.gateways)
+    sources = {bridge.source for bridge in parts.bridges}
+    order += [name for name in parts.brokers if name in sources] + [bridge.name for bridge in parts.bridges]
+    order += [name for name in parts.brokers if name not in sources] + [reader.name for reader in parts.readers]
     return [name for name in order if name in lanes]

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
 
-from ..check.facts import attempt
-from .faults import Extent, Fault, essential, every, place
-from .small import Run, Small
+from ..scene import attempt
+from .faults import Extent, Fault, essential, every
+from .placing import place
+from .run import Run
+from .small import Small
 
 T = TypeVar("T")
 SEED = 1

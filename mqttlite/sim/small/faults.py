@@ -6,30 +6,26 @@
     fail broker disk 9                full producer disk 3               (the operation fails; the disk is full for it)
     cut inside packet 8 reset         (before, inside, after the packet that was written as the 8th)
     stall producer long @ event 40    (between it and the broker: longer than keep alive, or briefly)
-    lose broker disk @ event 40       (with its power: losses.py)
+    lose broker disk @ event 40       (with its power)
 
-and at frames of a serial line, if there is one: chain.py.
+and at frames of a serial line, if there is one; a frame is what one end has written at once:
+
+    unplug gateway inside frame 7     (the adapter at that end; it is plugged in again)
+    part line long before frame 7     (the wires: for long, or briefly)
+    damage line frame 7               (a burst: some bytes of it arrive as others; "shorten": one is lost;
+                                      "swallow": all are)
 
 Steps are counted from the beginning of the world, so a fault means the same only in the same world with the same seed
 and the same faults before it.
 """
 
-import errno
 import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
-
-from ..net.packets import Cut, Packet
-from . import chain, states
-
-if TYPE_CHECKING:
-    from ..disks.disk import Operation
-    from ..lines.serial import Fault as LineFault
-    from ..lines.serial import Frame
-    from ..process import Process
-    from .small import Run
+from collections.abc import Iterable
+from typing import NamedTuple
 
 STALLED_S = {"briefly": 2.0, "long": 12.0}  # keep alive is 5 s
+PARTED_S = {"briefly": 0.01, "long": 6.0}  # within one frame; longer than keep alive and every time-out
+AT_ONCE = ("damage", "shorten", "swallow")  # what is done to a frame itself
 WHERES = ("before", "inside", "after")
 HOWS = ("reset", "unread", "close", "silence")
 _PATTERNS = (
@@ -83,96 +79,6 @@ def parse(text: str) -> Fault:
     raise ValueError(f"'{text}' is not a fault; one looks like 'kill broker @ event 57' or 'cut inside packet 8 reset'")
 
 
-def place(run: "Run", faults: "list[Fault]") -> None:
-    """Have these faults happen. Of several at one packet, frame or operation, only the first does."""
-    world = run.world
-    at_packets: dict[int, Fault] = {}
-    at_frames: dict[int, Fault] = {}
-    at_disks: dict[str, dict[int, Fault]] = {}
-
-    def note(fault: Fault, point: str) -> None:
-        run.happened.append((str(fault), point + states.now(run)))
-        run.last = run.now()
-        world.note("fault", fault.what, str(fault))
-
-    for fault in faults:
-        if fault.unit == "event":
-            run.moments.setdefault(fault.number, []).append(lambda fault=fault: _at_event(run, fault, note))  # type: ignore[misc]
-        elif fault.unit == "packet":
-            at_packets.setdefault(fault.number, fault)
-        elif fault.unit == "frame":
-            at_frames.setdefault(fault.number, fault)
-        else:
-            at_disks.setdefault(fault.who, {}).setdefault(fault.number, fault)
-
-    if at_packets:
-
-        def on_packet(packet: Packet) -> Cut | None:
-            fault = at_packets.get(packet.serial)
-            if fault is None:
-                return None
-            way = packet.way
-            point = f"{packet.kind} {way.source.process.name} to {way.sink.process.name}"
-            note(fault, f"{fault.where} {point}")
-            return Cut(fault.where, fault.how)
-
-        run.on_packet = on_packet
-    if run.line:
-        line = run.line
-
-        def on_frame(frame: "Frame") -> "LineFault | bytes | None":
-            fault = at_frames.get(frame.number)
-            return chain.strike(fault, line, frame, lambda point: note(fault, point)) if fault else None
-
-        line.on_frame = on_frame if at_frames else None
-    for who, planned in at_disks.items():
-        process = world.processes[who]
-        process.disk.on_operation = _at_operation(process, planned, note)
-
-
-Note = Callable[[Fault, str], None]
-
-
-def _at_event(run: "Run", fault: Fault, note: Note) -> None:
-    world = run.world
-    process = world.processes[fault.who]
-    is_link = fault.what in ("cut", "stall")
-    if not (is_link or process.alive):
-        return
-    last = next((f"{kind} {text!s}" for _, lane, kind, text in reversed(world.trace) if fault.who in lane), "nothing")
-    note(fault, f"between {fault.who} and broker, after {last}" if is_link else f"{fault.who}, after {last}")
-    if fault.what == "cut":
-        world.network.cut(fault.who, "broker", fault.how)
-    elif fault.what == "stall":
-        world.network.partition(fault.who, "broker")
-        world.after(STALLED_S[fault.how], world.network.heal, fault.who, "broker")
-    elif fault.what == "lose":
-        run.lose(process)
-    else:
-        (process.kill if fault.what == "kill" else process.cut_power)()
-
-
-def _at_operation(
-    process: "Process", planned: dict[int, Fault], note: Note
-) -> "Callable[[Operation], Callable[[], object] | None]":
-    def on_operation(operation: "Operation") -> Callable[[], object] | None:
-        fault = planned.get(operation.number) if process.alive else None
-        if fault is None:
-            return None
-        note(fault, f"{process.name} disk {operation.what} {operation.name}")
-        if fault.what == "fail":
-            raise OSError(errno.EIO, "Input/output error")
-        if fault.what == "full":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        end = process.kill if fault.what == "kill" else process.cut_power
-        if fault.where == "after":
-            return end
-        end()
-        return None
-
-    return on_operation
-
-
 class Extent(NamedTuple):
     """How many steps of each unit a run had that are worth a fault: up to the end of what it was for. `disks`: by
     process, all that there are. `lose`: a disk may be lost, too.
@@ -185,7 +91,7 @@ class Extent(NamedTuple):
     lose: bool = False
 
 
-def essential(extent: Extent, after: Extent, turns: Iterable[tuple[int, str]]) -> "list[Fault]":
+def essential(extent: Extent, after: Extent, turns: Iterable[tuple[int, str]]) -> list[Fault]:
     """Of `every`, what makes a difference again and again: a process loses its power after each event in which it has
     done something, a connection ends inside each packet, a line inside each frame. `turns`: as Run.turns.
     """
@@ -201,7 +107,7 @@ def essential(extent: Extent, after: Extent, turns: Iterable[tuple[int, str]]) -
     return found
 
 
-def every(extent: Extent, after: Extent | None = None) -> "list[Fault]":
+def every(extent: Extent, after: Extent | None = None) -> list[Fault]:
     """All single faults of a run, or only those at steps that come after `after`."""
     first = after or Extent(0, 0, {})
     found = []
@@ -225,6 +131,6 @@ def every(extent: Extent, after: Extent | None = None) -> "list[Fault]":
     for number in range(first.frames + 1, extent.frames + 1):
         for where in WHERES:
             found += [Fault("unplug", "frame", number, who, where) for who in ("device", "gateway")]
-            found += [Fault("part", "frame", number, where=where, how=how) for how in chain.PARTED_S]
-        found += [Fault(what, "frame", number) for what in chain.AT_ONCE]
+            found += [Fault("part", "frame", number, where=where, how=how) for how in PARTED_S]
+        found += [Fault(what, "frame", number) for what in AT_ONCE]
     return found

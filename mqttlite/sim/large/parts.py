@@ -1,4 +1,4 @@
-"""What a large world is made of, drawn from a seed: plans of its parts as data. No I/O, no world.
+"""What a large world is made of, drawn from a seed: its parts as data. No I/O, no world.
 
 Topics tell what a message is: `k/DEVICE/QOS` with an idempotency key, `p/DEVICE/QOS` without, `b/…` what a bridge has
 taken over from another broker, `r/DEVICE` retained, `w/DEVICE` wills. Who reads without keys reads `p/#` only,
@@ -12,7 +12,7 @@ HOUR = 3600.0
 KINDS = ("kill", "power", "outage", "stall", "partition", "cut", "unplug", "part", "full", "sync")
 
 
-class DevicePlan(NamedTuple):
+class Device(NamedTuple):
     """A publisher. Sizes in bytes, times in seconds.
 
     line: (gateway, baud) when it is on a serial line. store: memory, sqlite, journal. keys: "none"; "auto" (the
@@ -41,7 +41,7 @@ class DevicePlan(NamedTuple):
     will: bool
 
 
-class ReaderPlan(NamedTuple):
+class Reader(NamedTuple):
     """A consumer, with an inbox or without. store: the client's. fickle: it unsubscribes at times. work_s: for each
     message.
     """
@@ -58,7 +58,7 @@ class ReaderPlan(NamedTuple):
     keep_alive_s: int
 
 
-class BridgePlan(NamedTuple):
+class Bridge(NamedTuple):
     """Takes all from one broker to another: an inbox at one end, an outbox at the other, one database."""
 
     name: str
@@ -67,7 +67,7 @@ class BridgePlan(NamedTuple):
     keep_alive_s: int
 
 
-class FaultPlan(NamedTuple):
+class BadTime(NamedTuple):
     """How bad it is. `times`: how often each of KINDS happens. Probabilities: at_packet (a cut,
     perhaps with the end of a process), at_disk (the end of a process at an operation), io_error (an operation fails);
     refuse, vanish, stall: of network.Conditions. noise: bit error rate and so on of serial lines. wipes: how many
@@ -88,7 +88,7 @@ class FaultPlan(NamedTuple):
     revive_s: float
 
 
-class Plan(NamedTuple):
+class Parts(NamedTuple):
     """A large world. `queue`: bytes of a queue from which on a broker holds publishers back, and that it has at most;
     calm: nothing but noise.
     """
@@ -97,14 +97,14 @@ class Plan(NamedTuple):
     brokers: tuple[str, ...]
     queue: tuple[int, int]
     gateways: tuple[str, ...]
-    devices: tuple[DevicePlan, ...]
-    readers: tuple[ReaderPlan, ...]
-    bridges: tuple[BridgePlan, ...]
-    faults: FaultPlan
+    devices: tuple[Device, ...]
+    readers: tuple[Reader, ...]
+    bridges: tuple[Bridge, ...]
+    faults: BadTime
     calm: bool
 
 
-def draw(seed: int, size: int = 0) -> Plan:
+def draw(seed: int, size: int = 0) -> Parts:
     """The world of a seed, with `size` devices (0: drawn, 3 to 40)."""
     chance = Random(seed * 2 + 1)
     pick = chance.choice
@@ -121,18 +121,16 @@ def draw(seed: int, size: int = 0) -> Plan:
     keep_alive_s = 5 if duration_s <= 600 else 30 if duration_s <= HOUR else 300
     budget = 1000 if chance.random() < 0.03 else pick((20, 20, 50, 100, 250))  # messages in all
     devices = tuple(_device(chance, n, size, brokers, gateways, duration_s, keep_alive_s, budget) for n in range(size))
-    bridges: tuple[BridgePlan, ...] = ()
+    bridges: tuple[Bridge, ...] = ()
     if len(brokers) > 1 and chance.random() < 0.7:
-        bridges = tuple(
-            BridgePlan(f"bridge{n}", brokers[0], target, keep_alive_s) for n, target in enumerate(brokers[1:])
-        )
+        bridges = tuple(Bridge(f"bridge{n}", brokers[0], target, keep_alive_s) for n, target in enumerate(brokers[1:]))
     readers = tuple(
         _reader(chance, f"reader{number}{broker[6:]}", broker, keep_alive_s, calm)
         for broker in brokers
         for number in range(pick((1, 1, 1, 2, 3)))
     )
     small = chance.random() < 0.12
-    return Plan(
+    return Parts(
         duration_s,
         brokers,
         (pick((1000, 5000)), pick((20_000, 200_000))) if small else (256 * 1024, 1 << 30),
@@ -154,7 +152,7 @@ def _device(
     duration_s: float,
     keep_alive_s: int,
     budget: int,
-) -> DevicePlan:
+) -> Device:
     pick = chance.choice
     gateway = pick(gateways) if gateways and chance.random() < 0.5 else None
     # A gateway forwards to one broker: which one is in its number.
@@ -172,7 +170,7 @@ def _device(
     burst = pick((1, 1, 3, 20))
     pause = min(duration_s * 0.8 * burst / count, duration_s / 4)
     queue_max = pick((1, 2, 5, 20, 100))
-    return DevicePlan(
+    return Device(
         name=f"device{number}",
         broker=broker,
         line=(gateway, pick((9600, 115200, 115200, 921600))) if gateway else None,
@@ -195,10 +193,10 @@ def _device(
     )
 
 
-def _reader(chance: Random, name: str, broker: str, keep_alive_s: int, calm: bool) -> ReaderPlan:
+def _reader(chance: Random, name: str, broker: str, keep_alive_s: int, calm: bool) -> Reader:
     pick = chance.choice
     inbox = chance.random() < 0.6
-    return ReaderPlan(
+    return Reader(
         name=name,
         broker=broker,
         inbox=inbox,
@@ -212,7 +210,7 @@ def _reader(chance: Random, name: str, broker: str, keep_alive_s: int, calm: boo
     )
 
 
-def _faults(chance: Random, calm: bool, duration_s: float) -> FaultPlan:
+def _faults(chance: Random, calm: bool, duration_s: float) -> BadTime:
     pick = chance.choice
     level = 0.0 if calm else pick((0.3, 1.0, 1.0, 3.0))
 
@@ -224,7 +222,7 @@ def _faults(chance: Random, calm: bool, duration_s: float) -> FaultPlan:
     for kind in KINDS:
         is_absent = calm or chance.random() < 0.5
         times[kind] = 0 if is_absent else min(round(level * pick((1, 4, 12))), most)
-    return FaultPlan(
+    return BadTime(
         times=times,
         at_packet=rate(0, 0, 0.002, 0.01, 0.03),
         at_disk=rate(0, 0, 0.0005, 0.003),

@@ -4,17 +4,14 @@ Both stand behind the point of the fault, as `broker, after PUBREC [producer sen
 `...; the identifier of a PUBREL is gone`. points.py gives them names.
 """
 
-from typing import TYPE_CHECKING
-
+from ...client import Client
 from ...core import session as core
-
-if TYPE_CHECKING:
-    from ...core.session import Session
-    from ..net.packets import Packet
-    from .small import Run
+from ...core.session import Session
+from ..net.packets import Packet
+from .run import Run
 
 
-def now(run: "Run") -> str:
+def now(run: Run) -> str:
     """What is so at this moment, in brackets; "" when nothing is worth a word."""
     words = [f"{name} opens its store" + " again" * (run.world.processes[name].life > 1) for name in run.opening]
     for name, session in _senders(run):
@@ -22,10 +19,10 @@ def now(run: "Run") -> str:
     return " [" + ", ".join(words) + "]" if words else ""
 
 
-def _senders(run: "Run") -> "list[tuple[str, Session]]":
+def _senders(run: Run) -> list[tuple[str, Session]]:
     """Who sends messages and is connected."""
     found = []
-    client, broker = run.clients.get(run.producer.name), run.durable_broker
+    client, broker = run.clients.get(run.producer.name), run.brokers.get(run.broker.name)
     if client and run.producer.alive and client.is_connected:
         found.append(("producer", client._protocol.session))
     consumer = broker.engine.sessions.get(run.consumer.name.encode()) if broker and run.broker.alive else None
@@ -34,7 +31,7 @@ def _senders(run: "Run") -> "list[tuple[str, Session]]":
     return found
 
 
-def _of(session: "Session") -> list[str]:
+def _of(session: Session) -> list[str]:
     found = []
     if session.unfinished and session.first < session.sent_before:
         found.append("sends again")
@@ -51,13 +48,13 @@ def _of(session: "Session") -> list[str]:
 class Consequences:
     """Of a fault, from the packets that are written after it."""
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
         self._held: dict[str, set[int]] = {}  # identifiers that were not released, by sender and receiver
         self._at = (0, "")  # when and on which way packets were written last, and
         self._together = 0  # how many at once
 
-    def see(self, packet: "Packet") -> None:
+    def see(self, packet: Packet) -> None:
         """A packet was written."""
         run, way, kind = self._run, packet.way, packet.kind
         hosts = f"{way.source.process.name} {way.sink.process.name}"
@@ -88,12 +85,10 @@ class Consequences:
         if self._together == 3:
             run.tell("many packets are read at once")
 
-    def publishing(self, name: str) -> None:
+    def publishing(self, client: Client) -> None:
         """A producer is about to publish."""
-        run = self._run
-        client = run.clients[name]
         session = client._protocol.session
         if not client.is_connected:
-            run.tell("a message is published before CONNACK")
+            self._run.tell("a message is published before CONNACK")
         elif session.unfinished and session.first < session.sent_before:
-            run.tell("a message is published while others are sent again")
+            self._run.tell("a message is published while others are sent again")

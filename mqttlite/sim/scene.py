@@ -1,0 +1,136 @@
+"""A world with brokers, publishers and readers, and all that watches them: what small worlds and large ones have in
+common. What runs in it: programs.py; what decides whether all is well: check/.
+"""
+
+import traceback
+from typing import Any, Protocol
+
+from ..broker import Broker
+from ..broker.limits import Limits
+from ..client import Client
+from .check.alarms import Alarms
+from .check.audit import Audit
+from .check.conduct import Conduct
+from .check.ledger import Ledger, Publishing
+from .net.packets import Cut, Packet, Packets
+from .process import Process
+from .programs import Program, broker
+from .world import World
+
+
+class Runnable(Protocol):
+    """A small or a large world."""
+
+    @property
+    def world(self) -> World:
+        """Where it happens."""
+
+    def run(self) -> list[str]:
+        """Let it run to its end; what was promised and does not hold."""
+
+
+def attempt(run: Runnable) -> list[str]:
+    """Run a world to its end, and close it; its problems, to which an exception belongs like others."""
+    try:
+        return run.run()
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
+    finally:
+        run.world.close()
+
+
+class Scene:
+    """`mortals`: its processes. `clients`: of the last life of each, by client identifier. `brokers`: those that serve,
+    by name. `stats`: of each life of a broker, with its name. `over`: nobody is started again.
+    """
+
+    def __init__(self, world: World, alarms: Alarms) -> None:
+        self.world = world
+        self.ledger = Ledger()
+        self.conduct = Conduct(self.ledger.noticed, self.is_excused)
+        self.alarms = alarms
+        self.mortals: list[Process] = []
+        self.clients: dict[str, Client] = {}
+        self.brokers: dict[str, Broker] = {}
+        self.stats: list[tuple[str, Any]] = []
+        self.over = False
+        self.audit = Audit(world, self.ledger, self.clients, self.brokers)
+        self.packets = Packets(world, self.at_packet)
+
+    # -- who is there
+
+    def add(self, process: Process) -> Process:
+        """A process that may die, and end with an error of its store."""
+        process.may_fail = True
+        self.mortals.append(process)
+        return process
+
+    def broker_of(self, limits: Limits | None = None) -> Program:
+        """A broker that keeps everything."""
+
+        def made(process: Process, broker: Broker) -> None:
+            self.brokers.pop(process.name, None)
+            self.stats.append((process.name, broker.stats))
+
+        def serves(process: Process, broker: Broker) -> None:
+            self.brokers[process.name] = broker
+
+        return broker("sqlite", limits=limits, made=made, serves=serves)
+
+    def watched(self, client: Client) -> Client:
+        """A client of this life of its process."""
+        self.clients[client.client_id] = client
+        return client
+
+    # -- what happens
+
+    def is_excused(self, packet: Packet, client: str, what: str) -> bool:
+        """Whether what Conduct has found is no fault here."""
+        return False
+
+    def at_packet(self, packet: Packet) -> Cut | None:
+        """A packet has been written; whether to cut there."""
+        self.conduct.see(packet)
+        if packet.kind == "SUBACK" and packet.data[4] < 0x80:
+            self.ledger.subscribed(self.conduct.client(packet), self.world.now)
+        return None
+
+    def publisher_lost(self, device: Publishing, clears: bool = False) -> None:
+        """A publisher begins anew, without what it knew. `clears`: it gives up its identifiers before it publishes."""
+        self.ledger.producer_lost(device)
+        self.conduct.lost(device.name)
+        self.conduct.may_repeat = True
+        if not clears:
+            self.audit.forgetful.add(device.name)
+
+    def broker_lost(self, name: str) -> None:
+        """The disk of a broker is empty."""
+        self.ledger.broker_lost(name, self.world.now)
+        self.conduct.broker_lost(name)
+
+    def died(self, process: Process) -> None:
+        """A process has died, and is about to be started again."""
+        self.audit.check_end(process)
+        if process.name in self.ledger.readings:
+            self.ledger.readings[process.name].deaths += 1
+
+    # -- the end
+
+    def stop(self, seconds: float) -> None:
+        """Ask all to end, and wait for that."""
+        self.over = True
+        for process in self.mortals:
+            process.stop()
+        self.world.run(seconds)
+        for process in self.mortals:
+            self.audit.check_end(process)
+            if process.alive:
+                self.ledger.noticed.append(f"{process.name} does not stop")
+                process.kill()
+
+    def errors(self) -> list[str]:
+        """What was logged, or raised, that nobody should see."""
+        for process in self.mortals:
+            self.audit.check_end(process)
+        return self.alarms.found
