@@ -6,7 +6,6 @@ process still do while they are cleaned up has no effect.
 """
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
@@ -43,7 +42,6 @@ class VirtualLoop(Loop):
         self._task_number = 0
         self._workers: dict[Executor, Worker] = {}
         self._signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
-        self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self.dead = False
         self._serial = serial_ports(world)
         self._serial.started(process)
@@ -280,37 +278,11 @@ class VirtualLoop(Loop):
             self.enter(_settle, future, result, error)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if self.dead:
-            return
-        if self._handler is not None:
-            self._handler(self, context)
-        else:
-            self.default_exception_handler(context)
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        self._process.unhandled.append((str(context.get("message")), error))
-
-    def set_exception_handler(
-        self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
-    ) -> None:
-        self._handler = handler
-
-    def get_exception_handler(self) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
-        return self._handler
+        if not self.dead:
+            self._process.unhandled.append((str(context.get("message")), context.get("exception")))
 
     def get_debug(self) -> bool:
         return False
-
-    def set_debug(self, enabled: bool) -> None:
-        if enabled:
-            raise NotImplementedError("a virtual loop has no debug mode")
-
-    def get_task_factory(self) -> None:
-        return None
-
-    def is_running(self) -> bool:
-        return not self.dead
 
     def is_closed(self) -> bool:
         return self.dead
@@ -319,15 +291,6 @@ class VirtualLoop(Loop):
         self, sig: int, callback: Callable[..., object], *args: Any
     ) -> None:
         self._signals[int(sig)] = (callback, args)
-
-    def remove_signal_handler(self, sig: int) -> bool:
-        return self._signals.pop(int(sig), None) is not None
-
-    async def shutdown_asyncgens(self) -> None:
-        pass
-
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        pass
 
     # -- the serial ports': nothing else has a descriptor
 
@@ -364,12 +327,6 @@ class VirtualLoop(Loop):
             raise NotImplementedError("a connection in the simulated network needs a host and a port")
         return await self._network.connect(self._process, protocol_factory, host, port)
 
-    async def create_unix_connection(
-        self, protocol_factory: Callable[[], asyncio.BaseProtocol], path: str | None = None, **options: Any
-    ) -> tuple[asyncio.Transport, Any]:
-        _no(options)
-        return await self._network.connect(self._process, protocol_factory, "localhost", str(path))
-
     async def create_server(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -381,22 +338,8 @@ class VirtualLoop(Loop):
     ) -> Any:
         _no({name: value for name, value in options.items() if name not in ("reuse_address", "backlog", "family")})
         if sock is None:
-            sock = self._network.socket(socket.AF_INET)
+            sock = self._network.socket()
             sock.bind((self._network.address(self._process, host or "0.0.0.0"), port or 0))
-        return sock.serve(self, protocol_factory)
-
-    async def create_unix_server(  # type: ignore[override]
-        self,
-        protocol_factory: Callable[[], asyncio.BaseProtocol],
-        path: str | None = None,
-        *,
-        sock: Any = None,
-        **options: Any,
-    ) -> Any:
-        _no(options)
-        if sock is None:
-            sock = self._network.socket(socket.AF_UNIX)
-            sock.bind(path)
         return sock.serve(self, protocol_factory)
 
 

@@ -32,18 +32,13 @@ class Connection(Ways):
     """Both ways, and both ends: `client` is of the one who connected, `server` of the one who listened."""
 
     def __init__(
-        self, network: "Network", number: int, client: Machine, server: Machine, port: int | str, conditions: Conditions
+        self, network: "Network", number: int, client: Machine, server: Machine, port: int, conditions: Conditions
     ) -> None:
         name = f"{client.name}:{number}-{server.name}:{port}"
         super().__init__(network.world, name, (client.name, server.name), conditions, network.written)
         here, there = (network.ip(client.name), 32768 + number % 28000), (network.ip(server.name), port)
-        unix = isinstance(port, str)
-        self.client = SimTransport(
-            network.world, client, self.up, self.down, "" if unix else here, port if unix else there, self._over
-        )
-        self.server = SimTransport(
-            network.world, server, self.down, self.up, port if unix else there, "" if unix else here, self._over
-        )
+        self.client = SimTransport(network.world, client, self.up, self.down, here, there, self._over)
+        self.server = SimTransport(network.world, server, self.down, self.up, there, here, self._over)
         self.up.source = self.down.sink = self.client
         self.up.sink = self.down.source = self.server
         self._network = network
@@ -63,7 +58,7 @@ class Network:
         self.connections: dict[str, Connection] = {}
         self.observer: Observer | None = None
         # Asked for each attempt to connect: None (go on), "refuse" or "vanish"
-        self.on_connect: Callable[[str, str, int | str], str | None] | None = None
+        self.on_connect: Callable[[str, str, int], str | None] | None = None
         self.listeners = Listeners(world)
         self._exceptions: dict[frozenset[str], Conditions] = {}
         self._partitions: set[frozenset[str]] = set()
@@ -145,15 +140,15 @@ class Network:
         if self.observer is not None:
             self.observer.written(way, data)
 
-    def socket(self, family: int) -> Listener:
+    def socket(self) -> Listener:
         """A socket of the process that is running."""
         process = self.world.current
         if process is None:
             raise RuntimeError("no process is running: whose socket?")
-        return Listener(self.listeners, process, family)
+        return Listener(self.listeners, process)
 
     async def connect(
-        self, process: Machine, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int | str
+        self, process: Machine, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int
     ) -> tuple[SimTransport, Any]:
         """Connect to a listener. Raises OSError as asyncio does."""
         world = self.world
@@ -190,7 +185,7 @@ class Network:
         loop: Loop,
         factory: Callable[[], asyncio.BaseProtocol],
         name: str,
-        port: int | str,
+        port: int,
         fate: str | None,
         connected: asyncio.Future[SimTransport],
     ) -> None:
@@ -267,8 +262,8 @@ class SocketModule:
     def __getattr__(self, name: str) -> Any:
         return getattr(socket, name)
 
-    def socket(self, family: int = socket.AF_INET, *_: object) -> Listener:
-        return self._network.socket(family)
+    def socket(self, *_: object) -> Listener:
+        return self._network.socket()
 
     def getaddrinfo(self, host: Any, port: Any, *_: object, **__: object) -> list[Any]:
         process = self._network.world.current

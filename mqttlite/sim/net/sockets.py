@@ -14,10 +14,9 @@ ANY = "0.0.0.0"
 class FakeSocket:
     """What a transport says of its socket."""
 
-    type = socket.SOCK_STREAM
+    family, type = socket.AF_INET, socket.SOCK_STREAM
 
-    def __init__(self, name: Any) -> None:
-        self.family = socket.AF_UNIX if isinstance(name, str) else socket.AF_INET
+    def __init__(self, name: tuple[str, int]) -> None:
         self._name = name
 
     def setsockopt(self, *_: object) -> None:
@@ -41,11 +40,11 @@ class Acceptable(Protocol):
 
 
 class Listeners:
-    """All sockets that are bound. `at`: by host, and port or path."""
+    """All sockets that are bound. `at`: by host and port."""
 
     def __init__(self, world: Machines) -> None:
         self.world = world
-        self.at: dict[tuple[str, int | str], Listener] = {}
+        self.at: dict[tuple[str, int], Listener] = {}
         self._ports = 32768
 
     def free_port(self) -> int:
@@ -62,8 +61,8 @@ class Listeners:
 class Listener(FakeSocket):
     """A socket of a process, which may be bound and listen. Raises OSError."""
 
-    def __init__(self, listeners: Listeners, process: Machine, family: int) -> None:
-        super().__init__("" if family == socket.AF_UNIX else (ANY, 0))
+    def __init__(self, listeners: Listeners, process: Machine) -> None:
+        super().__init__((ANY, 0))
         self.process = process
         self.accepting = False
         self._listeners = listeners
@@ -76,13 +75,11 @@ class Listener(FakeSocket):
         self.close()
 
     @property
-    def _place(self) -> tuple[str, int | str]:
-        return self.process.name, self._name if isinstance(self._name, str) else self._name[1]
+    def _place(self) -> tuple[str, int]:
+        return self.process.name, self._name[1]
 
     def bind(self, name: Any) -> None:
-        if self.family != socket.AF_UNIX and not name[1]:
-            name = (name[0], self._listeners.free_port())
-        self._name = name if isinstance(name, str) else (name[0], name[1])
+        self._name = (name[0], name[1] or self._listeners.free_port())
         if self._place in self._listeners.at:
             raise OSError(errno.EADDRINUSE, "Address already in use")
         self._listeners.at[self._place] = self

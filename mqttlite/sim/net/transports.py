@@ -159,9 +159,6 @@ class SimTransport(asyncio.Transport):
             if self._in.inbox or self._in.state:
                 self._loop.call_soon(self.read_ready)
 
-    def is_reading(self) -> bool:
-        return not self._is_closing and not self._is_reading_paused
-
     # -- asyncio's transport: writing
 
     def write(self, data: Any) -> None:
@@ -194,9 +191,6 @@ class SimTransport(asyncio.Transport):
         self._lose(BrokenPipeError(errno.EPIPE, "Broken pipe"))
         return False
 
-    def writelines(self, list_of_data: Any) -> None:
-        self.write(b"".join(list_of_data))
-
     def _write_ready(self) -> None:
         if not self.waits_for_room or self.is_over or not self._check():
             return
@@ -225,9 +219,6 @@ class SimTransport(asyncio.Transport):
             if not self._buffer:
                 self._out.end(FIN)
 
-    def can_write_eof(self) -> bool:
-        return True
-
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         if high is None:
             high = HIGH if low is None else 4 * low
@@ -237,9 +228,6 @@ class SimTransport(asyncio.Transport):
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self._high, self._low = high, low
         self._pause_if_much()
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        return self._low, self._high
 
     def get_write_buffer_size(self) -> int:
         return len(self._buffer)
@@ -280,10 +268,6 @@ class SimTransport(asyncio.Transport):
     def get_protocol(self) -> asyncio.BaseProtocol:
         assert self._protocol is not None
         return self._protocol
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = protocol
-        self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "peername":
