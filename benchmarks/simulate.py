@@ -14,20 +14,9 @@ import sys
 import time
 from collections import Counter
 
-from mqttlite.sim.small.explore import (
-    LONG,
-    WORLDS,
-    Result,
-    Schedule,
-    baseline,
-    essentials,
-    explore,
-    pairs,
-    sample,
-    shrink,
-    singles,
-)
-from mqttlite.sim.small.points import POINTS, hit
+from benchmarks.exploring import LONG, WORLDS, baseline, essentials, explore, pairs, sample, singles
+from benchmarks.fault_points import POINTS, hit
+from mqttlite.sim.small.schedule import Result, Schedule, shrink
 from mqttlite.sim.small.small import named
 
 LONG_SHARE = 0.05  # of the long worlds, unless all of them is wanted

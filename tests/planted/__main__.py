@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from mqttlite.sim.small.explore import explore, singles
+from benchmarks.exploring import explore, singles
 
 from . import BUGS, page
 from .planting import checker_of

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
-from mqttlite.sim.small.explore import SEED, Schedule, try_out
 from mqttlite.sim.small.faults import Fault
+from mqttlite.sim.small.schedule import SEED, Schedule, try_out
 from mqttlite.sim.small.small import Small
 
 APART = 12  # steps from the hint that a single fault is tried at

@@ -91,8 +91,8 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
         with _closing(large.world):
             large.run()
         return large.world
-    from mqttlite.sim.small.explore import Schedule, baseline
-    from mqttlite.sim.small.faults import every
+    from benchmarks.exploring import baseline, every
+    from mqttlite.sim.small.schedule import Schedule
     from mqttlite.sim.small.small import named
 
     schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)

@@ -5,35 +5,37 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import exploring
+from benchmarks.fault_points import POINTS, hit
 from mqttlite.cli import main as mqttlite
-from mqttlite.sim.small import explore
-from mqttlite.sim.small.faults import Extent, Fault, every, parse
-from mqttlite.sim.small.points import POINTS, hit
+from mqttlite.sim.small import schedule as schedules
+from mqttlite.sim.small.faults import Extent, Fault, parse
+from mqttlite.sim.small.schedule import Result, Schedule, shrink, try_out
 from mqttlite.sim.small.small import Small, named
 from tests.planted import BUGS
 
 
-@pytest.mark.parametrize("small", [*explore.WORLDS, *explore.LONG], ids=str)
+@pytest.mark.parametrize("small", [*exploring.WORLDS, *exploring.LONG], ids=str)
 def test_what_is_promised_holds_under_a_drawn_part_of_the_single_faults(small: Small) -> None:
-    singles = explore.singles(small)
+    singles = exploring.singles(small)
     count = 8 if any(small[3:]) else 20 if small.messages < 10 else 4
-    for schedule in explore.sample(singles, count, 7):
-        result = explore.try_out(schedule)
+    for schedule in exploring.sample(singles, count, 7):
+        result = try_out(schedule)
         assert not result.problems, f"{schedule}: {result.problems}"
 
 
 def test_and_under_pairs_of_them() -> None:
     for small in (Small(1, 1, "journal", True), Small(2, 1, "sqlite")):
-        firsts = [explore.try_out(schedule) for schedule in explore.sample(explore.singles(small), 10, 8)]
-        pairs = list(explore.pairs(firsts, 2, 9))
+        firsts = [try_out(schedule) for schedule in exploring.sample(exploring.singles(small), 10, 8)]
+        pairs = list(exploring.pairs(firsts, 2, 9))
         assert len(pairs) > 10
         for schedule in pairs:
-            result = explore.try_out(schedule)
+            result = try_out(schedule)
             assert not result.problems, f"{schedule}: {result.problems}"
 
 
 def test_a_schedule_is_the_same_each_time_it_is_run() -> None:
-    schedule = explore.Schedule(Small(2, 2, "journal"), (parse("power off broker after disk 40"),), 3)
+    schedule = Schedule(Small(2, 2, "journal"), (parse("power off broker after disk 40"),), 3)
     digests = set()
     for _ in range(2):
         run = schedule.run()
@@ -46,7 +48,7 @@ def test_a_schedule_is_the_same_each_time_it_is_run() -> None:
 
 def test_a_fault_comes_from_its_text() -> None:
     for small in (Small(1, 1), Small(1, 1, lose=True), Small(1, 1, "journal", line=True)):
-        faults = every(explore.baseline(small).extent)
+        faults = exploring.every(exploring.baseline(small).extent)
         assert len(faults) > 1000
         for fault in faults:
             assert parse(str(fault)) == fault
@@ -55,7 +57,7 @@ def test_a_fault_comes_from_its_text() -> None:
 
 
 def test_a_world_comes_from_its_name() -> None:
-    for small in explore.WORLDS:
+    for small in exploring.WORLDS:
         assert named(str(small)) == small
     with pytest.raises(ValueError, match="is no small world"):
         named("qos3-1-sqlite")
@@ -163,9 +165,9 @@ WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def test_points_that_need_a_world_of_their_own_are_reached(world: str, faults: str, points: tuple[str, ...]) -> None:
     wanted = set(points)
     assert wanted <= {name for name, _ in POINTS}
-    for schedule in explore.singles(named(world)):
+    for schedule in exploring.singles(named(world)):
         if re.match(faults, str(schedule.faults[0])):
-            result = explore.try_out(schedule)
+            result = try_out(schedule)
             assert not result.problems, f"{schedule}: {result.problems}"
             wanted -= set(hit(result.points))
             if not wanted:
@@ -175,14 +177,14 @@ def test_points_that_need_a_world_of_their_own_are_reached(world: str, faults: s
 
 def test_a_failure_is_shrunk_to_the_faults_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     needed, others = Fault("kill", "event", 3, "broker"), [Fault("kill", "event", n, "consumer") for n in (1, 5, 9)]
-    schedule = explore.Schedule(Small(), (others[0], others[1], needed, others[2]))
+    schedule = Schedule(Small(), (others[0], others[1], needed, others[2]))
 
-    def try_out(schedule: explore.Schedule) -> explore.Result:
+    def try_out(schedule: Schedule) -> Result:
         problems = ["lost"] if needed in schedule.faults else []
-        return explore.Result(schedule, problems, [], Extent(0, 0, {}), Extent(0, 0, {}), [])
+        return Result(schedule, problems, [], Extent(0, 0, {}), Extent(0, 0, {}), [])
 
-    monkeypatch.setattr(explore, "try_out", try_out)
-    assert explore.shrink(schedule).faults == (needed,)
+    monkeypatch.setattr(schedules, "try_out", try_out)
+    assert shrink(schedule).faults == (needed,)
 
 
 def test_the_command_line_repeats_a_schedule_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,8 @@ from mqttlite.core.session import Session
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker
-from mqttlite.sim.small.explore import Schedule
 from mqttlite.sim.small.faults import parse
+from mqttlite.sim.small.schedule import Schedule
 from mqttlite.sim.small.small import Small
 from mqttlite.sim.world import World
 from tests.planted.planting import Change, row, text, value

@@ -5,28 +5,29 @@ from random import Random
 
 import pytest
 
+from benchmarks import exploring
 from mqttlite.client import suspects
 from mqttlite.sim.net.packets import Cut, Packet
-from mqttlite.sim.small import explore
 from mqttlite.sim.small.run import Run
+from mqttlite.sim.small.schedule import try_out
 from mqttlite.sim.small.small import Small
 
-WORLDS = [small for small in explore.WORLDS if small.poison or small.large]
+WORLDS = [small for small in exploring.WORLDS if small.poison or small.large]
 
 
 @pytest.mark.parametrize("small", WORLDS, ids=str)
 def test_no_single_fault_loses_or_blocks_another_message_or_sets_one_aside(small: Small) -> None:
     """Some of them; `make simulate` goes through all."""
-    for schedule in explore.sample(explore.singles(small), 60, 1):
-        result = explore.try_out(schedule)
+    for schedule in exploring.sample(exploring.singles(small), 60, 1):
+        result = try_out(schedule)
         assert not result.problems, (schedule.command, result.problems)
 
 
 @pytest.mark.parametrize("small", WORLDS, ids=str)
 def test_nor_do_two_faults(small: Small) -> None:
-    firsts = [explore.try_out(schedule) for schedule in explore.sample(explore.singles(small), 25, 2)]
-    for schedule in explore.pairs(firsts, 1, 2):
-        result = explore.try_out(schedule)
+    firsts = [try_out(schedule) for schedule in exploring.sample(exploring.singles(small), 25, 2)]
+    for schedule in exploring.pairs(firsts, 1, 2):
+        result = try_out(schedule)
         assert not result.problems, (schedule.command, result.problems)
 
 

@@ -1,7 +1,7 @@
 """In what state a world is when a fault happens, and what comes of it: what a step alone does not tell.
 
 Both stand behind the point of the fault, as `broker, after PUBREC [producer sends again]` and
-`...; the identifier of a PUBREL is gone`. points.py gives them names.
+`...; the identifier of a PUBREL is gone`. benchmarks/fault_points.py gives them names.
 """
 
 from ...client import Client

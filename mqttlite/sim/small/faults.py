@@ -20,7 +20,6 @@ and the same faults before it.
 """
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 STALLED_S = {"briefly": 2.0, "long": 12.0}  # keep alive is 5 s
@@ -89,48 +88,3 @@ class Extent(NamedTuple):
     disks: dict[str, int]
     frames: int = 0
     lose: bool = False
-
-
-def essential(extent: Extent, after: Extent, turns: Iterable[tuple[int, str]]) -> list[Fault]:
-    """Of `every`, what makes a difference again and again: a process loses its power after each event in which it has
-    done something, a connection ends inside each packet, a line inside each frame. `turns`: as Run.turns.
-    """
-    found = [Fault("power off", "event", at, who) for at, who in turns if after.events < at <= extent.events]
-    found += [
-        Fault("cut", "packet", number, where="inside", how="reset")
-        for number in range(after.packets + 1, extent.packets + 1)
-    ]
-    found += [
-        Fault("part", "frame", number, where="inside", how="long")
-        for number in range(after.frames + 1, extent.frames + 1)
-    ]
-    return found
-
-
-def every(extent: Extent, after: Extent | None = None) -> list[Fault]:
-    """All single faults of a run, or only those at steps that come after `after`."""
-    first = after or Extent(0, 0, {})
-    found = []
-    linked = [who for who in extent.disks if who not in ("broker", "device")]  # with a connection to the broker
-    for number in range(first.events + 1, extent.events + 1):
-        for who in extent.disks:
-            found += [Fault("kill", "event", number, who), Fault("power off", "event", number, who)]
-        for who in linked:
-            found += [Fault("cut", "event", number, who, how=how) for how in HOWS]
-            found += [Fault("stall", "event", number, who, how=how) for how in STALLED_S]
-        if extent.lose:
-            found += [Fault("lose", "event", number, who) for who in extent.disks if who != "gateway"]
-    for who, operations in extent.disks.items():
-        for number in range(first.disks.get(who, 0) + 1, operations + 1):
-            found += [
-                Fault(what, "disk", number, who, where) for what in ("kill", "power off") for where in WHERES[::2]
-            ]
-            found += [Fault("fail", "disk", number, who), Fault("full", "disk", number, who)]
-    for number in range(first.packets + 1, extent.packets + 1):
-        found += [Fault("cut", "packet", number, where=where, how=how) for where in WHERES for how in HOWS]
-    for number in range(first.frames + 1, extent.frames + 1):
-        for where in WHERES:
-            found += [Fault("unplug", "frame", number, who, where) for who in ("device", "gateway")]
-            found += [Fault("part", "frame", number, where=where, how=how) for how in PARTED_S]
-        found += [Fault(what, "frame", number) for what in AT_ONCE]
-    return found

@@ -1,8 +1,8 @@
 """The fault points of docs/proof.md, each with a name, and which of them a schedule has hit.
 
-A point is where a fault happened: in the words of faults.place, behind the fault's own, as `power off broker before
-disk 9 | broker disk sync broker.db-wal`. Where a step does not tell it all, it ends with the state of the world and
-with what has come of the fault (circumstances.py), as `... [producer sends again]; many packets are read at once`.
+A point is where a fault happened: in the words of sim/small/placing.py, behind the fault's own, as `power off broker
+before disk 9 | broker disk sync broker.db-wal`. Where a step does not tell it all, it ends with the state of the world
+and with what has come of the fault (circumstances.py), as `... [producer sends again]; many packets are read at once`.
 """
 
 import re

@@ -1,22 +1,15 @@
-"""Goes through the schedules of small worlds: every single fault, then pairs of them, on all processors.
-
-A *schedule* is a small world, a seed and the faults that happen. The same schedule gives the same trace.
-"""
+"""All schedules of small worlds, one after the other: every single fault, then pairs of them, on all processors."""
 
 import random
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from ..scene import attempt
-from .faults import Extent, Fault, essential, every
-from .placing import place
-from .run import Run
-from .small import Small
+from mqttlite.sim.small.faults import AT_ONCE, HOWS, PARTED_S, STALLED_S, WHERES, Extent, Fault
+from mqttlite.sim.small.schedule import SEED, Result, Schedule, try_out
+from mqttlite.sim.small.small import Small
 
 T = TypeVar("T")
-SEED = 1
 CHUNK = 40  # schedules that a processor takes at once
 
 WORLDS = (
@@ -52,44 +45,49 @@ WORLDS = (
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 
 
-class Schedule(NamedTuple):
-    """What is run."""
-
-    small: Small
-    faults: tuple[Fault, ...] = ()
-    seed: int = SEED
-
-    def __str__(self) -> str:
-        return f"{self.small} seed {self.seed}: " + (", ".join(map(str, self.faults)) or "no fault")
-
-    @property
-    def command(self) -> str:
-        """What repeats it."""
-        faults = "".join(f" --fault {shlex.quote(str(fault))}" for fault in self.faults)
-        return f"mqttlite simulate --scenario {self.small} --seed {self.seed}{faults}"
-
-    def run(self) -> Run:
-        """The world, not started yet."""
-        return Run(self.small, self.seed, lambda run: place(run, list(self.faults)))
+def essential(extent: Extent, after: Extent, turns: Iterable[tuple[int, str]]) -> list[Fault]:
+    """Of `every`, what makes a difference again and again: a process loses its power after each event in which it has
+    done something, a connection ends inside each packet, a line inside each frame. `turns`: as Run.turns.
+    """
+    found = [Fault("power off", "event", at, who) for at, who in turns if after.events < at <= extent.events]
+    found += [
+        Fault("cut", "packet", number, where="inside", how="reset")
+        for number in range(after.packets + 1, extent.packets + 1)
+    ]
+    found += [
+        Fault("part", "frame", number, where="inside", how="long")
+        for number in range(after.frames + 1, extent.frames + 1)
+    ]
+    return found
 
 
-class Result(NamedTuple):
-    """What came of a schedule. `points`: what was hit."""
-
-    schedule: Schedule
-    problems: list[str]
-    points: list[str]
-    extent: Extent
-    began: Extent  # where the last fault happened
-    turns: list[tuple[int, str]]  # as Run.turns
-
-
-def try_out(schedule: Schedule) -> Result:
-    """Run a schedule to its end."""
-    run = schedule.run()
-    problems = attempt(run)
-    points = [f"{fault} | {point}" for fault, point in run.happened]
-    return Result(schedule, problems, points, run.extent, run.last, run.turns)
+def every(extent: Extent, after: Extent | None = None) -> list[Fault]:
+    """All single faults of a run, or only those at steps that come after `after`."""
+    first = after or Extent(0, 0, {})
+    found = []
+    linked = [who for who in extent.disks if who not in ("broker", "device")]  # with a connection to the broker
+    for number in range(first.events + 1, extent.events + 1):
+        for who in extent.disks:
+            found += [Fault("kill", "event", number, who), Fault("power off", "event", number, who)]
+        for who in linked:
+            found += [Fault("cut", "event", number, who, how=how) for how in HOWS]
+            found += [Fault("stall", "event", number, who, how=how) for how in STALLED_S]
+        if extent.lose:
+            found += [Fault("lose", "event", number, who) for who in extent.disks if who != "gateway"]
+    for who, operations in extent.disks.items():
+        for number in range(first.disks.get(who, 0) + 1, operations + 1):
+            found += [
+                Fault(what, "disk", number, who, where) for what in ("kill", "power off") for where in WHERES[::2]
+            ]
+            found += [Fault("fail", "disk", number, who), Fault("full", "disk", number, who)]
+    for number in range(first.packets + 1, extent.packets + 1):
+        found += [Fault("cut", "packet", number, where=where, how=how) for where in WHERES for how in HOWS]
+    for number in range(first.frames + 1, extent.frames + 1):
+        for where in WHERES:
+            found += [Fault("unplug", "frame", number, who, where) for who in ("device", "gateway")]
+            found += [Fault("part", "frame", number, where=where, how=how) for how in PARTED_S]
+        found += [Fault(what, "frame", number) for what in AT_ONCE]
+    return found
 
 
 def baseline(small: Small, seed: int = SEED) -> Result:
@@ -129,21 +127,6 @@ def explore(
         for done, result in enumerate(pool.imap(try_out, schedules, CHUNK), 1):
             each(result)
             progress(done)
-
-
-def shrink(schedule: Schedule) -> Schedule:
-    """The fewest faults of a failing schedule that still fail: without those that are not needed, then single ones that
-    come first.
-    """
-    faults = list(schedule.faults)
-    at = 0
-    while at < len(faults):
-        fewer = schedule._replace(faults=tuple(faults[:at] + faults[at + 1 :]))
-        if try_out(fewer).problems:
-            faults = list(fewer.faults)
-        else:
-            at += 1
-    return schedule._replace(faults=tuple(faults))
 
 
 def sample(items: Sequence[T], count: int, seed: int) -> list[T]:
