@@ -13,7 +13,7 @@ import pytest
 from tests.sim import digests
 from tests.sim.digests import WITHOUT_SQLITE, Fingerprint, fingerprint, main, run, seeds_of, trace
 
-SOME = ("plain", "journal", "serial", "qos2-1-sqlite+faults", "qos1-2-journal")
+SOME = ("plain", "journal", "serial", "qos2-1-sqlite+faults", "qos1-2-journal", "large")
 ELSEWHERE = {
     "PYTHONHASHSEED": "7",
     "TZ": "Pacific/Apia",
@@ -45,7 +45,7 @@ def test_another_process_with_another_hash_seed_time_zone_and_locale_has_the_sam
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("10 the same, 0 different, 0 not compared\n")
+    assert done.stdout.endswith("12 the same, 0 different, 0 not compared\n")
     assert "PYTHONHASHSEED 7, TZ Pacific/Apia" in done.stdout
 
 

@@ -3,10 +3,8 @@ failure is repeated by its command, shrunk and drawn.
 """
 
 import html
-import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -35,25 +33,6 @@ def test_in_a_large_world_everything_that_was_promised_is_kept(seed: int) -> Non
     outcome = try_out(seed)
     assert outcome.problems == []
     assert outcome.messages > 5
-
-
-PROGRAM = """
-import sys
-sys.unraisablehook = lambda _: None
-from mqttlite.sim.large.large import try_out
-outcome = try_out(30020)
-print(outcome.digest, outcome.events, outcome.problems)
-"""
-
-
-def test_the_same_seed_makes_the_same_large_world_in_every_process() -> None:
-    found = set()
-    for hash_seed in ("1", "2"):
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, env=environment, check=True)
-        found.add(done.stdout)
-    assert len(found) == 1
-    assert len(found.pop().split()[0]) == 64
 
 
 def test_the_trace_of_a_large_world_is_the_same_whether_it_is_kept_or_not() -> None:

@@ -23,14 +23,16 @@ class Audit:
 
     `stores`: how publishers open their own. `forgetful`: clients whose packet identifiers a broker may keep for ever
     (docs/guarantees.md). `may_doubt`: clients may keep messages in doubt, for their application to ask for.
-    `set_aside`: topics of messages that are never taken. `disk_faults`: how often a disk has failed.
+    `never_taken`: topics of messages that may be set aside, and have to be if they are `owed`. `disk_faults`: how often
+    a disk has failed.
     """
 
     def __init__(self, world: World, ledger: Ledger, clients: dict[str, Client], brokers: dict[str, Broker]) -> None:
         self.stores: dict[str, Callable[[Process], Store | None]] = {}
         self.forgetful: set[str] = set()
         self.may_doubt = False
-        self.set_aside: set[str] = set()
+        self.never_taken: set[str] = set()
+        self.owed = False
         self.disk_faults = 0
         self._world = world
         self._ledger = ledger
@@ -125,8 +127,9 @@ class Audit:
         if state.messages:
             found.append(f"the store of {name} keeps {len(state.messages)} messages")
         topics = {topic_of(head).decode() for head, _, _ in state.doubts.values() if head[0] & 6 != 6}
-        found += [f"set aside: a message to '{topic}'" for topic in topics - self.set_aside]
-        found += [f"not set aside: a message to '{topic}'" for topic in self.set_aside - topics]
+        found += [f"set aside: a message to '{topic}'" for topic in topics - self.never_taken]
+        if self.owed:
+            found += [f"not set aside: a message to '{topic}'" for topic in self.never_taken - topics]
         if len(topics) < len(state.doubts) and not self.may_doubt:
             found.append(f"the store of {name} keeps {len(state.doubts)} messages in doubt")
 

@@ -249,7 +249,7 @@ class Run(Scene):
         self.audit.quiet([self.broker.name])
         self.stop(10)
         owed = self.outgrown_accepted and self.small.qos > 0 and not self.lost
-        self.audit.set_aside = {POISON} if owed and self.small.poison else set()
+        self.audit.never_taken, self.audit.owed = {POISON} if self.small.poison else set(), owed
         # A broker that has lost its disk leaves messages in doubt: kept, for the application to ask for.
         self.audit.may_doubt = self.broker.name in self.lost and not self.small.keys
         self.audit.read(self.mortals)
