@@ -20,7 +20,7 @@ FOLDERS = ("mqttlite", "gateway/mqttlite_gateway", "firmware")
 DIFFERENT = {
     "APPLICATION_ID": {"store/broker_tables", "store/sqlite_tables"},
     "BAD_CREDENTIALS": {"core/greeting"},  # a return code of 3.1.1
-    "BURST": {"sim/lines/noise", "sim/small/chain", "gateway/saying"},
+    "BURST": {"sim/lines/noise", "sim/small/placing", "gateway/saying"},
     "DOUBT": {"store/sqlite_tables"},  # a bit of a state
     "EPOCHS": {"serial/diagnosis"},
     "FRAME": {"store/sqlite_wal"},
@@ -50,8 +50,6 @@ DIFFERENT = {
 
 # Copies under another name
 SAME = (
-    ("sim/check/conduct:WINDOW", "core/session:WINDOW"),
-    ("sim/check/ledger:WINDOW", "core/session:WINDOW"),
     ("sim/net/packets:SIZE_MAX", "core/codec:REMAINING_MAX"),
     ("core/properties:SIZE_MAX", "core/codec:REMAINING_MAX", 5),  # with the fixed header
     ("core/packet_types:PUBLISH", "core/session:PUBLISH1", -2),

@@ -11,10 +11,10 @@ from ...broker.ledger import MESSAGE
 from ...client import Client
 from ...core.codec import topic_of
 from ...core.errors import MQTTError
+from ...core.session import WINDOW
 from ...store.base import Store
 from ..process import Process
 from ..world import World
-from .conduct import WINDOW
 from .ledger import Ledger
 
 

@@ -7,11 +7,10 @@ fault only with what no loss explains. Sessions are told apart by client identif
 from collections import Counter
 from collections.abc import Callable
 
+from ...core.session import WINDOW
 from ...core.versions import read_connect
 from ..net.packets import Packet
 from ..net.streams import Way
-
-WINDOW = 20  # messages that may be sent and not finished, in 3.1.1
 
 
 class _Sender:

@@ -20,7 +20,8 @@ What is not promised any more when a store is lost, and what still is:
 from collections import Counter
 from typing import NamedTuple, Protocol
 
-WINDOW = 20  # messages that a broker has sent to a client and that are not finished
+from ...core.session import WINDOW
+
 FOREVER = 1 << 62
 LOST_STORE = "the publisher lost its store"
 
@@ -90,7 +91,8 @@ class Entry:
         self.topic = message.topic
         self.size = len(message.payload)
         # A topic of its own tells an empty message from others.
-        self.stream = message.stream or (message.topic if self.size else message.topic.rpartition("/")[0])
+        topic = message.topic if self.size else message.topic.rpartition("/")[0]
+        self.stream = f"{device.name} {message.stream or topic}"
         self.sent_at = now
         self.accepted = False
         self.confirmed_at = FOREVER
