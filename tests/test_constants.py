@@ -1,7 +1,5 @@
-"""No number stands in two places without being compared: constants that have the same name, that a comment calls the
-same, or that a list here calls the same; and numbers that a page promises.
-
-On a board, a constant costs nothing only in the file that defines it, so files have copies of their own (`_PUBREC`).
+"""No number stands in two places without being compared: constants that have the same name, or that a list here calls
+the same; and numbers that a page promises. (That a constant of the protocol has one home, tools/check_house.py sees.)
 """
 
 import ast
@@ -80,7 +78,6 @@ class Constant(NamedTuple):
     module: str  # below FOLDERS, without .py
     name: str
     value: float | bytes
-    said: str  # the comment behind it, or the one above its block
 
 
 def fold(node: ast.expr, known: dict[str, float | bytes]) -> float | bytes | None:
@@ -106,7 +103,6 @@ def constants() -> Iterator[Constant]:
             module = file.relative_to(ROOT).with_suffix("").as_posix()
             module = module.replace("gateway/mqttlite_gateway", "gateway").removeprefix("mqttlite/")
             text = file.read_text(encoding="utf-8")
-            lines = text.split("\n")
             known: dict[str, float | bytes] = {}
             for node in ast.parse(text).body:
                 if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
@@ -116,11 +112,7 @@ def constants() -> Iterator[Constant]:
                 if value is None or name == "TYPE_CHECKING":
                     continue
                 known[name] = value
-                above = node.lineno - 1
-                while above and lines[above - 1] and not lines[above - 1].startswith("#"):
-                    above -= 1
-                behind = lines[node.lineno - 1].partition("#")[2]
-                yield Constant(module, name, value, behind or lines[above - 1].removeprefix("#"))
+                yield Constant(module, name, value)
 
 
 ALL = list(constants())
@@ -147,7 +139,7 @@ def may_be_copies(found: list[Constant]) -> bool:
 def test_constants_of_one_name_are_equal_or_said_to_be_different_things(name: str) -> None:
     different = DIFFERENT.get(name, set())
     same = {}
-    for module, own_name, value, _ in BY_NAME[name]:
+    for module, own_name, value in BY_NAME[name]:
         if module not in different and f"{module}:{own_name}" not in different:
             same[f"{module}:{own_name}"] = value
     assert len(set(same.values())) <= 1, f"{same}: make them equal, or enter what is another thing into DIFFERENT"
@@ -157,21 +149,6 @@ def test_nothing_is_said_to_be_different_that_is_not_there() -> None:
     for name, places in DIFFERENT.items():
         there = {constant.module for constant in BY_NAME[name]}
         assert {place.partition(":")[0] for place in places} <= there, name
-
-
-def test_what_a_comment_calls_a_copy_is_one() -> None:
-    """`# As in packet_types.` above a block, or `# as in frames` behind a constant."""
-    for module, name, value, said in ALL:
-        found = re.match(r"\s*[Aa]s in ([\w/]+)(?: and ([\w/]+))?\b", said)
-        if not found:
-            continue
-        originals = [
-            other.value
-            for other in BY_NAME[name.lstrip("_")]
-            for source in found.groups()
-            if source and f"/{other.module}".endswith(f"/{source}") and other.module != module
-        ]
-        assert value in originals, f"{module}: {name} is not as in {found[1]}"
 
 
 @pytest.mark.parametrize("pair", SAME, ids=str)

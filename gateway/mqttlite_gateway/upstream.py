@@ -12,6 +12,8 @@ from mqttlite.client.recognise import not_mqtt, silent
 from mqttlite.client.url import Url
 from mqttlite.core import reasons, refusals
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError
+from mqttlite.core.packet_types import CONNACK, DISCONNECT
+from mqttlite.core.properties import REASON_STRING
 from mqttlite.core.shown import shown
 from mqttlite.core.wire5 import decode_connack, decode_disconnect
 
@@ -23,10 +25,7 @@ CHECK_FIRST_S = 2.0  # at the start: from one look for a broker that is not ther
 CHECK_MAX_S = 60.0
 _SAID = 120  # characters of a broker's own words that are shown
 
-_CONNACK = 0x20
-_DISCONNECT = 0xE0
 _AUTH = 0xF0
-_REASON_STRING = 0x1F
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -99,9 +98,9 @@ def answer(begin: bytes) -> Answer | None:
         return None
     if begin[0] == _AUTH:  # MQTT 5.0, 4.12: the device goes on with it
         return Answer("", version=5)
-    if begin[0] == _DISCONNECT:
+    if begin[0] == DISCONNECT:
         return Answer(last_word(begin), version=5)
-    if begin[0] != _CONNACK:
+    if begin[0] != CONNACK:
         return Answer("", is_mqtt=False) if len(begin) > 2 else None
     length, at = _length(begin)
     if at < 0 or len(begin) < at + 2:
@@ -125,7 +124,7 @@ def last_word(data: bytes) -> str:
     """Words for the reason why a broker of version 5.0 ends a connection, if `data`, which came last, is a DISCONNECT
     and nothing else; "" if it is not.
     """
-    if data[:1] != bytes((_DISCONNECT,)) or len(data) < 3 or len(data) > ANSWER_MAX:
+    if data[:1] != bytes((DISCONNECT,)) or len(data) < 3 or len(data) > ANSWER_MAX:
         return ""
     length, at = _length(data)
     if at < 0 or at + length != len(data):
@@ -138,7 +137,7 @@ def last_word(data: bytes) -> str:
 
 
 def _own_words(found: "dict[int, int | bytes]") -> str:
-    said = found.get(_REASON_STRING)
+    said = found.get(REASON_STRING)
     return f"; the broker says: '{shown(said, _SAID)}'" if isinstance(said, bytes) and said else ""
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from ...client import Client, Message
 from ...core.errors import MQTTError
+from .. import INTERRUPTED
+from ..running import TERMINATED
 from .programs import BAUD, Programs, micropython, root
 from .table import Screen
 from .tally import Tally
@@ -32,8 +34,6 @@ STOP = -1  # the id of the command that ends a board
 SHOW_EVERY_S = 0.5
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
-TERMINATED = 143  # exit code after SIGTERM, as a shell reports it
-INTERRUPTED = 130  # and after SIGINT
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
