@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mqttlite.variant import COMPILED
+from mqttlite.cli.variant import COMPILED
 from tests.peers import MicroPython, Mosquitto, WasmMicroPython
 
 # The same examples every time, on a slow machine too, and nothing that an earlier run has left counts; unless

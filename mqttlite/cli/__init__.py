@@ -6,7 +6,8 @@ done: `mqttlite pub` must start fast on a small machine and work where the parts
 installed.
 
 arguments  command lines, on top of argparse        lean      asyncio, without what no command needs
-running    the event loop, SIGTERM, logs            streams   standard input, output and error as they are found
+running    the event loop, SIGTERM, logs            variant   which build runs
+streams    standard input, output and error as they are found
 pub, publisher; sub, subscriber, output_format; broker, broker_config; and the other commands, a module each
 
 Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquitto_sub: see EXIT_CODES.
@@ -19,7 +20,6 @@ from typing import Any
 
 from .. import __version__
 from ..core.errors import MQTTError, RefusedError
-from ..variant import BUILD
 from . import streams
 from .arguments import CommandLine
 
@@ -91,6 +91,8 @@ def _run(words: list[str]) -> int:
 
 def _parser() -> CommandLine:
     """The parser for a command line without a command; of the commands it knows only the names."""
+    from .variant import BUILD
+
     parser = CommandLine(
         prog="mqttlite", description="MQTT from a microcontroller to a server.", epilog=EXAMPLES + EXIT_CODES
     )

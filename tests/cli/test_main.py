@@ -4,7 +4,7 @@ import pytest
 
 import mqttlite
 from mqttlite.cli import main
-from mqttlite.variant import BUILD
+from mqttlite.cli.variant import BUILD
 from tests.cli.commands import mqttlite as command
 from tests.peers import free_port
 

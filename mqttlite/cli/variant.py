@@ -2,7 +2,7 @@
 
 from importlib.machinery import EXTENSION_SUFFIXES
 
-from .core import packet_types
+from ..core import packet_types
 
 COMPILED = str(packet_types.__file__).endswith(tuple(EXTENSION_SUFFIXES))
 BUILD = "compiled by mypyc" if COMPILED else "pure Python"
