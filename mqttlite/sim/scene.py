@@ -8,10 +8,13 @@ from typing import Any, Protocol
 from ..broker import Broker
 from ..broker.limits import Limits
 from ..client import Client
+from ..core.session import Session
 from .check.alarms import Alarms
 from .check.audit import Audit
 from .check.conduct import Conduct
 from .check.ledger import Ledger, Publishing
+from .check.sessions import Sessions
+from .machine import Machine
 from .net.packets import Cut, Packet, Packets
 from .process import Process
 from .programs import Program, broker
@@ -57,6 +60,8 @@ class Scene:
         self.over = False
         self.audit = Audit(world, self.ledger, self.clients, self.brokers)
         self.packets = Packets(world, self.at_packet)
+        self.sessions = Sessions(self._sessions_of, self.ledger.noticed)
+        world.on_turn = self.turned
 
     # -- who is there
 
@@ -83,7 +88,19 @@ class Scene:
         self.clients[client.client_id] = client
         return client
 
+    def _sessions_of(self, name: str) -> list[Session]:
+        """Those in a process: a broker's, or of one client, or two (a bridge)."""
+        broker = self.brokers.get(name)
+        if broker:
+            return [client.session for client in broker.engine.sessions.values()]
+        clients = (self.clients.get(name), self.clients.get(f"{name}-out"))
+        return [client._protocol.session for client in clients if client]
+
     # -- what happens
+
+    def turned(self, process: Machine) -> None:
+        """A process has done something."""
+        self.sessions.look(process)
 
     def is_excused(self, packet: Packet, client: str, what: str) -> bool:
         """Whether what Conduct has found is no fault here."""

@@ -65,6 +65,10 @@ CHECKERS = {
         "a client connects again and again without a pause",
         r"\w+ connects more than \d+ times in a second",
     ),
+    "state": (
+        "what must hold in a session after each step of its process does not (`core/invariants.py`)",
+        r"the session of \w+ does not hold: ",
+    ),
     "error": (
         "a program got an exception, or logged a fault, that is nobody's doing but ours",
         r"\w+ failed: |\w+: |\w+Error: |ProcessFailed: |Livelock: ",

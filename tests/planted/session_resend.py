@@ -58,6 +58,9 @@ CHANGES: dict[str, Change | Given] = {
         Session.load,
         {"= state.messages": "= dict(zip(sorted(state.messages, reverse=True), state.messages.values()))"},
     ),
+    "what is sent again counts twice": text(
+        Session.connected, {"self.unfinished = self.releasing = 0": "self.releasing = 0"}
+    ),
     "what is sent again goes out twice": text(
         Session.connected,
         {"self._pump()": "for _ in 1, 2: self.sent = self.first; self.unfinished = 0; self._pump()"},

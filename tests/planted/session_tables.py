@@ -34,6 +34,9 @@ CHANGES: dict[str, Change | Given] = {
     ),
     "the loss of a connection is not foreseen: broker": _no_row_for_what_is_held,
     "the loss of a connection is not foreseen: consumer": _no_row_for_what_is_held,
+    "what was taken over a lost connection passes for new": Given(
+        handler_takes(0.03), row(INBOUND, core.TAKEN2 << 8 | core.CUT, core.TAKEN2 << 8 | core.NOTHING)
+    ),
     "PUBACK is not owed": Given(
         handler_takes(0.03), row(INBOUND, core.OWED1 << 8 | core.PUBLISH1_DUP, core.OWED1 << 8 | core.NOTHING)
     ),

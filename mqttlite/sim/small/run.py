@@ -10,7 +10,7 @@ from typing import Any
 
 from ...broker.limits import Limits
 from ...client import Client
-from ...core import earlier_life
+from ...core import earlier_life, invariants
 from ...core import session as core
 from ...store.base import Store
 from ..check.alarms import KINDS, Alarms
@@ -47,7 +47,7 @@ POISON = "poison"  # its topic, when it is the broker that does not take it; it 
 @contextlib.contextmanager
 def few_identifiers(few: bool) -> Iterator[None]:
     """While this lasts, sessions have few packet identifiers."""
-    owners: tuple[Any, ...] = (core, earlier_life) if few else ()
+    owners: tuple[Any, ...] = (core, earlier_life, invariants) if few else ()
     before = [owner.SPAN for owner in owners]
     for owner in owners:
         owner.SPAN = FEW
@@ -73,7 +73,6 @@ class Run(Scene):
         world = self.world
         world.network.conditions.latency = (100_000, 400_000)
         world.network.conditions.split = 0.0
-        world.on_turn = self._turned
         self.ledger.add("consumer", "broker", TOPIC, small.qos)
         self.on_packet: Callable[[Packet], Cut | None] = lambda packet: None
         self.on_written: Callable[[Packet], object] = lambda packet: None
@@ -135,7 +134,9 @@ class Run(Scene):
             if process.alive:
                 process.cut_power()
 
-    def _turned(self, process: Machine) -> None:
+    def turned(self, process: Machine) -> None:
+        """As Scene.turned."""
+        super().turned(process)
         turn = (self.world.events, process.name)
         if self.turns and self.turns[-1][0] == turn[0]:
             self.turns[-1] = turn
