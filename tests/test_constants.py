@@ -40,8 +40,8 @@ DIFFERENT = {
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
     "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
-    "SUBACK": {"client/base"},  # what is waited for
-    "UNSUBACK": {"client/base"},
+    "SUBACK": {"client/subscribing"},  # what is waited for
+    "UNSUBACK": {"client/subscribing"},
     "VERSION": {"database/schema"},
     "WINDOW": {"store/damage"},
 }
@@ -61,7 +61,7 @@ SAME = (
 # What a page says, and where the number is from
 PAGES = (
     ("docs/guarantees.md", r"A receiver tells ([\d,]+) numbers", "core/keys:SPAN"),
-    ("docs/guarantees.md", r"do not leap by more than ([\d,]+) while", "client/base:KEYS_SPAN"),
+    ("docs/guarantees.md", r"do not leap by more than ([\d,]+) while", "client/face:KEYS_SPAN"),
     ("docs/guarantees.md", r"Of each producer, ([\d,]+) epochs", "core/keys:EPOCHS"),
     ("docs/guarantees.md", r"Up to ([\d,]+) messages in doubt", "client/unconfirmed:DOUBTS_MAX"),
     ("docs/guarantees.md", r"of its earlier life: ([\d,]+) PUBREL", "core/session:SPAN"),

@@ -22,7 +22,6 @@ import gc
 import json
 import sys
 
-from mqttlite.client.idempotency import last_number
 from mqttlite.core.errors import SettingError
 
 TYPE_CHECKING = False
@@ -58,7 +57,7 @@ class Board:
         self.every_ms: int = settings.READ_EVERY_MS
         self.led: "Any" = None
         # Messages accepted, by QoS; with a store, those of earlier lives, too.
-        self.sent = [0] + [max(last_number(client, name), 0) for name in NAMES[1:]]
+        self.sent = [0] + [max(client.last_number(name), 0) for name in NAMES[1:]]
         self.stopped = False
         self.changed = asyncio.Event()  # `every_ms` or `stopped`
         self.finished = asyncio.Event()  # no more readings

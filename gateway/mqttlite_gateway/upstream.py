@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from mqttlite.client import Client
 from mqttlite.client.dialing import open_streams
-from mqttlite.client.host import PORT, where, why_unreachable
 from mqttlite.client.recognise import not_mqtt, silent
+from mqttlite.client.unreachable import PORT, where, why_unreachable
 from mqttlite.client.url import Url
 from mqttlite.core import reasons, refusals
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError

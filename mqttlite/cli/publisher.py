@@ -16,13 +16,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ..client import Client, Receipt
-from ..client.host import where
+from ..client.unreachable import where
 from ..core.codec import REMAINING_MAX
 from ..core.errors import MQTTError
 from .running import log_to_stderr, run_until_done
 from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
+RECEIPTS_MAX = 1000  # messages accepted and not confirmed, as the client has it
 PROGRESS_S = 0.5  # between two reports of progress on a terminal
 
 log = logging.getLogger("mqttlite.pub")
@@ -108,7 +109,7 @@ class Publisher:
         self._unheard = not self._args.qos
         if receipt.seq >= 0:
             self._receipts.append(receipt)
-            await self._settle(self._client.queue_max)
+            await self._settle(RECEIPTS_MAX)
         if not self._accepted & 0xFF:
             self._progress.show(self._accepted, len(self._receipts))
 

@@ -4,7 +4,8 @@ import asyncio
 
 from ..core import const
 from ..core.errors import SettingError
-from .base import BaseClient
+from .connector import Connector
+from .face import BaseClient
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -42,28 +43,14 @@ class StreamTransport:
         self._stream.s.close()
 
 
-class Client(BaseClient):
-    """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default. A path as
-    `store` means a journal on the file system."""
+class BoardConnector(Connector):
+    """See Connector."""
 
-    _clear_step = 128
     _starved = 0
     _address = -1  # of the host's addresses, the one before the next to be tried
-    _finished_max = 32
-    _out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
 
-    def __init__(
-        self, url: str, *, queue_max: int = 40, inbox_max: int = 20, inbox_bytes: int = 16384, **options: "Any"
-    ) -> None:
-        BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, inbox_bytes=inbox_bytes, **options)
-        self._protocol.digest_shift = 18
-
-    def _make_store(self, path: str) -> "Store":
-        from ..store.journal import Journal
-
-        return Journal(path)
-
-    async def _open(self) -> "Transport":
+    async def open(self) -> "Transport":
+        """See Connector."""
         url = self.url
         if url.scheme == "mqtt":
             host = url.host
@@ -88,25 +75,53 @@ class Client(BaseClient):
                 pass  # not every port of MicroPython has it
             return StreamTransport(stream)
         if url.scheme == "serial":
-            return await self._open_serial()
+            return await self.open_serial()
         raise SettingError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
 
     def on_connected(self, session_present: bool) -> None:
-        """CONNACK was accepted: this address again, next time."""
+        """See Connector: this address again, next time."""
         self._address -= 1
-        BaseClient.on_connected(self, session_present)
+        Connector.on_connected(self, session_present)
 
-    def _open_port(self, baud: int) -> "Port":
+    def open_port(self, baud: int) -> "Port":
+        """See Connector."""
         from ..serial.board_port import open_port
 
         return open_port(self.url, baud)
 
-    def _words(self, error: Exception) -> str:
+    def words(self, error: Exception) -> str:
+        """See Connector."""
         if isinstance(error, OSError):
             from ..core.oserror import words
 
             return words(error)
-        return BaseClient._words(self, error)
+        return Connector.words(self, error)
+
+
+class Client(BaseClient):
+    """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default. A path as
+    `store` means a journal on the file system."""
+
+    _connector_type = BoardConnector
+    _clear_step = 128
+
+    def __init__(
+        self, url: str, *, queue_max: int = 40, inbox_max: int = 20, inbox_bytes: int = 16384, **options: "Any"
+    ) -> None:
+        BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, inbox_bytes=inbox_bytes, **options)
+        life = self._life
+        life.protocol.digest_shift = 18
+        life.out_max = 24  # what is written at once has to fit into a gap of a fragmented heap
+        life.finished_max = 32
+
+    def __getattr__(self, name: str) -> "Any":
+        """is_connected and the counters: what a host has as properties, for less memory."""
+        return getattr(self._life, name)
+
+    def _make_store(self, path: str) -> "Store":
+        from ..store.journal import Journal
+
+        return Journal(path)
 
     def _log(self, text: str) -> None:
         print("mqttlite:", text)

@@ -7,50 +7,55 @@ from ..core.errors import ClosedError
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .base import BaseClient
+    from .connector import Connector
 
 
-async def drain(client: "BaseClient", timeout_s: float) -> bool:
+async def drain(connector: "Connector", timeout_s: float) -> bool:
     """See BaseClient.drain."""
+    outgoing = connector.outgoing
     try:
-        await asyncio.wait_for(_drained(client), timeout_s)
+        await asyncio.wait_for(_drained(connector), timeout_s)
     except asyncio.TimeoutError:
-        if client._receipts:
-            client._log("%d accepted messages are not confirmed after %s s" % (len(client._receipts), timeout_s))
+        if outgoing.receipts:
+            connector.life.log(
+                "%d accepted messages are not confirmed after %s s" % (len(outgoing.receipts), timeout_s)
+            )
         else:
-            client._log("not everything has left after %s s" % timeout_s)
-    return not client._receipts and not client._given_up
+            connector.life.log("not everything has left after %s s" % timeout_s)
+    return not outgoing.receipts and not outgoing.given_up
 
 
-async def _drained(client: "BaseClient") -> None:
-    protocol = client._protocol
-    while client._error is None and (client._receipts or (client.is_connected and (client._writing or protocol.out))):
-        await client._progress.wait()
+async def _drained(connector: "Connector") -> None:
+    life = connector.life
+    receipts = connector.outgoing.receipts
+    while life.error is None and (receipts or (life.is_connected and (connector.is_writing or life.protocol.out))):
+        await life.progress.wait()
 
 
-async def close(client: "BaseClient") -> None:
+async def close(connector: "Connector") -> None:
     """See BaseClient.close."""
-    if client._error is None:
-        client._stop(ClosedError("the client is closed"))
-    reason = client._error
-    if client._closing:  # by another task; MicroPython cannot wait for a task twice
-        await client._closing.wait()
+    life = connector.life
+    if life.error is None:
+        life.end(ClosedError("the client is closed"))
+    reason = life.error
+    if connector.closing:  # by another task; MicroPython cannot wait for a task twice
+        await connector.closing.wait()
         return
-    client._closing = closing = asyncio.Event()
+    connector.closing = closing = asyncio.Event()
     try:
-        task = client._task
+        task = connector.task
         if task:
-            if not client.is_connected:
+            if not life.is_connected:
                 task.cancel()  # nothing to end in good order, and connecting can take long
             await asyncio.gather(task, return_exceptions=True)
-        if client._serial:
-            await client._serial.close()
-        if client._has_store:
-            client._has_store = False
-            await client.store.close()
+        if connector.serial:
+            await connector.serial.close()
+        if life.has_store:
+            life.has_store = False
+            await life.store.close()
     finally:
-        client._closing = None
+        connector.closing = None
         closing.set()
-    error = client._error
+    error = life.error
     if error and error is not reason:
         raise error

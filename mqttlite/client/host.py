@@ -1,53 +1,130 @@
-"""The client on CPython: TCP, Unix sockets and serial lines on asyncio."""
+"""The client on CPython: arguments are checked first (checks.py), and that it is started, once, in one event loop. On a
+board the room for this is missing, and what is wrong there shows later.
+"""
 
 import asyncio
 import contextlib
-import errno
 import inspect
 import logging
-import socket
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ..core.codec import topic_of
-from ..core.errors import ConnectError, ProtocolError, RefusedError
+from ..core.errors import MQTTError
 from ..core.shown import shown
 from ..core.sizes import PACKET_MAX
+from ..core.text import to_utf8
 from ..serial.clock import now_ms
-from ..store.base import Store, StoreError
-from .checked import CheckedClient
-from .checks import check_function, check_seconds
-from .connecting import LINE_PIECE
-from .dialing import open_tcp
-from .sockets import SocketTransport
-from .transport import Transport
-from .url import Url
-
-if TYPE_CHECKING:
-    from ..serial.ports import HostPort
-    from .messages import Message
-    from .watchdog import Guard
+from ..store.base import Store
+from .checks import (
+    check_client,
+    check_function,
+    check_message,
+    check_number,
+    check_seconds,
+    check_subscription,
+    encoded,
+    wrong_type,
+)
+from .connector_host import HostConnector
+from .face import BaseClient
+from .incoming import Incoming
+from .messages import Message, Receipt
 
 log = logging.getLogger("mqttlite.client")
 
-PORT = 1883
 
+class Client(BaseClient):
+    __doc__ = BaseClient.__doc__  # help(Client) tells all
 
-class Client(CheckedClient):
-    """The client on CPython; see BaseClient for its arguments and methods. A path as `store` means SQLite.
-
-    An argument of the wrong type or out of range raises TypeError or ValueError; a use before `start` RuntimeError.
-    """
-
+    _connector_type = HostConnector
     _size_max = PACKET_MAX
+    _loop: asyncio.AbstractEventLoop | None = None  # in which it was started
+    _start: asyncio.Lock
+
+    if not TYPE_CHECKING:  # for a type checker the arguments are BaseClient's
+
+        def __init__(self, url, **options):
+            check_client(url, options)
+            if isinstance(options.get("store"), os.PathLike):
+                options["store"] = os.fspath(options["store"])
+            super().__init__(url, **options)
+            self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
+
+        __init__.__wrapped__ = BaseClient.__init__  # help() and inspect.signature show its arguments
 
     def _make_store(self, path: str) -> Store:
         from ..store.sqlite import SqliteStore
 
         return SqliteStore(path)
 
-    _transport: SocketTransport | None = None  # of the connection, unless it is a serial line
-    _guard_of: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
+    def _log(self, text: str) -> None:
+        # Topics, names and a broker's own words: a log is read on a terminal, and a line of it is one line.
+        log.warning("%s: %s", shown(self.client_id), text if text.isprintable() else shown(text, len(text)))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted a connection that is not lost."""
+        return self._life.is_connected
+
+    @property
+    def session_present(self) -> bool:
+        """Whether the broker still had the session, as its last CONNACK said."""
+        return self._life.session_present
+
+    @property
+    def qos0_dropped(self) -> int:
+        """QoS 0 messages dropped: published while not connected, or received and not taken in time."""
+        return self._life.qos0_dropped
+
+    @property
+    def oversized(self) -> int:
+        """Messages that were larger than `size_max`, and read past."""
+        return self._life.oversized
+
+    @property
+    def store(self) -> Store:
+        """Where the session's state is kept."""
+        return self._life.store
+
+    @property
+    def error(self) -> MQTTError | None:
+        """Why the client is closed; None while it is open, or not started."""
+        return self._life.error
+
+    def keep_receipts(self, wrap: Callable[[Store], Store]) -> Incoming:
+        """For what keeps the receipts of messages itself, as database.Inbox does; before `start`. What the session
+        records goes to the store that `wrap` makes of the client's own, and nothing is acknowledged before
+        `acknowledge`, as with `manual_ack`. The result is what arrives, for who decides when it is acknowledged.
+
+        RuntimeError when the client has been started, ValueError when no session is kept at the broker.
+        """
+        life = self._life
+        if self._connector.task is not None:
+            raise RuntimeError("make the inbox before the client is started: it brings back what the database knows")
+        if life.protocol.clean_session:
+            raise ValueError("an inbox needs a client with a client_id and clean_session=False, or messages get lost")
+        life.store = wrap(life.store)
+        self._incoming.manual_ack = True
+        return self._incoming
+
+    async def start(self) -> None:
+        if self._loop is not None:
+            self._check_use()
+        self._loop = asyncio.get_running_loop()
+        store = self._life.store
+        if hasattr(store, "on_room"):
+            store.on_room = self._life.wake  # a disk has room again, though nothing was confirmed
+        async with self._start:
+            await super().start()
+
+    async def close(self) -> None:
+        if self._loop is not None:
+            self._check_use()
+        store = self._life.store
+        if hasattr(store, "hurry"):
+            store.hurry()
+        await super().close()
 
     async def handle(self, handler: "Callable[[Message], Any]") -> None:
         """Call `handler(message)` for each message, one after the other, until the client is closed: in a thread of its
@@ -71,93 +148,70 @@ class Client(CheckedClient):
         finally:
             thread.close()
 
-    async def start(self) -> None:
-        """As BaseClient.start."""
-        if hasattr(self.store, "on_room"):
-            self.store.on_room = self._wake  # a disk has room again, though nothing was confirmed
-        await super().start()
+    def _checked(self, topic: str, payload: bytes | str, qos: int, retain: bool, key: object) -> bytes:
+        # Each message comes by here: the common case first.
+        if not (type(topic) is str and type(qos) is int and 0 <= qos <= 2 and type(retain) is bool and key is None):
+            check_message(topic, payload, qos, retain, key)
+        if self._loop is not asyncio.get_running_loop():
+            self._check_use()
+        if not topic.isascii():
+            to_utf8(topic, "topic name")  # a surrogate
+        if type(payload) is bytes:
+            return payload
+        if type(payload) is str:
+            return payload.encode() if payload.isascii() else encoded("payload", payload)
+        check_message(topic, payload, qos, retain, key)
+        return encoded("payload", payload) if isinstance(payload, str) else bytes(payload)
 
-    async def close(self) -> None:
-        """As BaseClient.close. StoreError also when the disk is full, and something that was taken is not on it."""
-        if hasattr(self.store, "hurry"):
-            self.store.hurry()
-        await super().close()
+    async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
+        check_subscription(topic_filter, qos)
+        self._check_use()
+        return await super().subscribe(topic_filter, qos)
 
-    async def _open(self) -> Transport:
-        url = self.url
-        self._transport = None
-        if url.scheme == "mqtt":
-            self._transport = (await open_tcp(SocketTransport, url.host or "localhost", url.port or PORT))[1]
-            return self._transport
-        if url.scheme == "unix":
-            loop = asyncio.get_running_loop()
-            self._transport = (await loop.create_unix_connection(SocketTransport, url.path))[1]
-            return self._transport
-        if url.scheme == "serial":
-            return await self._open_serial()
-        raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
+    async def unsubscribe(self, topic_filter: str) -> None:
+        check_subscription(topic_filter)
+        self._check_use()
+        await super().unsubscribe(topic_filter)
 
-    def on_connected(self, session_present: bool) -> None:
-        """See BaseClient; from now on a thread looks whether PINGREQ is overdue."""
-        super().on_connected(session_present)
-        transport = self._transport
-        if transport and transport.has_descriptor and self._protocol.keep_alive_ms:
-            from .watchdog import Guard, watchdog
+    def __aiter__(self) -> AsyncIterator[Message]:
+        if self._loop is not asyncio.get_running_loop():
+            self._check_use()
+        return self._incoming
 
-            self._guard_of = Guard(self, transport, asyncio.get_running_loop())
-            watchdog.add(self._guard_of)
+    def __anext__(self) -> Coroutine[Any, Any, Message]:
+        if self._loop is not asyncio.get_running_loop():
+            self._check_use()
+        return self._incoming.__anext__()
 
-    async def _connection(self) -> Exception:
-        try:
-            error = await super()._connection()
-        finally:
-            if self._guard_of:
-                from .watchdog import watchdog
+    async def drain(self, timeout_s: float = 10) -> bool:
+        check_seconds("timeout_s", timeout_s)
+        self._check_use()
+        return await super().drain(timeout_s)
 
-                watchdog.remove(self._guard_of)
-                self._guard_of = None
-        transport = self._transport
-        if transport is None or self.is_connected or self._error or isinstance(error, (RefusedError, StoreError)):
-            return error
-        return await self._explained(error, transport)
+    async def stored(self) -> None:
+        self._check_use()
+        await super().stored()
 
-    async def _write(self, transport: Transport) -> None:
-        await super()._write(transport)  # ends after DISCONNECT
-        if isinstance(transport, SocketTransport):
-            transport.write_eof()
+    def receipt(self, seq: int) -> Receipt:
+        check_number("seq", seq, -1)
+        if seq >= self._life.session.next:
+            raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
+        return super().receipt(seq)
 
-    async def _explained(self, error: Exception, transport: SocketTransport) -> Exception:
-        """`error` ended a connection before CONNACK: perhaps because no MQTT broker is there."""
-        from . import recognise
+    def acknowledge(self, message: Message) -> None:
+        if not isinstance(message, Message):
+            raise wrong_type("message", "one that the client has given out", message)
+        super().acknowledge(message)
 
-        first = transport.first
-        if first[:1] == b"\x20":  # CONNACK, or something like it
-            return error
-        url = self.url
-        words = recognise.recognise(first)
-        if not first:
-            if self._connected_once:  # there is a broker, then
-                return error
-            port = url.port or PORT if url.scheme == "mqtt" else 0
-            if transport.ended and port and not self.retry_first:  # it is about to be told, and once is enough
-                words = recognise.recognise(await recognise.probe(url.host or "localhost", port))
-            words = words or recognise.silent(port, None if transport.ended else self.timeout_s)
-        elif isinstance(error, ProtocolError):
-            words = words or recognise.not_mqtt(first)
-        if not words:
-            return error
-        explained = ConnectError(f"{where(self.url)} {words}")
-        explained.__cause__ = error
-        return explained
+    async def retry(self, seq: int) -> Receipt:
+        check_number("seq", seq, 0)
+        self._check_use()
+        return await super().retry(seq)
 
-    def _fail(self, error: Exception) -> None:
-        # Whether PINGREQ is late, or behind what the kernel has not got rid of yet, only the kernel knows.
-        transport = self._transport
-        late = isinstance(error, ConnectError) and error.ended < 0 and self._protocol.waiting_since is not None
-        if late and self.is_connected and transport and transport.gets_rid():
-            self._protocol.waiting_since = now_ms()
-            return
-        super()._fail(error)
+    async def settle(self, seq: int) -> None:
+        check_number("seq", seq, 0)
+        self._check_use()
+        await super().settle(seq)
 
     async def heard(self, timeout_s: float = 10) -> bool:
         """Whether the broker has read all that was sent on this connection, QoS 0 included: asks for a sign of life,
@@ -166,76 +220,27 @@ class Client(CheckedClient):
         """
         check_seconds("timeout_s", timeout_s)
         self._check_use()
-        protocol = self._protocol
-        if not self.is_connected:
+        life = self._life
+        protocol = life.protocol
+        if not life.is_connected:
             return False
         protocol.ping(now_ms())
-        self._to_write.set()
-        self._attention.set()  # another deadline now
+        life.to_write.set()
+        life.attention.set()  # another deadline now
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self.is_connected and protocol.waiting_since is not None:
-                    await self._progress.wait()
-        return self.is_connected and protocol.waiting_since is None
+                while life.is_connected and protocol.waiting_since is not None:
+                    await life.progress.wait()
+        return life.is_connected and protocol.waiting_since is None
 
-    async def _open_serial(self) -> Transport:
-        if self._serial is None:
-            from ..serial.dialer_host import HostSerialDialer
-
-            self._piece = LINE_PIECE
-            self._serial = HostSerialDialer(self.url, self.client_id, self._open_port, self._log, self._attention.set)
-        return await self._serial.connect()
-
-    def _open_port(self, baud: int) -> "HostPort":
-        from ..serial.ports import open_port  # needs pyserial
-
-        return open_port(self.url.path, baud, self.url.query.get("rtscts", "0") == "1")
-
-    def _log(self, text: str) -> None:
-        # Topics, names and a broker's own words: a log is read on a terminal, and a line of it is one line.
-        log.warning("%s: %s", shown(self.client_id), text if text.isprintable() else shown(text, len(text)))
-
-    def _words(self, error: Exception) -> str:
-        if self.is_connected:
-            return self._lost(error)
-        if isinstance(error, ConnectionError) and self._transport:  # there was a connection already
-            why = error.strerror or error
-            return f"the broker at {where(self.url)} was reached, and ended the connection before CONNACK: {why}"
-        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            return why_unreachable(self.url, error)
-        return super()._words(error)
-
-    def _lost(self, error: Exception) -> str:
-        """What has ended a connection that was there, and what was under way."""
-        is_line = self.url.scheme == "serial"
-        broker = "the broker" if is_line else f"the broker at {where(self.url)}"
-        if isinstance(error, ConnectError) and error.ended == 0:
-            words = f"{broker} closed the connection"
-        elif isinstance(error, OSError):
-            words = f"the connection to {broker} was lost: {error.strerror or error}"
-        else:
-            words = str(error) if is_line else f"the connection to {broker} was given up: {error}"
-        session = self._protocol.session
-        message = session.messages.get(session.first)
-        if message and session.first < session.sent:
-            topic = topic_of(message[0]).decode()
-            words += f" while message {session.first} ('{topic}', {len(message[1]):,} bytes) was not confirmed"
-        return words
-
-
-def where(url: Url) -> str:
-    """What a broker's address is called."""
-    return url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
-
-
-def why_unreachable(url: Url, error: Exception) -> str:
-    """Why no connection to `url` could be made, and what to do about it."""
-    if isinstance(error, socket.gaierror):
-        return f"cannot find the host '{url.host}' ({error.strerror}); check the name"
-    if not isinstance(error, OSError):
-        return str(error)
-    if error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
-        return f"nothing listens at {where(url)}; is the broker running, and is this its port?"
-    if error.errno == errno.ENOENT:
-        return f"there is no {where(url)}; is the broker running?"
-    return f"cannot reach {where(url)}: {error.strerror or error}"
+    def _check_use(self) -> None:
+        """RuntimeError unless the client is started, here."""
+        if self._loop is None:
+            if self._life.error is None:
+                raise RuntimeError(
+                    "the client is not started: write 'async with Client(...) as client:', or first await its start()"
+                )
+        elif self._loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "the client was started in another event loop (another asyncio.run, perhaps); each needs its own client"
+            )

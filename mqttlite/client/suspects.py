@@ -38,7 +38,8 @@ from ..serial.clock import now_ms
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from ..core.client import ClientProtocol
-    from .base import BaseClient
+    from .life import Life
+    from .outgoing import Outgoing
     from .transport import Transport
 
 ROUNDS = const(8)
@@ -59,9 +60,10 @@ _RESET = (32, 103, 104, 53, 54)
 class Suspicion:
     """The evidence against one message. While there is one, it decides what is sent."""
 
-    def __init__(self, client: "BaseClient") -> None:
-        session = client._protocol.session
-        self._client = client
+    def __init__(self, judge: "Judge") -> None:
+        session = judge.life.session
+        self._judge = judge
+        self._life = judge.life
         self._span = session.span
         self.seq = session.first
         self.message = session.messages[self.seq]
@@ -75,71 +77,68 @@ class Suspicion:
 
     async def probe(self, transport: "Transport") -> None:
         """The third task of a connection, beside reading and writing: leave the message out, then send it."""
-        client = self._client
-        protocol = client._protocol
+        life = self._life
         self.sent_at = None
-        while not client.is_connected:
-            await client._progress.wait()
+        while not life.is_connected:
+            await life.progress.wait()
         if not self.walking:
             await self._try_alone()
-        session = protocol.session
+        session = life.session
         while session.first < self._end:
             if not session.unfinished:
                 at = session.first = session.sent
                 self._let(1)
                 if session.sent > at:  # perhaps only a number that no message has
                     continue
-            await client._progress.wait()
+            await life.progress.wait()
         self.end(True)
 
     async def _try_alone(self) -> None:
         """One round, which ends here when the message is taken."""
-        client = self._client
-        protocol = client._protocol
+        life = self._life
+        protocol = life.protocol
         began = now_ms()
         protocol.ping(began)
-        client._to_write.set()
-        client._attention.set()
+        life.to_write.set()
+        life.attention.set()
         while protocol.waiting_since is not None:
-            await client._progress.wait()
+            await life.progress.wait()
         await asyncio.sleep(max(self.living_ms() - now_ms() + began, 0) / 1000)
         self.sent_at = now_ms()
         self.lived_ms = self.sent_at - began
         self._let(1)
         while self.is_open():
-            await client._progress.wait()
+            await life.progress.wait()
         self.walking = True
 
     def living_ms(self) -> int:
         """How long a connection without the message has to live."""
-        return max(LIVING_MS, TIMES * self.dying_ms) << min(max(self._client._barren - BARREN + 1, 0), 8)
+        return max(LIVING_MS, TIMES * self.dying_ms) << min(max(self._judge.barren - BARREN + 1, 0), 8)
 
     def is_open(self) -> bool:
         """Whether the message is still where it was: neither acknowledged nor released."""
-        return self._client._protocol.session.messages.get(self.seq) is self.message
+        return self._life.session.messages.get(self.seq) is self.message
 
     def end(self, alive: bool) -> None:
         """There is no suspicion any more. On a connection that is `alive`, what has waited is sent."""
-        client = self._client
-        client._suspicion = None
-        client._protocol.session.span = self._span
+        self._judge.suspicion = None
+        self._life.session.span = self._span
         if alive:
             self._let(self._span)
 
     def _let(self, span: int) -> None:
         """Send so many messages from the first unfinished one on."""
-        client = self._client
-        session = client._protocol.session
+        session = self._life.session
         session.span = span
         session._pump()
-        client._to_write.set()
+        self._life.to_write.set()
 
     def died(self, peer: int) -> bool:
         """The connection has ended (`peer`: as of `ended_by`); whether that agrees with the suspicion."""
         sent_at = self.sent_at
         if sent_at is None or peer < 0 or peer not in _ABOUT_CONTENT or not self.is_open():
             return False
-        self._client._protocol.session.span = 0  # for the next connection
+        self._life.session.span = 0  # for the next connection
         dying_ms = now_ms() - sent_at
         self.dying_ms = max(dying_ms, self.dying_ms)
         if TIMES * dying_ms <= self.lived_ms:
@@ -154,58 +153,69 @@ def ended_by(error: Exception) -> int:
     return getattr(error, "ended", -1)
 
 
-def judge(client: "BaseClient", error: Exception, reason: str, pause_ms: int) -> "tuple[str, int]":
-    """A connection has ended, one of several that did not last. What to say, and after how many milliseconds to try
-    again, when `reason` and `pause_ms` are what is usual.
-    """
-    protocol = client._protocol
-    session = protocol.session
-    suspicion = client._suspicion
-    walked = suspicion and suspicion.walking
-    peer = ended_by(error)
-    undone = session.unfinished and not client._progressed & 2  # something was sent, and nothing confirmed
-    # `keep_alive_ms` is 0.9 of it: a broker that heard no whole packet for 1.5 has closed [MQTT-3.1.2-24]
-    if peer >= 0 and undone and 0 < protocol.keep_alive_ms * 3 // 2 <= now_ms() - protocol.received_at:
-        wait_longer(protocol)
-        reason += "; the message takes longer than the broker waits: asking it to wait four times as long"
-        if suspicion:
-            suspicion.end(False)
-        return reason, pause_ms
-    if suspicion and walked:
-        suspicion.end(False)
-    elif suspicion:
-        client._thrown_out = 0
-        if not suspicion.died(peer):
-            suspicion.end(False)
+class Judge:
+    """Of one client: what its connections that did not last have in common."""
+
+    def __init__(self, life: "Life", outgoing: "Outgoing") -> None:
+        self.life = life
+        self.suspicion: "Suspicion | None" = None  # that a message is never taken
+        self.barren = 0  # messages set aside since one was confirmed
+        self._outgoing = outgoing
+        self._thrown_out = 0  # connections that worked and were ended by the broker, in a row
+
+    def judge(self, error: Exception, reason: str, pause_ms: int) -> "tuple[str, int]":
+        """A connection has ended, one of several that did not last. What to say, and after how many milliseconds to try
+        again, when `reason` and `pause_ms` are what is usual.
+        """
+        life = self.life
+        protocol = life.protocol
+        session = life.session
+        suspicion = self.suspicion
+        walked = suspicion and suspicion.walking
+        peer = ended_by(error)
+        undone = session.unfinished and not self._outgoing.has_confirmed  # something was sent, and nothing confirmed
+        # `keep_alive_ms` is 0.9 of it: a broker that heard no whole packet for 1.5 has closed [MQTT-3.1.2-24]
+        if peer >= 0 and undone and 0 < protocol.keep_alive_ms * 3 // 2 <= now_ms() - protocol.received_at:
+            wait_longer(protocol)
+            reason += "; the message takes longer than the broker waits: asking it to wait four times as long"
+            if suspicion:
+                suspicion.end(False)
             return reason, pause_ms
-        if suspicion.rounds >= ROUNDS:
+        if suspicion and walked:
             suspicion.end(False)
-            if suspicion.message[0][0] & 6 != 6:
-                client._barren += 1
-                session.give_up(suspicion.seq, ASIDE)
-        else:
-            reason += "; is it because of this message? %d of %d times" % (suspicion.rounds, ROUNDS)
-        return reason, PAUSE_MS
-    if not client.is_connected:
+        elif suspicion:
+            self._thrown_out = 0
+            if not suspicion.died(peer):
+                suspicion.end(False)
+                return reason, pause_ms
+            if suspicion.rounds >= ROUNDS:
+                suspicion.end(False)
+                if suspicion.message[0][0] & 6 != 6:
+                    self.barren += 1
+                    session.give_up(suspicion.seq, ASIDE)
+            else:
+                reason += "; is it because of this message? %d of %d times" % (suspicion.rounds, ROUNDS)
+            return reason, PAUSE_MS
+        if not life.is_connected:
+            return reason, pause_ms
+        at_once = undone or (walked and session.unfinished)
+        if at_once or (session.unfinished and peer == 0 and isinstance(error, OSError)):
+            message = session.messages.get(session.first)
+            is_sent = session.sent > session.first  # it does not wait for identifiers to be cleared
+            if peer >= 0 and peer in _ABOUT_CONTENT and message and is_sent:
+                suspicion = self.suspicion = Suspicion(self)
+                self._thrown_out = 0
+                if at_once:
+                    return reason, PAUSE_MS
+                suspicion.walking = True
+                session.span = 1
+        elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not protocol._requests):
+            self._thrown_out += 1
+            if self._thrown_out > 1 or peer:
+                reason += "; another client uses this client identifier ('" + life.client_id + "'), probably"
+            return reason, pause_ms
+        self._thrown_out = 0
         return reason, pause_ms
-    at_once = undone or (walked and session.unfinished)
-    if at_once or (session.unfinished and peer == 0 and isinstance(error, OSError)):
-        message = session.messages.get(session.first)
-        is_sent = session.sent > session.first  # it does not wait for identifiers to be cleared
-        if peer >= 0 and peer in _ABOUT_CONTENT and message and is_sent:
-            suspicion = client._suspicion = Suspicion(client)
-            client._thrown_out = 0
-            if at_once:
-                return reason, PAUSE_MS
-            suspicion.walking = True
-            session.span = 1
-    elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not client._protocol._requests):
-        client._thrown_out += 1
-        if client._thrown_out > 1 or peer:
-            reason += "; another client uses this client identifier ('" + client.client_id + "'), probably"
-        return reason, pause_ms
-    client._thrown_out = 0
-    return reason, pause_ms
 
 
 def wait_longer(protocol: "ClientProtocol") -> None:

@@ -11,20 +11,20 @@ from .messages import Receipt
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .base import BaseClient
+    from .life import Life
 
 DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
 
 
-def receipt(client: "BaseClient", seq: int) -> Receipt:
+def receipt(life: "Life", seq: int) -> Receipt:
     """The receipt of a message that is finished, set aside or in doubt."""
     found = Receipt(seq)
-    message = (client._protocol.session.doubts or {}).get(seq)
-    found._finish(_kept(client, seq, message, 0) if message else None)
+    message = (life.session.doubts or {}).get(seq)
+    found._finish(_kept(seq, message, 0) if message else None)
     return found
 
 
-def _kept(client: "BaseClient", seq: int, message: "tuple[bytes, bytes, bytes]", code: int) -> MQTTError:
+def _kept(seq: int, message: "tuple[bytes, bytes, bytes]", code: int) -> MQTTError:
     """Why a message is neither confirmed nor sent again. `code`: of a limit of the broker that it exceeds, or 0."""
     if message[0][0] & 6 == 6:
         return InDoubtError("the broker lost the session after taking QoS 2 message %d" % seq)
@@ -36,14 +36,14 @@ def _kept(client: "BaseClient", seq: int, message: "tuple[bytes, bytes, bytes]",
     return SetAsideError(
         code,
         "message %d ('%s', %d bytes) is set aside: %s. Others go on; retry(%d) sends it again, settle(%d) forgets it"
-        % (seq, str(topic_of(message[0]), "utf-8"), len(_payload(client, message)), why, seq, seq),
+        % (seq, str(topic_of(message[0]), "utf-8"), len(_payload(message)), why, seq, seq),
     )
 
 
-def _payload(client: "BaseClient", message: "tuple[bytes, bytes, bytes]") -> bytes:
+def _payload(message: "tuple[bytes, bytes, bytes]") -> bytes:
     """The application's payload of a message, without what carries its key."""
     _, payload, key = message
-    if client.version == 5:
+    if key and key[0] & 2:
         from ..core.properties import split
 
         return split(payload)[1]
@@ -56,76 +56,76 @@ def _payload(client: "BaseClient", message: "tuple[bytes, bytes, bytes]") -> byt
     return payload
 
 
-def failure(client: "BaseClient", seq: int, outcome: int) -> MQTTError:
+def failure(life: "Life", seq: int, outcome: int) -> MQTTError:
     """Why a message has ended without being confirmed; told to whoever runs the program, too."""
     error: MQTTError
-    doubts = client._protocol.session.doubts
+    doubts = life.session.doubts
     if doubts and seq in doubts:
-        error = _kept(client, seq, doubts[seq], outcome & 0xFF if outcome >= ASIDE else 0)
+        error = _kept(seq, doubts[seq], outcome & 0xFF if outcome >= ASIDE else 0)
         if len(doubts) > DOUBTS_MAX:
-            forget_oldest(client, doubts, "there are more than %d" % DOUBTS_MAX)
+            forget_oldest(life, doubts, "there are more than %d" % DOUBTS_MAX)
     else:
         from ..core.reasons import words
 
-        message = client._protocol.session.ended
+        message = life.session.ended
         topic = str(topic_of(message[0]), "utf-8") if message else ""
         error = PublishError(outcome, "the broker refused message %d to '%s': %s" % (seq, topic, words(outcome)))
-    client._log(str(error))
+    life.log(str(error))
     return error
 
 
-def forget_oldest(client: "BaseClient", doubts: "dict[int, tuple[bytes, bytes, bytes]]", why: str) -> None:
+def forget_oldest(life: "Life", doubts: "dict[int, tuple[bytes, bytes, bytes]]", why: str) -> None:
     """Forget the oldest message in doubt; told to whoever runs the program."""
     oldest = min(doubts)
     message = doubts.pop(oldest)
-    client.store.record(DONE, oldest)
+    life.store.record(DONE, oldest)
     state = "in doubt" if message[0][0] & 6 == 6 else "set aside"
-    client._log("message %d, which is %s, is forgotten: %s" % (oldest, state, why))
+    life.log("message %d, which is %s, is forgotten: %s" % (oldest, state, why))
 
 
-def pending(client: "BaseClient") -> "list[tuple[int, str, str, int, bytes]]":
+def pending(life: "Life") -> "list[tuple[int, str, str, int, bytes]]":
     """What is not finished; see BaseClient.pending."""
-    session = client._protocol.session
+    session = life.session
     found = []
     for messages in (session.messages, session.doubts or {}):
         for seq in sorted(messages):
             head = messages[seq][0]
             qos = head[0] >> 1 & 3
             states = ("refused", "in doubt") if messages is session.doubts else ("accepted", "released")
-            payload = _payload(client, messages[seq])
+            payload = _payload(messages[seq])
             found.append((seq, states[qos == 3], str(topic_of(head), "utf-8"), min(qos, 2), payload))
     return found
 
 
-async def retry(client: "BaseClient", seq: int) -> Receipt:
+async def retry(life: "Life", receipts: "dict[int, Receipt]", seq: int) -> Receipt:
     """Send a message that was set aside or is in doubt as a new one; see BaseClient.retry."""
-    protocol = client._protocol
-    session = protocol.session
+    protocol = life.protocol
+    session = life.session
     doubts = session.doubts or {}
     message = doubts.get(seq)
-    if not message or client._error:
-        raise client._error or ValueError("message %d is neither refused nor in doubt" % seq)
+    if not message or life.error:
+        raise life.error or ValueError("message %d is neither refused nor in doubt" % seq)
     from ..core.as_new import as_new
 
-    again = as_new(message, session.next)
-    protocol._check(again[0][0] & 6, topic_of(again[0]), len(again[1]))
+    head, payload, key = as_new(message, session.next)
+    protocol._check(head[0] & 6, topic_of(head), len(payload))
     if protocol.limits and protocol.is_connected:
-        protocol.limits.check(again[0], again[1])
-    new = session.publish(again[0], again[1], again[2])
-    found = client._receipts[new] = Receipt(new)
-    client._to_write.set()
+        protocol.limits.check(head, payload)
+    new = session.publish(head, payload, key)
+    found = receipts[new] = Receipt(new)
+    life.to_write.set()
     del doubts[seq]
-    client.store.record(DONE, seq)  # behind the new one: a crash between them doubles it, and loses nothing
-    await client._commit()
+    life.store.record(DONE, seq)  # behind the new one: a crash between them doubles it, and loses nothing
+    await life.commit()
     return found
 
 
-async def settle(client: "BaseClient", seq: int) -> None:
+async def settle(life: "Life", seq: int) -> None:
     """Forget a message in doubt or set aside; see BaseClient.settle."""
-    doubts = client._protocol.session.doubts
+    doubts = life.session.doubts
     if doubts and doubts.pop(seq, None):
-        client.store.record(DONE, seq)
-        await client._commit()
+        life.store.record(DONE, seq)
+        await life.commit()
 
 
 def refusal(topic_filter: str, code: int, qos: int = 0) -> SubscribeError:

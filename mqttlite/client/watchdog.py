@@ -20,7 +20,7 @@ from ..serial.clock import now_ms
 if TYPE_CHECKING:
     import asyncio
 
-    from .host import Client
+    from .connector import Connector
     from .sockets import SocketTransport
 
 PINGREQ = b"\xc0\0"
@@ -31,20 +31,21 @@ LOOK_MAX_MS = 5000
 class Guard:
     """Of one connection. `look` is called in the thread."""
 
-    def __init__(self, client: "Client", transport: "SocketTransport", loop: "asyncio.AbstractEventLoop") -> None:
-        self._client = client
+    def __init__(self, connector: "Connector", transport: "SocketTransport", loop: "asyncio.AbstractEventLoop") -> None:
+        self._connector = connector
+        self._life = connector.life
         self._transport = transport
         self._loop = loop
         self._thread = threading.get_ident()  # of the event loop
         # PINGREQ leaves after 0.9 keep alives (core/client.py)
-        self._overdue_ms = client._protocol.keep_alive_ms * 19 // 18
-        self.look_ms = min(max(client._protocol.keep_alive_ms // 9, LOOK_MIN_MS), LOOK_MAX_MS)
+        self._overdue_ms = connector.life.protocol.keep_alive_ms * 19 // 18
+        self.look_ms = min(max(connector.life.protocol.keep_alive_ms // 9, LOOK_MIN_MS), LOOK_MAX_MS)
         self._asked_at = 0  # ms; when the event loop was asked whether it still turns; 0: it was not
         self._told_at = 0  # ms; since when it has been standing still, as a warning has told; 0: none has
 
     def look(self) -> None:
         """Whether PINGREQ is overdue, and who is to blame."""
-        protocol = self._client._protocol
+        protocol = self._life.protocol
         now = now_ms()
         if now - protocol.sent_at >= self._overdue_ms and self._transport.write_beside(PINGREQ, self._may_ping):
             protocol.sent_at = now
@@ -54,29 +55,29 @@ class Guard:
                 self._loop.call_soon_threadsafe(self._turned)
         elif not self._told_at:
             # What it was asked is not answered: it stands still since then, or since it gave out a message before.
-            since = max(self._client._since, self._asked_at - self.look_ms)
+            since = max(self._connector.incoming.since, self._asked_at - self.look_ms)
             if now - since >= protocol.keep_alive_ms * 10 // 9:
                 self._told_at = since
-                self._client._log(
+                self._life.log(
                     f"{self._blamed()} has let nothing else run for {(now - since) / 1000:.0f} s, longer than the keep "
                     "alive of the connection, which a thread keeps alive; hand it to client.handle(), which calls it "
                     "in a thread, or use asyncio.to_thread for what takes long"
                 )
 
     def _may_ping(self) -> bool:
-        client = self._client
-        return client.is_connected and not (client._split or client._protocol.finished or client._failure)
+        life = self._life
+        return life.is_connected and not (self._connector.is_split or life.protocol.finished or life.failure)
 
     def _turned(self) -> None:
         """In the event loop."""
         self._asked_at = 0
         if self._told_at:
-            self._client._log(f"the event loop turns again, after {(now_ms() - self._told_at) / 1000:.1f} s")
+            self._life.log(f"the event loop turns again, after {(now_ms() - self._told_at) / 1000:.1f} s")
             self._told_at = 0
 
     def _blamed(self) -> str:
-        client = self._client
-        message = client._current or (client._taken[-1] if client._taken else None)
+        incoming = self._connector.incoming
+        message = incoming.current or (incoming.taken[-1] if incoming.taken else None)
         who = f"the handler of a message of '{message.topic}'" if message else "the application"
         frame = sys._current_frames().get(self._thread)
         return f"{who} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else who

@@ -24,14 +24,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..client.base import GATHER_MAX, GATHER_MS
 from ..client.checks import check_number, check_seconds, wrong_type
+from ..client.incoming import GATHER_MAX, GATHER_MS
 from ..client.threads import HandlerThread
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import EPOCHS, SPAN, is_seen, see
 from ..core.shown import shown
 from ..serial.clock import now_ms
-from ..store.base import StoreError
+from ..store.base import Store, StoreError
 from .adapter import Database, DatabaseError
 from .outbox import Outbox, bury
 from .receipts import ReceiptStore
@@ -77,10 +77,6 @@ class Inbox:
         side_by_side: int = 0,
         pause_s: float = 0.1,
     ) -> None:
-        if client._task is not None:
-            raise RuntimeError("make the inbox before the client is started: it brings back what the database knows")
-        if client._protocol.clean_session:
-            raise ValueError("an inbox needs a client with a client_id and clean_session=False, or messages get lost")
         check_number("tries", tries, 1)
         check_number("side_by_side", side_by_side, 0)
         check_seconds("pause_s", pause_s, True)
@@ -96,14 +92,19 @@ class Inbox:
         self.side_by_side = side_by_side
         self.pause_s = pause_s
         self.handled = self.repeats = self.dead = 0  # messages, in this process
-        session = client._protocol.session
-        self._store = ReceiptStore(client.store, database, name, client.client_id, lambda: session.generation)
-        client.store = self._store
-        client.manual_ack = True
+        self._store: ReceiptStore
+        self._incoming = client.keep_receipts(self._wrap)
+        self._session = self._incoming.life.session
         self._taken: deque[Message] = deque()  # from the client, and not settled yet
         self._failures: dict[bytes, int] | None = None  # tries that failed, by fingerprint
         self._running = False
         self._thread: HandlerThread | None = None  # where handlers are called
+
+    def _wrap(self, store: Store) -> Store:
+        self._store = ReceiptStore(
+            store, self.database, self.name, self.client.client_id, lambda: self._session.generation
+        )
+        return self._store
 
     async def run(self, handler: Handler) -> None:
         """Handle every message with `handler(db, message)` inside a transaction, until the client is closed.
@@ -155,9 +156,9 @@ class Inbox:
     async def _settle_first(self, handler: Handler) -> None:
         message = self._taken[0]
         await self._settle(handler, message)
-        ms = now_ms() - self.client._since
+        ms = now_ms() - self._incoming.since
         if ms >= GATHER_MS:
-            await self.client._look(ms)  # before it is acknowledged into a connection that is gone
+            await self._incoming.look(ms)  # before it is acknowledged into a connection that is gone
         self._taken.popleft()
         self.client.acknowledge(message)
 
@@ -176,9 +177,9 @@ class Inbox:
                 self._taken.remove(message)
                 self.client.acknowledge(message)
                 room.set()
-                ms = now_ms() - self.client._since
-                if waiting and (ms >= GATHER_MS or self.client._gathered >= GATHER_MAX):
-                    await self.client._breathe(ms)
+                ms = now_ms() - self._incoming.since
+                if waiting and (ms >= GATHER_MS or self._incoming.gathered >= GATHER_MAX):
+                    await self._incoming.breathe(ms)
             del topics[topic]
 
         def give(group: asyncio.TaskGroup, message: "Message") -> None:
@@ -313,7 +314,7 @@ class Inbox:
 
     def _stands(self, message: "Message") -> bool:
         """Whether its identifier still stands for it: one that the peer has used again needs no receipt."""
-        session = self.client._protocol.session
+        session = self._session
         value = session.inbound.get(message._packet_id & 0xFFFF, 0)
         return value >> 4 == message._packet_id >> 16 or message._generation != session.generation
 

@@ -92,8 +92,8 @@ class Outbox:
                 if await self.database.insist(lambda: self._forward_some(client, producer, owner)):
                     wait_s = FIRST_LOOK_S
                     continue
-                if client._error:  # nobody else may look, as long as there is nothing to publish
-                    raise client._error
+                if client.error:  # nobody else may look, as long as there is nothing to publish
+                    raise client.error
                 try:
                     async with asyncio.timeout(wait_s):
                         await self._stirred.wait()

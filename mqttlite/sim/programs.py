@@ -174,7 +174,7 @@ class Publisher:
         """Wait until everything is confirmed, however long it takes."""
         self._look_at_doubts(client)
         if not await client.drain(DRAIN_S):
-            raise client._error or RuntimeError("drain has ended, and not all is confirmed")
+            raise client.error or RuntimeError("drain has ended, and not all is confirmed")
         self.sweep()
         self._look_at_doubts(client)
         if self.store == "memory":
@@ -188,7 +188,7 @@ class Publisher:
                     entry.confirmed_at = min(entry.confirmed_at, self.process.world.now)
 
     def _look_at_doubts(self, client: Client) -> None:
-        if client._protocol.session.doubts:
+        if client._life.session.doubts:
             for _, status, topic, _, payload in client.pending():
                 if status == "in doubt":
                     self.ledger.in_doubt.add(name_in(topic, payload))

@@ -94,7 +94,7 @@ class Scene:
         if broker:
             return [client.session for client in broker.engine.sessions.values()]
         clients = (self.clients.get(name), self.clients.get(f"{name}-out"))
-        return [client._protocol.session for client in clients if client]
+        return [client._life.session for client in clients if client]
 
     # -- what happens
 

@@ -172,7 +172,7 @@ async def test_qos_0_is_dropped_and_counted_when_nothing_is_taken_and_flows_agai
         for _ in range(50):
             await sender.publish("a", b"first", 0)
         await client.subscribe("b")
-        await asyncio.wait_for(_until(lambda: client._stalled), 20)
+        await asyncio.wait_for(_until(lambda: client._incoming.has_stalled), 20)
         for _ in range(50):
             await sender.publish("a", b"second", 0)
         await sender.publish("a", b"QoS 1", 1)
@@ -247,7 +247,7 @@ async def test_drain_waits_until_the_network_has_what_was_published_at_qos_0() -
         await client.publish("a", bytes(30_000_000), 0)  # more than the kernel's buffers take
         draining = asyncio.create_task(client.drain())
         await settle()
-        assert not client._protocol.out
+        assert not client._life.protocol.out
         assert not draining.done()
         read.set()
         await draining
@@ -361,7 +361,7 @@ async def test_concurrent_requests_for_one_topic_filter_each_get_their_own_answe
             *[client.subscribe(f"f/{number}", number % 3) for number in range(30)],
         )
         assert answers == [0, 2, None, 1, *[number % 3 for number in range(30)]]
-        assert client._answers == {}
+        assert client._subscribing.answers == {}
 
 
 async def test_an_orphaned_request_survives_a_cut(mosquitto: Mosquitto) -> None:

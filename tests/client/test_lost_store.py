@@ -46,14 +46,14 @@ async def test_identifiers_that_the_broker_holds_of_an_earlier_life_swallow_no_m
             f"mqtt://127.0.0.1:{port}", client_id="producer", store=str(tmp_path / "new.db"), version=version
         ) as producer:
             assert producer.session_present
-            session = producer._protocol.session
+            session = producer._life.session
             session.next = session.sent = session.first = session.kept = 65535 * 7  # identifiers from 1 on
             for number in range(COUNT):
                 await producer.publish("t", f"new {number}", 2)
             assert await producer.drain(30)
             async with asyncio.timeout(30):
                 while session.clearing:
-                    await producer._progress.wait()
+                    await producer._life.progress.wait()
         async with asyncio.timeout(30):
             got = await consumer.messages(COUNT + 18)
         assert [payload for payload in got if payload.startswith(b"new")] == [b"new %d" % n for n in range(COUNT)]
@@ -80,16 +80,16 @@ async def test_who_publishes_at_qos_1_only_sends_no_pubrel(port: int, tmp_path: 
         for number in range(50):
             await client.publish("t", str(number), 1)
         assert await client.drain(30)
-        assert client._protocol.session.clearing == WANTED
+        assert client._life.session.clearing == WANTED
         for number in range(50):  # behind messages that are on their way
             await client.publish("t", str(number), 1 + number // 10 % 2)
         assert await client.drain(30)
-        assert client._protocol.session.clearing != WANTED
+        assert client._life.session.clearing != WANTED
 
 
 async def test_a_session_that_the_broker_does_not_have_needs_no_clearing(port: int, tmp_path: Path) -> None:
     async with Client(f"mqtt://127.0.0.1:{port}", client_id="p", store=str(tmp_path / "new.db")) as client:
-        assert not client.session_present and not client._protocol.session.clearing
+        assert not client.session_present and not client._life.session.clearing
         await client.publish("t", "x", 2)
     async with Client(f"mqtt://127.0.0.1:{port}", client_id="p", store=str(tmp_path / "new.db")) as client:
-        assert client.session_present and not client._protocol.session.clearing
+        assert client.session_present and not client._life.session.clearing

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.client import Client, connecting, suspects
+from mqttlite.client import Client, connector, suspects
 from mqttlite.core.errors import InDoubtError, PublishError, SetAsideError
 from mqttlite.store.journal import Journal
 from tests.client.network import CONNACK, Peer, server
@@ -25,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspects, "ROUNDS", 3)
     monkeypatch.setattr(suspects, "LIVING_MS", 60)
     monkeypatch.setattr(suspects, "PAUSE_MS", 1)
-    monkeypatch.setattr(connecting, "DELAY_MS", 16)
+    monkeypatch.setattr(connector, "DELAY_MS", 16)
 
 
 class Picky:
@@ -180,8 +180,8 @@ async def test_a_reset_that_takes_answers_along_costs_no_connection_for_each_mes
     connections = 0
     pulse = asyncio.Event()
     async with server(broker) as url, Client(url, client_id="c", clean_session=False) as client:
-        on_finished = client._protocol.session.on_finished or (lambda *_: None)
-        client._protocol.session.on_finished = finished
+        on_finished = client._life.session.on_finished or (lambda *_: None)
+        client._life.session.on_finished = finished
         receipts = [await client.enqueue(topic, "x") for topic in ["t01"] * 15 + ["bad"]]
         errors = [await outcome(receipt) for receipt in receipts]
         assert [type(error) for error in errors] == [type(None)] * 15 + [SetAsideError]
@@ -200,10 +200,11 @@ async def test_several_in_a_row_are_set_aside_one_by_one(picky: Any) -> None:
 
 def test_where_nothing_at_all_is_taken_each_verdict_takes_longer() -> None:
     client = Client("mqtt://localhost", client_id="c")
-    client._protocol.publish(2, b"a", b"")
+    client._life.protocol.publish(2, b"a", b"")
     waits = []
-    for client._barren in range(8):
-        suspicion = suspects.Suspicion(client)
+    judge = suspects.Judge(client._life, client._outgoing)
+    for judge.barren in range(8):
+        suspicion = suspects.Suspicion(judge)
         suspicion.dying_ms = 5
         waits.append(suspicion.living_ms())
     assert waits[:3] == [suspects.LIVING_MS] * 3
@@ -236,16 +237,15 @@ async def test_it_outlives_the_process_and_can_be_sent_again(picky: Any, tmp_pat
 
 @pytest.mark.parametrize("version", [4, 5])
 def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int) -> None:
-    from mqttlite.client import idempotency
     from mqttlite.client.unconfirmed import _payload
     from mqttlite.core import keys, properties
     from mqttlite.core.as_new import as_new
 
     client = Client("mqtt://localhost", client_id="c", version=version, keys=True)
-    idempotency.publish(client, 4, b"a", b"content", None)
-    [(seq, message)] = client._protocol.session.messages.items()
+    client._outgoing.accept("a", b"content", 2, False)
+    [(seq, message)] = client._life.session.messages.items()
     head, payload, key = as_new(message, seq + 5000)
-    assert _payload(client, (head, payload, key)) == b"content"
+    assert _payload((head, payload, key)) == b"content"
     if version == 5:
         text = properties.user_property(properties.split(payload)[0], keys.PROPERTY)
         found = keys.from_text(text or b"")
@@ -254,8 +254,8 @@ def test_sent_again_it_carries_a_key_that_no_receiver_takes_for_old(version: int
         found = opened and opened[0]
     assert found
     assert found[2] == seq + 5000
-    idempotency.publish(client, 4, b"a", b"content", ("app", 7))
-    message = client._protocol.session.messages[seq + 1]
+    client._outgoing.accept("a", b"content", 2, False, ("app", 7))
+    message = client._life.session.messages[seq + 1]
     assert as_new(message, seq + 5000) == message  # the application's number stays
 
 
@@ -269,7 +269,7 @@ async def test_what_the_broker_says_at_the_end_counts(picky: Any, code: int, asi
         else:
             async with asyncio.timeout(RUN_TIMEOUT_S):
                 while broker.deaths < 5:
-                    await client._progress.wait()
+                    await client._life.progress.wait()
             assert not receipt.done
             broker.refused.clear()
             assert await outcome(receipt) is None
@@ -381,11 +381,11 @@ async def test_a_broker_that_resets_before_connack_was_reached() -> None:
     async with server(broker) as url:
         client = Client(url, client_id="c", retry_first=True)
         said: list[str] = []
-        client._log = said.append  # type: ignore[method-assign]
+        client._life.log = said.append  # type: ignore[method-assign]
         starting = asyncio.create_task(client.start())
         async with asyncio.timeout(RUN_TIMEOUT_S):
             while not said:
-                await client._progress.wait()
+                await client._life.progress.wait()
         starting.cancel()
         await asyncio.wait((starting,))
         await client.close()

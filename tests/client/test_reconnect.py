@@ -6,6 +6,7 @@ import re
 import pytest
 
 from mqttlite.client import Client, Message, Receipt
+from mqttlite.client.connector_host import HostConnector
 from mqttlite.core.errors import ConnectError
 from tests.client.network import CONNACK, Peer, Proxy, server
 from tests.peers import Mosquitto, MosquittoSub, free_port, mosquitto_pub
@@ -14,11 +15,15 @@ from tests.statements import statement
 COUNT = 300
 
 
-class HastyClient(Client):
+class HastyConnector(HostConnector):
     """Does not back off: these tests cut often, and are about what comes after."""
 
-    async def _pause(self, ms: int) -> None:
-        await super()._pause(min(ms, 5))
+    async def pause(self, ms: int) -> None:
+        await super().pause(min(ms, 5))
+
+
+class HastyClient(Client):
+    _connector_type = HastyConnector
 
 
 def first_seen(numbers: list[int]) -> list[int]:
@@ -187,7 +192,7 @@ async def test_a_killed_broker_loses_nothing_that_it_had_not_acknowledged(mosqui
 
     def on_connection(up: bool, reason: str) -> None:
         if not up:
-            released = [seq for seq, message in sender._protocol.session.messages.items() if message is None]
+            released = [seq for seq, message in sender._life.session.messages.items() if message is None]
             acknowledged.update(n for n, receipt in enumerate(receipts) if receipt.done or receipt.seq in released)
 
     async with Client(mosquitto.url, client_id="reader") as reader:
@@ -380,7 +385,7 @@ async def test_pings_keep_a_connection_whose_keep_alive_is_shorter_than_the_time
 
 async def test_nobody_is_pinged_without_keep_alive(mosquitto: Mosquitto) -> None:
     async with Client(mosquitto.url, keep_alive_s=0) as client:
-        assert client._protocol.deadline() is None
+        assert client._life.protocol.deadline() is None
         await (await client.publish("a")).completed()
 
 

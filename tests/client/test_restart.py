@@ -14,7 +14,7 @@ PUBREC = b"\x50\x02\x00\x01"
 
 async def test_identifiers_from_an_earlier_life_do_not_swallow_new_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker still waits for PUBREL of identifier 1; a new message under it would be taken for a repeat."""
-    monkeypatch.setattr("mqttlite.client.base.os.urandom", lambda size: b"\x07" * size)
+    monkeypatch.setattr("mqttlite.client.face.os.urandom", lambda size: b"\x07" * size)
     async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
         url = broker.addresses[0]
         host, port = url.removeprefix("mqtt://").split(":")

@@ -11,7 +11,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client, Message
-from mqttlite.client.base import GATHER_MAX, GATHER_MS
+from mqttlite.client.incoming import GATHER_MAX, GATHER_MS
 from mqttlite.client.sockets import READ_SIZE
 from mqttlite.client.watchdog import PINGREQ, Guard, watchdog
 from mqttlite.store.journal import Journal
@@ -114,7 +114,7 @@ async def test_an_answer_that_arrived_while_the_application_blocked_is_read_befo
     async with Client(
         mosquitto.url, keep_alive_s=1, timeout_s=0.2, on_connection=lambda up, why: changes.append(up)
     ) as client:
-        while client._protocol.waiting_since is None or client._protocol.out:  # noqa: ASYNC110
+        while client._life.protocol.waiting_since is None or client._life.protocol.out:  # noqa: ASYNC110
             await asyncio.sleep(0)  # until PINGREQ has left
         time.sleep(0.6)  # noqa: ASYNC251 that is the point
         await (await client.publish("a", b"", 1)).completed()
@@ -143,17 +143,22 @@ async def test_no_pingreq_is_written_into_the_middle_of_a_packet_or_before_and_a
     async with server(serve) as url:
         client = Client(url, keep_alive_s=1000)
         await client.start()
-        guard = client._guard_of
+        guard = client._connector.guard
         assert guard and watchdog._thread
-        transport = client._transport
+        transport = client._connector.transport
         assert transport
-        for name, value in (("_split", True), ("is_connected", False), ("_failure", OSError())):
-            before = getattr(client, name)
-            setattr(client, name, value)
+        life = client._life
+        for part, name, value in (
+            (client._connector, "is_split", True),
+            (life, "is_connected", False),
+            (life, "failure", OSError()),
+        ):
+            before = getattr(part, name)
+            setattr(part, name, value)
             assert not transport.write_beside(PINGREQ, guard._may_ping), name
-            setattr(client, name, before)
+            setattr(part, name, before)
         watchdog.remove(guard)  # else its thread looks, too
-        client._protocol.sent_at -= 10_000_000
+        client._life.protocol.sent_at -= 10_000_000
         await asyncio.to_thread(guard.look)
         while not got:  # noqa: ASYNC110 the server's list
             await asyncio.sleep(0.001)
@@ -229,9 +234,9 @@ async def test_the_inbox_is_bounded_in_bytes_and_nothing_is_lost() -> None:
         await client.start()
         most = 0
         for number in range(count):
-            while not client._full and len(client._inbox) < count - number:  # noqa: ASYNC110
+            while not client._incoming.is_held and len(client._incoming.inbox) < count - number:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            most = max(most, sum(len(message.payload) for message in client._inbox))
+            most = max(most, sum(len(message.payload) for message in client._incoming.inbox))
             assert int((await anext(client)).payload) == number
         await client.close()
     assert most <= limit + READ_SIZE + size
@@ -261,7 +266,7 @@ async def test_answers_that_the_broker_does_not_read_stop_the_reading() -> None:
         client = Client(url, keep_alive_s=0)
         await client.start()
         await stopped.wait()
-        assert len(client._protocol.out) <= 4 * client._out_max + 3 * 18 + 2 * READ_SIZE // 4
+        assert len(client._life.protocol.out) <= 4 * client._life.out_max + 3 * 18 + 2 * READ_SIZE // 4
         go_on.set()
         assert (await anext(client)).payload == b"x"
         await client.close()
@@ -273,7 +278,7 @@ async def test_a_kill_of_a_producer_repeats_no_more_confirmed_messages_than_may_
     window = 18
     path = tmp_path / "producer.journal"
     async with Client(mosquitto.url, client_id="producer", store=Journal(path)) as client:
-        client._finished_max = 32  # as on a board
+        client._life.finished_max = 32  # as on a board
         for number in range(300):
             await client.enqueue("a", str(number), 1)
         await client.stored()  # so that nothing but what is finished needs a commit

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mqttlite.broker import Broker
-from mqttlite.client import Client, connecting
+from mqttlite.client import Client, connector
 from mqttlite.core.connection import BYTE_MS
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.server import ServerConnection
@@ -83,7 +83,7 @@ def test_a_byte_now_and_then_does_not_count_as_progress(bytes_a_second: int, liv
 
 async def test_a_broker_that_counts_whole_packets_is_asked_to_wait_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """As Mosquitto does: a client that has sent no whole packet for 1.5 times its keep alive is gone."""
-    monkeypatch.setattr(connecting, "DELAY_MS", 16)
+    monkeypatch.setattr(connector, "DELAY_MS", 16)
     keep_alives = []
     events = []
 

@@ -101,9 +101,9 @@ async def connection(disk: Store, connack: bytes = CONNACK, **options: object) -
             yield client, peer
         finally:
             peer.writer.close()
-            while client._task and not client._task.done():  # wait_for may swallow a cancellation
-                client._task.cancel()
-                await asyncio.wait([client._task], timeout=0.1)
+            while client._connector.task and not client._connector.task.done():  # wait_for may swallow a cancellation
+                client._connector.task.cancel()
+                await asyncio.wait([client._connector.task], timeout=0.1)
 
 
 async def test_nothing_leaves_and_publish_does_not_return_before_the_store_has_it() -> None:
@@ -235,12 +235,12 @@ async def test_a_received_identifier_is_recognised_in_the_next_life() -> None:
     async with connection(disk) as (client, peer):
         peer.writer.write(publish)
         message = await anext(client)
-        client._handled()
+        client._incoming.handled()
         assert message.payload == b"x" and await peer.packet() == b"\x50\x02\x00\x07"
     async with connection(disk, RESUMED) as (client, peer):
         peer.writer.write(bytes((publish[0] | 8,)) + publish[1:])
         assert await peer.packet() == b"\x50\x02\x00\x07"
-        assert not client._inbox
+        assert not client._incoming.inbox
         peer.writer.write(b"\x62\x02\x00\x07")
         assert await peer.packet() == b"\x70\x02\x00\x07"
     assert not disk.kept.held
@@ -359,9 +359,9 @@ async def test_a_message_that_was_handled_is_not_delivered_again_in_another_sess
             async with consumer:
                 await consumer.subscribe("t", 2)
                 await producer.publish("t", "same", 2, key=("p", 1))
-                producer._state.origins.clear()  # it has lost its store, and publishes again what it is unsure of
+                producer._outgoing.load_keys().state.origins.clear()  # it has lost its store
                 await producer.publish("t", f"other {life}", 2, key=("p", 2 + life))
-                producer._state.origins.clear()
+                producer._outgoing.load_keys().state.origins.clear()
                 got = []
                 async for message in consumer:
                     got.append(message.payload)
@@ -469,7 +469,7 @@ async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(
             packet_id = number.to_bytes(2, "big")
             peer.writer.write(b"\x34\x06\x00\x01t" + packet_id + b"x")
             await anext(client)
-            client._handled()
+            client._incoming.handled()
             assert await peer.packet() == b"\x50\x02" + packet_id
             peer.writer.write(b"\x62\x02" + packet_id)
             assert await peer.packet() == b"\x70\x02" + packet_id
@@ -477,7 +477,7 @@ async def test_a_journal_that_was_rewritten_forgets_identifiers_that_were_freed(
     await journal.close()
     journal = Journal(path, size_max=2048)
     async with connection(journal, RESUMED) as (client, peer):
-        assert not client._protocol.session.inbound
+        assert not client._life.session.inbound
         peer.writer.write(b"\x34\x06\x00\x01t\x00\x07y")
         assert (await anext(client)).payload == b"y"
     await journal.close()

@@ -33,7 +33,7 @@ async def test_a_key_travels_as_a_user_property_and_a_repeat_is_not_delivered(mo
         await producer.publish("t", "generated", 2)
         for number in (1, 1, 2):
             await producer.publish("t", f"{number}", 2, key=("orders", number))
-            producer._state.origins.clear()  # as if it had lost its store
+            producer._outgoing.load_keys().state.origins.clear()  # as if it had lost its store
         got = [await anext(consumer) for _ in range(3)]
         assert [message.payload for message in got] == [b"generated", b"1", b"2"]
         assert got[0].key is not None and got[0].key[0] == "pump-7"
@@ -46,8 +46,8 @@ async def test_a_store_with_messages_of_one_version_is_not_opened_in_the_other()
     async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
         client = Client(broker.addresses[0], client_id="c", store=disk)
         await client.start()
-        client._protocol.is_connected = False  # nothing is sent any more
-        client._protocol.session.out = None
+        client._life.protocol.is_connected = False  # nothing is sent any more
+        client._life.session.out = None
         await client.publish("t", b"x", 1)
         await client.close()
         with pytest.raises(StoreError, match="other MQTT version"):

@@ -8,6 +8,7 @@ import os
 import signal
 
 from mqttlite.client import Client
+from mqttlite.client.connector_host import HostConnector
 from mqttlite.client.transport import Transport
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC
 from tests.crash.proxy import Packets
@@ -50,8 +51,20 @@ class DyingTransport:
         await self._transport.write(data)
 
 
+class DyingConnector(HostConnector):
+    """See DyingClient."""
+
+    async def open(self) -> Transport:
+        return DyingTransport(await super().open())
+
+    async def pause(self, ms: int) -> None:
+        await super().pause(min(ms, 20))
+
+
 class DyingClient(Client):
     """The client as it is, on such a transport. It does not back off for long: the tests cut often."""
+
+    _connector_type = DyingConnector
 
     def __init__(self, url: str, client_id: str, store: str) -> None:
         keep_alive_s = int(os.environ.get(KEEP_ALIVE, "60"))
@@ -64,9 +77,3 @@ class DyingClient(Client):
             keep_alive_s=keep_alive_s,
             timeout_s=min(keep_alive_s, 10),
         )
-
-    async def _open(self) -> Transport:
-        return DyingTransport(await super()._open())
-
-    async def _pause(self, ms: int) -> None:
-        await super()._pause(min(ms, 20))

@@ -375,10 +375,10 @@ async def test_an_inbox_is_made_before_the_client_is_started_and_for_a_session_t
     with pytest.raises(ValueError, match="client_id"):
         Inbox(Client("mqtt://localhost"), database)
     client = Client("mqtt://127.0.0.1:1", client_id="c")
-    client._task = asyncio.create_task(asyncio.sleep(0))
+    client._connector.task = asyncio.create_task(asyncio.sleep(0))
     with pytest.raises(RuntimeError, match="before the client is started"):
         Inbox(client, database)
-    await client._task
+    await client._connector.task
 
 
 async def test_handlers_of_other_topics_go_on_while_one_fails_and_each_topic_keeps_its_order(

@@ -102,8 +102,8 @@ async def test_the_connection_to_the_broker_outlives_a_database_that_is_away_for
             await until(lambda: inbox.handled == 1)
             await asyncio.to_thread(postgres.stop)
             await sender.publish("t", "1", 2)
-            answered = client._protocol.received_at
-            await until(lambda: client._protocol.received_at > answered + 3000)  # ms: the broker answers PINGREQ
+            answered = client._life.protocol.received_at
+            await until(lambda: client._life.protocol.received_at > answered + 3000)  # ms: the broker answers PINGREQ
             await asyncio.to_thread(postgres.start)
             await until(lambda: inbox.handled == 2)
             running.cancel()

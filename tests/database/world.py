@@ -162,7 +162,7 @@ async def _running(world: World, inbox: Inbox, handler: Handler) -> AsyncIterato
 
 
 async def _drop(world: World, inbox: Inbox, *tasks: "asyncio.Task[None]") -> None:
-    for dying in (*tasks, inbox.client._task):
+    for dying in (*tasks, inbox.client._connector.task):
         if dying:
             dying.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):

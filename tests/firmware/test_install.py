@@ -140,4 +140,4 @@ def test_building_twice_leaves_nothing_of_before(monkeypatch, tmp_path: Path, ca
     (tmp_path / "mpy" / "old.mpy").write_bytes(b"")
     assert build_mpy.main() == 0
     assert not (tmp_path / "mpy" / "old.mpy").exists()
-    assert "lib/mqttlite/client/base.mpy" in capsys.readouterr().out
+    assert "lib/mqttlite/client/face.mpy" in capsys.readouterr().out

@@ -200,7 +200,7 @@ async def test_a_connection_that_opens_when_nobody_waits_any_more_does_not_stay(
     """The time-out of `connect` strikes in the moment in which the gateway accepts."""
     async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path):
         client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device")
-        dialer = serial_transport.SerialDialer(client.url, "device", client._open_port, print, lambda: None)
+        dialer = serial_transport.SerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
         connecting = asyncio.create_task(dialer.connect())
         opened: Callable[[], object] | None = None
         while opened is None:
@@ -218,7 +218,7 @@ async def test_a_connection_that_opens_when_nobody_waits_any_more_does_not_stay(
 async def test_many_small_pieces_are_read_as_one_and_give_their_credit_back() -> None:
     async with NoisyLine(BAUD):
         client = Client("serial:///dev/null", client_id="device")
-        dialer = serial_transport.SerialDialer(client.url, "device", client._open_port, print, lambda: None)
+        dialer = serial_transport.SerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
         transport = serial_transport.SerialTransport(dialer._stream)
         dialer._stream.state = serial_transport._stream.OPEN
         for piece in (b"a", b"bc", b"def"):

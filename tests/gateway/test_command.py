@@ -11,7 +11,7 @@ import pytest
 from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.cli.gateway import configuration
-from mqttlite.client import Client, host
+from mqttlite.client import Client, unreachable
 from mqttlite.client.url import Url
 from mqttlite.link import Link
 from mqttlite.serial.dialer import SerialDialer
@@ -258,7 +258,7 @@ def test_what_client_and_gateway_assume_of_a_line_is_the_same() -> None:
     assert port.baud == link["baud"].default == dialer._baud == signature(open_port).parameters["baud"].default
     assert port.frame_size == link["frame_size"].default == dialer.link._frame_size
     assert port.window == link["window"].default == dialer.link._sender._window
-    assert Config().upstream == DEFAULT_UPSTREAM == f"mqtt://localhost:{host.PORT}"
+    assert Config().upstream == DEFAULT_UPSTREAM == f"mqtt://localhost:{unreachable.PORT}"
     assert set(_COUNTERS) <= set(vars(Link(1).stats))
     assert ANSWER_MAX <= READ_SIZE
 

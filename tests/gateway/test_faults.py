@@ -127,13 +127,13 @@ async def test_a_broker_absent_at_the_start_is_told_to_the_device_and_used_as_so
     refused: asyncio.Queue[str] = asyncio.Queue()
     async with noisy_line() as line, gateway(broker.url, line.a_path) as box:
         client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True)
-        client._log = lambda text: refused.put_nowait(text)  # type: ignore[method-assign]
+        client._life.log = lambda text: refused.put_nowait(text)  # type: ignore[method-assign]
 
         async def until_called(_ms: int) -> None:
             """A back-off that never ends by itself."""
-            await client._attention.wait()
+            await client._life.attention.wait()
 
-        client._pause = until_called  # type: ignore[method-assign]
+        client._connector.pause = until_called  # type: ignore[method-assign]
         starting = asyncio.create_task(client.start())
         try:
             assert "the broker cannot be reached" in await refused.get()
@@ -170,7 +170,7 @@ async def test_a_broker_that_refuses_a_device_is_not_asked_again_and_again(tmp_p
     with broker:
         async with noisy_line() as line, gateway(broker.url, line.a_path) as box:
             client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True)
-            client._log = lambda text: said.put_nowait(text)  # type: ignore[method-assign]
+            client._life.log = lambda text: said.put_nowait(text)  # type: ignore[method-assign]
             starting = asyncio.create_task(client.start())
             for _ in range(4):
                 assert "not authorised" in (await said.get()).lower()

@@ -33,7 +33,7 @@ async def main():
     await (await client.publish("a", b"1", 1)).completed()
     print(" ".join(name for name in asked if name != "broker.home"))
     asked[1:] = []
-    client._fail(OSError(104))
+    client._life.fail(OSError(104))
     while client.is_connected:
         await asyncio.sleep(0.01)
     await (await client.publish("a", b"2", 1)).completed()

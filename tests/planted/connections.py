@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mqttlite.client.base import BaseClient
+from mqttlite.client.connector import Connector
 from mqttlite.core.client import ClientProtocol
 
 from .register import Patch, mutation
@@ -94,13 +94,13 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     def wrap(pause: Any) -> Any:
-        async def paused(self: BaseClient, ms: int) -> None:
-            reconnects = not self.is_connected and self._protocol.waiting_since is None
+        async def paused(self: Connector, ms: int) -> None:
+            reconnects = not self.life.is_connected and self.life.protocol.waiting_since is None
             await pause(self, 0 if reconnects else ms)
 
         return paused
 
-    patch.around(BaseClient, "_pause", wrap)
+    patch.around(Connector, "pause", wrap)
 
 
 @mutation(
@@ -113,14 +113,14 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     def wrap(pause: Any) -> Any:
         async def paused(self: Any, ms: int) -> None:
-            if not self.is_connected and self._protocol.waiting_since is None:
+            if not self.life.is_connected and self.life.protocol.waiting_since is None:
                 self.tries = getattr(self, "tries", 0) + 1
                 ms = 100 >> self.tries
             await pause(self, ms)
 
         return paused
 
-    patch.around(BaseClient, "_pause", wrap)
+    patch.around(Connector, "pause", wrap)
 
 
 @mutation(

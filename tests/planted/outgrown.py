@@ -3,7 +3,9 @@
 from typing import Any
 
 from mqttlite.client import oversized, suspects
-from mqttlite.client.base import BaseClient
+from mqttlite.client.connector import Connector
+from mqttlite.client.incoming import Incoming
+from mqttlite.client.life import Life
 from mqttlite.core import oversize, records
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.session import ASIDE, Session
@@ -21,16 +23,16 @@ from .worlds import LARGE, ONE, POISON
 )
 def _(patch: Patch) -> None:
     def wrap(connection: Any) -> Any:
-        async def ended(self: BaseClient) -> Exception:
+        async def ended(self: Connector) -> Exception:
             error: Exception = await connection(self)
-            session = self._protocol.session
-            if self.is_connected and session.unfinished and suspects.ended_by(error) == 0:
+            session = self.life.session
+            if self.life.is_connected and session.unfinished and suspects.ended_by(error) == 0:
                 session._finish(session.first, ASIDE)
             return error
 
         return ended
 
-    patch.around(BaseClient, "_connection", wrap)
+    patch.around(Connector, "connection", wrap)
 
 
 @mutation(
@@ -56,7 +58,7 @@ def _(patch: Patch) -> None:
     POISON,
 )
 def _(patch: Patch) -> None:
-    patch.set(suspects, "judge", lambda client, error, reason, pause_ms: (reason, pause_ms))
+    patch.set(suspects.Judge, "judge", lambda self, error, reason, pause_ms: (reason, pause_ms))
 
 
 @mutation(
@@ -68,7 +70,7 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     def end(self: suspects.Suspicion, alive: bool) -> None:
-        self._client._suspicion = None
+        self._judge.suspicion = None
 
     patch.set(suspects.Suspicion, "end", end)
 
@@ -97,15 +99,15 @@ def _(patch: Patch) -> None:
     LARGE,
 )
 def _(patch: Patch) -> None:
-    def wrap(tell: Any) -> Any:
-        def told(client: BaseClient, *args: Any) -> None:
-            waiting = len(client._inbox)
-            tell(client, *args)
-            del client._inbox[waiting:]
+    def wrap(on_large: Any) -> Any:
+        def told(self: Incoming, *args: Any) -> None:
+            waiting = len(self.inbox)
+            on_large(self, *args)
+            del self.inbox[waiting:]
 
         return told
 
-    patch.around(oversized, "tell", wrap)
+    patch.around(Incoming, "on_large", wrap)
 
 
 @mutation(
@@ -116,10 +118,8 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     def wrap(tell: Any) -> Any:
-        def told(client: BaseClient, *args: Any) -> None:
-            callback, client.on_oversized = client.on_oversized, None
-            tell(client, *args)
-            client.on_oversized = callback
+        def told(life: Life, inbox: Any, on_oversized: Any, *large: Any) -> None:
+            tell(life, inbox, None, *large)
 
         return told
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from mqttlite.broker.broker_store import BrokerStore
-from mqttlite.client.base import BaseClient
+from mqttlite.client.face import BaseClient
 from mqttlite.core import records as r
 from mqttlite.core import session as core
 from mqttlite.core.session import Session

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.client import Client, base
+from mqttlite.client import Client, incoming
 from mqttlite.database import Inbox
 from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.process import Process
@@ -135,23 +135,23 @@ def test_a_kill_repeats_the_message_in_the_handler_and_no_other(how: str, qos: i
 
 
 def _never_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "GATHER_MS", 10**9)
-    monkeypatch.setattr(base, "GATHER_MAX", 10**9)
+    monkeypatch.setattr(incoming, "GATHER_MS", 10**9)
+    monkeypatch.setattr(incoming, "GATHER_MAX", 10**9)
 
 
 def _acknowledged_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
     async def look(self: Any, ms: int) -> None:
         pass
 
-    monkeypatch.setattr(base.BaseClient, "_look", look)
+    monkeypatch.setattr(incoming.Incoming, "look", look)
 
 
 def _not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def breathe(self: Any, ms: int) -> None:
-        await self._look(ms)
-        self._handled()
+        await self.look(ms)
+        self.handled()
 
-    monkeypatch.setattr(base.BaseClient, "_breathe", breathe)
+    monkeypatch.setattr(incoming.Incoming, "breathe", breathe)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ def test_every_checker_has_two_bugs_to_catch() -> None:
 
 
 def test_a_planted_bug_leaves_nothing_behind() -> None:
-    from mqttlite.client.base import BaseClient
+    from mqttlite.client.connector import Connector
     from mqttlite.core.session import INBOUND, OUTBOUND, Session
 
-    owners = (Session, BaseClient)
+    owners = (Session, Connector)
     before = [dict(vars(owner)) for owner in owners], dict(INBOUND), dict(OUTBOUND)
     for bug in BUGS.values():
         with bug.planted():

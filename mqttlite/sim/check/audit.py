@@ -44,8 +44,9 @@ class Audit:
         """Windows and queues are within their bounds."""
         found = self._ledger.noticed
         for name, client in self._clients.items():
-            if client._error is None and len(client._receipts) > client.queue_max + 1:
-                found.append(f"{name} has {len(client._receipts)} messages in a queue of {client.queue_max}")
+            outgoing = client._outgoing
+            if client.error is None and len(outgoing.receipts) > outgoing.queue_max + 1:
+                found.append(f"{name} has {len(outgoing.receipts)} messages in a queue of {outgoing.queue_max}")
         for name, broker in self._brokers.items():
             if not self._world.processes[name].alive:
                 continue
@@ -72,8 +73,8 @@ class Audit:
             for client_id, session in self._brokers[name].engine.sessions.items():
                 self._look(name, str(client_id, "utf-8"), len(session.session.messages), len(session.session.inbound))
         for name, client in self._clients.items():
-            if client._error is None:
-                state = client._protocol.session
+            if client.error is None:
+                state = client._life.session
                 if state.messages or state.inbound:
                     found.append(f"{name} keeps {len(state.messages)} messages, {len(state.inbound)} identifiers")
 

@@ -70,7 +70,7 @@ class _Device(Publisher):
         )
         if device.first >= 0 and device.store != "memory":
             # A new store counts on from where it would have been after so many messages.
-            session = client._protocol.session
+            session = client._life.session
             session.next = session.sent = session.first = session.sent_before = session.kept = device.first
         return self.large.watched(client)
 

@@ -24,7 +24,7 @@ def _senders(run: Run) -> list[tuple[str, Session]]:
     found = []
     client, broker = run.clients.get(run.producer.name), run.brokers.get(run.broker.name)
     if client and run.producer.alive and client.is_connected:
-        found.append(("producer", client._protocol.session))
+        found.append(("producer", client._life.session))
     consumer = broker.engine.sessions.get(run.consumer.name.encode()) if broker and run.broker.alive else None
     if consumer and consumer.peer:
         found.append(("broker", consumer.session))
@@ -87,7 +87,7 @@ class Consequences:
 
     def publishing(self, client: Client) -> None:
         """A producer is about to publish."""
-        session = client._protocol.session
+        session = client._life.session
         if not client.is_connected:
             self._run.tell("a message is published before CONNACK")
         elif session.unfinished and session.first < session.sent_before:

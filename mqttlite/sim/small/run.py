@@ -173,7 +173,7 @@ class Run(Scene):
         found = [self.broker.name] if self.broker.alive and self.broker.name not in self.brokers else []
         for process in (self.producer, self.consumer):
             client = self.clients.get(process.name)
-            if process.alive and not (client and (client._has_store or client._error)):
+            if process.alive and not (client and (client._life.has_store or client.error)):
                 found.append(process.name)
         return found
 
@@ -224,7 +224,7 @@ class Run(Scene):
         if (
             self.small.wrap or self.small.reuse
         ) and process is self.producer:  # a store that has more to tell overrules it
-            session = client._protocol.session
+            session = client._life.session
             session.next = session.sent = session.first = session.sent_before = session.kept = core.SPAN - 1
         return self.watched(client)
 

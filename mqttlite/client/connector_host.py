@@ -1,0 +1,153 @@
+"""The connections of a client on CPython: TCP, Unix sockets, serial lines; and what went wrong with them, in words."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..core.codec import topic_of
+from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError
+from ..serial.clock import now_ms
+from ..store.base import StoreError
+from .connector import LINE_PIECE, Connector
+from .dialing import open_tcp
+from .sockets import SocketTransport
+from .transport import Transport
+from .unreachable import PORT, where, why_unreachable
+
+if TYPE_CHECKING:
+    from ..serial.ports import HostPort
+    from .watchdog import Guard
+
+
+class HostConnector(Connector):
+    """See Connector."""
+
+    transport: SocketTransport | None = None  # of the connection, unless it is a serial line
+    guard: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
+
+    async def open(self) -> Transport:
+        """See Connector."""
+        url = self.url
+        self.transport = None
+        if url.scheme == "mqtt":
+            self.transport = (await open_tcp(SocketTransport, url.host or "localhost", url.port or PORT))[1]
+            return self.transport
+        if url.scheme == "unix":
+            loop = asyncio.get_running_loop()
+            self.transport = (await loop.create_unix_connection(SocketTransport, url.path))[1]
+            return self.transport
+        if url.scheme == "serial":
+            return await self.open_serial()
+        raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
+
+    def on_connected(self, session_present: bool) -> None:
+        """See Connector; from now on a thread looks whether PINGREQ is overdue."""
+        super().on_connected(session_present)
+        transport = self.transport
+        if transport and transport.has_descriptor and self.life.protocol.keep_alive_ms:
+            from .watchdog import Guard, watchdog
+
+            self.guard = Guard(self, transport, asyncio.get_running_loop())
+            watchdog.add(self.guard)
+
+    async def connection(self) -> Exception:
+        """See Connector."""
+        try:
+            error = await super().connection()
+        finally:
+            if self.guard:
+                from .watchdog import watchdog
+
+                watchdog.remove(self.guard)
+                self.guard = None
+        transport = self.transport
+        life = self.life
+        if transport is None or life.is_connected or life.error or isinstance(error, (RefusedError, StoreError)):
+            return error
+        return await self._explained(error, transport)
+
+    async def write(self, transport: Transport) -> None:
+        """See Connector."""
+        await super().write(transport)  # ends after DISCONNECT
+        if isinstance(transport, SocketTransport):
+            transport.write_eof()
+
+    async def _explained(self, error: Exception, transport: SocketTransport) -> Exception:
+        """`error` ended a connection before CONNACK: perhaps because no MQTT broker is there."""
+        from . import recognise
+
+        first = transport.first
+        if first[:1] == b"\x20":  # CONNACK, or something like it
+            return error
+        url = self.url
+        words = recognise.recognise(first)
+        if not first:
+            if self.was_connected:  # there is a broker, then
+                return error
+            port = url.port or PORT if url.scheme == "mqtt" else 0
+            if transport.ended and port and not self.retry_first:  # it is about to be told, and once is enough
+                words = recognise.recognise(await recognise.probe(url.host or "localhost", port))
+            words = words or recognise.silent(port, None if transport.ended else self.timeout_s)
+        elif isinstance(error, ProtocolError):
+            words = words or recognise.not_mqtt(first)
+        if not words:
+            return error
+        explained = ConnectError(f"{where(self.url)} {words}")
+        explained.__cause__ = error
+        return explained
+
+    def tick(self) -> None:
+        """See Connector. Whether PINGREQ is late, or behind what the kernel has not got rid of yet, only the kernel
+        knows.
+        """
+        protocol = self.life.protocol
+        try:
+            protocol.tick(now_ms())
+        except MQTTError as error:
+            if self.life.is_connected and self.transport and self.transport.gets_rid():
+                protocol.waiting_since = now_ms()
+            else:
+                self.life.fail(error)
+
+    async def open_serial(self) -> Transport:
+        """See Connector."""
+        if self.serial is None:
+            from ..serial.dialer_host import HostSerialDialer
+
+            self.piece = LINE_PIECE
+            life = self.life
+            self.serial = HostSerialDialer(self.url, life.client_id, self.open_port, life.log, life.attention.set)
+        return await self.serial.connect()
+
+    def open_port(self, baud: int) -> "HostPort":
+        """See Connector."""
+        from ..serial.ports import open_port  # needs pyserial
+
+        return open_port(self.url.path, baud, self.url.query.get("rtscts", "0") == "1")
+
+    def words(self, error: Exception) -> str:
+        """See Connector."""
+        if self.life.is_connected:
+            return self._lost(error)
+        if isinstance(error, ConnectionError) and self.transport:  # there was a connection already
+            why = error.strerror or error
+            return f"the broker at {where(self.url)} was reached, and ended the connection before CONNACK: {why}"
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            return why_unreachable(self.url, error)
+        return super().words(error)
+
+    def _lost(self, error: Exception) -> str:
+        """What has ended a connection that was there, and what was under way."""
+        is_line = self.url.scheme == "serial"
+        broker = "the broker" if is_line else f"the broker at {where(self.url)}"
+        if isinstance(error, ConnectError) and error.ended == 0:
+            words = f"{broker} closed the connection"
+        elif isinstance(error, OSError):
+            words = f"the connection to {broker} was lost: {error.strerror or error}"
+        else:
+            words = str(error) if is_line else f"the connection to {broker} was given up: {error}"
+        session = self.life.session
+        message = session.messages.get(session.first)
+        if message and session.first < session.sent:
+            topic = topic_of(message[0]).decode()
+            words += f" while message {session.first} ('{topic}', {len(message[1]):,} bytes) was not confirmed"
+        return words

@@ -1,0 +1,325 @@
+"""The client's face, which both runtimes share: what an application calls. Behind it are three parts: outgoing (what is
+published), incoming (what arrives) and the connector (one connection after the other), on one life.
+
+A subclass for each runtime (host, board) says how to open a connection, and what is checked.
+"""
+
+import asyncio
+import os
+
+from ..core import const, wire4
+from ..core.client import ClientProtocol
+from ..core.errors import ClosedError
+from ..core.session import Session
+from ..core.text import to_utf8
+from ..store.base import Store
+from .connector import Connector
+from .incoming import Incoming
+from .life import Life
+from .messages import Message, Receipt, check_qos, checked_will
+from .outgoing import Outgoing
+from .subscribing import Subscribing
+from .url import Url
+
+TYPE_CHECKING = const(0)
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from typing import Any, Self
+
+    from ..core.wire import ClientWire
+    from ..link.stats import Stats
+
+KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one sent: what a receiver can tell apart
+
+
+class BaseClient:
+    """An MQTT client. Use it as `async with Client("mqtt://localhost") as client:`.
+
+    url             mqtt://[user:password@]host[:1883], unix:///path, serial:///dev/ttyUSB0?baud=115200; on a board also
+                    serial://2?tx=17&rx=16 for UART 2
+    version         of the protocol level: 4 is MQTT 3.1.1, 5 is MQTT 5.0
+    client_id       identifies the session at the broker; with one, the session is kept over disconnections
+    clean_session   True: no session is kept; default: True only without client_id
+    keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
+    will            (topic, payload, qos, retain): published by the broker when the client is lost
+    window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
+    queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
+    inbox_max       messages received and not taken; beyond it the connection is not read
+    inbox_bytes     the same in bytes of their payloads
+    size_max        largest packet (Remaining Length) in bytes, in both directions: a larger message is not accepted by
+                    `publish`, and read past when it arrives. Default: 1 MiB, as the broker's, and 4096 on a board
+    timeout_s       how long connecting, CONNACK and PINGRESP may take
+    store           where the session's state is kept durably: a path, or a Store; it belongs to one client_id, which
+                    must be given. Default: memory, which is not durable
+    manual_ack      True: nothing is acknowledged before `acknowledge(message)`
+    keys            True: messages of QoS 1 and 2 carry an idempotency key (core/keys.py), and those that arrive with
+                    one that was handled before are not delivered again. In 5.0 it is a user property; in 3.1.1 it
+                    stands in front of the payload, so both ends must agree
+    retry_first     True: keep trying when the first connection fails; default: raise
+    on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
+    on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
+                    acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
+    """
+
+    _connector_type = Connector
+    _size_max = 4096  # where nothing else is said; a host has more room
+    _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once, in a network (core/session.py)
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        version: int = 4,
+        client_id: str = "",
+        clean_session: "bool | None" = None,
+        keep_alive_s: int = 60,
+        username: "str | None" = None,
+        password: "str | bytes | None" = None,
+        will: "tuple[str, str | bytes, int, bool] | None" = None,
+        window: int = 18,
+        queue_max: int = 1000,
+        inbox_max: int = 1000,
+        inbox_bytes: int = 16777216,
+        size_max: int = 0,
+        timeout_s: float = 10,
+        store: "Store | str | None" = None,
+        manual_ack: bool = False,
+        keys: bool = False,
+        retry_first: bool = False,
+        on_connection: "Callable[[bool, str], None] | None" = None,
+        on_oversized: "Callable[[str, int], None] | None" = None,
+    ) -> None:
+        self.url = Url(url)
+        self.client_id = client_id or "mqttlite-" + "".join(["%02x" % byte for byte in os.urandom(6)])
+        self.version = version
+        if clean_session is None:
+            clean_session = not client_id
+        if username is None:
+            username = self.url.username
+        if password is None:
+            password = self.url.password
+        if store and not client_id:
+            raise ValueError("a store needs a client_id: it keeps the session that the broker has under that name")
+        fields = (
+            to_utf8(self.client_id, "client identifier"),
+            clean_session,
+            keep_alive_s,
+            None if username is None else to_utf8(username, "user name"),
+            password.encode() if isinstance(password, str) else password,
+            checked_will(will),
+        )
+        session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
+        session.doubts = {}
+        session.log = self._log
+        if self.url.scheme != "serial":  # which may be slow, and cut often: small steps, as on a board
+            session.clear_step = self._clear_step
+        if keys:
+            session.span = KEYS_SPAN
+        wire: "ClientWire" = wire4
+        if version == 5:
+            from ..core import wire5 as wire  # only who speaks 5.0 loads it
+        elif version != 4:
+            raise ValueError("version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
+        kept = self._make_store(store) if isinstance(store, str) else store or Store()
+        self._life = life = Life(self.client_id, session, kept, self._log)
+        self._outgoing = Outgoing(life, queue_max, (1 if keys else 0) | (2 if version == 5 else 0))
+        self._incoming = Incoming(life, inbox_max, inbox_bytes, on_oversized)
+        self._incoming.manual_ack = manual_ack
+        self._subscribing = Subscribing(life)
+        self._connector = self._connector_type(
+            life, self._outgoing, self._incoming, self.url, timeout_s, retry_first, on_connection
+        )
+        life.protocol = ClientProtocol(life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire)
+
+    # -- what the runtime provides
+
+    def _make_store(self, path: str) -> Store:  # type: ignore[empty-body]
+        """The runtime's usual store, at `path`."""
+
+    def _log(self, text: str) -> None:
+        """Tell whoever runs the program."""
+
+    def _checked(self, topic: str, payload: "bytes | str", qos: int, retain: bool, key: object) -> bytes:
+        """The arguments of `publish`, checked; the payload. A host looks closer."""
+        check_qos(qos)
+        if isinstance(payload, str):
+            return payload.encode()
+        if isinstance(payload, (bytes, bytearray, memoryview)):
+            return bytes(payload)
+        raise TypeError("payload must be bytes or str")
+
+    # -- life
+
+    async def __aenter__(self) -> "Self":
+        await self.start()
+        return self
+
+    async def __aexit__(self, exc_type: object, *exc: object) -> None:
+        if exc_type is None:
+            self._incoming.handled()
+            await self.drain()
+        error = self._life.error
+        await self.close()
+        if error and exc_type is None and not isinstance(error, ClosedError):
+            raise error  # nobody may have been told
+
+    async def start(self) -> None:
+        """Open the store and connect. Raises ConnectError (RefusedError when the broker said no) when that fails,
+        unless `retry_first`; StoreError when the store cannot be used.
+        """
+        life = self._life
+        connector = self._connector
+        if connector.task is None:
+            if type(life.store) is not Store or self._outgoing.flags & 1:
+                from .outlived import load  # only who has something to keep loads it
+
+                await load(life, self._outgoing, self._incoming)
+            connector.task = asyncio.create_task(connector.run())
+        try:
+            while not life.is_connected and life.error is None:
+                await life.progress.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        if life.error:
+            error = life.error
+            await self.close()  # a serial port is free again
+            raise error
+
+    async def drain(self, timeout_s: float = 10) -> bool:
+        """Wait until every accepted message is confirmed, and those of QoS 0 have left, `timeout_s` seconds at most;
+        whether all are confirmed.
+        """
+        from .closing import drain
+
+        return await drain(self._connector, timeout_s)
+
+    async def close(self) -> None:
+        """Disconnect and stop. The receipt of what is not confirmed by now raises ClosedError; a store keeps the
+        message for the next life, without one it is given up. Raises StoreError when the store fails meanwhile.
+        """
+        from .closing import close
+
+        await close(self._connector)
+
+    def link_stats(self) -> "Stats | None":
+        """The counters of the serial link (link/stats.py), None without one."""
+        serial = self._connector.serial
+        return serial.link.stats if serial else None
+
+    # -- publishing
+
+    async def publish(
+        self,
+        topic: str,
+        payload: "bytes | str" = b"",
+        qos: int = 1,
+        retain: bool = False,
+        key: "tuple[str, int] | None" = None,
+    ) -> Receipt:
+        """Accept a message for delivery; waits while `queue_max` messages are unconfirmed or the store is full
+        (back-pressure), then until the store has it.
+
+        `key`: (producer, number), the application's own idempotency key. For one producer, numbers must grow: a message
+        with a number that has been accepted before, in this life or an earlier one, is not accepted again; its receipt
+        is returned. QoS 0 is sent at once or, while there is no connection, dropped and counted in `qos0_dropped`.
+        Raises ProtocolError for an invalid topic name or one with control characters, PublishError when the message is
+        larger than `size_max` or than a 5.0 broker has said that it takes, ValueError for another QoS than 0, 1, 2,
+        ClosedError, StoreError.
+        """
+        payload = self._checked(topic, payload, qos, retain, key)
+        outgoing = self._outgoing
+        size = len(topic) + len(payload)
+        if outgoing.is_full(qos, size):
+            await outgoing.wait_for_room(qos, size)
+        receipt = outgoing.accept(topic, payload, qos, retain, key)
+        if qos and self._life.store.is_durable:
+            await self._life.commit()
+        return receipt
+
+    async def enqueue(
+        self,
+        topic: str,
+        payload: "bytes | str" = b"",
+        qos: int = 1,
+        retain: bool = False,
+        key: "tuple[str, int] | None" = None,
+    ) -> Receipt:
+        """As `publish`, without waiting for the store: for many messages one after the other. They are durable when
+        they are confirmed, or when a later `publish` or `stored` has returned.
+        """
+        payload = self._checked(topic, payload, qos, retain, key)
+        outgoing = self._outgoing
+        size = len(topic) + len(payload)
+        if outgoing.is_full(qos, size):
+            await outgoing.wait_for_room(qos, size)
+        return outgoing.accept(topic, payload, qos, retain, key)
+
+    async def stored(self) -> None:
+        """Wait until everything accepted so far is in the store. StoreError when it cannot be."""
+        await self._life.commit()
+
+    def last_number(self, producer: str) -> int:
+        """The highest number of a key (producer, number) that has been accepted from the application, in this life or
+        an earlier one of the store; -1: none. To be asked when the client has started.
+        """
+        return self._outgoing.load_keys().last_number(producer)
+
+    def receipt(self, seq: int) -> Receipt:
+        """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store."""
+        return self._outgoing.receipt(seq)
+
+    def pending(self) -> "list[tuple[int, str, str, int, bytes]]":
+        """What is not finished: (sequence number, state, topic, QoS, payload). States: "accepted", "released",
+        "in doubt", and "refused", when it was set aside (SetAsideError).
+        """
+        from .unconfirmed import pending
+
+        return pending(self._life)
+
+    async def retry(self, seq: int) -> Receipt:
+        """Send a message that was set aside, or is in doubt, once more, as a new one; the receipt of that. Raises
+        ValueError when there is no such message, PublishError when it is still known to be too large, StoreError.
+        """
+        from .unconfirmed import retry
+
+        return await retry(self._life, self._outgoing.receipts, seq)
+
+    async def settle(self, seq: int) -> None:
+        """Forget a message in doubt, or one that was set aside: the application has decided what to do about it."""
+        from .unconfirmed import settle
+
+        await settle(self._life, seq)
+
+    # -- receiving
+
+    async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
+        """Subscribe, now and after every reconnection; the granted QoS. Waits for the broker's answer.
+
+        Raises SubscribeError when the broker refuses, ProtocolError for an invalid topic filter, ClosedError.
+        """
+        check_qos(qos)
+        return await self._subscribing.ask(topic_filter, qos)
+
+    async def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription. Waits for the broker's answer; messages that are under way may still arrive.
+
+        Raises SubscribeError when the broker refuses (5.0), ProtocolError for an invalid topic filter, ClosedError.
+        """
+        await self._subscribing.ask(topic_filter, -1)
+
+    def __aiter__(self) -> "AsyncIterator[Message]":
+        """The messages that arrive. Asking for the next one says that the one before has been handled: only then is it
+        acknowledged. Ends when the client is closed.
+        """
+        return self._incoming
+
+    def __anext__(self) -> "Coroutine[Any, Any, Message]":
+        """The next message, as in `async for`."""
+        return self._incoming.__anext__()
+
+    def acknowledge(self, message: Message) -> None:
+        """With `manual_ack`: the message has been handled. PUBACK (QoS 1) or PUBREC (QoS 2) is sent when all that
+        arrived before it have been acknowledged, too: they must leave in that order [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+        """
+        self._incoming.acknowledge(message)
