@@ -39,10 +39,7 @@ OTHERS = ("firmware", "tests", "benchmarks", "examples", "fuzz", "hardware", "to
 LINES_MAX = 500
 FUNCTION_MAX = 79
 
-TOLERATED: frozenset[str] = frozenset(
-    """
-""".strip().splitlines()
-)
+TOLERATED: frozenset[str] = frozenset()  # such as "large mqttlite/a/b.py": a finding up to its colon
 
 
 class Finding(NamedTuple):
@@ -206,7 +203,7 @@ def main() -> int:
     found = {finding.what: finding for finding in findings(ROOT)}
     wrong = [f"{what}: {why}" if why else what for what, why in found.values() if what not in TOLERATED]
     wrong += [f"{what}: not found any more; take it out of TOLERATED" for what in sorted(TOLERATED - set(found))]
-    print("\n".join(wrong) or f"the house is in order, but for {len(TOLERATED)} places that are known")
+    print("\n".join(wrong) or "the house is in order" + f", but for {len(TOLERATED)} places" * bool(TOLERATED))
     return 1 if wrong else 0
 
 
