@@ -9,21 +9,11 @@ planting  how a bug is planted and found        page  the register        settin
 session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories  the bugs
 """
 
-from . import brokers, connections, inboxes, memories, outgrown, session_records, session_resend, session_tables, stores  # noqa: F401
+from . import brokers, connections, inboxes, memories, outgrown, session_records, session_resend, session_tables, stores
 from .page import read
-from .register import CHANGES
 
-BUGS = read(
-    {
-        **CHANGES,
-        **session_records.CHANGES,
-        **session_tables.CHANGES,
-        **session_resend.CHANGES,
-        **inboxes.CHANGES,
-        **brokers.CHANGES,
-        **stores.CHANGES,
-        **memories.CHANGES,
-    }
-)
+_MODULES = session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories
+
+BUGS = read({name: change for module in _MODULES for name, change in module.CHANGES.items()})
 
 __all__ = ["BUGS"]
