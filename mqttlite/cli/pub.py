@@ -5,7 +5,7 @@ import argparse
 from ..core.text import check_plain, check_topic_name, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options
-from .lean import load_asyncio
+from .lean import loading
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--repeat takes a count of at least 1 and does not go with -l")
     if args.repeat_delay is not None and not (args.repeat and 0 <= args.repeat_delay < 10**9):
         raise ValueError("--repeat-delay takes seconds and needs --repeat")
-    load_asyncio()
-    from .publisher import publish  # asyncio and the client: not for --help, or a mistake in the command line
+    with loading():
+        from .publisher import publish  # asyncio and the client: not for --help, or a mistake in the command line
 
     return publish(args, options)

@@ -5,7 +5,7 @@ import argparse
 from ..core.text import check_plain, check_topic_filter, to_utf8
 from . import EXIT_CODES
 from .arguments import add_common_options, client_options
-from .lean import load_asyncio
+from .lean import loading
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("-C takes a count of at least 1")
     if args.timeout_s is not None and not args.timeout_s > 0:
         raise ValueError("-W takes a number of seconds above 0")
-    load_asyncio()
-    from .subscriber import subscribe  # asyncio and the client: not for --help, or a mistake in the command line
+    with loading():
+        from .subscriber import subscribe  # asyncio and the client: not for --help, or a mistake in the command line
 
     return subscribe(args, options)

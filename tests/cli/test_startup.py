@@ -55,10 +55,11 @@ async def test_a_run_loads_its_own_module_the_client_and_argparse_and_no_tls(com
     words = f"['{command}', '-t', 'a', '-L', 'unix:///no/such/broker']"
     found = await loaded(f"from mqttlite.cli import main; assert main({words}) == 1")
     standard = {name for name in found - beside if not name.startswith("mqttlite")}
-    assert standard <= {"argparse", "gettext", "encodings.idna", "stringprep", "unicodedata", "select"}
+    assert standard <= {"argparse", "gc", "gettext", "encodings.idna", "stringprep", "unicodedata", "select"}
     assert not heavy(found - beside) and "ssl" not in found
     assert len([name for name in ours(found) if name.startswith("cli.")]) <= 8
 
 
 async def test_what_was_left_out_can_be_had_afterwards() -> None:
-    assert "ssl" in await loaded("from mqttlite.cli.lean import load_asyncio; load_asyncio(); import ssl")
+    code = "from mqttlite.cli.lean import loading\nwith loading():\n    import asyncio\n"
+    assert "ssl" in await loaded(code + "import gc, ssl; assert gc.isenabled()")
