@@ -34,7 +34,7 @@ def test_another_process_with_another_hash_seed_time_zone_and_locale_has_the_sam
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a.txt"
-    lines = written(file, capsys, "--worlds", *SOME, "--seeds", "2,5")
+    lines = written(file, capsys, "--worlds", *SOME, "--seeds", "11,15")
     assert len({line.split()[-1] for line in lines if not line.startswith("#")}) == 2 * len(SOME)
     environment = os.environ | ELSEWHERE | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     done = subprocess.run(

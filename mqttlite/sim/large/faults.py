@@ -11,8 +11,24 @@ from typing import NamedTuple
 from ..disks.disk import Operation
 from ..net.packets import Cut, Packet
 from ..process import Process
+from ..timeline import SECOND
 from .base import LargeScene
 from .drawn import HOWS, Moment, Series, chance_of, moments
+
+STALL_MAX_S = 120.0
+SAID = {
+    "kill": "{0} is killed",
+    "power": "power cut at {0}",
+    "outage": "no power at {0} for {time}",
+    "stall": "{0} does nothing for {time}",
+    "full": "disk of {0} is full for {time}",
+    "sync": "syncs of {0}'s disk may fail for {time}",
+    "wipe": "the disk of {0} is lost",
+    "cut": "connections between {0} and {1} are cut ({how})",
+    "partition": "nothing gets through between {0} and {1} for {time}",
+    "unplug": "the line of {0} is unplugged{end} for {time}",
+    "part": "the line of {0} is cut for {time}",
+}
 
 
 class Happened(NamedTuple):
@@ -93,7 +109,7 @@ class Trouble:
             elif not large.is_done(process):
                 if process.name not in self.due:
                     share = 0.5 + chance_of(large.seed, process.name, "rises", process.life).random()
-                    pause = round(self.bad.revive_s * share * 1e9)
+                    pause = round(self.bad.revive_s * share * SECOND)
                     self.due[process.name] = world.now + (pause if self.active else 0)
                 if world.now >= self.due[process.name]:
                     large.died(process)
@@ -105,82 +121,62 @@ class Trouble:
     def _happen(self, moment: Moment) -> None:
         if not self.active:
             return
-        kind, who, for_s = moment.kind, moment.who, moment.for_s
-        if kind in ("partition", "cut"):
-            self._part_hosts(moment)
-        elif kind in ("unplug", "part"):
-            self._part_line(moment)
+        kind, who = moment.kind, moment.who
+        process = self.world.processes[who[0]]
+        if kind in ("kill", "power", "outage", "stall") and not process.alive:
+            return
+        if kind == "partition" and self.world.network.is_partitioned(*who):
+            return
+        end = ("", " at the gateway")[moment.side]
+        for_s = min(moment.for_s, STALL_MAX_S) if kind == "stall" else moment.for_s
+        text = SAID[kind].format(*who, how=moment.how, end=end, time=f"{for_s:g} s")
+        shown = f"wipe {process.name.rstrip('0123456789')}" if kind == "wipe" else kind
+        self._note(moment.key, shown, who, text)
+        if kind in ("partition", "cut", "unplug", "part"):
+            self._break_link(moment)
+        elif kind in ("full", "sync"):
+            self._break_disk(moment, process)
+        elif kind == "kill":
+            process.kill()
+        elif kind == "stall":
+            process.stall(for_s)
         elif kind == "wipe":
-            self._wipe(moment)
+            self.large.wipe(process)
         else:
-            process = self.world.processes[who[0]]
-            if kind in ("kill", "power", "outage", "stall") and not process.alive:
-                return
-            if kind == "kill":
-                self._note(moment.key, kind, who, f"{process.name} is killed")
-                process.kill()
-            elif kind == "power":
-                self._note(moment.key, kind, who, f"power cut at {process.name}")
-                process.cut_power()
-            elif kind == "outage":
-                self._note(moment.key, kind, who, f"no power at {process.name} for {for_s:g} s")
-                process.cut_power()
-                self.due[process.name] = self.world.now + round(for_s * 1e9)
-            elif kind == "stall":
-                self._note(moment.key, kind, who, f"{process.name} does nothing for {min(for_s, 120.0):g} s")
-                process.stall(min(for_s, 120.0))
-            elif kind == "full":
-                self._note(moment.key, kind, who, f"disk of {process.name} is full for {for_s:g} s")
-                self.large.audit.disk_faults += 1
-                process.disk.capacity = sum(map(len, process.disk.files().values())) + moment.room
-                self.world.after(for_s, self._empty, process)
-            elif kind == "sync":
-                self._note(moment.key, kind, who, f"syncs of {process.name}'s disk may fail for {for_s:g} s")
-                self.large.audit.disk_faults += 1
-                until = self.world.now + round(for_s * 1e9)
-                self._failing[process.name] = moment.key, until, chance_of(self.large.seed, "syncs", moment.number)
-                process.disk.on_operation = partial(self._at_operation, process)
+            process.cut_power()
+            if kind == "outage":
+                self.due[process.name] = self.world.now + round(for_s * SECOND)
 
-    def _empty(self, process: Process) -> None:
-        process.disk.capacity = None
+    def _break_disk(self, moment: Moment, process: Process) -> None:
+        disk = process.disk
+        self.large.audit.disk_faults += 1
+        if moment.kind == "full":
+            disk.capacity = sum(map(len, disk.files().values())) + moment.room
+            self.world.after(moment.for_s, setattr, disk, "capacity", None)
+        else:
+            until = self.world.now + round(moment.for_s * SECOND)
+            self._failing[process.name] = moment.key, until, chance_of(self.large.seed, "syncs", moment.number)
+            disk.on_operation = partial(self._at_operation, process)
 
-    def _part_line(self, moment: Moment) -> None:
+    def _break_link(self, moment: Moment) -> None:
         world = self.world
-        line = self.large.lines[moment.who[0]]
-        if moment.kind == "part":
-            self._note(moment.key, "part", moment.who, f"the line of {moment.who[0]} is cut for {moment.for_s:g} s")
-            line.part()
-            world.after(moment.for_s, line.join)
+        if moment.kind in ("cut", "partition"):
+            a, b = moment.who
+            if moment.kind == "cut":
+                world.network.cut(a, b, moment.how)
+            else:
+                world.network.partition(a, b)
+                world.after(moment.for_s, self._heal, a, b)
         else:
+            line = self.large.lines[moment.who[0]]
             port = (line.a, line.b)[moment.side]
-            end = ("", " at the gateway")[moment.side]
-            text = f"the line of {moment.who[0]} is unplugged{end} for {moment.for_s:g} s"
-            self._note(moment.key, "unplug", moment.who, text)
-            port.unplug()
-            world.after(moment.for_s, port.plug)
-
-    def _part_hosts(self, moment: Moment) -> None:
-        network = self.world.network
-        a, b = moment.who
-        if moment.kind == "cut":
-            self._note(moment.key, "cut", moment.who, f"connections between {a} and {b} are cut ({moment.how})")
-            network.cut(a, b, moment.how)
-        elif not network.is_partitioned(a, b):
-            text = f"nothing gets through between {a} and {b} for {moment.for_s:g} s"
-            self._note(moment.key, "partition", moment.who, text)
-            network.partition(a, b)
-            self.world.after(moment.for_s, self._heal, a, b)
+            down, up = (line.part, line.join) if moment.kind == "part" else (port.unplug, port.plug)
+            down()
+            world.after(moment.for_s, up)
 
     def _heal(self, a: str, b: str) -> None:
         if self.world.network.is_partitioned(a, b):
             self.world.network.heal(a, b)
-
-    def _wipe(self, moment: Moment) -> None:
-        """A disk is lost, with the machine."""
-        process = self.world.processes[moment.who[0]]
-        name = process.name
-        self._note(moment.key, f"wipe {name.rstrip('0123456789')}", moment.who, f"the disk of {name} is lost")
-        self.large.wipe(process)
 
     # -- at packets and operations
 
