@@ -2,6 +2,10 @@
 
 import random
 
+from mqttlite.core import packet_types, wire5
+from mqttlite.core.codec import packet as framed
+from mqttlite.core.codec import prefixed, publish_head
+from mqttlite.core.properties import with_properties
 from tests.core.packets import ACKNOWLEDGEMENTS, EMPTY, Packet, encode
 
 TEXTS = ("a", "a/b", "$SYS/x", "é", "\ufeff", "x" * 130, "/", " ", "\U0010ffff")
@@ -62,6 +66,52 @@ def connect(r: random.Random) -> bytes:
     return encode(Packet("connect", fields | {"password": None if username is None else r.choice((None, b"\0"))}))
 
 
+# Blocks of properties, by what may have them; and some that nothing may have.
+BLOCKS = (b"", b"", b"\x26\0\1n\0\1v", b"\x1f\0\2no", b"\x03\0\1t\x02\0\0\0\7", b"\x0b\7", b"\x08\0\1#", b"\x23\0\1")
+REASONS = (0, 0, 0x10, 0x80, 0x87, 0x92)
+
+
+def packet5(r: random.Random, to_server: bool) -> bytes:
+    """As `packet`, of MQTT 5.0."""
+    kind = r.choice(CLIENT if to_server else SERVER)
+    if r.random() < 0.05:
+        kind = r.choice((*CLIENT, *SERVER, "connect", "connack", "disconnect"))
+    packet_id = r.choice((1, 1, 2, 2, 3, 4, 21, 65535))
+    block = with_properties(r.choice(BLOCKS) if r.random() < 0.4 else b"", b"")
+    identifier = packet_id.to_bytes(2, "big")
+    if kind == "publish":
+        flags = r.choice((0, 2, 4, 10, 12)) | (r.random() < 0.3)
+        content = block + r.randbytes(r.choice((0, 1, 5, 200)))
+        return publish_head(flags, r.choice(TEXTS).encode(), len(content)) + identifier * (flags & 6 > 0) + content
+    if kind == "connect":
+        return connect5(r)
+    if kind == "connack":
+        return framed(packet_types.CONNACK, bytes((r.random() < 0.5, r.choice(REASONS))), block)
+    if kind == "disconnect":
+        return framed(packet_types.DISCONNECT, b"" if r.random() < 0.3 else bytes((r.choice((0, 4, 0x8B)),)) + block)
+    if kind in ("subscribe", "unsubscribe"):
+        body = identifier + block
+        for _ in range(r.choice((1, 1, 2, 9))):
+            body += prefixed(r.choice(FILTERS).encode())
+            body += bytes((r.choice((0, 1, 2, 0x2E)),)) if kind == "subscribe" else b""
+        return framed(packet_types.SUBSCRIBE if kind == "subscribe" else packet_types.UNSUBSCRIBE, body)
+    if kind in ("suback", "unsuback"):
+        codes = bytes(r.choice((0, 1, 2, 0x11, 0x80)) for _ in range(r.choice((1, 1, 2, 9))))
+        return framed(packet_types.SUBACK if kind == "suback" else packet_types.UNSUBACK, identifier, block, codes)
+    if kind in ACKNOWLEDGEMENTS:
+        rest = r.choice((b"", bytes((r.choice(REASONS),)), bytes((r.choice(REASONS),)) + block))
+        return framed(ACKNOWLEDGEMENTS[kind], identifier, rest)
+    return bytes((EMPTY[kind], 0))
+
+
+def connect5(r: random.Random) -> bytes:
+    """A valid CONNECT of MQTT 5.0."""
+    will = r.choice((None, None, (b"w", r.randbytes(3), r.randrange(3), True)))
+    limits = {"receive_maximum": r.choice((1, 20, 65535)), "size_max": r.choice((0, 1000))}
+    client_id = r.choice((b"c", b"d", b""))
+    return wire5.encode_connect(client_id, r.random() < 0.4, 60, None, r.choice((None, b"\0")), will, **limits)
+
+
 def mutated(r: random.Random, data: bytes) -> bytes:
     """`data` with one thing wrong, most likely."""
     broken = bytearray(data)
@@ -86,13 +136,14 @@ def mutated(r: random.Random, data: bytes) -> bytes:
     return bytes(broken)
 
 
-def stream(r: random.Random, to_server: bool) -> bytes:
+def stream(r: random.Random, to_server: bool, version: int = 4) -> bytes:
     """Some packets in a row, to one end; of one stream in two, each may be broken; of one in ten, nothing is whole."""
     kind = r.random()
     if kind < 0.1:
         return r.randbytes(r.randrange(1, 40))
     damage = r.choice((0.0, 0.0, 0.1, 0.5))
-    packets = [packet(r, to_server) for _ in range(r.randrange(1, 16))]
+    one_of = packet5 if version == 5 else packet
+    packets = [one_of(r, to_server) for _ in range(r.randrange(1, 16))]
     return b"".join(mutated(r, one) if r.random() < damage else one for one in packets)
 
 
