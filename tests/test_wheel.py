@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SIZE_MAX = 520_000  # bytes; 501,000 when this was written. A higher number here is a decision, not a repair.
+SIZE_MAX = 540_000  # bytes; 518,000 when this was written. A higher number here is a decision, not a repair.
 
 
 def files() -> list[Path]:

@@ -8,8 +8,7 @@ packet, as slanted as it took; one that did not arrive ends in a cross. A progra
 payload says that its application has decided about a message in doubt.
 
 events  reads the trace             layout      says where things go
-doubt   what nobody can know        focus       the part of a large story that matters
-chart.html  the page around it
+doubt   what nobody can know        chart.html  the page around it
 """
 
 import re
@@ -53,7 +52,7 @@ def svg(
     """The chart alone, for a document: light colours, its own ground.
 
     `since`: ns; what was before is left out. `lanes`: processes from left to right; default: as messages flow.
-    `story`: what to draw (focus.py), default: all of the world's trace.
+    `story`: what to draw, default: all of the world's trace.
     """
     story = story or Story(world.trace)
     story.since(since)

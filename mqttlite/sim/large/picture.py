@@ -4,27 +4,14 @@ from pathlib import Path
 
 from ..chart import chart
 from ..chart.events import Arrow, Story
-from ..chart.focus import Focus, Ordered, focus
 from ..check.ledger import name_in
+from .focus import focus
 from .large import Large
 from .subject import Subject
 
 MOST = 150  # events that are drawn: a few screens
 AFTER_LOSS = 12  # faults and connections after the last that was seen of a message that is lost
 AFTER = 2  # the same when it has come to its end
-SHORT = {
-    "full": "disk is full",
-    "sync": "syncs may fail",
-    "failed sync": "a sync fails",
-    "failed operation of the disk": "disk fails",
-    "wipe device": "disk is lost",
-    "wipe broker": "disk is lost",
-    "wipe reader": "disk is lost",
-    "power": "power cut",
-    "outage": "power cut",
-    "cut at a packet": "cut",
-    "death at an operation of the disk": "dies",
-}
 
 
 def write(path: Path, run: Large, subject: Subject, problems: list[str], command: str) -> None:
@@ -39,19 +26,8 @@ def write(path: Path, run: Large, subject: Subject, problems: list[str], command
         return name_in(topic, arrow.start.encode()) == (entry.name if entry.size else entry.topic)
 
     is_lost = any(word in problem for problem in problems for word in ("lost", "missing", "deliveries at"))
-    left_out = focus(
-        story,
-        Focus(
-            lanes=subject.lanes,
-            clients=subject.clients,
-            is_about=is_about if entry else None,
-            text=subject.message,
-            after=AFTER_LOSS if is_lost else AFTER,
-            until=subject.until,
-            faults=[Ordered(one.at, one.key, one.who, SHORT.get(one.kind, one.kind)) for one in run.trouble.happened],
-            most=MOST,
-        ),
-    )
+    after = AFTER_LOSS if is_lost else AFTER
+    left_out = focus(story, subject, is_about if entry else None, run.trouble.happened, after, MOST)
     what = f"message “{subject.message}”" if subject.message else "what its processes say to each other"
     lanes = ", ".join(subject.lanes)
     text = f"Of this world only {what} is drawn, on the lanes {lanes}, with the faults that hit them."

@@ -1,9 +1,5 @@
 """The part of a large story that matters: one message on its way through a few lanes, or two that talk to each other.
 
-    story = Story(world.trace)
-    left_out = focus(story, Focus(["device3", "broker0", "reader00"], …))
-    chart.page(world, story=story, lanes=…, since=story.events[0].at)
-
 What is kept: packets of the message and their acknowledgements, by their identifiers; what applications say of it;
 faults; connecting; the commits next to its packets; serial frames next to what a gateway sends. Of more than
 `most` events, those that are least about it are left out.
@@ -11,10 +7,10 @@ faults; connecting; the commits next to its packets; serial frames next to what 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from .events import Arrow, Event, Story
+from ..chart.events import Arrow, Event, Story
+from .faults import Happened
+from .subject import Subject
 
 SECOND = 1_000_000_000
 NEAR = 5 * SECOND  # a commit or a frame farther from a packet has nothing to do with it
@@ -25,57 +21,55 @@ _CONNECTING = ("CONNECT", "CONNACK", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSU
 _EFFECTS = ("kill", "power cut", "cut", "partition", "unplug", "part", "stall")
 
 
-class Ordered(NamedTuple):
-    """A fault that somebody has ordered: in the trace, at `at` on the lane "fault". `short`: for the chart."""
+_SHORT = {  # kinds of faults, as the chart calls them
+    "full": "disk is full",
+    "sync": "syncs may fail",
+    "failed sync": "a sync fails",
+    "failed operation of the disk": "disk fails",
+    "wipe device": "disk is lost",
+    "wipe broker": "disk is lost",
+    "wipe reader": "disk is lost",
+    "power": "power cut",
+    "outage": "power cut",
+    "cut at a packet": "cut",
+    "death at an operation of the disk": "dies",
+}
 
-    at: int
-    key: str
-    who: tuple[str, ...]
-    short: str
 
-
-@dataclass
-class Focus:
-    """`lanes`: all that are drawn. `clients`: whose connections matter (client identifiers). `is_about`: whether a
-    PUBLISH is of the message; None: all packets matter. `text`: what applications say when it is about the message.
-    `after`: how many later faults and connections belong to the story. `until`: ns; 0: as long as it takes.
-    `faults`: what was ordered. `most`: events to draw.
+def focus(
+    story: Story,
+    subject: Subject,
+    is_about: Callable[[Arrow], bool] | None,
+    faults: list[Happened],
+    after: int,
+    most: int,
+) -> int:
+    """Keep what matters; how many events were left out because there were too many. `is_about`: whether a PUBLISH is of
+    the message; None: all packets matter. `faults`: what was ordered. `after`: how many later faults and connections
+    belong to the story. `most`: events to draw.
     """
-
-    lanes: list[str]
-    clients: set[str]
-    is_about: Callable[[Arrow], bool] | None
-    text: str
-    after: int
-    until: int
-    faults: list[Ordered]
-    most: int
-
-
-def focus(story: Story, wanted: Focus) -> int:
-    """Keep what matters; how many events were left out because there were too many."""
-    lanes = set(wanted.lanes)
+    lanes = set(subject.lanes)
     here = [event for event in story.events if event.lane in lanes and (not event.to or event.to in lanes)]
-    here += _ordered(story, here, wanted.faults, lanes)
+    here += _ordered(story, here, faults, lanes)
     here.sort(key=lambda event: (event.at, event.order))
-    ours = _ours(here, wanted.clients)
-    core = _core(here, ours, wanted)
-    if wanted.until:
-        core = [event for event in core if event.at <= wanted.until]
+    ours = _ours(here, subject.clients)
+    core = _core(here, ours, is_about, subject.message)
+    if subject.until:
+        core = [event for event in core if event.at <= subject.until]
     side = [event for event in here if event.is_drawn and (event.group == "fault" or _connects(event, ours))]
     if core:
         begin, end = core[0].at, max(map(_over, core))
     else:
-        begin, end = 0, wanted.until or story.end
+        begin, end = 0, subject.until or story.end
     begin = min([begin, *_dead_at(begin, side, story)])
     later = [event.at for event in side if event.at > end]
-    end = max(end, *later[: wanted.after][-1:], 0)
+    end = max(end, *later[:after][-1:], 0)
     side = [event for event in side if begin <= event.at <= end]
     beside = _beside([event for event in here if begin <= event.at <= end + NEAR], core)
     ranked = [(0, event) for event in core]
     ranked += [(1 if event.group == "fault" else 2, event) for event in side if event not in core]
     ranked += [(3, event) for event in beside]
-    kept = _least_far(ranked, wanted.most)
+    kept = _least_far(ranked, most)
     left_out = len(ranked) - len(kept)
     rows = [
         event
@@ -118,27 +112,29 @@ def _connects(event: Event, ours: dict[str, str]) -> bool:
     return isinstance(event, Arrow) and event.kind in _CONNECTING and event.connection in ours
 
 
-def _core(events: list[Event], ours: dict[str, str], wanted: Focus) -> list[Event]:
+def _core(
+    events: list[Event], ours: dict[str, str], is_about: Callable[[Arrow], bool] | None, text: str
+) -> list[Event]:
     """What is about the message itself: its packets and acknowledgements, and what applications say of it."""
     found: list[Event] = []
     open_: set[tuple[str, str, int]] = set()  # client, sender, packet identifier
     for event in events:
-        if event.group == "app" and event.is_drawn and (not wanted.text or event.detail == wanted.text):
+        if event.group == "app" and event.is_drawn and (not text or event.detail == text):
             found.append(event)
         if not isinstance(event, Arrow) or event.connection not in ours:
             continue
-        if wanted.is_about is None:
+        if is_about is None:
             if event.group in ("message", "ack"):
                 found.append(event)
             continue
         sender = event.lane if event.kind in _SENDERS else event.to
         key = (ours[event.connection], sender, event.packet_id)
         if event.kind == "PUBLISH":
-            if wanted.is_about(event):
+            if is_about(event):
                 found.append(event)
                 open_.add(key)
-                if wanted.text and event.payload:  # without what fills it up
-                    event.label = event.label.replace(event.payload, f"“{wanted.text}”")
+                if text and event.payload:  # without what fills it up
+                    event.label = event.label.replace(event.payload, f"“{text}”")
             elif event.packet_id:
                 open_.discard(key)
         elif event.group == "ack" and key in open_:
@@ -201,7 +197,7 @@ def _least_far(ranked: list[tuple[int, Event]], most: int) -> list[Event]:
     return [event for _, event in ranked[:most]]
 
 
-def _ordered(story: Story, here: list[Event], faults: list[Ordered], lanes: set[str]) -> list[Event]:
+def _ordered(story: Story, here: list[Event], faults: list[Happened], lanes: set[str]) -> list[Event]:
     """Faults that were ordered, on the lanes that they hit; the effect says of which fault it is, if there is one."""
     found: list[Event] = []
     entries = {(event.at, event.kind): event for event in story.events if event.lane == "fault"}
@@ -226,7 +222,7 @@ def _ordered(story: Story, here: list[Event], faults: list[Ordered], lanes: set[
             if len(fault.who) == 1 or len(who) == 2:
                 entry.is_drawn = True
                 entry.to = who[1] if len(who) == 2 else ""
-                entry.detail, entry.label = entry.label, f"{fault.short} (fault {fault.key})"
+                entry.detail, entry.label = entry.label, f"{_SHORT.get(fault.kind, fault.kind)} (fault {fault.key})"
         found.append(entry)
     return found
 
