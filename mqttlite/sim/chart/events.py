@@ -8,6 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
 from ...core.errors import ProtocolError
 from ...core.keys import unwrap
@@ -366,21 +367,15 @@ class Story:
     # -- lanes
 
     def _in_order(self) -> list[str]:
-        """Lanes from where messages come from to where they go."""
-        level: dict[str, int] = {}
-        after: dict[str, set[str]] = {}
+        """Lanes from where messages come from to where they go; those that no message passes come last."""
+        after: dict[str, list[str]] = {lane: [] for flow in self._flows for lane in flow}
         for source, sink in self._flows:
-            if source != sink and source not in _reach(after, sink):
-                after.setdefault(source, set()).add(sink)
-        for lane in self._seen:
-            level[lane] = 0
-        for _ in range(len(level)):
-            for source, sinks in after.items():
-                for sink in sinks:
-                    level[sink] = max(level.get(sink, 0), level.get(source, 0) + 1)
-        flowing = {lane for flow in self._flows for lane in flow}
-        order = list(self._seen)
-        return sorted(level, key=lambda lane: (lane not in flowing, level[lane], order.index(lane)))
+            after[sink].append(source)
+            try:
+                TopologicalSorter(after).prepare()
+            except CycleError:  # messages go this way, too, but have come the other way before
+                after[sink].pop()
+        return [*TopologicalSorter(after).static_order(), *(lane for lane in self._seen if lane not in after)]
 
 
 def _lose(way: _Way, why: str, died: int = -1) -> None:
@@ -402,18 +397,6 @@ def _socket(kind: str, text: str) -> str:
     number = match[2] if match else name
     error = error.partition(" ")[2]
     return f"connection {number} is open" if kind == "connected" else f"connection {number} is over {error}".rstrip()
-
-
-def _reach(after: dict[str, set[str]], begin: str) -> set[str]:
-    """All that messages from `begin` come to, itself included."""
-    found = {begin}
-    waiting = [begin]
-    while waiting:
-        for lane in after.get(waiting.pop(), ()):
-            if lane not in found:
-                found.add(lane)
-                waiting.append(lane)
-    return found
 
 
 def _client_id(connect: bytes) -> str:
