@@ -14,12 +14,47 @@ from collections.abc import Iterator
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
-from mqttlite.sim.large.large import Outcome, try_out
+from mqttlite.sim.large.large import Large
 from mqttlite.sim.large.selection import command
+from mqttlite.sim.scene import attempt
 
 PROGRESS_S = 10.0
+
+
+class Outcome(NamedTuple):
+    """What came of a seed. `seconds`: virtual ones. `faults`: how often each happened."""
+
+    seed: int
+    problems: list[str]
+    seconds: float
+    events: int
+    messages: int
+    deliveries: int
+    lives: int
+    connects: int
+    faults: Counter[str]
+    digest: str
+
+
+def try_out(seed: int, size: int = 0) -> Outcome:
+    """Run the world of a seed to its end. An exception is a problem like others."""
+    run = Large(seed, size)
+    problems = attempt(run)
+    world = run.world
+    return Outcome(
+        run.seed,
+        problems,
+        world.now / 1e9,
+        world.events,
+        len(run.ledger.entries),
+        sum(len(reading.effects) for reading in run.ledger.readings.values()),
+        sum(process.life for process in run.mortals),
+        run.conduct.connections.total(),
+        Counter({key[7:]: count for key, count in world.reached.items() if key.startswith("fault: ")}),
+        world.digest(),
+    )
 
 
 class Sum:

@@ -39,8 +39,7 @@ class Moment(NamedTuple):
 
 def processes_of(parts: Parts) -> list[str]:
     """All processes of a world that can die."""
-    gates = {device.line[0] for device in parts.devices if device.line}
-    names = [*parts.brokers, *(name for name in parts.gateways if name in gates)]
+    names = [*parts.brokers, *(name for name in parts.gateways if name in parts.gates)]
     names += [reader.name for reader in parts.readers] + [bridge.name for bridge in parts.bridges]
     return names + [device.name for device in parts.devices]
 
@@ -50,8 +49,7 @@ def neighbours_of(parts: Parts) -> list[tuple[str, str]]:
     pairs = [(reader.name, reader.broker) for reader in parts.readers]
     pairs += [(device.name, device.broker) for device in parts.devices if not device.line]
     pairs += [(bridge.name, end) for bridge in parts.bridges for end in (bridge.source, bridge.target)]
-    gates = {device.line[0]: device.broker for device in parts.devices if device.line}
-    return pairs + [(name, gates[name]) for name in parts.gateways if name in gates]
+    return pairs + [(name, parts.gates[name]) for name in parts.gateways if name in parts.gates]
 
 
 def moments(seed: int, parts: Parts) -> list[Moment]:

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from functools import partial
-from typing import NamedTuple
 
 from ...broker.limits import Limits
 from ...client import Client
@@ -23,7 +22,6 @@ from ..net.packets import Cut, Packet
 from ..process import Process
 from ..programs import Program, make_store
 from ..programs import gateway as gateway_program
-from ..scene import attempt
 from ..timeline import SECOND
 from .base import LargeScene
 from .drawn import chance_of
@@ -35,21 +33,6 @@ from .selection import ALL, Selection
 BEGIN_S = 60.0  # for all subscriptions
 CALM_S = 6 * 3600.0  # for everything to arrive when nothing goes wrong any more
 PROBES = 40  # times that bounds are looked at
-
-
-class Outcome(NamedTuple):
-    """What came of a seed. `seconds`: virtual ones. `faults`: how often each happened."""
-
-    seed: int
-    problems: list[str]
-    seconds: float
-    events: int
-    messages: int
-    deliveries: int
-    lives: int
-    connects: int
-    faults: Counter[str]
-    digest: str
 
 
 class Large(LargeScene):
@@ -78,10 +61,9 @@ class Large(LargeScene):
         limits = Limits(hold_bytes=queue, queue_bytes=queues, queues_bytes=1 << 30, persistent_sessions=1000)
         for name in parts.brokers:
             self._process(name, self.broker_of(limits))
-        gates = {device.line[0]: device.broker for device in parts.devices if device.line}
         for name in parts.gateways:
-            if name in gates:
-                self._process(name, gateway_program(*lines_of[name], upstream=f"mqtt://{gates[name]}"))
+            if name in parts.gates:
+                self._process(name, gateway_program(*lines_of[name], upstream=f"mqtt://{parts.gates[name]}"))
         for reader in parts.readers:
             self._process(reader.name, reader_of(self, reader))
         for bridge in parts.bridges:
@@ -243,26 +225,3 @@ class Large(LargeScene):
             if not got <= wanted <= got + dropped + unsent:
                 found.append(f"{broker}: {got} of {wanted} deliveries at QoS 0, {dropped} and {unsent} dropped")
         return found
-
-
-def outcome_of(run: Large, problems: list[str]) -> Outcome:
-    """What came of a world that has run."""
-    world = run.world
-    return Outcome(
-        run.seed,
-        problems,
-        world.now / 1e9,
-        world.events,
-        len(run.ledger.entries),
-        sum(len(reading.effects) for reading in run.ledger.readings.values()),
-        sum(process.life for process in run.mortals),
-        run.conduct.connections.total(),
-        Counter({key[7:]: count for key, count in world.reached.items() if key.startswith("fault: ")}),
-        world.digest(),
-    )
-
-
-def try_out(seed: int, size: int = 0) -> Outcome:
-    """Run the world of a seed to its end. An exception is a problem like others."""
-    run = Large(seed, size)
-    return outcome_of(run, attempt(run))

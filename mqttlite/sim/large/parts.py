@@ -103,6 +103,17 @@ class Parts(NamedTuple):
     faults: BadTime
     calm: bool
 
+    @property
+    def gates(self) -> dict[str, str]:
+        """The broker behind each gateway that has a device."""
+        return {device.line[0]: device.broker for device in self.devices if device.line}
+
+    @property
+    def names(self) -> list[str]:
+        """What can be left out, apart from faults: devices, readers, bridges."""
+        names = [device.name for device in self.devices] + [reader.name for reader in self.readers]
+        return names + [bridge.name for bridge in self.bridges]
+
 
 def draw(seed: int, size: int = 0) -> Parts:
     """The world of a seed, with `size` devices (0: drawn, 3 to 40)."""

@@ -13,11 +13,18 @@ brokers and gateways are there when one of those needs them.
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .parts import Parts
 
-CONDITIONS = ("refuse", "vanish", "stall", "noise", "babble", "drift")
+CONDITIONS = {  # and where BadTime has them
+    "refuse": "refuse",
+    "vanish": "vanish",
+    "stall": "stall",
+    "noise": "noise",
+    "babble": "babble_s",
+    "drift": "ppm",
+}
 RANGE_MAX = 10_000  # keys in one range
 _ITEM = re.compile(r"(?:([\w-]+/[\w-]+):)?(\d+)(?:-(\d+))?")
 
@@ -94,40 +101,30 @@ class Selection(NamedTuple):
 
     def of(self, parts: Parts) -> Parts:
         """What is left of a world. ValueError: a part is not in it."""
-        faults = parts.faults
-        faults = faults._replace(
-            refuse=faults.refuse if self.happens("refuse") else 0.0,
-            vanish=faults.vanish if self.happens("vanish") else 0.0,
-            stall=faults.stall if self.happens("stall") else 0.0,
-            noise=faults.noise if self.happens("noise") else 0.0,
-            babble_s=faults.babble_s if self.happens("babble") else 0.0,
-            ppm=faults.ppm if self.happens("drift") else 0,
-        )
-        devices, readers, bridges = parts.devices, parts.readers, parts.bridges
+        left_out: dict[str, Any] = {field: 0 for key, field in CONDITIONS.items() if not self.happens(key)}
+        devices, readers, bridges, brokers = parts.devices, parts.readers, parts.bridges, parts.brokers
         if self.messages:
             devices = tuple(one._replace(messages=min(one.messages, self.messages)) for one in devices)
         if self.parts is not None:
-            unknown = self.parts - set(parts_of(parts))
+            unknown = self.parts - set(parts.names)
             if unknown:
                 raise ValueError(
-                    f"there is no {', '.join(sorted(unknown))} in this world; it has {', '.join(parts_of(parts))}"
+                    f"there is no {', '.join(sorted(unknown))} in this world; it has {', '.join(parts.names)}"
                 )
             devices = tuple(one for one in devices if one.name in self.parts)
             readers = tuple(one for one in readers if one.name in self.parts)
             bridges = tuple(one for one in bridges if one.name in self.parts)
-        needed = {one.broker for one in devices} | {one.broker for one in readers}
-        needed |= {end for one in bridges for end in (one.source, one.target)}
-        gates = {device.line[0] for device in devices if device.line}
-        return parts._replace(
-            brokers=tuple(name for name in parts.brokers if name in needed)
-            if self.parts is not None
-            else parts.brokers,
-            gateways=tuple(name for name in parts.gateways if name in gates),
+            needed = {one.broker for one in devices} | {one.broker for one in readers}
+            needed |= {end for one in bridges for end in (one.source, one.target)}
+            brokers = tuple(name for name in brokers if name in needed)
+        left = parts._replace(
+            brokers=brokers,
             devices=devices,
             readers=readers,
             bridges=bridges,
-            faults=faults,
+            faults=parts.faults._replace(**left_out),
         )
+        return left._replace(gateways=tuple(name for name in parts.gateways if name in left.gates))
 
 
 ALL = Selection()
@@ -141,22 +138,7 @@ def command(seed: int, size: int = 0, selection: Selection = ALL) -> str:
     )
 
 
-def parts_of(parts: Parts) -> list[str]:
-    """What can be left out of a world, apart from faults."""
-    names = [reader.name for reader in parts.readers] + [bridge.name for bridge in parts.bridges]
-    return [device.name for device in parts.devices] + names
-
-
 def conditions_of(parts: Parts) -> set[str]:
     """Which of CONDITIONS this world has."""
-    faults = parts.faults
-    has_lines = any(device.line for device in parts.devices)
-    values = (
-        faults.refuse,
-        faults.vanish,
-        faults.stall,
-        faults.noise if has_lines else 0,
-        faults.babble_s if has_lines else 0,
-        faults.ppm,
-    )
-    return {name for name, value in zip(CONDITIONS, values, strict=True) if value}
+    without_lines = () if parts.gates else ("noise", "babble")
+    return {key for key, field in CONDITIONS.items() if getattr(parts.faults, field) and key not in without_lines}

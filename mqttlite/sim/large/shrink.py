@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..scene import attempt
 from .large import Large
-from .selection import Selection, command, conditions_of, parts_of
+from .selection import Selection, command, conditions_of
 from .subject import parts_in
 
 CALM_S = 1800.0  # of an attempt: what has not arrived by then never does, and hours of waiting cost minutes
@@ -55,7 +55,7 @@ def failure_of(run: Large, size: int, problems: list[str]) -> Failure:
     happened.update(dict.fromkeys(sorted(conditions_of(run.parts))))
     kind = kind_of(problems[0])
     most = max((device.messages for device in run.parts.devices), default=0)
-    return Failure(run.seed, size, run.selection, problems, kind, tuple(happened), tuple(parts_of(run.parts)), most)
+    return Failure(run.seed, size, run.selection, problems, kind, tuple(happened), tuple(run.parts.names), most)
 
 
 class Shrinking:

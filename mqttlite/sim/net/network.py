@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..machine import Loop, Machine, Machines
 from ..timeline import SECOND
@@ -47,6 +47,38 @@ class Connection(Ways):
         """An end is over; with both, the network forgets the connection."""
         if self.client.is_over and self.server.is_over:
             self._network.connections.pop(self.name, None)
+
+
+class _Attempt(NamedTuple):
+    """To connect. `loop`: of the life that tries. `fate`: as Network.on_connect."""
+
+    number: int
+    process: Machine
+    loop: Loop
+    factory: Callable[[], asyncio.BaseProtocol]
+    name: str
+    port: int
+    fate: str | None
+    connected: "asyncio.Future[SimTransport]"
+
+    def fail(self, code: int) -> None:
+        """The process is told, if it still waits."""
+        if not self.connected.done():
+            words = {
+                errno.ECONNREFUSED: "Connection refused",
+                errno.ETIMEDOUT: "Connection timed out",
+                errno.ECONNRESET: "Connection reset by peer",
+            }
+            self.connected.set_exception(OSError(code, words[code]))  # of the class that belongs to the number
+
+    def succeed(self, transport: SimTransport) -> None:
+        """The process gets its end of the connection."""
+        if self.connected.cancelled() or transport.is_over:
+            transport.os_close()
+            self.fail(errno.ECONNRESET)
+        else:
+            transport.begin(self.factory())
+            self.connected.set_result(transport)
 
 
 class Network:
@@ -164,12 +196,12 @@ class Network:
             fate = "refuse" if drawn < conditions.refuse else None
             fate = "vanish" if drawn >= 1 - conditions.vanish else fate
         there = world.draw(*conditions.latency)
+        attempt = _Attempt(self._number, process, loop, factory, name, port, fate, connected)
         target = world.processes.get(name)
         if fate == "vanish" or target is None or not target.powered or self.is_partitioned(process.name, name):
-            world.at(world.now + CONNECT_LIMIT, loop.enter, _fail, connected, errno.ETIMEDOUT)
+            world.at(world.now + CONNECT_LIMIT, loop.enter, attempt.fail, errno.ETIMEDOUT)
         else:
-            at = world.now + world.ahead + there
-            world.at(at, self._arrive, self._number, process, loop, factory, name, port, fate, connected)
+            world.at(world.now + world.ahead + there, self._arrive, attempt)
         try:
             transport = await connected
         except asyncio.CancelledError:
@@ -178,50 +210,24 @@ class Network:
             raise
         return transport, transport.get_protocol()
 
-    def _arrive(
-        self,
-        number: int,
-        process: Machine,
-        loop: Loop,
-        factory: Callable[[], asyncio.BaseProtocol],
-        name: str,
-        port: int,
-        fate: str | None,
-        connected: asyncio.Future[SimTransport],
-    ) -> None:
+    def _arrive(self, attempt: _Attempt) -> None:
         """The attempt arrives at the host: its kernel answers, whatever its process does."""
         world = self.world
+        number, process, loop, _, name, port, fate, _ = attempt
         if loop.dead:
             return
         conditions = self.conditions_of(process.name, name)
         back = world.now + world.draw(*conditions.latency)
         listener = self.listeners.at.get((name, port))
         if not world.processes[name].powered or self.is_partitioned(process.name, name):
-            world.at(world.now + CONNECT_LIMIT, loop.enter, _fail, connected, errno.ETIMEDOUT)
-            return
-        if fate == "refuse" or listener is None or not listener.accepts(process):
-            world.at(back, loop.enter, _fail, connected, errno.ECONNREFUSED)
-            return
-        server = listener.process
-        connection = Connection(self, number, process, server, port, conditions)
-        self.connections[connection.name] = connection
-        server.loop.enter(listener.accept, connection.server)
-        world.at(back, loop.enter, self._connected, connection, factory, connected)
-
-    def _connected(
-        self,
-        connection: Connection,
-        factory: Callable[[], asyncio.BaseProtocol],
-        connected: asyncio.Future[SimTransport],
-    ) -> None:
-        transport = connection.client
-        if connected.cancelled() or transport.is_over:
-            transport.os_close()
-            if not connected.done():
-                _fail(connected, errno.ECONNRESET)
-            return
-        transport.begin(factory())
-        connected.set_result(transport)
+            world.at(world.now + CONNECT_LIMIT, loop.enter, attempt.fail, errno.ETIMEDOUT)
+        elif fate == "refuse" or listener is None or not listener.accepts(process):
+            world.at(back, loop.enter, attempt.fail, errno.ECONNREFUSED)
+        else:
+            connection = Connection(self, number, process, listener.process, port, conditions)
+            self.connections[connection.name] = connection
+            listener.process.loop.enter(listener.accept, connection.server)
+            world.at(back, loop.enter, attempt.succeed, connection.client)
 
     # -- for processes
 
@@ -241,16 +247,6 @@ class Network:
         """The machine is back, and its kernel knows nothing of the old connections."""
         for end in self._ghosts.pop(process.name, ()):
             end.refuse_ghost()
-
-
-def _fail(connected: asyncio.Future[SimTransport], code: int) -> None:
-    if not connected.done():
-        words = {
-            errno.ECONNREFUSED: "Connection refused",
-            errno.ETIMEDOUT: "Connection timed out",
-            errno.ECONNRESET: "Connection reset by peer",
-        }
-        connected.set_exception(OSError(code, words[code]))  # of the class that belongs to the number
 
 
 class SocketModule:
