@@ -8,9 +8,7 @@ import boots
 from examples import readings
 from together import together
 
-from mqttlite.client import Client
-from mqttlite.core.errors import MQTTError, SettingError
-from mqttlite.store.base import StoreError
+from mqttlite import Client, MQTTError, SettingError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
-from mqttlite.client import Client
-from mqttlite.client.messages import Message
+from mqttlite import Client, Message
 from mqttlite.database import Database, Inbox, asyncpg_database, psycopg_database, sqlite
 
 # That no payment is in here twice is the inbox's doing: there is no constraint that would refuse a second one.

@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import json
 
-from mqttlite.client import Client
+from mqttlite import Client
 
 
 async def main(arguments: argparse.Namespace) -> None:

@@ -22,13 +22,13 @@ import gc
 import json
 import sys
 
-from mqttlite.core.errors import SettingError
+from mqttlite import SettingError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mqttlite.client import Client
+    from mqttlite import Client
 
 NAMES = ("fast", "event", "count")  # topic level by QoS
 STATE_EVERY = 5  # readings from one state message to the next

@@ -101,7 +101,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         help=f"largest packet to send or to take ({PACKET_MAX}); a larger one is not sent, or read past and reported",
     )
-    to.add_argument("-V", "--protocol-version", type=_version, metavar="V", help="mqttv311, the only one so far")
+    to.add_argument("-V", "--protocol-version", type=_version, metavar="V", help="3.1.1, the only one so far")
     to.add_argument("--will-topic", metavar="TOPIC", help="published by the broker when this client is lost")
     to.add_argument("--will-payload", metavar="TEXT", help="payload of the will (empty)")
     to.add_argument("--will-qos", type=int, choices=(0, 1, 2), metavar="QOS", help="QoS of the will (0)")
@@ -115,8 +115,8 @@ def _version(text: str) -> str:
     if name in ("311", "3.1.1", "4"):
         return "3.1.1"
     if name in ("5", "50", "5.0"):
-        raise argparse.ArgumentTypeError("MQTT 5 is not there yet; this version speaks MQTT 3.1.1 (-V mqttv311)")
-    raise argparse.ArgumentTypeError(f"{text!r} is not supported; this version speaks MQTT 3.1.1 (-V mqttv311)")
+        raise argparse.ArgumentTypeError("MQTT 5 is not there yet; this command speaks MQTT 3.1.1 (-V 3.1.1)")
+    raise argparse.ArgumentTypeError(f"{text!r} is not supported; this command speaks MQTT 3.1.1 (-V 3.1.1)")
 
 
 def client_options(args: argparse.Namespace) -> dict[str, Any]:

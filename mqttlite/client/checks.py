@@ -15,7 +15,7 @@ from ..store.base import Store
 from .checked_url import checked_url
 
 _PAYLOAD = "bytes or str (text is sent as UTF-8; for a number write str(number))"
-_WILL = "(topic, payload, qos, retain), as in ('room/state', b'lost', 1, True)"
+_WILL = "Will(topic, payload, qos, retain), as in Will('room/state', b'lost', 1, True)"
 
 
 def check_client(url: object, options: Mapping[str, Any]) -> None:
@@ -25,6 +25,13 @@ def check_client(url: object, options: Mapping[str, Any]) -> None:
         check = _CLIENT.get(name)
         if check:
             check(name, value)
+        elif name in _NO_CALLBACKS:
+            raise TypeError(no_callback(name))
+
+
+def no_callback(name: str) -> str:
+    """What to write instead of `client.NAME = function`, which other clients have."""
+    return f"Client has no '{name}' to set: {_NO_CALLBACKS.get(name, 'callbacks are arguments of Client(...)')}"
 
 
 def check_message(topic: object, payload: object, qos: object, retain: object, key: object) -> None:
@@ -107,8 +114,8 @@ def _number(least: int, most: float = math.inf) -> Any:
 
 
 def _version(name: str, value: object) -> None:
-    if value not in (4, 5) or isinstance(value, (bool, float)):
-        raise ValueError(f"version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0), not {value!r:.60}")
+    if value not in ("3.1.1", "5.0", 4, 5) or isinstance(value, (bool, float)):
+        raise ValueError(f'version is "3.1.1" or "5.0", not {value!r:.60}')
 
 
 def _clean(name: str, value: object) -> None:
@@ -158,6 +165,16 @@ def _callback(name: str, value: object) -> None:
     if inspect.iscoroutinefunction(value):
         raise TypeError(f"{name} must be a plain function, not async: nobody would await it; let it set an event")
 
+
+_NO_CALLBACKS = {
+    "on_message": "messages come by 'async for message in client', or call 'await client.handle(function)'",
+    "on_connect": "write Client(..., on_connection=function), which is called with (connected, reason)",
+    "on_disconnect": "write Client(..., on_connection=function), which is called with (connected, reason)",
+    "on_publish": "publish returns a receipt, and 'await receipt' returns when the broker has confirmed",
+    "on_subscribe": "'await client.subscribe(...)' returns when the broker has answered",
+    "on_unsubscribe": "'await client.unsubscribe(...)' returns when the broker has answered",
+    "on_log": "what there is to say goes to logging.getLogger('mqttlite.client')",
+}
 
 _CLIENT: dict[str, Any] = {
     "version": _version,

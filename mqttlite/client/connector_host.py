@@ -4,9 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..core.codec import topic_of
-from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError
+from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError, StoreError
 from ..serial.clock import now_ms
-from ..store.base import StoreError
 from .connector import LINE_PIECE, Connector
 from .dialing import open_tcp
 from .sockets import SocketTransport

@@ -16,7 +16,7 @@ from ..store.base import Store
 from .connector import Connector
 from .incoming import Incoming
 from .life import Life
-from .messages import Message, Receipt, check_qos, checked_will
+from .messages import Message, Receipt, check_qos
 from .outgoing import Outgoing
 from .subscribing import Subscribing
 from .url import Url
@@ -28,20 +28,21 @@ if TYPE_CHECKING:
 
     from ..core.wire import ClientWire
     from ..link.stats import Stats
+    from .unconfirmed import PendingMessage
 
 KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one sent: what a receiver can tell apart
 
 
 class BaseClient:
-    """An MQTT client. Use it as `async with Client("mqtt://localhost") as client:`.
+    """An MQTT client. Use it as `async with Client("mqtt://localhost") as client:`; it connects again by itself.
 
     url             mqtt://[user:password@]host[:1883], unix:///path, serial:///dev/ttyUSB0?baud=115200; on a board also
                     serial://2?tx=17&rx=16 for UART 2
-    version         of the protocol level: 4 is MQTT 3.1.1, 5 is MQTT 5.0
+    version         of MQTT: "3.1.1" or "5.0"; the numbers of their protocol levels, 4 and 5, will do
     client_id       identifies the session at the broker; with one, the session is kept over disconnections
     clean_session   True: no session is kept; default: True only without client_id
     keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
-    will            (topic, payload, qos, retain): published by the broker when the client is lost
+    will            Will(topic, payload, qos, retain): published by the broker when the client is lost
     window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
     queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
     inbox_max       messages received and not taken; beyond it the connection is not read
@@ -50,7 +51,7 @@ class BaseClient:
                     `publish`, and read past when it arrives. Default: 1 MiB, as the broker's, and 4096 on a board
     timeout_s       how long connecting, CONNACK and PINGRESP may take
     store           where the session's state is kept durably: a path, or a Store; it belongs to one client_id, which
-                    must be given. Default: memory, which is not durable
+                    must be given. A path means SQLite, on a board a journal. Default: memory, which is not durable
     manual_ack      True: nothing is acknowledged before `acknowledge(message)`
     keys            True: messages of QoS 1 and 2 carry an idempotency key (core/keys.py), and those that arrive with
                     one that was handled before are not delivered again. In 5.0 it is a user property; in 3.1.1 it
@@ -59,6 +60,12 @@ class BaseClient:
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
                     acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
+
+    What it knows: `client_id`, `url`, `is_connected`, `session_present`, `qos0_dropped`, `oversized`, `store`, `error`.
+
+    On CPython an argument of the wrong type or out of range raises TypeError or ValueError, and a use before `start`
+    (or `async with`), or in another event loop, RuntimeError. On a board the defaults are smaller: queue_max 40,
+    inbox_max 20, inbox_bytes 16384.
     """
 
     _connector_type = Connector
@@ -69,7 +76,7 @@ class BaseClient:
         self,
         url: str,
         *,
-        version: int = 4,
+        version: "str | int" = "3.1.1",
         client_id: str = "",
         clean_session: "bool | None" = None,
         keep_alive_s: int = 60,
@@ -91,7 +98,6 @@ class BaseClient:
     ) -> None:
         self.url = Url(url)
         self.client_id = client_id or "mqttlite-" + "".join(["%02x" % byte for byte in os.urandom(6)])
-        self.version = version
         if clean_session is None:
             clean_session = not client_id
         if username is None:
@@ -106,7 +112,7 @@ class BaseClient:
             keep_alive_s,
             None if username is None else to_utf8(username, "user name"),
             password.encode() if isinstance(password, str) else password,
-            checked_will(will),
+            self._will(will) if will else None,
         )
         session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
         session.doubts = {}
@@ -116,13 +122,13 @@ class BaseClient:
         if keys:
             session.span = KEYS_SPAN
         wire: "ClientWire" = wire4
-        if version == 5:
+        if version in ("5.0", 5):
             from ..core import wire5 as wire  # only who speaks 5.0 loads it
-        elif version != 4:
-            raise ValueError("version is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
+        elif version not in ("3.1.1", 4):
+            raise ValueError('version is "3.1.1" or "5.0"')
         kept = self._make_store(store) if isinstance(store, str) else store or Store()
         self._life = life = Life(self.client_id, session, kept, self._log)
-        self._outgoing = Outgoing(life, queue_max, (1 if keys else 0) | (2 if version == 5 else 0))
+        self._outgoing = Outgoing(life, queue_max, (1 if keys else 0) | (0 if wire is wire4 else 2))
         self._incoming = Incoming(life, inbox_max, inbox_bytes, on_oversized)
         self._incoming.manual_ack = manual_ack
         self._subscribing = Subscribing(life)
@@ -130,6 +136,11 @@ class BaseClient:
             life, self._outgoing, self._incoming, self.url, timeout_s, retry_first, on_connection
         )
         life.protocol = ClientProtocol(life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire)
+
+    def _will(self, will: "tuple[str, str | bytes, int, bool]") -> "tuple[bytes, bytes, int, bool]":
+        from .will import checked
+
+        return checked(will)
 
     # -- what the runtime provides
 
@@ -269,9 +280,10 @@ class BaseClient:
         """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store."""
         return self._outgoing.receipt(seq)
 
-    def pending(self) -> "list[tuple[int, str, str, int, bytes]]":
-        """What is not finished: (sequence number, state, topic, QoS, payload). States: "accepted", "released",
-        "in doubt", and "refused", when it was set aside (SetAsideError).
+    def pending(self) -> "list[PendingMessage]":
+        """What is not finished, each as PendingMessage(seq, state, topic, qos, payload), which is a tuple: sequence
+        number; "accepted", "released", "in doubt", or "refused", when it was set aside (SetAsideError); what was
+        published.
         """
         from .unconfirmed import pending
 

@@ -24,6 +24,7 @@ from .checks import (
     check_seconds,
     check_subscription,
     encoded,
+    no_callback,
     wrong_type,
 )
 from .connector_host import HostConnector
@@ -52,6 +53,11 @@ class Client(BaseClient):
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
         __init__.__wrapped__ = BaseClient.__init__  # help() and inspect.signature show its arguments
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name[:3] == "on_":
+            raise AttributeError(no_callback(name))
+        super().__setattr__(name, value)
 
     def _make_store(self, path: str) -> Store:
         from ..store.sqlite import SqliteStore

@@ -7,8 +7,8 @@ Both runtimes. Only what MicroPython's asyncio has is used: Event, create_task, 
 import asyncio
 
 from ..core import const
-from ..core.errors import ClosedError, MQTTError
-from ..store.base import Store, StoreError
+from ..core.errors import ClosedError, MQTTError, StoreError
+from ..store.base import Store
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:

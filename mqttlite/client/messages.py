@@ -1,13 +1,18 @@
-"""What the application gives and gets: messages, receipts, a will. Both runtimes."""
+"""What the application gets: messages and receipts. Both runtimes."""
 
 import asyncio
 
 from ..core import const
-from ..core.text import check_plain, check_topic_name, to_utf8
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+    from typing import Any
+
     from ..core.errors import MQTTError
+
+
+SHOWN = const(60)  # bytes of a payload in `repr`
 
 
 class Message:
@@ -31,6 +36,22 @@ class Message:
         self._packet_id = packet_id
         self._generation = generation
 
+    def __repr__(self) -> str:
+        return "Message(%r, %r%s, qos=%d%s%s)" % (
+            self.topic,
+            self.payload[:SHOWN],
+            "" if len(self.payload) <= SHOWN else " and %d more" % (len(self.payload) - SHOWN),
+            self.qos,
+            ", retain=True" if self.retain else "",
+            ", dup=True" if self.dup else "",
+        )
+
+    def matches(self, topic_filter: str) -> bool:
+        """Whether a valid topic filter matches the message's topic (4.7), as in `message.matches("room/+/state")`."""
+        from ..core.matching import matches
+
+        return matches(topic_filter.encode(), self.topic.encode())
+
     def user_properties(self) -> "list[tuple[str, str]]":
         """The message's user properties (5.0) as (name, value), in order."""
         from ..core.properties import user_properties
@@ -39,8 +60,9 @@ class Message:
 
 
 class Receipt:
-    """What `publish` returns: the message is accepted. `seq` is its sequence number (-1 at QoS 0, which has no
-    confirmation).
+    """What `publish` returns: the message is accepted. `await receipt` waits until the broker has confirmed it, as
+    `completed` does. `seq` is its sequence number (-1 at QoS 0, which has no confirmation); `done` says whether it is
+    finished, `error` why it was not confirmed.
     """
 
     # Of the class until they change, as in Message.
@@ -64,6 +86,16 @@ class Receipt:
         if self.error:
             raise self.error
 
+    def __await__(self) -> "Generator[Any, None, None]":
+        return self.completed().__await__()
+
+    def __iter__(self) -> "Coroutine[Any, Any, None]":
+        return self.completed()  # what MicroPython awaits
+
+    def __repr__(self) -> str:
+        state = repr(self.error) if self.error else "confirmed" if self.done else "not confirmed"
+        return "Receipt(%d): %s" % (self.seq, state)
+
     def _finish(self, error: "MQTTError | None") -> None:
         self.error = error
         self.done = True
@@ -79,15 +111,3 @@ def check_qos(qos: int, what: str = "QoS") -> None:
     """Raise ValueError unless `qos` is one; `what` names it."""
     if qos not in (0, 1, 2):
         raise ValueError(what + " is 0, 1 or 2")
-
-
-def checked_will(will: "tuple[str, str | bytes, int, bool] | None") -> "tuple[bytes, bytes, int, bool] | None":
-    """A will (topic, payload, QoS, retain) as the protocol wants it, checked."""
-    if will is None:
-        return None
-    topic, payload, qos, retain = will
-    name = to_utf8(topic, "will topic")
-    check_topic_name(name)
-    check_plain(name)
-    check_qos(qos, "QoS of the will")
-    return name, payload.encode() if isinstance(payload, str) else payload, qos, retain

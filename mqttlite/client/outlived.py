@@ -6,8 +6,9 @@ import os
 import time
 
 from ..core import const
+from ..core.errors import StoreError
 from ..core.records import CLEARING, IDENTITY
-from ..store.base import Store, StoreError
+from ..store.base import Store
 from .messages import Receipt
 
 TYPE_CHECKING = const(0)

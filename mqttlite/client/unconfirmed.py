@@ -2,6 +2,8 @@
 them. Loaded only when there is such a thing. Both runtimes.
 """
 
+from collections import namedtuple
+
 from ..core import const
 from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
@@ -11,7 +13,21 @@ from .messages import Receipt
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from typing import NamedTuple
+
     from .life import Life
+
+    class PendingMessage(NamedTuple):
+        """A message that is not finished; see BaseClient.pending."""
+
+        seq: int
+        state: str
+        topic: str
+        qos: int
+        payload: bytes
+
+else:
+    PendingMessage = namedtuple("PendingMessage", ("seq", "state", "topic", "qos", "payload"))
 
 DOUBTS_MAX = const(1000)  # messages in doubt that are kept for the application to ask for
 
@@ -83,7 +99,7 @@ def forget_oldest(life: "Life", doubts: "dict[int, tuple[bytes, bytes, bytes]]",
     life.log("message %d, which is %s, is forgotten: %s" % (oldest, state, why))
 
 
-def pending(life: "Life") -> "list[tuple[int, str, str, int, bytes]]":
+def pending(life: "Life") -> "list[PendingMessage]":
     """What is not finished; see BaseClient.pending."""
     session = life.session
     found = []
@@ -93,7 +109,7 @@ def pending(life: "Life") -> "list[tuple[int, str, str, int, bytes]]":
             qos = head[0] >> 1 & 3
             states = ("refused", "in doubt") if messages is session.doubts else ("accepted", "released")
             payload = _payload(messages[seq])
-            found.append((seq, states[qos == 3], str(topic_of(head), "utf-8"), min(qos, 2), payload))
+            found.append(PendingMessage(seq, states[qos == 3], str(topic_of(head), "utf-8"), min(qos, 2), payload))
     return found
 
 

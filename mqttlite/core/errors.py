@@ -68,3 +68,7 @@ class SettingError(ConnectError):
 
 class ClosedError(MQTTError):
     """The client was closed; the message or request can no longer complete."""
+
+
+class StoreError(MQTTError):
+    """The store cannot keep what it is given, or cannot be opened; the text says why, where, and what to do."""

@@ -5,17 +5,13 @@ leaves that tells of it. Both runtimes.
 """
 
 from ..core import const
-from ..core.errors import MQTTError
+from ..core.errors import StoreError as StoreError
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.records import State
-
-
-class StoreError(MQTTError):
-    """The store cannot keep what it is given, or cannot be opened; the text says why, where, and what to do."""
 
 
 class Store:

@@ -346,7 +346,7 @@ def test_a_commit_takes_as_long_as_the_disk(world: World) -> None:
             before = world.now
             await client.publish("a", "x", 1)
             passed = (world.now - before) / 1e9
-            client._receipts.clear()
+            client._outgoing.receipts.clear()
         return passed
 
     process = world.process("a", main, start=False)

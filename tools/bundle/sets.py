@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass, field
 
-ERRORS = ("ClosedError", "ConnectError", "MQTTError", "ProtocolError", "SettingError")
+ERRORS = ("ClosedError", "ConnectError", "MQTTError", "ProtocolError", "SettingError", "StoreError")
 RARE_ERRORS = ("InDoubtError", "PublishError", "RefusedError", "SetAsideError", "SubscribeError")
 
 THIN: dict[str, tuple[str, str]] = {
     "Client": ("mqttlite.client.board", "Client"),
     "Message": ("mqttlite.client.messages", "Message"),
     "Receipt": ("mqttlite.client.messages", "Receipt"),
+    "Will": ("mqttlite.client.will", "Will"),
     **{name: ("mqttlite.core.errors", name) for name in (*ERRORS, *RARE_ERRORS)},
-    "StoreError": ("mqttlite.store.base", "StoreError"),
+}
+DOUBTS: dict[str, tuple[str, str]] = {
+    "PendingMessage": ("mqttlite.client.unconfirmed", "PendingMessage"),
 }
 JOURNAL: dict[str, tuple[str, str]] = {
     "Journal": ("mqttlite.store.journal", "Journal"),
@@ -81,6 +84,6 @@ SETS = {
         _set("thin"),
         _set("thin+journal", "JOURNAL", public=JOURNAL),
         _set("thin+serial", "SERIAL"),
-        _set("all", *[flag for flag in FLAGS if flag != "TEXTS"], public=JOURNAL),
+        _set("all", *[flag for flag in FLAGS if flag != "TEXTS"], public={**JOURNAL, **DOUBTS}),
     )
 }
