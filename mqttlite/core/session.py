@@ -22,6 +22,7 @@ Both runtimes; imports only lower modules of the core.
 from . import const
 from .codec import acknowledgement, released, repeated
 from .errors import broken
+from .features import DOUBTS, JOURNAL
 from .packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from .reason_codes import REFUSED
 from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED
@@ -198,7 +199,7 @@ class Session:
         else:
             self.generation += 1
             self.sent_before = self.first
-            if self.clearing:
+            if JOURNAL and self.clearing:
                 self.clearing = 0
                 self._record(CLEARING, 0)
             if self.messages or self.inbound:
@@ -225,7 +226,7 @@ class Session:
         seq = self.next
         self.messages[seq] = (head, payload, key)
         self.next = seq + 1
-        if self.store:
+        if JOURNAL and self.store:
             self.store.record(ACCEPTED, seq, head, payload, key)
         self._pump()
         return seq
@@ -248,12 +249,12 @@ class Session:
             message = self.messages.get(seq)
             if message:
                 head = message[0]
-                if self.clearing and head[0] & 4:
+                if JOURNAL and self.clearing and head[0] & 4:
                     from .earlier_life import holds
 
                     if holds(self, seq):
                         return
-                if seq >= self.kept:
+                if JOURNAL and seq >= self.kept:
                     self.wanted = True
                 packet_id = seq % SPAN + 1
                 if head[0] & 6 == RELEASED:
@@ -276,7 +277,7 @@ class Session:
         seq = self.first + (packet_id - 1 - self.first) % SPAN
         message = self.messages.get(seq, _NONE) if seq < self.sent else _NONE
         state = message[0][0] & 6
-        if self.releasing and first == PUBCOMP and state != RELEASED:
+        if JOURNAL and self.releasing and first == PUBCOMP and state != RELEASED:
             if packet_id == self.releasing:
                 from .earlier_life import go_on
 
@@ -319,10 +320,10 @@ class Session:
                 self.first = first
         if outcome:
             self.ended = message  # for who has to name it
-        if (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
+        if DOUBTS and (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
             self.doubts[seq] = message
             self._record(DOUBT, seq)
-        elif self.store:
+        elif JOURNAL and self.store:
             self._record(DONE, seq)
         if self.on_finished:
             self.on_finished(seq, outcome)
@@ -374,11 +375,12 @@ class Session:
         effect = row & 0xFF
         if effect != DELIVER:
             digest = value >> 4
-        if after == HELD:
-            if state != HELD and self.store:  # of a large number, a board makes an object
-                self._record(HELD_RECORD, digest << 16 | packet_id)
-        elif state == HELD:
-            self._record(FREED, packet_id)
+        if JOURNAL and self.store:  # of a large number, a board makes an object
+            if after == HELD:
+                if state != HELD:
+                    self._record(HELD_RECORD, digest << 16 | packet_id)
+            elif state == HELD:
+                self._record(FREED, packet_id)
         if after:
             self.inbound[packet_id] = digest << 4 | after
         elif value:
@@ -397,7 +399,7 @@ class Session:
         return kind != DONE or self.sent - number > SPAN // 2
 
     def _record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
-        if self.store:
+        if JOURNAL and self.store:
             if self.must_wait(kind, number):
                 self.wanted = True
             self.store.record(kind, number, head, payload, key)
