@@ -8,9 +8,9 @@ from typing import NamedTuple
 from mqttlite.client import Client
 from mqttlite.client.dialing import open_streams
 from mqttlite.client.recognise import not_mqtt, silent
-from mqttlite.client.unreachable import PORT, where, why_unreachable
+from mqttlite.client.unreachable import where, why_unreachable
 from mqttlite.client.url import Url
-from mqttlite.core import reasons, refusals
+from mqttlite.core import PORT, reasons, refusals
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError
 from mqttlite.core.packet_types import CONNACK, DISCONNECT
 from mqttlite.core.properties import REASON_STRING

@@ -1,4 +1,4 @@
-"""Addresses to listen on: `mqtt://HOST:PORT` and `unix:///PATH`, as listening sockets. Imports only core.errors.
+"""Addresses to listen on: `mqtt://HOST:PORT` and `unix:///PATH`, as listening sockets. Imports only core.
 
 Errors say what to do: who has the port, which option to change.
 """
@@ -11,9 +11,9 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..core import PORT
 from ..core.errors import MQTTError
 
-PORT = 1883  # registered for MQTT without TLS
 BACKLOG = 128
 
 

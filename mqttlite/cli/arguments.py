@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
+from ..core import PORT
 from ..core.codec import REMAINING_MAX
 from ..core.sizes import PACKET_MAX
 from .streams import say
@@ -134,7 +135,7 @@ def client_options(args: argparse.Namespace) -> dict[str, Any]:
     if args.url is not None:
         url, topic = split_topic(args.url)
     else:
-        url, topic = _url_of("localhost" if args.host is None else args.host, args.port or 1883), ""
+        url, topic = _url_of("localhost" if args.host is None else args.host, args.port or PORT), ""
     if topic:
         args.topic = [*args.topic, topic]
     options: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ..core import const
+from ..core import PORT, const
 from ..core.errors import SettingError
 from .connector import Connector
 from .face import BaseClient
@@ -54,7 +54,7 @@ class BoardConnector(Connector):
         url = self.url
         if url.scheme == "mqtt":
             host = url.host
-            port = url.port or 1883
+            port = url.port or PORT
             self._address += 1  # the next one, unless it turns out to be the broker
             try:
                 if self._address:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from ..core import PORT
 from ..core.codec import topic_of
 from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError, StoreError
 from ..serial.clock import now_ms
@@ -10,7 +11,7 @@ from .connector import LINE_PIECE, Connector
 from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
-from .unreachable import PORT, where, why_unreachable
+from .unreachable import where, why_unreachable
 
 if TYPE_CHECKING:
     from ..serial.ports import HostPort

@@ -3,9 +3,8 @@
 import errno
 import socket
 
+from ..core import PORT
 from .url import Url
-
-PORT = 1883
 
 
 def where(url: Url) -> str:

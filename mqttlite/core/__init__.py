@@ -23,3 +23,6 @@ def const(value: int) -> int:
     file.
     """
     return value
+
+
+PORT = const(1883)  # registered for MQTT without TLS

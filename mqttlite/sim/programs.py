@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..broker import Broker
 from ..client import Client, Message
+from ..core import PORT
 from ..database.inbox import Inbox
 from ..store.base import Store
 from ..store.journal import Journal
@@ -50,7 +51,7 @@ def _nothing(*_: object) -> None:
 def broker(
     store: str = "memory",
     *,
-    port: int = 1883,
+    port: int = PORT,
     limits: "Limits | None" = None,
     made: Callable[[Process, Broker], object] = _nothing,
     serves: Callable[[Process, Broker], object] = _nothing,

@@ -1,4 +1,4 @@
-"""A TOML file as people save it, for the programs that have settings in one: broker and gateway. CPython only."""
+"""A TOML file as people save it, for the programs that have settings in one. CPython only; imports nothing of ours."""
 
 import codecs
 import tomllib
