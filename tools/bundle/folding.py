@@ -5,6 +5,8 @@ Only what is decided by constants goes, and no expression that could do somethin
 
 import ast
 
+from .numbers import number, value_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .merging import Merged
@@ -86,6 +88,14 @@ class Folder(ast.NodeTransformer):
                     self.changed = True
                     return ast.copy_location(ast.Constant(found), node)
         return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        value = value_of(node)
+        if value is None:
+            return node
+        self.changed = True
+        return number(value, node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

@@ -24,13 +24,15 @@ STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, an
 # Attributes that an application may read, and the part that has them.
 EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized"), "Life")
 
-# What an application calls and passes for a feature: methods and arguments of Client that a set without it has not.
+# What an application calls, reads and passes for a feature: methods and attributes of Client and Message, and arguments
+# of Client's methods, that a set without it has not.
 METHODS = {
     "SERIAL": ("link_stats",),
     "KEYS": ("last_number",),
     "DOUBTS": ("receipt", "pending", "retry", "settle"),
     "MANUAL_ACK": ("acknowledge",),
     "JOURNAL": ("stored", "enqueue"),
+    "V5": ("user_properties", "properties"),
 }
 OPTIONS = {"JOURNAL": ("store",), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
 
