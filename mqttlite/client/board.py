@@ -4,6 +4,7 @@ import asyncio
 
 from ..core import PORT, const
 from ..core.errors import SettingError
+from ..core.features import SERIAL
 from .connector import Connector
 from .face import BaseClient
 
@@ -74,7 +75,7 @@ class BoardConnector(Connector):
             except OSError:
                 pass  # not every port of MicroPython has it
             return StreamTransport(stream)
-        if url.scheme == "serial":
+        if SERIAL and url.scheme == "serial":
             return await self.open_serial()
         raise SettingError("'" + url.scheme + "' is not a known scheme; use mqtt:// or serial://")
 

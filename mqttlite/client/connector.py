@@ -10,6 +10,7 @@ import os
 
 from ..core import const
 from ..core.errors import ClosedError, ConnectError, MQTTError, SettingError
+from ..core.features import JOURNAL
 from ..serial.clock import now_ms
 
 TYPE_CHECKING = const(0)
@@ -284,7 +285,7 @@ class Connector:
                     out[:size] = []
                 life.taken_out += size
                 self.is_writing = True
-                if session.wanted or life.finished > life.finished_max:
+                if JOURNAL and (session.wanted or life.finished > life.finished_max):
                     session.wanted = False
                     await life.commit()  # everything that these packets tell of has been recorded
                 at = 0

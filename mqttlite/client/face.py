@@ -10,6 +10,7 @@ import os
 from ..core import const, wire4
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError
+from ..core.features import DOUBTS, JOURNAL
 from ..core.session import Session
 from ..core.text import to_utf8
 from ..store.base import Store
@@ -115,7 +116,8 @@ class BaseClient:
             self._will(will) if will else None,
         )
         session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
-        session.doubts = {}
+        if DOUBTS:
+            session.doubts = {}
         session.log = self._log
         if self.url.scheme != "serial":  # which may be slow, and cut often: small steps, as on a board
             session.clear_step = self._clear_step
@@ -181,7 +183,7 @@ class BaseClient:
         life = self._life
         connector = self._connector
         if connector.task is None:
-            if type(life.store) is not Store or self._outgoing.flags & 1:
+            if (JOURNAL and type(life.store) is not Store) or self._outgoing.flags & 1:
                 from .outlived import load  # only who has something to keep loads it
 
                 await load(life, self._outgoing, self._incoming)

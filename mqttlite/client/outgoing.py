@@ -1,6 +1,7 @@
 """What the application publishes: accepted while there is room, and confirmed by its receipt. Both runtimes."""
 
 from ..core import const
+from ..core.features import JOURNAL
 from .messages import SENT, Receipt
 
 TYPE_CHECKING = const(0)
@@ -41,7 +42,7 @@ class Outgoing:
         """Return when such a message may be accepted, or the client is closed."""
         life = self.life
         while life.error is None and self.is_full(qos, size):
-            if qos and len(self.receipts) < self.queue_max:
+            if JOURNAL and qos and len(self.receipts) < self.queue_max:
                 await life.commit()  # what has finished by now makes room
                 if life.finished or life.store.fits(size):
                     continue

@@ -8,7 +8,7 @@ from ..core import const
 from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
 from ..core.records import DONE
-from ..core.session import ASIDE
+from ..core.session import ASIDE, IN_DOUBT
 from .messages import Receipt
 
 TYPE_CHECKING = const(0)
@@ -75,15 +75,15 @@ def _payload(message: "tuple[bytes, bytes, bytes]") -> bytes:
 def failure(life: "Life", seq: int, outcome: int) -> MQTTError:
     """Why a message has ended without being confirmed; told to whoever runs the program, too."""
     error: MQTTError
-    doubts = life.session.doubts
-    if doubts and seq in doubts:
-        error = _kept(seq, doubts[seq], outcome & 0xFF if outcome >= ASIDE else 0)
-        if len(doubts) > DOUBTS_MAX:
+    message = life.session.ended
+    if message and (outcome == IN_DOUBT or outcome >= ASIDE):
+        error = _kept(seq, message, outcome & 0xFF if outcome >= ASIDE else 0)
+        doubts = life.session.doubts
+        if doubts and len(doubts) > DOUBTS_MAX:
             forget_oldest(life, doubts, "there are more than %d" % DOUBTS_MAX)
     else:
         from ..core.reasons import words
 
-        message = life.session.ended
         topic = str(topic_of(message[0]), "utf-8") if message else ""
         error = PublishError(outcome, "the broker refused message %d to '%s': %s" % (seq, topic, words(outcome)))
     life.log(str(error))

@@ -13,6 +13,7 @@ from . import (
     arguments,
     bases,
     constants,
+    copies,
     folding,
     inlining,
     merging,
@@ -66,11 +67,11 @@ def transformed(
     if whole:
         arguments.leave_out(merged, whole, feature_set.methods_left_out, feature_set.options_left_out)
     _settle(merged, feature_set, foreign)
-    if whole and parts.run(merged, whole, foreign, STANDS_FOR, EXPOSED):
-        while aliases.run(merged, whole):  # the events between parts are calls now
-            _settle(merged, feature_set, foreign)
-    _settle(merged, feature_set, foreign)
-    while inlining.run(merged, foreign):
+    while whole and parts.run(merged, whole, foreign, STANDS_FOR, EXPOSED):
+        _settle(merged, feature_set, foreign)
+    while whole and aliases.run(merged, whole):  # the events between parts are calls now
+        _settle(merged, feature_set, foreign)
+    while inlining.run(merged, foreign) or copies.run(merged) or (whole and aliases.run(merged, whole)):
         _settle(merged, feature_set, foreign)
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)

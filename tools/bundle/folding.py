@@ -116,6 +116,13 @@ class Folder(ast.NodeTransformer):
         self.changed = True
         return (node.body if known else node.orelse) or ast.copy_location(ast.Pass(), node)
 
+    def visit_Try(self, node: ast.Try) -> "ast.AST | list[ast.stmt]":
+        self.generic_visit(node)
+        if all(isinstance(statement, ast.Pass) for statement in node.body):  # nothing can be raised
+            self.changed = True
+            return [*node.orelse, *node.finalbody] or ast.copy_location(ast.Pass(), node)
+        return node
+
     def visit_While(self, node: ast.While) -> ast.AST:
         node.test = condition(node.test)
         self.generic_visit(node)

@@ -37,7 +37,7 @@ class Part:
 class Merged:
     """A program in parts. `public`: by public name, what it is called in the program; `home`: part of each name;
     `exposed`: attributes that an application may read, besides those of public classes; `hidden`: methods of those that
-    it may not call.
+    it may not call; `became`: classes that are part of another one now, by their names in the source (parts.py).
     """
 
     parts: dict[str, Part]
@@ -45,6 +45,7 @@ class Merged:
     home: dict[str, str]
     exposed: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
+    became: dict[str, str] = field(default_factory=dict)
 
     def trees(self) -> Iterator[ast.stmt]:
         """Every statement at the top of a part."""

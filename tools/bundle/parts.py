@@ -44,6 +44,7 @@ class Parts:
         self.by_name = {short_name(name): name for name in self.classes}
         for name, cls in self.classes.items():
             self.by_name.update({short_name(base): name for base in getattr(cls, "also", [])})
+        self.by_name.update(merged.became)
         self.returning: set[str] = set()  # functions and methods that return a part
         self.stands_for = stands_for
         self.attributes: dict[tuple[str, str], str] = {}  # type of an attribute, by class and name
@@ -355,6 +356,9 @@ def run(
     target.body = [m for m in target.body if getattr(m, "name", "") != "__getattr__"]
     for part in merged.parts.values():
         part.body = [node for node in part.body if getattr(node, "name", "") not in parts.kinds - {whole}]
+    for name in parts.kinds:
+        for old in (name, *getattr(parts.classes[name], "also", [])):
+            merged.became[short_name(old)] = whole
     return sorted(parts.kinds - {whole})
 
 

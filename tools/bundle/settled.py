@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterable
 
 from .merging import Merged
+from .reaching import is_self
 
 
 def _constant(node: ast.expr, classes: set[str]) -> "tuple[bool, object]":
@@ -34,6 +35,32 @@ class Settle(ast.NodeTransformer):
         return node
 
 
+def overwritten(merged: Merged) -> set[int]:
+    """Assignments of attributes that a later statement of the same constructor repeats before anything reads them, and
+    defaults of the class that the constructor always repeats.
+    """
+    found: set[int] = set()
+    for tree in merged.trees():
+        if not isinstance(tree, ast.ClassDef):
+            continue
+        init = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
+        if not init:
+            continue
+        read = {n.attr for n in ast.walk(init) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+        last: dict[str, ast.Assign] = {}
+        for statement in [*tree.body, *init.body]:
+            if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+                target = statement.targets[0]
+                name = target.id if isinstance(target, ast.Name) and statement in tree.body else ""
+                if isinstance(target, ast.Attribute) and is_self(target.value):
+                    name = target.attr
+                if name and name not in read:
+                    if name in last:
+                        found.add(id(last[name]))
+                    last[name] = statement
+    return found
+
+
 def run(merged: Merged, settled: Iterable[str], foreign: set[str]) -> bool:
     """Put constants in; whether there were any. `settled`: names without underscore that may be."""
     allowed = set(settled)
@@ -47,17 +74,20 @@ def run(merged: Merged, settled: Iterable[str], foreign: set[str]) -> bool:
             several.add(name)
         values[name] = found
 
+    repeated = overwritten(merged)
     for tree in merged.trees():
         handled: set[int] = set()
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign):
+            if id(node) in repeated:
+                handled.update(map(id, node.targets))  # type: ignore[attr-defined]
+            elif isinstance(node, ast.Assign):
                 for target in node.targets:
                     if isinstance(target, ast.Attribute):
                         handled.add(id(target))
                         store(target.attr, node.value)
             elif isinstance(node, ast.ClassDef):
                 for member in node.body:
-                    if isinstance(member, ast.Assign):
+                    if isinstance(member, ast.Assign) and id(member) not in repeated:
                         for target in member.targets:
                             if isinstance(target, ast.Name):
                                 store(target.id, member.value)
