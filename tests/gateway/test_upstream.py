@@ -98,7 +98,7 @@ async def refused(upstream: str, version: int = 4) -> AsyncIterator[tuple[NoisyL
     said: list[str] = []
     async with NoisyLine(BAUD) as line, gateway(upstream, line.a_path) as box:
         device = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True, version=version)
-        device._log = said.append  # type: ignore[method-assign]
+        device._life.log = said.append  # type: ignore[method-assign]
         starting = asyncio.create_task(device.start())
         try:
             yield line, box, said
