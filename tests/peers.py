@@ -106,7 +106,7 @@ class Mosquitto:
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
     def start(self) -> None:
-        """Starts it and returns when it accepts connections."""
+        """Starts it and returns when it answers."""
         assert self._process is None, "this Mosquitto runs already"
         with self._log.open("ab") as log:
             command = [self._program, "-c", str(self._config)]
@@ -117,13 +117,24 @@ class Mosquitto:
             if process.poll() is not None:
                 self._process = None
                 raise RuntimeError(f"mosquitto ended at once with code {process.returncode}:\n{self.log}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            if self._answers():
                 return
-            except OSError:
-                time.sleep(0.005)
+            time.sleep(0.005)
         self.kill()
-        raise RuntimeError(f"mosquitto took no connection within {START_TIMEOUT_S} s:\n{self.log}")
+        raise RuntimeError(f"mosquitto answered nothing within {START_TIMEOUT_S} s:\n{self.log}")
+
+    def _answers(self) -> bool:
+        """Whether it answers CONNECT: its kernel takes connections before all of its listeners are there."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), START_TIMEOUT_S) as knock:
+            knock.sendall(b"\x10\x0c\0\4MQTT\4\2\0\0\0\0")
+            return bool(knock.recv(4))
+        return False
+
+    async def logged(self, text: str, count: int = 1) -> None:
+        """Waits until its log has `text` so many times: it writes when it comes to it, not when it is seen to act."""
+        async with asyncio.timeout(RUN_TIMEOUT_S):
+            while self.log.count(text) < count:  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.005)
 
     def kill(self) -> None:
         """Ends it with SIGKILL: no orderly stop, nothing saved. Returns when it is gone."""

@@ -7,6 +7,7 @@ import pytest
 from mqttlite.broker import Broker, Limits
 from tests.broker.raw import RawClient, port_of
 from tests.core.packets import Packet
+from tests.peers import RUN_TIMEOUT_S
 
 LOCAL = ["mqtt://127.0.0.1:0"]
 MUCH = 300_000  # bytes that are still under way when the broker ends the connection
@@ -68,13 +69,13 @@ async def test_a_client_that_never_closes_is_cut_off_in_time() -> None:
         client.send("disconnect")
         assert await rest(client) == []
         (connection,) = broker.connections
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             await connection.ended
         assert not broker.connections
 
 
 async def test_a_stop_does_not_wait_long_for_clients_that_do_not_close() -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(RUN_TIMEOUT_S):
         async with Broker(LOCAL, Limits(close_ms=60_000)) as broker:
             client = RawClient(port_of(broker.addresses[0]))
             await client.__aenter__()

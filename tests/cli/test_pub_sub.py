@@ -198,7 +198,7 @@ async def test_a_signal_ends_sub_in_good_order(mosquitto: Mosquitto, number: sig
     async with Sub(*at(mosquitto), "-t", "#", "-i", "signalled") as sub:
         sub.process.send_signal(number)
         assert await sub.ended() == (expected, b"", b"")
-    assert "Client signalled disconnected." in mosquitto.log
+    await mosquitto.logged("Client signalled disconnected.")
 
 
 async def test_ctrl_c_ends_pub_while_it_waits_for_input(mosquitto: Mosquitto) -> None:
@@ -241,8 +241,7 @@ async def test_sub_keeps_its_connection_while_its_reader_pauses(mosquitto: Mosqu
             pass
         await mqttlite("pub", *at(mosquitto), "-t", "a", "-q", "1", "-l", stdin=(b"x" * 1023 + b"\n") * 300, check=True)
         pings = mosquitto.log.count("Received PINGREQ from paused")
-        while mosquitto.log.count("Received PINGREQ from paused") < pings + 3:  # noqa: ASYNC110 - the log of another process
-            await asyncio.sleep(0.05)
+        await mosquitto.logged("Received PINGREQ from paused", pings + 3)
         received = 0
         while data := await asyncio.to_thread(os.read, read, 65536):
             received += len(data)

@@ -16,6 +16,7 @@ from mqttlite.core import records as r
 from mqttlite.core.errors import ClosedError
 from mqttlite.store.journal import Journal
 from tests.cli.commands import mqttlite
+from tests.peers import RUN_TIMEOUT_S
 from tests.store.test_salvage import accepted, filled, flip
 
 
@@ -99,7 +100,7 @@ async def test_a_broker_whose_store_is_deleted_acknowledges_nothing_more_and_say
             await client.subscribe("d/#", 1)
         for file in tmp_path.glob("broker.db*"):
             file.unlink()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             client = Client(broker.addresses[0], client_id="producer", clean_session=True)
             await client.start()
             receipt = await client.publish("d/x", "after", 1)

@@ -13,7 +13,7 @@ from mqttlite.client import Client
 from mqttlite.core.errors import ClosedError, ConnectError, ProtocolError, PublishError, SubscribeError
 from mqttlite.database import Inbox, Outbox, sqlite
 from tests.client.network import Peer, server
-from tests.peers import free_port
+from tests.peers import RUN_TIMEOUT_S, free_port
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ async def test_a_number_that_no_message_has_had_is_not_confirmed(url: str) -> No
 
 async def test_a_client_that_is_not_started_says_so_instead_of_hanging(url: str) -> None:
     client = Client(url, client_id="c")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(RUN_TIMEOUT_S):
         for use in (
             client.publish,
             client.enqueue,

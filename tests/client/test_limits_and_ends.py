@@ -10,7 +10,7 @@ import pytest
 from mqttlite.client import Client
 from mqttlite.core.errors import ClosedError, InDoubtError, MQTTError
 from tests.client.network import CONNACK, Peer, Proxy, server
-from tests.peers import Mosquitto, MosquittoSub
+from tests.peers import RUN_TIMEOUT_S, Mosquitto, MosquittoSub
 from tests.statements import statement
 
 
@@ -114,12 +114,10 @@ async def test_qos_0_waits_while_the_broker_does_not_read(mosquitto: Mosquitto) 
                 published += 1
 
         task = asyncio.create_task(publish())
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(task), 1)
-        at_rest = published
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(task), 0.2)
-        assert published == at_rest
+        before = -1
+        while published > before:  # comes to an end
+            before = published
+            await asyncio.wait([task], timeout=0.2)
         closing = asyncio.create_task(client.close())
         with pytest.raises(ClosedError):
             await task
@@ -157,7 +155,7 @@ async def test_a_fast_consumer_never_waits_for_room(mosquitto: Mosquitto) -> Non
                     break
             return count
 
-        async with asyncio.timeout(20):  # a second for each full inbox would be 500
+        async with asyncio.timeout(RUN_TIMEOUT_S):  # a second for each full inbox would be 500
             receiving = asyncio.create_task(receive())
             for _ in range(2000):
                 await sender.publish("a", b"", 0)
@@ -172,7 +170,7 @@ async def test_qos_0_is_dropped_and_counted_when_nothing_is_taken_and_flows_agai
         for _ in range(50):
             await sender.publish("a", b"first", 0)
         await client.subscribe("b")
-        await asyncio.wait_for(_until(lambda: client._incoming.has_stalled), 20)
+        await asyncio.wait_for(_until(lambda: client._incoming.has_stalled), RUN_TIMEOUT_S)
         for _ in range(50):
             await sender.publish("a", b"second", 0)
         await sender.publish("a", b"QoS 1", 1)
@@ -226,7 +224,7 @@ async def test_a_broker_that_answers_nothing_is_noticed_though_there_is_always_s
                 await asyncio.sleep(0.05)
 
         publishing = asyncio.create_task(publish())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             await lost.wait()
         publishing.cancel()
         await client.close()
@@ -298,7 +296,7 @@ async def test_closing_twice_and_at_once_is_fine(mosquitto: Mosquitto) -> None:
     await client.start()
     await asyncio.gather(client.close(), client.close())
     await client.close()
-    assert "disconnected." in mosquitto.log
+    await mosquitto.logged("Received DISCONNECT from")
 
 
 async def test_close_while_connecting_does_not_wait_for_the_network() -> None:
@@ -309,7 +307,7 @@ async def test_close_while_connecting_does_not_wait_for_the_network() -> None:
         client = Client(url, timeout_s=100)
         starting = asyncio.create_task(client.start())
         await settle()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             await client.close()
         with pytest.raises(ClosedError):
             await starting
@@ -328,10 +326,11 @@ async def test_a_cancelled_start_leaves_nothing_behind(mosquitto: Mosquitto) -> 
 
 async def test_a_time_limit_around_everything_works(mosquitto: Mosquitto) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1), Client(mosquitto.url) as client:
+        async with asyncio.timeout(None) as limit, Client(mosquitto.url) as client:
             await client.subscribe("a")
+            limit.reschedule(asyncio.get_running_loop().time())
             await anext(client)
-    assert "Received DISCONNECT" in mosquitto.log
+    await mosquitto.logged("Received DISCONNECT from")
 
 
 async def test_cancelled_waits_do_no_harm(mosquitto: Mosquitto) -> None:
@@ -383,7 +382,7 @@ async def test_a_callback_that_raises_ends_the_client_and_says_so(mosquitto: Mos
         client = Client(proxy.url, on_connection=on_connection)
         logging.getLogger("mqttlite.client").disabled = True
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(RUN_TIMEOUT_S):
                 with pytest.raises(MQTTError, match=r"internal error: ZeroDivisionError\('in the callback'"):
                     await client.start()
                     proxy.cut()

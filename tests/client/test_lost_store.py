@@ -10,7 +10,7 @@ from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.core.earlier_life import WANTED
 from tests.broker.raw import RawClient, port_of
-from tests.peers import Mosquitto
+from tests.peers import RUN_TIMEOUT_S, Mosquitto
 from tests.statements import statement
 
 COUNT = 60
@@ -51,10 +51,10 @@ async def test_identifiers_that_the_broker_holds_of_an_earlier_life_swallow_no_m
             for number in range(COUNT):
                 await producer.publish("t", f"new {number}", 2)
             assert await producer.drain(30)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(RUN_TIMEOUT_S):
                 while session.clearing:
                     await producer._life.progress.wait()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             got = await consumer.messages(COUNT + 18)
         assert [payload for payload in got if payload.startswith(b"new")] == [b"new %d" % n for n in range(COUNT)]
         assert sorted(payload for payload in got if payload.startswith(b"old")) == sorted(

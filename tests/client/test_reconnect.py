@@ -9,7 +9,7 @@ from mqttlite.client import Client, Message, Receipt
 from mqttlite.client.connector_host import HostConnector
 from mqttlite.core.errors import ConnectError
 from tests.client.network import CONNACK, Peer, Proxy, server
-from tests.peers import Mosquitto, MosquittoSub, free_port, mosquitto_pub
+from tests.peers import RUN_TIMEOUT_S, Mosquitto, MosquittoSub, free_port, mosquitto_pub
 from tests.statements import statement
 
 COUNT = 300
@@ -358,7 +358,7 @@ async def test_a_broker_that_goes_silent_is_noticed() -> None:
             lost.set_result(reason)
 
     async with server(silent) as url, Client(url, keep_alive_s=1, timeout_s=0.2, on_connection=on_connection) as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             assert (await lost).endswith(" was given up: no answer to PINGREQ within 200 ms")
         await client.close()
 
@@ -379,7 +379,7 @@ async def test_pings_keep_a_connection_whose_keep_alive_is_shorter_than_the_time
                 enough.set()
 
     async with server(answering) as url, Client(url, keep_alive_s=1, timeout_s=30):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             await enough.wait()
 
 

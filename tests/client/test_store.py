@@ -16,6 +16,7 @@ from mqttlite.core.records import State
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
 from mqttlite.store.sqlite import SqliteStore
+from tests.peers import RUN_TIMEOUT_S
 from tests.statements import statement
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -316,7 +317,7 @@ async def test_messages_in_doubt_make_room_for_new_ones_the_oldest_first(
         Client(broker.addresses[0], client_id="c", store=make(tmp_path / "state")) as client,
     ):
         for _ in range(3):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(RUN_TIMEOUT_S):
                 await (await client.publish("t", bytes(size), 1)).completed()
         left = [seq for seq, status, *_ in client.pending() if status == "in doubt"]
         assert 0 < len(left) < doubts

@@ -142,8 +142,7 @@ async def test_goodbye_reaches_the_broker_before_the_port_is_closed(mosquitto: M
                 url = f"serial://{line.b_path}{options}"
                 async with Client(url, client_id=f"device-{number}", will=("will", "dead", 1, False), retry_first=True):
                     pass
-                while f"Received DISCONNECT from device-{number}" not in mosquitto.log:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+                await mosquitto.logged(f"Received DISCONNECT from device-{number}")
             async with Client(mosquitto.url) as last:
                 await last.publish("will", "last", qos=1)
             await watcher.until("will", b"last")

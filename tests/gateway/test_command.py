@@ -20,7 +20,7 @@ from mqttlite_gateway.config import DEFAULT_UPSTREAM, Config, ConfigError, Seria
 from mqttlite_gateway.status import _COUNTERS
 from mqttlite_gateway.upstream import ANSWER_MAX, READ_SIZE
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching
-from tests.peers import Mosquitto, mosquitto_pub, run
+from tests.peers import RUN_TIMEOUT_S, Mosquitto, mosquitto_pub, run
 from tests.runtimes import ROOT
 
 FILE = """
@@ -357,4 +357,4 @@ async def test_a_port_in_use_is_said_once_and_by_whom(mosquitto: Mosquitto) -> N
         async with gateway(mosquitto.url, line.a_path) as second:
             assert first.process
             assert f"(process {first.process.pid})" in await second.says("is in use by")
-            assert await asyncio.wait_for(second.stop(), 10) == 0
+            assert await asyncio.wait_for(second.stop(), RUN_TIMEOUT_S) == 0

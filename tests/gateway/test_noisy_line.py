@@ -134,8 +134,7 @@ async def test_of_a_mosquitto_killed_in_full_flow_only_what_it_acknowledged_can_
         gateway(mosquitto.url, line.a_path),
         device(line.b_path, count=COUNT) as board,
     ):
-        while mosquitto.log.count("Received PUBLISH from device") < COUNT // 2:  # noqa: ASYNC110 (a file has no event)
-            await asyncio.sleep(0.01)
+        await mosquitto.logged("Received PUBLISH from device", COUNT // 2)
         mosquitto.kill()
         before = mosquitto.log
         await asyncio.to_thread(mosquitto.start)

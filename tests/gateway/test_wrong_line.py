@@ -19,7 +19,7 @@ from mqttlite.serial.ports import open_port
 from mqttlite_gateway.saying import Saying
 from mqttlite_gateway.watch import LOOK_S, PAUSE_MAX_S, Watch
 from tests.gateway.world import Program, Watcher, watching
-from tests.peers import MicroPython, Mosquitto
+from tests.peers import RUN_TIMEOUT_S, MicroPython, Mosquitto
 from tests.runtimes import ROOT
 from tests.serial.test_diagnosis import BOOT, FAILED, PROMPT
 
@@ -115,11 +115,10 @@ async def test_rx_and_tx_joined_and_text_with_escapes(mosquitto: Mosquitto) -> N
         await status(watcher, line, "loopback")
         echoing.cancel()
         await asyncio.gather(echoing, return_exceptions=True)
-        for _ in range(30):
-            await port.write(b"\x1b[2Jhello\x1b]0;evil\x07\r\n2026-01-01 WARNING forged\x1b[0m\r\n")
-            await asyncio.sleep(0.1)
-            if any("of text" in said for said in box.lines):
-                break
+        async with asyncio.timeout(RUN_TIMEOUT_S):
+            while not any("of text" in said for said in box.lines):
+                await port.write(b"\x1b[2Jhello\x1b]0;evil\x07\r\n2026-01-01 WARNING forged\x1b[0m\r\n")
+                await asyncio.sleep(0.1)
         assert "2026-01-01 WARNING forged\\x1b[0m" in await box.says("of text")
         assert not [said for said in box.lines if "\x1b" in said or said.startswith("2026-01-01 W")]
         port.close()

@@ -8,7 +8,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from tests.broker.raw import port_of
-from tests.peers import Mosquitto, MosquittoSub, mosquitto_pub
+from tests.peers import RUN_TIMEOUT_S, Mosquitto, MosquittoSub, mosquitto_pub
 
 BRIDGE = "$SYS/broker/connection/bridge/state"
 
@@ -47,5 +47,5 @@ async def test_messages_cross_a_bridge_with_default_settings_both_ways(port: int
             mosquitto.kill()
             assert (await ours.get())[:2] == (BRIDGE, b"0"), "the will of a bridge that was lost"
     async with MosquittoSub(port, "-t", "$SYS/broker/connection/#") as late:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             assert await late.get() == (BRIDGE, b"0", 0, True)

@@ -8,6 +8,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from tests.peers import RUN_TIMEOUT_S
 
 uvloop: Any = pytest.importorskip("uvloop")
 
@@ -29,7 +30,7 @@ def test_a_message_of_each_qos_goes_round_on_uvloop(listener: str, tmp_path: Pat
             assert broker.stats.protocol_errors == 0
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(work(), 30))
+        runner.run(asyncio.wait_for(work(), RUN_TIMEOUT_S))
 
 
 def test_a_broker_on_uvloop_that_goes_and_comes_is_found_again(tmp_path: Path) -> None:
@@ -44,4 +45,4 @@ def test_a_broker_on_uvloop_that_goes_and_comes_is_found_again(tmp_path: Path) -
         await client.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(work(), 30))
+        runner.run(asyncio.wait_for(work(), RUN_TIMEOUT_S))

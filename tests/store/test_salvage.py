@@ -22,6 +22,7 @@ from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
 from mqttlite.store.salvage import salvage
 from mqttlite.store.sqlite import SqliteStore, read
+from tests.peers import RUN_TIMEOUT_S
 
 HEAD = b"\x32\x10\x00\x03a/b"
 
@@ -390,7 +391,7 @@ async def test_any_bit_of_a_journal_on_raw_flash_is_damage_its_header_too(lives:
 
 async def refused(store: Store) -> str:
     with pytest.raises(StoreError) as refusal:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(RUN_TIMEOUT_S):
             await store.open()
     return str(refusal.value)
 

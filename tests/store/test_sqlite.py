@@ -16,6 +16,7 @@ from mqttlite.core.records import State
 from mqttlite.store.base import StoreError
 from mqttlite.store.sqlite import SqliteStore, read
 from mqttlite.store.sqlite_file import connect
+from tests.peers import RUN_TIMEOUT_S
 from tests.store.sqlite_records import Record, accepted, head, keep, opened, plain, total
 
 
@@ -267,7 +268,7 @@ async def test_who_stops_waiting_for_a_commit_does_not_stop_others(path: Path) -
 
 
 async def test_records_that_nobody_waits_for_are_written_soon(path: Path) -> None:
-    async with opened(path) as (store, _), asyncio.timeout(10):
+    async with opened(path) as (store, _), asyncio.timeout(RUN_TIMEOUT_S):
         store.record(*accepted(0))
         while not read(path).messages:  # noqa: ASYNC110 - another connection has to see it
             await asyncio.sleep(0.001)
@@ -282,7 +283,7 @@ async def test_a_batch_that_fails_while_nobody_waits_is_told(path: Path) -> None
     failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
     store.on_failure = failed.set_result
     store.record(r.ACCEPTED, "no number")  # type: ignore[arg-type]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(RUN_TIMEOUT_S):
         assert "cannot keep what it is given" in str(await failed)
     await store.close()
 

@@ -23,6 +23,7 @@ from mqttlite.store import sqlite_file, sqlite_schema, sqlite_wal
 from mqttlite.store.base import StoreError
 from mqttlite.store.sqlite import SqliteStore
 from mqttlite.store.sqlite_tables import ClientTables, Connection
+from tests.peers import RUN_TIMEOUT_S
 
 SECTOR = 512
 Record = tuple[int, int, bytes, bytes, bytes]
@@ -350,7 +351,7 @@ async def test_a_disk_that_fails_is_refused_and_nothing_is_claimed(
                 await store.commit()
             store.record(*history[0][0])
             with pytest.raises(StoreError, match="cannot keep"):
-                await asyncio.wait_for(store.commit(), 5)
+                await asyncio.wait_for(store.commit(), RUN_TIMEOUT_S)
         else:
             break  # it has not come to the operation that would fail
         finally:
