@@ -58,3 +58,9 @@ def micropython() -> MicroPython:
 def wasm_micropython() -> WasmMicroPython:
     """MicroPython with 32 bits: `await wasm_micropython.run(script, files=[ROOT / "mqttlite/core"])`."""
     return WasmMicroPython()
+
+
+@pytest.fixture(params=["micropython", "cpython"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Both runtimes by name, one after the other."""
+    return str(request.param)
