@@ -48,6 +48,7 @@ def _settle(merged: Merged, feature_set: FeatureSet, foreign: set[str]) -> None:
         again = reaching.run(merged)
         again = settled.run(merged, feature_set.settled, foreign) or again
         again = arguments.run(merged, foreign) or again
+        again = copies.run(merged) or again
 
 
 def transformed(
@@ -56,8 +57,10 @@ def transformed(
     """The program of a set after all passes; `short` False: names stay long, for a reader. `table`: of the numbers that
     stand for texts, where the set has them.
     """
-    program = Program(source, sorted({module for module, _ in feature_set.public.values()}), feature_set.flags)
-    merged = merging.merge(program, feature_set.public, feature_set.loaded, feature_set.only)
+    program = Program(source, feature_set.flags)
+    public = {name: program.home(*where) for name, where in feature_set.public.items()}
+    program.follow({module for module, _ in public.values()})
+    merged = merging.merge(program, public, feature_set.loaded, feature_set.only, WHOLE)
     merged.exposed = set(EXPOSED)
     foreign = {name for names in naming.firmware_names().values() for name in names}
     constants.run(merged)
@@ -71,7 +74,7 @@ def transformed(
         _settle(merged, feature_set, foreign)
     while whole and aliases.run(merged, whole):  # the events between parts are calls now
         _settle(merged, feature_set, foreign)
-    while inlining.run(merged, foreign) or copies.run(merged) or (whole and aliases.run(merged, whole)):
+    while inlining.run(merged, foreign) or (whole and aliases.run(merged, whole)):
         _settle(merged, feature_set, foreign)
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)

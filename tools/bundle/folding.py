@@ -78,16 +78,23 @@ class Folder(ast.NodeTransformer):
         self.generic_visit(node)
         if len(node.ops) == 1:
             left, right = node.left, node.comparators[0]
+            found: bool | None = None
             if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
-                found: bool | None = None
                 if isinstance(node.ops[0], (ast.Is, ast.IsNot)) and (left.value is None or right.value is None):
                     found = (left.value is right.value) == isinstance(node.ops[0], ast.Is)
                 elif isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
                     found = (left.value == right.value) == isinstance(node.ops[0], ast.Eq)
-                if found is not None:
-                    self.changed = True
-                    return ast.copy_location(ast.Constant(found), node)
+            if isinstance(left, ast.Constant) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+                found = self._is_in(left, right, isinstance(node.ops[0], ast.In))
+            if found is not None:
+                self.changed = True
+                return ast.copy_location(ast.Constant(found), node)
         return node
+
+    def _is_in(self, left: ast.Constant, right: ast.expr, expected: bool) -> "bool | None":
+        if not isinstance(right, ast.Tuple) or not all(isinstance(value, ast.Constant) for value in right.elts):
+            return None
+        return any(left.value == value.value for value in right.elts) == expected  # type: ignore[attr-defined]
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)

@@ -58,14 +58,17 @@ def merge(
     public: dict[str, tuple[str, str]],
     with_main: Iterable[str] = (),
     only: "dict[str, str] | None" = None,
+    whole: str = "",
 ) -> Merged:
-    """`public`: where each public name is defined, as (module, name); the modules of those that are loaded at once are
-    the main part, with `with_main`, and what these import. `only`: variables and attributes that hold a module, which
-    is always this one.
+    """`public`: where each public name is defined, as (module, name). The main part is the module of `whole`, with
+    `with_main` and what these import; without a whole, all that is not only loaded when needed. `only`: variables and
+    attributes that hold a module, which is always this one.
     """
     eager = {name: [m for m, top in program.imports(module) if top] for name, module in program.modules.items()}
     lazy = {m for module in program.modules.values() for m, top in program.imports(module) if not top}
-    main = _closure([module for module, _ in public.values() if module not in lazy] + list(with_main), eager)
+    first = [public[whole][0]] if whole in public else [module for module, _ in public.values() if module not in lazy]
+    main = _closure([*first, *with_main], eager)
+    lazy |= {module for module, _ in public.values()}
     reached: dict[str, set[str]] = {}
     for root in sorted(lazy - set(main)):
         for name in _closure([root], eager):

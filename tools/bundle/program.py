@@ -44,14 +44,17 @@ class Module:
 
 
 class Program:
-    """All modules that are reached from `roots`, by name; `flags`: values of the constants in core/features.py."""
+    """All modules that were followed, by name; `flags`: values of the constants in core/features.py."""
 
-    def __init__(self, source: Path, roots: Iterable[str], flags: dict[str, int]) -> None:
+    def __init__(self, source: Path, flags: dict[str, int]) -> None:
         self.source = source
         self.flags = flags
         self.modules: dict[str, Module] = {}
         self._loaded: dict[str, Module] = {}
-        waiting = list(roots)
+
+    def follow(self, roots: Iterable[str]) -> None:
+        """Take in what is reached from `roots`."""
+        waiting = sorted(roots)
         while waiting:
             name = waiting.pop()
             if name not in self.modules:

@@ -102,12 +102,16 @@ class Reach:
             is_public = node.name in self.public_classes and any(
                 not name.startswith("_") and name not in self.hidden for name in names
             )
-            if not names or is_public or any(is_special(name) or name in self.attributes for name in names):
+            if not names or is_public or any(self.is_needed(name) for name in names):
                 self.kept.add(id(member))
                 self.scan(member)
             else:
                 for name in names:
                     self.methods.setdefault(name, []).append(member)
+
+    def is_needed(self, name: str) -> bool:
+        """Whether a member of a class that is reached is reached with it."""
+        return name in self.attributes or (is_special(name) and name not in self.hidden)
 
     def attribute(self, name: str) -> None:
         if name not in self.attributes:

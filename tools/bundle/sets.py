@@ -1,22 +1,14 @@
 """The sets of features that there are bundles of, and their public names."""
 
+import ast
 from dataclasses import dataclass, field
 
-ERRORS = ("ClosedError", "ConnectError", "MQTTError", "ProtocolError", "SettingError", "StoreError")
-RARE_ERRORS = ("InDoubtError", "PublishError", "RefusedError", "SetAsideError", "SubscribeError")
+from tests.runtimes import ROOT
 
-THIN: dict[str, tuple[str, str]] = {
-    "Client": ("mqttlite.client.board", "Client"),
-    "Message": ("mqttlite.client.messages", "Message"),
-    "Receipt": ("mqttlite.client.messages", "Receipt"),
-    "Will": ("mqttlite.client.will", "Will"),
-    **{name: ("mqttlite.core.errors", name) for name in (*ERRORS, *RARE_ERRORS)},
-}
-DOUBTS: dict[str, tuple[str, str]] = {
-    "PendingMessage": ("mqttlite.client.unconfirmed", "PendingMessage"),
-}
-JOURNAL: dict[str, tuple[str, str]] = {
-    "Journal": ("mqttlite.store.journal", "Journal"),
+# Public names that belong to a feature, and where they are defined; all others are those of `from mqttlite import ...`.
+PUBLIC: dict[str, dict[str, str]] = {
+    "JOURNAL": {"Journal": "mqttlite.store.journal", "RawArea": "mqttlite.store.area_raw"},
+    "DOUBTS": {"PendingMessage": "mqttlite"},
 }
 
 WHOLE = "Client"  # whose parts become one object
@@ -33,6 +25,7 @@ METHODS = {
     "MANUAL_ACK": ("acknowledge",),
     "JOURNAL": ("stored", "enqueue"),
     "V5": ("user_properties", "properties"),
+    "TEXTS": ("__repr__",),
 }
 OPTIONS = {"JOURNAL": ("store",), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
 
@@ -76,16 +69,32 @@ def _left_out(table: dict[str, tuple[str, ...]], features: frozenset[str]) -> se
     return {name for flag, names in table.items() if flag not in features for name in names}
 
 
-def _set(name: str, *features: str, public: "dict[str, tuple[str, str]] | None" = None) -> FeatureSet:
-    return FeatureSet(name, frozenset(features), {**THIN, **(public or {})})
+def offered() -> list[str]:
+    """The names of `from mqttlite import ...`."""
+    tree = ast.parse((ROOT / "mqttlite" / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    raise LookupError("mqttlite/__init__.py has no __all__")
+
+
+def _set(name: str, *features: str) -> FeatureSet:
+    names = dict.fromkeys(offered(), "mqttlite")
+    for flag, of_feature in PUBLIC.items():
+        for public, module in of_feature.items():
+            names.pop(public, None)
+            if flag in features:
+                names[public] = module
+    public = {found: (module, found) for found, module in names.items()}
+    return FeatureSet(name, frozenset(features), public)
 
 
 SETS = {
     found.name: found
     for found in (
         _set("thin"),
-        _set("thin+journal", "JOURNAL", public=JOURNAL),
+        _set("thin+journal", "JOURNAL", "DOUBTS"),
         _set("thin+serial", "SERIAL"),
-        _set("all", *[flag for flag in FLAGS if flag != "TEXTS"], public={**JOURNAL, **DOUBTS}),
+        _set("all", *[flag for flag in FLAGS if flag != "TEXTS"]),
     )
 }
