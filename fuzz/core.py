@@ -74,7 +74,7 @@ def client_case(r: random.Random, reads: list[bytes]) -> tuple[Outcome, Applicat
     if r.random() < 0.5:
         client.subscribe(b"a", 1)
     if r.random() < 0.3:
-        client.unsubscribe(b"b")
+        client.subscribe(b"b", -1)
     if r.random() < 0.1:
         client.disconnect()
     result = outcome(client, app.told, reads)
@@ -111,7 +111,7 @@ def client5_case(r: random.Random, reads: list[bytes]) -> tuple[Outcome, Guest]:
     if r.random() < 0.5:
         client.subscribe(b"a", 1)
     if r.random() < 0.3:
-        client.unsubscribe(b"b")
+        client.subscribe(b"b", -1)
     if r.random() < 0.1:
         client.disconnect()
     result = outcome(client, guest.told, reads)

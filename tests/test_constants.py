@@ -40,8 +40,6 @@ DIFFERENT = {
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
     "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
-    "SUBACK": {"client/subscribing"},  # what is waited for
-    "UNSUBACK": {"client/subscribing"},
     "VERSION": {"database/schema"},
     "WINDOW": {"store/damage"},
 }

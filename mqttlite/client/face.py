@@ -19,7 +19,6 @@ from .incoming import Incoming
 from .life import Life
 from .messages import Message, Receipt, check_qos
 from .outgoing import Outgoing
-from .subscribing import Subscribing
 from .url import Url
 
 TYPE_CHECKING = const(0)
@@ -133,7 +132,6 @@ class BaseClient:
         self._outgoing = Outgoing(life, queue_max, (1 if keys else 0) | (0 if wire is wire4 else 2))
         self._incoming = Incoming(life, inbox_max, inbox_bytes, on_oversized)
         self._incoming.manual_ack = manual_ack
-        self._subscribing = Subscribing(life)
         self._connector = self._connector_type(
             life, self._outgoing, self._incoming, self.url, timeout_s, retry_first, on_connection
         )
@@ -313,14 +311,19 @@ class BaseClient:
         Raises SubscribeError when the broker refuses, ProtocolError for an invalid topic filter, ClosedError.
         """
         check_qos(qos)
-        return await self._subscribing.ask(topic_filter, qos)
+        return await self._ask(topic_filter, qos)
 
     async def unsubscribe(self, topic_filter: str) -> None:
         """End a subscription. Waits for the broker's answer; messages that are under way may still arrive.
 
         Raises SubscribeError when the broker refuses (5.0), ProtocolError for an invalid topic filter, ClosedError.
         """
-        await self._subscribing.ask(topic_filter, -1)
+        await self._ask(topic_filter, -1)
+
+    async def _ask(self, topic_filter: str, qos: int) -> int:
+        from .subscribing import ask
+
+        return await ask(self._life, topic_filter, qos)
 
     def __aiter__(self) -> "AsyncIterator[Message]":
         """The messages that arrive. Asking for the next one says that the one before has been handled: only then is it

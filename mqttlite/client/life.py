@@ -29,7 +29,6 @@ class Life:
     on_large: "Callable[[int, bytes, int, int, int], None]"
     on_finished: "Callable[[int, int], None]"  # outgoing's
     on_suback: "Callable[[bytes, int], None]"
-    on_unsuback: "Callable[..., None]"
     on_end: "Callable[[MQTTError], None]"  # the connector's
 
     def __init__(self, client_id: str, session: "Session", store: Store, log: "Callable[[str], None]") -> None:
@@ -75,6 +74,9 @@ class Life:
         """A fault of ours or of the application's callback, or no memory: say so, never hang."""
         self.end(MQTTError("internal error: %r" % error))
         self.log(str(self.error))
+
+    def on_unsuback(self, topic_filter: bytes, code: int = 0) -> None:
+        """Of core.events: who has asked looks itself."""
 
     async def commit(self) -> None:
         """Wait until everything that has happened is durable. A store that fails ends the client: without it there is

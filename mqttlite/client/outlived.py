@@ -6,6 +6,7 @@ import os
 import time
 
 from ..core import const
+from ..core.client import Subscription
 from ..core.errors import StoreError
 from ..core.records import CLEARING, IDENTITY
 from ..store.base import Store
@@ -44,7 +45,7 @@ async def load(life: "Life", outgoing: "Outgoing", incoming: "Incoming") -> None
         life.session.store = store
     life.session.load(state)
     for topic_filter, qos in state.subscriptions.items():
-        life.protocol.subscriptions[topic_filter] = [qos, 0]
+        life.protocol.subscriptions[topic_filter] = Subscription(qos, 0)
     for seq in state.messages:
         outgoing.receipts[seq] = Receipt(seq)
     if outgoing.flags & 1:
@@ -68,5 +69,5 @@ def _snapshot(life: "Life", state: "State") -> "State":
     """What a store has to keep now."""
     life.session.save(state)
     wanted = life.protocol.subscriptions
-    state.subscriptions = {name: wanted[name][0] for name in wanted if wanted[name][0] >= 0}
+    state.subscriptions = {name: wanted[name].qos for name in wanted if wanted[name].qos >= 0}
     return state

@@ -209,7 +209,7 @@ class Judge:
                     return reason, PAUSE_MS
                 suspicion.walking = True
                 session.span = 1
-        elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not protocol._requests):
+        elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not protocol.requests):
             self._thrown_out += 1
             if self._thrown_out > 1 or peer:
                 reason += "; another client uses this client identifier ('" + life.client_id + "'), probably"

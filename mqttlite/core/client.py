@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from .session import Session
     from .wire import ClientWire
 
+UNASKED = const(-1)
 SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broker accepts
+
+
+class Subscription:
+    """A topic filter that is wanted, or that is to be ended. `qos`: what is asked for; -1: its end. `request`: what the
+    broker has yet to answer: first byte of the answer << 16 | packet identifier, or UNASKED; 0: nothing, and `code` is
+    its last answer.
+    """
+
+    code = 0
+
+    def __init__(self, qos: int, request: int) -> None:
+        self.qos = qos
+        self.request = request
 
 
 class ClientProtocol(Connection):
@@ -64,10 +78,8 @@ class ClientProtocol(Connection):
         self._topic: "bytes | None" = None  # of the message published last: often that of the next one, too
         self.connected_at = 0  # ms; when CONNACK came last
         self.finished = False  # DISCONNECT is in `out` or sent
-        # by topic filter: [requested QoS (-1: to be ended), request that the broker has yet to answer (0: none, done)]
-        self.subscriptions: "dict[bytes, list[int]]" = {}
-        # topic filters of SUBSCRIBE and UNSUBSCRIBE by request: first byte of the answer << 16 | packet identifier
-        self._requests: "dict[int, list[bytes]]" = {}
+        self.subscriptions: "dict[bytes, Subscription]" = {}  # by topic filter
+        self.requests: "dict[int, list[bytes]]" = {}  # of this connection: topic filters, as Subscription.request
 
     def connect(self, now: int) -> None:
         """A network connection was opened: CONNECT is the first packet on it [MQTT-3.1.0-1]."""
@@ -80,7 +92,7 @@ class ClientProtocol(Connection):
     def closed(self) -> None:
         """The network connection is gone; open requests are made again on the next one."""
         self.waiting_since = None
-        self._requests.clear()
+        self.requests.clear()
         Connection.closed(self)
 
     def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
@@ -111,7 +123,7 @@ class ClientProtocol(Connection):
 
     def _answers(self, request: int, codes: "bytes | None") -> None:
         """SUBACK or UNSUBACK. `codes`: one for each topic filter; None: all have ended (3.1.1)."""
-        filters = self._requests.pop(request, None)
+        filters = self.requests.pop(request, None)
         if filters is None:
             raise broken("MQTT-2.3.1-7", request & 0xFFFF)
         if codes is None:
@@ -119,29 +131,27 @@ class ClientProtocol(Connection):
         if len(filters) != len(codes):
             raise broken("MQTT-3.8.4-5")
         for topic_filter, code in zip(filters, codes):
+            wanted = self.subscriptions.get(topic_filter)
+            # Only the answer to the last request counts: one made after it may be lost with the connection.
+            if wanted and wanted.request == request:
+                wanted.request = 0
+                wanted.code = code
+                self._answered(topic_filter, wanted)
             if request >> 16 == SUBACK:
-                self._answered(topic_filter, request, code >= REFUSED)
                 self.events.on_suback(topic_filter, code)
-            elif code < REFUSED:
-                self._answered(topic_filter, request, True)
-                self.events.on_unsuback(topic_filter)
-            else:  # the broker will go on sending; to ask again on the next connection would be refused again
-                self.subscriptions.pop(topic_filter, None)
-                self.events.on_unsuback(topic_filter, code)
-
-    def _answered(self, topic_filter: bytes, request: int, gone: bool) -> None:
-        """Only the answer to the last request counts: one made after it may be lost with the connection."""
-        wanted = self.subscriptions.get(topic_filter)
-        if wanted and wanted[1] == request:
-            store = self.session.store
-            if gone:
-                del self.subscriptions[topic_filter]
-                if store:
-                    store.record(UNSUBSCRIBED, 0, topic_filter)
             else:
-                wanted[1] = 0
-                if store:
-                    store.record(SUBSCRIBED, wanted[0], topic_filter)
+                self.events.on_unsuback(topic_filter, code if code >= REFUSED else 0)
+
+    def _answered(self, topic_filter: bytes, wanted: Subscription) -> None:
+        store = self.session.store
+        if wanted.qos >= 0 and wanted.code < REFUSED:
+            if store:
+                store.record(SUBSCRIBED, wanted.qos, topic_filter)
+            return
+        # An end that is refused: the broker will go on sending; to ask again on the next connection is no use.
+        del self.subscriptions[topic_filter]
+        if store and (wanted.qos >= 0 or wanted.code < REFUSED):
+            store.record(UNSUBSCRIBED, 0, topic_filter)
 
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code, announced = self.wire.decode_connack(buf, start, end)
@@ -169,9 +179,9 @@ class ClientProtocol(Connection):
         """
         missing = []
         for topic_filter, wanted in self.subscriptions.items():
-            if wanted[0] < 0:
+            if wanted.qos < 0:
                 self._request(UNSUBACK, [topic_filter])
-            elif not session_present or wanted[1]:
+            elif not session_present or wanted.request:
                 missing.append(topic_filter)
         while missing:
             self._request(SUBACK, missing[:SUBSCRIBE_MAX])
@@ -185,12 +195,12 @@ class ClientProtocol(Connection):
             return
         packet_id = self.session.packet_id()
         request = answer << 16 | packet_id
-        self._requests[request] = topic_filters
+        self.requests[request] = topic_filters
         pairs = []
         for topic_filter in topic_filters:
             wanted = self.subscriptions[topic_filter]
-            wanted[1] = request
-            pairs.append((topic_filter, wanted[0]))
+            wanted.request = request
+            pairs.append((topic_filter, wanted.qos))
         if answer == SUBACK:
             self.out.append(self.wire.encode_subscribe(packet_id, pairs))
         else:
@@ -235,17 +245,14 @@ class ClientProtocol(Connection):
         self.out += (head, payload)
         return -1
 
-    def subscribe(self, topic_filter: bytes, qos: int) -> None:
-        """Want a subscription, now and after every reconnection. The topic filter has been checked."""
-        self.subscriptions[topic_filter] = [qos, -1]
+    def subscribe(self, topic_filter: bytes, qos: int) -> Subscription:
+        """Want a subscription, now and after every reconnection, or with QoS -1 its end. The topic filter has been
+        checked. In what this returns the answer will be.
+        """
+        wanted = self.subscriptions[topic_filter] = Subscription(qos, UNASKED)
         if self.is_connected:
-            self._request(SUBACK, [topic_filter])
-
-    def unsubscribe(self, topic_filter: bytes) -> None:
-        """End a subscription, now or after the next reconnection; `on_unsuback` follows."""
-        self.subscriptions[topic_filter] = [-1, -1]
-        if self.is_connected:
-            self._request(UNSUBACK, [topic_filter])
+            self._request(UNSUBACK if qos < 0 else SUBACK, [topic_filter])
+        return wanted
 
     def disconnect(self) -> None:
         """Orderly end [MQTT-3.14.4-1]: nothing is sent after it, and what still arrives is left to be repeated."""

@@ -40,7 +40,7 @@ class Application:
     def on_suback(self, topic_filter: bytes, code: int, /) -> None:
         self.told.append(("suback", topic_filter, code))
 
-    def on_unsuback(self, topic_filter: bytes, /) -> None:
+    def on_unsuback(self, topic_filter: bytes, code: int = 0, /) -> None:
         self.told.append(("unsuback", topic_filter))
 
     def on_finished(self, seq: int, in_doubt: bool, /) -> None:

@@ -20,11 +20,11 @@ def test_nothing_but_connect_leaves_before_connack() -> None:
     app = Application()
     client = app.client
     client.subscribe(b"a", 1)
-    client.unsubscribe(b"b")
+    client.subscribe(b"b", -1)
     client.publish(2, b"t", b"before")
     client.connect(0)
     client.subscribe(b"c", 1)
-    client.unsubscribe(b"d")
+    client.subscribe(b"d", -1)
     client.publish(4, b"t", b"while")
     assert client.publish(0, b"t", b"QoS 0") == -2
     client.tick(1)
@@ -169,7 +169,7 @@ def test_an_unsubscription_made_offline_is_sent_after_the_reconnect() -> None:
     [packet] = written(app.client)
     answer(app, "suback", packet_id=packet.fields["packet_id"], codes=[1])
     app.client.closed()
-    app.client.unsubscribe(b"a")
+    app.client.subscribe(b"a", -1)
     [packet] = online(app, session_present=True)
     assert packet.kind == "unsubscribe"
     assert packet.fields["topic_filters"] == ["a"]
@@ -187,7 +187,7 @@ def test_a_subscription_made_again_counts_as_made_only_when_its_own_answer_is_th
     app = Application()
     online(app)
     app.client.subscribe(b"a", 1)
-    app.client.unsubscribe(b"a")
+    app.client.subscribe(b"a", -1)
     app.client.subscribe(b"a", 1)
     requests = written(app.client)
     for packet in requests[:acknowledged]:
@@ -213,9 +213,9 @@ def test_a_subscription_with_another_qos_counts_as_made_only_when_its_own_answer
 def test_an_unsubscription_made_again_counts_as_made_only_when_its_own_answer_is_there() -> None:
     app = Application()
     online(app)
-    app.client.unsubscribe(b"a")
+    app.client.subscribe(b"a", -1)
     app.client.subscribe(b"a", 2)
-    app.client.unsubscribe(b"a")
+    app.client.subscribe(b"a", -1)
     first, second, _ = written(app.client)
     answer(app, "unsuback", packet_id=first.fields["packet_id"])
     answer(app, "suback", packet_id=second.fields["packet_id"], codes=[2])
@@ -275,7 +275,7 @@ def test_a_broker_that_breaks_a_rule_is_told_which(packet: str, rule: str) -> No
     app = Application()
     online(app)
     app.client.subscribe(b"a", 1)
-    app.client.unsubscribe(b"b")
+    app.client.subscribe(b"b", -1)
     written(app.client)
     app.take()
     error = refusal(lambda: app.client.receive(bytes.fromhex(packet), 0))
@@ -328,7 +328,7 @@ def test_nothing_leaves_after_disconnect() -> None:
     app.client.publish(2, b"t", b"for the next connection")
     app.client.publish(0, b"t", b"too late")
     app.client.subscribe(b"a", 0)
-    app.client.unsubscribe(b"b")
+    app.client.subscribe(b"b", -1)
     app.client.session.handled(7, app.client.session.generation)
     answer(app, "pubrec", packet_id=1)
     answer(app, "pubrel", packet_id=9)

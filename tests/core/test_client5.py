@@ -279,7 +279,7 @@ def test_subscriptions_are_answered_with_reason_codes() -> None:
     codes = b"\x02\x87" if body.index(b"a") < body.index(b"b") else b"\x87\x02"
     app.client.receive(packet(0x90, body[:2], b"\0", codes), 0)
     assert sorted(app.take()) == [("connected", False), ("suback", b"a", 2), ("suback", b"b", 0x87)]
-    app.client.unsubscribe(b"a")
+    app.client.subscribe(b"a", -1)
     [(first, body)] = app.written()
     assert (first, body[2:]) == (0xA2, b"\0\0\1a")
     app.client.receive(packet(0xB0, body[:2], b"\0", b"\x11"), 0)
@@ -290,7 +290,7 @@ def test_subscriptions_are_answered_with_reason_codes() -> None:
 def test_a_subscription_that_the_broker_will_not_end_is_told_so_and_not_asked_about_again() -> None:
     app = Application()
     app.online()
-    app.client.unsubscribe(b"a")
+    app.client.subscribe(b"a", -1)
     [(_, body)] = app.written()
     app.client.receive(packet(0xB0, body[:2], b"\0", b"\x87"), 0)
     assert app.take()[1:] == [("unsuback", b"a", 0x87)]

@@ -249,7 +249,7 @@ def test_requests_are_answered_with_a_reason_code_for_each_topic_filter() -> Non
     guest.client.subscribe(b"forbidden", 2)
     guest.run()
     assert guest.take()[1:] == [("suback", b"a", 1), ("suback", b"forbidden", reason_codes.NOT_AUTHORISED)]
-    guest.client.unsubscribe(b"a")
+    guest.client.subscribe(b"a", -1)
     guest.client.ping(0)
     guest.run()
     assert guest.take() == [("unsuback", b"a", 0)]

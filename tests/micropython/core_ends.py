@@ -30,7 +30,7 @@ class Application:
     def on_suback(self, topic_filter, code):
         self.subacks += 1
 
-    def on_unsuback(self, topic_filter):
+    def on_unsuback(self, topic_filter, code=0):
         pass
 
     def on_finished(self, seq, in_doubt):
