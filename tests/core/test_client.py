@@ -181,6 +181,23 @@ def test_an_unsubscription_made_offline_is_sent_after_the_reconnect() -> None:
     assert online(app, session_present=True) == []
 
 
+def test_who_asks_finds_the_answer_in_what_it_got_whatever_becomes_of_the_subscription() -> None:
+    app = Application()
+    online(app)
+    refused, granted = app.client.subscribe(b"a", 2), app.client.subscribe(b"b", 2)
+    for packet, code in zip(written(app.client), (0x80, 1), strict=True):
+        assert refused.request or granted.request
+        answer(app, "suback", packet_id=packet.fields["packet_id"], codes=[code])
+    assert (refused.request, refused.code) == (0, 0x80)
+    assert (granted.request, granted.code) == (0, 1)
+    assert app.client.subscriptions == {b"b": granted}
+    ended = app.client.subscribe(b"b", -1)
+    app.client.closed()
+    [packet] = online(app, session_present=True)
+    answer(app, "unsuback", packet_id=packet.fields["packet_id"])
+    assert ended.request == 0 and app.client.subscriptions == {}
+
+
 @pytest.mark.parametrize("acknowledged", [1, 2, 3])
 def test_a_subscription_made_again_counts_as_made_only_when_its_own_answer_is_there(acknowledged: int) -> None:
     """Subscribe, unsubscribe, subscribe; the answer to the third may be lost together with the third."""
