@@ -3,7 +3,7 @@ common. What runs in it: programs.py; what decides whether all is well: check/.
 """
 
 import traceback
-from typing import Any, Protocol
+from typing import Any
 
 from ..broker import Broker
 from ..broker.limits import Limits
@@ -19,28 +19,6 @@ from .net.packets import Cut, Packet, Packets
 from .process import Process
 from .programs import Program, broker
 from .world import World
-
-
-class Runnable(Protocol):
-    """A small or a large world."""
-
-    @property
-    def world(self) -> World:
-        """Where it happens."""
-
-    def run(self) -> list[str]:
-        """Let it run to its end; what was promised and does not hold."""
-
-
-def attempt(run: Runnable) -> list[str]:
-    """Run a world to its end, and close it; its problems, to which an exception belongs like others."""
-    try:
-        return run.run()
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        return [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
-    finally:
-        run.world.close()
 
 
 class Scene:
@@ -134,6 +112,10 @@ class Scene:
 
     # -- the end
 
+    def run(self) -> list[str]:
+        """Let it run to its end; what was promised and does not hold."""
+        raise NotImplementedError
+
     def stop(self, seconds: float) -> None:
         """Ask all to end, and wait for that."""
         self.over = True
@@ -151,3 +133,14 @@ class Scene:
         for process in self.mortals:
             self.audit.check_end(process)
         return self.alarms.found
+
+
+def attempt(run: Scene) -> list[str]:
+    """Run a world to its end, and close it; its problems, to which an exception belongs like others."""
+    try:
+        return run.run()
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return [f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"]
+    finally:
+        run.world.close()

@@ -7,6 +7,7 @@ SQLite's own chance, so what is written (not where, nor how much) differs from r
 
 import errno
 import itertools
+from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -37,13 +38,16 @@ _JOURNALS = ("-journal", "-wal")
 _NAME = "mqttlite-sim"
 
 
-def _said(error: OSError) -> apsw.Error:
-    """An error of the disk as SQLite wants to be told."""
-    if error.errno != errno.ENOSPC:
-        return apsw.IOError(str(error))
-    full: Any = apsw.FullError(str(error))
-    full.result = full.extendedresult = apsw.SQLITE_FULL  # apsw raises this very object
-    return full  # type: ignore[no-any-return]
+def _change(operation: Callable[..., object], *args: Any) -> None:
+    """Do something to a disk; of an error SQLite is told as it wants to be."""
+    try:
+        operation(*args)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise apsw.IOError(str(error)) from None
+        full: Any = apsw.FullError(str(error))
+        full.result = full.extendedresult = apsw.SQLITE_FULL  # apsw raises this very object
+        raise full from None
 
 
 class _File:
@@ -54,34 +58,22 @@ class _File:
         self.name = name
         self.is_new_journal = not disk.exists(name) and name.endswith(_JOURNALS)
         if make:
-            try:
-                disk.create(name)
-            except OSError as error:
-                raise _said(error) from None
+            _change(disk.create, name)
 
     def xRead(self, amount: int, offset: int) -> bytes:
         return self.disk.read(self.name, offset, amount)
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        try:
-            self.disk.write(self.name, offset, bytes(data))
-        except OSError as error:
-            raise _said(error) from None
+        _change(self.disk.write, self.name, offset, bytes(data))
 
     def xTruncate(self, size: int) -> None:
-        try:
-            self.disk.truncate(self.name, size)
-        except OSError as error:
-            raise _said(error) from None
+        _change(self.disk.truncate, self.name, size)
 
     def xSync(self, flags: int) -> None:
-        try:
-            self.disk.sync(self.name)
-            if self.is_new_journal:
-                self.disk.sync_directory()
-                self.is_new_journal = False
-        except OSError as error:
-            raise _said(error) from None
+        _change(self.disk.sync, self.name)
+        if self.is_new_journal:
+            _change(self.disk.sync_directory)
+            self.is_new_journal = False
 
     def xFileSize(self) -> int:
         return self.disk.size(self.name)
@@ -126,12 +118,9 @@ class _FileSystem(apsw.VFS):
 
     def xDelete(self, path: str, sync_directory: bool) -> None:
         disk, name = _place(path)
-        try:
-            disk.delete(name)
-            if sync_directory:
-                disk.sync_directory()
-        except OSError as error:
-            raise apsw.IOError(str(error)) from None
+        _change(disk.delete, name)
+        if sync_directory:
+            _change(disk.sync_directory)
 
     def xFullPathname(self, path: str) -> str:
         return path

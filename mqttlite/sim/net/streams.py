@@ -65,7 +65,7 @@ class Way:
 
     __slots__ = (
         "_arrivals", "_conditions", "_cut", "_frozen", "_last", "_was_reset", "_world", "arrived", "broken",
-        "connection", "inbox", "is_open", "name", "read", "sent", "sink", "source", "state", "submitted",
+        "connection", "ended", "inbox", "is_open", "name", "read", "sent", "sink", "source", "submitted",
     )  # fmt: skip
 
     def __init__(self, connection: "Ways", name: str, conditions: Conditions) -> None:
@@ -77,7 +77,7 @@ class Way:
         self.inbox = bytearray()  # in the receiver's kernel
         self.is_open = True  # the sender's end; False after FIN and RST
         self.broken = False  # whatever is put in vanishes
-        self.state = ""  # what the receiver's kernel knows beyond the bytes: "", FIN or RST
+        self.ended = ""  # behind the bytes, as the receiver's kernel knows: "", FIN or RST
         self._world = connection.world
         self._conditions = conditions
         self._arrivals: deque[tuple[int, bytes | str]] = deque()
@@ -208,7 +208,7 @@ class Way:
                 world.note(self.name, "arrive", str(len(item)))
             else:
                 world.note(self.name, item)
-                self.state = item
+                self.ended = item
                 if item == RST:
                     self.connection.other(self).reset_by_peer()
         if something:

@@ -67,7 +67,7 @@ class SimTransport(asyncio.Transport):
         self._loop_is_done()
         unread = bool(self._in.inbox)
         self._in.inbox.clear()
-        if self._in.state != RST:
+        if self._in.ended != RST:
             if unread and self._out.is_open:
                 self._out._arrivals.clear()
             self._out.end(RST if unread else FIN)
@@ -109,7 +109,7 @@ class SimTransport(asyncio.Transport):
         self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
         self._world.note(self.process.name, "connected", self._out.name)
         protocol.connection_made(self)
-        if self._in.inbox or self._in.state:
+        if self._in.inbox or self._in.ended:
             self._loop.call_soon(self.read_ready)
 
     def read_ready(self) -> None:
@@ -136,11 +136,11 @@ class SimTransport(asyncio.Transport):
             except Exception as error:
                 self._fatal(error, "a protocol that was given data has failed")
                 return
-            if inbox or way.state:
+            if inbox or way.ended:
                 self._loop.call_soon(self.read_ready)
-        elif way.state == RST:
+        elif way.ended == RST:
             self._lose(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
-        elif way.state == FIN and not self._eof_read:
+        elif way.ended == FIN and not self._eof_read:
             self._eof_read = True
             try:
                 stays = protocol.eof_received()  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ class SimTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         if self._is_reading_paused and not self._is_closing:
             self._is_reading_paused = False
-            if self._in.inbox or self._in.state:
+            if self._in.inbox or self._in.ended:
                 self._loop.call_soon(self.read_ready)
 
     # -- asyncio's transport: writing
@@ -186,7 +186,7 @@ class SimTransport(asyncio.Transport):
 
     def _check(self) -> bool:
         """Whether the kernel still takes something; it says no with an error."""
-        if self._in.state != RST:
+        if self._in.ended != RST:
             return True
         self._lose(BrokenPipeError(errno.EPIPE, "Broken pipe"))
         return False
