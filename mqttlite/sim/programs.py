@@ -16,8 +16,7 @@ from ..core import PORT
 from ..database.inbox import Inbox
 from ..store.base import Store
 from ..store.journal import Journal
-from .check.ledger import Entry, Ledger, Publishing, name_in
-from .check.ledger import Message as ToPublish
+from .check.ledger import Entry, Ledger, Publisher, ToPublish, name_in
 from .process import Process
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def gateway(*ports: str, upstream: str = "mqtt://broker", **options: Any) -> Pro
     return main
 
 
-class Publisher:
+class Publishing:
     """One life of a program that publishes what is left, in bursts, until all is confirmed. What it publishes, with
     which client, and what is between its bursts, is for classes that inherit from it to say.
     """
@@ -96,10 +95,10 @@ class Publisher:
     one_connection = True  # for all bursts
     store = ""  # "memory": what an earlier life has accepted is not in it
 
-    def __init__(self, process: Process, ledger: Ledger, device: Publishing) -> None:
+    def __init__(self, process: Process, ledger: Ledger, publisher: Publisher) -> None:
         self.process = process
         self.ledger = ledger
-        self.device = device
+        self.publisher = publisher
         self._waiting: list[tuple[Entry, Receipt]] = []
 
     def left(self) -> list[ToPublish]:
@@ -146,12 +145,12 @@ class Publisher:
     async def publish(self, client: Client, message: ToPublish) -> None:
         """One message."""
         world = self.process.world
-        entry = self.ledger.try_(self.device, message, world.now)
-        world.note(self.device.name, "publish", entry.name)
+        entry = self.ledger.try_(self.publisher, message, world.now)
+        world.note(self.publisher.name, "publish", entry.name)
         self._look_at_doubts(client)  # the store may have to forget the oldest
         receipt = await client.publish(message.topic, message.payload, message.qos, key=message.key)
         entry.accepted = True
-        world.note(self.device.name, "accepted", entry.name)
+        world.note(self.publisher.name, "accepted", entry.name)
         if entry.qos:
             self._waiting.append((entry, receipt))
 
@@ -164,10 +163,10 @@ class Publisher:
                 still.append((entry, receipt))
             elif receipt.error is None:
                 entry.confirmed_at = min(entry.confirmed_at, world.now)
-                world.note(self.device.name, "confirmed", entry.name)
+                world.note(self.publisher.name, "confirmed", entry.name)
             else:  # in doubt: the application is told, and decides
                 entry.void = str(receipt.error)
-                world.note(self.device.name, "in doubt", entry.name)
+                world.note(self.publisher.name, "in doubt", entry.name)
                 self.ledger.doubted += 1
         self._waiting = still
 
@@ -181,7 +180,7 @@ class Publisher:
         if self.store == "memory":
             return
         for entry in self.ledger.entries.values():  # those of earlier lives, too: the store has nothing left
-            if entry.device is self.device and entry.accepted and entry.qos and not entry.void:
+            if entry.publisher == self.publisher and entry.accepted and entry.qos and not entry.void:
                 if (entry.name if entry.size else entry.topic) in self.ledger.in_doubt:
                     entry.void = "in doubt"
                     self.ledger.doubted += 1

@@ -12,7 +12,7 @@ from ..core.session import Session
 from .check.alarms import Alarms
 from .check.audit import Audit
 from .check.conduct import Conduct
-from .check.ledger import Ledger, Publishing
+from .check.ledger import Ledger, Publisher
 from .check.sessions import Sessions
 from .machine import Machine
 from .net.packets import Cut, Packet, Packets
@@ -91,13 +91,13 @@ class Scene:
             self.ledger.subscribed(self.conduct.client(packet), self.world.now)
         return None
 
-    def publisher_lost(self, device: Publishing, clears: bool = False) -> None:
+    def publisher_lost(self, publisher: Publisher, clears: bool = False) -> None:
         """A publisher begins anew, without what it knew. `clears`: it gives up its identifiers before it publishes."""
-        self.ledger.producer_lost(device)
-        self.conduct.lost(device.name)
+        self.ledger.producer_lost(publisher)
+        self.conduct.lost(publisher.name)
         self.conduct.may_repeat = True
         if not clears:
-            self.audit.forgetful.add(device.name)
+            self.audit.forgetful.add(publisher.name)
 
     def broker_lost(self, name: str) -> None:
         """The disk of a broker is empty."""

@@ -10,7 +10,7 @@ from mqttlite.sim.check import ledger as facts
 from mqttlite.sim.check.ledger import Ledger
 from mqttlite.sim.net.packets import Packets
 from mqttlite.sim.process import Process
-from mqttlite.sim.programs import Publisher, make_store, read
+from mqttlite.sim.programs import Publishing, make_store, read
 from mqttlite.sim.world import World
 
 Program = Callable[[Process], Awaitable[Any]]
@@ -73,13 +73,13 @@ def producer(
     """
     devices: dict[str, facts.Publisher] = {}
 
-    class Producer(Publisher):
+    class Producer(Publishing):
         burst = 1
 
-        def left(self) -> list[facts.Message]:
-            name = self.device.name
+        def left(self) -> list[facts.ToPublish]:
+            name = self.publisher.name
             return [
-                facts.Message(f"{name} {n}", n, topic, f"{name} {n}", qos, (name, n) if keyed else None)
+                facts.ToPublish(f"{name} {n}", n, topic, f"{name} {n}", qos, (name, n) if keyed else None)
                 for n in range(count)
                 if (entry := ledger.entries.get(f"{name} {n}")) is None or (keyed and not entry.accepted)
             ]

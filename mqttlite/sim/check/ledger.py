@@ -18,7 +18,7 @@ What is not promised any more when a store is lost, and what still is:
 """
 
 from collections import Counter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ...core.session import WINDOW
 
@@ -26,23 +26,10 @@ FOREVER = 1 << 62
 LOST_STORE = "the publisher lost its store"
 
 
-class Publishing(Protocol):
-    """Who publishes: at which broker; with keys that are "none", "auto" (its client's), "app" (its own: it publishes
-    again what is not confirmed); whether each connection begins a session.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def broker(self) -> str: ...
-    @property
-    def keys(self) -> str: ...
-    @property
-    def clean(self) -> bool: ...
-
-
 class Publisher(NamedTuple):
-    """The least that is one."""
+    """Who publishes: at which broker; with keys that are "none", "auto" (its client's), "app" (its own: it publishes
+    again what is not confirmed). `clean`: each connection begins a session.
+    """
 
     name: str
     broker: str
@@ -50,7 +37,7 @@ class Publisher(NamedTuple):
     clean: bool = False
 
 
-class Message(NamedTuple):
+class ToPublish(NamedTuple):
     """What is published. `stream`: within it, messages arrive in the order of their numbers; "": that of the topic."""
 
     name: str
@@ -72,9 +59,9 @@ class Entry:
         "accepted",
         "confirmed_at",
         "copies",
-        "device",
         "name",
         "number",
+        "publisher",
         "qos",
         "sent_at",
         "size",
@@ -83,16 +70,16 @@ class Entry:
         "void",
     )
 
-    def __init__(self, device: Publishing, message: Message, now: int) -> None:
+    def __init__(self, publisher: Publisher, message: ToPublish, now: int) -> None:
         self.name = message.name
-        self.device = device
+        self.publisher = publisher
         self.number = message.number
         self.qos = message.qos
         self.topic = message.topic
         self.size = len(message.payload)
         # A topic of its own tells an empty message from others.
         topic = message.topic if self.size else message.topic.rpartition("/")[0]
-        self.stream = f"{device.name} {message.stream or topic}"
+        self.stream = f"{publisher.name} {message.stream or topic}"
         self.sent_at = now
         self.accepted = False
         self.confirmed_at = FOREVER
@@ -102,12 +89,12 @@ class Entry:
     @property
     def keyed(self) -> bool:
         """Whether a key travels with it: not at QoS 0."""
-        return self.qos > 0 and self.device.keys != "none"
+        return self.qos > 0 and self.publisher.keys != "none"
 
     @property
     def is_counted(self) -> bool:
         """Whether it comes to its broker `copies` times without a key: QoS 2, in a session that both ends keep."""
-        return self.qos == 2 and not self.device.clean
+        return self.qos == 2 and not self.publisher.clean
 
 
 class Reading:
@@ -158,33 +145,33 @@ class Ledger:
 
     # -- publishers
 
-    def try_(self, device: Publishing, message: Message, now: int) -> Entry:
+    def try_(self, publisher: Publisher, message: ToPublish, now: int) -> Entry:
         """About to be published, perhaps for another time."""
         entry = self.entries.get(message.name)
         if entry is None:
-            entry = self.entries[message.name] = Entry(device, message, now)
+            entry = self.entries[message.name] = Entry(publisher, message, now)
         elif not entry.keyed:
             entry.copies += 1
             if entry.void == LOST_STORE:
                 entry.void = ""
         return entry
 
-    def told(self, device: Publishing, value: int, at: int, confirmed: bool) -> None:
+    def told(self, publisher: Publisher, value: int, at: int, confirmed: bool) -> None:
         """A retained value was accepted, or is confirmed; it was published at `at`."""
-        self._told[device.name] = device.broker
-        unsure = self.unsure.setdefault(device.name, [])
+        self._told[publisher.name] = publisher.broker
+        unsure = self.unsure.setdefault(publisher.name, [])
         if not confirmed:
             unsure.append(value)
-        elif at > self.wiped_at.get(device.broker, -1):
-            self.statuses[device.name] = max(value, self.statuses.get(device.name, 0))
+        elif at > self.wiped_at.get(publisher.broker, -1):
+            self.statuses[publisher.name] = max(value, self.statuses.get(publisher.name, 0))
             unsure[:] = [other for other in unsure if other > value]
 
-    def producer_lost(self, device: Publishing) -> None:
+    def producer_lost(self, publisher: Publisher) -> None:
         """A publisher has lost its store, or had none, and died."""
-        self.unsure.pop(device.name, None)
+        self.unsure.pop(publisher.name, None)
         for entry in self.entries.values():
-            if entry.device is device and entry.confirmed_at == FOREVER:
-                if device.keys == "app":
+            if entry.publisher == publisher and entry.confirmed_at == FOREVER:
+                if publisher.keys == "app":
                     entry.copies += 1
                 elif not entry.void:
                     entry.void = LOST_STORE
@@ -278,13 +265,13 @@ class Ledger:
 
     def way(self, entry: Entry, reading: Reading) -> tuple[Reading | None, bool]:
         """How a message comes to a reader: (the bridge, True), (the reader itself, False), (None, False): not."""
-        if reading.broker == entry.device.broker:
+        if reading.broker == entry.publisher.broker:
             if reading.topic_filter in ("#", entry.topic) or entry.topic.startswith("p/"):
                 return reading, False
             return None, False
         if reading.topic_filter == "#":
             for other in self.readings.values():
-                if other.target == reading.broker and other.broker == entry.device.broker:
+                if other.target == reading.broker and other.broker == entry.publisher.broker:
                     return other, True
         return None, False
 

@@ -3,7 +3,7 @@
 from zlib import crc32
 
 from ..check.alarms import KINDS, Alarms
-from ..check.ledger import Message
+from ..check.ledger import Publisher, ToPublish
 from ..lines.serial import SerialLine
 from ..net.packets import Packet
 from ..process import Process
@@ -51,9 +51,9 @@ class LargeScene(Scene):
         self.bad_until = 0
         self.calm_begun = False
         self.lines: dict[str, SerialLine] = {}  # by device
-        self.roles: dict[str, Device] = {device.name: device for device in parts.devices}
+        self.publishers = {one.name: Publisher(one.name, one.broker, one.keys, one.clean) for one in parts.devices}
 
-    def message(self, device: Device, number: int) -> Message:
+    def message(self, device: Device, number: int) -> ToPublish:
         """A device's message: the same whenever it is asked for, since another life must publish the same."""
         mixed = crc32(f"{self.seed} {device.name} {number}".encode())
         low, high = device.size
@@ -64,19 +64,19 @@ class LargeScene(Scene):
         name = f"{device.name} {number}"
         topic = f"{'p' if device.keys == 'none' or not qos else 'k'}/{device.name}/{qos}" + f"/e/{number}" * (not size)
         key = (f"{device.name}-app", number) if device.keys == "app" and qos else None
-        return Message(name, number, topic, f"{name} ".ljust(size, ".") if size else "", qos, key)
+        return ToPublish(name, number, topic, f"{name} ".ljust(size, ".") if size else "", qos, key)
 
     def is_done(self, process: Process) -> bool:
         """Whether a process has ended because there is nothing more to do."""
-        return process.name in self.roles and (not process.life or process.result == "done")
+        return process.name in self.publishers and (not process.life or process.result == "done")
 
     def wipe(self, process: Process) -> None:
         """The disk of a process is lost, with its power."""
         process.lose_disk()
         if process.name in self.parts.brokers:
             self.broker_lost(process.name)
-        elif process.name in self.roles:
-            self.publisher_lost(self.roles[process.name])
+        elif process.name in self.publishers:
+            self.publisher_lost(self.publishers[process.name])
 
     def is_excused(self, packet: Packet, client: str, what: str) -> bool:
         """As Scene.is_excused."""

@@ -109,7 +109,7 @@ class Large(LargeScene):
         world.run(1)
         self.bad_until = world.now + round(parts.duration_s * SECOND)
         for process in self.mortals:
-            if process.name in self.roles:
+            if process.name in self.publishers:
                 process.start()
         self.trouble.watch()
         self.trouble.begin()
@@ -119,7 +119,7 @@ class Large(LargeScene):
         self.trouble.end()
         self.calm_begun = True
         if not self._wait():
-            late = [p.name for p in self.mortals if p.name in self.roles and not self.is_done(p)]
+            late = [p.name for p in self.mortals if p.name in self.publishers and not self.is_done(p)]
             missing = self.ledger.missing()
             some = ", ".join(f"{one.name} at {one.reader}" for one in missing[:3])
             what = f"endless: {len(late)} devices not done {late}, {len(missing)} messages missing: {some}"
@@ -150,7 +150,7 @@ class Large(LargeScene):
             world.run(step)
             waited += step
             step = min(step * 1.2, 60.0)
-            if all(self.is_done(p) and not p.alive for p in self.mortals if p.name in self.roles):
+            if all(self.is_done(p) and not p.alive for p in self.mortals if p.name in self.publishers):
                 missing = self.ledger.missing()
                 dropped = self._no_room()
                 lost = Counter(self.ledger.readings[one.reader].broker for one in missing)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 from ...client import Client, Message
 from ...database.inbox import Inbox
 from ...database.outbox import Outbox
-from ..check.ledger import FOREVER
-from ..check.ledger import Message as ToPublish
+from ..check.ledger import FOREVER, ToPublish
 from ..disks.app_database import ledger_database
 from ..process import Process
-from ..programs import Program, Publisher, handled, make_store, read
+from ..programs import Program, Publishing, handled, make_store, read
 from ..timeline import SECOND
 from .base import LargeScene
 from .drawn import chance_of
@@ -27,11 +26,11 @@ JOURNALS = ("WAL", "WAL", "WAL", "DELETE", "DELETE", "TRUNCATE", "PERSIST")  # o
 STATUS_EVERY = 5  # bursts, of a device that has a retained status
 
 
-class _Device(Publisher):
+class _Device(Publishing):
     """One life of a device's program."""
 
     def __init__(self, large: LargeScene, device: Device, process: Process) -> None:
-        super().__init__(process, large.ledger, device)
+        super().__init__(process, large.ledger, large.publishers[device.name])
         self.large = large
         self.part = device
         self.burst = device.burst
@@ -41,7 +40,7 @@ class _Device(Publisher):
         self._status: list[tuple[int, int, Receipt]] = []
 
     def left(self) -> list[ToPublish]:
-        """As Publisher.left."""
+        """As Publishing.left."""
         device, entries = self.part, self.ledger.entries
         found = []
         for number in range(device.messages):
@@ -52,7 +51,7 @@ class _Device(Publisher):
         return found
 
     def client(self) -> Client:
-        """As Publisher.client."""
+        """As Publishing.client."""
         device = self.part
         url = f"mqtt://{device.broker}" if device.line is None else f"serial://{PORT}?baud={device.line[1]}"
         client = Client(
@@ -75,7 +74,7 @@ class _Device(Publisher):
         return self.large.watched(client)
 
     async def pause(self) -> None:
-        """As Publisher.pause; after the bad time nobody waits any more."""
+        """As Publishing.pause; after the bad time nobody waits any more."""
         left_ns = max(self.large.bad_until - self.process.world.now, 0)
         await asyncio.sleep(min(self._chance.uniform(*self.part.every_s), left_ns / SECOND))
 
@@ -85,15 +84,15 @@ class _Device(Publisher):
             now = self.process.world.now
             value = LIFE * self.process.life + number
             receipt = await client.publish(f"r/{self.part.name}", str(value), 1, True)
-            self.ledger.told(self.part, value, now, False)
+            self.ledger.told(self.publisher, value, now, False)
             self._status.append((value, now, receipt))
 
     def sweep(self) -> None:
-        """As Publisher.sweep."""
+        """As Publishing.sweep."""
         super().sweep()
         for value, at, receipt in self._status:
             if receipt.done and receipt.error is None:
-                self.ledger.told(self.part, value, at, True)
+                self.ledger.told(self.publisher, value, at, True)
         self._status = [one for one in self._status if not one[2].done]
 
 
@@ -102,7 +101,7 @@ def device_of(large: LargeScene, device: Device) -> Program:
 
     async def main(process: Process) -> str:
         if process.life > 1 and device.store == "memory":
-            large.publisher_lost(device)
+            large.publisher_lost(large.publishers[device.name])
         return await _Device(large, device, process).run()
 
     return main

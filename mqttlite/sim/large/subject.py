@@ -49,7 +49,7 @@ def _gone(run: LargeScene, broker: str) -> Subject | None:
     """The first message of QoS 0 that has come to a broker's devices and not to its readers."""
     for entry in run.ledger.entries.values():
         for reading in run.ledger.readings.values():
-            is_its = entry.device.broker == reading.broker == broker and run.ledger.way(entry, reading)[0] is reading
+            is_its = entry.publisher.broker == reading.broker == broker and run.ledger.way(entry, reading)[0] is reading
             if is_its and not min(entry.qos, reading.qos) and entry.name not in reading.first:
                 return message_subject(run, entry.name, [reading.name])
     return None
@@ -73,7 +73,7 @@ def message_subject(run: LargeScene, message: str, readers: list[str] | None = N
     for reader in readers or ():
         if reader not in run.ledger.readings:
             raise ValueError(f"there is no reader '{reader}' in this world; there is {', '.join(run.ledger.readings)}")
-    lanes = _path(run.parts, entry.device.name)
+    lanes = _path(run.parts, entry.publisher.name)
     for reading in run.ledger.readings.values():
         source, is_bridged = run.ledger.way(entry, reading)
         if source is None or (readers and reading.name not in readers):

@@ -14,14 +14,13 @@ from ...core import earlier_life, invariants
 from ...core import session as core
 from ...store.base import Store
 from ..check.alarms import KINDS, Alarms
-from ..check.ledger import Message, Publisher
+from ..check.ledger import Publisher, ToPublish
 from ..disks.app_database import ledger_database
 from ..lines.serial import SerialLine
 from ..machine import Machine
 from ..net.packets import Cut, Packet
 from ..process import Process
-from ..programs import Publisher as PublisherProgram
-from ..programs import gateway, make_store, read
+from ..programs import Publishing, gateway, make_store, read
 from ..scene import Scene
 from ..world import World
 from .faults import Extent
@@ -101,7 +100,7 @@ class Run(Scene):
         self.producer = world.process("device" if small.line else "producer", self._produce, start=False)
         for process in (self.producer, *others, self.broker, self.consumer):
             self.add(process)
-        self.device = Publisher(self.producer.name, "broker", "app" if small.keys else "none")
+        self.publisher = Publisher(self.producer.name, "broker", "app" if small.keys else "none")
         self.audit.stores[self.producer.name] = self.store
         self.last = Extent(0, 0, {})
         self.extent = Extent(0, 0, {})
@@ -163,7 +162,7 @@ class Run(Scene):
     def producer_lost(self, clears: bool) -> None:
         """It begins anew. `clears`: it gives up its identifiers before it publishes."""
         self.lost.add(self.producer.name)
-        self.publisher_lost(self.device, clears)
+        self.publisher_lost(self.publisher, clears)
 
     # -- programs
 
@@ -291,11 +290,11 @@ class Run(Scene):
         self.world.after(REVIVE_S, self._revive)
 
 
-class _Producer(PublisherProgram):
+class _Producer(Publishing):
     """One life of the producer's program. `forgets`: it has no store, and so knows nothing of earlier ones."""
 
     def __init__(self, run: Run, process: Process) -> None:
-        super().__init__(process, run.ledger, run.device)
+        super().__init__(process, run.ledger, run.publisher)
         self.run_of = run
         self.small = run.small
         self.store = run.small.producer
@@ -303,8 +302,8 @@ class _Producer(PublisherProgram):
         self.forgets = run.small.producer == "memory" and process.life > 1
         self._back = asyncio.Event()
 
-    def left(self) -> list[Message]:
-        """As Publisher.left; what forgets publishes all again, and one more."""
+    def left(self) -> list[ToPublish]:
+        """As Publishing.left; what forgets publishes all again, and one more."""
         small = self.small
         names = [(number, f"message {number}") for number in range(1, small.messages + 1)]
         if self.forgets and not small.keys:
@@ -312,7 +311,7 @@ class _Producer(PublisherProgram):
             names.insert(0 if small.reuse else len(names), (small.messages + life, f"life {life}"))
         return [
             # In another order in each life, where identifiers are used again.
-            Message(
+            ToPublish(
                 name,
                 number,
                 TOPIC,
@@ -326,7 +325,7 @@ class _Producer(PublisherProgram):
         ]
 
     def client(self) -> Client:
-        """As Publisher.client."""
+        """As Publishing.client."""
         small = self.small
 
         def on_connection(connected: bool, reason: str) -> None:
@@ -348,8 +347,8 @@ class _Producer(PublisherProgram):
         await client.publish(POISON if small.poison else TOPIC, bytes(OUTGROWN), small.qos, key=key)
         run.outgrown_accepted = True
 
-    async def publish(self, client: Client, message: Message) -> None:
-        """As Publisher.publish."""
+    async def publish(self, client: Client, message: ToPublish) -> None:
+        """As Publishing.publish."""
         if self.forgets:
             which = "the same" if message.name in self.ledger.entries else "another"
             self.run_of.tell(f"without a store, {which} payload")
@@ -357,13 +356,13 @@ class _Producer(PublisherProgram):
         await super().publish(client, message)
 
     async def pause(self) -> None:
-        """As Publisher.pause."""
+        """As Publishing.pause."""
         if self.small.slow:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._back.wait(), PACE_S)
             self._back.clear()
 
     async def settle(self, client: Client) -> None:
-        """As Publisher.settle."""
+        """As Publishing.settle."""
         await super().settle(client)
         self.run_of.done = True
