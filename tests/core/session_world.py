@@ -45,10 +45,9 @@ class Delivery:
 class Wired(Connection):
     """A connection past its CONNECT: only PUBLISH and acknowledgements."""
 
-    wire = wire4
-
     def __init__(self, end: "End") -> None:
         Connection.__init__(self, 1000)
+        self.wire = wire4
         self.session = end.session
         self.is_connected = True
         self.check_topic = lambda topic: None

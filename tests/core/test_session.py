@@ -275,11 +275,10 @@ def test_a_reused_identifier_is_told_of_at_the_1st_2nd_4th_8th_time_and_an_older
 @pytest.mark.parametrize("shift", [6, 18])
 def test_contents_are_told_apart_wherever_the_topic_name_ends(shift: int) -> None:
     class Receiver(Connection):
-        digest_shift = shift
-        wire = wire4
-
         def __init__(self) -> None:
             Connection.__init__(self, 1000)
+            self.digest_shift = shift
+            self.wire = wire4
             self.session, self.out = connected()
             self.is_connected = True
             self.got: list[tuple[bytes, bytes]] = []
