@@ -51,8 +51,8 @@ simulate: $(TESTING) ## every fault at every step of small worlds, then pairs; s
 large: $(TESTING) ## simulated fleets at random, seed after seed (ARGS='--seeds 1- --seconds 3600')
 	@$(PY) -m benchmarks.simulate_large $(ARGS)
 
-size: $(TESTING) ## bytes of .mpy and of heap on MicroPython, per module and for the whole client
-	@$(PY) -m benchmarks.size
+size: $(TESTING) ## bytes of .mpy, of heap and for each message: the bundles beside mqtt_as and umqtt.simple (ARGS=thin)
+	@$(PY) -m benchmarks.size $(ARGS)
 
 board: $(TESTING) ## MicroPython from source with mqttlite frozen in: heap of a board with a journal (ARGS='long')
 	@$(PY) -m tools.build_micropython

