@@ -1,6 +1,7 @@
 """Applications that are slow, or block: what is handled is acknowledged, the connection stays, memory is bounded."""
 
 import asyncio
+import select
 import shutil
 import sys
 import threading
@@ -12,11 +13,11 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.client import Client, Message
 from mqttlite.client.incoming import GATHER_MAX, GATHER_MS
-from mqttlite.client.sockets import READ_SIZE
+from mqttlite.client.sockets import READ_SIZE, SocketTransport
 from mqttlite.client.watchdog import PINGREQ, Guard, watchdog
 from mqttlite.store.journal import Journal
 from tests.client.network import CONNACK, Peer, server
-from tests.peers import Mosquitto
+from tests.peers import RUN_TIMEOUT_S, Mosquitto
 
 COUNT = 400
 
@@ -116,17 +117,20 @@ async def test_an_answer_that_arrived_while_the_application_blocked_is_read_befo
     ) as client:
         while client._life.protocol.waiting_since is None or client._life.protocol.out:  # noqa: ASYNC110
             await asyncio.sleep(0)  # until PINGREQ has left
-        time.sleep(0.6)  # noqa: ASYNC251 that is the point
+        transport = client._connector.transport
+        assert isinstance(transport, SocketTransport)
+        select.select([transport._descriptor], [], [], RUN_TIMEOUT_S)  # the answer is there
+        time.sleep(0.4)  # noqa: ASYNC251 that is the point
         await (await client.publish("a", b"", 1)).completed()
     assert changes == [True]
 
 
 async def test_connecting_is_not_given_up_because_the_application_blocked(mosquitto: Mosquitto) -> None:
-    client = Client(mosquitto.url, timeout_s=0.2)
+    client = Client(mosquitto.url, timeout_s=1)
     starting = asyncio.create_task(client.start())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    time.sleep(0.5)  # noqa: ASYNC251 that is the point
+    time.sleep(1.2)  # noqa: ASYNC251 that is the point
     await starting
     await client.close()
 

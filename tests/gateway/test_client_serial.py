@@ -24,6 +24,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serial_transport, "SILENT_S", 0.2)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, but not before what somebody else's process or task has said can have come."""
+    monkeypatch.setattr(serial_transport, "SILENT_S", 1.0)
+
+
 async def cause(url: str, **options: float) -> str:
     """Why a first connection fails."""
     with pytest.raises(ConnectError) as error:
@@ -51,7 +57,7 @@ async def test_no_gateway_at_the_other_end_is_said_so() -> None:
         open_port(line.a_path).close()  # which is free again
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("patient")
 async def test_what_makes_no_sense_points_to_the_baud_rate() -> None:
     async with NoisyLine(BAUD) as line:
         other = open_port(line.b_path)
@@ -62,15 +68,15 @@ async def test_what_makes_no_sense_points_to_the_baud_rate() -> None:
         other.close()
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_gateway_that_hears_nothing_an_echo_and_a_prompt_are_told_apart() -> None:
+@pytest.mark.usefixtures("patient")
+async def test_a_gateway_that_does_not_hear_us_is_told_from_none() -> None:
     async with NoisyLine(BAUD) as line:
         other = open_port(line.b_path)
         line.broken = {"ab"}
         gateways = Link(5)
 
         async def gateway_without_rx() -> None:
-            for now in range(0, 10_000, 50):
+            for now in range(0, 1_000_000, 50):
                 await other.write(gateways.transmit(now))
                 await asyncio.sleep(0.02)
 
@@ -78,7 +84,14 @@ async def test_a_gateway_that_hears_nothing_an_echo_and_a_prompt_are_told_apart(
         said = await cause(f"serial://{line.a_path}")
         assert "the gateway is heard, but does not hear us: does TX here go to RX there" in said
         task.cancel()
-        line.broken = set()
+        await asyncio.gather(task, return_exceptions=True)
+        other.close()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_our_own_frames_that_come_back_are_recognised() -> None:
+    async with NoisyLine(BAUD) as line:
+        other = open_port(line.b_path)
 
         async def echo() -> None:
             while True:
@@ -87,9 +100,16 @@ async def test_a_gateway_that_hears_nothing_an_echo_and_a_prompt_are_told_apart(
         task = asyncio.create_task(echo())
         assert "our own frames come back" in await cause(f"serial://{line.a_path}")
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        other.close()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_prompt_is_recognised() -> None:
+    async with NoisyLine(BAUD) as line:
+        other = open_port(line.b_path)
         await other.write(b"\r\n>>> ")
         assert "it looks like a MicroPython prompt" in await cause(f"serial://{line.a_path}")
-        await asyncio.gather(task, return_exceptions=True)
         other.close()
 
 
