@@ -21,6 +21,7 @@ from . import (
     ordering,
     parts,
     reaching,
+    setting_up,
     settled,
     texts,
     tracing,
@@ -76,6 +77,9 @@ def transformed(
         _settle(merged, feature_set, foreign)
     while inlining.run(merged, foreign) or (whole and aliases.run(merged, whole)):
         _settle(merged, feature_set, foreign)
+    if whole and feature_set.drops_constructor:
+        setting_up.run(merged, whole)
+        reaching.run(merged)
     if "TEXTS" not in feature_set.features:
         texts.run(merged, table or texts.Table(source / texts.TABLE), source)
     merging.offer(merged)

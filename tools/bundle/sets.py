@@ -36,6 +36,7 @@ FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
 class FeatureSet:
     """One bundle. `features`: the flags of core/features.py that are 1; `public`: where its names are defined;
     `loaded`: modules that are part of the file that is loaded first, though the source loads them when needed.
+    `drops_constructor`: whether that is a file that is dropped after use (setting_up.py).
     """
 
     name: str
@@ -43,6 +44,7 @@ class FeatureSet:
     public: dict[str, tuple[str, str]]
     loaded: tuple[str, ...] = ()
     settled: tuple[str, ...] = field(default=())
+    drops_constructor: bool = False
 
     @property
     def methods_left_out(self) -> set[str]:
@@ -86,7 +88,7 @@ def _set(name: str, *features: str) -> FeatureSet:
             if flag in features:
                 names[public] = module
     public = {found: (module, found) for found, module in names.items()}
-    return FeatureSet(name, frozenset(features), public)
+    return FeatureSet(name, frozenset(features), public, drops_constructor=True)
 
 
 SETS = {
