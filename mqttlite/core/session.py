@@ -22,7 +22,7 @@ Both runtimes; imports only lower modules of the core.
 from . import const
 from .codec import acknowledgement, released, repeated
 from .errors import broken
-from .features import DOUBTS, JOURNAL
+from .features import DOUBTS, JOURNAL, V5
 from .packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from .reason_codes import REFUSED
 from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED
@@ -283,7 +283,7 @@ class Session:
 
                 go_on(self)
             return
-        if reason >= REFUSED and first != PUBCOMP:
+        if reason >= REFUSED and V5 and first != PUBCOMP:
             from .early_ends import refused
 
             refused(self, first, packet_id, seq if state else -1, reason)

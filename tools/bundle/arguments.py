@@ -21,6 +21,23 @@ from .reaching import is_special, public_attributes
 from .scopes import parameters
 
 
+class Silence(ast.NodeTransformer):
+    """Takes out calls, by name, of functions that do nothing."""
+
+    def __init__(self, empty: set[str]) -> None:
+        self.empty = empty
+        self.changed = False
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        call = node.value
+        if isinstance(call, ast.Call) and called_name(call) in self.empty:
+            arguments = [*call.args, *[keyword.value for keyword in call.keywords]]
+            if all(is_pure(argument) for argument in arguments):
+                self.changed = True
+                return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(node)
+
+
 class Substitute(ast.NodeTransformer):
     """Puts constants in the place of variables."""
 
@@ -115,7 +132,16 @@ def run(merged: Merged, foreign: set[str]) -> bool:
                     is_function = isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef))
                     found.setdefault("." + name, []).append((member, True) if is_function else (None, True))  # type: ignore[arg-type]
     public = {"." + name for name in public_attributes(merged)} | set(merged.public.values())
-    changed = False
+    empty = {
+        name
+        for name, functions in found.items()
+        if len(functions) == 1 and isinstance(functions[0][0], ast.FunctionDef) and name not in public
+        if name.strip(".") not in foreign and ast.unparse(functions[0][0].body) == "pass"  # type: ignore[arg-type]
+    }
+    silence = Silence(empty)
+    for part in merged.parts.values():
+        part.body = [silence.visit(node) for node in part.body]
+    changed = silence.changed
     for name, functions in found.items():
         function, is_method = functions[0]
         if len(functions) != 1 or function is None or function.decorator_list or name in public or name in strings:

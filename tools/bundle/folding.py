@@ -119,15 +119,33 @@ class Folder(ast.NodeTransformer):
             if all(isinstance(statement, ast.Pass) for statement in (*node.body, *node.orelse)) and is_pure(node.test):
                 self.changed = True
                 return ast.copy_location(ast.Pass(), node)
-            return node
+            return self._turned(node)
         self.changed = True
         return (node.body if known else node.orelse) or ast.copy_location(ast.Pass(), node)
+
+    def _turned(self, node: ast.If) -> ast.If:
+        """`if x: pass; else: ...` the other way round."""
+        if node.orelse and all(isinstance(statement, ast.Pass) for statement in node.body):
+            node.test = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)
+            node.body, node.orelse = node.orelse, []
+            self.changed = True
+        return node
 
     def visit_Try(self, node: ast.Try) -> "ast.AST | list[ast.stmt]":
         self.generic_visit(node)
         if all(isinstance(statement, ast.Pass) for statement in node.body):  # nothing can be raised
             self.changed = True
             return [*node.orelse, *node.finalbody] or ast.copy_location(ast.Pass(), node)
+        if len(node.handlers) == 1 and ast.unparse(node.handlers[0].body[0]) == "raise" and not node.finalbody:
+            self.changed = True
+            return [*node.body, *node.orelse]
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        self.generic_visit(node)
+        if all(is_pure(part) or ast.unparse(part).startswith("len(") for part in _operands(node.value)):
+            self.changed = True
+            return ast.copy_location(ast.Pass(), node)
         return node
 
     def visit_While(self, node: ast.While) -> ast.AST:
@@ -145,6 +163,15 @@ class Folder(ast.NodeTransformer):
             if isinstance(body, list):
                 setattr(node, name, tidy(body, needed=name == "body" and not isinstance(node, ast.Module)))
         return node
+
+
+def _operands(node: ast.expr) -> list[ast.expr]:
+    """What a comparison or computation is made of; of anything else, itself."""
+    if isinstance(node, ast.Compare):
+        return [part for value in (node.left, *node.comparators) for part in _operands(value)]
+    if isinstance(node, ast.BinOp):
+        return [*_operands(node.left), *_operands(node.right)]
+    return [node]
 
 
 def condition(test: ast.expr) -> ast.expr:

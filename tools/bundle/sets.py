@@ -48,8 +48,8 @@ class FeatureSet:
 
     @property
     def methods_left_out(self) -> set[str]:
-        """Methods of Client that this set has not."""
-        return _left_out(METHODS, self.features)
+        """Methods that this set has not; and `__await__`, which MicroPython does not know."""
+        return _left_out(METHODS, self.features) | {"__await__"}
 
     @property
     def options_left_out(self) -> set[str]:
