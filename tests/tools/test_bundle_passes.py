@@ -348,3 +348,36 @@ def test_an_attribute_that_could_be_of_two_parts_stops_the_build(tmp_path: Path)
     files = {**WHOLE, "rare.py": "def counted(life):\n    return life.count\n"}
     with pytest.raises(BundleError, match=r"rare\.py:2: counted__rare: whose '\.count' is it"):
         texts(tmp_path, files, Client="use")
+
+
+def test_the_constructor_is_a_file_that_is_dropped_and_public_attributes_keep_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "use.py": """
+from .place import Place
+class Client:
+    def __init__(self, url: str, *, word: str = "a") -> None:
+        self.url = Place(url)
+        self.word = _checked(word)
+    def answer(self) -> str:
+        return self.url.host + self.word
+def _checked(word):
+    if word == "b":
+        raise ValueError("no")
+    return word * 2
+""",
+        "place.py": "class Place:\n    def __init__(self, text):\n        self.host = text[3:]\n",
+    }
+    for path, text in {**CONST, **files}.items():
+        (tmp_path / "mqttlite" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mqttlite" / path).write_text(text)
+    public = {"Client": ("mqttlite.use", "Client")}
+    features = FeatureSet("test", frozenset(), public, drops_constructor=True)
+    for short in (False, True):
+        found = tracing.written(*building.transformed(features, tmp_path, short))[0]
+        assert sorted(found) == ["__init__", "setup"]
+        assert "ValueError" not in found["__init__"]
+        module = run(found, monkeypatch)
+        assert module.Client("a//host", word="x").answer() == "hostxx"
+        assert "bundle_under_test.setup" not in sys.modules

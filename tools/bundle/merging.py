@@ -339,10 +339,19 @@ def replace_statement(tree: ast.AST, old: ast.stmt, new: list[ast.stmt]) -> None
 
 def offer(merged: Merged) -> None:
     """Let the main part have public names that are in others: they are loaded when they are asked for."""
-    for part in [part for part in merged.parts.values() if part.name != MAIN]:
-        names = {name: found for name, found in merged.public.items() if merged.home.get(found) == part.name}
-        if names:
-            text = f"def __getattr__(name):\n    from . import {part.name}\n    return getattr({part.name}, name)\n"
-            tree = ast.parse(text)
-            bind(tree)
-            merged.parts[MAIN].body += tree.body
+    by_part: dict[str, list[str]] = {}
+    for name, found in merged.public.items():
+        part = merged.home.get(found)
+        if part in merged.parts and part != MAIN:
+            by_part.setdefault(part, []).append(name)
+    if not by_part:
+        return
+    *some, (rest, _) = sorted(by_part.items(), key=lambda item: len(item[1]))
+    lines = ["def __getattr__(name):"]
+    for part, names in some:
+        lines += [f"    if name in {tuple(names)!r}:", f"        from . import {part}"]
+        lines += [f"        return getattr({part}, name)"]
+    lines += [f"    from . import {rest}", f"    return getattr({rest}, name)"]
+    tree = ast.parse("\n".join(lines))
+    bind(tree)
+    merged.parts[MAIN].body += tree.body

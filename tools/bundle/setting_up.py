@@ -9,7 +9,7 @@ import ast
 
 from .merging import MAIN, Merged, Part, import_from
 from .program import defined
-from .reaching import used_names
+from .reaching import public_attributes, used_names
 from .scopes import bind
 
 PART = "setup"
@@ -24,8 +24,42 @@ def __init__(self, url, **options):
 """
 
 
+def _outlined(merged: Merged, cls: ast.ClassDef, moved: list[ast.stmt]) -> "ast.FunctionDef | None":
+    """The constructor of a class as a function that makes one, where that is done once and here alone; the class stays,
+    for its objects do.
+    """
+    calls = [n for tree in moved for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == cls.name]
+    named = sum(isinstance(n, ast.Name) and n.id == cls.name for tree in merged.trees() for n in ast.walk(tree))
+    named += sum(isinstance(n, ast.Name) and n.id == cls.name for n in ast.walk(moved[-1]))
+    init = next((node for node in cls.body if getattr(node, "name", "") == "__init__"), None)
+    has_methods = sum(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in cls.body) > 1
+    by_type = any(
+        isinstance(n, ast.Call) and ast.unparse(n.func) == "type" for tree in merged.trees() for n in ast.walk(tree)
+    )
+    if len(calls) != 1 or named != 1 or cls.bases or not isinstance(init, ast.FunctionDef) or cls.name in merged.public:
+        return None
+    if any(isinstance(node, ast.Return) for node in ast.walk(init)) or (by_type and has_methods):
+        return None
+    cls.body.remove(init)
+    if not cls.body:
+        cls.body.append(ast.Pass())
+    init.name = f"make__{cls.name}"
+    self_name = init.args.args.pop(0).arg
+    text = f"{self_name} = {cls.name}()\nreturn {self_name}"
+    first, last = ast.parse(text).body
+    for node in (*ast.walk(first), *ast.walk(last)):
+        if isinstance(node, ast.Name):
+            node.kind = "local" if node.id == self_name else "global"  # type: ignore[attr-defined]
+    init.body = [first, *init.body, last]
+    merged.home[init.name] = PART
+    calls[0].func = ast.copy_location(ast.Name(init.name, ast.Load()), calls[0])
+    calls[0].func.kind = "global"  # type: ignore[attr-defined]
+    return init
+
+
 def run(merged: Merged, whole: str) -> None:
     """Move the constructor of the class `whole`, with the functions that nothing else names."""
+    merged.exposed |= public_attributes(merged)  # which the constructor sets, of another file now
     main = merged.parts[MAIN]
     [cls] = [node for node in main.body if isinstance(node, ast.ClassDef) and node.name == whole]
     [init] = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
@@ -57,6 +91,18 @@ def run(merged: Merged, whole: str) -> None:
                 moved.insert(0, node)
                 merged.home[node.name] = PART
                 again = True
+    for node in kept:
+        if isinstance(node, ast.ClassDef) and node.name in used_names(moved):
+            maker = _outlined(merged, node, moved)
+            if maker:
+                moved.insert(0, maker)
+    for node in list(kept):  # what only that needs
+        others = used_names([cls, *[other for other in kept if other is not node]])
+        is_needed = node.name in others | elsewhere if isinstance(node, ast.FunctionDef) else True
+        if not is_needed and node.name in used_names(moved) and node.name not in merged.public.values():  # type: ignore[attr-defined]
+            kept.remove(node)
+            moved.insert(0, node)
+            merged.home[node.name] = PART  # type: ignore[attr-defined]
     moved.sort(key=lambda node: main.body.index(node) if node in main.body else len(main.body))
     used = used_names(moved)
     imports: list[ast.stmt] = [
