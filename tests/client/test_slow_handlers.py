@@ -3,6 +3,7 @@
 import asyncio
 import select
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -246,6 +247,11 @@ async def test_the_inbox_is_bounded_in_bytes_and_nothing_is_lost() -> None:
     assert most <= limit + READ_SIZE + size
 
 
+def with_small_buffers(end: socket.socket) -> None:
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        end.setsockopt(socket.SOL_SOCKET, option, 1 << 16)
+
+
 async def test_answers_that_the_broker_does_not_read_stop_the_reading() -> None:
     stopped = asyncio.Event()
     go_on = asyncio.Event()
@@ -255,6 +261,7 @@ async def test_answers_that_the_broker_does_not_read_stop_the_reading() -> None:
         await peer.packet()
         await peer.say(CONNACK)
         peer.writer.transport.set_write_buffer_limits(0)
+        with_small_buffers(peer.writer.get_extra_info("socket"))
         try:
             while True:
                 async with asyncio.timeout(0.5):  # the kernel takes no more, as nobody reads
@@ -269,6 +276,9 @@ async def test_answers_that_the_broker_does_not_read_stop_the_reading() -> None:
     async with server(serve) as url:
         client = Client(url, keep_alive_s=0)
         await client.start()
+        transport = client._connector.transport
+        assert isinstance(transport, SocketTransport) and transport._transport
+        with_small_buffers(transport._transport.get_extra_info("socket"))
         await stopped.wait()
         assert len(client._life.protocol.out) <= 4 * client._life.out_max + 3 * 18 + 2 * READ_SIZE // 4
         go_on.set()
