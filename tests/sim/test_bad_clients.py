@@ -190,6 +190,7 @@ def test_a_bad_client_costs_twenty_good_ones_a_second_and_neither_message_nor_co
     assert House(kind, qos, store).run() == []
 
 
+@pytest.mark.source("a bug is planted in it")
 def test_a_hold_without_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backpressure, "end_holds", lambda self, now: None)
     monkeypatch.setattr(Backpressure, "stalled", lambda self, now: [])
@@ -197,6 +198,7 @@ def test_a_hold_without_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {problem.partition(":")[0] for problem in found} >= {"late", "lost", "wills"}
 
 
+@pytest.mark.source("a bug is planted in it")
 def test_a_queue_without_bound_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backpressure, "lacks_room", lambda self, client, cost: "")
     monkeypatch.setattr(Backpressure, "stalled", lambda self, now: [])
@@ -209,6 +211,7 @@ def test_a_publisher_that_pays_for_others_is_found() -> None:
     assert {problem.partition(":")[0] for problem in found} >= {"missing", "lost"}
 
 
+@pytest.mark.source("a bug is planted in it")
 @pytest.mark.parametrize("bug", [False, True])
 def test_publishers_that_are_held_back_for_long_lose_their_connections_only_when_they_are_not_read(
     bug: bool, monkeypatch: pytest.MonkeyPatch

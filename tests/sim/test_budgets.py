@@ -132,6 +132,7 @@ def test_power_cuts_of_the_broker_lose_nothing_that_was_acknowledged(seed: int, 
     assert Away(seed, 1 + seed % 2, when_full, (0.3 + seed / 4, 5.1, AWAY_S + 0.1 + seed / 10)).run() == []
 
 
+@pytest.mark.source("a bug is planted in it")
 @pytest.mark.parametrize("when_full", STRICT)
 def test_a_rule_that_is_asked_behind_the_acknowledgement_is_found(
     when_full: str, monkeypatch: pytest.MonkeyPatch
@@ -140,11 +141,13 @@ def test_a_rule_that_is_asked_behind_the_acknowledgement_is_found(
     assert any("confirmed, and lost" in problem for problem in Away(1, 1, when_full).run())
 
 
+@pytest.mark.source("a bug is planted in it")
 def test_the_wrong_end_of_a_queue_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backpressure, "DROP_OLDEST", "no such rule")
     assert any("the wrong ones" in problem for problem in Away(1, 1, "drop-oldest").run())
 
 
+@pytest.mark.source("a bug is planted in it")
 def test_a_budget_that_is_not_asked_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backpressure.Backpressure, "lacks_room", lambda self, client, cost: "")
     assert any("in a budget of" in problem for problem in Away(1, 1, "drop-newest").run())
