@@ -33,7 +33,8 @@ format: .venv/.tools ## lets ruff write the layout and the order of imports
 fuzz: .venv/.tools ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
 	@$(PY) -m fuzz.core $(ARGS)
 
-bench: $(TESTING) ## processor time per message: broker beside Mosquitto, client beside paho-mqtt and gmqtt
+bench: $(TESTING) build/compiled.ready ## processor time per message, source and compiled, beside Mosquitto, paho-mqtt and gmqtt
+	@$(PY) -m tools.compiled
 	@$(PY) -m benchmarks
 
 durability: $(TESTING) ## what the SQLite store costs: processor time per message, messages a second by the disk's sync time

@@ -5,8 +5,8 @@ import sys
 
 # name of the module: what it measures
 BENCHMARKS = {
-    "broker_cpu": "broker beside Mosquitto",
-    "client_cpu": "client beside paho-mqtt and gmqtt",
+    "broker_cpu": "broker, as source and compiled, beside Mosquitto",
+    "client_cpu": "client, as source and compiled, beside paho-mqtt and gmqtt",
     "link_goodput": "serial link over a noisy line, in virtual time",
     "board_alloc": "memory on a board",
     "startup": "what a program takes to start, beside `import asyncio`",

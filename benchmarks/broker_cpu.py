@@ -1,29 +1,32 @@
-"""The broker's processor time for each delivered message, beside Mosquitto in the same run.
+"""The broker's processor time for each delivered message, as source and compiled, beside Mosquitto in the same run.
 
     python -m benchmarks.broker_cpu [--repeat N] [--seconds S]
 
 Only the broker's own time counts (user and system, from the kernel), divided by deliveries that the load generator
-(broker_load, a process of its own, the same for both) has verified one by one. Repetitions of the two brokers
-alternate; the table has their medians. The figures depend on the batch: a broker that reads many packets at once
-shares its system calls among them, so there is a row with one message at a time, where there is nothing to share.
+(broker_load, a process of its own, the same for all) has verified one by one. Repetitions of the brokers alternate; the
+table has their medians. The figures depend on the batch: a broker that reads many packets at once shares its system
+calls among them, so there is a row with one message at a time, where there is nothing to share.
 """
 
 import argparse
 import contextlib
 import getpass
+import os
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.broker_load import WINDOW_QOS0
 from tests.runtimes import installed
 
+ROOT = Path(__file__).resolve().parents[1]
+COMPILED = ROOT / "build" / "compiled"  # what `make compiled` makes
 WINDOW = 20  # Mosquitto's own limit of unfinished messages
 
 
@@ -41,7 +44,8 @@ class Scenario(NamedTuple):
 
 SCENARIOS = (
     Scenario("10 pairs", 10, 10),
-    Scenario("1 to 10", 1, 10),
+    Scenario("20 to 1", 20, 1, window=WINDOW),
+    Scenario("1 to 50", 1, 50),
     Scenario("1 pair, one at a time", 1, 1, window=1),
 )
 
@@ -59,10 +63,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int) -> Iterator[int]:
-    """A broker that listens on `port`; its process id."""
+def running(command: list[str], port: int, project: Path = ROOT) -> Iterator[int]:
+    """A broker that listens on `port`, started in the folder of a project; its process id."""
+    environment = {**os.environ, "PYTHONPATH": str(project)}
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=project, env=environment
+        )
         try:
             deadline = time.monotonic() + 20
             while True:
@@ -110,7 +117,7 @@ def measure(pid: int, port: int, qos: int, scenario: Scenario, count: int) -> fl
     before = cpu_us(pid)
     delivered = load(port, qos, scenario, count)
     used = cpu_us(pid) - before
-    assert delivered == count * scenario.subscribers
+    assert delivered == count * max(scenario.publishers, scenario.subscribers)
     return used / delivered
 
 
@@ -131,29 +138,33 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each broker (5)")
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="length of one, about (1)")
     args = parser.parse_args()
-    our_port, their_port = free_port(), free_port()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        brokers = (
-            (stack.enter_context(running(ours(our_port), our_port)), our_port),
-            (stack.enter_context(running(mosquitto(their_port, folder), their_port)), their_port),
-        )
-        print("Broker processor time for each delivered message, microseconds; medians of", args.repeat, flush=True)
+
+        def started(command: Callable[[int], list[str]], project: Path = ROOT) -> tuple[int, int]:
+            port = free_port()
+            return stack.enter_context(running(command(port), port, project)), port
+
+        brokers = {"mosquitto": started(lambda port: mosquitto(port, folder)), "source": started(ours)}
+        if COMPILED.exists():
+            brokers["compiled"] = started(ours, COMPILED)
+        else:
+            print("without the compiled build: `make compiled` makes it\n")
+        print("Broker processor time for each delivered message, microseconds; medians of", args.repeat)
         print(f"(64 B payload; window {WINDOW}, {WINDOW_QOS0} at QoS 0; every delivery verified; none was missing)\n")
-        print(f"{'':24}{'QoS':>3}  {'mqttlite':>9}  {'mosquitto':>9}  {'ratio':>5}  {'spread of ours':>15}")
+        print(f"{'':24}QoS" + "".join(f"{name:>11}" + " ratio" * (name != "mosquitto") for name in brokers), flush=True)
         for scenario in SCENARIOS:
             for qos in (0, 1, 2):
-                count = count_for(*brokers[1], qos, scenario, args.seconds)
-                figures: tuple[list[float], list[float]] = ([], [])
+                count = count_for(*brokers["mosquitto"], qos, scenario, args.seconds)
+                figures: dict[str, list[float]] = {name: [] for name in brokers}
                 for _ in range(args.repeat):
-                    for (pid, port), values in zip(brokers, figures, strict=True):
-                        values.append(measure(pid, port, qos, scenario, count))
-                mine, theirs = map(statistics.median, figures)
-                spread = f"{min(figures[0]):.2f} to {max(figures[0]):.2f}"
-                print(
-                    f"{scenario.name:24}{qos:>3}  {mine:>9.2f}  {theirs:>9.2f}  {mine / theirs:>5.2f}  {spread:>15}",
-                    flush=True,
-                )
+                    for name, (pid, port) in brokers.items():
+                        figures[name].append(measure(pid, port, qos, scenario, count))
+                medians = {name: statistics.median(values) for name, values in figures.items()}
+                row = f"{scenario.name:24}{qos:>3}"
+                for name, median in medians.items():
+                    row += f"{median:11.2f}" + f" {median / medians['mosquitto']:5.2f}" * (name != "mosquitto")
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """A lean load for any MQTT 3.1.1 broker: publishers and subscribers in one process, over bare sockets.
 
-Every message carries its number; each subscriber checks that it gets every one, in order and once. A publisher has at
-most WINDOW messages unfinished, and at QoS 0, which is not acknowledged, at most WINDOW_QOS0 that the slowest of its
-subscribers has not got, so that no broker has a reason to drop any.
+Every message carries its number and its publisher's; each subscriber checks that it gets every one, in order and once.
+A publisher has at most WINDOW messages unfinished, and at QoS 0, which is not acknowledged, at most WINDOW messages
+that the slowest of its subscribers has not got, so that no broker has a reason to drop any.
 
     python -m benchmarks.broker_load PORT QOS PUBLISHERS SUBSCRIBERS MESSAGES WINDOW
 
-Each publisher has a topic; subscribers are dealt out to the topics in turn. MESSAGES is for each publisher. Prints the
-number of deliveries, all verified. Fails as soon as one is missing, wrong, or late by TIMEOUT_S.
+Each publisher has a topic, and subscribers are dealt out to the topics in turn; where there are fewer subscribers, each
+of these has a topic, and publishers are dealt out. MESSAGES is for each publisher. Prints the number of deliveries, all
+verified. Fails as soon as one is missing, wrong, or late by TIMEOUT_S.
 """
 
 import selectors
 import socket
 import sys
+from collections import Counter
 
 from mqttlite.core.codec import acknowledgement, publish_head
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
@@ -55,7 +57,7 @@ class Subscriber:
         self._qos = qos
         self._head = publish_head(qos << 1, topic, PAYLOAD_BYTES)
         self._rest = b""
-        self.received = 0
+        self.received: Counter[int] = Counter()  # by publisher
 
     def readable(self) -> None:
         """Process what has arrived."""
@@ -77,10 +79,12 @@ class Subscriber:
                 continue
             if end - at < size:
                 break
+            publisher = data[at + at_payload + 8]
             number = int.from_bytes(data[at + at_payload : at + at_payload + 8], "big")
-            if number != self.received or not data.startswith(head, at):
-                raise RuntimeError(f"message {number} arrived where {self.received} was due, or with another head")
-            self.received += 1
+            due = self.received[publisher]
+            if number != due or not data.startswith(head, at):
+                raise RuntimeError(f"message {number} arrived where {due} was due, or with another head")
+            self.received[publisher] = number + 1
             if qos:
                 answers += bytes((PUBACK if qos == 1 else PUBREC, 2)) + data[at + at_id : at + at_payload]
             at += size
@@ -97,6 +101,8 @@ class Publisher:
     ) -> None:
         self.sock = connected(port, f"publisher-{number}")
         self._head = publish_head(qos << 1, topic, PAYLOAD_BYTES)
+        self._number = number
+        self._end = bytes((number,)) + b"." * (PAYLOAD_BYTES - 9)
         self._qos = qos
         self._count = count
         self._window = window
@@ -107,7 +113,7 @@ class Publisher:
 
     def send(self) -> None:
         """Fill the window."""
-        done = self.finished if self._qos else min(subscriber.received for subscriber in self._to)
+        done = self.finished if self._qos else min(subscriber.received[self._number] for subscriber in self._to)
         until = min(self._count, done + self._window)
         if self.sent == until:
             return
@@ -116,7 +122,7 @@ class Publisher:
             out.append(self._head)
             if self._qos:
                 out.append((number % 65535 + 1).to_bytes(2, "big"))
-            out.append(number.to_bytes(8, "big") + b"." * (PAYLOAD_BYTES - 8))
+            out.append(number.to_bytes(8, "big") + self._end)
         self.sent = until
         self.sock.sendall(b"".join(out))
 
@@ -139,18 +145,21 @@ class Publisher:
 
 def run(port: int, qos: int, publishers: int, subscribers: int, count: int, window: int) -> int:
     """Send everything and wait until everything has arrived and is acknowledged; the number of deliveries."""
-    topics = [f"bench/topic/{number}".encode() for number in range(publishers)]
-    subs = [Subscriber(port, n, topics[n % publishers], qos) for n in range(subscribers)]
-    pubs = [Publisher(port, n, topics[n], qos, count, window, subs[n::publishers]) for n in range(publishers)]
+    topics = [f"bench/topic/{number}".encode() for number in range(min(publishers, subscribers))]
+    among = len(topics)
+    subs = [Subscriber(port, n, topics[n % among], qos) for n in range(subscribers)]
+    pubs = [
+        Publisher(port, n, topics[n % among], qos, count, window, subs[n % among :: among]) for n in range(publishers)
+    ]
     selector = selectors.DefaultSelector()
     ends: list[Publisher | Subscriber] = [*pubs, *subs]
     for end in ends:
         selector.register(end.sock, selectors.EVENT_READ, end)
-    expected = count * subscribers
+    expected = count * max(publishers, subscribers)
     while True:
         for publisher in pubs:
             publisher.send()
-        received = sum(sub.received for sub in subs)
+        received = sum(sub.received.total() for sub in subs)
         if received == expected and (not qos or all(publisher.finished == count for publisher in pubs)):
             return received
         events = selector.select(TIMEOUT_S)

@@ -1,4 +1,5 @@
-"""The client's processor time for each message, beside paho-mqtt and gmqtt in the same run, against Mosquitto.
+"""The client's processor time for each message, as source and compiled, beside paho-mqtt and gmqtt in the same run,
+against Mosquitto.
 
     python -m benchmarks.client_cpu [--repeat N] [--count N]
 
@@ -7,21 +8,27 @@ receiver receives comes from another one. Repetitions of the clients alternate; 
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.broker_cpu import free_port, mosquitto, running
+from benchmarks.broker_cpu import COMPILED, ROOT, free_port, mosquitto, running
 
-CLIENTS = ("mqttlite", "paho-mqtt", "gmqtt")
+CLIENTS = ("mqttlite", "compiled", "paho-mqtt", "gmqtt")
 TIMEOUT_S = 120
 
 
-def worker(*words: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "benchmarks.client_worker", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def worker(client: str, *words: object) -> "subprocess.Popen[str]":
+    project = COMPILED if client == "compiled" else ROOT
+    name = "mqttlite" if client == "compiled" else client
+    command = [sys.executable, "-m", "benchmarks.client_worker", name, *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project, env=environment
+    )
 
 
 def result(process: "subprocess.Popen[str]") -> float:
@@ -50,18 +57,19 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each client (5)")
     parser.add_argument("--count", type=int, default=5000, metavar="N", help="messages in each (5000)")
     args = parser.parse_args()
+    clients = [client for client in CLIENTS if client != "compiled" or COMPILED.exists()]
     port = free_port()
     cases = [(what, qos) for what in ("publish", "receive") for qos in (0, 1, 2)]
     figures: dict[tuple[str, str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, running(mosquitto(port, Path(folder)), port):
         for _ in range(args.repeat):
             for what, qos in cases:
-                for client in CLIENTS:
+                for client in clients:
                     taken = measure(client, what, qos, args.count, port)
                     figures.setdefault((client, what, qos), []).append(taken)
     print(f"Processor time of the client, µs per message of 64 bytes; medians of {args.repeat}\n")
     print(f"{'':12}" + "".join(f"{what + ' QoS ' + str(qos):>16}" for what, qos in cases))
-    for client in CLIENTS:
+    for client in clients:
         medians = [statistics.median(figures[client, what, qos]) for what, qos in cases]
         print(f"{client:12}" + "".join(f"{median:16.1f}" for median in medians))
 
