@@ -49,6 +49,14 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
+def quick_mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running Mosquitto that saves nothing: for thousands of messages, for each of which `mosquitto` writes all."""
+    settings = {"max_queued_messages": 100_000}
+    with Mosquitto(tmp_path / "mosquitto", persistence=False, settings=settings) as broker:
+        yield broker
+
+
+@pytest.fixture
 def micropython() -> MicroPython:
     """The MicroPython interpreter, 64 bit: `await micropython.run(script, heap="96k")`."""
     return MicroPython()

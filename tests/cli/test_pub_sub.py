@@ -13,7 +13,7 @@ from mqttlite.broker import Broker
 from mqttlite.cli import main
 from mqttlite.client import Client
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
-from tests.peers import Message, Mosquitto, MosquittoSub, mosquitto_pub, program, run
+from tests.peers import RUN_TIMEOUT_S, Message, Mosquitto, MosquittoSub, mosquitto_pub, program, run
 
 BINARY = bytes(range(256)).replace(b"\n", b"")
 
@@ -52,11 +52,11 @@ async def test_mosquitto_sub_gets_what_pub_sends(mosquitto: Mosquitto, qos: int,
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-async def test_2000_lines_arrive_complete_and_in_order(mosquitto: Mosquitto, qos: int) -> None:
+async def test_2000_lines_arrive_complete_and_in_order(quick_mosquitto: Mosquitto, qos: int) -> None:
     lines = [b"line %d" % number for number in range(2000)]
-    async with Sub(*at(mosquitto), "-t", "lines", "-q", str(qos), "-C", "2003") as sub:
+    async with Sub(*at(quick_mosquitto), "-t", "lines", "-q", str(qos), "-C", "2003") as sub:
         receiving = asyncio.create_task(sub.ended())
-        args = ("pub", *at(mosquitto), "-t", "lines", "-q", str(qos), "-l")
+        args = ("pub", *at(quick_mosquitto), "-t", "lines", "-q", str(qos), "-l")
         await mqttlite(*args, stdin=b"\n".join([*lines, b"", b"cr\r", b"no newline at the end"]), check=True)
         code, out, _ = await receiving
     assert code == 0
@@ -161,11 +161,12 @@ async def test_several_filters_are_subscribed(mosquitto: Mosquitto) -> None:
         assert (await sub.ended())[1].decode().splitlines() == [f"f/{n} {n}" for n in range(12)]
 
 
-async def test_thousands_of_retained_messages_under_two_filters_are_all_printed(mosquitto: Mosquitto) -> None:
-    async with Client(mosquitto.url) as client:
+async def test_thousands_of_retained_messages_under_two_filters_are_all_printed(quick_mosquitto: Mosquitto) -> None:
+    async with Client(quick_mosquitto.url) as client:
         for n in range(3000):
             await client.publish(f"r/{n}", b"kept", qos=1, retain=True)
-    result = await mqttlite("sub", *at(mosquitto), "-t", "#", "-t", "other", "-C", "3000", "-F", "%t")
+        assert await client.drain(RUN_TIMEOUT_S)
+    result = await mqttlite("sub", *at(quick_mosquitto), "-t", "#", "-t", "other", "-C", "3000", "-F", "%t")
     assert result.code == 0
     assert {int(line.removeprefix("r/")) for line in result.stdout.splitlines()} == set(range(3000))
     assert result.stderr == ""

@@ -45,8 +45,11 @@ EACH = 300  # messages, six times what the queue takes
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-async def test_two_tasks_publish_at_once_and_each_is_in_order(mosquitto: Mosquitto, qos: int) -> None:
-    async with Client(mosquitto.url, inbox_max=2 * EACH) as client, Client(mosquitto.url, queue_max=50) as sender:
+async def test_two_tasks_publish_at_once_and_each_is_in_order(quick_mosquitto: Mosquitto, qos: int) -> None:
+    async with (
+        Client(quick_mosquitto.url, inbox_max=2 * EACH) as client,
+        Client(quick_mosquitto.url, queue_max=50) as sender,
+    ):
         await client.subscribe("from/+", qos)
 
         async def publish(name: str) -> None:

@@ -33,9 +33,9 @@ def noisy_line(seed: int = SEED) -> NoisyLine:
 
 
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
-async def test_a_thousand_messages_at_qos_2_arrive_once_and_in_order(mosquitto: Mosquitto, runtime: str) -> None:
-    async with noisy_line() as line, watching(mosquitto.url, "t/up") as watcher:
-        async with gateway(mosquitto.url, line.a_path), device(line.b_path, runtime, count=COUNT) as board:
+async def test_a_thousand_messages_at_qos_2_arrive_once_and_in_order(quick_mosquitto: Mosquitto, runtime: str) -> None:
+    async with noisy_line() as line, watching(quick_mosquitto.url, "t/up") as watcher:
+        async with gateway(quick_mosquitto.url, line.a_path), device(line.b_path, runtime, count=COUNT) as board:
             await board.says("all confirmed")
             got = await watcher.count("t/up", COUNT)
             assert await board.ended() == 0
@@ -54,23 +54,23 @@ async def test_our_broker_does_as_well_as_mosquitto() -> None:
             assert numbers(got) == list(range(FEWER))
 
 
-async def test_at_qos_1_nothing_is_lost_and_first_deliveries_are_in_order(mosquitto: Mosquitto) -> None:
-    async with noisy_line() as line, watching(mosquitto.url, "t/up") as watcher:
-        async with gateway(mosquitto.url, line.a_path), device(line.b_path, qos=1, count=FEWER) as board:
+async def test_at_qos_1_nothing_is_lost_and_first_deliveries_are_in_order(quick_mosquitto: Mosquitto) -> None:
+    async with noisy_line() as line, watching(quick_mosquitto.url, "t/up") as watcher:
+        async with gateway(quick_mosquitto.url, line.a_path), device(line.b_path, qos=1, count=FEWER) as board:
             await board.says("all confirmed")
             got = await watcher.count("t/up", FEWER)
         assert list(dict.fromkeys(numbers(got))) == list(range(FEWER))
 
 
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
-async def test_commands_at_qos_2_reach_the_device_once_and_in_order(mosquitto: Mosquitto, runtime: str) -> None:
+async def test_commands_at_qos_2_reach_the_device_once_and_in_order(quick_mosquitto: Mosquitto, runtime: str) -> None:
     async with (
         noisy_line() as line,
-        gateway(mosquitto.url, line.a_path),
+        gateway(quick_mosquitto.url, line.a_path),
         device(line.b_path, runtime, commands=COMMANDS) as board,
     ):
         await board.says("subscribed")
-        async with Client(mosquitto.url) as commander:
+        async with Client(quick_mosquitto.url) as commander:
             for number in range(COMMANDS):
                 await commander.publish("t/down", str(number), qos=2)
         await board.says("all confirmed")
