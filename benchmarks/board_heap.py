@@ -1,4 +1,4 @@
-"""How much heap a board needs: for the imports, to run at QoS 2 with a journal, and over 100,000 messages.
+"""How much heap a board needs: to run at QoS 2 with a journal, and over 100,000 messages.
 
 MicroPython's Unix port, built from source (tools/build_micropython): with 32 bits, a board's word size, and with 64;
 with mqttlite frozen in, as in an image for a board, and as .mpy files, which are loaded into the heap. The client
@@ -6,7 +6,6 @@ speaks to a Mosquitto of its own. It publishes 64 bytes to a topic that it subsc
 ways, and checks that each comes once and in order. This program is itself an .mpy file in the heap, in every row.
 
     python -m benchmarks.board_heap                heap after import; least heap for 200 messages each way
-    python -m benchmarks.board_heap imports        bytes of each import
     python -m benchmarks.board_heap long           what is allocated after every 10,000 of 100,000 messages each way
     python -m benchmarks.board_heap least --bits 32 --code frozen --count 1000
 
@@ -29,8 +28,9 @@ from typing import NamedTuple
 
 from tests.peers import Mosquitto
 from tests.runtimes import built, micropython_argv, micropython_env
+from tests.variants.variants import library
 from tools.build_micropython import mpy_cross
-from tools.build_mpy import sources
+from tools.build_mpy import SET
 
 STEP = 256  # bytes, to which the least heap is found
 RUNS = 3  # a heap is enough when so many runs, one after the other, get by with it
@@ -39,26 +39,6 @@ TIMEOUT_S = 30.0  # of 200 messages; a client without memory may also wait for w
 LONG_COUNT = 100_000
 LONG_TIMEOUT_S = 3600.0
 DEVICE_BYTES = 256 * 1024
-
-# As a board needs them; a package before what is in it, so that each import loads one module.
-IMPORTS = (
-    "core",
-    "core.errors",
-    "core.text",
-    "core.codec",
-    "core.wire4",
-    "core.parser",
-    "core.connection",
-    "core.session",
-    "core.client",
-    "store",
-    "core.records",
-    "store.base",
-    "client",
-    "store.area_file",
-    "store.journal",
-    "client.outlived",
-)
 
 # Runs on MicroPython: board_app URL STORE PLACE QOS COUNT EVERY PEAK NAME=VALUE... (arguments of Client). Prints
 # "imported" with the heap before and after the imports of mqttlite, a line after every EVERY messages (what is
@@ -78,17 +58,11 @@ def heap():
 gc.threshold(1024)  # collected often, the heap stays in one piece
 before = heap()
 
-from mqttlite.client import Client
+from mqttlite import Client
 
 _, url, store, place, qos, count, every, peak = sys.argv[:8]
 if store != "memory":
-    import mqttlite.client.outlived
-    from mqttlite.store.journal import Journal
-
-    if store == "raw":
-        import mqttlite.store.area_raw
-    else:
-        import mqttlite.store.area_file
+    from mqttlite import Journal
 
 print("imported", before, heap())
 
@@ -170,24 +144,12 @@ class Device:
 def place(store, path):
     device = Device(path)
     if store == "raw":
-        from mqttlite.store.area_raw import RawArea
+        from mqttlite import RawArea
 
         return RawArea(device)
     os.VfsLfs2.mkfs(device)
     os.mount(os.VfsLfs2(device), "/flash")
     return "/flash/journal"
-"""
-
-IMPORT = """
-import asyncio, gc, sys
-asyncio.Event, asyncio.wait_for, asyncio.open_connection
-def heap():
-    gc.collect()
-    return gc.mem_alloc()
-print("before", heap())
-for name in sys.argv[1:]:
-    __import__(name)
-    print(name, heap())
 """
 
 
@@ -254,15 +216,11 @@ class Bench:
         self._broker = broker
         self._names = itertools.count()
         self._app = folder / "app"
-        self._library = folder / "library"
-        for name, text in (("board_app", APP), ("board_device", DEVICE), ("board_import", IMPORT)):
+        self._library = library(SET)
+        for name, text in (("board_app", APP), ("board_device", DEVICE)):
             source = folder / f"{name}.py"
             source.write_text(text, encoding="utf-8")
             compiled(source, self._app / f"{name}.mpy", source.name)
-        for place, source in sources().items():
-            if place.startswith("lib/"):
-                name = place.removeprefix("lib/")
-                compiled(source, (self._library / name).with_suffix(".mpy"), name)
 
     def _start(self, build: Build, heap: int, module: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
         argv = micropython_argv(build.program, "", arguments, heap=str(heap))
@@ -386,20 +344,6 @@ def show_least(bench: Bench, builds: Sequence[Build], count: int) -> None:
             sys.stdout.flush()
 
 
-def show_imports(bench: Bench, builds: Sequence[Build]) -> None:
-    """Prints what each import adds to the heap, in the order in which a board needs them."""
-    columns = []
-    for build in builds:
-        names = [f"mqttlite.{name}" for name in IMPORTS]
-        figures = [line.split() for line in bench.lines(build, CEILING, "board_import", names)]
-        columns.append([int(level) for _, level in figures])
-    print(f"{'bytes of heap':<26}" + "".join(f"{build!s:>18}" for build in builds))
-    print(f"{'bare, with asyncio':<26}" + "".join(f"{column[0]:>18,}" for column in columns))
-    for row, name in enumerate(IMPORTS, 1):
-        print(f"{'mqttlite.' + name:<26}" + "".join(f"{column[row] - column[row - 1]:>18,}" for column in columns))
-    print(f"{'all of mqttlite':<26}" + "".join(f"{column[-1] - column[0]:>18,}" for column in columns))
-
-
 def show_long(bench: Bench, builds: Sequence[Build], case: Case, count: int, heap_kib: int | None) -> bool:
     """Prints what is allocated after every tenth of the messages; whether it stays as it was after the first tenth."""
     steady = True
@@ -429,7 +373,7 @@ def main(args: Sequence[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", default="least", choices=("least", "imports", "long"))
+    parser.add_argument("what", nargs="?", default="least", choices=("least", "long"))
     parser.add_argument("--bits", type=int, nargs="+", choices=(32, 64), default=[32, 64])
     parser.add_argument("--code", nargs="+", choices=("frozen", ".mpy"), default=["frozen", ".mpy"])
     parser.add_argument("--count", type=int, help=f"messages (200; long: {LONG_COUNT:,})")
@@ -453,9 +397,7 @@ def main(args: Sequence[str]) -> int:
 def run(options: argparse.Namespace, builds: Sequence[Build]) -> int:
     """What the command line asks for; the exit code."""
     with bench() as ready:
-        if options.what == "imports":
-            show_imports(ready, builds)
-        elif options.what == "long":
+        if options.what == "long":
             case = Case(options.store, 2, options.queues)
             return 0 if show_long(ready, builds, case, options.count or LONG_COUNT, options.heap) else 1
         else:

@@ -104,9 +104,12 @@ def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":
         print("settings.py is wrong: correct it, copy it to the board, press reset")
         pause_s = WRONG_S
     elif isinstance(error, OSError):
-        from mqttlite.core.oserror import words
+        try:
+            from mqttlite.core.oserror import words
 
-        print(words(error))
+            print(words(error))
+        except ImportError:
+            pass  # a bundle has no words
     settings = sys.modules.get("settings")
     pin = getattr(settings, "LED_PIN", None)
     if pin is None:

@@ -1,17 +1,21 @@
-"""For freezing into an image: the client, by the list of package.json, and the helpers of the program.
+"""For freezing into an image: a bundle of mqttlite, and the helpers of the program. First build the bundle:
 
+    python -m tools.bundle all -o build/bundle/all
     make -C ports/esp32 BOARD=ESP32_GENERIC FROZEN_MANIFEST=/path/to/firmware/manifest.py
 
-boot.py, main.py, program.py, settings.py and the application stay files on the board, so that they can be changed.
+MQTTLITE_SET in the environment names another set than `all`. boot.py, main.py, program.py, settings.py and the
+application stay files on the board, so that they can be changed.
 """
 
-import json
+import os
 
 include("$(PORT_DIR)/boards/manifest.py")  # noqa: F821 (the build defines these functions)
 
-with open("package.json") as file:  # the build makes the manifest's folder the current one
-    urls = json.load(file)["urls"]
-package("mqttlite", [target[len("mqttlite/") :] for target, _ in urls], base_path="..")  # noqa: F821
+name = os.environ.get("MQTTLITE_SET", "all")
+folder = "../build/bundle/" + name + "/py"  # the build makes the manifest's folder the current one
+if not os.path.isdir(folder):
+    raise SystemExit(f"there is no bundle in {folder}: python -m tools.bundle {name} -o build/bundle/{name}")
+package("mqttlite", base_path=folder, opt=3)  # noqa: F821
 
-for name in ("boots.py", "together.py", "wifi.py"):
-    module(name)  # noqa: F821
+for helper in ("boots.py", "together.py", "wifi.py"):
+    module(helper)  # noqa: F821

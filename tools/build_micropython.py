@@ -20,6 +20,8 @@ from pathlib import Path
 
 from tests.runtimes import BUILT as OUTPUT
 from tests.runtimes import ROOT, built
+from tools import bundle
+from tools.build_mpy import BUNDLES, SET
 
 SUITE = "trixie"  # of Debian; MicroPython 1.25
 ARCHIVE = "http://deb.debian.org/debian"  # what it delivers is signed
@@ -112,6 +114,8 @@ def build(source: Path, bits: Iterable[int], kinds: Iterable[str]) -> None:
     make = ["make", f"-j{os.cpu_count() or 1}", f"PYTHON={sys.executable}"]
     # Frozen files are taken again only when they are newer, not when the way to compile them is another.
     call("mpy-cross", [*make, "-C", "mpy-cross", f"BUILD={mpy_cross().parent}"], source)
+    if "frozen" in kinds:
+        bundle.build(SET, BUNDLES / SET)
     for width in bits:
         for kind in kinds:
             program = built(width, kind)

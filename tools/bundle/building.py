@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from mqttlite import __version__
 from tests import runtimes
 from tests.runtimes import ROOT
 
@@ -90,8 +91,8 @@ def transformed(
 
 
 def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = True, optimisation: int = 3) -> Bundle:
-    """Builds the bundle `set_name` (sets.py) below `folder`: the package mqttlite as .py and as .mpy, and trace.json,
-    which turns a traceback back. Raises BundleError, CalledProcessError when mpy-cross fails.
+    """Builds the bundle `set_name` (sets.py) below `folder`: the package mqttlite as .py and as .mpy, package.json for
+    mip, and trace.json, which turns a traceback back. Raises BundleError, CalledProcessError when mpy-cross fails.
     """
     if set_name not in SETS:
         raise BundleError(f"there is no set '{set_name}'; there are {', '.join(SETS)}")
@@ -116,5 +117,8 @@ def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = Tru
         command = [str(mpy_cross), f"-O{optimisation}", "-s", label, "-o", str(compiled), str(python)]
         subprocess.run(command, check=True)
         bundle.sizes[f"{PACKAGE}/{part}.mpy"] = compiled.stat().st_size
+    urls = [[place, f"mpy/{place}"] for place in bundle.sizes]
+    package = {"urls": urls, "deps": [], "version": __version__}  # for mip
+    (folder / "package.json").write_text(json.dumps(package, indent=1), encoding="utf-8")
     (folder / "trace.json").write_text(json.dumps(trace, indent=1), encoding="utf-8")
     return bundle

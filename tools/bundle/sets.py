@@ -14,7 +14,7 @@ PUBLIC: dict[str, dict[str, str]] = {
 WHOLE = "Client"  # whose parts become one object
 STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, and the class that has them here
 # Attributes that an application may read, and the part that has them.
-EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized"), "Life")
+EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized", "store", "error"), "Life")
 
 # What an application calls, reads and passes for a feature: methods and attributes of Client and Message, and arguments
 # of Client's methods, that a set without it has not.

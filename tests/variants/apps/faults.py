@@ -11,10 +11,7 @@ message that a client receives.
 import asyncio
 import sys
 
-try:
-    from mqttlite import Client
-except ImportError:
-    from mqttlite.client import Client
+from mqttlite import Client
 
 STEPS = 3
 
