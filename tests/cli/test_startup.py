@@ -7,7 +7,14 @@ import pytest
 from tests.peers import run
 
 # Long to load, and for others.
-HEAVY = ("mqttlite.broker", "mqttlite.link", "mqttlite.sim", "mqttlite.database", "mqttlite.store.sqlite", "mqttlite_")
+HEAVY = (
+    "mqttlite.broker",
+    "mqttlite.link",
+    "mqttlite.sim",
+    "mqttlite.database",
+    "mqttlite.store.sqlite",
+    "mqttlite_gateway",
+)
 HEAVY += ("sqlite3", "json", "tomllib", "ipaddress", "urllib", "shutil", "tempfile", "dataclasses", "importlib.util")
 
 
