@@ -12,9 +12,11 @@ from mqttlite.client import Client
 from mqttlite.client.messages import Message
 from mqttlite.core.records import FREED
 from mqttlite.database import Database, Inbox
-from tests.database.world import World, life_at_broker, write
+from tests.database.world import AT_A_BROKER, World, life_at_broker, write
 
-pytestmark = pytest.mark.parametrize("world", ["sqlite", "psycopg"], indirect=True)
+pytestmark = pytest.mark.parametrize(
+    ("world", "port"), [at for at in AT_A_BROKER if at[0] in ("sqlite", "psycopg")], indirect=True
+)
 
 # At QoS 1 no identifier outlives PUBACK, so only a key tells that a message was handled; at QoS 2 the identifier does.
 qualities = pytest.mark.parametrize(("qos", "keys"), [(1, True), (2, False)], ids=["QoS 1 with keys", "QoS 2"])

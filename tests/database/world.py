@@ -20,6 +20,8 @@ from mqttlite.database import Database, Inbox, Outbox, asyncpg_database, psycopg
 from tests.client.network import Peer
 
 KINDS = ("sqlite", "psycopg", "asyncpg", "psycopg_pool", "asyncpg_pool")
+# Fixtures `world` and `port`: every database with our broker, and one with Mosquitto; neither knows of the other.
+AT_A_BROKER = [("sqlite", "mosquitto"), *((kind, "mqttlite") for kind in KINDS)]
 SINGLE = ("psycopg", "asyncpg")  # a connection of PostgreSQL, which does not come back when its server was restarted
 RECONNECTING = ("psycopg_pool", "asyncpg_pool", "psycopg_function", "asyncpg_function")
 
