@@ -221,8 +221,9 @@ def expression(candidate: Candidate, call: ast.Call) -> ast.expr:
 class Inliner(ast.NodeTransformer):
     """Inlines the calls in one part."""
 
-    def __init__(self, found: dict[str, Candidate], part: str) -> None:
+    def __init__(self, found: dict[str, Candidate], part: str, public: set[str]) -> None:
         self.found = found
+        self.public = public
         self.part = part
         self.inside: list[ast.AST] = []
         self.done: list[Candidate] = []
@@ -239,6 +240,8 @@ class Inliner(ast.NodeTransformer):
             return None
         if isinstance(candidate.node, ast.AsyncFunctionDef) != is_awaited:
             return None
+        if isinstance(self.inside[-1], ast.AsyncFunctionDef) and self.inside[-1].name in self.public and not is_awaited:
+            return None  # a coroutine for each message: its variables lie in the heap, those of a function do not
         return candidate, call
 
     def _function(self, node: Function) -> ast.AST:
@@ -282,9 +285,10 @@ def run(merged: Merged, foreign: set[str]) -> int:
     count = 0
     while True:
         found = candidates(merged, foreign)
+        public = public_attributes(merged)
         done: list[Candidate] = []
         for part in merged.parts.values():
-            inliner = Inliner(found, part.name)
+            inliner = Inliner(found, part.name, public)
             part.body = [inliner.visit(node) for node in part.body]
             for candidate in inliner.done:
                 body = candidate.owner.body if candidate.owner else part.body
