@@ -83,9 +83,10 @@ def _lives(world: World, journal: str, failing: int, cut: int) -> bool:
     return syncs >= failing and has_cut
 
 
-def _check_all(make_world: Callable[[int], World], journal: str, step: int = 1) -> int:
-    """How many combinations of a sync and an operation there are; of the operations, every `step`-th is tried."""
+def _check_all(make_world: Callable[[int], World], journal: str) -> int:
+    """How many combinations of a sync and an operation were tried: all with a WAL, else every fifth operation."""
     cases = 0
+    step = 1 if journal == "WAL" else 5
     for failing in itertools.count(1):
         first = 1 + failing % step
         for cut in itertools.count(first, step):
@@ -97,11 +98,11 @@ def _check_all(make_world: Callable[[int], World], journal: str, step: int = 1) 
     raise AssertionError
 
 
-@pytest.mark.parametrize(("journal", "step"), [("WAL", 1), ("DELETE", 5), ("TRUNCATE", 5), ("PERSIST", 5)])
+@pytest.mark.parametrize("journal", ["WAL", "DELETE", "TRUNCATE", "PERSIST"])
 def test_what_a_failed_sync_has_left_is_lost_by_no_later_power_cut_in_part(
-    make_world: Callable[[int], World], journal: str, step: int
+    make_world: Callable[[int], World], journal: str
 ) -> None:
-    assert _check_all(make_world, journal, step) > 100
+    assert _check_all(make_world, journal) > 100
 
 
 @pytest.mark.parametrize(

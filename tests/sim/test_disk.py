@@ -251,12 +251,13 @@ def test_what_a_failed_sync_has_left_to_be_read_is_lost_by_no_later_power_cut_in
     make_world: Callable[[int], World], make: Callable[[Process], Store], fails_again: bool
 ) -> None:
     """A sync fails and the process is killed; the next one reads what was not written, and loses power, at once or
-    when it has noticed that its disk has failed again.
+    when it has noticed that its disk has failed again: with SQLite at every third operation, others for each sync.
     """
+    step = 1 if make is _journal else 3
     sums = _sums()
     cases = 0
     for failing in itertools.count(1):
-        for cut in itertools.count(1):
+        for cut in itertools.count(1 + failing % step, step):
             world = make_world(failing * 100 + cut)
             known = [0]  # batches that have returned, or were shown
 
