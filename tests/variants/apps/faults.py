@@ -83,7 +83,7 @@ class App:
             if self.step == STEPS - 1:
                 break
             for topic, payload, qos, retain in group(self.name, self.step + 1):
-                await client.enqueue(topic, payload, qos, retain)
+                await (client.enqueue if self.file else client.publish)(topic, payload, qos, retain)
             if self.file:
                 await client.stored()
             self.accepted()
