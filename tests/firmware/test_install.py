@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ from tests.variants.variants import library
 from tools import build_mpy, bundle
 
 FIRMWARE = ROOT / "firmware"
+
+
+def built_before(name: str, folder: Path) -> None:
+    """In the place of bundle.build, which takes long: what was built for another test."""
+    shutil.copytree(library(name).parent, folder, dirs_exist_ok=True)
 
 
 @contextmanager
@@ -70,7 +76,7 @@ def test_the_manifest_freezes_a_bundle_and_the_helpers_of_the_program(monkeypatc
     with pytest.raises(SystemExit, match=r"python -m tools\.bundle none-such"):
         exec(source, dict(functions))
     included.clear()
-    bundle.build("thin", build_mpy.BUNDLES / "thin")
+    built_before("thin", build_mpy.BUNDLES / "thin")
     monkeypatch.setenv("MQTTLITE_SET", "thin")
     exec(source, functions)
     assert included == ["$(PORT_DIR)/boards/manifest.py"]
@@ -100,6 +106,7 @@ def test_building_twice_leaves_nothing_of_before(
 ) -> None:
     monkeypatch.setattr(build_mpy, "OUTPUT", tmp_path / "build" / "mpy")
     monkeypatch.setattr(build_mpy, "ROOT", tmp_path)
+    monkeypatch.setattr(bundle, "build", built_before)
     (tmp_path / "build" / "mpy").mkdir(parents=True)
     (tmp_path / "build" / "mpy" / "old.mpy").write_bytes(b"")
     assert build_mpy.main(["thin"]) == 0
