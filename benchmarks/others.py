@@ -48,7 +48,10 @@ def mqtt_as() -> Path:
             with urllib.request.urlopen(f"{MQTT_AS_URL}/mqtt_as/__init__.py", timeout=20) as answer:
                 content = answer.read()
         except (urllib.error.URLError, TimeoutError) as error:
-            raise FetchError(f"mqtt_as could not be fetched: {error}") from None
+            raise FetchError(
+                f"mqtt_as could not be fetched ({error.reason if isinstance(error, urllib.error.URLError) else error});"
+                f" put mqtt_as/__init__.py of its repository at {MQTT_AS.relative_to(ROOT)}"
+            ) from None
         MQTT_AS.parent.mkdir(parents=True, exist_ok=True)
         MQTT_AS.write_bytes(content)
     return _compiled(MQTT_AS)

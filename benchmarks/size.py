@@ -18,11 +18,13 @@ cannot be fetched is said; a file that is put there by hand does as well.
 import argparse
 import asyncio
 import itertools
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +139,8 @@ class Bench:
             pass
         finally:
             if process.returncode is None:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)  # process.kill() might take its end from who waits for it
             await process.communicate()  # what it has printed without end keeps it from being gone
         raise MeasureError(f"{subject.name}: {last}")
 
@@ -225,9 +228,10 @@ def subjects(names: Sequence[str]) -> Iterator[Subject]:
 
 async def measure(names: Sequence[str]) -> None:
     """Print the table."""
+    found = list(subjects(names))  # built before, since that blocks the loop
     print(f"{'':<14}{'.mpy':>15}{'import':>8}{'connect':>9}{'least':>8}   publish QoS 0, 1, 2   receive QoS 0, 1, 2")
     async with bench() as ready:
-        for subject in subjects(names):
+        for subject in found:
             first, rest = subject.sizes()
             imported, connected = await ready.imported(subject), await ready.connected(subject)
             allocated = ["–" if number is None else f"{number:,}" for number in await ready.allocated(subject)]

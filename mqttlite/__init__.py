@@ -12,11 +12,13 @@ __all__ = [
     "ClosedError",
     "ConnectError",
     "InDoubtError",
+    "Journal",
     "MQTTError",
     "Message",
     "PendingMessage",
     "ProtocolError",
     "PublishError",
+    "RawArea",
     "Receipt",
     "RefusedError",
     "SetAsideError",
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from .core.errors import SettingError as SettingError
     from .core.errors import StoreError as StoreError
     from .core.errors import SubscribeError as SubscribeError
+    from .store.area_raw import RawArea as RawArea
+    from .store.journal import Journal as Journal
 else:
 
     def __getattr__(name):
@@ -59,6 +63,10 @@ else:
             from .client import will as home
         elif name == "PendingMessage":
             from .client import unconfirmed as home
+        elif name == "Journal":
+            from .store import journal as home
+        elif name == "RawArea":
+            from .store import area_raw as home
         else:
             from .core import errors as home
         return getattr(home, name)

@@ -20,6 +20,11 @@ BOARD_ROOMS = ("", "core", "link", "store", "serial", "client")
 VARIANTS = (SOURCE, *SETS)
 
 
+def features(variant: str) -> frozenset[str]:
+    """The features of a bundle, as core/features.py names them."""
+    return SETS[variant].features
+
+
 def having(*features: str) -> list[str]:
     """The variants that have all of these features, as core/features.py names them."""
     return [SOURCE, *[name for name, found in SETS.items() if found.features >= set(features)]]

@@ -337,6 +337,11 @@ def replace_statement(tree: ast.AST, old: ast.stmt, new: list[ast.stmt]) -> None
                 return
 
 
+def _attribute_of(part: str) -> str:
+    # MicroPython's `from . import x` asks the package for `x` first, which is to ask this function again, for ever.
+    return f"getattr(__import__('{PACKAGE}.{part}', None, None, True), name)"
+
+
 def offer(merged: Merged) -> None:
     """Let the main part have public names that are in others: they are loaded when they are asked for."""
     by_part: dict[str, list[str]] = {}
@@ -349,9 +354,8 @@ def offer(merged: Merged) -> None:
     *some, (rest, _) = sorted(by_part.items(), key=lambda item: len(item[1]))
     lines = ["def __getattr__(name):"]
     for part, names in some:
-        lines += [f"    if name in {tuple(names)!r}:", f"        from . import {part}"]
-        lines += [f"        return getattr({part}, name)"]
-    lines += [f"    from . import {rest}", f"    return getattr({rest}, name)"]
+        lines += [f"    if name in {tuple(names)!r}:", f"        return {_attribute_of(part)}"]
+    lines += [f"    return {_attribute_of(rest)}"]
     tree = ast.parse("\n".join(lines))
     bind(tree)
     merged.parts[MAIN].body += tree.body
