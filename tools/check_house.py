@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. Rooms on one floor do not import each other.
 FLOORS = (
-    ("core", "toml_file"),
+    ("core",),
     ("link",),
     ("store",),
     ("serial",),

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mqttlite.client.checked_url import checked_url
+from mqttlite.client.toml_file import read_toml
 from mqttlite.client.url import Url
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.shown import shown
 from mqttlite.core.text import check_topic_name, to_utf8
-from mqttlite.toml_file import read_toml
 
 DEFAULT_UPSTREAM = "mqtt://localhost:1883"
 

@@ -46,7 +46,7 @@ class Settings:
 
 def load(path: Path) -> Settings:
     """Read a TOML file."""
-    from ..toml_file import read_toml  # only who has a file loads it
+    from ..client.toml_file import read_toml  # only who has a file loads it
 
     data = read_toml(path)
     _check_names(str(path), data, ("listen", "store", "limits", "queue"))
