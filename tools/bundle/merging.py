@@ -46,6 +46,7 @@ class Merged:
     exposed: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     became: dict[str, str] = field(default_factory=dict)
+    size: int = 0
 
     def trees(self) -> Iterator[ast.stmt]:
         """Every statement at the top of a part."""

@@ -51,6 +51,7 @@ class Program:
         self.flags = flags
         self.modules: dict[str, Module] = {}
         self._loaded: dict[str, Module] = {}
+        self._imports: dict[str, list[tuple[str, bool]]] = {}
 
     def follow(self, roots: Iterable[str]) -> None:
         """Take in what is reached from `roots`."""
@@ -102,8 +103,13 @@ class Program:
         path = self.source.joinpath(*name.split("."))
         return name.split(".")[0] == PACKAGE and (path.is_dir() or path.with_suffix(".py").exists())
 
-    def imports(self, module: Module) -> Iterator[tuple[str, bool]]:
+    def imports(self, module: Module) -> list[tuple[str, bool]]:
         """(module of ours that this one imports, whether it is at its top)."""
+        if module.name not in self._imports:
+            self._imports[module.name] = list(self._imported(module))
+        return self._imports[module.name]
+
+    def _imported(self, module: Module) -> Iterator[tuple[str, bool]]:
         at_top = set(map(id, statements(module.tree.body)))
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ImportFrom):

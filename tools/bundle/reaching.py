@@ -213,7 +213,7 @@ def run(merged: Merged) -> bool:
     """Leave out what is not reached; whether there was anything."""
     public = public_attributes(merged)
     reach = Reach(merged, public)
-    before = size(merged)
+    before = merged.size or size(merged)
     for part in merged.parts.values():
         part.body = _filter(part.body, reach.kept)
         for node in part.body:
@@ -229,7 +229,8 @@ def run(merged: Merged) -> bool:
         part.body = [node for node in (unread.visit(node) for node in part.body) if not isinstance(node, ast.Pass)]
     for name in [name for name, part in merged.parts.items() if name != "__init__" and not has_content(part.body)]:
         del merged.parts[name]
-    return size(merged) != before
+    merged.size = size(merged)
+    return merged.size != before
 
 
 def has_content(body: list[ast.stmt]) -> bool:

@@ -57,6 +57,25 @@ def _outlined(merged: Merged, cls: ast.ClassDef, moved: list[ast.stmt]) -> "ast.
     return init
 
 
+def _move_down(
+    merged: Merged, cls: ast.ClassDef, kept: list[ast.stmt], moved: list[ast.stmt], elsewhere: set[str]
+) -> None:
+    """Move the functions of `kept` that nothing but `moved` names any more."""
+    names = {id(node): used_names([node]) for node in (cls, *kept, *moved)}
+    again = True
+    while again:
+        again = False
+        for node in list(kept):
+            if not isinstance(node, ast.FunctionDef) or node.name in merged.public.values() or node.name in elsewhere:
+                continue
+            is_named = any(node.name in names[id(other)] for other in (cls, *kept) if other is not node)
+            if not is_named and any(node.name in names[id(other)] for other in moved):
+                kept.remove(node)
+                moved.insert(0, node)
+                merged.home[node.name] = PART
+                again = True
+
+
 def run(merged: Merged, whole: str) -> None:
     """Move the constructor of the class `whole`, with the functions that nothing else names."""
     merged.exposed |= public_attributes(merged)  # which the constructor sets, of another file now
@@ -79,30 +98,13 @@ def run(merged: Merged, whole: str) -> None:
         if isinstance(node, ast.ImportFrom) and node.level
         for alias in node.names
     }
-    again = True
-    while again:
-        again = False
-        for node in list(kept):
-            if not isinstance(node, ast.FunctionDef) or node.name in merged.public.values():
-                continue
-            others = used_names([cls, *[other for other in kept if other is not node]])
-            if node.name not in others | elsewhere and node.name in used_names(moved):
-                kept.remove(node)
-                moved.insert(0, node)
-                merged.home[node.name] = PART
-                again = True
-    for node in kept:
+    _move_down(merged, cls, kept, moved, elsewhere)
+    for node in list(kept):
         if isinstance(node, ast.ClassDef) and node.name in used_names(moved):
             maker = _outlined(merged, node, moved)
             if maker:
                 moved.insert(0, maker)
-    for node in list(kept):  # what only that needs
-        others = used_names([cls, *[other for other in kept if other is not node]])
-        is_needed = node.name in others | elsewhere if isinstance(node, ast.FunctionDef) else True
-        if not is_needed and node.name in used_names(moved) and node.name not in merged.public.values():  # type: ignore[attr-defined]
-            kept.remove(node)
-            moved.insert(0, node)
-            merged.home[node.name] = PART  # type: ignore[attr-defined]
+    _move_down(merged, cls, kept, moved, elsewhere)
     moved.sort(key=lambda node: main.body.index(node) if node in main.body else len(main.body))
     used = used_names(moved)
     imports: list[ast.stmt] = [
