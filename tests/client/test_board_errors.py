@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,16 @@ def test_a_file_that_is_no_trace_is_refused(capsys: pytest.CaptureFixture[str], 
     (tmp_path / "trace.json").write_text("[]")
     assert main(["explain", "--trace", str(tmp_path / "trace.json")]) == 1
     assert "is not the trace.json of a bundle" in capsys.readouterr().err
+
+
+def test_the_number_in_the_examples_is_that_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert texts()[17] == "no answer to {} within {} ms"  # a number never gets another text
+    assert main(["explain", "--help"]) == 0
+    assert "mqttlite explain 'E17[PINGREQ|5000]'" in capsys.readouterr().out
+    pages = Path(__file__).parents[2] / "docs"
+    [decision] = (pages / "decisions").glob("0025-*.md")
+    for page in (decision, pages / "board.md"):
+        text = page.read_text(encoding="utf-8")
+        assert "E17[PINGREQ|5000]" in text
+        assert set(re.findall(r"\bE(\d+)\b", text)) == {"17"}
+    assert '{"17": "no answer to {} within {} ms"}' in decision.read_text(encoding="utf-8")

@@ -145,7 +145,19 @@ def test_a_line_of_a_bundle_is_traced_back_to_its_source(tmp_path: Path) -> None
     parts, trace = tracing.written(merged, names)
     line = next(n for n, text in enumerate(parts["__init__"].splitlines(), 1) if "sum(" in text)
     assert [line, "mqttlite/use.py", 14] in trace["lines"]["mqttlite"]  # type: ignore[index]
-    assert ["_remember"] in trace["names"].values()  # type: ignore[attr-defined]
+    assert any("_remember" in found for found in trace["names"].values())  # type: ignore[attr-defined]
+
+
+def test_a_short_name_that_stands_for_itself_too_has_both_meanings_in_the_trace(tmp_path: Path) -> None:
+    texts(tmp_path, SHORTENED, Counter="use")
+    files = {"use.py": SHORTENED["use.py"].replace("self._entries.append", "self._entries.copy().append")}
+    (tmp_path / "mqttlite" / "use.py").write_text(files["use.py"])
+    features = FeatureSet("t", frozenset(), {"Counter": ("mqttlite.use", "Counter")})
+    merged, names = building.transformed(features, tmp_path)
+    meanings = tracing.written(merged, names)[1]["names"]
+    assert isinstance(meanings, dict)
+    assert names.unchanged >= {"append", "copy", "add", "value_now"}
+    assert all(found[0] == short for short, found in meanings.items() if short in names.unchanged)
 
 
 VERSIONS = {

@@ -66,6 +66,7 @@ class Names:
         self.builtin: set[str] = set()  # names that are read and not ours: built in, or external
         self.globals: dict[str, str] = {}
         self.attributes: dict[str, str] = {}
+        self.unchanged: set[str] = set()  # names that stand for themselves, whatever else they stand for
         self._collect()
 
     def _collect(self) -> None:
@@ -101,6 +102,7 @@ class Names:
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                     uses[node.name] += node.name in self.merged.home
         renamed = {name for name in own if not self._keeps_attribute(name)}
+        self.unchanged = (set(attributes) - renamed) | self.builtin | set(self.merged.public)
         taken = (own - renamed) | LOOKED_UP | self.public
         self._choose(self.attributes, [n for n, _ in attributes.most_common() if n in renamed], taken)
         public = set(self.merged.public.values())

@@ -30,5 +30,18 @@ def written(merged: Merged, names: Names) -> tuple[dict[str, str], dict[str, obj
     meanings: dict[str, list[str]] = {}
     for kind in (names.globals, names.attributes):
         for long, short in kind.items():
-            meanings.setdefault(short, []).append(long)
+            meanings.setdefault(short, []).append(readable(long, merged))
+    for short, found in meanings.items():
+        if short in names.unchanged and short not in found:
+            found.insert(0, short)
     return texts, {"lines": lines, "names": meanings}
+
+
+def readable(name: str, merged: Merged) -> str:
+    """A name as the source has it: `words` for `words__core_oserror`, `Life.end` for `_Life_end`."""
+    for cls in merged.became:
+        if name.startswith(f"_{cls}_"):
+            return f"{cls}.{name.removeprefix(f'_{cls}_')}"
+        if name == f"_init_{cls}":
+            return f"{cls}.__init__"
+    return name.partition("__")[0] if name in merged.home else name
