@@ -33,9 +33,10 @@ from mqttlite.client import Client
 from tests import runtimes
 from tests.peers import Mosquitto
 from tests.runtimes import micropython_argv, micropython_env
-from tests.variants.variants import VARIANTS, library
+from tests.variants.variants import library
+from tools.bundle import SETS
 
-NAMES = (*VARIANTS, "mqtt_as", "umqtt.simple")
+NAMES = (*SETS, "mqtt_as", "umqtt.simple")
 BITS = 32
 HEAP = "2m"
 COUNT = 100  # messages, for what one allocates
