@@ -4,6 +4,7 @@ says what it has to be, and shows what it was. CPython only: on a board the room
 What the standard says about topics and text is checked where it is implemented (core.text) and raises ProtocolError.
 """
 
+import difflib
 import inspect
 import math
 import os
@@ -19,7 +20,7 @@ _WILL = "Will(topic, payload, qos, retain), as in Will('room/state', b'lost', 1,
 
 
 def check_client(url: object, options: Mapping[str, Any]) -> None:
-    """The arguments of Client, but for names that it does not have."""
+    """The arguments of Client."""
     checked_url(url)
     for name, value in options.items():
         check = _CLIENT.get(name)
@@ -27,11 +28,28 @@ def check_client(url: object, options: Mapping[str, Any]) -> None:
             check(name, value)
         elif name in _NO_CALLBACKS:
             raise TypeError(no_callback(name))
+        else:
+            raise TypeError(f"Client() has no argument '{name}'{_hint(name)}")
 
 
 def no_callback(name: str) -> str:
     """What to write instead of `client.NAME = function`, which other clients have."""
     return f"Client has no '{name}' to set: {_NO_CALLBACKS.get(name, 'callbacks are arguments of Client(...)')}"
+
+
+def no_attribute(name: str) -> str:
+    """What to write instead of reading `client.NAME`."""
+    if name in _NO_CALLBACKS:
+        return no_callback(name)
+    instead = _NO_METHODS.get(name)
+    return f"Client has no '{name}'" + (f": {instead}" if instead else "")
+
+
+def _hint(name: str) -> str:
+    """What to write instead of the argument `name`."""
+    near = difflib.get_close_matches(name, _CLIENT, 1)
+    instead = _NO_ARGUMENTS.get(name) or (f"use {near[0]}" if near else "")
+    return f": {instead}" if instead else "; see help(Client)"
 
 
 def check_message(topic: object, payload: object, qos: object, retain: object, key: object) -> None:
@@ -174,6 +192,36 @@ _NO_CALLBACKS = {
     "on_subscribe": "'await client.subscribe(...)' returns when the broker has answered",
     "on_unsubscribe": "'await client.unsubscribe(...)' returns when the broker has answered",
     "on_log": "what there is to say goes to logging.getLogger('mqttlite.client')",
+}
+
+_NO_METHODS = {
+    "connect": "write 'async with Client(...) as client:', which connects",
+    "disconnect": "leave 'async with', or 'await client.close()'",
+    "reconnect": "it connects again by itself",
+    "loop_start": "it runs in the event loop: 'async with Client(...) as client:' is all",
+    "loop_stop": "it runs in the event loop: 'async with Client(...) as client:' is all",
+    "loop_forever": "'await client.handle(function)' runs until the client is closed",
+    "username_pw_set": "write Client(..., username=..., password=...)",
+    "will_set": "write Client(..., will=Will(topic, payload, qos, retain))",
+    "tls_set": "TLS is not there yet",
+    "messages": "write 'async for message in client'",
+}
+
+_ADDRESS = "it stands in the URL, as in Client('mqtt://localhost:1883')"
+_TLS = "TLS is not there yet"
+_NO_ARGUMENTS = {
+    "host": _ADDRESS,
+    "hostname": _ADDRESS,
+    "port": _ADDRESS,
+    "keepalive": "use keep_alive_s",
+    "keep_alive": "use keep_alive_s",
+    "tls": _TLS,
+    "tls_context": _TLS,
+    "tls_params": _TLS,
+    "clean_start": "use clean_session",
+    "identifier": "use client_id",
+    "protocol": "use version",
+    "timeout": "use timeout_s",
 }
 
 _CLIENT: dict[str, Any] = {

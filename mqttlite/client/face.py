@@ -89,7 +89,7 @@ class BaseClient:
         inbox_bytes: int = 16777216,
         size_max: int = 0,
         timeout_s: float = 10,
-        store: "Store | str | None" = None,
+        store: "Store | str | os.PathLike[str] | None" = None,
         manual_ack: bool = False,
         keys: bool = False,
         retry_first: bool = False,
@@ -127,7 +127,7 @@ class BaseClient:
             from ..core import wire5 as wire  # only who speaks 5.0 loads it
         elif version not in ("3.1.1", 4):
             raise ValueError('version is "3.1.1" or "5.0"')
-        kept = self._make_store(store) if isinstance(store, str) else store or Store()
+        kept: "Any" = self._make_store(store) if isinstance(store, str) else store or Store()
         self._life = life = Life(self.client_id, session, kept, self._log)
         self._outgoing = Outgoing(life, queue_max, (1 if keys else 0) | (0 if wire is wire4 else 2))
         self._incoming = Incoming(life, inbox_max, inbox_bytes, on_oversized)
@@ -277,7 +277,9 @@ class BaseClient:
         return self._outgoing.load_keys().last_number(producer)
 
     def receipt(self, seq: int) -> Receipt:
-        """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store."""
+        """The receipt of a message that was accepted as number `seq`, in this life or an earlier one of the store. What
+        a store holds no more counts as confirmed. ValueError on CPython for a number that can be no message's.
+        """
         return self._outgoing.receipt(seq)
 
     def pending(self) -> "list[PendingMessage]":
@@ -298,7 +300,9 @@ class BaseClient:
         return await retry(self._life, self._outgoing.receipts, seq)
 
     async def settle(self, seq: int) -> None:
-        """Forget a message in doubt, or one that was set aside: the application has decided what to do about it."""
+        """Forget a message in doubt, or one that was set aside: the application has decided what to do about it.
+        ValueError on CPython when there is no such message.
+        """
         from .unconfirmed import settle
 
         await settle(self._life, seq)

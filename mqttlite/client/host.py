@@ -24,6 +24,7 @@ from .checks import (
     check_seconds,
     check_subscription,
     encoded,
+    no_attribute,
     no_callback,
     wrong_type,
 )
@@ -31,6 +32,10 @@ from .connector_host import HostConnector
 from .face import BaseClient
 from .incoming import Incoming
 from .messages import Message, Receipt
+from .unreachable import where
+
+if TYPE_CHECKING:
+    from .unconfirmed import PendingMessage
 
 log = logging.getLogger("mqttlite.client")
 
@@ -42,6 +47,7 @@ class Client(BaseClient):
     _size_max = PACKET_MAX
     _loop: asyncio.AbstractEventLoop | None = None  # in which it was started
     _start: asyncio.Lock
+    _first: int  # sequence number of the first message, unless the store knows more
 
     if not TYPE_CHECKING:  # for a type checker the arguments are BaseClient's
 
@@ -50,14 +56,24 @@ class Client(BaseClient):
             if isinstance(options.get("store"), os.PathLike):
                 options["store"] = os.fspath(options["store"])
             super().__init__(url, **options)
+            self._first = self._life.session.next
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
         __init__.__wrapped__ = BaseClient.__init__  # help() and inspect.signature show its arguments
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name[:3] == "on_":
-            raise AttributeError(no_callback(name))
-        super().__setattr__(name, value)
+        def __setattr__(self, name, value):
+            if name[:3] == "on_":
+                raise AttributeError(no_callback(name))
+            if name in ("client_id", "url") and name in self.__dict__:
+                raise AttributeError(f"{name} cannot be changed: make another Client")
+            super().__setattr__(name, value)
+
+        def __getattr__(self, name):  # called for what there is not
+            raise AttributeError(no_attribute(name), name=name, obj=self)
+
+    def __repr__(self) -> str:
+        state = "connected" if self.is_connected else "closed" if self.error else "not connected"
+        return f"<Client {self.client_id!r} of {where(self.url)}: {state}>"
 
     def _make_store(self, path: str) -> Store:
         from ..store.sqlite import SqliteStore
@@ -134,7 +150,8 @@ class Client(BaseClient):
 
     async def handle(self, handler: "Callable[[Message], Any]") -> None:
         """Call `handler(message)` for each message, one after the other, until the client is closed: in a thread of its
-        own, so that it may block for as long as it has to, or as a coroutine function in the event loop.
+        own, so that it may block for as long as it has to, or as a coroutine function in the event loop. What it
+        returns is awaited there if it can be.
 
         A message counts as handled when the handler has returned. What a handler raises is raised here, and its message
         is not acknowledged. Of the client, a handler in a thread may use what
@@ -150,7 +167,9 @@ class Client(BaseClient):
         thread = HandlerThread("mqttlite handler")
         try:
             async for message in self:
-                await thread.call(handler, message)
+                result = await thread.call(handler, message)
+                if inspect.isawaitable(result):  # a lambda around a coroutine function, or an object that is called so
+                    await result
         finally:
             thread.close()
 
@@ -198,9 +217,19 @@ class Client(BaseClient):
         self._check_use()
         await super().stored()
 
+    def last_number(self, producer: str) -> int:
+        self._check_started()
+        return super().last_number(producer)
+
+    def pending(self) -> "list[PendingMessage]":
+        self._check_started()
+        return super().pending()
+
     def receipt(self, seq: int) -> Receipt:
         check_number("seq", seq, -1)
-        if seq >= self._life.session.next:
+        self._check_started()
+        life = self._life
+        if seq >= life.session.next or (0 <= seq < self._first and type(life.store) is Store):
             raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
         return super().receipt(seq)
 
@@ -217,6 +246,8 @@ class Client(BaseClient):
     async def settle(self, seq: int) -> None:
         check_number("seq", seq, 0)
         self._check_use()
+        if seq not in (self._life.session.doubts or {}):
+            raise ValueError(f"message {seq} is neither refused nor in doubt")
         await super().settle(seq)
 
     async def heard(self, timeout_s: float = 10) -> bool:
@@ -239,13 +270,17 @@ class Client(BaseClient):
                     await life.progress.wait()
         return life.is_connected and protocol.waiting_since is None
 
+    def _check_started(self) -> None:
+        """RuntimeError unless the client is started, or closed: before, it does not know what its store has."""
+        if self._loop is None and self._life.error is None:
+            raise RuntimeError(
+                "the client is not started: write 'async with Client(...) as client:', or first await its start()"
+            )
+
     def _check_use(self) -> None:
         """RuntimeError unless the client is started, here."""
         if self._loop is None:
-            if self._life.error is None:
-                raise RuntimeError(
-                    "the client is not started: write 'async with Client(...) as client:', or first await its start()"
-                )
+            self._check_started()
         elif self._loop is not asyncio.get_running_loop():
             raise RuntimeError(
                 "the client was started in another event loop (another asyncio.run, perhaps); each needs its own client"
