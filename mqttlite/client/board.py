@@ -10,6 +10,7 @@ from .face import BaseClient
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from typing import Any
 
     from ..serial.line import Port
@@ -27,10 +28,9 @@ class StreamTransport:
     def __init__(self, stream: "Any") -> None:
         self._stream = stream
 
-    async def read(self) -> bytes:
+    def read(self) -> "Coroutine[Any, Any, bytes]":
         """What has arrived, at least one byte; b"" when the peer has closed."""
-        data: bytes = await self._stream.read(READ_SIZE)
-        return data
+        return self._stream.read(READ_SIZE)  # type: ignore[no-any-return]
 
     async def write(self, data: "bytes | memoryview") -> None:
         """Write `data` as one piece."""

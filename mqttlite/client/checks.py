@@ -4,7 +4,6 @@ says what it has to be, and shows what it was. CPython only: on a board the room
 What the standard says about topics and text is checked where it is implemented (core.text) and raises ProtocolError.
 """
 
-import difflib
 import inspect
 import math
 import os
@@ -47,6 +46,8 @@ def no_attribute(name: str) -> str:
 
 def _hint(name: str) -> str:
     """What to write instead of the argument `name`."""
+    import difflib  # only for who has mistyped something
+
     near = difflib.get_close_matches(name, _CLIENT, 1)
     instead = _NO_ARGUMENTS.get(name) or (f"use {near[0]}" if near else "")
     return f": {instead}" if instead else "; see help(Client)"

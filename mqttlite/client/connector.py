@@ -109,7 +109,7 @@ class Connector:
         protocol = life.protocol
         delay_ms = DELAY_MS // 2
         short = 0  # connections in a row that were made and did not last
-        while self.life.error is None:
+        while not self.life.error:
             self.incoming.has_received = self.outgoing.has_confirmed = False
             error = await self.connection()
             was_connected = life.is_connected
@@ -181,7 +181,7 @@ class Connector:
             loops.append(self.judge.suspicion.probe)
         tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in loops]
         try:
-            while life.failure is None and life.error is None:
+            while not (life.failure or life.error):
                 deadline = protocol.deadline()
                 if deadline is None:
                     await life.attention.wait()

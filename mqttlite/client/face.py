@@ -180,20 +180,20 @@ class BaseClient:
         """
         life = self._life
         connector = self._connector
-        if connector.task is None:
+        if not connector.task:
             if (JOURNAL and type(life.store) is not Store) or self._outgoing.flags & 1:
                 from .outlived import load  # only who has something to keep loads it
 
                 await load(life, self._outgoing, self._incoming)
             connector.task = asyncio.create_task(connector.run())
         try:
-            while not life.is_connected and life.error is None:
+            while not (life.is_connected or life.error):
                 await life.progress.wait()
         except asyncio.CancelledError:
             await self.close()
             raise
-        if life.error:
-            error = life.error
+        error = life.error
+        if error:
             await self.close()  # a serial port is free again
             raise error
 

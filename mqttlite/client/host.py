@@ -114,6 +114,11 @@ class Client(BaseClient):
         """Why the client is closed; None while it is open, or not started."""
         return self._life.error
 
+    @property
+    def _receipts(self) -> dict[int, Receipt]:
+        """What is accepted and not confirmed, by number: scripts that look inside know it under this name."""
+        return self._outgoing.receipts
+
     def keep_receipts(self, wrap: Callable[[Store], Store]) -> Incoming:
         """For what keeps the receipts of messages itself, as database.Inbox does; before `start`. What the session
         records goes to the store that `wrap` makes of the client's own, and nothing is acknowledged before

@@ -93,7 +93,7 @@ class Incoming:
         life = self.life
         self.has_stalled = False
         self.is_held = True
-        while self.is_full(2) and not self.has_stalled and life.error is None:
+        while self.is_full(2) and not (self.has_stalled or life.error):
             self.has_room.clear()
             if life.protocol.waiting_since is not None:
                 life.protocol.waiting_since = now_ms()  # PINGRESP may be behind what is not read
@@ -155,7 +155,7 @@ class Incoming:
         self.handled()
         life = self.life
         left = life.taken_out + len(life.protocol.out)
-        while life.is_connected and life.error is None and self.gathered and life.written < left:
+        while life.is_connected and not life.error and self.gathered and life.written < left:
             await life.progress.wait()
         self.gathered = 0
         self.since = now_ms()

@@ -94,7 +94,7 @@ class Life:
 
     def lose_store(self, error: StoreError) -> None:
         """The store has failed."""
-        if self.error is None:
+        if not self.error:
             self.log(str(error))
             self.end(error)
         elif isinstance(self.error, ClosedError):

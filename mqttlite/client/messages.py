@@ -80,7 +80,7 @@ class Receipt:
         client was closed first.
         """
         if not self.done:
-            if self._event is None:
+            if not self._event:
                 self._event = asyncio.Event()
             await self._event.wait()
         if self.error:

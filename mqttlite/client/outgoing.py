@@ -43,7 +43,7 @@ class Outgoing:
     async def wait_for_room(self, qos: int, size: int) -> None:
         """Return when such a message may be accepted, or the client is closed."""
         life = self.life
-        while life.error is None and self.is_full(qos, size):
+        while not life.error and self.is_full(qos, size):
             if JOURNAL and qos and len(self.receipts) < self.queue_max:
                 await life.commit()  # what has finished by now makes room
                 if life.finished or life.store.fits(size):

@@ -44,13 +44,18 @@ def _well_formed(data: bytes) -> bool:
     return not more
 
 
+def _decodes(data: bytes) -> bool:
+    """The same, where the interpreter's own decoder is strict."""
+    try:
+        str(data, "utf-8")
+    except ValueError:
+        return False
+    return True
+
+
 def check_utf8(data: bytes, what: str) -> None:
     """Raise ProtocolError unless `data` is well-formed UTF-8 without U+0000 [MQTT-1.5.3-1] [MQTT-1.5.3-2]."""
-    try:
-        ok = _well_formed(data) if _LAX else str(data, "utf-8") is not None
-    except ValueError:
-        ok = False
-    if not ok:
+    if not (_well_formed(data) if _LAX else _decodes(data)):
         raise broken("MQTT-1.5.3-1", what)
     if b"\0" in data:
         raise broken("MQTT-1.5.3-2", what)

@@ -278,7 +278,7 @@ async def test_power_cuts_while_recovering_lose_nothing(disk: Disk, tmp_path: Pa
 
 
 def full() -> apsw.Error:
-    return sqlite_files._said(OSError(errno.ENOSPC, "disk full"))
+    return sqlite_files.as_sqlite_has_it(OSError(errno.ENOSPC, "disk full"))
 
 
 def broken() -> apsw.Error:

@@ -38,16 +38,21 @@ _JOURNALS = ("-journal", "-wal")
 _NAME = "mqttlite-sim"
 
 
+def as_sqlite_has_it(error: OSError) -> apsw.Error:
+    """An error of the disk, as SQLite wants to be told."""
+    if error.errno != errno.ENOSPC:
+        return apsw.IOError(str(error))
+    full: Any = apsw.FullError(str(error))
+    full.result = full.extendedresult = apsw.SQLITE_FULL  # apsw raises this very object
+    return full  # type: ignore[no-any-return]
+
+
 def _change(operation: Callable[..., object], *args: Any) -> None:
-    """Do something to a disk; of an error SQLite is told as it wants to be."""
+    """Do something to a disk, and tell SQLite of an error."""
     try:
         operation(*args)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise apsw.IOError(str(error)) from None
-        full: Any = apsw.FullError(str(error))
-        full.result = full.extendedresult = apsw.SQLITE_FULL  # apsw raises this very object
-        raise full from None
+        raise as_sqlite_has_it(error) from None
 
 
 class _File:
