@@ -251,8 +251,8 @@ class Client(BaseClient):
     async def settle(self, seq: int) -> None:
         check_number("seq", seq, 0)
         self._check_use()
-        if seq not in (self._life.session.doubts or {}):
-            raise ValueError(f"message {seq} is neither refused nor in doubt")
+        if seq >= self._life.session.next:  # one that is finished is settled: to say so twice does no harm
+            raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
         await super().settle(seq)
 
     async def heard(self, timeout_s: float = 10) -> bool:
