@@ -25,8 +25,8 @@ from mqttlite.core.parser import Parser
 from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
 from tests.core.ends import SIZE_MAX, Application, Broker, Wire
-from tests.core.house import BOTH, Guest, House
 from tests.core.packets import decode
+from tests.core.two_versions import BOTH, Guest, House
 
 
 class Outcome(NamedTuple):

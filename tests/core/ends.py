@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from mqttlite.core import wire4
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import MQTTError
@@ -17,15 +18,42 @@ CLIENT_TIMEOUT_MS = 5000
 SIZE_MAX = 100_000
 
 
-class Application:
-    """Owner of a ClientProtocol. `told` is what it was told; with `handles` it handles messages at once."""
+class Owner:
+    """Of an end. `told` is what it was told."""
 
-    def __init__(self, handles: bool = True, **fields: Any) -> None:
+    def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """What it was told since the last call."""
+        told, self.told = self.told, []
+        return told
+
+
+class Application(Owner):
+    """Owner of a ClientProtocol; with `handles` it handles messages at once. `fields`: of CONNECT."""
+
+    def __init__(
+        self,
+        handles: bool = True,
+        *,
+        session: Session | None = None,
+        size_max: int = SIZE_MAX,
+        wire: Any = wire4,
+        **fields: Any,
+    ) -> None:
+        super().__init__()
         self.handles = handles
         wanted = {"client_id": b"c", "clean_session": False, "keep_alive_s": 60, "username": None, "password": None}
         wanted |= {"will": None} | fields
-        self.client = ClientProtocol(self, tuple(wanted.values()), Session(), SIZE_MAX, CLIENT_TIMEOUT_MS)  # type: ignore[arg-type]
+        self.client = ClientProtocol(
+            self,  # type: ignore[arg-type]
+            tuple(wanted.values()),  # type: ignore[arg-type]
+            session or Session(),
+            size_max,
+            CLIENT_TIMEOUT_MS,
+            wire,
+        )
 
     def on_connected(self, session_present: bool, /) -> None:
         self.told.append(("connected", session_present))
@@ -45,11 +73,6 @@ class Application:
 
     def on_finished(self, seq: int, in_doubt: bool, /) -> None:
         self.told.append(("finished", seq, in_doubt))
-
-    def take(self) -> list[tuple[Any, ...]]:
-        """What it was told since the last call."""
-        told, self.told = self.told, []
-        return told
 
 
 def written(client: ClientProtocol) -> list[Packet]:
@@ -73,13 +96,13 @@ def answer(application: Application, kind: str, now: int = 0, **fields: Any) -> 
     application.client.receive(encode(Packet(kind, fields)), now)
 
 
-class Broker:
+class Broker(Owner):
     """The least owner of a ServerConnection: sessions by client identifier, subscriptions, no retained messages."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.sessions: dict[bytes, Session] = {}
         self.subscriptions: dict[bytes, int] = {}
-        self.told: list[tuple[Any, ...]] = []
         self.refuse_with = 0
         self.online: ServerConnection | None = None
 
@@ -124,10 +147,6 @@ class Broker:
 
     def on_disconnect(self, connection: ServerConnection, /) -> None:
         self.told.append(("disconnect",))
-
-    def take(self) -> list[tuple[Any, ...]]:
-        told, self.told = self.told, []
-        return told
 
 
 class Wire:

@@ -6,38 +6,25 @@ import pytest
 
 from mqttlite.core import keys, wire5
 from mqttlite.core import properties as props
-from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import packet, publish_head
 from mqttlite.core.errors import ConnectError, MQTTError, ProtocolError, PublishError, RefusedError
 from mqttlite.core.parser import Parser
 from mqttlite.core.session import ASIDE, Session
-from tests.core.ends import CLIENT_TIMEOUT_MS, SIZE_MAX, refusal
+from tests.core import ends
+from tests.core.ends import SIZE_MAX, refusal
 from tests.statements import statement
 
 WILL = (b"w", b"gone", 1, False)
 
 
-class Application:
-    """Owner of a ClientProtocol. `told` is what it was told."""
+class Application(ends.Application):
+    """Owner of a ClientProtocol in MQTT 5.0."""
 
     def __init__(self, session: Session | None = None, size_max: int = SIZE_MAX, **fields: Any) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        wanted = {"client_id": b"c", "clean_start": False, "keep_alive_s": 60, "username": None, "password": None}
-        wanted |= {"will": None} | fields
-        self.client = ClientProtocol(
-            self,  # type: ignore[arg-type]
-            tuple(wanted.values()),  # type: ignore[arg-type]
-            session or Session(),
-            size_max,
-            CLIENT_TIMEOUT_MS,
-            wire5,
-        )
-
-    def on_connected(self, session_present: bool) -> None:
-        self.told.append(("connected", session_present))
+        super().__init__(session=session, size_max=size_max, wire=wire5, **fields)
 
     def on_message(
-        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes
+        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes, /
     ) -> None:
         self.told.append(("message", topic, payload, props.user_properties(properties)))
         if packet_id:
@@ -48,18 +35,8 @@ class Application:
         if packet_id:
             self.client.session.handled(packet_id, generation)
 
-    def on_suback(self, topic_filter: bytes, code: int) -> None:
-        self.told.append(("suback", topic_filter, code))
-
-    def on_unsuback(self, topic_filter: bytes, code: int = 0) -> None:
+    def on_unsuback(self, topic_filter: bytes, code: int = 0, /) -> None:
         self.told.append(("unsuback", topic_filter, code))
-
-    def on_finished(self, seq: int, outcome: int) -> None:
-        self.told.append(("finished", seq, outcome))
-
-    def take(self) -> list[tuple[Any, ...]]:
-        told, self.told = self.told, []
-        return told
 
     def written(self) -> list[tuple[int, bytes]]:
         """First byte and body of each packet that the client has written since the last call."""
@@ -151,7 +128,7 @@ def test_a_broker_that_begins_with_anything_but_connack_is_refused(data: str) ->
 
 @statement("5.0", "MQTT-3.2.2-2", "MQTT-3.2.2-4")
 def test_session_present_in_answer_to_a_clean_start_is_refused() -> None:
-    app = Application(clean_start=True)
+    app = Application(clean_session=True)
     app.client.connect(0)
     error = refused(app, connack(present=True))
     assert isinstance(error, ProtocolError)

@@ -87,7 +87,7 @@ def test_the_limits_of_mosquitto_are_taken(tmp_path: Path) -> None:
     settings = {"max_packet_size": 100, "retain_available": "false", "max_qos": 1, "max_keepalive": 20}
     with (
         Mosquitto(tmp_path, settings=settings) as mosquitto,
-        Online(mosquitto.port, client_id=b"", clean_start=True, keep_alive_s=60) as app,
+        Online(mosquitto.port, client_id=b"", clean_session=True, keep_alive_s=60) as app,
     ):
         client = app.client
         assert client.limits

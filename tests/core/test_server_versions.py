@@ -16,8 +16,8 @@ from mqttlite.core.parser import Parser
 from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
 from tests.core.ends import SIZE_MAX, refusal
-from tests.core.house import BOTH, Guest, House
 from tests.core.test_codec_peers import Paho
+from tests.core.two_versions import BOTH, Guest, House
 from tests.statements import statement
 
 BLOCK = props.encode_user_properties([(b"n", b"v")])

@@ -1,28 +1,27 @@
-"""A house with guests: an owner of server connections that speaks MQTT 3.1.1 and 5.0, and clients of both."""
+"""The two ends of a connection in memory where the server speaks MQTT 3.1.1 and 5.0: its owner, and clients of both."""
 
 from collections.abc import Callable
 from typing import Any
 
 from mqttlite.core import reason_codes, wire5
-from mqttlite.core.client import ClientProtocol
 from mqttlite.core.codec import publish_head
 from mqttlite.core.greeting import Connect
 from mqttlite.core.matching import matches
 from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
 from mqttlite.core.text import check_topic_name
-from tests.core.ends import CLIENT_TIMEOUT_MS, SIZE_MAX
+from tests.core.ends import SIZE_MAX, Application, Owner
 
 BOTH = b"\4\5"
 
 
-class House:
-    """An owner of connections in both versions. `told` is what it was told; messages go to whoever has subscribed, each
-    in the version of its connection. `answer`: what `on_publish` returns.
+class House(Owner):
+    """An owner of connections in both versions; messages go to whoever has subscribed, each in the version of its
+    connection. `answer`: what `on_publish` returns.
     """
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        super().__init__()
         self.sessions: dict[bytes, Session] = {}
         self.online: dict[bytes, ServerConnection] = {}
         self.filters: dict[bytes, dict[bytes, int]] = {}
@@ -85,53 +84,29 @@ class House:
     def on_disconnect(self, connection: ServerConnection, /) -> None:
         self.told.append(("disconnect",))
 
-    def take(self) -> list[tuple[Any, ...]]:
-        told, self.told = self.told, []
-        return told
 
-
-class Guest:
+class Guest(Application):
     """A client of one version and its connection to a House."""
 
     def __init__(
         self, house: House, client_id: bytes, wire: Any = wire5, session: Session | None = None, **fields: Any
     ) -> None:
+        super().__init__(session=session, wire=wire, client_id=client_id, **fields)
         self.house = house
-        self.told: list[tuple[Any, ...]] = []
-        wanted = {"clean_session": False, "keep_alive_s": 60, "username": None, "password": None, "will": None}
-        wanted |= fields
-        self.client = ClientProtocol(
-            self,  # type: ignore[arg-type]
-            (client_id, *wanted.values()),  # type: ignore[arg-type]
-            session or Session(),
-            SIZE_MAX,
-            CLIENT_TIMEOUT_MS,
-            wire,
-        )
         self.server: ServerConnection
 
-    def on_connected(self, session_present: bool) -> None:
-        self.told.append(("connected", session_present))
-
     def on_message(
-        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes
+        self, flags: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes, /
     ) -> None:
         self.told.append(("message", topic, payload, properties))
         if packet_id:
             self.client.session.handled(packet_id, generation)
 
-    def on_suback(self, topic_filter: bytes, code: int) -> None:
-        self.told.append(("suback", topic_filter, code))
-
-    def on_unsuback(self, topic_filter: bytes, code: int = 0) -> None:
+    def on_unsuback(self, topic_filter: bytes, code: int = 0, /) -> None:
         self.told.append(("unsuback", topic_filter, code))
 
-    def on_finished(self, seq: int, outcome: int) -> None:
+    def on_finished(self, seq: int, outcome: int, /) -> None:
         self.told.append(("finished", outcome))
-
-    def take(self) -> list[tuple[Any, ...]]:
-        told, self.told = self.told, []
-        return told
 
     def arrive(self, levels: bytes = BOTH) -> "Guest":
         self.server = ServerConnection(self.house, 0, SIZE_MAX, levels)
