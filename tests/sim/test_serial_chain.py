@@ -13,7 +13,6 @@ from tests.sim.programs import consumer, device
 from tests.sim.programs import producer as producer_of
 
 A, B = "/dev/ttyUSB0", "/dev/ttyACM0"
-SECOND = 10**9
 
 
 class Fleet:

@@ -11,10 +11,10 @@ from mqttlite.serial.ports import HostPort, PortError, open_port
 from mqttlite.sim import programs
 from mqttlite.sim.lines.serial import BOOT_TEXT, Fault, SerialLine
 from mqttlite.sim.process import Process
+from mqttlite.sim.timeline import SECOND
 from mqttlite.sim.world import World
 
 A, B = "/dev/ttyUSB0", "/dev/ttyACM0"
-SECOND = 10**9
 
 
 async def forever(process: Process) -> None:

@@ -10,12 +10,12 @@ import pytest
 from mqttlite.sim import programs
 from mqttlite.sim.check.ledger import Ledger
 from mqttlite.sim.lines.serial import BOOT_TEXT, Frame, SerialLine
+from mqttlite.sim.timeline import SECOND
 from mqttlite.sim.world import World
 from mqttlite_gateway import watch
 from tests.sim.programs import device as device_program
 
 A, B = "/dev/ttyUSB0", "/dev/ttyACM0"
-SECOND = 10**9
 
 
 class Bench:

@@ -9,18 +9,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 from ..chart.events import Arrow, Event, Story
+from ..timeline import SECOND
 from .faults import Happened
 from .subject import Subject
 
-SECOND = 1_000_000_000
 NEAR = 5 * SECOND  # a commit or a frame farther from a packet has nothing to do with it
 LONG_BEFORE = 600 * SECOND
 ROWS_MAX = 400  # of the list alone: connections, log
 _SENDERS = ("PUBLISH", "PUBREL")  # the sender of a message writes these, its receiver the answers
 _CONNECTING = ("CONNECT", "CONNACK", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "DISCONNECT")
 _EFFECTS = ("kill", "power cut", "cut", "partition", "unplug", "part", "stall")
-
-
 _SHORT = {  # kinds of faults, as the chart calls them
     "full": "disk is full",
     "sync": "syncs may fail",
