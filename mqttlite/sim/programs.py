@@ -167,7 +167,6 @@ class Publishing:
             else:  # in doubt: the application is told, and decides
                 entry.void = str(receipt.error)
                 world.note(self.publisher.name, "in doubt", entry.name)
-                self.ledger.doubted += 1
         self._waiting = still
 
     async def settle(self, client: Client) -> None:
@@ -183,7 +182,6 @@ class Publishing:
             if entry.publisher == self.publisher and entry.accepted and entry.qos and not entry.void:
                 if (entry.name if entry.size else entry.topic) in self.ledger.in_doubt:
                     entry.void = "in doubt"
-                    self.ledger.doubted += 1
                 else:
                     entry.confirmed_at = min(entry.confirmed_at, self.process.world.now)
 

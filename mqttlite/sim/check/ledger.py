@@ -133,7 +133,6 @@ class Ledger:
         self.statuses: dict[str, int] = {}  # by device: the retained value that must be there at least
         self.unsure: dict[str, list[int]] = {}  # by device: values accepted, and not confirmed yet
         self.wiped_at: dict[str, int] = {}
-        self.doubted = 0
         self.in_doubt: set[str] = set()  # what clients have said of earlier lives: names, topics of empty messages
         self.readings: dict[str, Reading] = {}
         self._told: dict[str, str] = {}  # brokers of devices with retained values
