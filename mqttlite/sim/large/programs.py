@@ -9,7 +9,7 @@ from ...database.outbox import Outbox
 from ..check.ledger import FOREVER, ToPublish
 from ..disks.app_database import ledger_database
 from ..process import Process
-from ..programs import Program, Publishing, handled, make_store, read
+from ..programs import Program, Publishing, count_from, handled, make_store, read
 from ..timeline import SECOND
 from .base import LargeScene
 from .drawn import chance_of
@@ -68,9 +68,7 @@ class _Device(Publishing):
             retry_first=True,
         )
         if device.first >= 0 and device.store != "memory":
-            # A new store counts on from where it would have been after so many messages.
-            session = client._life.session
-            session.next = session.sent = session.first = session.sent_before = session.kept = device.first
+            count_from(client, device.first)  # where a store would be after so many messages
         return self.large.watched(client)
 
     async def pause(self) -> None:

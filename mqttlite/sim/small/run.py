@@ -20,7 +20,7 @@ from ..lines.serial import SerialLine
 from ..machine import Machine
 from ..net.packets import Cut, Packet
 from ..process import Process
-from ..programs import Publishing, gateway, make_store, read
+from ..programs import Publishing, count_from, gateway, make_store, read
 from ..scene import Scene
 from ..world import World
 from .faults import Extent
@@ -220,11 +220,8 @@ class Run(Scene):
             timeout_s=TIMEOUT_S,
             **options,
         )
-        if (
-            self.small.wrap or self.small.reuse
-        ) and process is self.producer:  # a store that has more to tell overrules it
-            session = client._life.session
-            session.next = session.sent = session.first = session.sent_before = session.kept = core.SPAN - 1
+        if (self.small.wrap or self.small.reuse) and process is self.producer:
+            count_from(client, core.SPAN - 1)
         return self.watched(client)
 
     # -- from beginning to end
