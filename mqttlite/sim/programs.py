@@ -186,7 +186,7 @@ class Publishing:
             return
         for entry in self.ledger.entries.values():  # those of earlier lives, too: the store has nothing left
             if entry.publisher == self.publisher and entry.accepted and entry.qos and not entry.void:
-                if (entry.name if entry.size else entry.topic) in self.ledger.in_doubt:
+                if entry.known_by in self.ledger.in_doubt:
                     entry.void = "in doubt"
                 else:
                     entry.confirmed_at = min(entry.confirmed_at, self.process.world.now)

@@ -87,6 +87,11 @@ class Entry:
         self.copies = 1
 
     @property
+    def known_by(self) -> str:
+        """What `name_in` finds in it."""
+        return self.name if self.size else self.topic
+
+    @property
     def keyed(self) -> bool:
         """Whether a key travels with it: not at QoS 0."""
         return self.qos > 0 and self.publisher.keys != "none"

@@ -23,7 +23,7 @@ def write(path: Path, run: Large, subject: Subject, problems: list[str], command
         if entry is None:
             return False
         topic = arrow.topic.removeprefix("b/")
-        return name_in(topic, arrow.start.encode()) == (entry.name if entry.size else entry.topic)
+        return name_in(topic, arrow.start.encode()) == entry.known_by
 
     is_lost = any(word in problem for problem in problems for word in ("lost", "missing", "deliveries at"))
     after = AFTER_LOSS if is_lost else AFTER
