@@ -44,11 +44,12 @@ class Way:
         self._gap_ms = float(MAX_RTO_MS)  # usual time from frame to frame
         self.ack_due = math.inf  # when this direction must acknowledge what the other one brought
         self._unacknowledged = 0
-        self.bytes = self.frames = self.repeats = self.repaired = 0
+        self.bytes = self.frames = self.repeats = self.repaired = self.mqtt = 0
         self.busy_ms = 0.0
 
     def send(self, now: float, size: int) -> float:
         """When the last of `size` bytes, ready at `now`, is delivered at the other end."""
+        self.mqtt += size
         if self._begins > now - JOIN_MS and self._room:
             joined = min(self._room, size)
             self._room -= joined
