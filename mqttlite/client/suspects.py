@@ -32,6 +32,7 @@ other [MQTT-3.1.4-2]. So the broker, and no reset, ends connections that work, o
 import asyncio
 
 from ..core import const
+from ..core.codec import body_at
 from ..core.session import ASIDE
 from ..serial.clock import now_ms
 
@@ -223,9 +224,6 @@ def wait_longer(protocol: "ClientProtocol") -> None:
     PINGREQ can be sent inside of a long message, and a slow line needs its time for one.
     """
     connect = protocol.connect_packet
-    at = 1
-    while connect[at] > 127:
-        at += 1
-    at += 9  # protocol name, level and flags
+    at = body_at(connect) + 8  # protocol name, level and flags
     keep_alive_s = min(4 * int.from_bytes(connect[at : at + 2], "big"), 65535)
     protocol.connect_packet = connect[:at] + keep_alive_s.to_bytes(2, "big") + connect[at + 2 :]

@@ -4,7 +4,7 @@ Loaded only by who speaks 5.0. Statement numbers in this file are those of 5.0.
 """
 
 from . import const
-from .codec import packet, prefixed, topic_of
+from .codec import body_at, packet, prefixed, topic_of
 from .errors import ProtocolError, PublishError
 from .properties import (
     ASSIGNED_IDENTIFIER,
@@ -14,6 +14,7 @@ from .properties import (
     RETAIN_AVAILABLE,
     SERVER_KEEP_ALIVE,
     SIZE_MAX,
+    varint,
 )
 from .reason_codes import NO_RETAIN, NO_SUCH_QOS, PACKET_TOO_LARGE
 from .session import ASIDE
@@ -96,18 +97,8 @@ class Limits:
 
 def _named(connect: bytes, assigned: bytes) -> bytes:
     """A CONNECT packet without client identifier, with the one that the broker has assigned."""
-    at = 1
-    while connect[at] > 127:
-        at += 1
-    body = connect[at + 1 :]
-    at = 10
-    size = shift = 0
-    while True:
-        size |= (body[at] & 127) << shift
-        shift += 7
-        at += 1
-        if body[at - 1] < 128:
-            break
+    body = connect[body_at(connect) :]
+    size, at = varint(body, 10, len(body))  # of its properties
     at += size
     if body[at] or body[at + 1]:
         raise ProtocolError("MQTT-3.2.2-16", "the broker assigned a client identifier, and we have one")

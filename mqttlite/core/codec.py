@@ -64,12 +64,17 @@ def released(head: bytes) -> bytes:
     return bytes((head[0] | 6,)) + head[1:]
 
 
+def body_at(data: bytes) -> int:
+    """Where the variable header of a packet begins: behind its first byte and its Remaining Length (2.2)."""
+    at = 1
+    while data[at] > 127:
+        at += 1
+    return at + 1
+
+
 def topic_of(head: bytes) -> bytes:
     """The topic name in `head`."""
-    at = 1
-    while head[at] > 127:
-        at += 1
-    return head[at + 3 :]
+    return head[body_at(head) + 2 :]
 
 
 def acknowledgement(first: int, packet_id: int, reason: int = 0) -> bytes:

@@ -43,7 +43,7 @@ EXPIRY_NEVER = 0xFFFFFFFF  # as Session Expiry Interval (3.1.2.11.2): the sessio
 SIZE_MAX = const(268435460)  # bytes; no packet is larger (2.1.4)
 
 
-def _varint(buf: bytes, at: int, stop: int) -> "tuple[int, int]":
+def varint(buf: bytes, at: int, stop: int) -> "tuple[int, int]":
     """The variable byte integer at `at` (1.5.5), and where it ends."""
     value = shift = 0
     while at < stop and shift < 28:
@@ -91,7 +91,7 @@ def _value(buf: bytes, at: int, stop: int, form: int) -> "tuple[int | None, int]
         if value or (form != _NOT_ZERO_2 and form != _NOT_ZERO_4):
             return value, end
     else:
-        value, end = _varint(buf, at, stop)
+        value, end = varint(buf, at, stop)
         if value:
             return value, end
     raise ProtocolError("2.2.2.2", "a property that may not be 0 is 0")
@@ -107,7 +107,7 @@ def check_properties(
     """
     if at >= end:
         raise ProtocolError("2.2.2.1", "packet ends before its properties")
-    size, at = _varint(buf, at, end)
+    size, at = varint(buf, at, end)
     start = at
     stop = at + size
     if stop > end:
@@ -180,7 +180,7 @@ def with_properties(block: bytes, payload: bytes) -> bytes:
 
 def split(payload: bytes) -> "tuple[bytes, bytes]":
     """Block of properties and application message of what `with_properties` made."""
-    size, at = _varint(payload, 0, len(payload))
+    size, at = varint(payload, 0, len(payload))
     return payload[at : at + size], payload[at + size :]
 
 
