@@ -166,12 +166,12 @@ class BaseClient:
         return self
 
     async def __aexit__(self, exc_type: object, *exc: object) -> None:
-        if exc_type is None:
+        if not exc_type:
             self._incoming.handled()
             await self.drain()
         error = self._life.error
         await self.close()
-        if error and exc_type is None and not isinstance(error, ClosedError):
+        if error and not exc_type and not isinstance(error, ClosedError):
             raise error  # nobody may have been told
 
     async def start(self) -> None:
@@ -243,6 +243,7 @@ class BaseClient:
         size = len(topic) + len(payload)
         if outgoing.is_full(qos, size):
             await outgoing.wait_for_room(qos, size)
+        # As `enqueue`, which is not called: a coroutine inside a coroutine is memory that a board allocates each time.
         receipt = outgoing.accept(topic, payload, qos, retain, key)
         if qos and self._life.store.is_durable:
             await self._life.commit()
@@ -301,7 +302,7 @@ class BaseClient:
 
     async def settle(self, seq: int) -> None:
         """Forget a message in doubt, or one that was set aside: the application has decided what to do about it.
-        ValueError on CPython when there is no such message.
+        Nothing happens where it is neither; ValueError on CPython for a number that no message has had.
         """
         from .unconfirmed import settle
 
