@@ -109,7 +109,7 @@ class Connector:
         protocol = life.protocol
         delay_ms = DELAY_MS // 2
         short = 0  # connections in a row that were made and did not last
-        while not self.life.error:
+        while not life.error:
             self.incoming.has_received = self.outgoing.has_confirmed = False
             error = await self.connection()
             was_connected = life.is_connected
@@ -131,7 +131,7 @@ class Connector:
             if judge and self.outgoing.has_confirmed:
                 judge.barren = 0
             if short > 2 or (judge and judge.suspicion) or (not useful and lived_ms > protocol.keep_alive_ms):
-                if judge is None:
+                if not judge:
                     from .suspects import Judge  # hardly ever needed, so not loaded before
 
                     judge = self.judge = Judge(life, self.outgoing)
@@ -194,9 +194,9 @@ class Connector:
                     self.tick()
                     if protocol.out:
                         life.to_write.set()
-                if life.failure is None:
+                if not life.failure:
                     life.attention.clear()
-            if life.failure is None and life.is_connected:
+            if not life.failure and life.is_connected:
                 # An orderly end: `write` sends DISCONNECT, and the broker closes when it has read all.
                 life.to_write.set()
                 await self.pause(CLOSING_S * 1000)

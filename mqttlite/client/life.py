@@ -8,6 +8,7 @@ import asyncio
 
 from ..core import const
 from ..core.errors import ClosedError, MQTTError, StoreError
+from ..core.reason_codes import REFUSED
 from ..store.base import Store
 
 TYPE_CHECKING = const(0)
@@ -28,7 +29,6 @@ class Life:
     on_message: "Callable[..., None]"  # incoming's, as `on_large`
     on_large: "Callable[[int, bytes, int, int, int], None]"
     on_finished: "Callable[[int, int], None]"  # outgoing's
-    on_suback: "Callable[[bytes, int], None]"
     on_end: "Callable[[MQTTError], None]"  # the connector's
 
     def __init__(self, client_id: str, session: "Session", store: Store, log: "Callable[[str], None]") -> None:
@@ -59,7 +59,7 @@ class Life:
 
     def fail(self, error: Exception) -> None:
         """The connection is to be given up because of `error`."""
-        if self.failure is None:
+        if not self.failure:
             self.failure = error
         self.attention.set()
 
@@ -74,6 +74,13 @@ class Life:
         """A fault of ours or of the application's callback, or no memory: say so, never hang."""
         self.end(MQTTError("internal error: %r" % error))
         self.log(str(self.error))
+
+    def on_suback(self, topic_filter: bytes, code: int) -> None:
+        """Of core.events: one that is refused after a reconnection has nobody waiting for it."""
+        if code >= REFUSED:
+            from .unconfirmed import refusal
+
+            self.log(str(refusal(str(topic_filter, "utf-8"), code)))
 
     def on_unsuback(self, topic_filter: bytes, code: int = 0) -> None:
         """Of core.events: who has asked looks itself."""

@@ -2,7 +2,6 @@
 
 from ..core import const
 from ..core.features import JOURNAL
-from ..core.reason_codes import REFUSED
 from .messages import SENT, Receipt
 
 TYPE_CHECKING = const(0)
@@ -32,7 +31,6 @@ class Outgoing:
         self.given_up = 0  # messages that were not confirmed when the client was closed
         self.has_confirmed = False  # a message, on this connection
         life.on_finished = self.on_finished
-        life.on_suback = self.on_suback
 
     def is_full(self, qos: int, size: int) -> bool:
         """Whether a message of `size` bytes (topic and payload) has to wait."""
@@ -98,13 +96,6 @@ class Outgoing:
         receipt = self.receipts.pop(seq, None)
         if receipt:
             receipt._finish(error)
-
-    def on_suback(self, topic_filter: bytes, code: int) -> None:
-        """Of core.events: one that is refused after a reconnection has nobody waiting for it."""
-        if code >= REFUSED:
-            from .unconfirmed import refusal
-
-            self.life.log(str(refusal(str(topic_filter, "utf-8"), code)))
 
     def give_up(self, error: "MQTTError") -> None:
         """The client is closed; no more confirmation comes."""
