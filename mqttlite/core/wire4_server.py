@@ -49,8 +49,11 @@ def decode_subscribe(buf: bytes, start: int, end: int) -> "tuple[int, list[tuple
 
 def decode_unsubscribe(buf: bytes, start: int, end: int) -> "tuple[int, list[bytes]]":
     """UNSUBSCRIBE (3.10): packet identifier, topic filters [MQTT-3.10.3-1], at least one [MQTT-3.10.3-2]."""
-    packet_id = decode_packet_id(buf, start, end)
-    at = start + 2
+    return decode_packet_id(buf, start, end), filters_to_end(buf, start + 2, end)
+
+
+def filters_to_end(buf: bytes, at: int, end: int) -> "list[bytes]":
+    """The topic filters of UNSUBSCRIBE, which begin at `at`; as in 5.0."""
     if at == end:
         raise ProtocolError("MQTT-3.10.3-2", "UNSUBSCRIBE without topic filter")
     topic_filters = []
@@ -59,7 +62,7 @@ def decode_unsubscribe(buf: bytes, start: int, end: int) -> "tuple[int, list[byt
         check_topic_filter(topic_filter)
         topic_filters.append(topic_filter)
         at += 2 + len(topic_filter)
-    return packet_id, topic_filters
+    return topic_filters
 
 
 def decode_disconnect(buf: bytes, start: int, end: int, connect: Connect) -> int:

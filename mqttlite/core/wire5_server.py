@@ -14,6 +14,7 @@ from .properties import RECEIVE_MAXIMUM, SESSION_EXPIRY, check_properties, limit
 from .properties import with_properties as with_properties
 from .reason_codes import BAD_CREDENTIALS, BAD_IDENTIFIER, NOT_AUTHORISED, UNAVAILABLE, UNSUPPORTED_VERSION
 from .text import check_topic_filter
+from .wire4_server import filters_to_end
 from .wire5 import decode_acknowledgement as decode_acknowledgement
 from .wire5 import digest as digest
 from .wire5 import encode_disconnect as encode_disconnect
@@ -99,15 +100,7 @@ def decode_unsubscribe(buf: bytes, start: int, end: int) -> "tuple[int, list[byt
     """UNSUBSCRIBE (3.10): packet identifier, topic filters [MQTT-3.10.3-1], at least one [MQTT-3.10.3-2]."""
     packet_id = decode_packet_id(buf, start, end)
     _, at = check_properties(buf, start + 2, end, IN_UNSUBSCRIBE)
-    if at == end:
-        raise ProtocolError("MQTT-3.10.3-2", "UNSUBSCRIBE without topic filter")
-    topic_filters = []
-    while at < end:
-        topic_filter = decode_field(buf, at, end, "topic filter")
-        check_topic_filter(topic_filter)
-        topic_filters.append(topic_filter)
-        at += 2 + len(topic_filter)
-    return packet_id, topic_filters
+    return packet_id, filters_to_end(buf, at, end)
 
 
 def decode_disconnect(buf: bytes, start: int, end: int, connect: Connect) -> int:
