@@ -72,6 +72,12 @@ class Connector:
     async def open(self) -> "Transport":  # type: ignore[empty-body]
         """Open a transport to `url`."""
 
+    def dialer_type(self) -> "type[SerialDialer]":
+        """What connects over the serial line. Only who has one loads the link."""
+        from ..serial.dialer import SerialDialer
+
+        return SerialDialer
+
     def open_port(self, baud: int) -> "Port":  # type: ignore[empty-body]
         """Open the serial port of a serial:// URL at `baud` bit/s."""
 
@@ -84,11 +90,10 @@ class Connector:
     async def open_serial(self) -> "Transport":
         """A connection over the serial line."""
         if self.serial is None:
-            from ..serial.dialer import SerialDialer  # only who has a serial line loads the link
-
             self.piece = LINE_PIECE
             life = self.life
-            self.serial = SerialDialer(self.url, life.client_id, self.open_port, life.log, life.attention.set)
+            dialer = self.dialer_type()
+            self.serial = dialer(self.url, life.client_id, self.open_port, life.log, life.attention.set)
         return await self.serial.connect()
 
     # -- one connection after the other

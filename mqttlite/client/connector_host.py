@@ -7,13 +7,14 @@ from ..core import PORT
 from ..core.codec import topic_of
 from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError, StoreError
 from ..serial.clock import now_ms
-from .connector import LINE_PIECE, Connector
+from .connector import Connector
 from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
 from .unreachable import where, why_unreachable
 
 if TYPE_CHECKING:
+    from ..serial.dialer_host import HostSerialDialer
     from ..serial.ports import HostPort
     from .watchdog import Guard
 
@@ -108,15 +109,11 @@ class HostConnector(Connector):
             else:
                 self.life.fail(error)
 
-    async def open_serial(self) -> Transport:
+    def dialer_type(self) -> "type[HostSerialDialer]":
         """See Connector."""
-        if self.serial is None:
-            from ..serial.dialer_host import HostSerialDialer
+        from ..serial.dialer_host import HostSerialDialer
 
-            self.piece = LINE_PIECE
-            life = self.life
-            self.serial = HostSerialDialer(self.url, life.client_id, self.open_port, life.log, life.attention.set)
-        return await self.serial.connect()
+        return HostSerialDialer
 
     def open_port(self, baud: int) -> "HostPort":
         """See Connector."""
