@@ -233,9 +233,7 @@ class Client(BaseClient):
     def receipt(self, seq: int) -> Receipt:
         check_number("seq", seq, -1)
         self._check_started()
-        life = self._life
-        if seq >= life.session.next or (0 <= seq < self._first and type(life.store) is Store):
-            raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
+        self._check_accepted(seq, self._first if type(self._life.store) is Store else 0)
         return super().receipt(seq)
 
     def acknowledge(self, message: Message) -> None:
@@ -251,8 +249,7 @@ class Client(BaseClient):
     async def settle(self, seq: int) -> None:
         check_number("seq", seq, 0)
         self._check_use()
-        if seq >= self._life.session.next:  # one that is finished is settled: to say so twice does no harm
-            raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
+        self._check_accepted(seq, 0)  # one that is finished is settled: to say so twice does no harm
         await super().settle(seq)
 
     async def heard(self, timeout_s: float = 10) -> bool:
@@ -281,6 +278,11 @@ class Client(BaseClient):
             raise RuntimeError(
                 "the client is not started: write 'async with Client(...) as client:', or first await its start()"
             )
+
+    def _check_accepted(self, seq: int, first: int) -> None:
+        """ValueError unless `seq` can be a message's number: from `first` on, up to the last one given out."""
+        if seq >= self._life.session.next or 0 <= seq < first:
+            raise ValueError(f"seq must be the number of a message that was accepted, not {seq}")
 
     def _check_use(self) -> None:
         """RuntimeError unless the client is started, here."""
