@@ -183,7 +183,7 @@ class Radio:
         self._wifi = wifi
         self._random = random.random
         self.free = 0.0
-        self.bytes = self.frames = self.repeats = 0
+        self.frames = 0
         self.busy_ms = 0.0
 
     def send(self, now: float, size: int) -> float:
@@ -198,8 +198,6 @@ class Radio:
                 late_ms += costs.TCP_RETRY_MS
             tries += 1
         self.frames += tries
-        self.repeats += tries - 1
-        self.bytes += tries * (size + self.HEADERS)
         self.busy_ms += tries * air_ms
         self.free = start + tries * air_ms
         return self.free + late_ms + wifi.latency_ms
