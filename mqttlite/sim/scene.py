@@ -129,10 +129,14 @@ class Scene:
                 process.kill()
 
     def errors(self) -> list[str]:
-        """What was logged, or raised, that nobody should see."""
+        """What was logged that nobody should see."""
+        return self.alarms.found
+
+    def stuck(self, what: str) -> list[str]:
+        """What it waits for in vain, and all that was noticed until now; of those that run, too."""
         for process in self.mortals:
             self.audit.check_end(process)
-        return self.alarms.found
+        return [what, *self.errors(), *self.ledger.noticed]
 
 
 def attempt(run: Scene) -> list[str]:

@@ -105,7 +105,7 @@ class Large(LargeScene):
         parts = self.parts
         readings = self.ledger.readings.values()
         if not world.run_until(lambda: all(reading.since is not None for reading in readings), BEGIN_S):
-            return ["not all readers got their subscriptions", *self.errors()]
+            return self.stuck("not all readers got their subscriptions")
         world.run(1)
         self.bad_until = world.now + round(parts.duration_s * SECOND)
         for process in self.mortals:
@@ -123,7 +123,7 @@ class Large(LargeScene):
             missing = self.ledger.missing()
             some = ", ".join(f"{one.name} at {one.reader}" for one in missing[:3])
             what = f"endless: {len(late)} devices not done {late}, {len(missing)} messages missing: {some}"
-            return [what, *self.errors(), *self.ledger.noticed]
+            return self.stuck(what)
         keep_alive_s = parts.readers[0].keep_alive_s if parts.readers else 5
         world.run(3 * keep_alive_s + 120)  # what is dead is noticed, and connected anew after 48 s at most
         before = self.conduct.connections.total()

@@ -235,10 +235,10 @@ class Run(Scene):
         world = self.world
         self._revive()
         if not world.run_until(lambda: self._moment() or self.begun, LIMIT_S):
-            return ["the consumer never got its subscription", *self.ledger.noticed, *self.errors()]
+            return self.stuck("the consumer never got its subscription")
         self.producer.start()
         if not world.run_until(lambda: self._moment() or self.done, LIMIT_S):
-            return ["the producer waits for ever", *self.ledger.noticed, *self.errors()]
+            return self.stuck("the producer waits for ever")
         world.run_until(self._moment, DONE_S)
         self.extent = self.now()  # what was wanted is done; what goes on from here is only quiet
         self.done_at = world.now
