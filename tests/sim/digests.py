@@ -30,6 +30,7 @@ from mqttlite.sim.clock import Clock
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker, gateway
+from mqttlite.sim.scene import Scene
 from mqttlite.sim.world import World
 from tests.sim.programs import consumer, device, producer
 
@@ -87,22 +88,20 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
     if name == "large":
         from mqttlite.sim.large.large import Large
 
-        large = Large(seed, keep_trace=keep_trace)
-        with _closing(large.world):
-            large.run()
-        return large.world
-    from benchmarks.exploring import baseline, every
-    from mqttlite.sim.small.schedule import Schedule
-    from mqttlite.sim.small.small import named
+        scene: Scene = Large(seed, keep_trace=keep_trace)
+    else:
+        from benchmarks.exploring import baseline, every
+        from mqttlite.sim.small.schedule import Schedule
+        from mqttlite.sim.small.small import named
 
-    schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
-    if name.endswith(FAULTS):
-        faults = every(baseline(schedule.small, seed).extent)
-        schedule = schedule._replace(faults=tuple(random.Random(seed).sample(faults, 2)))
-    small = schedule.run()
-    with _closing(small.world):
-        small.run()
-    return small.world
+        schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
+        if name.endswith(FAULTS):
+            faults = every(baseline(schedule.small, seed).extent)
+            schedule = schedule._replace(faults=tuple(random.Random(seed).sample(faults, 2)))
+        scene = schedule.run()
+    with _closing(scene.world):
+        scene.run()
+    return scene.world
 
 
 @contextlib.contextmanager
