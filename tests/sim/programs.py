@@ -1,25 +1,16 @@
 """Programs for processes of the simulated world, and a world that has been used before."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mqttlite.broker import Broker
 from mqttlite.client import Client
-from mqttlite.sim.check import ledger as facts
-from mqttlite.sim.check.ledger import Ledger
+from mqttlite.sim.check.ledger import Ledger, Publisher, ToPublish
 from mqttlite.sim.net.packets import Packets
 from mqttlite.sim.process import Process
-from mqttlite.sim.programs import Publishing, make_store, read
+from mqttlite.sim.programs import Program, Publishing, broker, make_store, read
 from mqttlite.sim.world import World
 
-Program = Callable[[Process], Awaitable[Any]]
 TOPIC = "t"
-
-
-async def broker(process: Process) -> None:
-    async with Broker(listen=[f"mqtt://{process.name}:1883"]):
-        await asyncio.Event().wait()
 
 
 def publisher(payloads: list[str], qos: int, topic: str = "a", store: bool = False, **options: Any) -> Program:
@@ -71,15 +62,15 @@ def producer(
     In another life it goes on behind what it tried last: whether that was accepted nobody can know. `keyed`: it tries
     what it does not know to be accepted again, with the same key; the store knows the key.
     """
-    devices: dict[str, facts.Publisher] = {}
+    devices: dict[str, Publisher] = {}
 
     class Producer(Publishing):
         burst = 1
 
-        def left(self) -> list[facts.ToPublish]:
+        def left(self) -> list[ToPublish]:
             name = self.publisher.name
             return [
-                facts.ToPublish(f"{name} {n}", n, topic, f"{name} {n}", qos, (name, n) if keyed else None)
+                ToPublish(f"{name} {n}", n, topic, f"{name} {n}", qos, (name, n) if keyed else None)
                 for n in range(count)
                 if (entry := ledger.entries.get(f"{name} {n}")) is None or (keyed and not entry.accepted)
             ]
@@ -94,7 +85,7 @@ def producer(
                 await asyncio.sleep(self.process.world.random.uniform(*every_s))
 
     async def main(process: Process) -> str:
-        device = devices.setdefault(process.name, facts.Publisher(process.name, "broker", "app" if keyed else "none"))
+        device = devices.setdefault(process.name, Publisher(process.name, "broker", "app" if keyed else "none"))
         program = Producer(process, ledger, device)
         program.store = store
         return await program.run()
@@ -131,7 +122,7 @@ def messages(seed: int, qos: int, count: int = 3, store: bool = False) -> tuple[
     world = World(seed)
     Packets(world)
     got: list[str] = []
-    world.process("broker", broker)
+    world.process("broker", broker())
     consumer = world.process("consumer", subscriber(got, count, qos))
     assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
     sent = [f"message {number}" for number in range(count)]

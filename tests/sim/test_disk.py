@@ -13,6 +13,7 @@ from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.sim.disks.disk import SECTOR, Operation
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker
 from mqttlite.sim.world import World
 from mqttlite.store.base import Store, StoreError
 from mqttlite.store.journal import Journal
@@ -353,13 +354,7 @@ def test_a_commit_takes_as_long_as_the_disk(world: World) -> None:
     process = world.process("a", main, start=False)
     process.disk.sync_ns = (500_000_000, 500_000_000)
 
-    async def broker(process: Process) -> None:
-        from mqttlite.broker import Broker
-
-        async with Broker(listen=["mqtt://broker:1883"]):
-            await asyncio.Event().wait()
-
-    world.process("broker", broker)
+    world.process("broker", broker())
     process.start()
     assert world.run_until(lambda: not process.alive, 100)
     assert 0.5 <= process.result < 2.1

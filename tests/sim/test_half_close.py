@@ -9,9 +9,8 @@ from mqttlite.broker import server
 from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker
 from mqttlite.sim.world import World
-
-from .programs import broker
 
 PUBLISH = publish_head(2, b"a", 1) + b"\0\1x"
 ENDS = {
@@ -60,7 +59,7 @@ def run(words: bytes, seed: int) -> Talker:
         await talkers[0].ended
 
     world = World(seed)
-    world.process("broker", broker)
+    world.process("broker", broker())
     world.process("client", client)
     try:
         assert world.run_until(lambda: bool(talkers) and talkers[0].ended.done(), 30)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.core.records import ACCEPTED
 from mqttlite.database.adapter import DatabaseError
@@ -89,10 +88,6 @@ def test_what_an_inbox_commits_behind_a_failed_sync_of_an_earlier_life_survives_
 def test_a_message_with_a_key_that_comes_at_qos_0_comes_without_its_envelope(world: World) -> None:
     got = []
 
-    async def broker(process: Process) -> None:
-        async with Broker(["mqtt://broker:1883"]) as running:
-            await running.failed
-
     async def consumer(process: Process) -> None:
         async with Client("mqtt://broker", client_id="consumer", keys=True, retry_first=True) as client:
             await client.subscribe("t", 0)
@@ -105,7 +100,7 @@ def test_a_message_with_a_key_that_comes_at_qos_0_comes_without_its_envelope(wor
             await client.publish("t", "paid", 1, key=("till", 7))
             await client.publish("t", "seen", 0)
 
-    for name, main in (("broker", broker), ("consumer", consumer)):
+    for name, main in (("broker", broker()), ("consumer", consumer)):
         world.process(name, main)
     assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
     world.process("producer", producer)
@@ -119,10 +114,6 @@ def test_an_applications_own_numbers_are_never_too_old_however_often_its_client_
 ) -> None:
     """The client's keys and the application's have the same producer; each life without a store is an epoch."""
     got = []
-
-    async def broker(process: Process) -> None:
-        async with Broker(["mqtt://broker:1883"]) as running:
-            await running.failed
 
     async def consumer(process: Process) -> None:
         client = Client("mqtt://broker", client_id="consumer", keys=True, retry_first=True)
@@ -141,7 +132,7 @@ def test_an_applications_own_numbers_are_never_too_old_however_often_its_client_
             await client.publish("t", "paid", 1, key=("till", process.life))
             await client.publish("t", "paid", 1, key=("till", process.life))
 
-    for name, main in (("broker", broker), ("consumer", consumer)):
+    for name, main in (("broker", broker()), ("consumer", consumer)):
         world.process(name, main)
     assert world.run_until(lambda: world.reached["subscribed"] == 1, 60)
     till = world.process("till", producer, start=False)

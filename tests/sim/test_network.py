@@ -11,6 +11,7 @@ import pytest
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.net.streams import Conditions
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker
 from mqttlite.sim.world import World
 
 from . import programs
@@ -258,7 +259,7 @@ def test_a_cut_at_any_packet_is_survived(make_world: Callable[[int], World], whe
 
         packets = Packets(world, at_packet)
         got: list[str] = []
-        world.process("broker", programs.broker)
+        world.process("broker", broker())
         consumer = world.process("consumer", programs.subscriber(got, 1, keep_alive_s=5, timeout_s=5))
         world.run_until(lambda world=world: world.reached["subscribed"] == 1, 30)  # type: ignore[misc]
         producer = world.process("producer", programs.publisher(["x"], 2, keep_alive_s=5, timeout_s=5))

@@ -10,6 +10,7 @@ import pytest
 from mqttlite.client import Client
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker
 from mqttlite.sim.world import World
 
 from . import programs
@@ -33,7 +34,7 @@ def test_a_publisher_with_a_store_goes_on_after_its_death(world: World, how: str
             return Cut(moment[1], "none", getattr(producer, how))
         return None
 
-    world.process("broker", programs.broker)
+    world.process("broker", broker())
     consumer = world.process("consumer", programs.subscriber(got, 3))
     producer = world.process("producer", main, start=False)
     Packets(world, at_packet)
@@ -64,7 +65,7 @@ def test_finally_blocks_of_the_dead_have_no_effect(world: World) -> None:
             reached.append("second")
 
     packets = Packets(world)
-    world.process("broker", programs.broker)
+    world.process("broker", broker())
     process = world.process("a", main)
     assert world.run_until(lambda: world.reached["up"] == 1, 10)
     world.run(1)
@@ -93,10 +94,10 @@ def test_the_peer_of_a_killed_process_is_told_and_that_of_one_without_power_is_n
             async with Client("mqtt://broker", keep_alive_s=10, timeout_s=5, on_connection=on_connection):
                 await asyncio.Event().wait()
 
-        broker = world.process("broker", programs.broker)
+        server = world.process("broker", broker())
         world.process("client", main)
         world.run(1)
-        kill(broker)
+        kill(server)
         world.run_until(lambda: bool(lost), 100)
         return lost[0]
 
@@ -117,11 +118,11 @@ def test_a_machine_that_is_back_refuses_old_connections(world: World) -> None:
             await client.publish("a", "x", 1)
             await client.drain(100)
 
-    broker = world.process("broker", programs.broker)
+    server = world.process("broker", broker())
     client = world.process("client", main)
     world.run(1)
-    broker.cut_power()
-    world.after(0.5, broker.start)
+    server.cut_power()
+    world.after(0.5, server.start)
     assert world.run_until(lambda: not client.alive, 10)
     assert len(lost) == 1 and "reset" in lost[0].lower()
 

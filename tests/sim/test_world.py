@@ -12,6 +12,7 @@ from mqttlite.sim.clock import Clock
 from mqttlite.sim.handles import Livelock
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
+from mqttlite.sim.programs import broker
 from mqttlite.sim.timeline import ProcessFailed
 from mqttlite.sim.world import World
 
@@ -164,7 +165,7 @@ def test_a_fault_of_the_scenario_is_not_swallowed_by_the_program(world: World) -
         raise AssertionError("the checker has found something")
 
     Packets(world, wrong)
-    world.process("broker", programs.broker)
+    world.process("broker", broker())
     world.process("producer", programs.publisher(["x"], 1))
     with pytest.raises(ProcessFailed, match=r"the scenario failed: AssertionError: the checker"):
         world.run(10)
@@ -173,7 +174,7 @@ def test_a_fault_of_the_scenario_is_not_swallowed_by_the_program(world: World) -
 @pytest.mark.parametrize("cut", [Cut("beside"), Cut("after", "softly")])
 def test_a_cut_that_does_not_exist_is_refused(world: World, cut: Cut) -> None:
     Packets(world, lambda packet: cut)
-    world.process("broker", programs.broker)
+    world.process("broker", broker())
     world.process("producer", programs.publisher(["x"], 1))
     with pytest.raises(ProcessFailed, match="ValueError: a cut "):
         world.run(10)
