@@ -14,7 +14,7 @@ from mqttlite.link.stats import Stats
 from mqttlite.serial import dialer as serial_transport
 from mqttlite.serial.ports import open_port
 from mqttlite.serial.silence import why_silent
-from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, gateway, watching
+from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, beside, gateway, watching
 from tests.peers import Mosquitto
 
 
@@ -80,11 +80,9 @@ async def test_a_gateway_that_does_not_hear_us_is_told_from_none() -> None:
                 await other.write(gateways.transmit(now))
                 await asyncio.sleep(0.02)
 
-        task = asyncio.create_task(gateway_without_rx())
-        said = await cause(f"serial://{line.a_path}")
-        assert "the gateway is heard, but does not hear us: does TX here go to RX there" in said
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(gateway_without_rx()):
+            said = await cause(f"serial://{line.a_path}")
+            assert "the gateway is heard, but does not hear us: does TX here go to RX there" in said
         other.close()
 
 
@@ -97,10 +95,8 @@ async def test_our_own_frames_that_come_back_are_recognised() -> None:
             while True:
                 await other.write(await other.read())
 
-        task = asyncio.create_task(echo())
-        assert "our own frames come back" in await cause(f"serial://{line.a_path}")
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(echo()):
+            assert "our own frames come back" in await cause(f"serial://{line.a_path}")
         other.close()
 
 

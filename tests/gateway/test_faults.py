@@ -11,6 +11,7 @@ from tests.gateway.world import (
     BIT_ERRORS,
     DROPPED,
     OPTIONS,
+    beside,
     device,
     gateway,
     numbers,
@@ -171,11 +172,9 @@ async def test_a_broker_that_refuses_a_device_is_not_asked_again_and_again(tmp_p
         async with noisy_line() as line, gateway(broker.url, line.a_path) as box:
             client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True)
             client._life.log = lambda text: said.put_nowait(text)  # type: ignore[method-assign]
-            starting = asyncio.create_task(client.start())
-            for _ in range(4):
-                assert "not authorised" in (await said.get()).lower()
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            async with beside(client.start()):
+                for _ in range(4):
+                    assert "not authorised" in (await said.get()).lower()
             await client.close()
             assert not [text for text in box.lines if "is back" in text]
 

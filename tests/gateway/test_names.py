@@ -14,7 +14,7 @@ from mqttlite.client import Client
 from mqttlite.core.text import check_topic_name
 from mqttlite.link.frames import MAX_DEVICE_ID
 from mqttlite_gateway.names import LINE, ONLINE, line_topic, topic_level
-from tests.gateway.world import BAUD, OPTIONS, gateway, watching
+from tests.gateway.world import BAUD, OPTIONS, beside, gateway, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto
 
 
@@ -86,10 +86,8 @@ async def test_a_name_that_would_forge_lines_or_shadow_a_topic_is_shown_escaped_
     ):
         for name, level in levels.items():
             client = Client(f"serial://{line.b_path}{OPTIONS}", client_id=name, retry_first=True)
-            starting = asyncio.create_task(client.start())  # what the broker says of the name is another matter
-            await watcher.count(f"gw/{level}", 1)
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            async with beside(client.start()):  # what the broker says of the name is another matter
+                await watcher.count(f"gw/{level}", 1)
             await client.close()
         await watcher.until("gw/online", b"1")
         assert r"device 'a\x1b[31m\x85b' is there" in await box.says("is there", 2)

@@ -9,7 +9,7 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.saying import BURST, EVERY_S, Saying
-from tests.gateway.world import gateway
+from tests.gateway.world import beside, gateway
 from tests.peers import Mosquitto
 
 
@@ -102,11 +102,9 @@ async def test_forged_frames_write_a_few_lines_whatever_their_number(mosquitto: 
                         syn = pack_syn(number, epoch, 128, 1024, 0, b"evil\n%d" % number)
                         await port.write(bytes(encode(SYN, 0, 0, 0, 0, -1, syn, True)) + forged(number))
 
-            flooding = asyncio.create_task(drain())
-            await box.says("is there", BURST)
-            await asyncio.sleep(2)  # of a flood; whatever got through in it
-            flooding.cancel()
-            await asyncio.gather(flooding, return_exceptions=True)
+            async with beside(drain()):
+                await box.says("is there", BURST)
+                await asyncio.sleep(2)  # of a flood; whatever got through in it
             port.close()
             assert await box.stop() == 0
         assert sum(map(len, box.lines)) < 60_000

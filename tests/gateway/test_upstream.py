@@ -12,7 +12,7 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite_gateway.upstream import ANSWER_MAX, Answer, answer, last_word
 from tests.client.test_addresses import SWALLOWS, swallowing
-from tests.gateway.world import BAUD, OPTIONS, Program, gateway
+from tests.gateway.world import BAUD, OPTIONS, Program, beside, gateway
 from tests.peers import Mosquitto
 
 V5 = 5
@@ -99,12 +99,10 @@ async def refused(upstream: str, version: int = 4) -> AsyncIterator[tuple[NoisyL
     async with NoisyLine(BAUD) as line, gateway(upstream, line.a_path) as box:
         device = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True, version=version)
         device._life.log = said.append  # type: ignore[method-assign]
-        starting = asyncio.create_task(device.start())
         try:
-            yield line, box, said
+            async with beside(device.start()):
+                yield line, box, said
         finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
             await device.close()
 
 

@@ -18,7 +18,7 @@ from mqttlite.serial.diagnosis import KINDS
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.saying import Saying
 from mqttlite_gateway.watch import LOOK_S, PAUSE_MAX_S, Watch
-from tests.gateway.world import Program, Watcher, watching
+from tests.gateway.world import Program, Watcher, beside, watching
 from tests.peers import RUN_TIMEOUT_S, MicroPython, Mosquitto
 from tests.runtimes import ROOT
 from tests.serial.test_diagnosis import BOOT, FAILED, PROMPT
@@ -62,12 +62,10 @@ def client(line: NoisyLine, name: str = "device") -> Client:
 async def trying(line: NoisyLine) -> AsyncIterator[Client]:
     """Our own client at end b."""
     device = client(line)
-    starting = asyncio.create_task(device.start())
     try:
-        yield device
+        async with beside(device.start()):
+            yield device
     finally:
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
         await device.close()
 
 
@@ -110,11 +108,9 @@ async def test_rx_and_tx_joined_and_text_with_escapes(mosquitto: Mosquitto) -> N
             while True:
                 await port.write(await port.read())
 
-        echoing = asyncio.create_task(echo())
-        await box.says("our own frames come back")
-        await status(watcher, line, "loopback")
-        echoing.cancel()
-        await asyncio.gather(echoing, return_exceptions=True)
+        async with beside(echo()):
+            await box.says("our own frames come back")
+            await status(watcher, line, "loopback")
         async with asyncio.timeout(RUN_TIMEOUT_S):
             while not any("of text" in said for said in box.lines):
                 await port.write(b"\x1b[2Jhello\x1b]0;evil\x07\r\n2026-01-01 WARNING forged\x1b[0m\r\n")

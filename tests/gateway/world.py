@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from mqttlite.client import Client
 from tests import runtimes
@@ -155,15 +156,22 @@ class Watcher:
 
 
 @contextlib.asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` goes on while the block runs, and is cancelled at its end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
 async def watching(url: str, *topics: str, qos: int = 2) -> AsyncIterator[Watcher]:
     """A subscriber to `topics`, subscribed before the block begins."""
     async with Client(url, client_id="watcher") as client:
         for topic in topics:
             await client.subscribe(topic, qos=qos)
         watcher = Watcher(client)
-        task = asyncio.create_task(watcher.watch())
-        try:
+        async with beside(watcher.watch()):
             yield watcher
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
