@@ -20,6 +20,7 @@ from tests.database.world import (
     PUBREL,
     SINGLE,
     Script,
+    Slow,
     World,
     answer,
     keyed,
@@ -43,21 +44,15 @@ async def test_the_acknowledgement_leaves_after_effect_and_receipt_are_committed
 
 
 async def test_nothing_is_acknowledged_before_the_commit(world: World, script: Script) -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def handler(database: Database, db: Any, message: Message) -> None:
-        await note(database, db, message)
-        entered.set()
-        await leave.wait()
-
-    async with life(world, script, handler) as (peer, _):
+    slow = Slow()
+    async with life(world, script, slow) as (peer, _):
         await peer.say(publish(2, 7, b"a"))
-        await entered.wait()
+        await slow.entered.wait()
         assert await world.effects() == []
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await peer.reader.readexactly(1)
-        leave.set()
+        slow.leave.set()
         assert await peer.packet() == answer(PUBREC, 7)
         assert await world.effects() == ["a"]
 
@@ -307,19 +302,13 @@ on_servers = pytest.mark.parametrize("world", [kind for kind in KINDS if kind !=
 async def test_a_database_server_that_dies_ends_the_inbox_and_nothing_is_acknowledged_or_done_twice(
     world: World, script: Script, postgres: Postgres
 ) -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def slow(database: Database, db: Any, message: Message) -> None:
-        await note(database, db, message)
-        entered.set()
-        await leave.wait()
-
+    slow = Slow()
     with pytest.raises(LostError, match=r"_database\(\) a pool or a function that opens a connection"):
         async with life(world, script, slow, tries=1) as (peer, inbox):
             await peer.say(publish(2, 7, b"a"))
-            await entered.wait()
+            await slow.entered.wait()
             await asyncio.to_thread(postgres.crash)
-            leave.set()
+            slow.leave.set()
             await until(lambda: not inbox._running)
             assert (inbox.handled, inbox.dead) == (0, 0), "it is not the message's fault"
             with pytest.raises(TimeoutError):

@@ -1,19 +1,16 @@
 """The inbox knows a packet identifier again as long as it means something: over lives and sessions."""
 
-import asyncio
 import contextlib
 import sqlite3
-from typing import Any
 
 import pytest
 
-from mqttlite.client.messages import Message
-from mqttlite.database import Database
 from tests.database.world import (
     PUBCOMP,
     PUBREC,
     PUBREL,
     Script,
+    Slow,
     World,
     answer,
     life,
@@ -56,21 +53,14 @@ async def test_a_broker_that_was_put_back_uses_an_identifier_again_and_its_new_m
 async def test_a_message_whose_identifier_is_used_again_while_it_is_handled_stands_for_itself(
     world: World, script: Script
 ) -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def slow(database: Database, db: Any, message: Message) -> None:
-        await note(database, db, message)
-        if message.payload == b"a":
-            entered.set()
-            await leave.wait()
-
+    slow = Slow()
     async with life(world, script, slow) as (peer, _):
         await peer.say(publish(2, 7, b"a"))
-        await entered.wait()
+        await slow.entered.wait()
         peer.writer.transport.abort()
         async with script.session(True) as second:
             await second.say(publish(2, 7, b"b") + publish(2, 8, b"c"))
-            leave.set()
+            slow.leave.set()
             assert await second.packet() == answer(PUBREC, 7)
             assert await second.packet() == answer(PUBREC, 8)
     async with life(world, script, note) as (peer, _):
@@ -113,20 +103,13 @@ async def test_an_identifier_means_nothing_when_the_peer_has_lost_the_session(wo
 async def test_a_commit_that_is_late_for_its_session_is_not_taken_for_the_next_one(
     world: World, script: Script
 ) -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def slow(database: Database, db: Any, message: Message) -> None:
-        await note(database, db, message)
-        if message.payload == b"a":
-            entered.set()
-            await leave.wait()
-
+    slow = Slow()
     async with life(world, script, slow) as (peer, _):
         await peer.say(publish(2, 7, b"a"))
-        await entered.wait()
+        await slow.entered.wait()
         peer.writer.transport.abort()
         async with script.session(False) as second:
-            leave.set()
+            slow.leave.set()
             await second.say(publish(2, 7, b"b"))
             assert await second.packet() == answer(PUBREC, 7)
     async with life(world, script, note) as (peer, _):

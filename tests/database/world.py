@@ -90,6 +90,20 @@ async def note(database: Database, db: Any, message: Message) -> None:
     await write(database, db, message.payload.decode())
 
 
+class Slow:
+    """The usual handler, which stays with the message "a" until it may `leave`. `entered`: it is there."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.leave = asyncio.Event()
+
+    async def __call__(self, database: Database, db: Any, message: Message) -> None:
+        await note(database, db, message)
+        if message.payload == b"a":
+            self.entered.set()
+            await self.leave.wait()
+
+
 def publish(qos: int, packet_id: int, payload: bytes, topic: str = "t", dup: bool = False) -> bytes:
     """A PUBLISH packet."""
     name = topic.encode()
