@@ -133,14 +133,13 @@ class VirtualLoop(Loop):
             self._ready.append(timer)
             self.turn()
 
-    def die(self) -> list[Task]:
-        """Nothing happens here any more. The tasks that were not done."""
+    def die(self) -> None:
+        """Nothing happens here any more."""
         self.dead = True
         self._ready.clear()
         self._signals.clear()
         self._workers.clear()
         self._serial.died(self._process)
-        return self.tasks()
 
     def tasks(self) -> list[Task]:
         """The tasks that are not done, in the order in which they were made."""
