@@ -93,6 +93,11 @@ class Flow:
         if outage:
             self._push(outage[1] + costs.RECONNECT_MS, self._restored, None)
 
+    @property
+    def streams(self) -> list[Stream]:
+        """Those of all groups."""
+        return [stream for group in self.groups for stream in group.streams]
+
     def _populate(self, group: Group) -> None:
         config = group.config
         for _ in range(config.count):

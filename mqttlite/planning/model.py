@@ -22,7 +22,7 @@ class Result:
             for line in group.lines:
                 line.up.finish(simulated_ms)
                 line.down.finish(simulated_ms)
-        streams = [stream for group in flow.groups for stream in group.streams]
+        streams = flow.streams
         self.offered = sum(stream.offered for stream in streams)
         self.finished = sum(stream.finished for stream in streams)
         self.rate = self.finished / (simulated_ms / 1000)  # messages handled in a second
@@ -80,7 +80,7 @@ def outage(fleet: Fleet) -> Outage | None:
     begin = min(30_000.0, 1_000.0 * fleet.run.detail / fleet.rate)
     end = begin + seconds * 1000
     flow = Flow(fleet, fleet.run.seed, outage=(begin, end))
-    streams = [stream for group in flow.groups for stream in group.streams]
+    streams = flow.streams
     flow.run(begin)
     before = flow.backlog
     usual = max(stream.latency.longest for stream in streams)
