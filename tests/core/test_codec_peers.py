@@ -112,6 +112,14 @@ class Paho(paho.Client):
     def _create_socket(self) -> socket.socket:
         return self._end
 
+    def introduce(self, fields: dict[str, Any]) -> None:
+        """Takes user name, password and will from the fields of a CONNECT."""
+        if fields["username"] is not None:
+            self.username_pw_set(fields["username"])
+            self._password = fields["password"]  # the public way takes text only
+        if fields["will"]:
+            self.will_set(*fields["will"])
+
     def written(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
@@ -148,11 +156,7 @@ def test_paho_writes_the_same_connect(packet: Packet) -> None:
         return
     client = Paho(client_id=f["client_id"], clean_session=f["clean_session"])
     try:
-        if f["username"] is not None:
-            client.username_pw_set(f["username"])
-            client._password = f["password"]  # the public way takes text only
-        if f["will"]:
-            client.will_set(*f["will"])
+        client.introduce(f)
         client.connect("nowhere", keepalive=f["keep_alive_s"])
         sent(client, packet)
     finally:

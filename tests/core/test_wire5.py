@@ -206,11 +206,7 @@ def test_paho_writes_the_same_connect(packet: Any, clean: bool, expiry: int, rec
         return
     client = Paho(client_id=f["client_id"], protocol=paho.MQTTv5)
     try:
-        if f["username"] is not None:
-            client.username_pw_set(f["username"])
-            client._password = f["password"]  # the public way takes text only
-        if f["will"]:
-            client.will_set(*f["will"])
+        client.introduce(f)
         properties = Properties(PacketTypes.CONNECT)
         if expiry:
             properties.SessionExpiryInterval = expiry
