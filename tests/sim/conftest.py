@@ -1,6 +1,6 @@
 """What tests of the simulated world share: worlds that end with the test, whoever makes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,12 +24,6 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[World]]:
     yield made
     for world in made:
         world.close()
-
-
-@pytest.fixture
-def make_world() -> Callable[[int], World]:
-    """Makes worlds."""
-    return World
 
 
 @pytest.fixture

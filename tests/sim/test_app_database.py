@@ -4,7 +4,6 @@ and what was committed, or could be read, stays.
 
 import errno
 import itertools
-from collections.abc import Callable
 
 import pytest
 
@@ -83,14 +82,14 @@ def _lives(world: World, journal: str, failing: int, cut: int) -> bool:
     return syncs >= failing and has_cut
 
 
-def _check_all(make_world: Callable[[int], World], journal: str) -> int:
+def _check_all(journal: str) -> int:
     """How many combinations of a sync and an operation were tried: all with a WAL, else every fifth operation."""
     cases = 0
     step = 1 if journal == "WAL" else 5
     for failing in itertools.count(1):
         first = 1 + failing % step
         for cut in itertools.count(first, step):
-            if not _lives(make_world(failing * 100 + cut), journal, failing, cut):
+            if not _lives(World(failing * 100 + cut), journal, failing, cut):
                 break
             cases += 1
         if cut == first:
@@ -99,10 +98,8 @@ def _check_all(make_world: Callable[[int], World], journal: str) -> int:
 
 
 @pytest.mark.parametrize("journal", ["WAL", "DELETE", "TRUNCATE", "PERSIST"])
-def test_what_a_failed_sync_has_left_is_lost_by_no_later_power_cut_in_part(
-    make_world: Callable[[int], World], journal: str
-) -> None:
-    assert _check_all(make_world, journal) > 100
+def test_what_a_failed_sync_has_left_is_lost_by_no_later_power_cut_in_part(journal: str) -> None:
+    assert _check_all(journal) > 100
 
 
 @pytest.mark.parametrize(
@@ -110,16 +107,14 @@ def test_what_a_failed_sync_has_left_is_lost_by_no_later_power_cut_in_part(
     [("WAL", "settle_wal"), ("DELETE", "sync_folder"), ("TRUNCATE", "end_journal"), ("PERSIST", "end_journal")],
 )
 def test_what_makes_it_durable_is_missed_when_it_is_left_out(
-    make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch, journal: str, what: str
+    monkeypatch: pytest.MonkeyPatch, journal: str, what: str
 ) -> None:
     monkeypatch.setattr(on_sqlite, what, lambda path: None)
     with pytest.raises(ProcessFailed, match=r"assert \d <= \d|counts in possible|malformed"):
-        _check_all(make_world, journal)
+        _check_all(journal)
 
 
-def test_a_checkpoint_in_place_of_writing_the_wal_again_would_be_found_out(
-    make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_in_place_of_writing_the_wal_again_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     create_tables = AppDatabase.create_tables
 
     async def with_checkpoint(self: AppDatabase) -> None:
@@ -129,15 +124,15 @@ def test_a_checkpoint_in_place_of_writing_the_wal_again_would_be_found_out(
     monkeypatch.setattr(AppDatabase, "create_tables", with_checkpoint)
     monkeypatch.setattr(on_sqlite, "settle_wal", lambda path: None)
     with pytest.raises(ProcessFailed, match=r"counts in possible|malformed"):
-        _check_all(make_world, "WAL")
+        _check_all("WAL")
 
 
 def test_a_rollback_journal_whose_deletion_is_left_to_chance_would_be_found_out(
-    make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def never(self: AppDatabase) -> int:
         return 3
 
     monkeypatch.setattr(AppDatabase, "_synchronous", never)
     with pytest.raises(ProcessFailed, match=r"assert \d <= \d"):
-        _check_all(make_world, "DELETE")
+        _check_all("DELETE")

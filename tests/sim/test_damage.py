@@ -111,11 +111,11 @@ class Damage:
         self.lost = _expected(self.returned) - set(got.messages)
 
 
-def _try(make_world: Any, make: Callable[[Process], Store], part: str, folder: Path) -> int:
+def _try(make: Callable[[Process], Store], part: str, folder: Path) -> int:
     """How many of the flips were told of."""
     said = 0
     for seed in range(FLIPS):
-        found = Damage(make_world(seed), make, part, seed, folder)
+        found = Damage(World(seed), make, part, seed, folder)
         assert found.kept, "a damaged store was changed"
         said += bool(found.said)
         if found.said:
@@ -127,9 +127,9 @@ def _try(make_world: Any, make: Callable[[Process], Store], part: str, folder: P
 
 @STORES
 def test_a_flipped_bit_is_told_of_or_costs_nothing_and_what_is_whole_is_salvaged(
-    make_world: Callable[[int], World], make: Callable[[Process], Store], part: str, tmp_path: Path
+    make: Callable[[Process], Store], part: str, tmp_path: Path
 ) -> None:
-    assert _try(make_world, make, part, tmp_path) > FLIPS // 2
+    assert _try(make, part, tmp_path) > FLIPS // 2
 
 
 def _no_damage(*_: object) -> None:
@@ -145,7 +145,6 @@ def _no_damage(*_: object) -> None:
     ids=["journal", "WAL"],
 )
 def test_a_store_that_takes_damage_for_the_end_would_be_found_out(
-    make_world: Callable[[int], World],
     make: Callable[[Process], Store],
     part: str,
     owner: Any,
@@ -156,7 +155,7 @@ def test_a_store_that_takes_damage_for_the_end_would_be_found_out(
 ) -> None:
     monkeypatch.setattr(owner, name, bug)
     with pytest.raises(AssertionError, match="lost without a word"):
-        _try(make_world, make, part, tmp_path)
+        _try(make, part, tmp_path)
 
 
 # -- files that go while they are used
@@ -207,9 +206,9 @@ def test_a_store_that_goes_on_in_a_file_that_was_replaced_would_be_found_out(
 # -- a copy that was made while the store was in use
 
 
-def test_a_copy_without_its_wal_is_never_taken_for_all_there_is(make_world: Callable[[int], World]) -> None:
+def test_a_copy_without_its_wal_is_never_taken_for_all_there_is() -> None:
     for seed in range(8):
-        world = make_world(seed)
+        world = World(seed)
         states: list[State] = []
 
         async def main(process: Process, seed: int = seed, states: list[State] = states) -> None:

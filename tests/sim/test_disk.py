@@ -174,11 +174,11 @@ async def _write_rest(store: Store, returned: list[int]) -> None:
 @pytest.mark.parametrize("how", ["kill", "cut_power"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_store_survives_an_end_at_every_operation_of_the_disk(
-    make_world: Callable[[int], World], make: Callable[[Process], Store], how: str, when: str
+    make: Callable[[Process], Store], how: str, when: str
 ) -> None:
     expected = _sums()
     for number in itertools.count(1):
-        world = make_world(number)
+        world = World(number)
         returned = [0]
 
         async def main(process: Process, returned: list[int] = returned) -> Any:
@@ -213,12 +213,10 @@ def test_a_store_survives_an_end_at_every_operation_of_the_disk(
 
 
 @pytest.mark.parametrize("make", [_sqlite, _journal])
-def test_what_a_store_has_shown_after_a_kill_it_shows_after_a_power_cut(
-    make_world: Callable[[int], World], make: Callable[[Process], Store]
-) -> None:
+def test_what_a_store_has_shown_after_a_kill_it_shows_after_a_power_cut(make: Callable[[Process], Store]) -> None:
     """A packet may have told of it in between."""
     for seed in range(30):
-        world = make_world(seed)
+        world = World(seed)
         shown: list[Any] = []
         syncs = 0
 
@@ -249,7 +247,7 @@ def test_what_a_store_has_shown_after_a_kill_it_shows_after_a_power_cut(
 @pytest.mark.parametrize("make", [_sqlite, _tables, _journal])
 @pytest.mark.parametrize("fails_again", [False, True])
 def test_what_a_failed_sync_has_left_to_be_read_is_lost_by_no_later_power_cut_in_part(
-    make_world: Callable[[int], World], make: Callable[[Process], Store], fails_again: bool
+    make: Callable[[Process], Store], fails_again: bool
 ) -> None:
     """A sync fails and the process is killed; the next one reads what was not written, and loses power, at once or
     when it has noticed that its disk has failed again: with SQLite at every third operation, others for each sync.
@@ -259,7 +257,7 @@ def test_what_a_failed_sync_has_left_to_be_read_is_lost_by_no_later_power_cut_in
     cases = 0
     for failing in itertools.count(1):
         for cut in itertools.count(1 + failing % step, step):
-            world = make_world(failing * 100 + cut)
+            world = World(failing * 100 + cut)
             known = [0]  # batches that have returned, or were shown
 
             async def main(process: Process, known: list[int] = known) -> Any:

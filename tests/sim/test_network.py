@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -83,8 +82,8 @@ DATA = bytes(range(256)) * 4
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_bytes_arrive_in_order_however_they_are_cut(make_world: Callable[[int], World], seed: int) -> None:
-    world = make_world(seed)
+def test_bytes_arrive_in_order_however_they_are_cut(seed: int) -> None:
+    world = World(seed)
     world.network.conditions.split = 1.0
     ends = Ends(world)
     for at in range(0, len(DATA), 100):
@@ -244,11 +243,11 @@ def test_attempts_to_connect_are_refused_and_vanish_as_often_as_the_conditions_s
 
 @pytest.mark.parametrize("how", ["reset", "close", "unread", "silence"])
 @pytest.mark.parametrize("where", ["before", "inside", "after"])
-def test_a_cut_at_any_packet_is_survived(make_world: Callable[[int], World], where: str, how: str) -> None:
+def test_a_cut_at_any_packet_is_survived(where: str, how: str) -> None:
     number = 0
     while True:
         number += 1
-        world = make_world(number)
+        world = World(number)
         done: list[Packet] = []
 
         def at_packet(packet: Packet, number: int = number, done: list[Packet] = done) -> Cut | None:

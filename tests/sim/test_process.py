@@ -79,11 +79,9 @@ def test_finally_blocks_of_the_dead_have_no_effect(world: World) -> None:
     assert not process.unhandled
 
 
-def test_the_peer_of_a_killed_process_is_told_and_that_of_one_without_power_is_not(
-    make_world: Callable[[int], World],
-) -> None:
+def test_the_peer_of_a_killed_process_is_told_and_that_of_one_without_power_is_not() -> None:
     def noticed(kill: Callable[[Process], None]) -> float:
-        world = make_world(1)
+        world = World(1)
         lost: list[float] = []
 
         async def main(process: Process) -> None:

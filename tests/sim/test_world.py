@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_the_digest_is_the_same_when_the_trace_is_not_kept() -> None:
     assert digests[0] == digests[1]
 
 
-def test_time_and_randomness_are_the_worlds_while_it_runs(make_world: Callable[[int], World]) -> None:
+def test_time_and_randomness_are_the_worlds_while_it_runs() -> None:
     async def main(process: Process) -> tuple[object, ...]:
         before = time.monotonic()
         await asyncio.sleep(86400)
@@ -65,7 +64,7 @@ def test_time_and_randomness_are_the_worlds_while_it_runs(make_world: Callable[[
 
     results = []
     for seed in (5, 5, 6):
-        process = (world := make_world(seed)).process("a", main)
+        process = (world := World(seed)).process("a", main)
         assert world.run_until(lambda process=process: not process.alive, 100_000)  # type: ignore[misc]
         results.append(process.result)
     assert results[0] == results[1] != results[2]
@@ -193,7 +192,7 @@ async def test_a_world_runs_inside_a_coroutine_of_another_loop(world: World) -> 
     await asyncio.sleep(0)
 
 
-def test_the_tasks_of_a_group_are_cancelled_in_the_same_order_in_each_run(make_world: Callable[[int], World]) -> None:
+def test_the_tasks_of_a_group_are_cancelled_in_the_same_order_in_each_run() -> None:
     def order() -> list[int]:
         found: list[int] = []
 
@@ -210,7 +209,7 @@ def test_the_tasks_of_a_group_are_cancelled_in_the_same_order_in_each_run(make_w
                 await asyncio.sleep(1)
                 raise asyncio.CancelledError
 
-        world = make_world(1)
+        world = World(1)
         world.process("a", main)
         world.run(2)
         return found

@@ -105,9 +105,9 @@ def bench_of(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_named_within_15_s_and_not_over_and_over(
-    name: str, seed: int, make_world: Callable[[int], World], monkeypatch: pytest.MonkeyPatch
+    name: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, words = bench_of(name, make_world(seed), monkeypatch)
+    bench, words = bench_of(name, World(seed), monkeypatch)
     bench.world.run(300)
     assert not check(bench, words)
 
