@@ -42,13 +42,13 @@ class Bundle:
     sizes: dict[str, int]
 
 
-def _settle(merged: Merged, feature_set: FeatureSet, foreign: set[str]) -> None:
+def _settle(merged: Merged, foreign: set[str]) -> None:
     """Leave out what is decided, and what nothing reaches, until there is no more of it."""
     again = True
     while again:
         folding.run(merged)
         again = reaching.run(merged)
-        again = settled.run(merged, feature_set.settled, foreign) or again
+        again = settled.run(merged, foreign) or again
         again = arguments.run(merged, foreign) or again
         again = copies.run(merged) or again
 
@@ -62,22 +62,22 @@ def transformed(
     program = Program(source, feature_set.flags)
     public = {name: program.home(*where) for name, where in feature_set.public.items()}
     program.follow({module for module, _ in public.values()})
-    merged = merging.merge(program, public, feature_set.loaded, feature_set.only, WHOLE)
+    merged = merging.merge(program, public, feature_set.only, WHOLE)
     merged.exposed = set(EXPOSED)
     foreign = {name for names in naming.firmware_names().values() for name in names}
     constants.run(merged)
-    _settle(merged, feature_set, foreign)
+    _settle(merged, foreign)
     bases.run(merged)
     whole = merged.public.get(WHOLE)
     if whole:
         arguments.leave_out(merged, whole, feature_set.methods_left_out, feature_set.options_left_out)
-    _settle(merged, feature_set, foreign)
+    _settle(merged, foreign)
     while whole and parts.run(merged, whole, foreign, STANDS_FOR, EXPOSED):
-        _settle(merged, feature_set, foreign)
+        _settle(merged, foreign)
     while whole and aliases.run(merged, whole):  # the events between parts are calls now
-        _settle(merged, feature_set, foreign)
+        _settle(merged, foreign)
     while inlining.run(merged, foreign) or (whole and aliases.run(merged, whole)):
-        _settle(merged, feature_set, foreign)
+        _settle(merged, foreign)
     if whole and feature_set.drops_constructor:
         setting_up.run(merged, whole)
         reaching.run(merged)

@@ -57,18 +57,17 @@ class Merged:
 def merge(
     program: Program,
     public: dict[str, tuple[str, str]],
-    with_main: Iterable[str] = (),
     only: "dict[str, str] | None" = None,
     whole: str = "",
 ) -> Merged:
-    """`public`: where each public name is defined, as (module, name). The main part is the module of `whole`, with
-    `with_main` and what these import; without a whole, all that is not only loaded when needed. `only`: variables and
-    attributes that hold a module, which is always this one.
+    """`public`: where each public name is defined, as (module, name). The main part is the module of `whole` and what
+    it imports; without a whole, all that is not only loaded when needed. `only`: variables and attributes that hold a
+    module, which is always this one.
     """
     eager = {name: [m for m, top in program.imports(module) if top] for name, module in program.modules.items()}
     lazy = {m for module in program.modules.values() for m, top in program.imports(module) if not top}
     first = [public[whole][0]] if whole in public else [module for module, _ in public.values() if module not in lazy]
-    main = _closure([*first, *with_main], eager)
+    main = _closure(first, eager)
     lazy |= {module for module, _ in public.values()}
     reached: dict[str, set[str]] = {}
     for root in sorted(lazy - set(main)):

@@ -13,8 +13,6 @@ from .folding import is_pure, tidy
 from .merging import Merged
 from .program import defined
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
 
 def classes(merged: Merged) -> dict[str, ast.ClassDef]:
     """All classes by name."""

@@ -1,7 +1,7 @@
 """The sets of features that there are bundles of, and their public names."""
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.runtimes import ROOT
 
@@ -34,16 +34,13 @@ FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """One bundle. `features`: the flags of core/features.py that are 1; `public`: where its names are defined;
-    `loaded`: modules that are part of the file that is loaded first, though the source loads them when needed.
+    """One bundle. `features`: the flags of core/features.py that are 1; `public`: where its names are defined.
     `drops_constructor`: whether that is a file that is dropped after use (setting_up.py).
     """
 
     name: str
     features: frozenset[str]
     public: dict[str, tuple[str, str]]
-    loaded: tuple[str, ...] = ()
-    settled: tuple[str, ...] = field(default=())
     drops_constructor: bool = False
 
     @property

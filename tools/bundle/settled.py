@@ -1,13 +1,12 @@
 """Pass: an attribute that only ever holds one constant is that constant wherever it is read.
 
 It is what is left of an option that a set does not have: `self._store = None` is all that sets it, so `if self._store`
-is decided. Only for attributes of our own (a name with an underscore in front, or one that is listed in sets.py), all
-of whose assignments give the same number, truth value, None, bytes, or class; `+=` or `del` of it rule it out.
+is decided. Only for attributes of our own (a name with an underscore in front), all of whose assignments give the
+same number, truth value, None, bytes, or class; `+=` or `del` of it rule it out.
 """
 
 import ast
 import copy
-from collections.abc import Iterable
 
 from .merging import Merged
 from .reaching import is_self
@@ -61,9 +60,8 @@ def overwritten(merged: Merged) -> set[int]:
     return found
 
 
-def run(merged: Merged, settled: Iterable[str], foreign: set[str]) -> bool:
-    """Put constants in; whether there were any. `settled`: names without underscore that may be."""
-    allowed = set(settled)
+def run(merged: Merged, foreign: set[str]) -> bool:
+    """Put constants in; whether there were any."""
     values: dict[str, object] = {}
     several: set[str] = set()
     classes = {node.name for node in merged.trees() if isinstance(node, ast.ClassDef)}
@@ -98,7 +96,7 @@ def run(merged: Merged, settled: Iterable[str], foreign: set[str]) -> bool:
     chosen = {
         name: value
         for name, value in values.items()
-        if name not in several and name not in foreign and (name.startswith("_") or name in allowed)
+        if name not in several and name not in foreign and name.startswith("_")
     }
     read = {
         n.attr
