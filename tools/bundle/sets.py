@@ -3,7 +3,7 @@
 import ast
 from dataclasses import dataclass
 
-from tests.runtimes import ROOT
+from tools.places import ROOT
 
 # Public names that belong to a feature, and where they are defined; all others are those of `from mqttlite import ...`.
 PUBLIC: dict[str, dict[str, str]] = {
