@@ -10,6 +10,9 @@ from mqttlite.core.server import ServerConnection
 from mqttlite.core.session import Session
 from mqttlite.core.text import check_topic_name
 
+if hasattr(gc, "threshold"):  # as docs/board.md has boards do it: collected often, the heap stays in one piece
+    gc.threshold(1024)
+
 
 class Application:
     def __init__(self, clean_session):
