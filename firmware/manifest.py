@@ -1,10 +1,10 @@
-"""For freezing into an image: a bundle of mqttlite, and the helpers of the program. First build the bundle:
+"""For freezing into an image: a bundle of mqttlite, and the program. First build the bundle:
 
     python -m tools.bundle all -o build/bundle/all
     make -C ports/esp32 BOARD=ESP32_GENERIC FROZEN_MANIFEST=/path/to/firmware/manifest.py
 
-MQTTLITE_SET in the environment names another set than `all`. boot.py, main.py, program.py, settings.py and the
-application stay files on the board, so that they can be changed.
+MQTTLITE_SET in the environment names another set than `all`. boot.py, main.py and settings.py stay files on the board,
+so that they can be changed.
 """
 
 import os
@@ -17,5 +17,9 @@ if not os.path.isdir(folder):
     raise SystemExit(f"there is no bundle in {folder}: python -m tools.bundle {name} -o build/bundle/{name}")
 package("mqttlite", base_path=folder, opt=3)  # noqa: F821
 
-for helper in ("boots.py", "together.py", "wifi.py"):
-    module(helper)  # noqa: F821
+files = []
+for place, _, names in os.walk("mqttlite_board"):
+    below = os.path.relpath(place, "mqttlite_board")
+    if below.split(os.sep)[0] not in ("start", "application"):
+        files += [os.path.normpath(os.path.join(below, file)) for file in names if file.endswith(".py")]
+package("mqttlite_board", files=sorted(files))  # noqa: F821

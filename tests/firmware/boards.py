@@ -1,4 +1,4 @@
-"""A board on this machine: the program of firmware/ as a process, with a folder and a settings.py of its own."""
+"""A board on this machine: the program in firmware/ as a process, with a folder and a settings.py of its own."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,13 @@ from tests import peers, runtimes
 from tests.peers import MicroPython, end
 from tests.runtimes import ROOT
 
-PATH = (ROOT / "firmware", ROOT)
+FIRMWARE = ROOT / "firmware"
+PACKAGE = FIRMWARE / "mqttlite_board"
+START = PACKAGE / "start"
+PATH = (START, FIRMWARE, ROOT)
 TOPIC = "boards/one"
 
-# Runs from the board's folder, whose settings.py is found before the one beside main.py.
+# Runs from the board's folder, whose settings.py is found before that of firmware/.
 PROGRAM = "import main; main.run()"
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.boards import run
-from tests.runtimes import ROOT
+from tests.firmware.boards import START, run
 
 
 async def start(runtime: str, folder: Path) -> str:
-    return await run(runtime, folder, "import boots; print(boots.count)")
+    return await run(runtime, folder, "from mqttlite_board import boots; print(boots.count)")
 
 
 async def test_the_first_start_is_number_1_and_each_further_one_counts(runtime: str, tmp_path: Path) -> None:
@@ -19,7 +18,7 @@ async def test_the_first_start_is_number_1_and_each_further_one_counts(runtime: 
 
 
 async def test_boot_py_and_main_py_count_one_start_together(runtime: str, tmp_path: Path) -> None:
-    script = "exec(open('%s').read())\nimport boots\nprint(boots.count)" % (ROOT / "firmware" / "boot.py")
+    script = "exec(open('%s').read())\nfrom mqttlite_board import boots\nprint(boots.count)" % (START / "boot.py")
     assert await run(runtime, tmp_path, script) == "1\n"
 
 

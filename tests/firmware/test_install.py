@@ -12,13 +12,10 @@ from pathlib import Path
 import pytest
 
 import mqttlite
-from tests.firmware.boards import TOPIC, settings
+from tests.firmware.boards import FIRMWARE, PACKAGE, TOPIC, settings
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
-from tests.runtimes import ROOT
 from tests.variants.variants import library
 from tools import build_mpy, bundle
-
-FIRMWARE = ROOT / "firmware"
 
 
 def built_before(name: str, folder: Path) -> None:
@@ -55,23 +52,19 @@ async def test_mip_installs_a_bundle_from_a_web_server(micropython: MicroPython,
     assert installed == {path.relative_to(built / "mpy"): path.read_bytes() for path in (built / "mpy").rglob("*.*")}
 
 
-def test_the_manifest_freezes_a_bundle_and_the_helpers_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_freezes_a_bundle_and_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     included: list[str] = []
     frozen: list[str] = []
 
     def package(path: str, files: list[str] | None = None, base_path: str = ".", opt: int | None = None) -> None:
-        assert opt == 3  # as the compiled files
+        assert opt == (3 if path == "mqttlite" else None)  # as the compiled files
         assert (Path(base_path) / path / "__init__.py").is_file()
-        frozen.append(path)
-
-    def module(path: str, base_path: str = ".", opt: int | None = None) -> None:
-        assert path.endswith(".py")
-        assert (Path(base_path) / path).is_file()
-        frozen.append(path)
+        assert all((Path(base_path) / path / file).is_file() for file in files or [])
+        frozen.extend([f"{path}/{file}" for file in files] if files else [path])
 
     monkeypatch.chdir(FIRMWARE)  # as the build does
     source = (FIRMWARE / "manifest.py").read_text(encoding="utf-8")
-    functions = {"include": included.append, "package": package, "module": module}
+    functions = {"include": included.append, "package": package}
     monkeypatch.setenv("MQTTLITE_SET", "none-such")
     with pytest.raises(SystemExit, match=r"python -m tools\.bundle none-such"):
         exec(source, dict(functions))
@@ -80,9 +73,9 @@ def test_the_manifest_freezes_a_bundle_and_the_helpers_of_the_program(monkeypatc
     monkeypatch.setenv("MQTTLITE_SET", "thin")
     exec(source, functions)
     assert included == ["$(PORT_DIR)/boards/manifest.py"]
-    stays = {"boot.py", "main.py", "program.py", "settings.py", "manifest.py"}
-    helpers = {path.name for path in FIRMWARE.glob("*.py")} - stays
-    assert frozen == ["mqttlite", *sorted(helpers)]
+    program = {path.relative_to(FIRMWARE).as_posix() for path in PACKAGE.rglob("*.py")}
+    copied = {path for path in program if path.split("/")[1] in ("start", "application")}
+    assert frozen == ["mqttlite", *sorted(program - copied)]
 
 
 @pytest.mark.parametrize("bits", [32, 64])

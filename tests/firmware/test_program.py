@@ -229,7 +229,7 @@ async def test_a_sensor_that_fails_ends_the_program_instead_of_the_readings_alon
     board = Board(tmp_path / "board", mosquitto.url, runtime=runtime)
     with (board.folder / "settings.py").open("a") as settings:
         settings.write(
-            "from examples import readings\ncalls = []\n"
+            "from mqttlite_board import readings\ncalls = []\n"
             "def broken():\n    calls.append(1)\n    if len(calls) == 3:\n        raise OSError(5)\n    return 1\n"
             "readings.read = broken\n"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.boards import PATH, TOPIC, settings
+from tests.firmware.boards import PACKAGE, PATH, START, TOPIC, settings
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
 from tests.runtimes import ROOT
 
@@ -118,8 +118,16 @@ class Folder:
     def write(self, name: str, text: str) -> None:
         """Write a file of the board."""
         file = self.folder / name
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+
+    def copy_program(self, but: str = "") -> None:
+        """The files of the program, `but` one, as a board has them: what is changed there is what runs."""
+        for source in PACKAGE.rglob("*.py"):
+            place = source.relative_to(PACKAGE).as_posix()
+            if place != but:
+                target = source.name if source.parent == START else f"mqttlite_board/{place}"
+                self.write(target, source.read_text(encoding="utf-8"))
 
     def set(self, **values: object) -> None:
         """Change settings."""
@@ -210,8 +218,7 @@ async def _is_named(board: Folder, name: str, value: object, words: str) -> None
 
 
 async def test_settings_that_are_missing_are_said_for_an_hour(board: Folder) -> None:
-    for source in ("main.py", "program.py", "boots.py"):
-        board.write(source, (ROOT / "firmware" / source).read_text(encoding="utf-8"))
+    board.copy_program()
     (board.folder / "settings.py").unlink()
     start = await board.start(path=(ROOT,))
     assert "no module named 'settings'" in start.said
@@ -250,12 +257,9 @@ async def test_a_computer_has_no_uart_number_and_the_program_ends(board: Folder)
     assert "only a board has UARTs" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["together.py", "program.py", "examples/readings.py", "mqttlite"])
+@pytest.mark.parametrize("name", ["together.py", "program.py", "readings.py", "mqttlite"])
 async def test_a_file_that_is_missing_is_said_and_the_board_comes_back(board: Folder, name: str) -> None:
-    for source in (ROOT / "firmware").rglob("*.py"):
-        place = source.relative_to(ROOT / "firmware").as_posix()
-        if place not in (name, "settings.py"):
-            board.write(place, source.read_text(encoding="utf-8"))
+    board.copy_program(but=name)
     board.set(WATCHDOG_S=60)
     start = await board.start(path=() if name == "mqttlite" else (ROOT,))
     assert "ImportError" in start.said
@@ -265,16 +269,17 @@ async def test_a_file_that_is_missing_is_said_and_the_board_comes_back(board: Fo
 
 
 async def test_an_application_that_does_not_compile_does_not_keep_the_board_from_coming_back(board: Folder) -> None:
-    board.write("examples/__init__.py", "")
-    board.write("examples/readings.py", "def run(:\n")
-    start = await board.start()
+    board.copy_program()
+    board.write("mqttlite_board/readings.py", "def run(:\n")
+    start = await board.start(path=(ROOT,))
     assert "SyntaxError" in start.said
     assert (start.reset, start.slept) == (True, 60)
 
 
 async def test_a_boot_py_whose_imports_fail_does_not_fail_itself(board: Folder) -> None:
-    board.write("boots.py", "1 +\n")  # as a copy that was broken off leaves it
-    start = await board.start("exec(open('%s').read())\n" % (ROOT / "firmware" / "boot.py"))
+    board.copy_program()
+    board.write("mqttlite_board/boots.py", "1 +\n")  # as a copy that was broken off leaves it
+    start = await board.start("exec(open('%s').read())\n" % (START / "boot.py"), path=(ROOT,))
     assert start.said.startswith("boot.py: SyntaxError")
     assert (start.reset, start.slept) == (True, 60)
 
@@ -282,7 +287,7 @@ async def test_a_boot_py_whose_imports_fail_does_not_fail_itself(board: Folder) 
 @pytest.mark.parametrize("error", ["MemoryError()", "OSError(12)", "asyncio.CancelledError()", "ZeroDivisionError()"])
 async def test_whatever_ends_the_program_restarts_the_board(board: Folder, error: str) -> None:
     start = await board.start(
-        f"class program:\n    def run(*_):\n        raise {error}\nsys.modules['program'] = program\n"
+        f"class program:\n    def run(*_):\n        raise {error}\nsys.modules['mqttlite_board.program'] = program\n"
     )
     assert error.partition("(")[0].rpartition(".")[2] in start.said
     assert (start.reset, start.slept) == (True, 60)
@@ -291,7 +296,7 @@ async def test_whatever_ends_the_program_restarts_the_board(board: Folder, error
 async def test_after_a_while_of_work_a_failure_costs_ten_seconds(board: Folder) -> None:
     start = await board.start(
         "class program:\n    def run(*_):\n        clock.sleep(61)\n        raise OSError(28)\n"
-        "sys.modules['program'] = program\n"
+        "sys.modules['mqttlite_board.program'] = program\n"
     )
     assert "28: the flash is full" in start.said
     assert (start.reset, start.slept) == (True, 71)
@@ -326,7 +331,8 @@ async def test_a_network_without_memory_ends_in_a_restart(board: Folder) -> None
 async def test_ctrl_c_leads_to_the_prompt_where_the_watchdog_is_fed_for_an_hour(board: Folder) -> None:
     board.set(WATCHDOG_S=60)
     start = await board.start(
-        "class program:\n    def run(*_):\n        raise KeyboardInterrupt\nsys.modules['program'] = program\n"
+        "class program:\n    def run(*_):\n        raise KeyboardInterrupt\n"
+        "sys.modules['mqttlite_board.program'] = program\n"
     )
     assert "prompt" in start.said
     assert not start.reset
@@ -337,8 +343,9 @@ async def test_ctrl_c_leads_to_the_prompt_where_the_watchdog_is_fed_for_an_hour(
 
 async def test_ctrl_c_while_the_board_waits_for_its_restart_leads_to_the_prompt(board: Folder) -> None:
     board.set(WATCHDOG_S=60)
-    board.write("program.py", "1 / 0\n")
-    start = await board.start("interrupted_at = 30\n")
+    board.copy_program()
+    board.write("mqttlite_board/program.py", "1 / 0\n")
+    start = await board.start("interrupted_at = 30\n", path=(ROOT,))
     assert "prompt" in start.said
     assert not start.reset
     assert start.timer is not None

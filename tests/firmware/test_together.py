@@ -1,4 +1,4 @@
-"""firmware/together.py on both runtimes: what ends one ends all, and no exception is lost."""
+"""mqttlite_board/together.py on both runtimes: what ends one ends all, and no exception is lost."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.firmware.boards import run
 
 SCRIPT = """
 import asyncio, json
-from together import together
+from mqttlite_board.together import together
 
 said = []
 

@@ -1,4 +1,4 @@
-"""firmware/wifi.py on MicroPython, with a radio of paper: when it is told to join. Seconds pass as the test says."""
+"""mqttlite_board/wifi.py on MicroPython, with a radio of paper: when it is told to join. Seconds pass at will."""
 
 import json
 
@@ -32,7 +32,7 @@ class network:
     WLAN = lambda interface: Radio()
 
 sys.modules["network"] = network
-import wifi
+from mqttlite_board import wifi
 
 def sleep(seconds):
     yield seconds

@@ -44,7 +44,7 @@ assert a.link.stats.resent == 0
 
 SMALL_HEAP = """
 import gc
-gc.threshold(4096)  # as firmware/boot.py
+gc.threshold(4096)  # as the boot.py of firmware/
 from mqttlite.link import Link
 from mqttlite.sim.lines.noise import Noise
 from tests.link.virtual_line import VirtualLine

@@ -23,13 +23,13 @@ from .table import Screen
 from .tally import Tally
 
 _DESCRIPTION = """\
-Runs the whole way on real programs for a while: boards (each a MicroPython interpreter with firmware/main.py) on serial
-lines with bit errors and dropped bytes, the gateway, a broker, and a subscriber that counts. Ends with a line for each
-QoS; the exit code is 1 if QoS 1 or 2 lost a message, QoS 2 duplicated one, or either came out of order. Ctrl-C ends it
-early and in good order, a second one at once.
+Runs the whole way on real programs for a while: boards (each a MicroPython interpreter with the program of firmware/)
+on serial lines with bit errors and dropped bytes, the gateway, a broker, and a subscriber that counts. Ends with a line
+for each QoS; the exit code is 1 if QoS 1 or 2 lost a message, QoS 2 duplicated one, or either came out of order. Ctrl-C
+ends it early and in good order, a second one at once.
 """
 
-NAMES = ("fast", "event", "count")  # of the topics, by QoS; see firmware/examples/readings.py
+NAMES = ("fast", "event", "count")  # of the topics, by QoS; see firmware/mqttlite_board/readings.py
 STOP = -1  # the id of the command that ends a board
 SHOW_EVERY_S = 0.5
 START_TIMEOUT_S = 60.0
@@ -80,11 +80,9 @@ def run(args: argparse.Namespace) -> int:
 def introduction(args: argparse.Namespace, broker: str) -> str:
     """What is what."""
     if micropython():
-        boards = "MicroPython running firmware/main.py"
+        boards = "MicroPython running firmware/mqttlite_board"
     else:
-        boards = (
-            f"CPython {platform.python_version()} running firmware/main.py, as no MicroPython interpreter was found"
-        )
+        boards = f"CPython {platform.python_version()} running that program (no MicroPython interpreter was found)"
     whose = "yours" if args.broker else "mqttlite broker"
     return (
         f"{args.boards} boards, each a process: {boards}\n"

@@ -16,7 +16,8 @@ from ...core.errors import MQTTError
 from .pty_line import NoisyLine
 
 BAUD = 115200
-FIRMWARE = "firmware/main.py"
+FIRMWARE = "firmware"
+START = f"{FIRMWARE}/mqttlite_board/start"
 ENDING_S = 5.0  # how long a program may take to end by itself
 
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
@@ -112,11 +113,11 @@ def _mqttlite(*words: str) -> list[str]:
 def root() -> Path:
     """The folder that holds firmware/: the checkout. Raises ProgramError when there is none."""
     for folder in Path(__file__).parents:
-        if (folder / FIRMWARE).exists():
+        if (folder / START).exists():
             return folder
     raise ProgramError(
-        "the demo runs the board's program, firmware/main.py, which an installed mqttlite does not have: clone the"
-        " project and run `make demo` there"
+        "the demo runs the board's program, firmware/mqttlite_board, which an installed mqttlite does not have: clone"
+        " the project and run `make demo` there"
     )
 
 
@@ -205,11 +206,11 @@ class Programs:
         settings = board_settings(self.client_id(name), f"{self.topic}/{name}", path, self._every_ms)
         (folder / "settings.py").write_text(settings, encoding="utf-8")
         home = root()
-        places = f"{folder}:{home / 'firmware'}:{home}"
+        places = f"{folder}:{home / START}:{home / FIRMWARE}:{home}"
         interpreter = micropython()
         argv = [interpreter, "-X", "heapsize=256k"] if interpreter else [sys.executable]
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
-        # `-c` and a working directory of its own: its settings.py must win over the one beside main.py.
+        # `-c` and a working directory of its own: its settings.py must win over that of firmware/.
         code = f"import os; os.chdir({str(folder)!r}); import main; main.run()"
         return await self._run_program(name, *argv, "-c", code, **environment)
 

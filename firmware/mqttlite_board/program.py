@@ -4,11 +4,10 @@ import asyncio
 import gc
 import json
 
-import boots
-from examples import readings
-from together import together
-
 from mqttlite import Client, MQTTError, SettingError, StoreError
+
+from . import boots, readings
+from .together import together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Program:
         network = None
         parts = [self.feed_watchdog(getattr(settings, "WATCHDOG_S", 0))]
         if settings.WIFI_NAME:
-            import wifi  # a board without Wi-Fi, and a computer, have no module `network`
+            from . import wifi  # a board without Wi-Fi, and a computer, have no module `network`
 
             network = asyncio.Event()
             parts.append(wifi.keep_connected(settings.WIFI_NAME, settings.WIFI_PASSWORD, network))

@@ -11,6 +11,6 @@ try:
     if hasattr(gc, "threshold"):
         gc.threshold(4096)
 
-    import boots  # noqa: F401 (it counts when it is imported)
+    from mqttlite_board import boots  # noqa: F401 (it counts when it is imported)
 except Exception as error:
     print("boot.py:", repr(error))

@@ -1,4 +1,4 @@
-"""Runs after boot.py: starts the program (program.py), and the board again whenever that fails.
+"""Runs after boot.py: starts the program (mqttlite_board.program), and the board again whenever that fails.
 
 Nothing that can be missing, damaged or wrong is imported before it can be caught: settings, program, application. So
 whatever fails is said, the board comes back by itself, and Ctrl-C leads to the prompt at any time. Also runs on
@@ -49,7 +49,7 @@ def start() -> None:
         problem = error
     if problem:
         raise WrongSettings(problem)
-    import program
+    from mqttlite_board import program
 
     program.run(settings, feed)
 
