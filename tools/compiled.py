@@ -2,9 +2,9 @@
 
     python -m tools.compiled                the wheel in dist/, and a copy of the project with it in build/compiled/
     python -m tools.compiled -m pytest …    the same, then Python in that copy: all that is started there is compiled
-    HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 pip wheel .      the wheel alone, as any build front end makes it
+    MQTTLITE_COMPILED=1 pip wheel .         the wheel alone, as any build front end makes it
 
-This file is also the hook of hatch's build (pyproject.toml), off by default. What is compiled:
+The hook of hatch's build (tools/wheel_hook.py) calls it when it is asked to. What is compiled:
 
 - all of the folders in ROOMS, but for the modules in INTERPRETED, each with its reason. A module that is compiled stays
   in the wheel as source, for tracebacks and type checkers; Python prefers the compiled one beside it.
@@ -25,8 +25,6 @@ import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
-
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE = "build/compiled-stage"  # below the project: what is compiled, and the C that comes of it
@@ -121,19 +119,13 @@ def compile_modules(root: Path, stage: Path) -> list[Path]:
     return [Path(f"{GROUP}__mypyc{suffix}"), *(Path(path).with_suffix(suffix) for path in paths)]
 
 
-class CompiledHook(BuildHookInterface[Any]):
-    """What hatch calls when it builds."""
-
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the compiled modules to a wheel; editable installs stay as they are."""
-        if version != "standard":
-            return
-        root = Path(self.root)
-        stage = root / STAGE
-        for path in compile_modules(root, stage):
-            build_data["force_include"][str(stage / path)] = str(path)
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+def add_to_wheel(root: Path, build_data: dict[str, Any]) -> None:
+    """Put the compiled modules into the wheel that hatch builds."""
+    stage = root / STAGE
+    for path in compile_modules(root, stage):
+        build_data["force_include"][str(stage / path)] = str(path)
+    build_data["pure_python"] = False
+    build_data["infer_tag"] = True
 
 
 # -- the command
@@ -157,7 +149,7 @@ def build_wheel(root: Path) -> None:
         return
     print(f"compiling {len(compiled_paths(root))} modules (a minute)", flush=True)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
-    subprocess.run(command, cwd=root, env={**os.environ, "HATCH_BUILD_HOOK_ENABLE_CUSTOM": "1"}, check=True)
+    subprocess.run(command, cwd=root, env={**os.environ, "MQTTLITE_COMPILED": "1"}, check=True)
     known.write_text(now, encoding="utf-8")
 
 

@@ -5,8 +5,8 @@ import ast
 import pytest
 
 from tests.runtimes import ROOT
+from tools import compiled
 
-compiled = pytest.importorskip("tools.compiled", reason="hatchling is not installed (make compiled)")
 PATHS = compiled.compiled_paths(ROOT)
 
 

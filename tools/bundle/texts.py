@@ -41,7 +41,9 @@ class Table:
     def save(self) -> None:
         """Write what was added behind what was there."""
         lines = [f"{json.dumps(str(number))}: {json.dumps(text)}" for text, number in self.numbers.items()]
-        self.path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        written = "{\n" + ",\n".join(lines) + "\n}\n"
+        if not self.path.exists() or self.path.read_text(encoding="utf-8") != written:
+            self.path.write_text(written, encoding="utf-8")
 
 
 def pieces(node: ast.expr) -> list[ast.expr]:
