@@ -118,7 +118,7 @@ def open_port(path: str, baud: int = 115200, rtscts: bool = False) -> HostPort:
             fd = _open_pty(path)
             return HostPort(path, fd, lambda: os.close(fd))
     except OSError as error:
-        raise _explained(path, error) from None
+        raise explained(path, error) from None
     return _open_serial(path, baud, rtscts)
 
 
@@ -161,7 +161,7 @@ def _open_serial(path: str, baud: int, rtscts: bool) -> HostPort:
         raise PortError(errno.EINVAL, f"{path} cannot run at {baud} baud: {error}") from None
     except OSError as error:
         cause = error.__context__  # "Could not configure port" has lost the number
-        raise _explained(path, OSError(*cause.args) if isinstance(cause, termios.error) else error) from None
+        raise explained(path, OSError(*cause.args) if isinstance(cause, termios.error) else error) from None
     with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a driver without it costs some milliseconds
         device.set_low_latency_mode(True)
     fd: int = device.fileno()
@@ -173,7 +173,8 @@ def _open_serial(path: str, baud: int, rtscts: bool) -> HostPort:
     return HostPort(path, fd, device.close)
 
 
-def _explained(path: str, error: OSError) -> PortError:
+def explained(path: str, error: OSError) -> PortError:
+    """The same error with words that say why and what to do."""
     code = error.errno or errno.EIO
     if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
         there = ", ".join(ports_there()) or "no serial port"

