@@ -4,6 +4,7 @@ with nothing else.
 """
 
 import ast
+import os
 import subprocess
 import sys
 import venv
@@ -47,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runtimes.mpy_cross() or unavailable("mpy-cross")
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONSAFEPATH": "1"}, check=True)  # as pipx does
     [built] = folder.glob("*.whl")
     return built
 

@@ -54,7 +54,9 @@ class WheelHook(BuildHookInterface[Any]):
         (root / "build").mkdir(exist_ok=True)
         self._stage = stage = Path(tempfile.mkdtemp(prefix="shipped-", dir=root / "build"))
         command = [sys.executable, "-m", "tools.board_files", "--into", str(stage)]
-        if subprocess.run(command, cwd=root, check=False).returncode:
+        # pipx keeps the current folder out of the path
+        path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+        if subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}, check=False).returncode:
             raise SystemExit("tools/wheel_hook.py: the files for boards cannot be built, as shown above")
         build_data["force_include"][str(stage)] = SHIPPED
         if os.environ.get(COMPILED):

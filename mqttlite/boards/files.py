@@ -5,6 +5,7 @@ All of it is in the wheel. In a clone it is built when it is asked for (tools/bo
 whenever its sources have changed; that takes some seconds.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,7 +91,9 @@ def _shipped(*parts: str) -> Path:
 def _built(*words: str) -> list[str]:
     """What the builder prints, line by line."""
     command = [sys.executable, "-m", "tools.board_files", *words]
-    done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(CLONE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}  # the current folder may be kept out of the path
+    done = subprocess.run(command, cwd=CLONE, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NoFilesError(f"{' '.join(words)} cannot be built: {done.stderr.strip()}")
     return done.stdout.splitlines()
