@@ -3,8 +3,8 @@
     python -m tools.bundle all -o build/bundle/all
     make -C ports/esp32 BOARD=ESP32_GENERIC FROZEN_MANIFEST=/path/to/firmware/manifest.py
 
-MQTTLITE_SET in the environment names another set than `all`. boot.py, main.py and settings.py stay files on the board,
-so that they can be changed.
+MQTTLITE_SET in the environment names another set than `all`. boot.py, main.py and settings.json stay files on the
+board, so that they can be changed.
 """
 
 import os

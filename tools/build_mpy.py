@@ -4,8 +4,8 @@
     mpremote cp -r build/mpy/* :
 
 SET says which bundle (default: all; docs/board.md). Compiled files need neither the time nor the memory that compiling
-on the board takes. boot.py and main.py are copied as they are, since MicroPython starts nothing else; settings.py is
-not there, since it belongs to one board.
+on the board takes. boot.py and main.py are copied as they are, since MicroPython starts nothing else; settings.json
+is not there, since it belongs to one board.
 """
 
 import argparse

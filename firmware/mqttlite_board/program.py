@@ -1,4 +1,4 @@
-"""The program of a board: connect as settings.py says, and run the application. main.py starts it, again and again."""
+"""The program of a board: connect as its settings say, and run the application. main.py starts it, again and again."""
 
 import asyncio
 import gc
@@ -16,55 +16,34 @@ if TYPE_CHECKING:
 
 TELLING_S = 60  # how long a board tries to say that its store cannot be used
 
-# What a setting may be, and in words. LED_PIN may be many things.
-_TEXT = ((str,), "a text")
-_SECRET = ((str, bytes, type(None)), "a text, or None")
-_NUMBER = ((int,), "a whole number")
-_KINDS = {
-    "DEVICE_ID": _TEXT,
-    "URL": _TEXT,
-    "WIFI_NAME": _TEXT,
-    "WIFI_PASSWORD": _TEXT,
-    "USERNAME": _SECRET,
-    "PASSWORD": _SECRET,
-    "TOPIC": _TEXT,
-    "READ_EVERY_MS": _NUMBER,
-}
 
+def store(name: str) -> "Any":
+    """What the setting `store` names: a file's name as it is, a journal on a partition, or None for none."""
+    if not name.startswith("ring:"):
+        return name or None
+    from esp32 import Partition
 
-def check(settings: "Any") -> None:
-    """Raise SettingError, which names the setting that is missing or cannot be right."""
-    for name, (kinds, words) in _KINDS.items():
-        if not hasattr(settings, name):
-            raise SettingError(name + " is missing")
-        value = getattr(settings, name)
-        if not isinstance(value, kinds):
-            raise SettingError("%s = %r: must be %s" % (name, value, words))
-    if not settings.DEVICE_ID:
-        raise SettingError("DEVICE_ID is empty: a board needs a name of its own")
-    url = settings.URL
-    if " " in url or (url.startswith("mqtt://") and url[7:8] in ("", ":", "/")):
-        raise SettingError("URL = %r: holds a blank, or no host" % url)
-    if not readings.EVERY_MIN_MS <= settings.READ_EVERY_MS <= readings.EVERY_MAX_MS:
-        limits = (settings.READ_EVERY_MS, readings.EVERY_MIN_MS, readings.EVERY_MAX_MS)
-        raise SettingError("READ_EVERY_MS = %d: must be %d to %d" % limits)
-    store = getattr(settings, "STORE", None)
-    if store is not None and not (store if isinstance(store, str) else hasattr(store, "open")):
-        raise SettingError("STORE = %r: must be the name of a file, a store, or None" % (store,))
+    from mqttlite import Journal, RawArea
+
+    found = Partition.find(Partition.TYPE_DATA, label=name[5:])
+    if not found:
+        raise SettingError("store '%s': this board has no data partition of that label" % name)
+    return Journal(RawArea(found[0]))
 
 
 class Program:
-    """What the board is for, from one start to the next. `settings`: the module settings.py; `feed` is called as long
-    as the event loop turns.
+    """What the board is for, from one start to the next. `settings`: the record, as settings.load gives it; `feed` is
+    called as long as the event loop turns.
     """
 
-    def __init__(self, settings: "Any", feed: "Callable[[], None]") -> None:
-        check(settings)
+    def __init__(self, settings: "dict[str, Any]", feed: "Callable[[], None]") -> None:
+        readings.check(settings)
         self.settings = settings
         self.feed = feed
-        self.online: str = settings.TOPIC + "/online"  # retained: "1", or "0" when the board is gone
-        self.problem: str = settings.TOPIC + "/problem"  # retained: what is wrong with its store; empty: nothing
-        self.answer: str = settings.TOPIC + "/answer"  # as readings.py has it: what became of a command
+        topic = settings["topic"]
+        self.online: str = topic + "/online"  # retained: "1", or "0" when the board is gone
+        self.problem: str = topic + "/problem"  # retained: what is wrong with its store; empty: nothing
+        self.answer: str = topic + "/answer"  # as readings.py has it: what became of a command
         self.to_tell = asyncio.Event()  # there is something for `announce`:
         self.is_back = False  # there is a connection, and the broker has not been told
         self.oversized: "dict[str, object] | None" = None
@@ -73,12 +52,12 @@ class Program:
         """All of it. Ends when the application ends, or with the first exception of any part."""
         settings = self.settings
         network = None
-        parts = [self.feed_watchdog(getattr(settings, "WATCHDOG_S", 0))]
-        if settings.WIFI_NAME:
+        parts = [self.feed_watchdog(settings["watchdog_s"])]
+        if settings["wifi"].get("name"):
             from . import wifi  # a board without Wi-Fi, and a computer, have no module `network`
 
             network = asyncio.Event()
-            parts.append(wifi.keep_connected(settings.WIFI_NAME, settings.WIFI_PASSWORD, network))
+            parts.append(wifi.keep_connected(settings["wifi"]["name"], settings["wifi"].get("password", ""), network))
         await together(self.application(network), *parts)
 
     async def feed_watchdog(self, watchdog_s: float) -> None:
@@ -115,8 +94,8 @@ class Program:
     async def work(self) -> None:
         """Run the application with a client of its own."""
         client = self.client(
-            client_id=self.settings.DEVICE_ID,
-            store=getattr(self.settings, "STORE", "journal"),
+            client_id=self.settings["name"],
+            store=store(self.settings["store"]),
             will=(self.online, "0", 1, True),
             on_connection=self.on_connection,
             on_oversized=self.on_oversized,
@@ -133,14 +112,14 @@ class Program:
     def client(self, **options: "Any") -> Client:
         """A client that reaches the broker as the settings say."""
         settings = self.settings
-        url = settings.URL
+        url = settings["url"] if isinstance(settings["url"], str) else settings["url"][0]
         if url.startswith("serial:"):
             url += ("&" if "?" in url else "?") + "boot=" + str(boots.count)
         try:
             return Client(
                 url,
-                username=settings.USERNAME,
-                password=settings.PASSWORD,
+                username=settings["username"],
+                password=settings["password"],
                 keep_alive_s=30,
                 retry_first=True,  # the gateway or the access point may come up after the board
                 **options,
@@ -172,11 +151,11 @@ class Program:
         broker keeps for the board waits until it does.
         """
         print(problem)
-        async with self.client(client_id=self.settings.DEVICE_ID + "-problem", clean_session=True) as client:
+        async with self.client(client_id=self.settings["name"] + "-problem", clean_session=True) as client:
             await client.publish(self.problem, problem, qos=1, retain=True)
 
 
-def run(settings: "Any", feed: "Callable[[], None]") -> None:
+def run(settings: "dict[str, Any]", feed: "Callable[[], None]") -> None:
     """Run the program to its end. Raises what ends it; SettingError for a setting that is wrong."""
     gc.collect()
     asyncio.run(Program(settings, feed).main())

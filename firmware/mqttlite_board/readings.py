@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NAMES = ("fast", "event", "count")  # topic level by QoS
 STATE_EVERY = 5  # readings from one state message to the next
+EVERY_MS = 10000  # where the settings do not say `app.every_ms`
 EVERY_MIN_MS = 10
 EVERY_MAX_MS = 86400000
 
@@ -49,27 +50,27 @@ def read() -> float:
 
 
 class Board:
-    """What the application knows while it runs. `settings`: the module settings.py."""
+    """What the application knows while it runs."""
 
-    def __init__(self, client: "Client", settings: "Any") -> None:
+    def __init__(self, client: "Client", settings: "dict[str, Any]") -> None:
         self.client = client
-        self.topic: str = settings.TOPIC
-        self.every_ms: int = settings.READ_EVERY_MS
+        self.topic: str = settings["topic"]
+        self.every_ms: int = settings["app"].get("every_ms", EVERY_MS)
         self.led: "Any" = None
         # Messages accepted, by QoS; with a store, those of earlier lives, too.
         self.sent = [0] + [max(client.last_number(name), 0) for name in NAMES[1:]]
         self.stopped = False
         self.changed = asyncio.Event()  # `every_ms` or `stopped`
         self.finished = asyncio.Event()  # no more readings
-        if settings.LED_PIN is not None:
+        if settings["led"] is not None:
             try:
                 from machine import Pin
             except ImportError:
                 return  # not a microcontroller
             try:
-                self.led = Pin(settings.LED_PIN, Pin.OUT)
+                self.led = Pin(settings["led"], Pin.OUT)
             except (ValueError, TypeError) as error:
-                raise SettingError("LED_PIN = %r: %s" % (settings.LED_PIN, error)) from None
+                raise SettingError("led = %r: %s" % (settings["led"], error)) from None
 
     async def publish_readings(self) -> None:
         """One message at each QoS, again and again, until `stop`."""
@@ -146,8 +147,17 @@ class Board:
             raise ValueError("unknown command")
 
 
-async def run(client: "Client", settings: "Any") -> None:
-    """Publish readings and obey commands until told to stop. `settings`: the module settings.py."""
+def check(settings: "dict[str, Any]") -> None:
+    """Raise SettingError for a setting below `app` that cannot be right."""
+    every_ms = settings["app"].get("every_ms", EVERY_MS)
+    if not isinstance(every_ms, int):
+        raise SettingError("app.every_ms = %r: must be a whole number" % (every_ms,))
+    if not EVERY_MIN_MS <= every_ms <= EVERY_MAX_MS:
+        raise SettingError("app.every_ms = %d: must be %d to %d" % (every_ms, EVERY_MIN_MS, EVERY_MAX_MS))
+
+
+async def run(client: "Client", settings: "dict[str, Any]") -> None:
+    """Publish readings and obey commands until told to stop. `settings`: the record."""
     board = Board(client, settings)
     await client.subscribe(board.topic + "/command", qos=2)
     tasks = [asyncio.create_task(board.publish_readings()), asyncio.create_task(board.obey_commands())]

@@ -1,4 +1,4 @@
-"""A board on this machine: the program in firmware/ as a process, with a folder and a settings.py of its own."""
+"""A board on this machine: the program in firmware/ as a process, with a folder and a settings.json of its own."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from mqttlite_board.settings import encode
 from tests import peers, runtimes
 from tests.peers import MicroPython, end
 from tests.runtimes import ROOT
@@ -17,16 +18,13 @@ START = PACKAGE / "start"
 PATH = (START, FIRMWARE, ROOT)
 TOPIC = "boards/one"
 
-# Runs from the board's folder, whose settings.py is found before that of firmware/.
+# Runs in the board's folder, where settings.json is.
 PROGRAM = "import main; main.run()"
 
 
-def settings(url: str, *, every_ms: int = 20) -> str:
-    """A settings.py."""
-    return (
-        f'DEVICE_ID = "one"\nURL = "{url}"\nWIFI_NAME = WIFI_PASSWORD = ""\nUSERNAME = PASSWORD = None\n'
-        f'TOPIC = "{TOPIC}"\nREAD_EVERY_MS = {every_ms}\nLED_PIN = None\nWATCHDOG_S = 0\nSTORE = "journal"\n'
-    )
+def settings(url: str, *, every_ms: int = 20, **others: object) -> dict[str, object]:
+    """A record of settings; `others` are further keys of it."""
+    return {"name": "one", "url": url, "app": {"every_ms": every_ms}, **others}
 
 
 def _command(runtime: str, folder: Path, script: str, heap: str) -> tuple[list[str], dict[str, str]]:
@@ -55,12 +53,14 @@ class Board:
         self.heap = heap
         self._log = folder / "output.txt"
         folder.mkdir(parents=True)
-        (folder / "settings.py").write_text(settings(url, every_ms=every_ms), encoding="utf-8")
+        (folder / "settings.json").write_bytes(encode(settings(url, every_ms=every_ms)))
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The process; killed (SIGKILL) when the block ends. A test that fails shows its output."""
-        argv, env = _command(self.runtime, self.folder, PROGRAM, self.heap)
+    async def running(self, prepare: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+        """The process, which runs `prepare` before main.py; killed (SIGKILL) when the block ends. A test that fails
+        shows its output.
+        """
+        argv, env = _command(self.runtime, self.folder, prepare + PROGRAM, self.heap)
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.folder

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import mqttlite
+from mqttlite_board.settings import encode
 from tests.firmware.boards import FIRMWARE, PACKAGE, TOPIC, settings
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
 from tests.variants.variants import library
@@ -85,7 +86,7 @@ async def test_the_compiled_program_is_complete_and_runs_in_little_memory(
     board = tmp_path / "board"
     sizes = build_mpy.build(board, library("all"))
     assert [place for place in sizes if not place.endswith(".mpy")] == ["boot.py", "main.py"]
-    (board / "settings.py").write_text(settings(mosquitto.url), encoding="utf-8")
+    (board / "settings.json").write_bytes(encode(settings(mosquitto.url)))
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2") as subscriber:
         script = "exec(open('boot.py').read()); exec(open('main.py').read())"
         heap = "72k" if bits == 32 else "128k"

@@ -227,13 +227,12 @@ async def test_a_sensor_that_fails_ends_the_program_instead_of_the_readings_alon
     mosquitto: Mosquitto, tmp_path: Path, runtime: str
 ) -> None:
     board = Board(tmp_path / "board", mosquitto.url, runtime=runtime)
-    with (board.folder / "settings.py").open("a") as settings:
-        settings.write(
-            "from mqttlite_board import readings\ncalls = []\n"
-            "def broken():\n    calls.append(1)\n    if len(calls) == 3:\n        raise OSError(5)\n    return 1\n"
-            "readings.read = broken\n"
-        )
-    async with watching(mosquitto) as subscriber, board.running() as process:
+    prepare = (
+        "from mqttlite_board import readings\ncalls = []\n"
+        "def broken():\n    calls.append(1)\n    if len(calls) == 3:\n        raise OSError(5)\n    return 1\n"
+        "readings.read = broken\n"
+    )
+    async with watching(mosquitto) as subscriber, board.running(prepare) as process:
         await online(subscriber, b"1")
         assert await numbers(subscriber, "count", 2) == [1, 2]  # what was accepted before still arrives
         assert await process.wait() == 1

@@ -24,8 +24,10 @@ EARLY_S = 60  # from one in the first minute, which will probably come again: ea
 WRONG_S = 3600  # from a wrong setting, which no restart mends
 PROMPT_S = 3600  # how long the watchdog lets you work at the prompt after Ctrl-C
 FEED_S = 1
+SETTINGS = "settings.json"
 
 watchdog: "Any" = None  # once it is started; it cannot be stopped
+led: "Any" = None  # its pin, once the settings have said it
 
 
 def feed() -> None:
@@ -36,15 +38,15 @@ def feed() -> None:
 
 def start() -> None:
     """Start the watchdog, then run the program to its end."""
-    global watchdog
+    global watchdog, led
     problem = None
     try:
-        import settings
+        from mqttlite_board.settings import load
 
-        if not isinstance(settings.WATCHDOG_S, int) or settings.WATCHDOG_S < 0:
-            raise TypeError("WATCHDOG_S = %r: must be a whole number from 0 on" % (settings.WATCHDOG_S,))
-        if IS_BOARD and settings.WATCHDOG_S:
-            watchdog = WDT(timeout=settings.WATCHDOG_S * 1000)
+        settings = load(SETTINGS)
+        if IS_BOARD and settings["watchdog_s"]:
+            watchdog = WDT(timeout=settings["watchdog_s"] * 1000)
+        led = settings["led"]
     except Exception as error:
         problem = error
     if problem:
@@ -55,7 +57,7 @@ def start() -> None:
 
 
 class WrongSettings(Exception):
-    """settings.py cannot be read; `args[0]` is why."""
+    """settings.json cannot be read; `args[0]` is why."""
 
 
 def run() -> None:
@@ -101,7 +103,7 @@ def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":
     cause = error.args[0] if isinstance(error, WrongSettings) else error
     sys.print_exception(cause)
     if isinstance(error, WrongSettings) or type(error).__name__ == "SettingError":
-        print("settings.py is wrong: correct it, copy it to the board, press reset")
+        print("settings.json is wrong: correct it, copy it to the board, press reset")
         pause_s = WRONG_S
     elif isinstance(error, OSError):
         try:
@@ -110,14 +112,12 @@ def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":
             print(words(error))
         except ImportError:
             pass  # a bundle has no words
-    settings = sys.modules.get("settings")
-    pin = getattr(settings, "LED_PIN", None)
-    if pin is None:
+    if led is None:
         return None, pause_s
     from machine import Pin
 
     try:
-        return Pin(pin, Pin.OUT), pause_s
+        return Pin(led, Pin.OUT), pause_s
     except (ValueError, TypeError):  # it may be what is wrong
         return None, pause_s
 

@@ -130,13 +130,12 @@ def micropython() -> str | None:
     return str(beside) if beside.exists() else shutil.which("micropython")
 
 
-def board_settings(client_id: str, topic: str, path: str, every_ms: int) -> str:
-    """A settings.py for a board on the serial port `path`."""
-    return (
-        f'DEVICE_ID = "{client_id}"\nURL = "serial://{path}?baud={BAUD}"\nWIFI_NAME = WIFI_PASSWORD = ""\n'
-        f'USERNAME = PASSWORD = None\nTOPIC = "{topic}"\nREAD_EVERY_MS = {every_ms}\n'
-        "LED_PIN = None\nWATCHDOG_S = 0\n"
-    )
+def board_settings(client_id: str, topic: str, path: str, every_ms: int) -> bytes:
+    """A settings.json for a board on the serial port `path`."""
+    from mqttlite_board.settings import encode
+
+    url = f"serial://{path}?baud={BAUD}"
+    return encode({"name": client_id, "url": url, "topic": topic, "app": {"every_ms": every_ms}})
 
 
 class Programs:
@@ -204,13 +203,13 @@ class Programs:
         """A board: the firmware's main.py with settings of its own, on MicroPython where there is one."""
         folder.mkdir()  # noqa: ASYNC240 (ten lines, before anything runs)
         settings = board_settings(self.client_id(name), f"{self.topic}/{name}", path, self._every_ms)
-        (folder / "settings.py").write_text(settings, encoding="utf-8")
+        (folder / "settings.json").write_bytes(settings)
         home = root()
         places = f"{folder}:{home / START}:{home / FIRMWARE}:{home}"
         interpreter = micropython()
         argv = [interpreter, "-X", "heapsize=256k"] if interpreter else [sys.executable]
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
-        # `-c` and a working directory of its own: its settings.py must win over that of firmware/.
+        # `-c` and a working directory of its own, where its settings are.
         code = f"import os; os.chdir({str(folder)!r}); import main; main.run()"
         return await self._run_program(name, *argv, "-c", code, **environment)
 

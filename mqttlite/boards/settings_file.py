@@ -1,0 +1,230 @@
+"""Settings of boards as people keep them, board.toml for one and fleet.csv for many, and as a board has them,
+settings.json. Errors name file, line and key, and never show a secret.
+"""
+
+import csv
+import json
+import os
+import re
+import secrets
+import stat
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from mqttlite_board.settings import SettingError, check, encode
+from mqttlite_board.settings_rules import KINDS, WIFI_KINDS
+
+from ..client.checked_url import checked_url
+from ..client.toml_file import read_toml
+from ..core.shown import shown
+
+OWN_KEYS = ("counter", "trial")  # of the board, which nobody writes into a file
+_NUMBERS = ("watchdog_s", "led", "sleep_s")
+
+
+class SettingsFileError(SettingError):
+    """A file of settings cannot be used: says where, why and what to do."""
+
+
+def new_key() -> str:
+    """A key for one device: 32 random bytes, in hex."""
+    return secrets.token_hex(32)
+
+
+def check_on_host(values: dict[str, Any]) -> None:
+    """As mqttlite_board.settings.check, and what a computer can tell better. Raises SettingError."""
+    check(values)
+    for key in OWN_KEYS:
+        if key in values:
+            raise SettingError(f"{key}: is the board's own and does not stand in a file")
+    urls = values["url"] if isinstance(values["url"], list) else [values["url"]]
+    for url in urls:
+        if url.startswith("mqtt:"):
+            try:
+                checked_url(url, ("mqtt",))
+            except ValueError as error:
+                raise SettingError(f"url: {error}") from None
+
+
+def to_json(values: dict[str, Any]) -> bytes:
+    """What a board has as settings.json. Raises SettingError."""
+    check_on_host({key: value for key, value in values.items() if key not in OWN_KEYS})
+    return encode(values)
+
+
+def read_settings(path: Path, *, partly: bool = False) -> dict[str, Any]:
+    """The record in a board.toml, checked; with `partly`, name and url may be missing (a fleet has them elsewhere).
+    Raises SettingsFileError, with the line where there is one.
+    """
+    values = _parsed(path)
+    given = {"name": "x", "url": "serial:usb", **values} if partly else values
+    try:
+        check_on_host(given)
+    except SettingError as error:
+        line = _line_of(path, str(error))
+        raise SettingsFileError(f"{path}:{line} {error}" if line else f"{path}: {error}") from None
+    return values
+
+
+def read_fleet(path: Path, common: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The records in a fleet.csv: columns are keys (`name`, `wifi.password`, `app.every_ms`), a row is a board, and an
+    empty cell says nothing. `common` is what all of them have. Raises SettingsFileError, with the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsFileError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsFileError(f"{path}: is not UTF-8; save it as UTF-8") from None
+    lines = text.splitlines()
+    mark = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","  # as a spreadsheet in half of Europe
+    rows = csv.reader(lines, delimiter=mark)
+    columns = [name.strip() for name in next(rows, [])]
+    _check_columns(path, columns)
+    found: list[dict[str, Any]] = []
+    lines_of: dict[str, int] = {}
+    for row in rows:
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        where = f"{path}:{rows.line_num}"
+        if len(cells) > len(columns):
+            raise SettingsFileError(f"{where}: has {len(cells)} cells, and there are {len(columns)} columns")
+        values = deepcopy(common or {})
+        try:
+            for name, cell in zip(columns, cells, strict=False):
+                if cell:
+                    _put(values, name, cell)
+            check_on_host(values)
+        except SettingError as error:
+            raise SettingsFileError(f"{where}: {error}") from None
+        name = values["name"]
+        if name in lines_of:
+            raise SettingsFileError(f"{where}: name '{shown(name)}' stands in line {lines_of[name]}, too")
+        lines_of[name] = rows.line_num
+        found.append(values)
+    if not found:
+        raise SettingsFileError(
+            f"{path}: there is no board in it; the first line names the keys, then one line a board"
+        )
+    return found
+
+
+def exposed(path: Path, values: dict[str, Any]) -> str:
+    """Words about a file with a secret in it that others may read, "" when all is well."""
+    if not (values.get("password") or values.get("key") or values.get("wifi", {}).get("password")):
+        return ""
+    mode = path.stat().st_mode
+    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return ""
+    who = "everybody" if mode & stat.S_IROTH else "its group"
+    return f"{path} holds a secret, and {who} on this machine can read it (mode {mode & 0o777:o}): chmod 600 {path}"
+
+
+def write_toml(path: Path, values: dict[str, Any]) -> None:
+    """Write a board.toml that `read_settings` reads as `values`; readable for its owner alone. Raises OSError."""
+    plain = {key: value for key, value in values.items() if value is not None and key not in OWN_KEYS}
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if not isinstance(value, dict)]
+    for key, value in plain.items():
+        if isinstance(value, dict) and value:
+            lines += ["", f"[{key}]", *(f"{_toml_key(name)} = {_toml(inner)}" for name, inner in value.items())]
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        # What JSON escapes TOML escapes alike, but for DEL, and for what lies outside the first plane.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return read_toml(path)
+    except ValueError as error:
+        # "… (at line 3, column 9)": what an editor jumps to stands in front.
+        found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
+        text = str(error)[: found.start()].removeprefix(f"{path}: ") if found else str(error)
+        raise SettingsFileError(f"{path}:{found[1]}: {text}" if found else text) from None
+
+
+def _line_of(path: Path, text: str) -> str:
+    """The line, as "12:", that sets the key with which the text of an error begins; "" where there is none."""
+    found = re.match(r"([\w.]+)", text)
+    table, _, key = found[1].rpartition(".") if found else ("", "", "")
+    current = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        header = re.match(r"\s*\[\s*([\w.-]+)\s*\]", line)
+        if header:
+            current = header[1]
+            if current == key and not table:
+                return f"{number}:"
+            continue
+        if current == table and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[=.]", line):
+            return f"{number}:"
+        inline = rf"\s*{re.escape(table)}\s*(\.\s*{re.escape(key)}\s*)?="
+        if table and not current and re.match(inline, line):
+            return f"{number}:"
+    return ""
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    for number, name in enumerate(columns, 1):
+        if not name:
+            raise SettingsFileError(f"{path}:1: column {number} has no name")
+        if columns.count(name) > 1:
+            raise SettingsFileError(f"{path}:1: column '{shown(name)}' is there twice")
+    if "name" not in columns:
+        raise SettingsFileError(f"{path}:1: there is no column 'name'; each board needs a name of its own")
+
+
+def _put(values: dict[str, Any], name: str, cell: str) -> None:
+    """Set what a column is called to what a cell says."""
+    *tables, key = name.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise SettingError(f"{name}: '{table}' is no table")
+    values[key] = _value(tables, key, cell)
+
+
+def _value(tables: list[str], key: str, cell: str) -> Any:
+    """A cell is a text; a number where the setting is one; a list where it is one; below `app` what it looks like."""
+    if not tables and key in _NUMBERS:
+        try:
+            return json.loads(cell)
+        except ValueError:
+            if key == "led":
+                return cell
+            raise SettingError(f"{key}: must be {KINDS[key]}") from None
+    if not tables and key == "url" and " " in cell:
+        return cell.split()
+    if tables == ["wifi"] and key == "address":
+        return cell.split()
+    if tables[:1] == ["app"]:
+        try:
+            return json.loads(cell)
+        except ValueError:
+            return cell
+    return cell
+
+
+def columns() -> list[str]:
+    """The columns that a fleet.csv may have, but for those below `app`."""
+    plain = [key for key in KINDS if key not in ("wifi", "app", *OWN_KEYS)]
+    return [*plain, *(f"wifi.{key}" for key in WIFI_KINDS)]

@@ -1,0 +1,27 @@
+"""`mqttlite board`: a board's settings, and a board on a port. A module here is a subcommand, with `add_parser` as
+those of `mqttlite` have it.
+"""
+
+import argparse
+import importlib
+
+SUBCOMMANDS = ("settings",)
+
+_DESCRIPTION = """\
+Boards: their settings, and setting them up.
+
+  mqttlite board settings board.toml -o settings.json     what a board has, from what people edit
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "board",
+        help="boards: settings, setting one up",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inner = parser.add_subparsers(title="commands", dest="subcommand", metavar="COMMAND", required=True)
+    for name in SUBCOMMANDS:
+        importlib.import_module(f"{__name__}.{name}").add_parser(inner)
