@@ -21,7 +21,7 @@ from tools.bundle import SETS, building
 
 # Bytes. 520,000 are the packages, 135,000 the bundles for boards, of which `all` has 46,000; the rest is room. A higher
 # number here is a decision, not a repair.
-SIZE_MAX = 720_000
+SIZE_MAX = 800_000
 
 SHIPPED = "mqttlite/boards/shipped"
 # Run by the Python of the empty environment, outside of the clone.

@@ -15,6 +15,7 @@ from ..core.errors import MQTTError
 SHIPPED = Path(__file__).parent / "shipped"
 CLONE = Path(__file__).parents[2]  # of the repository, where this is one
 SUFFIX = ".mpy"
+HALF = "a"  # of the two halves of a board's file system, the one that a fresh board has
 
 
 class NoFilesError(MQTTError):
@@ -46,6 +47,16 @@ def bundle(name: str) -> Path:
 def board_package() -> Path:
     """The folder that holds the package `mqttlite_board`, the board's program: what goes into lib/, too."""
     return Path(_built("program")[0]) if is_in_clone() else _shipped("program")
+
+
+def file_system(bundle_name: str) -> dict[str, bytes]:
+    """The files of a fresh board by their place, but for its settings and its application (a/app.mpy or a/app.py): the
+    starter at the root, program and bundle in the half `a`. Raises NoFilesError.
+    """
+    found = contents(starter())
+    for folder in (board_package(), bundle(bundle_name)):
+        found.update({f"{HALF}/lib/{place}": data for place, data in contents(folder).items()})
+    return found
 
 
 def starter() -> Path:
