@@ -125,10 +125,10 @@ def exposed(path: Path, values: dict[str, Any]) -> str:
 def write_toml(path: Path, values: dict[str, Any]) -> None:
     """Write a board.toml that `read_settings` reads as `values`; readable for its owner alone. Raises OSError."""
     plain = {key: value for key, value in values.items() if value is not None and key not in OWN_KEYS}
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if not isinstance(value, dict)]
+    lines = [f"{key} = {toml_value(value)}" for key, value in plain.items() if not isinstance(value, dict)]
     for key, value in plain.items():
         if isinstance(value, dict) and value:
-            lines += ["", f"[{key}]", *(f"{_toml_key(name)} = {_toml(inner)}" for name, inner in value.items())]
+            lines += ["", f"[{key}]", *(f"{_toml_key(name)} = {toml_value(inner)}" for name, inner in value.items())]
     new = path.with_name(path.name + ".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
@@ -139,17 +139,18 @@ def write_toml(path: Path, values: dict[str, Any]) -> None:
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml_value(key)
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as TOML has it."""
     if isinstance(value, str):
         # What JSON escapes TOML escapes alike, but for DEL, and for what lies outside the first plane.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml_key(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(key)} = {toml_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(value)
 
 

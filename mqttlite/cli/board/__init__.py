@@ -5,11 +5,13 @@ those of `mqttlite` have it.
 import argparse
 import importlib
 
-SUBCOMMANDS = ("settings",)
+SUBCOMMANDS = ("new", "list", "settings")
 
 _DESCRIPTION = """\
 Boards: their settings, and setting them up.
 
+  mqttlite board new my-sensor                            a folder for a new application
+  mqttlite board list                                     kinds of boards and their pins
   mqttlite board settings board.toml -o settings.json     what a board has, from what people edit
 """
 
