@@ -8,6 +8,7 @@ BENCHMARKS = {
     "broker_cpu": "broker, as source and compiled, beside Mosquitto",
     "client_cpu": "client, as source and compiled, beside paho-mqtt and gmqtt",
     "link_goodput": "serial link over a noisy line, in virtual time",
+    "line_goodput": "client, link and gateway over a serial line, in virtual time",
     "board_alloc": "memory on a board",
     "startup": "what a program takes to start, beside `import asyncio`",
 }

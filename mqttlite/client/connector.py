@@ -10,7 +10,7 @@ import os
 
 from ..core import const
 from ..core.errors import ClosedError, ConnectError, MQTTError, SettingError
-from ..core.features import JOURNAL
+from ..core.features import JOURNAL, SERIAL
 from ..serial.clock import now_ms
 
 TYPE_CHECKING = const(0)
@@ -32,6 +32,7 @@ USEFUL_MS = const(5000)  # how long a connection lasts at least for the delay to
 CLOSING_S = const(1)  # how long an orderly end may take
 PIECE = const(65536)  # bytes that are written at once; what is behind them has not left, and is not late
 LINE_PIECE = const(256)  # the same on a serial line
+LINE_OUT = const(12)  # pieces of packets that wait for a serial line before messages do (core/session.py)
 LATE_MS = const(50)  # behind a deadline: the event loop stood still, and what has arrived meanwhile is to be read first
 
 
@@ -92,6 +93,7 @@ class Connector:
         if self.serial is None:
             self.piece = LINE_PIECE
             life = self.life
+            life.session.out_max = LINE_OUT
             dialer = self.dialer_type()
             self.serial = dialer(self.url, life.client_id, self.open_port, life.log, life.attention.set)
         return await self.serial.connect()
@@ -306,6 +308,8 @@ class Connector:
                 if not out:
                     self.incoming.gathered = 0
                     left = protocol.waiting_since
+                    if SERIAL and session.sent < session.next:
+                        session._pump()
             self.is_writing = False
             if life.error:
                 protocol.disconnect()

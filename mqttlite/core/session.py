@@ -22,7 +22,7 @@ Both runtimes; imports only lower modules of the core.
 from . import const
 from .codec import acknowledgement, released, repeated
 from .errors import broken
-from .features import DOUBTS, JOURNAL, V5
+from .features import DOUBTS, JOURNAL, SERIAL, V5
 from .packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from .reason_codes import REFUSED
 from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED
@@ -143,6 +143,11 @@ class Session:
         self.wanted = True  # a packet in `out` tells of a record that may not be durable
         self.kept = start  # messages below this one are durable; whoever commits says so
         self.out: "list[bytes] | None" = None  # packets to write; None while there is no network connection
+        if SERIAL:
+            # Pieces of packets in `out` beyond which no more messages join them before whoever writes it pumps again.
+            # What is in `out` goes before a PUBREL that comes later: on a slow line all messages of a window would at
+            # last wait for their PUBREC or PUBCOMP together, and the line for them.
+            self.out_max = 3 * SPAN
         self.next = start  # sequence number of the next message accepted
         self.sent = start  # sequence number of the first message not sent yet
         self.first = start  # no message below this one is unfinished
@@ -244,6 +249,8 @@ class Session:
             return
         seq = self.sent
         while seq < self.next and self.unfinished < self.window and seq - self.first < self.span:
+            if SERIAL and len(out) >= self.out_max:
+                return
             if not self.unfinished:
                 self.first = seq
             message = self.messages.get(seq)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 REOPEN_S = const(1)  # from one attempt to open the port to the next
 FAULTS_MAX = const(5)  # faults of this program, one after the other without a link between them, before it gives up
 SILENT_S = const(5)  # a gateway that is there has answered by then: SYN is repeated every 2 s at the least
+SEND_BUFFER = const(512)  # bytes; what is in it, a later acknowledgement cannot overtake
 CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave, and twice its time on the line
 _CLOSING_STEP_MS = const(10)
 _OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx")
@@ -71,6 +72,7 @@ class SerialDialer:
                 device_id=device_id.encode()[:32],
                 frame_size=_number(place, "frame_size", 128),
                 window=_number(place, "window", 8),
+                send_buffer=SEND_BUFFER,
                 baud=self._baud,
             )
         except ValueError as error:

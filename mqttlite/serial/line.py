@@ -37,7 +37,10 @@ if TYPE_CHECKING:
         query: dict[str, str]
 
 
-AHEAD_MS = const(3)  # may wait in the driver behind the frame that leaves: a timer that fires late leaves no gap
+# So much may wait in the driver behind the frame that leaves, so that a timer that fires late, or a garbage collection,
+# leaves no gap. A UART's buffer (board_port.TX_BUFFER) has room for that and the longest frame.
+AHEAD_MS = const(12)
+AHEAD_BYTES = const(256)
 
 
 class Line:
@@ -94,6 +97,7 @@ class Line:
     async def _write(self) -> None:
         link = self._link
         free_at = 0  # ms; when the wire will have carried all that was written
+        ahead = min(AHEAD_MS, AHEAD_BYTES * 10000 // self._baud)
         while self._running:
             self._work.clear()
             now = now_ms()
@@ -103,7 +107,7 @@ class Line:
                     free_at = now
                 free_at += (len(frame) * 10000 + self._baud - 1) // self._baud
                 await self._port.write(frame)
-                await asyncio.sleep(max(free_at - now_ms() - AHEAD_MS, 0) / 1000)
+                await asyncio.sleep(max(free_at - now_ms() - ahead, 0) / 1000)
             else:
                 wait_ms = link.deadline() - now
                 if wait_ms > 0:
