@@ -129,10 +129,16 @@ def write_toml(path: Path, values: dict[str, Any]) -> None:
     for key, value in plain.items():
         if isinstance(value, dict) and value:
             lines += ["", f"[{key}]", *(f"{_toml_key(name)} = {toml_value(inner)}" for name, inner in value.items())]
+    write_secret(path, ("\n".join(lines) + "\n").encode())
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file that its owner alone can read; a cut leaves the old one or the new one. Raises OSError."""
     new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)

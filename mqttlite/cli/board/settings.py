@@ -1,7 +1,6 @@
 """`mqttlite board settings`: board.toml, or a fleet.csv, to the settings.json of boards."""
 
 import argparse
-import os
 from pathlib import Path
 
 from ..streams import say
@@ -34,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    from ...boards.settings_file import exposed, read_fleet, read_settings, to_json
+    from ...boards.settings_file import exposed, read_fleet, read_settings, to_json, write_secret
 
     if args.file is None and args.fleet is None:
         raise ValueError("give a board.toml, or --fleet fleet.csv")
@@ -53,15 +52,3 @@ def run(args: argparse.Namespace) -> int:
             write_secret(args.output / f"{each['name']}.json", to_json(each))
     print(f"{args.fleet}: the settings of {len(fleet)} boards are right")
     return 0
-
-
-def write_secret(path: Path, data: bytes) -> None:
-    """Write a file that its owner alone can read; a cut leaves the old one or the new one. Raises OSError."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
