@@ -1,4 +1,4 @@
-"""Improv over serial: packets among noise; the board's answers to Improv's own client for browsers, on the interpreter."""
+"""Improv over serial: packets among noise; a board, on the interpreter, and Improv's own client for browsers."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ def test_a_result_that_is_too_large_is_cut() -> None:
     [(_, body)] = Parser().feed(improv.result(improv.INFO, ["a" * 200, "b" * 200]))
     parsed = improv.command(body)
     assert parsed
-    assert [len(part) for part in improv.lengths(parsed[1]) or []] == [200, 52]
+    assert [len(part) for part in improv.lengths(parsed[1]) or []] == [200, 51]
 
 
 async def browser(console: Console, *calls: list[object]) -> list[dict[str, object]]:
@@ -95,7 +95,7 @@ async def browser(console: Console, *calls: list[object]) -> list[dict[str, obje
     node = runtimes.installed("node")
     if not package.exists() or node is None:
         unavailable("improv-wifi-serial-sdk")
-    line = console.descriptor()
+    line = console.line
     process = await asyncio.create_subprocess_exec(
         *(node, ROOT / "tests" / "node" / "improv_client.mjs", package, json.dumps(calls)),
         stdin=line,
