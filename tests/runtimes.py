@@ -28,7 +28,8 @@ def micropython() -> Path | None:
 def built(bits: int, kind: str = "plain") -> Path:
     """Where tools/build_micropython puts the Unix interpreter of 32 or 64 bits, whether it is there or not.
 
-    Both are of one version. `kind` "frozen" is the one with mqttlite in its image.
+    Both are of one version. `kind` "frozen" is the one with mqttlite in its image, "console" the one that behaves as a
+    board on its USB socket (tools/board_port; on machines of the x86 family with 32 bits only).
     """
     return BUILT / f"{bits}-{kind}" / "micropython"
 

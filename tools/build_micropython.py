@@ -25,7 +25,8 @@ from tools.build_mpy import BUNDLES, SET
 
 SUITE = "trixie"  # of Debian; MicroPython 1.25
 ARCHIVE = "http://deb.debian.org/debian"  # what it delivers is signed
-KINDS = ("plain", "frozen")
+KINDS = ("plain", "frozen", "console")
+CONSOLE = ROOT / "tools" / "board_port"  # the variant of the Unix port that has a board's console
 # A build of 32 bits that really has them: newer versions ignore MICROPY_FORCE_32BIT.
 CHECK = "import sys; sys.exit(sys.maxsize != 2**%d - 1)"
 # Libraries that Debian's source package leaves out, or that would be needed with 32 bits; no part of what is measured.
@@ -119,7 +120,7 @@ def build(source: Path, bits: Iterable[int], kinds: Iterable[str]) -> None:
     for width in bits:
         for kind in kinds:
             program = built(width, kind)
-            manifest = asyncio_alone if kind == "plain" else ROOT / "firmware" / "manifest.py"
+            manifest = ROOT / "firmware" / "manifest.py" if kind == "frozen" else asyncio_alone
             settings = [
                 f"CC=gcc -m{width}",
                 # a compiler newer than the sources may warn of more
@@ -131,6 +132,8 @@ def build(source: Path, bits: Iterable[int], kinds: Iterable[str]) -> None:
                 f"MICROPY_MPYCROSS={mpy_cross()}",
                 *LEFT_OUT,
             ]
+            if kind == "console":
+                settings.append(f"VARIANT_DIR={CONSOLE}")
             call(f"{width} bits {kind}", [*make, "-C", "ports/unix", *settings], source)
             if subprocess.run([program, "-c", CHECK % (width - 1)], check=False).returncode:
                 program.unlink()
@@ -147,7 +150,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--source", type=Path, help="a checkout of MicroPython (default: fetch Debian's)")
     parser.add_argument("--suite", default=SUITE, help="of Debian, whose version is taken (default: %(default)s)")
     parser.add_argument("--bits", type=int, nargs="+", choices=(64, 32), default=[64, 32], help="(default: both)")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="(default: both)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="(default: all)")
     options = parser.parse_args(args)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     print(f"MicroPython, Unix port, into {OUTPUT.relative_to(ROOT)}")

@@ -209,9 +209,10 @@ board_part() {
     if ! compiles_32 && may_apt; then
         apt_install "${missing[@]}" || note "going on without ${missing[*]}"
     fi
-    step "MicroPython of $bits bits, from source, into build/board (half a minute)"
+    step "MicroPython of $bits bits, from source, into build/board (a minute)"
     # shellcheck disable=SC2086 # words of $bits
-    if .venv/bin/python -m tools.build_micropython --kinds plain --bits $bits; then
+    if .venv/bin/python -m tools.build_micropython --kinds plain --bits $bits &&
+        .venv/bin/python -m tools.build_micropython --kinds console --bits ${bits##* }; then
         touch build/board.ready
     else
         note "going on without it: tests that need it will say so"
