@@ -7,7 +7,7 @@
 // full is lost; the interrupt character is taken out there, whatever the program does; sys.stdin and sys.stdout are
 // those of boards (shared/runtime/sys_stdio_mphal.c: a read waits for all that it asked for); os.dupterm doubles the
 // output. BOARD_USB=1 in the environment: as native USB (shared/tinyusb/mp_usbd_cdc.c), where a host that does not read
-// holds a write up, for half a second, and then loses it; without it, bytes that nobody reads are gone, as on a UART.
+// holds a write up, for half a second, and then loses it; without it, a write takes as long as the line takes.
 //
 // machine.reset() is there, too. Both kinds of reset replace the process by a new one: same heap size, same folder.
 
@@ -34,6 +34,7 @@
 
 #define RAW "BOARD_RAW_REPL" // in the environment: the reset came from the raw prompt
 #define USB_TIMEOUT_MS (500)
+#define UART_TIMEOUT_MS (5000) // then nobody carries away what stands in the pseudo-terminal
 #define AT_ONCE (64) // bytes taken from the line, and
 #define AT_ONCE_NS (64 * 10 * 1000000000LL / 115200) // how long they take on it
 
@@ -138,7 +139,7 @@ mp_uint_t __wrap_mp_hal_stdout_tx_strn(const char *str, size_t len) {
             done += wrote;
         } else if (wrote < 0 && errno == EINTR) {
             continue;
-        } else if (!is_usb || !writable(USB_TIMEOUT_MS)) {
+        } else if (!writable(is_usb ? USB_TIMEOUT_MS : UART_TIMEOUT_MS)) {
             break;
         }
     }
