@@ -26,6 +26,7 @@ ANNOUNCE_MS = 1000  # from one time to the next that it says its state, unasked,
 QUIET_MS = 10000  # when nobody has spoken to it for so long
 JOIN_MS = 20000  # for the network to let it in; clients wait for 30 s
 GOODBYE_MS = 700  # from the last word to the restart
+PRESSED_MS = 100  # Ctrl-C counts when nothing has followed for so long
 IDLE_MS = 300  # a packet that stops in the middle for so long has been cut off
 RECORD_MAX = 4096
 _ENOSPC = 28
@@ -56,6 +57,7 @@ class Setup:
     """
 
     restart_at: "int | None" = None
+    pressed = 0  # Ctrl-C (3), or that and Ctrl-A (1)
     address = ""  # in the network, once it has let the board in
 
     def __init__(
@@ -83,20 +85,16 @@ class Setup:
         self.write(state(new))
 
     def fail(self, command: int, text: str, code: int = improv.OTHER) -> None:
-        """A command cannot be carried out: `code` for every client, `text` for people and for ours."""
+        """A command cannot be carried out: `text` for people and for a client of ours, `code` for the others."""
         print("settings:", text)
-        if command == improv.PUT:
-            self.write(result(command, ["wrong", text]))
-        self.write(error(code))
+        self.write(result(command, ["wrong", text]) if command == improv.PUT else error(code))
 
     # -- what comes in
 
     def receive(self, data: bytes, now_ms: int) -> None:
-        """What has arrived on the console. KeyboardInterrupt: somebody has pressed Ctrl-C."""
+        """What has arrived on the console."""
         self.now = now_ms
         packets = self.parser.feed(data)
-        noise = self.parser.noise
-        self.parser.noise = bytearray()
         for kind, body in packets:
             if kind == improv.RPC:
                 self.heard_at = now_ms
@@ -106,8 +104,21 @@ class Setup:
                 else:
                     self.write(error(improv.NONE))
                     self._obey(parts[0], parts[1])
-        if b"\x03" in noise:
-            raise KeyboardInterrupt
+        for byte in self.parser.noise:
+            if byte == 3:
+                self.pressed = 3
+            elif byte > 13 or not byte:  # a part of something else, such as a frame of a gateway's link
+                self.pressed = 0
+            elif byte == 1 and self.pressed:
+                self.pressed = 1
+        self.parser.noise = bytearray()
+
+    def look(self) -> None:
+        """Nothing has come for a moment. KeyboardInterrupt: Ctrl-C came before; with an argument if Ctrl-A has
+        followed, as from mpremote.
+        """
+        if self.pressed:
+            raise KeyboardInterrupt(1) if self.pressed == 1 else KeyboardInterrupt
 
     def _obey(self, command: int, data: bytes) -> None:
         if command == improv.GET_STATE:
@@ -371,6 +382,8 @@ def run(path: str, feed: "Callable[[], object]", reason: str = "", for_ms: int =
                 else:
                     time.sleep_ms(50)  # there is no console
             now = _now()
+            if _since(arrived, now) > PRESSED_MS:
+                setup.look()
             if _since(arrived, now) > IDLE_MS:
                 setup.parser.idle()
             setup.tick(now)

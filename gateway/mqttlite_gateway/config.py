@@ -86,12 +86,14 @@ class Config:
 
     `upstream`: URL of the broker, mqtt:// or unix://; user name and password in it are the gateway's own, for its
     status. `status_topic`: where the state of each line is published, "" for nowhere; every `status_every_s` seconds.
+    `provision`: settings for boards that wait for some (provision.py), None for none.
     """
 
     serial: list[SerialPort] = field(default_factory=list)
     upstream: str = DEFAULT_UPSTREAM
     status_topic: str = ""
     status_every_s: float = 5.0
+    provision: "dict[str, Any] | None" = None
 
     def check(self) -> None:
         """Raise ConfigError for what cannot work."""
@@ -142,8 +144,17 @@ def load(path: Path) -> Config:
     ports = data.pop("serial", [])
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
         raise ConfigError(f"{path}: serial: write [[serial]] for each port")
-    known = [field.name for field in fields(Config) if field.name != "serial"]
+    provision = data.pop("provision", None)
+    known = [field.name for field in fields(Config) if field.name not in ("serial", "provision")]
     config = Config(**_checked(data, Config, known, str(path)))
+    if provision is not None:
+        from .provision import check_provision
+
+        try:
+            check_provision(provision)
+        except ValueError as error:
+            raise ConfigError(f"{path}: [provision]: {error}") from None
+        config.provision = provision
     for number, port in enumerate(ports, 1):
         where = f"{path}: [[serial]] number {number}"
         values = _checked(port, SerialPort, [field.name for field in fields(SerialPort)], where)
@@ -159,7 +170,7 @@ def load(path: Path) -> Config:
 def exposed(path: Path, config: Config) -> str:
     """Words about a file with a password in it that others may read, "" when all is well."""
     try:
-        if Url(config.upstream).password is None:
+        if Url(config.upstream).password is None and not has_secret(config.provision):
             return ""
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -171,6 +182,11 @@ def exposed(path: Path, config: Config) -> str:
     return (
         f"{path} contains a password, and {who} on this machine can read it (mode {mode & 0o777:o}): chmod 600 {path}"
     )
+
+
+def has_secret(provision: "dict[str, Any] | None") -> bool:
+    """Whether the settings for boards have a password."""
+    return bool(provision and (provision.get("password") or provision.get("wifi", {}).get("password")))
 
 
 _WANTED = {

@@ -5,18 +5,20 @@ import logging
 
 from . import status
 from .config import Config
-from .line import GatewayLine
+from .line import GatewayLine, SetUp
 from .names import Names
 from .upstream import Upstream
 
 log = logging.getLogger("mqttlite.gateway")
 
 
-async def run(config: Config, *, check: bool = False) -> None:
-    """Serve all ports of a checked configuration until cancelled. `check`: say at once whether the broker is there."""
+async def run(config: Config, *, check: bool = False, set_up: SetUp | None = None) -> None:
+    """Serve all ports of a checked configuration until cancelled. `check`: say at once whether the broker is there.
+    `set_up`: gives boards that wait for them their settings.
+    """
     upstream = Upstream(config.upstream)
     names: Names[GatewayLine] = Names()
-    lines = [GatewayLine(port, upstream, names) for port in config.serial]
+    lines = [GatewayLine(port, upstream, names, set_up) for port in config.serial]
     log.info("forwarding %d serial port(s) to %s", len(lines), upstream.name)
     async with asyncio.TaskGroup() as tasks:
         for line in lines:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+from collections.abc import Awaitable, Callable
 
 from mqttlite.client.board_errors import explained
 from mqttlite.core.shown import shown
@@ -20,10 +21,13 @@ from .names import Names, topic_level
 from .saying import Saying
 from .watch import Watch
 
+SetUp = Callable[[str, int], Awaitable[str]]  # path and baud of a port; what was done, in words
+
 log = logging.getLogger("mqttlite.gateway")
 device_log = logging.getLogger("mqttlite.gateway.device")
 
 REOPEN_S = 0.5  # from one look for a port that is not there to the next
+SET_UP_AGAIN_S = 30.0
 REFUSED_S = 5.0  # the same for a port that is there and cannot be opened: finding out why takes a while
 DEVICE_LOG = (200, 0.05)  # lines of a device's own log at once, and then one in so many seconds
 DEVICE_LINE = 250  # characters of one of them
@@ -34,11 +38,19 @@ SEND_BUFFER = 2048  # bytes for the device that may wait for the line: a sixth o
 class GatewayLine:
     """A serial port and the device at its other end, which is to be connected to `broker`.
 
-    `names`: the topic levels of all lines of the gateway, of which this one takes its device's.
+    `names`: the topic levels of all lines of the gateway, of which this one takes its device's. `set_up`: gives a board
+    that waits for them its settings; None leaves it to people.
     """
 
-    def __init__(self, config: SerialPort, broker: Broker, names: "Names[GatewayLine] | None" = None) -> None:
+    def __init__(
+        self,
+        config: SerialPort,
+        broker: Broker,
+        names: "Names[GatewayLine] | None" = None,
+        set_up: "SetUp | None" = None,
+    ) -> None:
         self.config = config
+        self._set_up = set_up
         self.device_id = ""  # what the device said last
         self.names: Names[GatewayLine] = names or Names()
         self.link = Link(
@@ -142,7 +154,9 @@ class GatewayLine:
         self.say.info("open at %d baud", config.baud)
         watching = asyncio.create_task(self.watch.run())
         try:
-            await Line(self.link, self.watch.port(port), config.baud).run()
+            await self._carry(Line(self.link, self.watch.port(port), config.baud))
+            if self._set_up and self.watch.wants_settings.is_set():
+                await self._give_settings(self._set_up)
         except OSError as error:
             self.say.warning("%s", error)
         except Exception:  # a fault of ours: the other lines go on
@@ -151,3 +165,25 @@ class GatewayLine:
             watching.cancel()
             self.watch.finding = None
         return REOPEN_S
+
+    async def _carry(self, line: Line) -> None:
+        """Serve the link until the port is gone (OSError), or a board wants settings that this gateway has for it."""
+        carrying = asyncio.create_task(line.run())
+        wanting = asyncio.create_task(self.watch.wants_settings.wait())
+        try:
+            await asyncio.wait([carrying, wanting] if self._set_up else [carrying], return_when=asyncio.FIRST_COMPLETED)
+            if carrying.done():
+                carrying.result()
+        finally:
+            wanting.cancel()
+            carrying.cancel()
+            await asyncio.gather(carrying, return_exceptions=True)
+
+    async def _give_settings(self, set_up: "SetUp") -> None:
+        """Set up the board that waits for it; the port is closed, so that this can open it."""
+        self.say.info("a board waits for its settings")
+        try:
+            self.say.info("%s", await set_up(self.config.path, self.config.baud))
+        except (ValueError, OSError) as error:
+            self.say.warning("the board is not set up: %s; trying again in %g s", error, SET_UP_AGAIN_S)
+            await asyncio.sleep(SET_UP_AGAIN_S)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from mqttlite.link import Link
 from mqttlite.serial.diagnosis import End, Finding, Heard, Tapped, diagnose
+from mqttlite.serial.ports import READ_SIZE
+from mqttlite_board import improv
 
 from .saying import Saying
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 15.0
 PAUSE_MAX_S = 600.0
+_WANTS_SETTINGS = improv.state(improv.READY).strip()  # what a board says every second that has none
 _REMEMBERED = 4  # looks; a prompt that was printed once is still what the line is about
 
 
@@ -29,6 +32,8 @@ class Watch:
 
     def __init__(self, link: Link, baud: int, say: Saying) -> None:
         self.finding: Finding | None = None
+        self.wants_settings = asyncio.Event()  # a board says so
+        self._latest = b""
         self._link = link
         self._baud = baud
         self._say = say
@@ -66,9 +71,14 @@ class Watch:
         """What has arrived."""
         if not self._link.up:
             self._heard[-1].hear(data)
+            self._latest = (self._latest + data)[-2 * READ_SIZE :]
+            if _WANTS_SETTINGS in self._latest:
+                self.wants_settings.set()
 
     def _forget(self) -> None:
         self.finding = None
+        self.wants_settings.clear()
+        self._latest = b""
         self._heard.clear()
         self._heard.append(Heard())
 

@@ -93,7 +93,12 @@ def run(args: argparse.Namespace) -> int:
 async def _until_stopped(config: "Config") -> int:
     from mqttlite_gateway.gateway import run as run_gateway
 
-    gateway = asyncio.create_task(run_gateway(config, check=True))
+    set_up = None
+    if config.provision is not None:
+        from ..boards.gateway_setup import setter_up
+
+        set_up = setter_up(config.provision)
+    gateway = asyncio.create_task(run_gateway(config, check=True, set_up=set_up))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, gateway.cancel)

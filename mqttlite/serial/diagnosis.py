@@ -165,7 +165,12 @@ _BINARY: tuple[tuple[str, "re.Pattern[bytes]", str], ...] = (
     ("ppp", re.compile(rb"~\xff\x7d#"), "PPP: a modem, or a computer's serial console"),
 )
 
+# A board that says over Improv in which state it is: READY (2), PROVISIONING (3), PROVISIONED (4).
+_IMPROV = re.compile(rb"IMPROV\x01\x01\x01([\x02-\x04])")
+_LATEST = 300  # bytes at the end of what was heard: it says so every second
+
 KINDS = (
+    *("waiting for settings", "has settings"),
     *("silence", "loopback", "first frame", "one way", "two gateways", "two devices", "other version", "bad line"),
     *("traceback", "boot loop", *(kind for kind, _, _ in _TEXTS), "text"),
     *(*(kind for kind, _, _ in _BINARY), "break", "noise"),
@@ -180,7 +185,8 @@ def diagnose(heard: Heard, end: End, *, frames_before: bool = False) -> Finding:
         return _silence(end)
     pieces = heard.pieces()
     return (
-        _frames(pieces, end, frames_before)
+        _improv(pieces)
+        or _frames(pieces, end, frames_before)
         or _text(heard.size, pieces)
         or _binary(heard.size, pieces)
         or _noise(heard.size, pieces, end)
@@ -195,6 +201,20 @@ def _silence(end: End) -> Finding:
             "wired?",
         )
     return Finding("silence", "nothing arrives: does the gateway run, is this its line, and does its TX go to RX here?")
+
+
+def _improv(pieces: list[bytes]) -> Finding | None:
+    """What a board says that speaks Improv, if it is the last thing that was heard."""
+    states = list(_IMPROV.finditer(pieces[-1], max(0, len(pieces[-1]) - _LATEST)))
+    if not states:
+        return None
+    if states[-1][1] == b"\x04":
+        return Finding("has settings", "a board that has its settings and is asked for them; it will start soon")
+    return Finding(
+        "waiting for settings",
+        "a board that waits for its settings: stop this program and run mqttlite board setup --port with this port, or "
+        "let a gateway set it up ([provision] in gateway.toml)",
+    )
 
 
 def _frames(pieces: list[bytes], end: End, before: bool) -> Finding | None:

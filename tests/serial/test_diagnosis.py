@@ -12,6 +12,7 @@ from mqttlite.core.shown import amount, shown
 from mqttlite.link import Link
 from mqttlite.serial.diagnosis import HEAD, KINDS, TAIL, End, Finding, Heard, diagnose
 from mqttlite.sim.lines.noise import Noise
+from mqttlite_board.improv import PROVISIONED, READY, state
 from tests.peers import RUN_TIMEOUT_S, MicroPython
 
 GATEWAY = End(epoch=5, is_gateway=True, baud=115200)
@@ -114,6 +115,13 @@ SEEN = {
     "a device that does not hear us": (syns(9, BOARD), "one way", f"device '{BOARD.decode()}' is heard, but does not"),
     "a name that shows off": (syns(9, b"\x1b[2J\n\xff"), "one way", r"device '\x1b[2J\n\xff' is heard"),
     "a device that has just come": (syns(9, BOARD, 1), "first frame", "just arrived"),
+    "a board without settings": (
+        BOOT + b"waiting for settings: \xe2\x80\xa6\n" + state(READY) * 9 + b"\x00\x20frame\x00",
+        "waiting for settings",
+        "mqttlite board setup --port",
+    ),
+    "a board with settings": (state(READY) + state(PROVISIONED), "has settings", "has its settings"),
+    "a board that had none before": (state(READY) * 3 + BOOT + PROMPT, "micropython prompt", "a MicroPython prompt"),
     "another gateway": (syns(99), "two gateways", "another gateway"),
 }
 
