@@ -1,4 +1,4 @@
-"""For freezing into an image: a bundle of mqttlite, and the program. First build the bundle:
+"""For freezing into an image: a bundle of mqttlite, the program, and the starter. First build the bundle:
 
     python -m tools.bundle all -o build/bundle/all
     make -C ports/esp32 BOARD=ESP32_GENERIC FROZEN_MANIFEST=/path/to/firmware/manifest.py
@@ -23,3 +23,4 @@ for place, _, names in os.walk("mqttlite_board"):
     if below.split(os.sep)[0] not in ("start", "application"):
         files += [os.path.normpath(os.path.join(below, file)) for file in names if file.endswith(".py")]
 package("mqttlite_board", files=sorted(files))  # noqa: F821
+module("start.py", base_path="mqttlite_board/start")  # noqa: F821

@@ -1,4 +1,4 @@
-"""The program of a board: connect as its settings say, and run the application. main.py starts it, again and again."""
+"""The program of a board: connect as its settings say, and run the application. The starter starts it."""
 
 import asyncio
 import gc
@@ -6,12 +6,11 @@ import json
 
 from mqttlite import Client, MQTTError, SettingError, StoreError
 
-from . import boots, readings
+from . import readings
 from .together import together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 TELLING_S = 60  # how long a board tries to say that its store cannot be used
@@ -32,14 +31,14 @@ def store(name: str) -> "Any":
 
 
 class Program:
-    """What the board is for, from one start to the next. `settings`: the record, as settings.load gives it; `feed` is
-    called as long as the event loop turns.
+    """What the board is for, from one start to the next. `settings`: the record, as settings.load gives it; `start`:
+    the starter, whose `feed` is called as long as the event loop turns.
     """
 
-    def __init__(self, settings: "dict[str, Any]", feed: "Callable[[], None]") -> None:
+    def __init__(self, settings: "dict[str, Any]", start: "Any") -> None:
         readings.check(settings)
         self.settings = settings
-        self.feed = feed
+        self.start = start
         topic = settings["topic"]
         self.online: str = topic + "/online"  # retained: "1", or "0" when the board is gone
         self.problem: str = topic + "/problem"  # retained: what is wrong with its store; empty: nothing
@@ -63,7 +62,7 @@ class Program:
     async def feed_watchdog(self, watchdog_s: float) -> None:
         """As long as the event loop turns, the board is not restarted."""
         while True:
-            self.feed()
+            self.start.feed()
             await asyncio.sleep(watchdog_s / 4 if watchdog_s else 60)
 
     async def application(self, network: "asyncio.Event | None") -> None:
@@ -114,7 +113,7 @@ class Program:
         settings = self.settings
         url = settings["url"] if isinstance(settings["url"], str) else settings["url"][0]
         if url.startswith("serial:"):
-            url += ("&" if "?" in url else "?") + "boot=" + str(boots.count)
+            url += ("&" if "?" in url else "?") + "boot=" + str(self.start.boots)
         try:
             return Client(
                 url,
@@ -155,7 +154,7 @@ class Program:
             await client.publish(self.problem, problem, qos=1, retain=True)
 
 
-def run(settings: "dict[str, Any]", feed: "Callable[[], None]") -> None:
+def run(settings: "dict[str, Any]", start: "Any") -> None:
     """Run the program to its end. Raises what ends it; SettingError for a setting that is wrong."""
     gc.collect()
-    asyncio.run(Program(settings, feed).main())
+    asyncio.run(Program(settings, start).main())

@@ -180,7 +180,7 @@ async def test_even_killed_it_leaves_no_process(tmp_path: Path) -> None:
 async def test_a_program_that_ends_on_the_way_is_named_with_its_last_words(folder: Path) -> None:
     async with demo(folder, "--seconds", "600") as program:
         await program.says("received QoS 0")
-        board = next(pid for pid, command in running(folder).items() if "main.run" in command)
+        board = next(pid for pid, command in running(folder).items() if "start.run" in command)
         os.kill(board, signal.SIGKILL)
         assert await program.ended() == 1
     assert [line for line in program.lines if re.match(r"mqttlite demo: board-\d ended with exit code -9", line)]

@@ -19,7 +19,7 @@ PATH = (START, FIRMWARE, ROOT)
 TOPIC = "boards/one"
 
 # Runs in the board's folder, where settings.json is.
-PROGRAM = "import main; main.run()"
+PROGRAM = "import start; start.run()"
 
 
 def settings(url: str, *, every_ms: int = 20, **others: object) -> dict[str, object]:

@@ -53,7 +53,7 @@ async def test_mip_installs_a_bundle_from_a_web_server(micropython: MicroPython,
     assert installed == {path.relative_to(built / "mpy"): path.read_bytes() for path in (built / "mpy").rglob("*.*")}
 
 
-def test_the_manifest_freezes_a_bundle_and_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_freezes_a_bundle_the_program_and_the_starter(monkeypatch: pytest.MonkeyPatch) -> None:
     included: list[str] = []
     frozen: list[str] = []
 
@@ -63,9 +63,13 @@ def test_the_manifest_freezes_a_bundle_and_the_program(monkeypatch: pytest.Monke
         assert all((Path(base_path) / path / file).is_file() for file in files or [])
         frozen.extend([f"{path}/{file}" for file in files] if files else [path])
 
+    def module(path: str, base_path: str = ".") -> None:
+        assert (Path(base_path) / path).is_file()
+        frozen.append(path)
+
     monkeypatch.chdir(FIRMWARE)  # as the build does
     source = (FIRMWARE / "manifest.py").read_text(encoding="utf-8")
-    functions = {"include": included.append, "package": package}
+    functions = {"include": included.append, "package": package, "module": module}
     monkeypatch.setenv("MQTTLITE_SET", "none-such")
     with pytest.raises(SystemExit, match=r"python -m tools\.bundle none-such"):
         exec(source, dict(functions))
@@ -76,7 +80,7 @@ def test_the_manifest_freezes_a_bundle_and_the_program(monkeypatch: pytest.Monke
     assert included == ["$(PORT_DIR)/boards/manifest.py"]
     program = {path.relative_to(FIRMWARE).as_posix() for path in PACKAGE.rglob("*.py")}
     copied = {path for path in program if path.split("/")[1] in ("start", "application")}
-    assert frozen == ["mqttlite", *sorted(program - copied)]
+    assert frozen == ["mqttlite", *sorted(program - copied), "start.py"]
 
 
 @pytest.mark.parametrize("bits", [32, 64])

@@ -4,144 +4,14 @@ On the real MicroPython interpreter, with a `machine` of paper whose clock runs 
 after `reset` is not run.
 """
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from mqttlite_board.settings import encode
-from tests.firmware.boards import PACKAGE, PATH, START, TOPIC, settings
+from tests.firmware.boards import PATH, TOPIC
+from tests.firmware.starts import Folder
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
 from tests.runtimes import ROOT
-
-# What of a board the Unix port has not. Seconds that main.py sleeps pass at once.
-MACHINE = """
-import asyncio, json, sys, time
-told = {"watchdog": None, "fed": 0, "timer": None, "blinks": 0, "reset": False, "slept": 0}
-
-class WDT:
-    def __init__(self, timeout):
-        told["watchdog"] = timeout
-        assert "mqttlite" not in sys.modules, "the watchdog starts first"
-    def feed(self):
-        told["fed"] += 1
-
-class Timer:
-    def __init__(self, number):
-        if number == 0:
-            raise ValueError("Timer doesn't exist")
-    def init(self, period, callback):
-        told["timer"] = [period, 0]
-        before = told["fed"]
-        for _ in range(10000):
-            callback(self)
-        told["timer"][1] = told["fed"] - before
-
-class Pin:
-    OUT = 1
-    def __init__(self, number, mode):
-        if number == 99:
-            raise ValueError("invalid pin")
-        self.on = 0
-    def value(self, on=None):
-        if on is None:
-            return self.on
-        self.on = on
-        told["blinks"] += 1
-
-class UART:
-    def __init__(self, number, *_, **__):
-        raise trouble(number)
-
-def trouble(number):
-    return ValueError("UART(%d) does not exist" % number)
-
-class Reset(BaseException):
-    pass
-
-def reset():
-    told["reset"] = True
-    raise Reset
-
-class machine:
-    pass
-
-for thing in (WDT, Timer, Pin, UART, reset):
-    setattr(machine, thing.__name__, thing)
-sys.modules["machine"] = machine
-
-class clock:
-    def time():
-        return told["slept"]
-    def sleep(seconds):
-        told["slept"] += seconds
-        if told["slept"] == interrupted_at:
-            raise KeyboardInterrupt
-
-interrupted_at = None
-"""
-
-RUN = """
-import main
-main.time = clock
-try:
-    main.run()
-except Reset:
-    pass
-except KeyboardInterrupt:
-    print("prompt")
-print(json.dumps(told))
-"""
-
-
-@dataclass
-class Start:
-    """What a board has said and done, up to its reset or the prompt."""
-
-    said: str
-    watchdog: int | None
-    fed: int
-    timer: list[int] | None
-    blinks: int
-    reset: bool
-    slept: float
-
-
-class Folder:
-    """A board's folder, with settings that can be overwritten."""
-
-    def __init__(self, micropython: MicroPython, folder: Path) -> None:
-        self.micropython = micropython
-        self.folder = folder
-        self.values = settings("mqtt://127.0.0.1:1")
-        self.set()
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the board."""
-        file = self.folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-
-    def copy_program(self, but: str = "") -> None:
-        """The files of the program, `but` one, as a board has them: what is changed there is what runs."""
-        for source in PACKAGE.rglob("*.py"):
-            place = source.relative_to(PACKAGE).as_posix()
-            if place != but:
-                target = source.name if source.parent == START else f"mqttlite_board/{place}"
-                self.write(target, source.read_text(encoding="utf-8"))
-
-    def set(self, **values: object) -> None:
-        """Change settings."""
-        self.values.update(values)
-        (self.folder / "settings.json").write_bytes(encode(self.values))
-
-    async def start(self, prepare: str = "", path: tuple[Path, ...] = PATH) -> Start:
-        """Start the board; `prepare` runs before main.py."""
-        script = MACHINE + prepare + RUN
-        result = await self.micropython.run(script, path=(self.folder, *path), heap="512k")
-        *said, told = result.stdout.splitlines()
-        return Start("\n".join([*said, result.stderr]), **json.loads(told))
 
 
 @pytest.fixture
@@ -228,7 +98,7 @@ async def test_a_uart_that_the_board_has_not_is_a_wrong_setting(board: Folder, u
 
 async def test_a_computer_has_no_uart_number_and_the_program_ends(board: Folder) -> None:
     board.set(url="serial://2")
-    script = "import main\nmain.run()"
+    script = "import start\nstart.run()"
     result = await board.micropython.run(script, path=(board.folder, *PATH), heap="512k", check=False)
     assert result.code == 1
     assert "only a board has UARTs" in result.stdout
@@ -250,14 +120,6 @@ async def test_an_application_that_does_not_compile_does_not_keep_the_board_from
     board.write("mqttlite_board/readings.py", "def run(:\n")
     start = await board.start(path=(ROOT,))
     assert "SyntaxError" in start.said
-    assert (start.reset, start.slept) == (True, 60)
-
-
-async def test_a_boot_py_whose_imports_fail_does_not_fail_itself(board: Folder) -> None:
-    board.copy_program()
-    board.write("mqttlite_board/boots.py", "1 +\n")  # as a copy that was broken off leaves it
-    start = await board.start("exec(open('%s').read())\n" % (START / "boot.py"), path=(ROOT,))
-    assert start.said.startswith("boot.py: SyntaxError")
     assert (start.reset, start.slept) == (True, 60)
 
 

@@ -1,4 +1,4 @@
-"""Runs first after each reset, before main.py: this start is counted before anything can go wrong.
+"""Runs first after each reset, before main.py.
 
 Whatever fails here is said and nothing more: MicroPython does not run main.py after a boot.py that has failed.
 """
@@ -10,7 +10,5 @@ try:
     # is left in pieces too small for the rest of the program. (CPython has no such function, and no such heap.)
     if hasattr(gc, "threshold"):
         gc.threshold(4096)
-
-    from mqttlite_board import boots  # noqa: F401 (it counts when it is imported)
 except Exception as error:
     print("boot.py:", repr(error))

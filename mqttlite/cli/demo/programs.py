@@ -210,7 +210,7 @@ class Programs:
         argv = [interpreter, "-X", "heapsize=256k"] if interpreter else [sys.executable]
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
         # `-c` and a working directory of its own, where its settings are.
-        code = f"import os; os.chdir({str(folder)!r}); import main; main.run()"
+        code = f"import os; os.chdir({str(folder)!r}); import start; start.run()"
         return await self._run_program(name, *argv, "-c", code, **environment)
 
     def line_errors(self, name: str) -> int:
