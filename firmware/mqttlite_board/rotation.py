@@ -1,0 +1,132 @@
+"""New credentials for a board, over MQTT: kept beside the old ones until a connection with them is confirmed.
+
+    {"do": "rotate", "id": …, "counter": n, "sealed": base64}
+
+`sealed` (sealing.py) holds what is new as JSON: `username`, `password`, `wifi`, `key`; it is signed together with the
+board's name and the counter, which grows from one command to the next: a repeated command is refused. In the settings,
+`trial` has the new ones. A board on trial connects with new and old in turns: each refusal is the other one's turn, and
+a connection with the old ones gives way after AGAIN_S, since the broker may not know the new ones yet. TRIES in vain
+are the end: the old ones stay. Silence is no refusal, and costs no turn. Both runtimes.
+
+Each change is one `settings.save`: a power cut at any moment leaves a board that has the old ones, or both.
+"""
+
+import json
+from binascii import a2b_base64, unhexlify
+
+from . import settings
+from .sealing import unseal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PURPOSE = b"mqttlite rotate"
+CHANGEABLE = ("username", "password", "wifi", "key")
+TRIES = 6  # with the new ones; as many with the old ones
+AGAIN_S = 20  # with the old ones, before the new ones are tried again
+JOIN_S = 60  # so long a new network may take
+
+STORED = "stored"  # what is reported: kept, and will be tried
+WAITING = "waiting"  # refused until now; connected with the old ones
+DONE = "done"  # connected with the new ones, the old ones are forgotten
+FAILED = "failed"  # refused for good; the old ones stay
+
+
+def about(name: str, counter: int) -> bytes:
+    """What is signed with the values."""
+    return name.encode() + b"\0" + counter.to_bytes(8, "big")
+
+
+def accept(path: str, command: "dict[str, Any]") -> None:
+    """Keep what a command brings, to be tried at the next start. ValueError says what is wrong with it."""
+    values = settings.read(path)
+    if not values.get("key"):
+        raise ValueError("this board has no key")
+    counter = command.get("counter")
+    if not isinstance(counter, int) or isinstance(counter, bool) or not 0 < counter < 1 << 62:
+        raise ValueError("no counter")
+    sealed = command.get("sealed")
+    if not isinstance(sealed, str):
+        raise ValueError("nothing is sealed in it")
+    text = unseal(unhexlify(values["key"]), PURPOSE, about(values["name"], counter), a2b_base64(sealed))
+    if counter <= values.get("counter", 0):
+        raise ValueError("counter %d has been used: repeated?" % counter)
+    new = json.loads(text)
+    for key in new:
+        if key not in CHANGEABLE:
+            raise ValueError("%s cannot be changed so" % key)
+    merged = _without_trial(values)
+    merged.update(new)
+    settings.check(merged)
+    name = command.get("id")
+    new["tries"] = 0
+    new["id"] = name if isinstance(name, (int, str)) else None
+    values["trial"] = new
+    values["counter"] = counter
+    settings.save(path, values)
+
+
+def _without_trial(values: "dict[str, Any]") -> "dict[str, Any]":
+    left = dict(values)
+    left.pop("trial", None)
+    return left
+
+
+def is_on_trial(values: "dict[str, Any]") -> bool:
+    """Whether new credentials are to be tried; else there may be something to report."""
+    return "tries" in values.get("trial", {})
+
+
+def uses_new(values: "dict[str, Any]") -> bool:
+    """Whether this start is a turn of the new ones."""
+    return is_on_trial(values) and values["trial"]["tries"] % 2 == 0
+
+
+def chosen(values: "dict[str, Any]") -> "dict[str, Any]":
+    """The settings for this start: a copy, with the new credentials where it is their turn."""
+    found = dict(values)
+    if uses_new(values):
+        for key in CHANGEABLE:
+            if key in values["trial"]:
+                found[key] = values["trial"][key]
+    return found
+
+
+def turn(path: str, why: str) -> bool:
+    """The other ones are to be tried at the next start: these were refused (`why`), or have had their time. False: that
+    was the last turn, and the old ones stay.
+    """
+    values = settings.read(path)
+    trial = values["trial"]
+    trial["tries"] += 1
+    goes_on: bool = trial["tries"] < 2 * TRIES
+    if not goes_on:
+        values["trial"] = {"id": trial.get("id"), "state": why}
+    settings.save(path, values)
+    return goes_on
+
+
+def confirmed(path: str) -> None:
+    """The new ones have let the board in: they are the only ones from now on."""
+    values = settings.read(path)
+    trial = values.pop("trial")
+    for key in CHANGEABLE:
+        if key in trial:
+            values[key] = trial[key]
+    settings.save(path, values)
+
+
+def reported(path: str) -> None:
+    """That it has failed has been told."""
+    settings.save(path, _without_trial(settings.read(path)))
+
+
+def report(values: "dict[str, Any]") -> "dict[str, Any]":
+    """What is to be told once there is a connection."""
+    trial = values["trial"]
+    state = FAILED if "state" in trial else DONE if uses_new(values) else WAITING
+    told: "dict[str, Any]" = {"id": trial.get("id"), "rotate": state, "counter": values.get("counter", 0)}
+    if state == FAILED:
+        told["error"] = trial["state"]
+    return told
