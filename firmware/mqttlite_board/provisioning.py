@@ -6,8 +6,7 @@ within a second after it is. Credentials are saved once they have let the board 
 not kept. Nothing here is printed that came in a record, but names and addresses.
 
 Each packet for a board holds the byte 3, its type, which is Ctrl-C on a console: the console's Ctrl-C is switched off
-here, and one that is part of no packet is taken for what it is. `asked` tells whether a Ctrl-C that has ended the
-program was the first packet of a client.
+here, and one that is part of no packet is taken for what it is.
 """
 
 import json
@@ -339,22 +338,10 @@ def _refused(status: int) -> str:
     return ""
 
 
-def asked(wait_ms: int = 60) -> bool:
-    """Whether the Ctrl-C that has just ended a program was a client's packet: what came before it is still there."""
-    _catch_ctrl_c(False)
-    poll = _poller()
-    before = b""
-    while poll.poll(wait_ms) and len(before) < 600:
-        data = sys.stdin.buffer.read(1)
-        if not data:
-            break
-        before += data
-    return improv.HEADER + b"\x01" in before
-
-
 def run(path: str, feed: "Callable[[], object]", reason: str = "", for_ms: int = 0) -> bool:
     """Converse on the console until there are settings: True, and the board is to restart. With `for_ms` until nobody
-    has spoken for so long. `reason`: why it waits for them. KeyboardInterrupt: somebody has pressed Ctrl-C.
+    has spoken for so long, and False at once where there is no console. `reason`: why it waits for them.
+    KeyboardInterrupt: somebody has pressed Ctrl-C.
     """
     values: "dict[str, Any]" = {}
     try:
@@ -366,6 +353,9 @@ def run(path: str, feed: "Callable[[], object]", reason: str = "", for_ms: int =
     setup = Setup(path, values, sys.stdout.buffer.write, _radio(), _now())
     if setup.state == READY:
         print("waiting for settings%s: mqttlite board setup --port …" % (" (" + reason + ")" if reason else ""))
+    else:
+        setup.receive(improv.rpc(improv.GET_STATE), setup.now)  # whoever has asked, has asked for that
+        setup.heard_at = None
     _catch_ctrl_c(False)
     poll = _poller()
     begun = arrived = _now()
@@ -380,7 +370,7 @@ def run(path: str, feed: "Callable[[], object]", reason: str = "", for_ms: int =
                     if poll.poll(0):
                         continue
                 else:
-                    time.sleep_ms(50)  # there is no console
+                    return False
             now = _now()
             if _since(arrived, now) > PRESSED_MS:
                 setup.look()

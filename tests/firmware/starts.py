@@ -87,7 +87,8 @@ interrupted_at = None
 
 RUN = """
 import start
-start.time = clock
+import window
+start.time = window.time = clock
 told["slept"] = -start.WINDOW_S
 try:
     start.run()

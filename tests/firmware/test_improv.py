@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mqttlite_board import improv
 from mqttlite_board.improv import Parser, packet, rpc
 from mqttlite_board.settings import decode, encode
 from tests import runtimes
+from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.consoles import RADIO, Console, waiting
 from tests.peers import RUN_TIMEOUT_S, unavailable
 from tests.runtimes import NODE_MODULES, ROOT
@@ -89,19 +91,20 @@ def test_a_result_that_is_too_large_is_cut() -> None:
     assert [len(part) for part in improv.lengths(parsed[1]) or []] == [200, 51]
 
 
-async def browser(console: Console, *calls: list[object]) -> list[dict[str, object]]:
+async def browser(console: Console | ConsoleBoard, *calls: list[object]) -> list[dict[str, object]]:
     """What Improv's own client makes of a board: its answers to these calls."""
     package = NODE_MODULES / "improv-wifi-serial-sdk"
     node = runtimes.installed("node")
     if not package.exists() or node is None:
         unavailable("improv-wifi-serial-sdk")
-    line = console.line
+    line = os.open(console.path, os.O_RDWR | os.O_NOCTTY)
     process = await asyncio.create_subprocess_exec(
         *(node, ROOT / "tests" / "node" / "improv_client.mjs", package, json.dumps(calls)),
         stdin=line,
         stdout=line,
         stderr=asyncio.subprocess.PIPE,
     )
+    os.close(line)
     _, said = await asyncio.wait_for(process.communicate(), RUN_TIMEOUT_S)
     assert process.returncode == 0, said
     return [json.loads(text) for text in said.decode().splitlines()]

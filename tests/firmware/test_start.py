@@ -79,12 +79,13 @@ async def test_a_pin_that_the_board_has_not_is_a_wrong_setting(board: Folder, mo
     assert (start.reset, start.slept) == (True, HOUR)
 
 
-async def test_settings_that_are_missing_are_said_for_an_hour(board: Folder) -> None:
+async def test_settings_that_are_missing_are_said_for_an_hour_where_no_console_can_bring_them(board: Folder) -> None:
     board.copy_program()
     (board.folder / "settings.json").unlink()
     start = await board.start(path=(ROOT,))
+    assert "waiting for settings" in start.said
     assert "OSError: [Errno 2] ENOENT" in start.said
-    assert (start.reset, start.slept) == (True, HOUR)
+    assert (start.reset, start.slept) == (True, HOUR - 2)  # without the window: nothing would have been started
 
 
 @pytest.mark.parametrize("url", ["serial://7?tx=1&rx=2", "serial://seven", "serial://2?tx=one"])

@@ -4,6 +4,15 @@ Whatever fails here is said and nothing more: MicroPython does not run main.py a
 """
 
 try:
+    from os import dupterm  # noqa: F401 (boards have it)
+
+    from micropython import kbd_intr
+
+    kbd_intr(-1)  # first of all: what a gateway sends may hold the byte that is Ctrl-C (window.py)
+except (ImportError, KeyboardInterrupt):
+    pass
+
+try:
     import gc
 
     # Collect after every 4 KiB, from before the first large import on: a heap that is full before it is first collected

@@ -18,11 +18,12 @@ import os
 import sys
 import time
 
+import window
+
 try:
     import machine
-    from machine import WDT, reset
 
-    IS_BOARD = True
+    IS_BOARD = hasattr(machine, "reset")
 except ImportError:
     IS_BOARD = False
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 WINDOW_S = 2  # at each start, for Ctrl-C
 RESTART_S = 10  # from a failure to the restart,
 EARLY_S = 60  # from one in the first minute, which will probably come again: each start writes to the flash
+ASKED_MS = 15000  # how long a client of Improv that asks for a board with settings may be silent
 WRONG_S = 3600  # from what no restart mends: a wrong setting, no program in either half
 PROMPT_S = 3600  # how long the watchdog lets you work at the prompt after Ctrl-C
 FEED_S = 1
@@ -43,6 +45,7 @@ TRIAL_S = 600  # and `within_s`: so long each of them may take until a message i
 
 HALVES = ("a", "b")
 ROOT = os.getcwd().rstrip("/") + "/"
+SETTINGS = ROOT + "settings.json"
 HALF = ROOT + "half.json"
 BOOTS = ROOT + "boots.txt"
 PART = "/part"  # in a half: it is being written
@@ -212,7 +215,7 @@ def restart(forgive: bool = False) -> None:
     if forgive:
         _forgive()
     if IS_BOARD:
-        reset()
+        machine.reset()
     raise SystemExit
 
 
@@ -234,7 +237,7 @@ def run() -> None:
     """Run the program. A board comes back from whatever goes wrong, and says what it was."""
     global _bad
     try:
-        window()
+        wait()
         begin()
         try:
             _serve()
@@ -245,19 +248,31 @@ def run() -> None:
                 raise
             early = _age_s() <= EARLY_S and not is_trial  # the number of its starts is small
             wait_and_reset(error, EARLY_S if early else RESTART_S)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if window.asked(error):
+            _answer()
         if _bad:  # somebody is there, and sees what happens
             _bad -= 1
             _write_boots()
         feed_at_the_prompt()
+        window.prompt(error)
         raise
 
 
-def window() -> None:
-    """At each start but a waking: some time in which Ctrl-C leads to the prompt, with nothing started."""
-    if IS_BOARD and reset_cause() != "DEEPSLEEP":
+def wait() -> None:
+    """At each start but a waking: some time in which Ctrl-C leads to the prompt, with nothing started. Without settings
+    nothing will be started, so there is nothing to wait for.
+    """
+    if IS_BOARD and reset_cause() != "DEEPSLEEP" and exists(SETTINGS):
         print("starting in %d s; Ctrl-C prevents it" % WINDOW_S)
-        time.sleep(WINDOW_S)
+        window.pause(WINDOW_S * 1000)
+
+
+def _answer() -> None:
+    """A client of Improv speaks on the console: answer it as long as it does, then start again."""
+    window.free()
+    _module("provisioning").run(SETTINGS, feed, "", ASKED_MS)
+    restart()
 
 
 def _serve() -> None:
@@ -268,17 +283,32 @@ def _serve() -> None:
     load = _module("settings").load
     problem = None
     try:
-        settings = load(ROOT + "settings.json")
+        settings = load(SETTINGS)
         if IS_BOARD and settings["watchdog_s"]:
-            watchdog = WDT(timeout=settings["watchdog_s"] * 1000)
+            watchdog = machine.WDT(timeout=settings["watchdog_s"] * 1000)
         led = settings["led"]
     except Exception as error:
         problem = error
     if problem:
+        if IS_BOARD and not is_trial:
+            _wait_for_settings(problem)
         raise WrongSettings(problem)
+    if "serial:usb" not in settings["url"]:
+        window.catch_ctrl_c(True)
     if is_safe:
         print("safe mode, after %d starts that failed: no application" % (_bad - 1))
     _module("program").run(settings, sys.modules[__name__])
+
+
+def _wait_for_settings(problem: Exception) -> None:
+    """Nobody can work without settings: take some on the console, then start again. Where there is no console, return;
+    what is damaged is read again after a while.
+    """
+    _forgive()
+    is_missing = isinstance(problem, OSError)
+    run = _module("provisioning").run
+    if run(SETTINGS, feed, "" if is_missing else str(problem), 0 if is_missing else WRONG_S * 1000):
+        restart()
 
 
 class WrongSettings(Exception):
@@ -319,7 +349,7 @@ def _end_at(seconds: int) -> None:
     for number in (1, 0, -1):  # boards differ in which they have
         try:
             _timer = machine.Timer(number)
-            _timer.init(mode=machine.Timer.ONE_SHOT, period=seconds * 1000, callback=lambda _: reset())
+            _timer.init(mode=machine.Timer.ONE_SHOT, period=seconds * 1000, callback=lambda _: machine.reset())
             return
         except Exception:
             _timer = None
@@ -340,8 +370,8 @@ def wait_and_reset(error: BaseException, pause_s: int) -> None:
                 watchdog.feed()
             if pin:
                 pin.value(not pin.value())
-            time.sleep(0.25)
-    reset()
+            window.pause(250)
+    machine.reset()
 
 
 def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":

@@ -16,6 +16,8 @@ import time
 IS_BOARD = hasattr(os, "dupterm")
 QUIET_MS = 100  # after 0x03
 OLD = 16  # bytes that have waited: more of them are what is left of frames
+ASKED = 2  # argument of a KeyboardInterrupt that is the beginning of a packet of Improv, whose type is the byte 3
+PACKET = b"IMPROV\x01"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,31 +25,32 @@ if TYPE_CHECKING:
 
 
 def pause(ms: int) -> None:
-    """Wait so long. Raises KeyboardInterrupt when Ctrl-C is pressed meanwhile; with an argument if Ctrl-A has followed,
-    as from mpremote. Leaves MicroPython's own Ctrl-C switched off.
+    """Wait so long. Raises KeyboardInterrupt when Ctrl-C is pressed meanwhile: with the argument 1 if Ctrl-A has
+    followed, as from mpremote; with ASKED when it was none. Leaves MicroPython's own Ctrl-C switched off.
     """
     if not IS_BOARD:
         time.sleep(ms / 1000)
         return
-    import select
-
-    from micropython import kbd_intr
-
-    kbd_intr(-1)
-    poll: "Any" = select.poll()
-    poll.register(sys.stdin, select.POLLIN)
+    catch_ctrl_c(False)
+    poll = _poller()
     stdin: "Any" = sys.stdin.buffer
+    last = b""
     clock: "Any" = time
     end = clock.ticks_add(clock.ticks_ms(), ms)
     waiting = b""
     while poll.poll(0) and len(waiting) <= OLD:
         waiting += stdin.read(1)
     if len(waiting) > OLD:
-        waiting = b""
         while poll.poll(0):
-            stdin.read(1)
+            waiting += stdin.read(1)
+        if PACKET in waiting:
+            raise KeyboardInterrupt(ASKED)
+        waiting = b""
     pressed = raw = False
     while True:
+        last = (last + waiting)[-OLD:]
+        if PACKET in last:
+            raise KeyboardInterrupt(ASKED)
         for byte in waiting:
             if byte == 3:
                 pressed = True
@@ -68,6 +71,46 @@ def pause(ms: int) -> None:
             raise KeyboardInterrupt(1) if raw else KeyboardInterrupt
 
 
+def catch_ctrl_c(on: bool) -> None:
+    """Switch MicroPython's own Ctrl-C on or off."""
+    if IS_BOARD:
+        from micropython import kbd_intr
+
+        kbd_intr(3 if on else -1)
+
+
+def _poller() -> "Any":
+    import select
+
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    return poll
+
+
+def asked(error: BaseException) -> bool:
+    """Whether the Ctrl-C that has ended the program was the byte 3 in a packet of Improv: what stands before it in the
+    packet is still there to be read.
+    """
+    if not IS_BOARD or error.args:
+        return error.args == (ASKED,)
+    catch_ctrl_c(False)
+    poll = _poller()
+    before = b""
+    while poll.poll(20) and len(before) < 300:
+        before += sys.stdin.buffer.read(1)
+    return PACKET in before
+
+
+def free() -> None:
+    """Give up what the program has imported and started, so that its memory can be used again."""
+    asyncio: "Any" = sys.modules.get("asyncio")
+    if asyncio:
+        asyncio.new_event_loop()  # the old one has all tasks, and they have everything else
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("mqttlite", "mqttlite_board", "app"):
+            del sys.modules[name]
+
+
 def prompt(error: BaseException) -> None:
     """The program has ended with this KeyboardInterrupt. Makes ready for the prompt: MicroPython's own Ctrl-C is back,
     what the program has imported and started is given up, so that it can be started again in the same memory, and a
@@ -75,15 +118,8 @@ def prompt(error: BaseException) -> None:
     """
     if not IS_BOARD:
         return
-    from micropython import kbd_intr
-
-    kbd_intr(3)
-    asyncio: "Any" = sys.modules.get("asyncio")
-    if asyncio:
-        asyncio.new_event_loop()  # the old one has all tasks, and they have everything else
-    for name in list(sys.modules):
-        if name.split(".")[0] in ("mqttlite", "mqttlite_board", "app"):
-            del sys.modules[name]
+    catch_ctrl_c(True)
+    free()
     if error.args:
         press(1)
 
