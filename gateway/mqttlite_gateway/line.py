@@ -66,6 +66,7 @@ class GatewayLine:
         stream = Stream(self.link)
         self.forwarder = Forwarder(self.say, stream, broker)
         self.watch = Watch(self.link, config.baud, self.say)
+        self.watch.gives_settings = set_up is not None
         stream.on_link_up = self._up
         stream.on_link_down = self._down
         stream.on_side = self._said

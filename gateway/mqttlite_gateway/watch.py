@@ -1,11 +1,12 @@
 """What is said of a line on which no device is: what has been heard on it, what that looks like, and what to do.
 
-Looks every LOOK_S while there is no session. Says what it finds when it is something else than the last time, and never
-more often than a pause that doubles from one time to the next, up to PAUSE_MAX_S: a line that changes for ever is no
-reason to fill the log. The status of the line has always the latest.
+Looks every LOOK_S while there is no session, and when a board says that it waits for settings. Says what it finds when
+it is something else than the last time, and never more often than a pause that doubles from one time to the next, up to
+PAUSE_MAX_S: a line that changes for ever is no reason to fill the log. The status of the line has always the latest.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,10 @@ _REMEMBERED = 4  # looks; a prompt that was printed once is still what the line 
 
 class Watch:
     """Listens on the line of `link`, set to `baud` bit/s. `finding`: why there is no device, None while there is one or
-    nobody knows yet.
+    nobody knows yet. `gives_settings`: a board that wants some gets them, so that this is not for people to do.
     """
+
+    gives_settings = False
 
     def __init__(self, link: Link, baud: int, say: Saying) -> None:
         self.finding: Finding | None = None
@@ -63,9 +66,17 @@ class Watch:
         """Look for ever; begins when the port has been opened."""
         self._forget()
         while True:
-            await asyncio.sleep(LOOK_S)
+            await self._pause()
             if not self._link.up:
                 self._look(asyncio.get_running_loop().time())
+
+    async def _pause(self) -> None:
+        """Until it is time to look; that a board waits for settings is said at once."""
+        if self.wants_settings.is_set():
+            await asyncio.sleep(LOOK_S)
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wants_settings.wait(), LOOK_S)
 
     def _hear(self, data: bytes) -> None:
         """What has arrived."""
@@ -87,7 +98,8 @@ class Watch:
         self._heard.append(Heard())
         before = self.finding is not None and self.finding.kind in ("first frame", "one way")
         self.finding = diagnose(latest, End(self._link.epoch, True, self._baud), frames_before=before)
-        if self.finding.kind == self._said or now < self._quiet_until:
+        is_served = self.gives_settings and self.finding.kind == "waiting for settings"
+        if is_served or self.finding.kind == self._said or now < self._quiet_until:
             return
         self._said = self.finding.kind
         self._quiet_until = now + self._pause_s

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mqttlite.boards.devices import Devices
 from mqttlite.boards.improv_client import ImprovClient
 from mqttlite.serial.ports import open_port
 from mqttlite_board import improv
@@ -17,8 +18,11 @@ from tests.firmware.boards import FIRMWARE, START, TOPIC
 from tests.firmware.boards import settings as settings_of
 from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.test_improv import browser
+from tests.gateway.world import COMMAND, Program
 from tests.peers import Mosquitto, MosquittoSub
 from tests.runtimes import ROOT
+
+SECRET = "s3cret-of-the-boards"
 
 
 def board_in(folder: Path, values: dict[str, Any] | None = None) -> ConsoleBoard:
@@ -110,3 +114,48 @@ async def test_settings_that_cannot_be_used_are_said_and_replaced(
         await first_reading(mosquitto)
     words = "damaged" if damage == "cut off" else "urls: there is no such setting; is 'url' meant?"
     assert any("waiting for settings" in line and words in line for line in lines)
+
+
+async def test_a_gateway_sets_up_a_board_as_its_settings_say_and_keeps_its_key(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    async with board_in(tmp_path / "board").running() as board:
+        text = f"""
+upstream = "{mosquitto.url}"
+
+[provision]
+url = "{mosquitto.url}"
+name = "hall-{{name}}"
+username = "anybody"
+password = "{SECRET}"
+devices = "{tmp_path / "devices.toml"}"
+app = {{ every_ms = 50 }}
+
+[[serial]]
+path = "{board.path}"
+"""
+        (tmp_path / "gateway.toml").write_text(text)
+        async with (
+            Program(*COMMAND, "gateway", "--config", str(tmp_path / "gateway.toml")) as gateway,
+            MosquittoSub(mosquitto.port, "-t", "boards/hall-board/count", "-q", "2") as subscriber,
+        ):
+            said = await gateway.says("the board is set up as 'hall-board'")
+            assert json.loads((await subscriber.get()).payload)["n"] == 1
+            await gateway.says(f"{tmp_path / 'gateway.toml'} contains a password")
+            key = Devices(tmp_path / "devices.toml").get("hall-board").key
+            assert "no device yet" not in "\n".join(gateway.lines)
+            assert SECRET not in "\n".join(gateway.lines)
+            assert key not in "\n".join(gateway.lines)
+    assert str(tmp_path / "devices.toml") in said
+    saved = decode((tmp_path / "board" / "settings.json").read_bytes())
+    assert (saved["key"], saved["username"], saved["app"]) == (key, "anybody", {"every_ms": 50})
+
+
+async def test_a_gateway_without_settings_for_boards_says_what_to_do(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    async with (
+        board_in(tmp_path / "board").running() as board,
+        Program(*COMMAND, "gateway", "--upstream", mosquitto.url, "--serial", board.path) as gateway,
+    ):
+        line = await gateway.says("no device yet")
+    assert "a board that waits for its settings: stop this program and run mqttlite board setup" in line
+    assert not (tmp_path / "board" / "settings.json").exists()
