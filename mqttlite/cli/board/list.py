@@ -1,7 +1,10 @@
 """`mqttlite board list`: the kinds of boards that are known, and their pins."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...boards.data import BoardData
 
 _DESCRIPTION = """\
 Show the kinds of boards that are known: name, chip, the UART and the pins of the link, the pin of the LED and the
@@ -24,24 +27,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
-def boards() -> dict[str, dict[str, Any]]:
-    """What is known of each kind of board, by name. ValueError: a file of them cannot be read."""
-    from ...boards.files import board_files
-    from ...client.toml_file import read_toml
-
-    return {path.stem: read_toml(path) for path in sorted(board_files().glob("*.toml"))}
-
-
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code. ValueError: there is no such board."""
-    known = boards()
-    if args.board:
-        if args.board not in known:
-            raise ValueError(f"there is no board '{args.board}'; there are {', '.join(known)}")
-        known = {args.board: known[args.board]}
+    from ...boards import data
+
+    known = {args.board: data.get(args.board)} if args.board else data.boards()
     width = max(map(len, known))
     for name, board in known.items():
-        print(f"{name:{width}}  {board['name']}")
+        print(f"{name:{width}}  {board.name}")
         for line in _lines(board):
             print(f"{'':{width}}  {line}")
     if args.board:
@@ -49,26 +42,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(board: dict[str, Any]) -> list[str]:
-    link = board["link"]
-    lines = [f"chip {board['chip']}, image {board['micropython']}"]
-    lines.append(f"link: UART {link['uart']}, tx {link['tx']}, rx {link['rx']}, {link['baud']} baud")
-    if "led" in board:
-        lines.append(f"LED: pin {board['led']['pin']} ({board['led'].get('kind', 'plain')})")
-    if "button" in board:
-        lines.append(f"button {board['button']['label']}: pin {board['button']['pin']}")
+def _lines(board: "BoardData") -> list[str]:
+    link = board.link
+    lines = [f"chip {board.chip}, image {board.micropython}"]
+    lines.append(f"link: UART {link.uart}, tx {link.tx}, rx {link.rx}, {link.baud} baud")
+    if board.led:
+        lines.append(f"LED: pin {board.led.pin} ({board.led.kind})")
+    if board.button:
+        where = "no pin" if board.button.pin is None else f"pin {board.button.pin}"
+        lines.append(f"button {board.button.label}: {where}")
     return lines
 
 
-def _show_all(board: dict[str, Any]) -> None:
-    print(f"\npins on the header: {', '.join(map(str, board['pins']['header']))}")
-    for pins in board["pins"].get("avoid", []):
-        print(f"leave alone {', '.join(map(str, pins['pins']))}: {pins['why']}")
-    for uart in board.get("uart", []):
-        print(f"UART {uart['id']}: {uart['use']}")
-    for name, text in board.get("reset", {}).items():
-        print(f"reset, {name.replace('_', ' ')}: {text}")
-    for note in board.get("notes", []):
+def _show_all(board: "BoardData") -> None:
+    print(f"\npins on the header: {', '.join(map(str, board.pins.header))}")
+    for avoid in board.pins.avoid:
+        print(f"leave alone {', '.join(map(str, avoid.pins))}: {avoid.why}")
+    for uart in board.uart:
+        print(f"UART {uart.id}: {uart.use}")
+    if board.usb_serial:
+        print(f"USB: {board.usb_serial.chip}, {board.usb_serial.vid:04X}:{board.usb_serial.pid:04X}")
+    if board.usb_native:
+        where = "a socket of its own" if board.usb_native.socket else "on the header"
+        print(f"USB of the chip: {board.usb_native.kind}, {where}")
+    print(f"power: {board.power}")
+    for name in ("by_lines", "on_open", "by_hand"):
+        print(f"reset, {name.replace('_', ' ')}: {getattr(board.reset, name)}")
+    for note in board.notes:
         print(f"note: {note}")
-    for source in board.get("sources", []):
+    for source in board.sources:
         print(f"from {source}")

@@ -52,18 +52,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    from ...boards import data
     from ...boards.settings_file import new_key
 
     if (args.wifi is None) != (args.broker is None):
         raise ValueError("--wifi and --broker go together: the network, and the broker in it")
     urls = []
     values: dict[str, Any] = {"name": args.name, "key": new_key()}
-    found = _board(args.board) if args.board else None
+    found = data.get(args.board) if args.board else None
     if args.uart:
         if found is None:
             raise ValueError("--uart needs --board, which says on which pins; `mqttlite board list` shows them")
-        link = found["link"]
-        urls.append(f"serial://{link['uart']}?tx={link['tx']}&rx={link['rx']}&baud={link['baud']}")
+        urls.append(found.link.url)
     if args.serial or (not args.uart and args.wifi is None):
         urls.append("serial:usb")
     if args.wifi is not None:
@@ -72,8 +72,8 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     if len(urls) > 2:
         raise ValueError("two of --serial, --uart and --wifi at most")
     values["url"] = urls[0] if len(urls) == 1 else urls
-    if found and found.get("led", {}).get("kind", "plain") == "plain" and "pin" in found.get("led", {}):
-        values["led"] = found["led"]["pin"]
+    if found and found.plain_led is not None:
+        values["led"] = found.plain_led
     return values
 
 
@@ -85,12 +85,3 @@ def _password(network: str) -> str:
     import getpass
 
     return getpass.getpass(f"password of {network} (empty: an open network, or later): ")
-
-
-def _board(name: str) -> dict[str, Any]:
-    from .list import boards
-
-    known = boards()
-    if name not in known:
-        raise ValueError(f"there is no board '{name}'; there are {', '.join(known)}")
-    return known[name]

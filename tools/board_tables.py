@@ -1,0 +1,135 @@
+"""Tables in the docs that are made of the board files, between two marks:
+
+<!-- made by tools/board_tables.py: NAME -->
+<!-- end -->
+
+python -m tools.board_tables            writes those that are stale
+python -m tools.board_tables --check    says which are; exit code 1 where one is
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mqttlite.boards import data
+from mqttlite.boards.data import BoardData
+from tools.places import ROOT
+
+PAGES = ("hardware/README.md", "docs/board.md")
+_MARKS = re.compile(r"(<!-- made by tools/board_tables\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """In Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return (
+        "".join("| " + " | ".join(cells) + " |\n" for cells in lines).replace("| --- ", "|---").replace("--- |", "---|")
+    )
+
+
+def _led(board: BoardData) -> str:
+    if board.led is None:
+        return "–"
+    return f"`{board.led.pin}`" + (" (addressable)" if board.led.kind != "plain" else "")
+
+
+def _usb(board: BoardData) -> str:
+    parts = [board.usb_serial.chip] if board.usb_serial else []
+    if board.usb_native:
+        parts.append("the chip's own" if board.usb_native.socket else "the chip's own, on the header")
+    return "; ".join(parts)
+
+
+def boards() -> str:
+    """Which boards there are."""
+    rows = []
+    for stem, board in data.boards().items():
+        flash = f"{board.flash.bytes >> 20} MiB"
+        native = _usb(board)
+        rows.append([f"[{board.name}](boards/{stem}.toml)", board.chip, native, _led(board), flash])
+    return table(["board", "chip", "USB", "LED", "flash"], rows)
+
+
+def pins() -> str:
+    """What to wire for a line to the gateway, and the setting for it."""
+    rows = []
+    for board in data.boards().values():
+        link = board.link
+        flow = f"GPIO{link.rts}, GPIO{link.cts}"
+        rows.append([board.name, f"GPIO{link.tx}", f"GPIO{link.rx}", flow, f"`{link.url}`"])
+    return table(["board", "TX", "RX", "RTS, CTS (optional)", "`url`"], rows)
+
+
+def avoided() -> str:
+    """Pins that are better left alone."""
+    rows = []
+    for board in data.boards().values():
+        for avoid in board.pins.avoid:
+            rows.append([board.name, ", ".join(map(str, avoid.pins)), avoid.why])
+        if not board.pins.avoid:
+            rows.append([board.name, "none", "what is on the edges is free"])
+    return table(["board", "GPIO", "why"], rows)
+
+
+def images() -> str:
+    """Which image of MicroPython, and where it goes."""
+    rows = []
+    for stem, board in data.boards().items():
+        name = f"[`{board.micropython}`]({board.download})"
+        how = f"`{board.flash.firmware_offset:#x}`" if board.flash.image == "bin" else "copied as a .uf2 file"
+        vfs = next(part for part in board.flash.partition if part.name == "vfs")
+        rows.append([board.name, f"`{stem}`", name, how, f"{vfs.bytes >> 10:,} KiB at `{vfs.offset:#x}`"])
+    return table(["board", "`--board`", "image", "written to", "its file system"], rows)
+
+
+def resets() -> str:
+    """How each is reset."""
+    rows = []
+    for board in data.boards().values():
+        rows.append([board.name, board.reset.by_lines, board.reset.on_open, board.reset.by_hand])
+    return table(["board", "DTR and RTS", "opening the port", "by hand"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "boards": boards,
+    "pins": pins,
+    "avoided": avoided,
+    "images": images,
+    "resets": resets,
+}
+
+
+def made(text: str) -> str:
+    """A page with its tables as they are now. ValueError: a mark names none of them."""
+
+    def one(match: "re.Match[str]") -> str:
+        if match[2] not in TABLES:
+            raise ValueError(f"there is no table '{match[2]}'; there are {', '.join(TABLES)}")
+        return f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}"
+
+    return _MARKS.sub(one, text)
+
+
+def stale(root: Path = ROOT) -> list[str]:
+    """The pages whose tables are not what the board files say."""
+    return [page for page in PAGES if (text := (root / page).read_text(encoding="utf-8")) != made(text)]
+
+
+def main() -> int:
+    """Run the program; its exit code."""
+    parser = argparse.ArgumentParser(description="Tables of the docs, made of the board files.")
+    parser.add_argument("--check", action="store_true", help="say which are stale, and write nothing")
+    args = parser.parse_args()
+    found = stale()
+    for page in found:
+        print(f"{page}: {'stale: python -m tools.board_tables' if args.check else 'written'}")
+        if not args.check:
+            path = ROOT / page
+            path.write_text(made(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 1 if found and args.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
