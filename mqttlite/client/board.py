@@ -86,6 +86,10 @@ class BoardConnector(Connector):
 
     def open_port(self, baud: int) -> "Port":
         """See Connector."""
+        if SERIAL and self.url.host == "usb":
+            from ..serial.usb_port import UsbPort
+
+            return UsbPort(self.serial)  # type: ignore[arg-type]
         from ..serial.board_port import open_port
 
         return open_port(self.url, baud)

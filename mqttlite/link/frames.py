@@ -27,6 +27,7 @@ NAK = const(0xA0)  # an ACK that says: something damaged has arrived since the l
 PING = const(0xB0)
 SYN = const(0xC0)
 SYN_ACK = const(0xD0)
+BYE = const(0xE0)  # this end gives the session up, and the line: a program that ends in a prompt
 _CREDIT = const(0x08)
 _GAPS = const(0x04)
 

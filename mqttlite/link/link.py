@@ -18,6 +18,7 @@ from mqttlite.core import const
 
 from .frames import (
     ACK,
+    BYE,
     DATA,
     LOG,
     NAK,
@@ -48,6 +49,7 @@ SILENT = const(1)
 RESTARTED = const(2)
 RESET = const(3)
 OTHER_VERSION = const(4)
+LEFT = const(5)
 
 _MAX_SYN = const(54)  # bytes of the longest SYN
 _SYN_FIRST_MS = const(100)
@@ -75,8 +77,8 @@ class Link:
     Assign what is needed of:
 
     on_up(peer)     a session begins; see frames.Greeting
-    on_down(reason) it has ended, and what was not delivered is lost with it: SILENT, RESTARTED, RESET. RESET and
-                    OTHER_VERSION may come while no session is up
+    on_down(reason) it has ended, and what was not delivered is lost with it: SILENT, RESTARTED, RESET, LEFT. RESET
+                    and OTHER_VERSION may come while no session is up
     on_data(channel, data)  memoryview or bytes, valid during the call only. On channels 0, 1 and 3 it holds credit
                     until `consumed`. Channel 2 also brings text from outside frames (boot messages)
     on_writable()   after a `send` that did not take everything there is room again
@@ -165,6 +167,10 @@ class Link:
         self._in_size = 0
         self._fall(RESET, now)
         self.on_work()
+
+    def bye(self, now: int) -> "bytes | bytearray":
+        """A last frame for the line, empty while no session is up: the peer need not wait until this end is silent."""
+        return self._frame(BYE, 0, b"", now) if self.up else b""
 
     def receive(self, data: "bytes | bytearray", now: int) -> None:
         """Bytes as they came from the line, in any portions."""
@@ -270,7 +276,7 @@ class Link:
         self.stats.received += 1
         kind = buffer[1] & 0xF0
         payload = memoryview(buffer)[start : size - 4]
-        if kind >= SYN:
+        if SYN <= kind < BYE:
             self._handshake(kind, Greeting(payload), now)
         elif not self.up or buffer[2] != self._tag_in:
             # The peer believes in another session: ask, at the pace of SYNs.
@@ -286,6 +292,8 @@ class Link:
                 self._receiver.ack_at = now
             elif kind == NAK:
                 self._sender.suspect(now)
+            elif kind == BYE:
+                self._fall(LEFT, now)
             elif kind == DATA:
                 self._data(buffer[1] & 3, buffer[3], payload, now)
 

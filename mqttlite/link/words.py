@@ -6,6 +6,7 @@ LINK_REASONS = {
     link.SILENT: "the peer is silent",
     link.RESTARTED: "the peer has restarted",
     link.RESET: "the port was closed",
+    link.LEFT: "its program has left the line",
     link.OTHER_VERSION: "the peer speaks another version of the link protocol",
 }
 

@@ -32,6 +32,9 @@ REOPEN_S = const(1)  # from one attempt to open the port to the next
 FAULTS_MAX = const(5)  # faults of this program, one after the other without a link between them, before it gives up
 SILENT_S = const(5)  # a gateway that is there has answered by then: SYN is repeated every 2 s at the least
 SEND_BUFFER = const(512)  # bytes; what is in it, a later acknowledgement cannot overtake
+USB = "usb"  # the place's host: the board's own USB socket, see usb_port.py
+USB_RECEIVE = const(256)  # bytes: an ESP32's prompt has a buffer of 259
+USB_LOG = const(1024)  # bytes of what the program prints that may wait
 CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave, and twice its time on the line
 _CLOSING_STEP_MS = const(10)
 _OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx")
@@ -63,6 +66,7 @@ class SerialDialer:
         if "boot" in place.query:
             epoch = (_number(place, "boot", 0) & 0xFFFF) << 16 | epoch & 0xFFFF
         self._where = place.path or "UART " + place.host
+        is_usb = place.host == USB
         self._baud = _number(place, "baud", 115200)
         if self._baud < 300:
             raise SettingError("baud=" + str(self._baud) + ": must be 300 or more")
@@ -73,6 +77,8 @@ class SerialDialer:
                 frame_size=_number(place, "frame_size", 128),
                 window=_number(place, "window", 8),
                 send_buffer=SEND_BUFFER,
+                receive_window=USB_RECEIVE if is_usb else 1024,
+                log_buffer=USB_LOG if is_usb else 256,
                 baud=self._baud,
             )
         except ValueError as error:
@@ -80,9 +86,9 @@ class SerialDialer:
         self._open_port = open_port
         self._log = log
         self._on_back = on_back
-        self._stream = _stream.Stream(self.link)
-        self._stream.on_link_up = self._link_up
-        self._stream.on_notice = self._noticed
+        self.stream = _stream.Stream(self.link)
+        self.stream.on_link_up = self._link_up
+        self.stream.on_notice = self._noticed
         self._task: asyncio.Task[None] | None = None
         self._error = ""  # why the port is not open
         self._given_up: "Exception | None" = None  # why nobody tries any more
@@ -96,9 +102,9 @@ class SerialDialer:
         """
         if self._task is None:
             self._task = asyncio.create_task(self._keep_open())
-        self._stream.close()  # of a connection that was made when nobody waited for it any more
+        self.stream.close()  # of a connection that was made when nobody waited for it any more
         await self._wait_for_link()
-        transport = SerialTransport(self._stream)
+        transport = SerialTransport(self.stream)
         try:
             await transport.open()
         except BaseException:  # cancelled, too: whoever waited has given up

@@ -220,9 +220,9 @@ async def test_a_connection_that_opens_when_nobody_waits_any_more_does_not_stay(
         opened: Callable[[], object] | None = None
         while opened is None:
             await asyncio.sleep(0)
-            if dialer._stream.state == serial_transport._stream.OPENING:
-                opened = dialer._stream.on_opened
-        dialer._stream.on_opened = lambda: (opened(), connecting.cancel())
+            if dialer.stream.state == serial_transport._stream.OPENING:
+                opened = dialer.stream.on_opened
+        dialer.stream.on_opened = lambda: (opened(), connecting.cancel())
         with pytest.raises(asyncio.CancelledError):
             await connecting
         transport = await dialer.connect()
@@ -234,12 +234,12 @@ async def test_many_small_pieces_are_read_as_one_and_give_their_credit_back() ->
     async with NoisyLine(BAUD):
         client = Client("serial:///dev/null", client_id="device")
         dialer = serial_transport.SerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
-        transport = serial_transport.SerialTransport(dialer._stream)
-        dialer._stream.state = serial_transport._stream.OPEN
+        transport = serial_transport.SerialTransport(dialer.stream)
+        dialer.stream.state = serial_transport._stream.OPEN
         for piece in (b"a", b"bc", b"def"):
             dialer.link.on_data(MQTT, memoryview(piece))
         assert await transport.read() == b"abcdef"
-        assert dialer._stream._held == 0
+        assert dialer.stream._held == 0
         transport._on_close(serial_transport._stream.UPSTREAM_CLOSED)
         with pytest.raises(ConnectError, match="the broker closed the connection"):
             await transport.read()

@@ -92,6 +92,19 @@ def test_code_behind_a_flag_that_is_0_goes_and_all_that_only_it_reached(
     assert run(off, monkeypatch).Thing(1).answer() == 0
 
 
+def test_a_counter_that_nothing_reads_goes_whatever_is_added_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "stats.py": "class Stats:\n    def __init__(self):\n        self.bytes = self.frames = 0\n",
+        "use.py": "from .stats import Stats\nstats = Stats()\n"
+        "def answer(data):\n    stats.bytes += len(data)\n    stats.frames += 1\n    return stats.frames\n",
+    }
+    found = texts(tmp_path, files, answer="use")
+    assert "bytes" not in found["__init__"]
+    assert run(found, monkeypatch).answer(b"abc") == 1
+
+
 def test_what_is_imported_in_a_function_is_a_file_of_its_own_that_is_loaded_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from . import (
 )
 from .merging import MAIN, Merged
 from .program import PACKAGE, BundleError, Program
-from .sets import EXPOSED, SETS, STANDS_FOR, WHOLE, FeatureSet
+from .sets import COUNTERS, EXPOSED, SETS, STANDS_FOR, WHOLE, FeatureSet
 
 
 @dataclass
@@ -64,6 +64,8 @@ def transformed(
     program.follow({module for module, _ in public.values()})
     merged = merging.merge(program, public, feature_set.only, WHOLE)
     merged.exposed = set(EXPOSED)
+    if "SERIAL" in feature_set.features:
+        merged.exposed |= set(COUNTERS)
     foreign = {name for names in naming.firmware_names().values() for name in names}
     constants.run(merged)
     _settle(merged, foreign)

@@ -152,9 +152,11 @@ class Unread(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        if self._is_unread(node.target) and is_pure(node.value):
+        if self._is_unread(node.target):
             self.changed = True
-            return ast.copy_location(ast.Pass(), node)
+            if is_pure(node.value):
+                return ast.copy_location(ast.Pass(), node)
+            return self.generic_visit(ast.copy_location(ast.Expr(node.value), node))
         return self.generic_visit(node)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:

@@ -16,6 +16,9 @@ STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, an
 # Attributes that an application may read, and the part that has them.
 EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized", "store", "error"), "Life")
 
+# What an application may read of the counters that Client.link_stats gives: those of a small state message.
+COUNTERS = ("repaired", "damaged", "log_drops", "srtt_ms")
+
 # What an application calls, reads and passes for a feature: methods and attributes of Client and Message, and arguments
 # of Client's methods, that a set without it has not.
 METHODS = {
