@@ -4,13 +4,15 @@
 
 `sealed` (sealing.py) holds what is new as JSON: `username`, `password`, `wifi`, `key`; it is signed together with the
 board's name and the counter, which grows from one command to the next: a repeated command is refused. In the settings,
-`trial` has the new ones. A board on trial connects with new and old in turns: each refusal is the other one's turn, and
-a connection with the old ones gives way after AGAIN_S, since the broker may not know the new ones yet. TRIES in vain
-are the end: the old ones stay. Silence is no refusal, and costs no turn. Both runtimes.
+`trial` has the new ones. A board on trial starts with the new ones and the old ones in turns. The new ones are kept
+when the broker has confirmed a message; they are given up when the old ones have had a connection TRIES times and the
+new ones none. A broker that answers neither decides nothing. So nobody is locked out by a broker that is down, or that
+learns of the new password before the board or after it. Both runtimes.
 
 Each change is one `settings.save`: a power cut at any moment leaves a board that has the old ones, or both.
 """
 
+import asyncio
 import json
 from binascii import a2b_base64, unhexlify
 
@@ -23,14 +25,15 @@ if TYPE_CHECKING:
 
 PURPOSE = b"mqttlite rotate"
 CHANGEABLE = ("username", "password", "wifi", "key")
-TRIES = 6  # with the new ones; as many with the old ones
-AGAIN_S = 20  # with the old ones, before the new ones are tried again
-JOIN_S = 60  # so long a new network may take
+TRIES = 5
+TURN_S = 20  # so long a turn may take until there is a connection,
+JOIN_S = 60  # and where there is another network to join
+AGAIN_S = 20  # so long the old ones are connected before it is the new ones' turn
 
 STORED = "stored"  # what is reported: kept, and will be tried
-WAITING = "waiting"  # refused until now; connected with the old ones
+WAITING = "waiting"  # not let in until now; connected with the old ones
 DONE = "done"  # connected with the new ones, the old ones are forgotten
-FAILED = "failed"  # refused for good; the old ones stay
+FAILED = "failed"  # not let in; the old ones stay
 
 
 def about(name: str, counter: int) -> bytes:
@@ -93,16 +96,18 @@ def chosen(values: "dict[str, Any]") -> "dict[str, Any]":
     return found
 
 
-def turn(path: str, why: str) -> bool:
-    """The other ones are to be tried at the next start: these were refused (`why`), or have had their time. False: that
-    was the last turn, and the old ones stay.
+def turn(path: str, has_connected: bool) -> bool:
+    """The other ones' turn: this start has had its time, and a connection or none. False: there is no other turn, since
+    the old ones have a connection again and again, and the new ones none.
     """
     values = settings.read(path)
     trial = values["trial"]
+    if has_connected and not uses_new(values):
+        trial["failed"] = trial.get("failed", 0) + 1
     trial["tries"] += 1
-    goes_on: bool = trial["tries"] < 2 * TRIES
+    goes_on: bool = trial.get("failed", 0) < TRIES
     if not goes_on:
-        values["trial"] = {"id": trial.get("id"), "state": why}
+        values["trial"] = {"id": trial.get("id"), "state": "there was no connection with the new ones"}
     settings.save(path, values)
     return goes_on
 
@@ -130,3 +135,53 @@ def report(values: "dict[str, Any]") -> "dict[str, Any]":
     if state == FAILED:
         told["error"] = trial["state"]
     return told
+
+
+# -- as parts of the program
+
+
+async def obey(program: "Any", command: "dict[str, Any]") -> "dict[str, object]":
+    """The command: see commands.py."""
+    accept(program.start.SETTINGS, command)
+    program.stop("restart")
+    return {"rotate": STORED, "counter": command["counter"]}
+
+
+async def follow(program: "Any") -> None:
+    """Bring what is on trial to an end; for ever."""
+    path = program.start.SETTINGS
+    values = program.settings
+    is_trial = is_on_trial(values)
+    if await _connected(program, JOIN_S if "wifi" in values["trial"] else TURN_S, is_trial):
+        told = report(values)
+        receipt = await program.publish("answer", json.dumps(told), 2)
+        if not is_trial or uses_new(values):
+            await receipt.completed()
+            if is_trial:
+                confirmed(path)
+            else:
+                reported(path)
+            values.pop("trial")
+        else:
+            await asyncio.sleep(AGAIN_S)
+            if turn(path, True):
+                program.stop("restart")
+            else:
+                told = report(settings.read(path))
+                await (await program.publish("answer", json.dumps(told), 2)).completed()
+                reported(path)
+    else:
+        turn(path, False)
+        program.stop("restart")
+    await asyncio.Event().wait()
+
+
+async def _connected(program: "Any", for_s: int, ends: bool) -> bool:
+    """Wait for a connection; False when there is none within `for_s`, if the waiting `ends`."""
+    left_s = for_s
+    while not program.is_connected:
+        if ends and left_s <= 0:
+            return False
+        left_s -= 1
+        await asyncio.sleep(1)
+    return True

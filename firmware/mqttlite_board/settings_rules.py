@@ -36,7 +36,7 @@ KINDS = {
     "trial": _TABLE,
 }
 WIFI_KINDS = {"name": _TEXT, "password": _TEXT, "address": "a list of four: address, mask, gateway, name server"}
-TRIAL_KEYS = ("username", "password", "key", "wifi", "id", "state", "tries")
+TRIAL_KEYS = ("username", "password", "key", "wifi", "id", "state", "tries", "failed")
 _OPTIONAL = ("username", "password", "led")  # may be null, which is as if they were not there
 _TIMES = ("", "gateway", "ntp")
 _LINE_OPTIONS = ("tx", "rx", "baud", "frame_size", "window")

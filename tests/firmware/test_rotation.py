@@ -68,18 +68,26 @@ def test_refused_ones_take_turns_with_the_old_ones_and_are_given_up(path: str) -
     while goes_on:
         values = settings.read(path)
         tried.append(rotation.chosen(values)["password"])
-        if tried[-1] == "old-password":
+        is_old = tried[-1] == "old-password"
+        if is_old:
             assert rotation.report(values)["rotate"] == "waiting"
-        goes_on = rotation.turn(path, "5: not authorised")
+        goes_on = rotation.turn(path, is_old)
     assert tried == ["new-password", "old-password"] * rotation.TRIES
     values = settings.read(path)
     assert "new-password" not in json.dumps(values)
     assert rotation.chosen(values)["password"] == "old-password"
     assert not rotation.is_on_trial(values)
-    told = {"id": "r1", "rotate": "failed", "counter": 101, "error": "5: not authorised"}
+    told = {"id": "r1", "rotate": "failed", "counter": 101, "error": "there was no connection with the new ones"}
     assert rotation.report(values) == told
     rotation.reported(path)
     assert settings.read(path) == {**OLD, "counter": 101}
+
+
+def test_a_broker_that_answers_nobody_decides_nothing(path: str) -> None:
+    rotation.accept(path, command(NEW))
+    for turn in range(100):
+        assert rotation.chosen(settings.read(path))["password"] == ("old-password" if turn % 2 else "new-password")
+        assert rotation.turn(path, False)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +156,7 @@ async def test_a_board_unseals_what_a_computer_has_sealed(tmp_path: Path, runtim
         "import json\nfrom mqttlite_board import rotation, settings\n"
         "rotation.accept('settings.json', json.load(open('command.json')))\n"
         "print(rotation.chosen(settings.read('settings.json'))['password'])\n"
-        "rotation.turn('settings.json', 'x')\n"
+        "rotation.turn('settings.json', False)\n"
         "print(rotation.chosen(settings.read('settings.json'))['password'])\n"
     )
     assert (await run(runtime, tmp_path, script)).split() == ["new-password", "old-password"]

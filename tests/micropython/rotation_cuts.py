@@ -40,16 +40,16 @@ def stored():
 
 def refused():
     stored()
-    for _ in range(2 * rotation.TRIES - 1):
-        assert rotation.turn(PATH, "refused")
+    for turn in range(2 * rotation.TRIES - 1):
+        assert rotation.turn(PATH, turn % 2 == 1)
 
 
 BOTH = "old-password new-password"
 for name, before, act, allowed in (
     ("accept", old, lambda: rotation.accept(PATH, command(5, {"password": "new-password"})), ("old-password", BOTH)),
-    ("turn", stored, lambda: rotation.turn(PATH, "refused"), (BOTH,)),
+    ("turn", stored, lambda: rotation.turn(PATH, False), (BOTH,)),
     ("confirm", stored, lambda: rotation.confirmed(PATH), (BOTH, "new-password")),
-    ("give up", refused, lambda: rotation.turn(PATH, "refused"), (BOTH, "old-password")),
+    ("give up", refused, lambda: rotation.turn(PATH, True), (BOTH, "old-password")),
 ):
     found = every_cut(before, act, look)
     assert sorted(found) == sorted(allowed), (name, found)
