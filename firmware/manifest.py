@@ -22,5 +22,6 @@ for place, _, names in os.walk("mqttlite_board"):
     below = os.path.relpath(place, "mqttlite_board")
     if below.split(os.sep)[0] not in ("start", "application"):
         files += [os.path.normpath(os.path.join(below, file)) for file in names if file.endswith(".py")]
+files.remove("trying.py")  # for a computer
 package("mqttlite_board", files=sorted(files))  # noqa: F821
 module("start.py", base_path="mqttlite_board/start")  # noqa: F821

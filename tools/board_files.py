@@ -27,7 +27,7 @@ OUTPUT = ROOT / "build" / "boards"
 PACKAGE = ROOT / "firmware" / "mqttlite_board"
 START = "start"  # the folder of PACKAGE whose files go to a board's root,
 AS_THEY_ARE = ("boot.py", "main.py")  # these as sources, since MicroPython starts nothing else
-NOT_COPIED = (START, "application")
+NOT_COPIED = (START, "application", "trying.py")
 SOURCES = {
     "bundle": ("mqttlite/__init__.py", *[f"mqttlite/{room}" for room in ("core", "link", "store", "serial", "client")]),
     "program": ("firmware/mqttlite_board",),

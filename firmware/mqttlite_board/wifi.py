@@ -8,10 +8,17 @@ RESTART_S = 60
 REFUSED_MAX = 5  # times that the radio may refuse, one after the other; then only a restart of the board helps
 
 
-async def keep_connected(name: str, password: str, connected: asyncio.Event) -> None:
-    """Join the network `name`, and again whenever it is lost; for ever. `connected` is set when there is an address the
-    first time. Prints the address, and what is wrong. Raises what a radio says that refuses again and again.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+async def keep_connected(wifi: "dict[str, Any]", connected: asyncio.Event) -> None:
+    """Join the network of the settings, and again whenever it is lost; for ever. `connected` is set when there is an
+    address the first time. Prints the address, and what is wrong. Raises what a radio says that refuses again and
+    again.
     """
+    name = wifi["name"]
     wlan = network.WLAN(network.STA_IF)
     without_s = refused = 0
     shown = ""
@@ -29,7 +36,9 @@ async def keep_connected(name: str, password: str, connected: asyncio.Event) -> 
                     # Whatever it was doing: after a soft reset it may be connecting, and then refuses to connect.
                     wlan.active(False)
                     wlan.active(True)
-                    wlan.connect(name, password)
+                    if wifi.get("address"):  # address, mask, gateway, name server: nobody has to be asked for them
+                        wlan.ifconfig(tuple(wifi["address"]))
+                    wlan.connect(name, wifi.get("password", ""))
                     refused = 0
                 except OSError as error:
                     print("Wi-Fi:", error)

@@ -174,9 +174,12 @@ class BaseClient:
         if error and not exc_type and not isinstance(error, ClosedError):
             raise error  # nobody may have been told
 
-    async def start(self) -> None:
+    async def start(self, wait: bool = True) -> None:
         """Open the store and connect. Raises ConnectError (RefusedError when the broker said no) when that fails,
         unless `retry_first`; StoreError when the store cannot be used.
+
+        `wait=False`: return when the store is open, and connect meanwhile. What is published until then is kept like
+        what is published while a connection is lost; with `retry_first` it tries for ever.
         """
         life = self._life
         connector = self._connector
@@ -186,6 +189,8 @@ class BaseClient:
 
                 await load(life, self._outgoing, self._incoming)
             connector.task = asyncio.create_task(connector.run())
+        if JOURNAL and not wait:
+            return
         try:
             while not (life.is_connected or life.error):
                 await life.progress.wait()
@@ -283,6 +288,10 @@ class BaseClient:
         """
         return self._outgoing.receipt(seq)
 
+    def unconfirmed(self) -> int:
+        """How many messages of QoS 1 and 2 are not confirmed yet. `publish` waits when they are `queue_max`."""
+        return len(self._outgoing.receipts)
+
     def pending(self) -> "list[PendingMessage]":
         """What is not finished, each as PendingMessage(seq, state, topic, qos, payload), which is a tuple: sequence
         number; "accepted", "released", "in doubt", or "refused", when it was set aside (SetAsideError); what was
@@ -301,12 +310,14 @@ class BaseClient:
         return await retry(self._life, self._outgoing.receipts, seq)
 
     async def settle(self, seq: int) -> None:
-        """Forget a message in doubt, or one that was set aside: the application has decided what to do about it.
-        Nothing happens where it is neither; ValueError on CPython for a number that no message has had.
+        """Forget a message in doubt, or one that was set aside: the application has decided what to do about it. One
+        that is accepted and not confirmed is given up, so that others have room: its receipt raises SetAsideError, and
+        the broker has it or has it not. (One that is released stays: the broker has it.) Nothing happens where it is
+        none of these; ValueError on CPython for a number that no message has had.
         """
         from .unconfirmed import settle
 
-        await settle(self._life, seq)
+        await settle(self._life, self._outgoing.receipts, seq)
 
     # -- receiving
 

@@ -135,7 +135,7 @@ class Client(BaseClient):
         self._incoming.manual_ack = True
         return self._incoming
 
-    async def start(self) -> None:
+    async def start(self, wait: bool = True) -> None:
         if self._loop is not None:
             self._check_use()
         self._loop = asyncio.get_running_loop()
@@ -143,7 +143,7 @@ class Client(BaseClient):
         if hasattr(store, "on_room"):
             store.on_room = self._life.wake  # a disk has room again, though nothing was confirmed
         async with self._start:
-            await super().start()
+            await super().start(wait)
 
     async def close(self) -> None:
         if self._loop is not None:

@@ -136,12 +136,22 @@ async def retry(life: "Life", receipts: "dict[int, Receipt]", seq: int) -> Recei
     return found
 
 
-async def settle(life: "Life", seq: int) -> None:
-    """Forget a message in doubt or set aside; see BaseClient.settle."""
-    doubts = life.session.doubts
-    if doubts and doubts.pop(seq, None):
+async def settle(life: "Life", receipts: "dict[int, Receipt]", seq: int) -> None:
+    """Forget a message in doubt or set aside, give up one that is not released; see BaseClient.settle."""
+    session = life.session
+    doubts = session.doubts
+    message = session.messages.get(seq)
+    if message and message[0][0] & 6 != 6:
+        receipt = receipts.pop(seq, None)
+        session.give_up(seq)
+        if receipt:
+            receipt._finish(SetAsideError(0, "message %d was given up before it was confirmed" % seq))
+        life.wake()
+    elif doubts and doubts.pop(seq, None):
         life.store.record(DONE, seq)
-        await life.commit()
+    else:
+        return
+    await life.commit()
 
 
 def refusal(topic_filter: str, code: int, qos: int = 0) -> SubscribeError:

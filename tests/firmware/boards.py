@@ -15,7 +15,8 @@ from tests.runtimes import ROOT
 FIRMWARE = ROOT / "firmware"
 PACKAGE = FIRMWARE / "mqttlite_board"
 START = PACKAGE / "start"
-PATH = (START, FIRMWARE, ROOT)
+APPLICATION = ROOT / "mqttlite" / "cli" / "demo" / "board"  # the one of the demo: readings at each QoS, counted
+PATH = (APPLICATION, START, FIRMWARE, ROOT)
 TOPIC = "boards/one"
 
 # Runs in the board's folder, where settings.json is.
@@ -46,14 +47,25 @@ class Board:
     """`async with Board(folder, broker.url, runtime="cpython").running() as process: ...`, any number of times."""
 
     def __init__(
-        self, folder: Path, url: str, *, runtime: str = "micropython", every_ms: int = 20, heap: str = "512k"
+        self,
+        folder: Path,
+        url: str,
+        *,
+        runtime: str = "micropython",
+        every_ms: int = 20,
+        heap: str = "512k",
+        app: str = "",
+        **others: object,
     ) -> None:
+        """`app`: an app.py, instead of the demo's. `others`: further settings."""
         self.folder = folder
         self.runtime = runtime
         self.heap = heap
         self._log = folder / "output.txt"
         folder.mkdir(parents=True)
-        (folder / "settings.json").write_bytes(encode(settings(url, every_ms=every_ms)))
+        (folder / "settings.json").write_bytes(encode(settings(url, every_ms=every_ms, **others)))
+        if app:
+            (folder / "app.py").write_text(app, encoding="utf-8")
 
     @contextlib.asynccontextmanager
     async def running(self, prepare: str = "") -> AsyncIterator[asyncio.subprocess.Process]:

@@ -13,7 +13,7 @@ import pytest
 
 import mqttlite
 from mqttlite_board.settings import encode
-from tests.firmware.boards import FIRMWARE, PACKAGE, TOPIC, settings
+from tests.firmware.boards import APPLICATION, FIRMWARE, PACKAGE, TOPIC, settings
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
 from tests.variants.variants import library
 from tools import build_mpy, bundle
@@ -79,7 +79,7 @@ def test_the_manifest_freezes_a_bundle_the_program_and_the_starter(monkeypatch: 
     exec(source, functions)
     assert included == ["$(PORT_DIR)/boards/manifest.py"]
     program = {path.relative_to(FIRMWARE).as_posix() for path in PACKAGE.rglob("*.py")}
-    copied = {path for path in program if path.split("/")[1] in ("start", "application")}
+    copied = {path for path in program if path.split("/")[1] in ("start", "application", "trying.py")}
     assert frozen == ["mqttlite", *sorted(program - copied), "start.py"]
 
 
@@ -88,12 +88,12 @@ async def test_the_compiled_program_is_complete_and_runs_in_little_memory(
     mosquitto: Mosquitto, tmp_path: Path, bits: int
 ) -> None:
     board = tmp_path / "board"
-    sizes = build_mpy.build(board, library("all"))
+    sizes = build_mpy.build(board, library("all"), APPLICATION / "app.py")
     assert [place for place in sizes if not place.endswith(".mpy")] == ["boot.py", "main.py"]
     (board / "settings.json").write_bytes(encode(settings(mosquitto.url)))
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2") as subscriber:
         script = "exec(open('boot.py').read()); exec(open('main.py').read())"
-        heap = "72k" if bits == 32 else "128k"
+        heap = "88k" if bits == 32 else "160k"
         async with MicroPython(bits).process(script, heap=heap, path=[board, board / "lib"]):
             readings = [json.loads(message.payload)["n"] for message in await subscriber.take(50)]
     assert readings == list(range(1, 51))

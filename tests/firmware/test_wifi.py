@@ -50,7 +50,7 @@ class Connected:
             self.at = second
 
 connected = Connected()
-job = wifi.keep_connected("net", "secret", connected)
+job = wifi.keep_connected({"name": "net", "password": "secret"}, connected)
 try:
     while second < len(air):
         assert job.send(None) == 1

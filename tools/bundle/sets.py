@@ -24,13 +24,13 @@ COUNTERS = ("repaired", "damaged", "log_drops", "srtt_ms")
 METHODS = {
     "SERIAL": ("link_stats",),
     "KEYS": ("last_number",),
-    "DOUBTS": ("receipt", "pending", "retry", "settle"),
+    "DOUBTS": ("receipt", "unconfirmed", "pending", "retry", "settle"),
     "MANUAL_ACK": ("acknowledge",),
     "JOURNAL": ("stored", "enqueue"),
     "V5": ("user_properties", "properties"),
     "TEXTS": ("__repr__",),
 }
-OPTIONS = {"JOURNAL": ("store",), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
+OPTIONS = {"JOURNAL": ("store", "wait"), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
 
 FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
 

@@ -29,7 +29,7 @@ for each QoS; the exit code is 1 if QoS 1 or 2 lost a message, QoS 2 duplicated 
 ends it early and in good order, a second one at once.
 """
 
-NAMES = ("fast", "event", "count")  # of the topics, by QoS; see firmware/mqttlite_board/readings.py
+NAMES = ("fast", "event", "count")  # of the topics, by QoS; see board/app.py
 STOP = -1  # the id of the command that ends a board
 SHOW_EVERY_S = 0.5
 START_TIMEOUT_S = 60.0
@@ -278,7 +278,7 @@ class _Demo:
     def _state(self, name: str, state: dict[str, Any], answer: bool) -> None:
         board = self._tally.boards[name]
         board.repaired_there = state.get("repaired", 0)
-        for qos, sent in enumerate(state["sent"]):
+        for qos, sent in enumerate(state["sent"][flow] for flow in NAMES):
             board.flows[qos].sent = max(board.flows[qos].sent, sent)
         if answer:
             asked = self._asked.pop((name, state["id"]), None)

@@ -18,6 +18,7 @@ from .pty_line import NoisyLine
 BAUD = 115200
 FIRMWARE = "firmware"
 START = f"{FIRMWARE}/mqttlite_board/start"
+APPLICATION = Path(__file__).with_name("board")  # where the boards find their app.py
 ENDING_S = 5.0  # how long a program may take to end by itself
 
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
@@ -205,9 +206,9 @@ class Programs:
         settings = board_settings(self.client_id(name), f"{self.topic}/{name}", path, self._every_ms)
         (folder / "settings.json").write_bytes(settings)
         home = root()
-        places = f"{folder}:{home / START}:{home / FIRMWARE}:{home}"
+        places = f"{folder}:{APPLICATION}:{home / START}:{home / FIRMWARE}:{home}"
         interpreter = micropython()
-        argv = [interpreter, "-X", "heapsize=256k"] if interpreter else [sys.executable]
+        argv = [interpreter, "-X", "heapsize=512k"] if interpreter else [sys.executable]
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
         # `-c` and a working directory of its own, where its settings are.
         code = f"import os; os.chdir({str(folder)!r}); import start; start.run()"
