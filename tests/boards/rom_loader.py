@@ -67,7 +67,7 @@ class Faults:
 
     is_silent: bool = False  # nothing answers: not in download mode, or a cable without data lines
     vanishes_at: int | None = None  # the port is gone
-    dies_at: int | None = None  # power is cut: that block is written by half, and nothing answers any more
+    dies_at: int | None = None  # power is cut: that block is written by half, and the port is gone, too
     loses_bytes_at: int | None = None  # of that block, once
     damages_at: int | None = None  # a bit in the flash that does not take what is written, once or for ever
     damages_again: bool = False
@@ -105,10 +105,11 @@ class RomLoader:
         self._inflate: zlib._Decompress | None = None
         self._listener: Callable[[bytes], None] | None = None
         self._is_dead = False
+        self._is_gone = False
         self.master, slave = os.openpty()
         tty.setraw(slave)
         self.path = os.ttyname(slave)
-        self._slave: int | None = slave  # kept open, so that the line survives who opens and closes it
+        self._slave = slave  # kept open, so that the line survives who opens and closes it
         self._stop_read, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"chip at {self.path}")
 
@@ -120,8 +121,7 @@ class RomLoader:
         os.write(self._stop, b".")
         self._thread.join()
         for descriptor in (self._stop, self._stop_read, self.master, self._slave):
-            if descriptor is not None:
-                os.close(descriptor)
+            os.close(descriptor)
 
     def attach(self, listener: Callable[[bytes], None]) -> None:
         """From now on what arrives on the line goes to `listener`, called in the chip's own thread."""
@@ -154,7 +154,7 @@ class RomLoader:
                     packet = bytes(frame).replace(b"\xdb\xdc", b"\xc0").replace(b"\xdb\xdd", b"\xdb")
                     frame = None
                     self._packet(packet)
-                    if self._slave is None:
+                    if self._is_gone:
                         return
 
     def _frame(self, packet: bytes) -> None:
@@ -185,7 +185,7 @@ class RomLoader:
     def _do_08(self, op: int, data: bytes, checksum: int) -> None:  # sync
         for _ in range(8):
             self._answer(op, 0 if self.is_stub else 0x20120707)
-        self.bauds.append(termios.tcgetattr(self._slave or 0)[5])
+        self.bauds.append(termios.tcgetattr(self._slave)[5])
 
     def _do_0a(self, op: int, data: bytes, checksum: int) -> None:  # read register
         self._answer(op, self._registers.get(struct.unpack("<I", data[:4])[0], 0))
@@ -254,9 +254,7 @@ class RomLoader:
         self.blocks += 1
         faults = self.faults
         if self.blocks == faults.vanishes_at:
-            os.close(self._slave or 0)
-            self._slave = None
-            os.dup2(os.open(os.devnull, os.O_RDONLY), self.master)  # closes the master: the line hangs up
+            self._vanish()
             return
         if self.blocks == faults.loses_bytes_at:
             faults.loses_bytes_at = None
@@ -275,7 +273,9 @@ class RomLoader:
             self.flash[offset] ^= 1
             if not faults.damages_again:
                 faults.damages_at = None
-        if not self._is_dead:
+        if self._is_dead:
+            self._vanish()
+        else:
             self._answer(op)
 
     _do_11 = _do_03
@@ -300,6 +300,13 @@ class RomLoader:
     def _do_d1(self, op: int, data: bytes, checksum: int) -> None:
         self._erase(*struct.unpack_from("<II", data))
         self._answer(op)
+
+    def _vanish(self) -> None:
+        """The line hangs up. Its other end stays open here, so that no other line gets its name meanwhile."""
+        self._is_gone = True
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, self.master)
+        os.close(nothing)
 
     # -- the flash
 

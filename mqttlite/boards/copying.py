@@ -1,0 +1,191 @@
+"""Files onto a board that runs MicroPython already, through its prompt, with mpremote as a library.
+
+Only what has changed is copied, each file beside the old one and then renamed: a cable that is pulled leaves the old or
+the new file, and the same command again goes on.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..serial.ports import explained
+from .chip import has_lines
+from .extras import need
+
+if TYPE_CHECKING:
+    from .report import Report
+
+PROMPT = b">>> "
+PROMPT_S = 8.0  # a start, with the window in which Ctrl-C counts, takes less
+BY_HAND_S = 60.0  # so long somebody may take to press Reset
+AGAIN_S = 0.4  # from one Ctrl-C to the next: the board wants it alone
+PULSE_S = 0.1
+
+# Which half of the flash runs, "" where there are none; and the SHA-256 of each file below a folder.
+_HALF = """
+import json, os
+def there(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+try:
+    with open("half.json") as file:
+        half = json.load(file)["good"]
+except (OSError, ValueError, KeyError):
+    half = "a" if there("a") else "b" if there("b") else ""
+print(half, end="")
+"""
+_HASHES = """
+import hashlib, os
+def walk(folder, below):
+    for entry in os.ilistdir(folder or "."):
+        name, kind = entry[0], entry[1]
+        place = below + name
+        if kind == 0x4000:
+            walk(folder + "/" + name if folder else name, place + "/")
+        else:
+            hash = hashlib.sha256()
+            with open(folder + "/" + name if folder else name, "rb") as file:
+                while True:
+                    block = file.read(256)
+                    if not block:
+                        break
+                    hash.update(block)
+            print(hash.digest().hex(), place)
+try:
+    walk(%r, "")
+except OSError:
+    pass
+"""
+
+
+class BoardError(ValueError):
+    """The board does not do what it is asked at its prompt; says why and what to do."""
+
+
+class Board:
+    """A board at its prompt; `at_prompt` makes one."""
+
+    def __init__(self, transport: Any, report: "Report") -> None:
+        self._transport = transport
+        self._report = report
+
+    def run(self, code: str) -> str:
+        """What this code prints there. Raises BoardError."""
+        with _errors():
+            printed: bytes = self._transport.exec(code)
+        return printed.decode()
+
+    def half(self) -> str:
+        """The folder of the half that runs, "" where the board has no halves."""
+        return self.run(_HALF)
+
+    def hashes(self, folder: str) -> dict[str, str]:
+        """The SHA-256 of all files below a folder, by their place in it."""
+        lines = self.run(_HASHES % folder).splitlines()
+        return {place: digest for digest, _, place in (line.strip().partition(" ") for line in lines)}
+
+    def put(self, files: Mapping[str, bytes], folder: str, *, keep: tuple[str, ...]) -> list[str]:
+        """Make the files below a folder these, but for those whose place begins with one of `keep`. Changed places."""
+        there = {place: digest for place, digest in self.hashes(folder).items() if not place.startswith(keep)}
+        changed = [place for place, data in files.items() if there.get(place) != hashlib.sha256(data).hexdigest()]
+        gone = [place for place in there if place not in files]
+        total = sum(len(files[place]) for place in changed)
+        done = 0
+        for place in changed:
+            self._write(f"{folder}/{place}" if folder else place, files[place])
+            done += len(files[place])
+            self._report.progress("copying", done, total)
+        for place in gone:
+            self.run(f"import os\nos.remove({f'{folder}/{place}' if folder else place!r})")
+        return [*changed, *gone]
+
+    def _write(self, path: str, data: bytes) -> None:
+        folders = path.split("/")[:-1]
+        for depth in range(1, len(folders) + 1):
+            folder = "/".join(folders[:depth])
+            self.run(f"import os\ntry:\n    os.mkdir({folder!r})\nexcept OSError:\n    pass")
+        with _errors():
+            self._transport.fs_writefile(path + ".new", data)
+        self.run(f"import os\nos.rename({path + '.new'!r}, {path!r})")
+
+    def restart(self) -> None:
+        """Start it again, as by Reset."""
+        with _errors():
+            self._transport.exec_raw_no_follow("import machine\nmachine.reset()")
+            time.sleep(PULSE_S)  # it is on the line then
+
+
+@contextmanager
+def at_prompt(path: str, report: "Report") -> Iterator[Board]:
+    """A board, brought to its prompt whatever it does. Raises BoardError."""
+    transports = need("mpremote.transport_serial")
+    _interrupt(path, report)
+    with _errors(path):
+        transport = transports.SerialTransport(path, baudrate=115200)
+    try:
+        with _errors():
+            transport.enter_raw_repl(soft_reset=False)
+        yield Board(transport, report)
+    finally:
+        with _errors():
+            transport.close()
+
+
+def _interrupt(path: str, report: "Report") -> None:
+    """Lead the board to its prompt: by Ctrl-C, else by a reset and Ctrl-C while it starts. A program whose link has the
+    USB socket takes Ctrl-C for a byte of the link.
+    """
+    serial = need("serial")
+    try:
+        port = serial.Serial(path, 115200, timeout=0.05, exclusive=True)
+    except OSError as error:
+        code = error.errno or (11 if "exclusively" in str(error) else 5)
+        raise BoardError(str(explained(path, OSError(code, str(error))))) from None
+    with port:
+        if _answers(port, 2 * AGAIN_S):
+            return
+        if has_lines(port):
+            report.note("the board is reset, to get to its prompt")
+            port.dtr = False  # Boot stays up
+            port.rts = True
+            time.sleep(PULSE_S)
+            port.rts = False
+            if _answers(port, PROMPT_S):
+                return
+        report.note("press Reset (EN) on the board")
+        if not _answers(port, BY_HAND_S):
+            raise BoardError(
+                f"the board at {path} does not get to its prompt: is it one with MicroPython? mqttlite flash --image … "
+                "writes it anew"
+            )
+
+
+def _answers(port: Any, within_s: float) -> bool:
+    """Press Ctrl-C until the prompt is there."""
+    end = time.monotonic() + within_s
+    heard = b""
+    while time.monotonic() < end:
+        port.write(b"\r\x03" if not heard else b"\x03")
+        until = time.monotonic() + AGAIN_S
+        while time.monotonic() < until:
+            heard = (heard + port.read(port.in_waiting or 1))[-64:]
+            if heard.endswith(PROMPT):
+                return True
+    return False
+
+
+@contextmanager
+def _errors(path: str = "") -> Iterator[None]:
+    """mpremote's errors as BoardError."""
+    errors = need("mpremote.transport")
+    try:
+        yield
+    except errors.TransportExecError as error:
+        raise BoardError(f"the board says: {error.error_output.strip().splitlines()[-1]}") from None
+    except (errors.TransportError, OSError) as error:
+        raise BoardError(f"{path or 'the board'}: {error}; plug it in again, and run the same command again") from None
