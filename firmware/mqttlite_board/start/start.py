@@ -120,34 +120,53 @@ def _write_boots() -> None:
 def _choose() -> None:
     global is_trial, record
     there = [name for name in HALVES if exists(ROOT + name) and not exists(ROOT + name + PART)]
+    good = there[0] if there else ""
+    chosen = None
     try:
         with open(HALF) as file:
-            found = json.load(file)
-        trial = found["trial"]
-        if found["good"] not in there or (trial is not None and trial not in there):
-            raise ValueError("it names a half that is not there")
-        record = found
-        if trial:
-            is_trial = found["starts"] < found.get("of", TRIAL_STARTS)
-            if is_trial:
-                found["starts"] += 1
-            else:
-                undo("it was started %d times, and delivered nothing" % found["starts"])
-            write(HALF, json.dumps(record))
-        use(trial if is_trial else found["good"])
-        return
+            record = json.load(file)
+        if record["good"] in there or record["good"] == "":
+            good = record["good"]
+        trial = record["trial"]
+        if trial in there and trial != good:
+            chosen = trial
+        if chosen or record.get("image"):
+            _try()
     except Exception as error:  # whatever the file holds
         if not isinstance(error, OSError) or error.errno != 2:
             print("half.json:", repr(error))
-        if is_trial:
-            is_trial = False  # what is not counted is not tried
-            there.insert(0, record["good"])
-    use(there[0] if there else "")
+        is_trial = False  # what is not counted is not tried
+        if not isinstance(record, dict):
+            record = {}
+    use(chosen if is_trial and chosen else good)
+
+
+def _try() -> None:
+    """One more start of what is on trial, or none."""
+    global is_trial
+    image = record.get("image")
+    is_trial = record["starts"] < record.get("of", TRIAL_STARTS)
+    if image:
+        import esp32
+
+        Partition: "Any" = esp32.Partition
+        if Partition(Partition.RUNNING).info()[4] != image["new"]:  # the boot loader has gone back
+            is_trial = False
+        elif not is_trial:
+            undo("it was started %d times, and delivered nothing" % record["starts"])
+            Partition.find(label=image["old"])[0].set_boot()
+            write(HALF, json.dumps(record))
+            reset()
+    if is_trial:
+        record["starts"] += 1
+    else:
+        undo("it was started %d times, and delivered nothing" % record["starts"])
+    write(HALF, json.dumps(record))
 
 
 def undo(why: str) -> None:
-    """The trial in `record` is over: the old half stays. To be written, and told (update.py)."""
-    record["trial"] = None
+    """The trial in `record` is over: what was good stays. To be written, and told (update.py)."""
+    record["trial"] = record["image"] = None
     record["tell"] = why
 
 
@@ -172,7 +191,11 @@ def good() -> bool:
     try:
         if is_trial:
             now = dict(record)
-            now.update({"good": half, "trial": None, "tell": "good"})
+            now.update({"good": half, "trial": None, "image": None, "tell": "good"})
+            if record.get("image"):
+                from esp32 import Partition
+
+                Partition.mark_app_valid_cancel_rollback()
             write(HALF, json.dumps(now))
             record.update(now)
             is_trial = False
@@ -202,7 +225,7 @@ def feed() -> None:
         watchdog.feed()
     if is_trial:
         if _age_s() > record.get("within_s", TRIAL_S):
-            print("the trial of half %s has delivered nothing in its time" % half)
+            print("on trial: nothing was delivered in its time")
             restart()
     elif _bad and not is_safe and _age_s() > FINE_S:
         _forgive()

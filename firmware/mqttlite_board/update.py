@@ -1,0 +1,238 @@
+"""Updates over MQTT: what this board runs is replaced, half by half (blocks.py), or as a whole image (image.py).
+
+TOPIC/update         QoS 1  in:  a manifest, signed with the device's key
+TOPIC/update/block   QoS 1  in:  a block of what it names
+TOPIC/update/want    QoS 0  which blocks to send: again after each connection, and when nothing comes
+TOPIC/update/state   QoS 1  retained: {"state": "receiving", "trial", "good", "back" or "refused", "count": of the
+                            manifest, "release": what runs, "half": …, "why": …}; at QoS 0 and not retained for what
+                            is not from whoever has the key
+
+It is imported when a manifest arrives, when one has not been finished, and when there is something to tell. Program
+and starter go on meanwhile; the board restarts when all is there. Both runtimes.
+"""
+
+import asyncio
+import gc
+import json
+from binascii import unhexlify
+
+from . import blocks
+from .blocks import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+AT_ONCE = 4  # blocks that are asked for: so many messages may be in memory
+QUIET_S = 20  # without a block, until it asks again; each time twice as long, up to
+QUIET_MAX_S = 600
+
+
+class Update:
+    """Of a program: what it does with updates. `take` is for manifests."""
+
+    def __init__(self, program: "Any") -> None:
+        self.program = program
+        self.start = program.start
+        self.download: "blocks.Download | None" = None
+        self.key = unhexlify(program.settings["key"] or "")
+        self.asked_for = 0  # blocks
+        self.quiet_s = QUIET_S
+        self.arrived = asyncio.Event()  # a block
+        self.task: "Any" = None
+        self.telling: "Any" = None
+
+    async def resume(self) -> None:
+        """After a start: tell what came of the last one, and go on with what is unfinished."""
+        start = self.start
+        try:
+            with open(start.ROOT + blocks.MANIFEST, "rb") as file:
+                payload = file.read()
+        except OSError:
+            payload = b""
+        if payload:
+            try:
+                fields = blocks.fields_of(payload, self.key, self.program.settings["name"])
+            except (Refused, KeyError, ValueError):  # the key is another one now
+                blocks.remove(start.ROOT + blocks.FOLDER)
+            else:
+                download = self._make(payload, fields)
+                if start.record.get("count", 0) >= download.count and not start.exists(download.target + "part"):
+                    download.clear()  # the power was cut when it was done
+                else:
+                    await self._go_on(download)
+        tell = start.record.get("tell")
+        if tell:
+            why = {} if tell == "good" else {"why": tell}
+            receipt = await self.tell("good" if tell == "good" else "back", start.record.get("count", 0), **why)
+            await receipt.completed()
+            record = dict(start.record)
+            if record.pop("tell", None) == tell:
+                start.write(start.HALF, json.dumps(record))
+                start.record.clear()
+                start.record.update(record)
+
+    async def take(self, payload: bytes) -> None:
+        """A manifest has arrived."""
+        start = self.start
+        download = self.download
+        if download and payload == download.payload:
+            self.quiet_s = QUIET_S
+            await self.tell("receiving", download.count)
+            await self._ask()
+            return
+        count = 0
+        try:
+            fields = blocks.fields_of(payload, self.key, self.program.settings["name"])
+            new = self._make(payload, fields)
+            count = new.count
+            if count == start.record.get("count"):  # it was done before
+                is_trial = start.record.get("trial") or start.record.get("image")
+                tell = start.record.get("tell", "good")
+                state = "trial" if is_trial else "good" if tell == "good" else "back"
+                await self.tell(state, count, **({} if tell == "good" else {"why": tell}))
+                return
+            if count < max(start.record.get("count", 0), download.count if download else 0):
+                raise Refused("it is older than the last one")
+            if start.is_trial:
+                raise Refused("a trial is going on: send it again when that is over")
+            self.download = None
+            new.accept()
+        except (Refused, KeyError, ValueError, OSError) as error:
+            await self.refuse(count, error)
+            return
+        await self._go_on(new)
+
+    def _make(self, payload: bytes, fields: "dict[str, str]") -> "blocks.Download":
+        if fields["kind"] == "image":
+            from . import image
+
+            return image.Download(self.start, payload, self.key, fields)
+        return blocks.Download(self.start, payload, self.key, fields)
+
+    async def _go_on(self, download: "blocks.Download") -> None:
+        """Find out what is there, and ask for the rest."""
+        program = self.program
+        gc.collect()
+        try:
+            download.begin()
+            await self._prepare(download)
+        except (Refused, KeyError, ValueError, OSError) as error:
+            await self._give_up(download, error)
+            return
+        self.download = download
+        program.handlers["update/block"] = self.take_block
+        self.quiet_s = QUIET_S
+        if not self.task:
+            self.task = asyncio.create_task(self.keep_asking())
+        await self.tell("receiving", download.count)
+        await self._next()
+
+    async def _prepare(self, download: "blocks.Download") -> None:
+        for item in range(1, len(download.items)):
+            download.prepare(item)
+            self.start.feed()
+            await asyncio.sleep(0)
+
+    async def take_block(self, payload: bytes) -> None:
+        """A block has arrived."""
+        download = self.download
+        if not download:
+            return
+        had_list = download.have[0] is None
+        try:
+            if not download.take(payload):
+                return
+            if not had_list and download.have[0] is None:
+                await self._prepare(download)
+        except (Refused, KeyError, ValueError, OSError) as error:
+            await self._give_up(download, error)
+            return
+        self.quiet_s = QUIET_S
+        self.arrived.set()
+        self.asked_for -= 1
+        if self.asked_for <= 0 or not download.left:
+            await self._next()
+
+    async def _next(self) -> None:
+        """All that was asked for is there: ask for more, or finish."""
+        download = self.download
+        if not download:
+            return
+        try:
+            if not download.left:
+                for item in range(1, len(download.items)):
+                    download.check(item)
+                    self.start.feed()
+                    await asyncio.sleep(0)
+            if not download.left:
+                download.finish()
+                self.download = None
+                await self.tell("trial", download.count)
+                self.program.stop("restart")
+                return
+        except (Refused, KeyError, ValueError, OSError) as error:
+            await self._give_up(download, error)
+            return
+        await self._ask()
+
+    async def _ask(self) -> None:
+        download = self.download
+        if download:
+            self.asked_for = min(AT_ONCE, download.left)
+            await self.program.publish("update/want", download.wanted(AT_ONCE), 0)
+
+    async def keep_asking(self) -> None:
+        """Ask again when nothing comes: a want, or blocks, may have been lost, or nobody was there."""
+        program = self.program
+        client: "Any" = None
+        while True:
+            if program.client is not client and program.client:  # a board may change its connection
+                client = program.client
+                await client.subscribe(program.topic + "/update/block", 1)
+                await self._ask()
+            self.arrived.clear()
+            was_connected = program.is_connected
+            quiet_s = 0
+            while not self.arrived.is_set() and quiet_s < self.quiet_s:
+                try:
+                    await asyncio.wait_for(self.arrived.wait(), 1)
+                except asyncio.TimeoutError:
+                    quiet_s += 1
+                if program.is_connected and not was_connected:
+                    break  # what was under way may be lost
+                was_connected = program.is_connected
+            if program.is_connected and not self.arrived.is_set():
+                self.quiet_s = min(2 * self.quiet_s, QUIET_MAX_S)
+                await self._ask()
+
+    async def refuse(self, count: int, error: Exception) -> None:
+        """Say that a manifest is not taken. Not for ever, and at no cost to the flash: anybody may have sent it."""
+        why = error.args[0] if isinstance(error, Refused) else repr(error)
+        await self.tell("refused", count, 0, why=why)
+
+    async def _give_up(self, download: "blocks.Download", error: Exception) -> None:
+        """Nothing comes of an update that had begun."""
+        self.download = None
+        why = error.args[0] if isinstance(error, Refused) else repr(error)
+        if isinstance(error, OSError) and error.errno == 28:
+            why = "the flash is full"
+        print("update:", why)
+        try:
+            download.give_up(why)
+        except OSError as failure:
+            print("update:", repr(failure))
+        self.telling = asyncio.create_task(self.resume())  # not here: what arrives must be read meanwhile
+
+    async def tell(self, state: str, count: int, qos: int = 1, **more: str) -> "Any":
+        """Say how it stands."""
+        start = self.start
+        release = ""
+        try:
+            with open(start.ROOT + start.half + "/release") as file:
+                release = file.read()
+        except OSError:
+            pass  # what was flashed does not say
+        words = {"state": state, "count": count, "release": release, "half": start.half}
+        words.update(more)
+        return await self.program.publish("update/state", json.dumps(words), qos, None, qos > 0)
