@@ -81,6 +81,16 @@ def size_of(path: str) -> int:
         return -1
 
 
+def content(path: str) -> bytes:
+    """What is in a small file; nothing where there is none."""
+    try:
+        with open(path, "rb") as file:
+            data: bytes = file.read()
+        return data
+    except OSError:
+        return b""
+
+
 def remove(path: str) -> None:
     """Remove a file or a folder, which need not be there."""
     try:
@@ -135,7 +145,7 @@ class Download:
         """After `accept`, and after each start: look for what is there. Then `prepare` each item."""
         part = self.target + "part"
         mark = self.payload[:MAC_SIZE]
-        if size_of(part) != MAC_SIZE or self._read(part) != mark:
+        if content(part) != mark:
             make_folders(part)
             with open(part, "wb"):
                 pass  # from now on nobody starts this half
@@ -237,14 +247,20 @@ class Download:
 
     def finish(self) -> None:
         """All of it is there and checked: put the other half on trial, with the next start. Refused: it cannot be."""
-        fields = self.fields
-        self.write(self.target + "release", fields["release"].encode())
-        record: "dict[str, Any]" = {"good": self.start.half, "trial": self.half, "starts": 0, "count": self.count}
-        record["of"] = int(fields.get("starts", "3"))
-        record["within_s"] = int(fields.get("within", "600"))
-        self.record(record)
+        self.write(self.target + "release", self.fields["release"].encode())
+        self.record(self._trial())
         remove(self.target + "part")  # this is the moment
         self.clear()
+
+    def _trial(self) -> "dict[str, Any]":
+        record: "dict[str, Any]" = {"good": self.start.half, "trial": self.half, "starts": 0, "count": self.count}
+        record["of"] = int(self.fields.get("starts", "3"))
+        record["within_s"] = int(self.fields.get("within", "600"))
+        return record
+
+    def is_done(self) -> bool:
+        """Whether it was finished before this start, and only its remains are here."""
+        return bool(self.start.record.get("count", 0) >= self.count) and not self.start.exists(self.target + "part")
 
     def give_up(self, why: str) -> None:
         """Nothing comes of this update: the running half stays alone, and there is room again."""
@@ -277,11 +293,6 @@ class Download:
         with open(path + ".new", "wb") as file:
             file.write(data)
         os.rename(path + ".new", path)
-
-    def _read(self, path: str) -> bytes:
-        with open(path, "rb") as file:
-            data: bytes = file.read()
-        return data
 
     def _blocks(self, item: int) -> int:
         return (self.items[item][0] + self.block - 1) // self.block

@@ -45,11 +45,7 @@ class Update:
     async def resume(self) -> None:
         """After a start: tell what came of the last one, and go on with what is unfinished."""
         start = self.start
-        try:
-            with open(start.ROOT + blocks.MANIFEST, "rb") as file:
-                payload = file.read()
-        except OSError:
-            payload = b""
+        payload = blocks.content(start.ROOT + blocks.MANIFEST)
         if payload:
             try:
                 fields = blocks.fields_of(payload, self.key, self.program.settings["name"])
@@ -57,8 +53,8 @@ class Update:
                 blocks.remove(start.ROOT + blocks.FOLDER)
             else:
                 download = self._make(payload, fields)
-                if start.record.get("count", 0) >= download.count and not start.exists(download.target + "part"):
-                    download.clear()  # the power was cut when it was done
+                if download.is_done():
+                    download.clear()
                 else:
                     await self._go_on(download)
         tell = start.record.get("tell")
@@ -227,12 +223,7 @@ class Update:
     async def tell(self, state: str, count: int, qos: int = 1, **more: str) -> "Any":
         """Say how it stands."""
         start = self.start
-        release = ""
-        try:
-            with open(start.ROOT + start.half + "/release") as file:
-                release = file.read()
-        except OSError:
-            pass  # what was flashed does not say
+        release = str(blocks.content(start.ROOT + start.half + "/release"), "utf-8")  # what was flashed says none
         words = {"state": state, "count": count, "release": release, "half": start.half}
         words.update(more)
         return await self.program.publish("update/state", json.dumps(words), qos, None, qos > 0)

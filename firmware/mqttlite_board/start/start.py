@@ -150,13 +150,19 @@ def _try() -> None:
         import esp32
 
         Partition: "Any" = esp32.Partition
-        if Partition(Partition.RUNNING).info()[4] != image["new"]:  # the boot loader has gone back
-            is_trial = False
-        elif not is_trial:
-            undo("it was started %d times, and delivered nothing" % record["starts"])
+        is_new = Partition(Partition.RUNNING).info()[4] == image["new"]
+        if is_new and not is_trial:
             Partition.find(label=image["old"])[0].set_boot()
+            undo("it was started %d times, and delivered nothing" % record["starts"])
             write(HALF, json.dumps(record))
-            reset()
+            machine.reset()
+        if is_trial and not is_new:
+            if exists(ROOT + "update/manifest"):  # the power was cut before the slot was chosen
+                record["starts"] += 1
+                write(HALF, json.dumps(record))
+                Partition.find(label=image["new"])[0].set_boot()
+                machine.reset()
+            is_trial = False  # the boot loader has gone back
     if is_trial:
         record["starts"] += 1
     else:
