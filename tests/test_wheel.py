@@ -34,6 +34,7 @@ print(*files.bundles())
 assert "mqttlite_board/program.mpy" in files.contents(files.board_package())
 assert {"boot.py", "main.py"} <= set(files.contents(files.starter()))
 assert "esp32-devkitc.toml" in files.contents(files.board_files())
+assert "8MiB.csv" in files.contents(files.partition_tables())
 assert files.is_compiled()
 try:
     files.bundle("thick")

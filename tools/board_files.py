@@ -136,6 +136,8 @@ def shipped() -> Iterator[tuple[Path, str]]:
                 yield file, f"{below}/{file.relative_to(folder).as_posix()}"
     for file in sorted((ROOT / "hardware" / "boards").glob("*.toml")):
         yield file, f"hardware/{file.name}"
+    for file in sorted((ROOT / "hardware" / "partitions").glob("*.csv")):
+        yield file, f"hardware/partitions/{file.name}"
 
 
 def main(words: Sequence[str]) -> int:

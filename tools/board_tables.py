@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mqttlite.boards import data
+from mqttlite.boards import data, partitions
 from mqttlite.boards.data import BoardData
 from tools.places import ROOT
 
@@ -84,6 +84,18 @@ def images() -> str:
     return table(["board", "`--board`", "image", "written to", "its file system"], rows)
 
 
+def layouts() -> str:
+    """Our partition tables."""
+    rows = []
+    for name, layout in partitions.layouts(ROOT / "hardware" / "partitions").items():
+        slots = f"{layout.slots} of" if layout.slots else "1 of"
+        sizes = [
+            f"{layout[part].bytes >> 10:,} KiB at `{layout[part].offset:#x}`" for part in ("romfs", "mqttlite", "vfs")
+        ]
+        rows.append([f"[`{name}`](partitions/{name})", f"{slots} {layout.app_bytes >> 10:,} KiB", *sizes])
+    return table(["table", "applications", "`romfs`", "`mqttlite`, the ring", "`vfs`, littlefs"], rows)
+
+
 def resets() -> str:
     """How each is reset."""
     rows = []
@@ -97,6 +109,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pins": pins,
     "avoided": avoided,
     "images": images,
+    "layouts": layouts,
     "resets": resets,
 }
 

@@ -79,6 +79,11 @@ def board_files() -> Path:
     return CLONE / "hardware" / "boards" if is_in_clone() else _shipped("hardware")
 
 
+def partition_tables() -> Path:
+    """The folder of our partition tables: a CSV file for each."""
+    return CLONE / "hardware" / "partitions" if is_in_clone() else _shipped("hardware", "partitions")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The files in one of these folders by their place in it, without what Python has put beside them."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
