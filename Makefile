@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board release clean
+.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board release diagrams clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -64,6 +64,10 @@ compiled: $(TESTING) build/compiled.ready ## a wheel with the modules of each me
 
 release: $(TESTING) ## wheel, sources, a ZIP file for boards (mip, mpremote), board data and their sums, into dist/
 	@$(PY) -m tools.release $(ARGS)
+
+diagrams: .venv/.tools ## wiring diagrams and tables of hardware/ and docs/, where what they are made of has changed
+	@$(PY) -m tools.diagrams $(ARGS)
+	@$(PY) -m tools.board_tables
 
 clean: ## removes what these commands made, .venv included
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

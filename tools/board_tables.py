@@ -1,4 +1,4 @@
-"""Tables in the docs that are made of the board files, between two marks:
+"""Tables in the docs that are made of the files in hardware/, between two marks:
 
 <!-- made by tools/board_tables.py: NAME -->
 <!-- end -->
@@ -8,6 +8,7 @@ python -m tools.board_tables --check    says which are; exit code 1 where one is
 """
 
 import argparse
+import csv
 import re
 import sys
 from collections.abc import Callable
@@ -104,12 +105,20 @@ def resets() -> str:
     return table(["board", "DTR and RTS", "opening the port", "by hand"], rows)
 
 
+def parts() -> str:
+    """The bill of materials."""
+    with (ROOT / "hardware" / "bom.csv").open(encoding="utf-8", newline="") as file:
+        head, *rows = list(csv.reader(file))
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "boards": boards,
     "pins": pins,
     "avoided": avoided,
     "images": images,
     "layouts": layouts,
+    "parts": parts,
     "resets": resets,
 }
 
