@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from .report import Report
 
 PROMPT = b">>> "
+RUNNING_S = 7.5  # a program that runs takes less; a link that tries to come up must be found in a pause
 PROMPT_S = 8.0  # a start, with the window in which Ctrl-C counts, takes less
 BY_HAND_S = 60.0  # so long somebody may take to press Reset
-AGAIN_S = 0.4  # from one Ctrl-C to the next: the board wants it alone
+# Ctrl-C as a board on its USB link takes it: three times, and then nothing until it writes next (serial/usb_port.py);
+# Ctrl-B leaves the raw prompt.
+INTERRUPT = b"\r\x03\x03\x03\x02"
+AGAIN_S = 2.6
 PULSE_S = 0.1
 
 # Which half of the flash runs, "" where there are none; and the SHA-256 of each file below a folder.
@@ -46,6 +50,8 @@ def walk(folder, below):
         name, kind = entry[0], entry[1]
         place = below + name
         if kind == 0x4000:
+            if place + "/" in keep:
+                continue
             walk(folder + "/" + name if folder else name, place + "/")
         else:
             hash = hashlib.sha256()
@@ -57,6 +63,7 @@ def walk(folder, below):
                     hash.update(block)
             print(hash.digest().hex(), place)
 try:
+    keep = %r
     walk(%r, "")
 except OSError:
     pass
@@ -84,14 +91,14 @@ class Board:
         """The folder of the half that runs, "" where the board has no halves."""
         return self.run(_HALF)
 
-    def hashes(self, folder: str) -> dict[str, str]:
-        """The SHA-256 of all files below a folder, by their place in it."""
-        lines = self.run(_HASHES % folder).splitlines()
+    def hashes(self, folder: str, keep: tuple[str, ...]) -> dict[str, str]:
+        """The SHA-256 of all files below a folder, but for the folders `keep` in it ("lib/"), by their place in it."""
+        lines = self.run(_HASHES % (keep, folder)).splitlines()
         return {place: digest for digest, _, place in (line.strip().partition(" ") for line in lines)}
 
     def put(self, files: Mapping[str, bytes], folder: str, *, keep: tuple[str, ...]) -> list[str]:
-        """Make the files below a folder these, but for those whose place begins with one of `keep`. Changed places."""
-        there = {place: digest for place, digest in self.hashes(folder).items() if not place.startswith(keep)}
+        """Make the files below a folder these, but for the folders `keep` in it. Which places have changed."""
+        there = self.hashes(folder, keep)
         changed = [place for place, data in files.items() if there.get(place) != hashlib.sha256(data).hexdigest()]
         gone = [place for place in there if place not in files]
         total = sum(len(files[place]) for place in changed)
@@ -147,7 +154,7 @@ def _interrupt(path: str, report: "Report") -> None:
         code = error.errno or (11 if "exclusively" in str(error) else 5)
         raise BoardError(str(explained(path, OSError(code, str(error))))) from None
     with port:
-        if _answers(port, 2 * AGAIN_S):
+        if _answers(port, RUNNING_S):
             return
         if has_lines(port):
             report.note("the board is reset, to get to its prompt")
@@ -170,7 +177,7 @@ def _answers(port: Any, within_s: float) -> bool:
     end = time.monotonic() + within_s
     heard = b""
     while time.monotonic() < end:
-        port.write(b"\r\x03" if not heard else b"\x03")
+        port.write(INTERRUPT)
         until = time.monotonic() + AGAIN_S
         while time.monotonic() < until:
             heard = (heard + port.read(port.in_waiting or 1))[-64:]

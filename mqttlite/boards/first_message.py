@@ -13,18 +13,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mqttlite_board.api import TAKEN
+
 from ..core.errors import MQTTError
 from .report import Clock
 from .troubles import HOLD_BOOT, of_starting
 
 if TYPE_CHECKING:
     from ..client.host import Client
+    from ..link import Link
     from .report import Report
 
-TAKEN = ("online", "problem", "state", "command", "answer", "crash", "clock", "update")  # topics of the program
 BETTER_S = 5.0  # after a message of QoS 1 one of QoS 2 has so long
 PRINTED_MAX = 8192  # bytes of what the board has printed last, in which troubles are looked for
 CONNECT_S = 10.0
+WITH_IT_S = 0.2  # the broker's last word to the board is here so long after the message
+SETTLING_S = 3.0  # what is on the line to the board, the last confirmation, has so long to reach it
 
 
 class NoBrokerError(ValueError):
@@ -114,7 +118,11 @@ async def wait(where: Where, start: Callable[[], bool], report: "Report", within
         with _listening(where, hearing):
             try:
                 async with asyncio.timeout(within_s):
-                    return await _first(client, where.topic, clock)
+                    first = await _first(client, where.topic, clock)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SETTLING_S):
+                        await hearing.settled()
+                return first
             except TimeoutError:
                 raise NotStartedError(_why_not(where, hearing, within_s)) from None
     finally:
@@ -148,9 +156,16 @@ class Hearing:
         self.printed = ""
         self.problem: Callable[[], str] = lambda: ""
         self.is_up = False  # the link
+        self.link: Link | None = None
         self._report = report
         self._told: set[str] = set()
         self._line = ""
+
+    async def settled(self) -> None:
+        """Return when the board has acknowledged what the broker has sent it with the message."""
+        await asyncio.sleep(WITH_IT_S)
+        while self.link and self.link.unsettled():  # noqa: ASYNC110 (a link tells nobody)
+            await asyncio.sleep(0.02)
 
     def take(self, text: str) -> None:
         """Something that the board has printed."""
@@ -180,6 +195,7 @@ def _listening(where: Where, hearing: Hearing) -> Iterator[None]:
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
         line = GatewayLine(SerialPort(where.link, where.baud), Upstream(where.broker))
+        hearing.link = line.link
         hearing.problem = lambda: line.problem()[1] or line.forwarder.problem
         tasks.append(asyncio.ensure_future(line.run()))
     if where.link != where.port:

@@ -21,7 +21,7 @@ def application(options: "dict[str, Any]") -> Application:
         "temperature",
         temperature,  # any function that returns a number; it may be async
         every_s=options.get("every_s", 60),
-        qos=1,  # 0: may be lost; 1: arrives; 2: arrives once
+        qos=2,  # 0: may be lost; 1: arrives; 2: arrives once
         change=0.5,  # published when it differs by half a degree,
         at_least_s=3600,  # and once an hour anyway
         digits=1,
