@@ -21,10 +21,12 @@ GATEWAY_FRAME_US = 280.0
 # A consumer (python -m benchmarks, "receive"), by QoS: its whole handshake.
 CONSUMER_US = (16.0, 25.4, 39.2)
 
-# A journal on littlefs (tests/micropython/journal_wear.py, on MicroPython's littlefs, 32 to 1,040 bytes, groups of 1 to
-# 10, QoS 1 and 2): an erase for each commit, because littlefs copies the block that it appends to, and one for each
-# block that fills. On a raw partition only those that fill. Compaction is in both figures.
+# A journal on littlefs (tests/micropython/journal_wear.py, on MicroPython's littlefs, 40 to 360 bytes, groups of 1 to
+# 10): an erase for each commit, because littlefs copies the block that it appends to, and one for each block that
+# fills. What fits into three small files (store/area_file.py) costs a part of one for each. On a raw partition only
+# blocks that fill. Compaction is in all figures.
 LITTLEFS_ERASES_PER_COMMIT = 1.02
+LITTLEFS_ERASES_PER_SMALL_FILE = 0.165
 FLASH_BLOCK = 4096
 
 # How SQLite's store lingers before it writes what nobody waits for (store/sqlite.py).

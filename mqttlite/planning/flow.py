@@ -158,9 +158,9 @@ class Flow:
         group = device.group
         before = device.flash_bytes // costs.FLASH_BLOCK
         device.flash_bytes += journal_bytes
-        erases = device.flash_bytes // costs.FLASH_BLOCK - before
+        erases: float = device.flash_bytes // costs.FLASH_BLOCK - before
         if group.config.store == "journal":
-            erases += 1
+            erases += sizes.commit_erases(journal_bytes)
         group.syncs += 1
         group.erases += sizes.erases(journal_bytes, 1, group.config.store)
         return self.fleet.flash.program_ms + erases * self.fleet.flash.erase_ms

@@ -1,8 +1,11 @@
 """Bytes, from the real encoders: MQTT packets, frames of the serial link, records in a journal."""
 
+import math
+
 from ..core import records
 from ..core.codec import publish_head
 from ..link import frames
+from ..store.area_file import LARGE, PIECE
 from ..store.journal import FRAME as JOURNAL_FRAME
 from . import costs
 
@@ -36,5 +39,12 @@ def journal(topic: str, payload_bytes: int, qos: int) -> int:
 
 def erases(journal_bytes: float, commits: float, store: str) -> float:
     """Erases of flash blocks. `store`: journal (on littlefs) or raw (a partition)."""
-    per_commit = costs.LITTLEFS_ERASES_PER_COMMIT if store == "journal" else 0.0
+    per_commit = commit_erases(journal_bytes / commits) if store == "journal" else 0.0
     return commits * per_commit + journal_bytes / costs.FLASH_BLOCK
+
+
+def commit_erases(size: float) -> float:
+    """Erases of littlefs for a commit of `size` bytes, besides the blocks that fill."""
+    if size > LARGE:
+        return costs.LITTLEFS_ERASES_PER_COMMIT
+    return max(1, math.ceil(size / PIECE)) * costs.LITTLEFS_ERASES_PER_SMALL_FILE

@@ -35,7 +35,8 @@ class FileArea(area_file.FileArea):
         return super().open()
 
     def append(self, data: "bytes | bytearray") -> None:
-        super().append(data)
+        self.write(data)
+        self._sync()
         here = os.fstat(self._file.fileno())
         there = os.stat(self.path)
         if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):

@@ -1,13 +1,13 @@
 """A journal on flash whose power is cut at every device operation, as a script for MicroPython and CPython.
 
-    journal_cuts.py raw|littlefs ROUNDS STRIDE SECOND
+    journal_cuts.py raw|littlefs ROUNDS STRIDE SECOND [EVERY]
 
 A life is recorded once, with every erase and every program that the device was asked for. Then each operation is cut:
 before it, and torn. A program is torn behind every STRIDE-th byte (1: every byte prefix), behind its first and before
 its last; an erase after nothing, one byte, half and all but one, and into noise. What is left must open, hold
 everything that was committed and nothing but a prefix of what was recorded, and go on working. Where opening it writes,
-that is cut, too, torn behind every SECOND-th byte (0: it is not). littlefs is the interpreter's own VfsLfs2, with the
-defaults that a board has.
+that is cut, too, torn behind every SECOND-th byte (0: it is not), after every EVERY-th cut. littlefs is the
+interpreter's own VfsLfs2, with the defaults that a board has.
 """
 
 import asyncio
@@ -160,6 +160,8 @@ async def live(life, rounds):
         for seq in (first, first + 1, first + 2):
             head = b"\x34\x5a\x00\x09topic/abc" if seq & 1 else b"\x32\x5a\x00\x09topic/abc"
             life.record(ACCEPTED, seq, head, b"%080d" % seq, b"\1" if seq % 5 else b"")
+            if n & 1:  # one by one: where the file system keeps small files cheaply, each is one
+                await life.commit()
         life.record(HELD, n + 1)
         if n:
             life.record(DONE, first - 1)
@@ -233,7 +235,7 @@ async def survives(place, image, sums, stride):
     return cuts
 
 
-async def main(place, rounds, stride, second):
+async def main(place, rounds, stride, second, every=1):
     flash = Flash(place.blocks)
     place.format(flash)
     image = bytes(flash.image)
@@ -245,7 +247,7 @@ async def main(place, rounds, stride, second):
     flash.log = None
     await journal.close()
     place.unmount()
-    low = high = operations = cuts = 0
+    low = high = operations = first = cuts = 0
     for operation in log:
         if operation[0] < 0:
             low, high = operation[1]
@@ -253,7 +255,8 @@ async def main(place, rounds, stride, second):
         operations += 1
         sums = life.sums[low : high + 1]
         for left in torn(image, operation, stride):
-            cuts += await survives(place, left, sums, second)
+            first += 1
+            cuts += await survives(place, left, sums, 0 if first % every else second)
         image = perform(image, operation)
     assert image == flash.image
     await survives(place, image, life.sums[-1:], 0)

@@ -35,8 +35,9 @@ class File:
     def __init__(self, disk: "Disk", inode: Inode) -> None:
         self.disk, self.inode, self.buffer, self.at = disk, inode, b"", 0
 
-    def seek(self, at: int) -> None:
-        self.at = at
+    def seek(self, at: int, whence: int = 0) -> int:
+        self.at = at + (len(self.inode.data) if whence else 0)
+        return self.at
 
     def read(self, size: int) -> bytes:
         self.at += size
