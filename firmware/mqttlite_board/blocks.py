@@ -13,7 +13,7 @@ clock. Every function that writes may raise OSError: the flash is full, or broke
 
 import json
 import os
-from binascii import crc32, unhexlify
+from binascii import crc32, hexlify, unhexlify
 from hashlib import sha256
 
 from .signing import hmac, same
@@ -254,6 +254,7 @@ class Download:
 
     def _trial(self) -> "dict[str, Any]":
         record: "dict[str, Any]" = {"good": self.start.half, "trial": self.half, "starts": 0, "count": self.count}
+        record["id"] = str(hexlify(self.payload[:8]), "ascii")
         record["of"] = int(self.fields.get("starts", "3"))
         record["within_s"] = int(self.fields.get("within", "600"))
         return record
@@ -267,6 +268,7 @@ class Download:
         self._make_room()
         record = dict(self.start.record)
         record.update({"good": self.start.half, "trial": None, "count": self.count, "tell": why})
+        record["id"] = str(hexlify(self.payload[:8]), "ascii")
         self.record(record)
         self.clear()
 

@@ -35,6 +35,7 @@ class Program:
     starter (start/start.py), of which it uses feed(), good(), is_safe, half, boots and reset_cause().
     """
 
+    updates: "Any" = None  # once there is one
     client: "Any" = None  # set when its store is open
     is_obeying = False
     is_switching = False  # another client takes its place
@@ -103,6 +104,8 @@ class Program:
         while not self.start.is_good:
             self.start.good()
             await asyncio.sleep(1)
+        if self.settings["key"] and self.start.record.get("tell"):  # the trial of an update is over
+            await self.updating().resume()
 
     def proving_qos(self) -> int:
         """The QoS of the message whose confirmation shows that this start is good: the highest there is."""
@@ -346,6 +349,18 @@ class Program:
         if self.ended:
             self.end.set()
 
+    async def update(self, payload: bytes) -> None:
+        """The manifest of an update."""
+        await self.updating().take(payload)
+
+    def updating(self) -> "Any":
+        """What does updates, from when there is one."""
+        if not self.updates:
+            from . import update
+
+            self.updates = update.Update(self)
+        return self.updates
+
     async def tell(self, problem: str) -> None:
         """Say that the store cannot be used: the board does not work without. In a session of its own, since what the
         broker keeps for the board waits until it does.
@@ -381,6 +396,10 @@ def run(settings: "dict[str, Any]", start: "Any") -> None:
     """Run the program to its end. Raises what ends it; SettingError for a setting that is wrong."""
     gc.collect()
     program = Program(settings, start, application(settings, start.is_safe))
+    if settings["key"]:
+        program.handlers["update"] = program.update
+        if start.record.get("tell") or start.exists(start.ROOT + "update/manifest"):
+            program.parts.append(program.updating().follow())
     asyncio.run(program.main())
     if program.ended == "restart":
         start.restart(True)

@@ -3,9 +3,9 @@
 TOPIC/update         QoS 1  in:  a manifest, signed with the device's key
 TOPIC/update/block   QoS 1  in:  a block of what it names
 TOPIC/update/want    QoS 0  which blocks to send: again after each connection, and when nothing comes
-TOPIC/update/state   QoS 1  retained: {"state": "receiving", "trial", "good", "back" or "refused", "count": of the
-                            manifest, "release": what runs, "half": …, "why": …}; at QoS 0 and not retained for what
-                            is not from whoever has the key
+TOPIC/update/state   QoS 1  retained: {"state": "receiving", "trial", "good", "back" or "refused", "id", "count": of
+                            the manifest, "release": what runs, "half": …, "why": …}; what is refused is said at QoS 0
+                            and not retained, since anybody may have sent it
 
 It is imported when a manifest arrives, when one has not been finished, and when there is something to tell. Program
 and starter go on meanwhile; the board restarts when all is there. Both runtimes.
@@ -14,7 +14,7 @@ and starter go on meanwhile; the board restarts when all is there. Both runtimes
 import asyncio
 import gc
 import json
-from binascii import unhexlify
+from binascii import hexlify, unhexlify
 
 from . import blocks
 from .blocks import Refused
@@ -42,6 +42,13 @@ class Update:
         self.task: "Any" = None
         self.telling: "Any" = None
 
+    async def follow(self) -> None:
+        """Beside the program, when there was something before this start."""
+        while not self.program.is_connected:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.2)
+        await self.resume()
+        await asyncio.Event().wait()
+
     async def resume(self) -> None:
         """After a start: tell what came of the last one, and go on with what is unfinished."""
         start = self.start
@@ -64,6 +71,7 @@ class Update:
             await receipt.completed()
             record = dict(start.record)
             if record.pop("tell", None) == tell:
+                record["told"] = tell
                 start.write(start.HALF, json.dumps(record))
                 start.record.clear()
                 start.record.update(record)
@@ -74,7 +82,7 @@ class Update:
         download = self.download
         if download and payload == download.payload:
             self.quiet_s = QUIET_S
-            await self.tell("receiving", download.count)
+            await self.tell("receiving", download.count, payload)
             await self._ask()
             return
         count = 0
@@ -82,20 +90,22 @@ class Update:
             fields = blocks.fields_of(payload, self.key, self.program.settings["name"])
             new = self._make(payload, fields)
             count = new.count
-            if count == start.record.get("count"):  # it was done before
-                is_trial = start.record.get("trial") or start.record.get("image")
-                tell = start.record.get("tell", "good")
-                state = "trial" if is_trial else "good" if tell == "good" else "back"
-                await self.tell(state, count, **({} if tell == "good" else {"why": tell}))
+            if start.record.get("id") == str(hexlify(payload[:8]), "ascii"):  # the last one, once more
+                why = start.record.get("tell") or start.record.get("told")
+                if start.is_trial or why == "good":
+                    await self.tell("good" if why else "trial", count)
+                elif why:
+                    await self.tell("back", count, why=why)
                 return
-            if count < max(start.record.get("count", 0), download.count if download else 0):
-                raise Refused("it is older than the last one")
+            if count <= max(start.record.get("count", 0), download.count if download else 0):
+                raise Refused("it is not newer than the last one")
             if start.is_trial:
                 raise Refused("a trial is going on: send it again when that is over")
             self.download = None
             new.accept()
         except (Refused, KeyError, ValueError, OSError) as error:
-            await self.refuse(count, error)
+            why = error.args[0] if isinstance(error, Refused) else repr(error)
+            await self.tell("refused", count, payload, 0, why=why)
             return
         await self._go_on(new)
 
@@ -121,7 +131,7 @@ class Update:
         self.quiet_s = QUIET_S
         if not self.task:
             self.task = asyncio.create_task(self.keep_asking())
-        await self.tell("receiving", download.count)
+        await self.tell("receiving", download.count, download.payload)
         await self._next()
 
     async def _prepare(self, download: "blocks.Download") -> None:
@@ -164,7 +174,7 @@ class Update:
             if not download.left:
                 download.finish()
                 self.download = None
-                await self.tell("trial", download.count)
+                await self.tell("trial", download.count, download.payload)
                 self.program.stop("restart")
                 return
         except (Refused, KeyError, ValueError, OSError) as error:
@@ -202,11 +212,6 @@ class Update:
                 self.quiet_s = min(2 * self.quiet_s, QUIET_MAX_S)
                 await self._ask()
 
-    async def refuse(self, count: int, error: Exception) -> None:
-        """Say that a manifest is not taken. Not for ever, and at no cost to the flash: anybody may have sent it."""
-        why = error.args[0] if isinstance(error, Refused) else repr(error)
-        await self.tell("refused", count, 0, why=why)
-
     async def _give_up(self, download: "blocks.Download", error: Exception) -> None:
         """Nothing comes of an update that had begun."""
         self.download = None
@@ -220,10 +225,11 @@ class Update:
             print("update:", repr(failure))
         self.telling = asyncio.create_task(self.resume())  # not here: what arrives must be read meanwhile
 
-    async def tell(self, state: str, count: int, qos: int = 1, **more: str) -> "Any":
-        """Say how it stands."""
+    async def tell(self, state: str, count: int, payload: bytes = b"", qos: int = 1, **more: str) -> "Any":
+        """Say how it stands with a manifest; without one, with the last one."""
         start = self.start
-        release = str(blocks.content(start.ROOT + start.half + "/release"), "utf-8")  # what was flashed says none
-        words = {"state": state, "count": count, "release": release, "half": start.half}
+        words = {"state": state, "count": count, "half": start.half}
+        words["release"] = str(blocks.content(start.ROOT + start.half + "/release"), "utf-8")
+        words["id"] = str(hexlify(payload[:8]), "ascii") if payload else start.record.get("id", "")
         words.update(more)
         return await self.program.publish("update/state", json.dumps(words), qos, None, qos > 0)

@@ -1,4 +1,4 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, board, flash, store, explain, simulate, demo.
+"""The command `mqttlite`: broker, pub, sub, gateway, board, flash, update, store, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -30,6 +30,7 @@ COMMANDS = {
     "gateway": "carry devices on serial lines to a broker",
     "board": "boards: settings, setting one up",
     "flash": "from a bare board to its first message",
+    "update": "replace what boards run, over MQTT",
     "store": "show what a store holds",
     "explain": "say what a board's numbers mean",
     "simulate": "faults in a simulated world, as charts",
