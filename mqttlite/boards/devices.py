@@ -26,7 +26,8 @@ class DevicesError(ValueError):
 class Device:
     """`key`: the device's key, hex; `topic`: its topics begin with it; `board`: as in hardware/boards; `url`: how it
     reaches the broker; `image`: the MicroPython image that was flashed; `version`: what runs on it; `username`: at the
-    broker; `counter`: of the last command that was signed for it, each of which has a larger one.
+    broker; `counter`: of the last command that was signed for it, each of which has a larger one; `next_key`: one that
+    it was given, and has not confirmed.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Device:
     version: str = ""
     username: str = ""
     counter: int = 0
+    next_key: str = field(default="", repr=False)
 
     @property
     def topics(self) -> str:

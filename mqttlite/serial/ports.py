@@ -12,12 +12,14 @@ import glob
 import grp
 import os
 import stat
+import struct
 import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
 
 READ_SIZE = 4096
+RESET_S = 0.1
 _PTY_MAJORS = range(136, 144)
 
 
@@ -68,6 +70,17 @@ class HostPort:
                 await self._ready(write=True)
             except OSError as error:
                 raise self._gone(error) from None
+
+    async def reset_board(self) -> None:
+        """Reset the board behind the usual circuit: RTS on, DTR off, then both on, as they were (see the top). Does
+        nothing on a port without these lines; a board without the circuit does not notice.
+        """
+        with contextlib.suppress(OSError):
+            lines = struct.pack("I", termios.TIOCM_DTR), struct.pack("I", termios.TIOCM_RTS)
+            fcntl.ioctl(self._fd, termios.TIOCMBIC, lines[0])
+            fcntl.ioctl(self._fd, termios.TIOCMBIS, lines[1])
+            await asyncio.sleep(RESET_S)
+            fcntl.ioctl(self._fd, termios.TIOCMBIS, lines[0])
 
     def close(self) -> None:
         """Give the port back; whoever waits for it gets a PortError. Any number of times."""

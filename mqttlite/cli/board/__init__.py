@@ -5,7 +5,7 @@ those of `mqttlite` have it.
 import argparse
 import importlib
 
-SUBCOMMANDS = ("new", "list", "settings")
+SUBCOMMANDS = ("new", "list", "settings", "setup", "rotate")
 
 _DESCRIPTION = """\
 Boards: their settings, and setting them up.
@@ -13,6 +13,8 @@ Boards: their settings, and setting them up.
   mqttlite board new my-sensor                            a folder for a new application
   mqttlite board list                                     kinds of boards and their pins
   mqttlite board settings board.toml -o settings.json     what a board has, from what people edit
+  mqttlite board setup --port /dev/ttyUSB0                a board that waits for its settings gets them
+  mqttlite board rotate pump-7                            a new password for a board that runs
 """
 
 
