@@ -3,6 +3,8 @@
     {"do": "ping"}                                 answer, nothing else
     {"do": "every", "ms": 500, "sensor": "soil"}   measure this often until the next start; without "sensor": all
     {"do": "led", "on": true}                      switch the LED; null: it shows the board's state again
+    {"do": "settings"}                             the settings, without secrets
+    {"do": "rotate", …}                            other credentials, sealed (rotation.py)
     {"do": "restart"}                              start again, once everything is confirmed; ends safe mode
 
 and those of the application. The answer has the "id", the board's state, and "error" if it could not be obeyed. A
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from .program import Program
 
-MODULES: "dict[str, str]" = {}  # by command
+MODULES = {"rotate": "rotation", "settings": "show_settings"}  # by command
 
 
 async def obey(program: "Program", payload: bytes) -> "dict[str, object]":

@@ -395,11 +395,17 @@ def application(settings: "dict[str, Any]", is_safe: bool) -> Application:
 def run(settings: "dict[str, Any]", start: "Any") -> None:
     """Run the program to its end. Raises what ends it; SettingError for a setting that is wrong."""
     gc.collect()
+    if "trial" in settings:
+        from . import rotation
+
+        settings = rotation.chosen(settings)
     program = Program(settings, start, application(settings, start.is_safe))
     if settings["key"]:
         program.handlers["update"] = program.update
         if start.record.get("tell") or start.exists(start.ROOT + "update/manifest"):
             program.parts.append(program.updating().follow())
+    if "trial" in settings:
+        program.parts.append(rotation.follow(program))
     asyncio.run(program.main())
     if program.ended == "restart":
         start.restart(True)

@@ -87,11 +87,13 @@ def uses_new(values: "dict[str, Any]") -> bool:
 
 
 def chosen(values: "dict[str, Any]") -> "dict[str, Any]":
-    """The settings for this start: a copy, with the new credentials where it is their turn."""
+    """The settings for this start: a copy, with the new credentials where it is their turn. What comes signed is still
+    signed with the old key.
+    """
     found = dict(values)
     if uses_new(values):
         for key in CHANGEABLE:
-            if key in values["trial"]:
+            if key in values["trial"] and key != "key":
                 found[key] = values["trial"][key]
     return found
 
@@ -159,6 +161,7 @@ async def follow(program: "Any") -> None:
             await receipt.completed()
             if is_trial:
                 confirmed(path)
+                values["key"] = values["trial"].get("key", values["key"])
             else:
                 reported(path)
             values.pop("trial")

@@ -14,7 +14,7 @@ from mqttlite.boards.improv_client import ImprovClient
 from mqttlite.serial.ports import open_port
 from mqttlite_board import improv
 from mqttlite_board.settings import decode, encode
-from tests.firmware.boards import FIRMWARE, START, TOPIC
+from tests.firmware.boards import APPLICATION, FIRMWARE, START, TOPIC
 from tests.firmware.boards import settings as settings_of
 from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.test_improv import browser
@@ -32,7 +32,7 @@ def board_in(folder: Path, values: dict[str, Any] | None = None) -> ConsoleBoard
         shutil.copy(source, folder)
     if values is not None:
         (folder / "settings.json").write_bytes(encode(values))
-    return ConsoleBoard(folder, heap="400k", imports=[FIRMWARE, ROOT])
+    return ConsoleBoard(folder, heap="400k", imports=[APPLICATION, FIRMWARE, ROOT])
 
 
 async def first_reading(broker: Mosquitto) -> int:
