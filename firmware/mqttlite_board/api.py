@@ -64,12 +64,13 @@ class Application:
                 "newest": the oldest are given up. Either way `state` says how many there were
     queue       messages that may wait for their confirmation; each takes some 300 bytes of memory
     batch_max   readings that share a message when half of the queue is taken
+    awake_s     with the setting `sleep_s`: it sleeps after so long, confirmed or not
 
     `commands`: functions by name. `setup`: None, or a function that is called once, before anything is measured; it may
     be async. `jobs`: async functions that are called with the program and run beside; when one ends, the program does.
     """
 
-    def __init__(self, keep: str = "all", queue: int = 20, batch_max: int = 20) -> None:
+    def __init__(self, keep: str = "all", queue: int = 20, batch_max: int = 20, awake_s: float = 20) -> None:
         if keep not in KEEP:
             raise ValueError("keep = %r: must be one of %s" % (keep, KEEP))
         if queue < 4 or batch_max < 1:
@@ -77,6 +78,7 @@ class Application:
         self.keep = keep
         self.queue = queue
         self.batch_max = batch_max
+        self.awake_s = awake_s
         self.sensors: "list[Sensor]" = []
         self.commands: "dict[str, Callable[[dict[str, Any]], Any]]" = {}
         self.setup: "Callable[[], Any] | None" = None

@@ -54,6 +54,18 @@ def epoch_ms(at: "int | None" = None) -> "int | None":
     return _begun + (up_ms() if at is None else at)
 
 
+def resume(zero: int, now: int) -> None:
+    """Count from the last start that was no waking on: the board's clock, which runs on in deep sleep, said `zero`."""
+    global _up, _ticks, _begun
+    before = up_ms()
+    if hasattr(time, "ticks_ms"):
+        _up += now - zero
+    else:
+        _ticks -= now - zero
+    if _begun is not None:
+        _begun -= up_ms() - before
+
+
 def follow() -> None:
     """Take the time that the board's clock has, if that was ever set: it runs on in deep sleep."""
     global _begun

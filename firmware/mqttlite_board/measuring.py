@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .api import Sensor
-    from .program import Program
+
+    Program = Any  # program.Program, which imports this
 
 READ_MAX_S = 30  # what an async `read` may take
 RETRY_MS = 60000  # a sensor that has failed is read again at the latest then

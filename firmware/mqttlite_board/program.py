@@ -38,7 +38,6 @@ class Program:
     updates: "Any" = None  # once there is one
     client: "Any" = None  # set when its store is open
     is_obeying = False
-    is_switching = False  # another client takes its place
 
     def __init__(self, settings: "dict[str, Any]", start: "Any", app: "Application") -> None:
         self.settings = settings
@@ -47,6 +46,7 @@ class Program:
         self.boots: int = start.boots
         self.topic: str = settings["topic"]
         self.is_connected = False
+        self.connected = asyncio.Event()  # it was, once
         self.lost: "dict[str, int]" = {}  # readings that were given up or not taken, by cause
         self.owes_clock = False  # readings have left without the time
         self.ended = ""  # why the program ends, if somebody wants it to
@@ -59,6 +59,8 @@ class Program:
         self.waits_since = 0  # since when
         self.proof: "Receipt | None" = None  # the message that shows that this start is good
         self.network: "asyncio.Event | None" = None
+        self.ready = asyncio.Event()  # there is a client, and its store is open
+        self.heard = 0  # when a message came last
         self.handlers: "dict[str, Callable[[bytes], Coroutine[Any, Any, None]]]" = {"command": self.obey}
         self.parts: "list[Coroutine[Any, Any, None]]" = []
 
@@ -75,6 +77,7 @@ class Program:
         """Publish below the board's topic. Waits for room, and while one connection takes the place of another."""
         name = self.topic + "/" + name
         while True:
+            await self.ready.wait()
             try:
                 publish = self.client.publish  # a bundle without keys has no argument for one
                 receipt: "Receipt" = await (
@@ -82,9 +85,8 @@ class Program:
                 )
                 break
             except ClosedError:
-                if not self.is_switching:
+                if self.ready.is_set():
                     raise
-                await asyncio.sleep(1)
         if qos:
             if not self.waits_for or self.waits_for.done:
                 self.waits_for = receipt
@@ -161,6 +163,11 @@ class Program:
         from . import watchdog
 
         settings = self.settings
+        if settings["sleep_s"] and not self.start.is_safe and "trial" not in settings:
+            from . import sleeping
+
+            await sleeping.run(self)
+            return
         parts = [watchdog.keep_fed(self)] + self.parts
         if settings["wifi"].get("name"):
             from . import wifi  # a board without Wi-Fi, and a computer, have no module `network`
@@ -171,6 +178,14 @@ class Program:
             from . import led
 
             parts.append(led.show(self))
+        if settings["time"]:
+            from . import timekeeping
+
+            parts.append(timekeeping.keep(self))
+        if hasattr(gc, "mem_free"):
+            from . import heap
+
+            parts.append(heap.watch(self))
         await together(self.work(), *parts)
 
     async def work(self) -> None:
@@ -181,7 +196,8 @@ class Program:
                     await asyncio.wait_for(self.network.wait(), NETWORK_S)
                 except asyncio.TimeoutError:
                     pass
-            await self.run_client(self.settings["url"])
+            url = self.settings["url"]
+            await self.run_client(url if isinstance(url, str) else url[0])
         except StoreError as error:
             try:
                 await asyncio.wait_for(self.tell(str(error)), TELLING_S)
@@ -191,27 +207,51 @@ class Program:
 
     async def run_client(self, url: str) -> None:
         """Everything that has to do with a client of its own."""
-        client = self.client = self.make_client(
-            url,
-            client_id=self.settings["name"],
-            store=self.store(),
-            queue_max=self.app.queue,
-            will=(self.topic + "/online", "0", 1, True),
-            on_connection=self.on_connection,
-            on_oversized=self.on_oversized,
-        )
-        await client.start(wait=False)
+        await self.open_client(url).start(wait=False)
+        self.ready.set()
         try:
             jobs = [job(self) for job in self.app.jobs]
+            if not isinstance(self.settings["url"], str):
+                from . import urls
+
+                jobs.append(urls.keep(self, self.settings["url"]))
+            if crash_file(self.start):
+                from . import crash
+
+                jobs.append(crash.send(self))
             await together(
                 self.announce(), self.listen(), self.measure(), self.tell_state(), self.until_the_end(), *jobs
             )
         finally:
             try:
-                await asyncio.wait_for(self.say_goodbye(client), 3 * ENDING_S)
+                await asyncio.wait_for(self.say_goodbye(self.client), 3 * ENDING_S)
             except (MQTTError, asyncio.TimeoutError) as error:
                 print("at the end:", repr(error))
-            await client.close()
+            await self.client.close()
+
+    def open_client(self, url: str, **options: "Any") -> Client:
+        """The client of this board, to be started."""
+        all_options: "dict[str, Any]" = {
+            "client_id": self.settings["name"],
+            "store": self.store(),
+            "queue_max": self.app.queue,
+            "will": (self.topic + "/online", "0", 1, True),
+            "on_connection": self.on_connection,
+            "on_oversized": self.on_oversized,
+        }
+        all_options.update(options)
+        client = self.client = self.make_client(url, **all_options)
+        return client
+
+    async def switch(self, url: str) -> None:
+        """Go on with another client, at `url`, from the same store."""
+        self.ready.clear()
+        self.is_connected = False
+        if not self.settings["store"]:
+            self.count("switched", self.unconfirmed())
+        await self.client.close()
+        await self.open_client(url).start(wait=False)
+        self.ready.set()
 
     async def until_the_end(self) -> None:
         """Wait until somebody wants the program to end."""
@@ -263,6 +303,7 @@ class Program:
         self.is_connected = is_connected
         print("connected" if is_connected else "disconnected: " + reason)
         if is_connected:
+            self.connected.set()
             self.waits_since = clock.up_ms()
             self.is_back = True
             self.to_tell.set()
@@ -301,7 +342,10 @@ class Program:
             if self.is_back:
                 self.is_back = False
                 receipt = await self.publish("online", "1", retain=True)
-                await receipt.completed()
+                try:
+                    await receipt.completed()
+                except ClosedError:  # another client takes its place
+                    await self.ready.wait()
             if self.owes_clock and clock.begun() is not None:
                 self.owes_clock = False
                 await self.publish("clock", json.dumps({"boot": self.boots, "begun": clock.begun()}))
@@ -326,9 +370,24 @@ class Program:
 
     async def listen(self) -> None:
         """Carry out one message after the other."""
+        while True:
+            await self.ready.wait()
+            try:
+                await self.subscribe()
+                await self.hear()
+            except ClosedError:
+                if self.ready.is_set():
+                    raise
+
+    async def subscribe(self) -> None:
+        """To what there are handlers for."""
         for name in self.handlers:
             await self.client.subscribe(self.topic + "/" + name, 2)
+
+    async def hear(self) -> None:
+        """Carry out one message after the other until the client is closed."""
         async for message in self.client:
+            self.heard = clock.up_ms()
             handler = self.handlers.get(message.topic[len(self.topic) + 1 :])
             try:
                 if handler:
@@ -369,6 +428,11 @@ class Program:
         url = self.settings["url"]
         async with self.make_client(url, client_id=self.settings["name"] + "-problem", clean_session=True) as client:
             await client.publish(self.topic + "/problem", problem, qos=1, retain=True)
+
+
+def crash_file(start: "Any") -> bool:
+    """Whether there is something to tell of the start before (crash.py)."""
+    return bool(start.exists(start.ROOT + "crash.txt")) or start.reset_cause() == "WDT"
 
 
 def application(settings: "dict[str, Any]", is_safe: bool) -> Application:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 
 from mqttlite.client.board_errors import explained
@@ -31,6 +32,8 @@ SET_UP_AGAIN_S = 30.0
 REFUSED_S = 5.0  # the same for a port that is there and cannot be opened: finding out why takes a while
 DEVICE_LOG = (200, 0.05)  # lines of a device's own log at once, and then one in so many seconds
 DEVICE_LINE = 250  # characters of one of them
+TIME_EVERY_S = 3600.0  # a device's clock is set so often,
+TIME_LOOK_S = 0.5  # or when the line is free for it again
 RECEIVE_WINDOW = 4096  # bytes from the device that may wait for a slow broker
 SEND_BUFFER = 2048  # bytes for the device that may wait for the line: a sixth of a second at 115,200 baud
 
@@ -63,7 +66,8 @@ class GatewayLine:
         )
         self.say = Saying(log, config.path)
         self._log = Saying(device_log, config.path, *DEVICE_LOG)
-        stream = Stream(self.link)
+        stream = self._stream = Stream(self.link)
+        self._told_at: float | None = None  # what time it is
         self.forwarder = Forwarder(self.say, stream, broker)
         self.watch = Watch(self.link, config.baud, self.say)
         self.watch.gives_settings = set_up is not None
@@ -76,6 +80,7 @@ class GatewayLine:
 
     def _up(self, peer: Greeting) -> None:
         self._was_up = True
+        self._told_at = None
         self.watch.device_came()
         self.device_id = peer.device_id.decode(errors="backslashreplace")
         self.forwarder.device = f"device '{shown(peer.device_id)}'" if peer.device_id else "a device without a name"
@@ -153,7 +158,7 @@ class GatewayLine:
             return again_s
         self._said_last = ""
         self.say.info("open at %d baud", config.baud)
-        watching = asyncio.create_task(self.watch.run())
+        watching = [asyncio.create_task(self.watch.run()), asyncio.create_task(self._tell_time())]
         try:
             await self._carry(Line(self.link, self.watch.port(port), config.baud))
             if self._set_up and self.watch.wants_settings.is_set():
@@ -163,9 +168,19 @@ class GatewayLine:
         except Exception:  # a fault of ours: the other lines go on
             self.say.warning("internal error", trace=True)
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
             self.watch.finding = None
         return REOPEN_S
+
+    async def _tell_time(self) -> None:
+        """Tell the device what time it is: when it has come, as soon as the line is free for it, and now and then."""
+        while True:
+            now = asyncio.get_running_loop().time()
+            is_due = self._told_at is None or now - self._told_at > TIME_EVERY_S
+            if is_due and self._stream.tell_time(time.time_ns() // 1_000_000):
+                self._told_at = now
+            await asyncio.sleep(TIME_LOOK_S)
 
     async def _carry(self, line: Line) -> None:
         """Serve the link until the port is gone (OSError), or a board wants settings that this gateway has for it."""

@@ -13,6 +13,7 @@ from ..core.errors import ClosedError
 from ..core.features import DOUBTS, JOURNAL
 from ..core.session import Session
 from ..core.text import to_utf8
+from ..serial.clock import now_ms
 from ..store.base import Store
 from .connector import Connector
 from .incoming import Incoming
@@ -222,6 +223,11 @@ class BaseClient:
         """The counters of the serial link (link/stats.py), None without one."""
         serial = self._connector.serial
         return serial.link.stats if serial else None
+
+    def gateway_time(self) -> "int | None":
+        """Milliseconds since 1970, as the gateway at the other end of the serial line has said; None: it has not."""
+        serial = self._connector.serial
+        return None if serial is None or serial.time_ms is None else serial.time_ms + now_ms()
 
     # -- publishing
 

@@ -36,6 +36,8 @@ _OPEN = const(1)
 _OPENED = const(2)
 _CLOSE = const(3)
 _NOTICE = const(4)
+_TIME = const(5)  # instead of n and a reason: 16 bits of the time; a third of it, from the highest on,
+_TIME_END = const(6)  # and the last third
 
 
 class Stream:
@@ -52,6 +54,7 @@ class Stream:
     on_writable()    after a `send` that did not take everything there is room again
     on_notice(reason)  word from the peer outside connections: UPSTREAM_BACK, so that a device that was refused or
                      closed need not wait for its own back-off
+    on_time(ms)      the peer says what time it is: milliseconds since 1970
     on_link_up(peer), on_link_down(reason)  the link's on_up and on_down; on_link_down comes after on_close
     on_side(channel, data)  the channels beside the connection, log (2) and console (3); their credit sees to itself
     """
@@ -66,6 +69,8 @@ class Stream:
         self.on_close: "Callable[[int], object]" = ignore
         self.on_writable: "Callable[[], object]" = ignore
         self.on_notice: "Callable[[int], object]" = ignore
+        self.on_time: "Callable[[int], object]" = ignore
+        self._time = 0
         self.on_link_up: "Callable[[Greeting], object]" = ignore
         self.on_link_down: "Callable[[int], object]" = ignore
         self.on_side: "Callable[[int, bytes | memoryview], object]" = ignore
@@ -119,6 +124,15 @@ class Stream:
         """Tells the peer something outside any connection: its on_notice. Does nothing while the link is down."""
         if self.link.up:
             self._tell(_NOTICE, reason)
+
+    def tell_time(self, ms: int) -> bool:
+        """Tells the peer the time: its on_time. False: the line is busy, or the link down; to be tried again."""
+        if not self.link.up or self.link.unsettled():
+            return False
+        for part in (_TIME, _TIME, _TIME_END):
+            self.link.send(CONTROL, bytes((part, ms >> 40 & 255, ms >> 32 & 255)))
+            ms <<= 16
+        return True
 
     def _tell(self, message: int, reason: int) -> None:
         if self.link.send(CONTROL, bytes((message, self.n, reason))) != 3:
@@ -175,6 +189,10 @@ class Stream:
             self.on_open(n)
         elif message == _NOTICE:
             self.on_notice(reason)
+        elif message in (_TIME, _TIME_END):
+            self._time = (self._time << 16 | n << 8 | reason) & 0xFFFFFFFFFFFF
+            if message == _TIME_END:
+                self.on_time(self._time)
         elif n == self.n and self.state:  # anything else is about an earlier connection
             if message == _CLOSE:
                 self._end()

@@ -11,6 +11,7 @@ from ..core import const
 from ..core.errors import ConnectError, SettingError
 from ..link import stream as _stream
 from ..link.link import Link
+from .clock import now_ms
 from .line import Line
 
 try:
@@ -89,6 +90,8 @@ class SerialDialer:
         self.stream = _stream.Stream(self.link)
         self.stream.on_link_up = self._link_up
         self.stream.on_notice = self._noticed
+        self.stream.on_time = self._timed
+        self.time_ms: "int | None" = None  # from now_ms to what time the gateway has; None: it has not said
         self._task: asyncio.Task[None] | None = None
         self._error = ""  # why the port is not open
         self._given_up: "Exception | None" = None  # why nobody tries any more
@@ -187,6 +190,9 @@ class SerialDialer:
         self._faults = 0
         self._pulse()
         self._on_back()
+
+    def _timed(self, ms: int) -> None:
+        self.time_ms = ms - now_ms()
 
     def _noticed(self, reason: int) -> None:
         if reason == _stream.UPSTREAM_BACK:

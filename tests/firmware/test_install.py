@@ -93,7 +93,7 @@ async def test_the_compiled_program_is_complete_and_runs_in_little_memory(
     (board / "settings.json").write_bytes(encode(settings(mosquitto.url)))
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2") as subscriber:
         script = "exec(open('boot.py').read()); exec(open('main.py').read())"
-        heap = "88k" if bits == 32 else "160k"
+        heap = "96k" if bits == 32 else "176k"
         async with MicroPython(bits).process(script, heap=heap, path=[board, board / "lib"]):
             readings = [json.loads(message.payload)["n"] for message in await subscriber.take(50)]
     assert readings == list(range(1, 51))

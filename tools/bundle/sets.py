@@ -22,7 +22,7 @@ COUNTERS = ("repaired", "damaged", "log_drops", "srtt_ms")
 # What an application calls, reads and passes for a feature: methods and attributes of Client and Message, and arguments
 # of Client's methods, that a set without it has not.
 METHODS = {
-    "SERIAL": ("link_stats",),
+    "SERIAL": ("link_stats", "gateway_time"),
     "KEYS": ("last_number",),
     "DOUBTS": ("receipt", "unconfirmed", "pending", "retry", "settle"),
     "MANUAL_ACK": ("acknowledge",),
