@@ -5,7 +5,8 @@
 /a/…                           the half that runs first: the application, and lib/ with mqttlite and mqttlite_board
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,34 @@ from .settings_file import to_json
 SETTINGS = "settings.json"
 MAIN = "app.py"
 LEFT_OUT = ("tests", "build", "dist")  # folders of an application that are the computer's
+# What only this bundle has: numbers that go on, keys, acknowledgement by the application, MQTT 5.0.
+_ASKS_FOR_ALL = re.compile(r"\b(counted|last_number|key|acknowledge|manual_ack|user_properties|version)\s*[=(]")
 
 
 class ApplicationError(ValueError):
     """A folder is no application; says why and what to do."""
 
 
-def bundle_for(values: Mapping[str, Any]) -> str:
-    """The smallest bundle that has what the settings ask for."""
+def bundle_for(values: Mapping[str, Any], folder: Path) -> str:
+    """The smallest bundle that has what the settings and the application in `folder` ask for. The board's program asks
+    for what comes with the journal, whether one is configured or not.
+    """
     urls = values["url"] if isinstance(values["url"], list) else [values["url"]]
-    wanted = []
-    if values.get("store", "journal"):
-        wanted.append("journal")
     if any(url.startswith("serial:") for url in urls):
-        wanted.append("serial")
-    return {0: "thin", 1: f"thin+{''.join(wanted)}", 2: "all"}[len(wanted)]
+        return "all"
+    for source in _sources(folder):
+        if source.suffix == ".mpy" or _ASKS_FOR_ALL.search(source.read_text(encoding="utf-8", errors="replace")):
+            return "all"
+    return "thin+journal"
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    """The modules of an application, without those that are the computer's."""
+    for source in sorted(folder.rglob("*")):
+        parts = source.relative_to(folder).parts
+        is_the_computers = parts[0] in LEFT_OUT or any(part.startswith((".", "__pycache__")) for part in parts)
+        if source.suffix in (".py", ".mpy") and not is_the_computers:
+            yield source
 
 
 def application(folder: Path) -> dict[str, bytes]:
@@ -42,30 +56,28 @@ def application(folder: Path) -> dict[str, bytes]:
             f"{folder} has no {MAIN}: an application is a folder with one; mqttlite board new {folder.name} makes it"
         )
     made = {}
-    for source in sorted(folder.rglob("*")):
-        place = source.relative_to(folder)
-        if place.parts[0] in LEFT_OUT or any(part.startswith((".", "__pycache__")) for part in place.parts):
-            continue
+    for source in _sources(folder):
+        place = source.relative_to(folder).as_posix()
         if source.suffix == ".py":
-            name, content = compiled(source, place.as_posix())
+            name, content = compiled(source, place)
             made[name] = content
-        elif source.suffix == ".mpy":
-            made[place.as_posix()] = source.read_bytes()
+        else:
+            made[place] = source.read_bytes()
     return made
 
 
-def library(values: Mapping[str, Any]) -> dict[str, bytes]:
-    """lib/ with mqttlite and the board's program, by place."""
+def library(bundle: str) -> dict[str, bytes]:
+    """lib/ with a bundle of mqttlite and the board's program, by place."""
     inside = f"{files.HALF}/"
-    found = files.file_system(bundle_for(values))
+    found = files.file_system(bundle)
     return {place.removeprefix(inside): data for place, data in found.items() if place.startswith(f"{inside}lib/")}
 
 
-def board(values: dict[str, Any], folder: Path, *, has_library: bool = True) -> dict[str, bytes]:
+def board(values: dict[str, Any], folder: Path, bundle: str, *, has_library: bool = True) -> dict[str, bytes]:
     """All files of a fresh board, by their place; without `has_library` it finds its lib/ elsewhere. Raises
     SettingError, ApplicationError, CompileError, NoFilesError.
     """
-    made = files.file_system(bundle_for(values))
+    made = files.file_system(bundle)
     lib = f"{files.HALF}/lib/"
     if not has_library:
         made = {place: content for place, content in made.items() if not place.startswith(lib)}

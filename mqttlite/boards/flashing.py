@@ -42,6 +42,7 @@ class Wishes:
     devices: Path
     broker: str
     board: str | None = None
+    bundle: str | None = None
     link: str | None = None
     baud: int = chip.BAUD
     stub: bool | None = None
@@ -61,6 +62,7 @@ class Plan:
     partition: "Partition"
     values: dict[str, Any]
     broker: str
+    bundle: str
     files: dict[str, bytes]
     rom: chip.Part | None = None
 
@@ -83,10 +85,9 @@ class Plan:
             sha256=image.sha256,
         )
         size = sum(map(len, self.files.values()))
-        bundle = board_files.bundle_for(self.values)
         report.step(
             f"file system, {firmware_image.mebibytes(part.size)} at {part.offset:#x}: {len(self.files)} files, "
-            f"{size:,} bytes, with the bundle '{bundle}'",
+            f"{size:,} bytes, with the bundle '{self.bundle}'",
             files={name: len(content) for name, content in sorted(self.files.items())},
         )
         if self.rom:
@@ -153,12 +154,14 @@ def prepare(wishes: Wishes, known: dict[str, Any], board: chip.Chip, asker: "Ask
     before = Devices(wishes.devices).find(values["name"])
     values.setdefault("key", before.key if before and before.key else new_key())
     check_on_host(values)
-    files = board_files.board(values, wishes.application, has_library=not wishes.uses_romfs)
-    return Plan(kind, image, partition, values, broker, files, _rom(image, values) if wishes.uses_romfs else None)
+    bundle = wishes.bundle or board_files.bundle_for(values, wishes.application)
+    files = board_files.board(values, wishes.application, bundle, has_library=not wishes.uses_romfs)
+    rom = _rom(image, bundle) if wishes.uses_romfs else None
+    return Plan(kind, image, partition, values, broker, bundle, files, rom)
 
 
-def _rom(image: "FirmwareImage", values: dict[str, Any]) -> chip.Part:
-    data = romfs.build(board_files.library(values))
+def _rom(image: "FirmwareImage", bundle: str) -> chip.Part:
+    data = romfs.build(board_files.library(bundle))
     return chip.Part("ROMFS", romfs.partition(image, len(data)).offset, data)
 
 

@@ -106,7 +106,8 @@ def folder(path: Path, values: dict[str, Any], name: str) -> Release:
     """
     from . import board_files
 
-    return Release(name, board_files.library(values) | board_files.application(path))
+    bundle = board_files.bundle_for(values, path)
+    return Release(name, board_files.library(bundle) | board_files.application(path))
 
 
 def makers() -> list[Path]:

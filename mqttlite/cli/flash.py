@@ -60,6 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument(
         "--common", type=Path, metavar="FILE", help="a board.toml with what all rows of a fleet.csv share"
     )
+    what.add_argument("--bundle", metavar="NAME", help="of mqttlite (the smallest that fits: docs/board.md)")
     what.add_argument("--name", help="name of the board, instead of the one in the settings")
     where = parser.add_argument_group("where")
     where.add_argument("--port", metavar="PATH", help="serial port of the board (the only one there is)")
@@ -198,6 +199,7 @@ def _flash(
         devices=args.devices or default_path(),
         broker=args.broker,
         board=args.board,
+        bundle=args.bundle,
         link=args.link,
         baud=args.baud,
         stub=False if args.no_stub else None,

@@ -9,8 +9,6 @@ from mqttlite.boards.romfs import NoRomError
 from tests.boards import images
 from tests.peers import MicroPython
 
-VALUES = {"name": "one", "url": "serial:usb"}  # with the journal: the bundle that has everything
-
 MEASURE = """
 import gc, sys, vfs
 {mount}
@@ -28,7 +26,7 @@ async def heap_of(folder: Path, mount: str, path: Path) -> int:
 
 
 async def test_mqttlite_from_romfs_takes_half_of_the_heap(tmp_path: Path) -> None:
-    library = board_files.library(VALUES)
+    library = board_files.library("all")
     (tmp_path / "rom.img").write_bytes(romfs.build(library))
     mount = 'vfs.mount(vfs.VfsRom(open("rom.img", "rb").read()), "/rom"); sys.path.append("/rom/lib")'
     for name, content in library.items():
