@@ -5,6 +5,7 @@ it ends, as a board is.
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Updatable:
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_bytes(data)
         app(folder / "a", "old")
-        (folder / "settings.json").write_bytes(encode({"name": name, "url": url, "key": key}))
+        (folder / "settings.json").write_bytes(encode({"name": name, "url": url, "key": key, "watchdog_s": 4}))
         self._log = folder / "output.txt"
 
     @contextlib.asynccontextmanager
@@ -83,13 +84,26 @@ class Updatable:
     @property
     def output(self) -> str:
         """What all lives have printed."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+
+    @property
+    def runs(self) -> str:
+        """The good half, and the trial, as "a", "b" or "a, trial b"."""
+        record = self.record
+        return f"{record['good']}, trial {record['trial']}" if record.get("trial") else record["good"]
 
     @property
     def record(self) -> dict[str, Any]:
         """half.json."""
-        found: dict[str, Any] = json.loads((self.folder / "half.json").read_text())
+        path = self.folder / "half.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"good": "a"}
         return found
+
+
+def blob(folder: Path, size: int) -> Path:
+    """A module of the application that is long, and nobody imports: so that there is something to send."""
+    (folder / "blob.mpy").write_bytes(random.Random(size).randbytes(size))
+    return folder
 
 
 def known(path: Path, *boards: Updatable, key: str = KEY) -> Path:
