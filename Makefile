@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board release diagrams clean
+.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board release diagrams cuts clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -61,6 +61,9 @@ board: $(TESTING) ## MicroPython from source with mqttlite frozen in: heap of a 
 
 compiled: $(TESTING) build/compiled.ready ## a wheel with the modules of each message through mypyc (ARGS='-m pytest tests/broker' runs on it)
 	@$(PY) -m tools.compiled $(ARGS)
+
+cuts: $(TESTING) ## power cuts at every operation of a board's flash while the whole program runs; some minutes (ARGS=offline)
+	@$(PY) -m benchmarks.cuts $(ARGS)
 
 release: $(TESTING) ## wheel, sources, a ZIP file for boards (mip, mpremote), board data and their sums, into dist/
 	@$(PY) -m tools.release $(ARGS)

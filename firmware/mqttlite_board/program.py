@@ -73,13 +73,17 @@ class Program:
         qos: int = 1,
         key: "tuple[str, int] | None" = None,
         retain: bool = False,
+        later: bool = False,
     ) -> "Receipt":
-        """Publish below the board's topic. Waits for room, and while one connection takes the place of another."""
+        """Publish below the board's topic. Waits for room, and while one connection takes the place of another.
+        `later`: it is stored together with what is stored next, such as that a command was handled.
+        """
         name = self.topic + "/" + name
         while True:
             await self.ready.wait()
             try:
-                publish = self.client.publish  # a bundle without keys has no argument for one
+                # a bundle without keys has no argument for one, and one without a journal no `enqueue`
+                publish = self.client.enqueue if later and self.settings["store"] else self.client.publish
                 receipt: "Receipt" = await (
                     publish(name, payload, qos, retain, key) if key else publish(name, payload, qos, retain)
                 )
@@ -403,7 +407,8 @@ class Program:
 
         self.is_obeying = True
         answer = await commands.obey(self, payload)
-        await self.publish("answer", json.dumps(answer), 2)
+        # In one write with the acknowledgement of the command: a loss of power leaves both or neither.
+        await self.publish("answer", json.dumps(answer), 2, later=True)
         self.is_obeying = False
         if self.ended:
             self.end.set()

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import mqttlite
+from mqttlite.boards import files, filesystem
 from tests import runtimes
+from tests.boards.booted import FLASH
+from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.test_install import served
-from tests.peers import MicroPython, unavailable
+from tests.peers import MicroPython, run, unavailable
 from tools import release
 from tools.bundle import SETS
 
@@ -85,3 +88,39 @@ async def test_mip_installs_what_can_be_imported(
     if not place:
         script += "; import mqttlite_board.program"
     assert (await micropython.run(script, path=[lib], heap="512k")).stdout
+
+
+# Runs at each start of a board: its flash is a file of the computer, its root the littlefs on it.
+BOOT = (
+    FLASH
+    + """
+import os
+SIZE = 1 << 19
+try:
+    file = open("flash.img", "r+b")
+    device = Flash(file, 0, SIZE)
+except OSError:
+    file = open("flash.img", "w+b")
+    for _ in range(SIZE // 4096):
+        file.write(b"\\xff" * 4096)
+    device = Flash(file, 0, SIZE)
+    os.VfsLfs2.mkfs(device)
+os.mount(os.VfsLfs2(device), "/flash")
+os.chdir("/flash")
+"""
+)
+
+
+async def test_mpremote_copies_the_file_system_of_a_board_out_of_the_zip_file(unpacked: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "board"
+    folder.mkdir()
+    (folder / "boot.py").write_text(BOOT)
+    board = unpacked / "board"
+    async with ConsoleBoard(folder, heap="512k").running() as console:
+        mpremote = [sys.executable, "-m", "mpremote", "connect", console.path]
+        await run(*mpremote, "cp", "-r", ".", ":", folder=board, check=True)
+        # after a start: what was copied is on the flash, and can be imported
+        script = "import sys; sys.path.append('/flash/a/lib'); import mqttlite_board.program; print('imported')"
+        assert "imported" in (await run(*mpremote, "exec", script, folder=board, check=True)).stdout
+    copied = filesystem.read((folder / "flash.img").read_bytes())
+    assert copied == files.contents(board)

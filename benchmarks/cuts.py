@@ -1,0 +1,81 @@
+"""Power cuts at every operation of a board's flash while the whole program runs: `python -m benchmarks.cuts`.
+
+Each scenario of tests/micropython/virtual/scenarios.py is run on the interpreter built from source, in virtual
+time, once without a cut and then with one at each operation, clean and torn in three ways. Exit status 1 when something
+is lost, arrives twice, or a board does not come back.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests import runtimes
+from tests.firmware.virtual_boards import ASYNCIO, HEAP, SCRIPTS, make_board
+
+NAME = re.compile(r'^    "([\w-]+)": \w+,$', re.MULTILINE)
+COUNTS = re.compile(r"(\d+) operations, (\d+) cuts, (\d+) commands")
+
+
+def scenarios() -> list[str]:
+    """Their names; the file is one for MicroPython."""
+    return NAME.findall((SCRIPTS / "virtual" / "scenarios.py").read_text(encoding="utf-8"))
+
+
+def run(folder: Path, name: str, stride: int, begin: int, bits: int) -> tuple[int, int, int]:
+    """Operations, cuts, and commands that were given again. RuntimeError with what was found."""
+    program = runtimes.built(bits)
+    command = [program, "-X", f"heapsize={HEAP}", SCRIPTS / "whole_cuts.py", ASYNCIO, folder]
+    done = subprocess.run(
+        [*map(str, command), name, str(stride), str(begin)], capture_output=True, text=True, check=False
+    )
+    found = COUNTS.search(done.stdout)
+    if done.returncode or not found:
+        raise RuntimeError(f"{name}: {done.stdout[-4000:]}{done.stderr[-2000:]}")
+    operations, cuts, again = map(int, found.groups())
+    return operations, cuts, again
+
+
+def main(words: Sequence[str]) -> int:
+    """Command line; the exit code."""
+    known = scenarios()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cuts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"{', '.join(known)} (default: all)")
+    parser.add_argument("--stride", type=int, default=1, help="cut at each so manieth operation (default: 1)")
+    parser.add_argument("--bits", type=int, choices=(32, 64), default=32, help="of the interpreter (default: 32)")
+    args = parser.parse_args(words)
+    if wrong := set(args.names) - set(known):
+        parser.error(f"there is no scenario {', '.join(sorted(wrong))}")
+    workers = os.cpu_count() or 1
+    total = failed = 0
+    print(f"{'':16}{'operations':>12}{'cuts':>8}{'given again':>13}{'s':>6}", flush=True)
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(workers) as pool:
+        folder = Path(temporary)
+        make_board(folder)
+        for name in args.names or known:
+            begun = time.monotonic()
+            stride = args.stride * workers
+            parts = [pool.submit(run, folder, name, stride, 1 + n * args.stride, args.bits) for n in range(workers)]
+            try:
+                found = [part.result() for part in parts]
+            except RuntimeError as error:
+                print(error, file=sys.stderr)
+                failed += 1
+                continue
+            cuts, again = sum(part[1] for part in found), sum(part[2] for part in found)
+            total += cuts
+            print(f"{name:16}{found[0][0]:12,}{cuts:8,}{again:13,}{time.monotonic() - begun:6.0f}", flush=True)
+    print(f"{total:,} cuts: {'nothing lost, nothing twice, every board came back' if not failed else 'FAILED'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
