@@ -6,6 +6,7 @@ beginnings, with the same key for the same name.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,10 +110,7 @@ def flash(wishes: Wishes, known: dict[str, Any], asker: "Asker", report: "Report
         try:
             with chip.connected(wishes.path, report, baud=speed, stub=wishes.stub) as board:
                 if plan is None:
-                    plan = prepare(wishes, known, board, asker, report)
-                    plan.show(report)
-                    if wishes.wait_s and not wishes.only_shows:
-                        asyncio.run(check_broker(where(wishes, plan)))
+                    plan = _prepared(wishes, known, board, asker, report)
                 if wishes.only_shows:
                     report.step("nothing was written (--dry-run)")
                     board.start()
@@ -126,6 +124,20 @@ def flash(wishes: Wishes, known: dict[str, Any], asker: "Asker", report: "Report
                 raise
             report.note(f"{error}; once more at {slower} baud")
     raise AssertionError("the last speed either works or raises")
+
+
+def _prepared(wishes: Wishes, known: dict[str, Any], board: chip.Chip, asker: "Asker", report: "Report") -> Plan:
+    """As `prepare`, shown, and with a look for the broker. A board that cannot be written runs again what it has."""
+    try:
+        plan = prepare(wishes, known, board, asker, report)
+        plan.show(report)
+        if wishes.wait_s and not wishes.only_shows:
+            asyncio.run(check_broker(where(wishes, plan)))
+    except BaseException:
+        with contextlib.suppress(chip.FlashError):
+            board.start()
+        raise
+    return plan
 
 
 def prepare(wishes: Wishes, known: dict[str, Any], board: chip.Chip, asker: "Asker", report: "Report") -> Plan:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import ports
 from .chip import FlashError
+from .firmware_image import ImageError
 from .first_message import First, NotStartedError
 
 if TYPE_CHECKING:
     from .report import Report
+
+Plugged = tuple[str, tuple[int, int]]  # a port, and what it was when it was found
 
 LOOK_S = 0.25  # from one look at the port to the next
 
@@ -61,44 +64,46 @@ def run(
     flash: Callable[[str, dict[str, Any], Callable[[str], None]], First | None],
     report: "Report",
 ) -> int:
-    """Flash all rows that are not done; how many have failed. `flash(port, row, check_mac)` does one board, and calls
-    `check_mac` with its MAC before it writes. A board that fails keeps its row: the next one that is plugged in gets
-    it.
+    """Flash all rows that are not done; how many are not done then. `flash(port, row, check_mac)` does one board, and
+    calls `check_mac` with its MAC before it writes. A board that fails keeps its row: the next one that is plugged in
+    gets it.
     """
     done = Done(table)
     states = {row["name"]: "done before" if row["name"] in done.rows else "to do" for row in rows}
-    before: tuple[str, tuple[int, int] | None] | None = None
     waiting = [row for row in rows if row["name"] not in done.rows]
-    for number, row in enumerate(waiting, 1):
-        name = row["name"]
-        while states[name] != "done":
-            port = _next_port(path, before, f"{number} of {len(waiting)}, '{name}'", report)
-            macs: list[str] = []
+    before: Plugged | None = None
+    try:
+        for number, row in enumerate(waiting, 1):
+            name = row["name"]
+            while states[name] != "done":
+                before = plugged = _next_port(path, before, f"{number} of {len(waiting)}, '{name}'", report)
+                macs: list[str] = []
 
-            def check(mac: str, macs: list[str] = macs) -> None:
-                macs.append(mac)
-                other = done.name_of(mac)
-                if other:
-                    raise AlreadyDoneError(f"the board with the MAC {mac} is '{other}' already: plug in another one")
+                def check(mac: str, macs: list[str] = macs) -> None:
+                    macs.append(mac)
+                    other = done.name_of(mac)
+                    if other:
+                        raise AlreadyDoneError(f"the board with the MAC {mac} is '{other}' already: take another one")
 
-            try:
-                first = flash(port, row, check)
-                done.put(name, macs[0], first)
-                states[name] = "done"
-            except (FlashError, NotStartedError, AlreadyDoneError) as error:
-                if not isinstance(error, AlreadyDoneError):
+                try:
+                    first = flash(plugged[0], row, check)
+                    done.put(name, macs[0], first)
+                    states[name] = "done"
+                except AlreadyDoneError as error:
+                    report.note(str(error))
+                except (FlashError, NotStartedError, ImageError) as error:
                     states[name] = "failed"
-                report.note(f"'{name}': {error}")
-            before = port, ports.identity(port)
-    _show(rows, states, done, report)
-    return sum(state == "failed" for state in states.values())
+                    report.note(f"'{name}': {error}")
+    finally:  # also when somebody has had enough
+        _show(rows, states, done, report)
+    return sum(state not in ("done", "done before") for state in states.values())
 
 
 class AlreadyDoneError(ValueError):
     """This board has a row of its own already."""
 
 
-def _next_port(path: str | None, before: tuple[str, tuple[int, int] | None] | None, what: str, report: "Report") -> str:
+def _next_port(path: str | None, before: Plugged | None, what: str, report: "Report") -> Plugged:
     """The port of the next board: there, and not the one of before unless that was unplugged meanwhile."""
     report.step(f"board {what}: plug it in" + (", in the place of the last one" if before else ""))
     told = ""
@@ -107,7 +112,7 @@ def _next_port(path: str | None, before: tuple[str, tuple[int, int] | None] | No
             found = ports.choose(path)
             now = ports.identity(found)
             if now is not None and (before is None or (found, now) != before):
-                return found
+                return found, now
         except ports.NoPortError as error:
             if "there are" in str(error) and str(error) != told:
                 told = str(error)

@@ -89,6 +89,7 @@ class RomLoader:
         self.flash = bytearray(b"\xff" * flash_bytes) if flash is None else flash
         self.faults = faults or Faults()
         self.started = threading.Event()
+        self.done = threading.Event()  # it was started, or is gone
         self.is_stub = False
         self.bauds: list[int] = []
         self.blocks = 0  # of data, that have arrived
@@ -285,6 +286,7 @@ class RomLoader:
         self._answer(op)
         if runs or not self.is_stub:
             self.started.set()
+            self.done.set()
 
     _do_12 = _do_04
 
@@ -304,6 +306,7 @@ class RomLoader:
     def _vanish(self) -> None:
         """The line hangs up. Its other end stays open here, so that no other line gets its name meanwhile."""
         self._is_gone = True
+        self.done.set()
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, self.master)
         os.close(nothing)
