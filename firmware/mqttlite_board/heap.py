@@ -7,8 +7,6 @@ runtimes.
 import asyncio
 import gc
 
-from . import crash
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -40,6 +38,8 @@ async def watch(program: "Any") -> None:
         found = trouble()
         times = times + 1 if found else 0
         if times == TIMES:
+            from . import crash
+
             print(found + ": a clean restart")
             crash.save(found + ": a clean restart", program.start)
             program.stop("restart")

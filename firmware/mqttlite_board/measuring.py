@@ -84,7 +84,9 @@ async def hand_over(program: "Program", sensor: "Sensor", everything: bool = Fal
         if len(readings) < size and not everything:
             return
         if is_crowded and app.keep == "newest" and program.unconfirmed() >= app.queue:
-            await program.make_room()
+            from . import seldom
+
+            await seldom.make_room(program)
         taken = readings[:size]
         key = None
         last = sensor.number

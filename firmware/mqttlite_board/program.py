@@ -8,6 +8,7 @@ adds one there before the program runs is subscribed to it. Both runtimes.
 import asyncio
 import gc
 import json
+import sys
 
 from mqttlite import Client, ClosedError, MQTTError, SettingError, StoreError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 TELLING_S = 60  # how long a board tries to say that its store cannot be used
 NETWORK_S = 15  # how long the client waits for Wi-Fi before it begins without
-ENDING_S = 5  # how long what was accepted has to be confirmed at the end
+GOODBYE_S = 15  # how long the end may take
 STATE_S = 300  # from one state message to the next
 
 
@@ -150,16 +151,6 @@ class Program:
         except asyncio.TimeoutError:
             pass
 
-    async def make_room(self) -> None:
-        """Give up the oldest readings of the queue, a quarter of it at once: the application keeps the newest."""
-        left = self.app.queue // 4
-        names = [self.topic + "/" + sensor.name for sensor in self.app.sensors]
-        for message in self.client.pending():
-            if left and message.state == "accepted" and message.topic in names:
-                self.count("given_up", measuring.readings_in(message.payload))
-                await self.client.settle(message.seq)
-                left -= 1
-
     # -- life
 
     async def main(self) -> None:
@@ -204,7 +195,9 @@ class Program:
             await self.run_client(url if isinstance(url, str) else url[0])
         except StoreError as error:
             try:
-                await asyncio.wait_for(self.tell(str(error)), TELLING_S)
+                from . import seldom
+
+                await asyncio.wait_for(seldom.tell(self, str(error)), TELLING_S)
             except (OSError, MQTTError, asyncio.TimeoutError) as failure:
                 print("cannot be told:", repr(failure))
             raise
@@ -228,16 +221,23 @@ class Program:
             )
         finally:
             try:
-                await asyncio.wait_for(self.say_goodbye(self.client), 3 * ENDING_S)
+                from . import seldom
+
+                await asyncio.wait_for(seldom.say_goodbye(self), GOODBYE_S)
             except (MQTTError, asyncio.TimeoutError) as error:
                 print("at the end:", repr(error))
             await self.client.close()
 
     def open_client(self, url: str, **options: "Any") -> Client:
         """The client of this board, to be started."""
+        store = self.settings["store"]
+        if store.startswith("ring:"):
+            from . import opening
+
+            store = opening.store(store)
         all_options: "dict[str, Any]" = {
             "client_id": self.settings["name"],
-            "store": self.store(),
+            "store": store or None,
             "queue_max": self.app.queue,
             "will": (self.topic + "/online", "0", 1, True),
             "on_connection": self.on_connection,
@@ -247,30 +247,9 @@ class Program:
         client = self.client = self.make_client(url, **all_options)
         return client
 
-    async def switch(self, url: str) -> None:
-        """Go on with another client, at `url`, from the same store."""
-        self.ready.clear()
-        self.is_connected = False
-        if not self.settings["store"]:
-            self.count("switched", self.unconfirmed())
-        await self.client.close()
-        await self.open_client(url).start(wait=False)
-        self.ready.set()
-
     async def until_the_end(self) -> None:
         """Wait until somebody wants the program to end."""
         await self.end.wait()
-
-    async def say_goodbye(self, client: Client) -> None:
-        """After a failure, too: without a store what was accepted lives in memory alone."""
-        for sensor in self.app.sensors:
-            if self.unconfirmed() < self.app.queue:
-                await measuring.hand_over(self, sensor, True)
-        await client.drain(ENDING_S)
-        # The client says goodbye, so there will be no will. At QoS 0 because it must not wait: without a connection it
-        # is dropped, and the will comes.
-        await client.publish(self.topic + "/online", "0", 0, True)
-        await client.drain(ENDING_S)
 
     def make_client(self, url: str, **options: "Any") -> Client:
         """A client that reaches the broker at `url`."""
@@ -287,20 +266,6 @@ class Program:
             )
         except (MQTTError, ValueError, TypeError) as error:
             raise SettingError(str(error)) from None
-
-    def store(self) -> "Any":
-        """What the setting `store` names."""
-        store = self.settings["store"]
-        if not store.startswith("ring:"):
-            return store or None
-        from esp32 import Partition
-
-        from mqttlite import Journal, RawArea
-
-        found = Partition.find(Partition.TYPE_DATA, label=store[5:])
-        if not found:
-            raise SettingError("store '%s': this board has no data partition of that label" % store)
-        return Journal(RawArea(found[0]))
 
     def on_connection(self, is_connected: bool, reason: str) -> None:
         """As the client's option of this name."""
@@ -425,40 +390,19 @@ class Program:
             self.updates = update.Update(self)
         return self.updates
 
-    async def tell(self, problem: str) -> None:
-        """Say that the store cannot be used: the board does not work without. In a session of its own, since what the
-        broker keeps for the board waits until it does.
-        """
-        print(problem)
-        url = self.settings["url"]
-        async with self.make_client(url, client_id=self.settings["name"] + "-problem", clean_session=True) as client:
-            await client.publish(self.topic + "/problem", problem, qos=1, retain=True)
-
 
 def crash_file(start: "Any") -> bool:
     """Whether there is something to tell of the start before (crash.py)."""
     return bool(start.exists(start.ROOT + "crash.txt")) or start.reset_cause() == "WDT"
 
 
-def application(settings: "dict[str, Any]", is_safe: bool) -> Application:
-    """The application that app.py makes; in safe mode, and where there is none, one that measures nothing."""
-    if is_safe:
-        print("safe mode: the application is not started; commands, updates and settings are obeyed")
-        return Application()
-    try:
-        import app
-    except ImportError as error:
-        if "'app'" not in str(error):  # something that it imports
-            raise
-        print("there is no app.py on this board: nothing is measured")
-        return Application()
-    try:
-        found = app.application(settings["app"])
-    except ValueError as error:  # no restart mends that
-        raise SettingError("app.py: " + str(error)) from None
-    if not isinstance(found, Application):
-        raise TypeError("application() in app.py must return an Application")
-    return found
+def forget(name: str) -> None:
+    """Give back the memory of a module of this package that is not needed any more."""
+    if sys.implementation.name == "micropython":
+        package = sys.modules[__name__.rsplit(".", 1)[0]]
+        sys.modules.pop(__name__.rsplit(".", 1)[0] + "." + name, None)
+        if hasattr(package, name):
+            delattr(package, name)
 
 
 def run(settings: "dict[str, Any]", start: "Any") -> None:
@@ -468,7 +412,10 @@ def run(settings: "dict[str, Any]", start: "Any") -> None:
         from . import rotation
 
         settings = rotation.chosen(settings)
-    program = Program(settings, start, application(settings, start.is_safe))
+    from . import opening
+
+    program = Program(settings, start, opening.application(settings, start.is_safe))
+    forget("opening")
     if settings["key"]:
         program.handlers["update"] = program.update
         if start.record.get("tell") or start.exists(start.ROOT + "update/manifest"):

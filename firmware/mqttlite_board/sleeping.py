@@ -93,15 +93,15 @@ async def run(program: "Any") -> None:
     settings = program.settings
     if not settings["store"]:
         raise SettingError("sleep_s needs a store: what is not confirmed when the board falls asleep would be lost")
-    begun = clock.up_ms()
     memory = Memory()
     values = memory.values
     clock.resume(values.setdefault("zero", raw_ms()), raw_ms())
+    begun = clock.up_ms()
     program.boots += values.get("wakes", 0)  # for the serial line, to which each wake-up is another start
     values["wakes"] = values.get("wakes", 0) + 1
     recall(program, values)
     figures = Figures()
-    parts = [_end_at(program.app.awake_s), _wake(program, values, figures, begun)]
+    parts = [_feed(program), _wake(program, values, figures, begun)]
     if settings["wifi"].get("name"):
         from . import wifi
 
@@ -140,35 +140,59 @@ def is_due(sensor: "Any", now: int) -> bool:
     return not sensor.turned or now - sensor.turned + EARLY_MS >= sensor.every_ms
 
 
-async def _end_at(awake_s: float) -> None:
-    await asyncio.sleep(awake_s)
-    print("not everything is confirmed after %s s: it is kept" % awake_s)
+async def _feed(program: "Any") -> None:
+    while True:
+        program.start.feed()
+        await asyncio.sleep(1)
 
 
 async def _wake(program: "Any", values: "dict[str, Any]", figures: Figures, begun: int) -> None:
-    """Measure, connect, send, and wait until all is confirmed."""
+    """Measure, and keep that whatever happens; connect, send, and wait until all is confirmed, while there is time."""
+    app = program.app
     measured = asyncio.create_task(_measure(program))
     if program.network:
         try:
-            await asyncio.wait_for(program.network.wait(), program.app.awake_s / 2)
+            await asyncio.wait_for(program.network.wait(), app.awake_s / 2)
+            _note_lease(values)
         except asyncio.TimeoutError:
             print("no Wi-Fi: the readings are kept")
             values.pop("lease", None)
-        else:
-            _note_lease(values)
     wake = {"n": values["wakes"], "network_ms": clock.up_ms() - begun}
     client = program.open_client(known_address(program, values), will=None)
     await client.start(wait=False)
     program.ready.set()
     try:
         await measured
+        for sensor in app.sensors:
+            if app.keep == "newest" or program.unconfirmed() < app.queue:
+                await measuring.hand_over(program, sensor, True)
+        left_s = app.awake_s - (clock.up_ms() - begun) / 1000
+        await asyncio.wait_for(_deliver(program, values, figures, begun, wake), max(left_s, 0.1))
+    except asyncio.TimeoutError:
+        print("not everything is confirmed after %s s: it is kept" % app.awake_s)
+        for sensor in app.sensors:  # there was no room, and the application wants to keep the older ones
+            program.count("unmeasured", len(sensor.readings))
+    except MQTTError as error:
+        print("at waking:", repr(error))
+    finally:
+        if not program.is_connected:
+            values.pop("address", None)  # it may be what is wrong
+        await client.close()
+        values["awake"] = clock.up_ms() - begun
+
+
+async def _deliver(
+    program: "Any", values: "dict[str, Any]", figures: Figures, begun: int, wake: "dict[str, Any]"
+) -> None:
+    client = program.client
+    awake_s = program.app.awake_s
+    await program.connected.wait()
+    wake["connected_ms"] = clock.up_ms() - begun
+    listening = asyncio.create_task(_listen(program, values))
+    try:
         for sensor in program.app.sensors:
             await measuring.hand_over(program, sensor, True)
-        await client.stored()
-        await program.connected.wait()
-        wake["connected_ms"] = clock.up_ms() - begun
-        listening = asyncio.create_task(_listen(program, values))
-        await client.drain(program.app.awake_s)
+        await client.drain(awake_s)
         wake["confirmed_ms"] = clock.up_ms() - begun
         wake["bytes"] = [figures.sent, figures.received]
         wake["trips"] = figures.trips
@@ -177,18 +201,12 @@ async def _wake(program: "Any", values: "dict[str, Any]", figures: Figures, begu
         found["wake"] = wake
         await program.publish("state", json.dumps(found))
         # What was waiting at the broker came before the confirmation of this: it is here, and is obeyed now.
-        await client.drain(program.app.awake_s)
+        await client.drain(awake_s)
         while program.is_obeying or program.unconfirmed() or clock.up_ms() - program.heard < QUIET_MS:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        listening.cancel()
         values["address"] = values.get("looked_up")
-    except MQTTError as error:
-        print("at waking:", repr(error))
     finally:
-        if not program.is_connected:
-            values.pop("address", None)  # it may be what is wrong
-        await client.close()
-        values["awake"] = clock.up_ms() - begun
+        listening.cancel()
 
 
 async def _measure(program: "Any") -> None:

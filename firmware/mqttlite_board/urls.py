@@ -6,7 +6,7 @@ it. Without a store what is not confirmed is lost at a change, and counted. Both
 
 import asyncio
 
-from . import clock
+from . import clock, seldom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ async def keep(program: "Any", urls: "list[str]") -> None:
         else:
             continue
         at = 1 - at
-        await program.switch(urls[at])
+        await seldom.switch(program, urls[at])
         was_connected = False
         since = clock.up_ms()

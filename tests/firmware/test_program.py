@@ -83,7 +83,7 @@ async def test_commands_are_obeyed_and_answered_under_their_id(
         sent = answer["sent"]
         assert isinstance(sent, dict)
         assert sorted(sent) == sorted(READINGS)
-        assert max(sent.values()) - min(sent.values()) <= 1
+        assert max(sent.values()) - min(sent.values()) <= 20  # each counts for itself
         assert min(sent.values()) > 0
         assert await process.wait() == 0
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/online") as late:

@@ -76,10 +76,10 @@ def begin() -> None:
         boots, _bad = int(words[0]), int(words[1]) if len(words) > 1 else 0
     except (OSError, ValueError):  # the first start, or the file holds no numbers
         boots = _bad = 0
-    boots += 1
-    if reset_cause() != "DEEPSLEEP":  # to sleep is to end well
+    if reset_cause() != "DEEPSLEEP" or not boots:  # to sleep is to end well; a wake-up counts itself (sleeping.py)
+        boots += 1
         _bad += 1
-    _write_boots()
+        _write_boots()
     _choose()
     is_safe = _bad > BAD_MAX and not is_trial
 
@@ -410,6 +410,12 @@ def explain(error: BaseException, pause_s: int) -> "tuple[Any, int]":
     gc.collect()
     cause = error.args[0] if isinstance(error, (WrongSettings, NoProgram)) else error
     sys.print_exception(cause)
+    try:
+        from mqttlite_board import crash
+
+        crash.save(cause, sys.modules[__name__])
+    except Exception as failure:
+        print("not kept:", repr(failure))
     if isinstance(error, WrongSettings) or type(error).__name__ == "SettingError":
         print("settings.json is wrong: correct it, copy it to the board, press reset")
         pause_s = RESTART_S if is_trial else WRONG_S
