@@ -5,6 +5,7 @@ It stands here and in no folder below: profiles count for what is imported later
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 for _name in ("BROKER", "COLUMNS", "DEMO_SECONDS", "LINES", "MQTTLITE_PASSWORD", "NO_COLOR", "PYTHONWARNINGS"):
     os.environ.pop(_name, None)
 os.environ["TERM"] = "xterm"
+_runtime = tempfile.TemporaryDirectory(prefix="run-")  # sockets of gateways; removed when the tests end
+os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
 # What is ignored here is ignored by every child: started with nohup or in the background of a script, this would be
 # SIGHUP or SIGINT, and a test that ends its child with that would wait for ever.

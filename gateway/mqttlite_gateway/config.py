@@ -86,6 +86,8 @@ class Config:
 
     `upstream`: URL of the broker, mqtt:// or unix://; user name and password in it are the gateway's own, for its
     status. `status_topic`: where the state of each line is published, "" for nowhere; every `status_every_s` seconds.
+    `console`: path of the socket that `mqttlite console` looks for, "" for none, "auto" for a name of this process's in
+    $XDG_RUNTIME_DIR/mqttlite, or /run/mqttlite.
     `provision`: settings for boards that wait for some (provision.py), None for none.
     """
 
@@ -93,6 +95,7 @@ class Config:
     upstream: str = DEFAULT_UPSTREAM
     status_topic: str = ""
     status_every_s: float = 5.0
+    console: str = "auto"
     provision: "dict[str, Any] | None" = None
 
     def check(self) -> None:
@@ -107,6 +110,10 @@ class Config:
                 raise ConfigError(f"serial: {twice}")
             there[real] = path
         _check_upstream(self.upstream)
+        if self.console not in ("", "auto") and not (self.console[0] == "/" and len(os.fsencode(self.console)) < 108):
+            raise ConfigError(
+                f"console '{shown(self.console)}': must be a path of at most 107 bytes that begins with /"
+            )
         if self.status_topic:
             try:
                 check_topic_name(to_utf8(self.status_topic, "status_topic"))

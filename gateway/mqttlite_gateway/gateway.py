@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
 from . import status
 from .config import Config
+from .console_socket import ConsoleSocket, default_path
 from .line import GatewayLine, SetUp
 from .names import Names
 from .upstream import Upstream
@@ -20,7 +22,10 @@ async def run(config: Config, *, check: bool = False, set_up: SetUp | None = Non
     names: Names[GatewayLine] = Names()
     lines = [GatewayLine(port, upstream, names, set_up) for port in config.serial]
     log.info("forwarding %d serial port(s) to %s", len(lines), upstream.name)
+    socket = default_path() if config.console == "auto" else Path(config.console) if config.console else None
     async with asyncio.TaskGroup() as tasks:
+        if socket:
+            tasks.create_task(ConsoleSocket(socket, lines).run())
         for line in lines:
             tasks.create_task(line.run())
         if check:

@@ -1,26 +1,33 @@
 """One serial port of the gateway: opened, served, and opened again when it was unplugged."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from mqttlite.client.board_errors import explained
 from mqttlite.core.shown import shown
 from mqttlite.link import Link, Stream
-from mqttlite.link.frames import LOG, Greeting
-from mqttlite.link.link import OTHER_VERSION
+from mqttlite.link.frames import CONSOLE, LOG, Greeting
+from mqttlite.link.link import LEFT, OTHER_VERSION
 from mqttlite.link.words import link_reason
+from mqttlite.serial.clock import now_ms
 from mqttlite.serial.line import Line
 from mqttlite.serial.ports import open_port
 
 from .config import SerialPort
+from .console import PROMPT, Console
 from .forward import Broker, Forwarder
 from .names import Names, topic_level
 from .saying import Saying
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from mqttlite.serial.line import Port
 
 SetUp = Callable[[str, int], Awaitable[str]]  # path and baud of a port; what was done, in words
 
@@ -34,6 +41,7 @@ DEVICE_LOG = (200, 0.05)  # lines of a device's own log at once, and then one in
 DEVICE_LINE = 250  # characters of one of them
 TIME_EVERY_S = 3600.0  # a device's clock is set so often,
 TIME_LOOK_S = 0.5  # or when the line is free for it again
+AT_PROMPT = "the board is at its prompt: Ctrl-D in mqttlite console starts its program again, and so does a reset"
 RECEIVE_WINDOW = 4096  # bytes from the device that may wait for a slow broker
 SEND_BUFFER = 2048  # bytes for the device that may wait for the line: a sixth of a second at 115,200 baud
 
@@ -70,6 +78,7 @@ class GatewayLine:
         self._told_at: float | None = None  # what time it is
         self.forwarder = Forwarder(self.say, stream, broker)
         self.watch = Watch(self.link, config.baud, self.say)
+        self.console = Console(self.link, config.baud, self._printed, now_ms)
         self.watch.gives_settings = set_up is not None
         stream.on_link_up = self._up
         stream.on_link_down = self._down
@@ -86,6 +95,7 @@ class GatewayLine:
         self.forwarder.device = f"device '{shown(peer.device_id)}'" if peer.device_id else "a device without a name"
         self.say.info("%s is there", self.forwarder.device)
         self._take_name(peer.device_id)
+        self.console.changed()
 
     def level(self) -> str:
         """The topic level of its device, "" without one. Of two devices with one name it is the one's that came first,
@@ -101,6 +111,8 @@ class GatewayLine:
         """Why there is no device: a word for programs and a sentence; empty when there is one, or nobody knows yet."""
         if self._said_last:
             return "no port", self._said_last
+        if self.console.state == PROMPT:
+            return "micropython prompt", AT_PROMPT
         return self.watch.finding or ("", "")
 
     def _take_name(self, device_id: bytes) -> None:
@@ -129,11 +141,18 @@ class GatewayLine:
         elif reason == OTHER_VERSION:
             self.say.warning("%s; update the older one", link_reason(reason))
         self._was_up = False
+        if reason == LEFT:
+            self.console.left()
+        self.console.changed()
 
     def _said(self, channel: int, data: bytes | memoryview) -> None:
-        """The device's own log, and text from outside frames, such as the boot messages of an ESP32."""
-        if channel == LOG:
-            self._log.debug("%s", explained(shown(bytes(data).rstrip(), DEVICE_LINE)))
+        """What the device prints; the console has what it prints past the link."""
+        if channel in (LOG, CONSOLE):
+            self.console.shows(bytes(data))
+
+    def _printed(self, line: bytes) -> None:
+        """A line of the device's own log, or from outside frames, such as the boot messages of an ESP32."""
+        self._log.debug("%s", explained(shown(line, DEVICE_LINE)))
 
     async def run(self) -> None:
         """Serve the port for ever."""
@@ -160,7 +179,8 @@ class GatewayLine:
         self.say.info("open at %d baud", config.baud)
         watching = [asyncio.create_task(self.watch.run()), asyncio.create_task(self._tell_time())]
         try:
-            await self._carry(Line(self.link, self.watch.port(port), config.baud))
+            shared = self.console.port(self.watch.port(port))
+            await self._carry(Line(self.link, shared, config.baud), shared)
             if self._set_up and self.watch.wants_settings.is_set():
                 await self._give_settings(self._set_up)
         except OSError as error:
@@ -171,6 +191,7 @@ class GatewayLine:
             for task in watching:
                 task.cancel()
             self.watch.finding = None
+            self.console.closed()
         return REOPEN_S
 
     async def _tell_time(self) -> None:
@@ -182,7 +203,7 @@ class GatewayLine:
                 self._told_at = now
             await asyncio.sleep(TIME_LOOK_S)
 
-    async def _carry(self, line: Line) -> None:
+    async def _carry(self, line: Line, port: "Port") -> None:
         """Serve the link until the port is gone (OSError), or a board wants settings that this gateway has for it."""
         carrying = asyncio.create_task(line.run())
         wanting = asyncio.create_task(self.watch.wants_settings.wait())
@@ -192,6 +213,8 @@ class GatewayLine:
                 carrying.result()
         finally:
             wanting.cancel()
+            with contextlib.suppress(OSError):  # so that the device need not wait until this end is silent
+                await port.write(self.link.bye(now_ms()))
             carrying.cancel()
             await asyncio.gather(carrying, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, board, flash, update, store, explain, simulate, demo.
+"""The command `mqttlite`: broker, pub, sub, gateway, console, board, flash, update, store, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -28,6 +28,7 @@ COMMANDS = {
     "pub": "publish messages, as mosquitto_pub does",
     "sub": "subscribe and print messages, as mosquitto_sub does",
     "gateway": "carry devices on serial lines to a broker",
+    "console": "what a board prints, and its prompt",
     "board": "boards: settings, setting one up",
     "flash": "from a bare board to its first message",
     "update": "replace what boards run, over MQTT",

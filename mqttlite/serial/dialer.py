@@ -10,18 +10,10 @@ import os
 from ..core import const
 from ..core.errors import ConnectError, SettingError
 from ..link import stream as _stream
+from ..link.frames import LOG
 from ..link.link import Link
 from .clock import now_ms
 from .line import Line
-
-try:
-    from ..link.words import stream_reason
-except ImportError:  # a board has no room for words
-
-    def stream_reason(reason: int) -> str:
-        """The number; link/stream.py tells what it means."""
-        return "serial connection ended, reason " + str(reason)
-
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -107,13 +99,21 @@ class SerialDialer:
             self._task = asyncio.create_task(self._keep_open())
         self.stream.close()  # of a connection that was made when nobody waited for it any more
         await self._wait_for_link()
-        transport = SerialTransport(self.stream)
+        transport = SerialTransport(self.stream, self.reason)
         try:
             await transport.open()
         except BaseException:  # cancelled, too: whoever waited has given up
             transport.close()
             raise
         return transport
+
+    def reason(self, reason: int) -> str:
+        """Why a connection has ended. A board has no room for words: link/stream.py tells what the number means."""
+        return "serial connection ended, reason " + str(reason)
+
+    def log(self, data: "bytes | bytearray") -> None:
+        """Something that was printed, for the link's log channel."""
+        self.link.send(LOG, data)
 
     async def close(self) -> None:
         """Let what was said last leave, for a time that depends on the line, and give the port back."""
@@ -202,8 +202,9 @@ class SerialDialer:
 class SerialTransport:
     """One connection over the link."""
 
-    def __init__(self, stream: "_stream.Stream") -> None:
+    def __init__(self, stream: "_stream.Stream", words: "Callable[[int], str]") -> None:
         self._stream = stream
+        self._words = words
         self._reason: int | None = None  # why it has ended
         self._pieces: list[bytes] = []  # arrived and not read; bounded by the link's receive_window
         self._news = asyncio.Event()  # for whoever reads
@@ -263,7 +264,7 @@ class SerialTransport:
         self._writable.set()
 
     def _ended(self) -> ConnectError:
-        error = ConnectError(stream_reason(self._reason or 0))
+        error = ConnectError(self._words(self._reason or 0))
         if self._reason == _stream.UPSTREAM_CLOSED:
             error.ended = 0
         return error

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..link.words import stream_reason
 from .diagnosis import End, Heard, Tapped, diagnose
 from .dialer import SerialDialer
 
@@ -21,6 +22,9 @@ class HostSerialDialer(SerialDialer):
             return Tapped(opened(baud), self._hear)
 
         self._open_port = open_port
+
+    def reason(self, reason: int) -> str:
+        return stream_reason(reason)
 
     def _hear(self, data: bytes) -> None:
         if not self.link.up:

@@ -23,7 +23,6 @@ import time
 import micropython
 
 from ..core import const
-from ..link.frames import CONSOLE, LOG
 from .clock import now_ms
 
 TYPE_CHECKING = const(0)
@@ -36,6 +35,8 @@ _READ = const(128)  # bytes at once: what the link is given, and others wait for
 _LINE = const(120)  # bytes of what is printed at once that are kept or dropped together: a frame has room for them
 _ENOUGH = const(5)  # see `read`
 _QUIET_MS = const(300)
+_UNDER_WAY = const(4096)  # bytes of frames at most that come before the gateway has heard the goodbye,
+_DRAIN_MS = const(60)  # with no gap as long as this
 
 
 class UsbPort:
@@ -43,6 +44,7 @@ class UsbPort:
 
     def __init__(self, dialer: "SerialDialer") -> None:
         self._link = dialer.link
+        self._log = dialer.log
         self._in: Any = sys.stdin.buffer
         self._out: Any = sys.stdout.buffer
         self._wait = asyncio.StreamReader(self._in)  # type: ignore[arg-type]
@@ -94,13 +96,14 @@ class UsbPort:
     def print(self, *values: "Any", **options: "Any") -> None:
         """In the place of builtins.print."""
         if not self._link.up or "file" in options:
-            self._print(*values, **options)
+            if any(self._writable.ipoll(0)) or "file" in options:
+                self._print(*values, **options)
             return
         text = io.StringIO()
         self._print(*values, file=text, **options)
         data = text.getvalue().encode()
         for at in range(0, len(data), _LINE):
-            self._link.send(LOG, data[at : at + _LINE])
+            self._log(data[at : at + _LINE])
 
     def close(self) -> None:
         """The socket is the prompt's; any number of times."""
@@ -114,12 +117,16 @@ class UsbPort:
             self._out.write(data)
 
     def _side(self, channel: int, data: "bytes | memoryview") -> None:
-        """Log and console from the gateway's side: of what is typed there, Ctrl-C counts."""
-        if channel == CONSOLE and b"\3" in bytes(data):
+        """What comes from the gateway beside the connection is the console: of what is typed, Ctrl-C counts."""
+        if b"\3" in bytes(data):
             self._leave(0)
 
     def _leave(self, raw: int) -> None:
         """End the program as Ctrl-C does, with an argument where the raw prompt is waited for."""
         self._send(self._link.bye(now_ms()))
+        left = _UNDER_WAY
+        while not raw and left and any(self._readable.ipoll(_DRAIN_MS)):  # frames: they are not for the prompt
+            self._in.readinto(self._one)
+            left -= 1
         self.close()
         raise KeyboardInterrupt(1) if raw and self._last == 1 else KeyboardInterrupt

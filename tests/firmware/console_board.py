@@ -59,9 +59,9 @@ class ConsoleBoard:
             finally:
                 await self.power_off()
 
-    async def power_on(self) -> None:
-        """Start it. Its folder is as it was left."""
-        socket = os.open(self.line.a_path, os.O_RDWR | os.O_NOCTTY)
+    async def power_on(self, path: str = "") -> None:
+        """Start it, at the end of its line, or at another pseudo-terminal. Its folder is as it was left."""
+        socket = os.open(path or self.line.a_path, os.O_RDWR | os.O_NOCTTY)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,

@@ -234,7 +234,7 @@ async def test_many_small_pieces_are_read_as_one_and_give_their_credit_back() ->
     async with NoisyLine(BAUD):
         client = Client("serial:///dev/null", client_id="device")
         dialer = serial_transport.SerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
-        transport = serial_transport.SerialTransport(dialer.stream)
+        transport = serial_transport.SerialTransport(dialer.stream, dialer.reason)
         dialer.stream.state = serial_transport._stream.OPEN
         for piece in (b"a", b"bc", b"def"):
             dialer.link.on_data(MQTT, memoryview(piece))

@@ -40,12 +40,12 @@ class Program:
         self._reader: asyncio.Task[None] | None = None
         self._news = asyncio.Condition()
 
-    async def start(self) -> None:
+    async def start(self, stdin: int = asyncio.subprocess.DEVNULL) -> None:
         """Start it, or start it again."""
         assert self.process is None or self.process.returncode is not None
         self.process = await asyncio.create_subprocess_exec(
             *self.argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={**(self._env or os.environ), "PYTHONUNBUFFERED": "1"},

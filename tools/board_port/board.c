@@ -193,6 +193,7 @@ void board_again(const char *raw) {
 }
 
 static mp_obj_t board_run(void) {
+    mp_interrupt_char = -1; // the Unix port has set it for the command line
     is_usb = getenv("BOARD_USB") != NULL;
     const char *raw = getenv(RAW);
     pyexec_mode_kind = raw && *raw ? PYEXEC_MODE_RAW_REPL : PYEXEC_MODE_FRIENDLY_REPL;
