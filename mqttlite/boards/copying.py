@@ -6,6 +6,7 @@ the new file, and the same command again goes on.
 
 import hashlib
 import time
+from binascii import b2a_base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ BY_HAND_S = 60.0  # so long somebody may take to press Reset
 INTERRUPT = b"\r\x03\x03\x03\x02"
 AGAIN_S = 2.6
 PULSE_S = 0.1
+CHUNK = 1152  # bytes at once
 
 # Which half of the flash runs, "" where there are none; and the SHA-256 of each file below a folder.
 _HALF = """
@@ -96,11 +98,13 @@ class Board:
         lines = self.run(_HASHES % (keep, folder)).splitlines()
         return {place: digest for digest, _, place in (line.strip().partition(" ") for line in lines)}
 
-    def put(self, files: Mapping[str, bytes], folder: str, *, keep: tuple[str, ...]) -> list[str]:
-        """Make the files below a folder these, but for the folders `keep` in it. Which places have changed."""
+    def put(self, files: Mapping[str, bytes], folder: str, *, keep: tuple[str, ...], removes: bool = True) -> list[str]:
+        """Make the files below a folder these, but for the folders `keep` in it; without `removes`, others stay, too.
+        Which places have changed.
+        """
         there = self.hashes(folder, keep)
         changed = [place for place, data in files.items() if there.get(place) != hashlib.sha256(data).hexdigest()]
-        gone = [place for place in there if place not in files]
+        gone = [place for place in there if place not in files] if removes else []
         total = sum(len(files[place]) for place in changed)
         done = 0
         for place in changed:
@@ -116,9 +120,16 @@ class Board:
         for depth in range(1, len(folders) + 1):
             folder = "/".join(folders[:depth])
             self.run(f"import os\ntry:\n    os.mkdir({folder!r})\nexcept OSError:\n    pass")
+        # Base 64: what mpremote itself does, bytes as a literal, takes three times as long on a line of 115,200 baud.
+        self.run(f"from binascii import a2b_base64\nnew = open({path + '.new'!r}, 'wb')")
+        for at in range(0, len(data), CHUNK):
+            self.run(f"new.write(a2b_base64({b2a_base64(data[at : at + CHUNK], newline=False)!r}))")
+        self.run(f"import os\nnew.close()\nos.rename({path + '.new'!r}, {path!r})")
+
+    def close(self) -> None:
+        """Give the port back."""
         with _errors():
-            self._transport.fs_writefile(path + ".new", data)
-        self.run(f"import os\nos.rename({path + '.new'!r}, {path!r})")
+            self._transport.close()
 
     def restart(self) -> None:
         """Start it again, as by Reset."""

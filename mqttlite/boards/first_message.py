@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BETTER_S = 5.0  # after a message of QoS 1 one of QoS 2 has so long
 PRINTED_MAX = 8192  # bytes of what the board has printed last, in which troubles are looked for
 CONNECT_S = 10.0
+REOPEN_S = 0.2
 WITH_IT_S = 0.2  # the broker's last word to the board is here so long after the message
 SETTLING_S = 3.0  # what is on the line to the board, the last confirmation, has so long to reach it
 
@@ -219,7 +220,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.name.endswith(".device"):
-            self._hearing.take(text.partition(": ")[2] + "\n")
+            self._hearing.take(text.partition(": ")[2].replace("\\r", "").replace("\\n", "\n") + "\n")
         elif " is there" in text:
             self._hearing.is_up = True
 
@@ -227,18 +228,19 @@ class _Handler(logging.Handler):
 async def _listen(where: Where, hearing: Hearing) -> None:
     from ..serial.ports import open_port
 
-    try:
-        port = open_port(where.port, where.baud)
-    except OSError as error:
-        hearing.take(f"({error})\n")
-        return
-    try:
-        while True:
-            hearing.take((await port.read()).decode(errors="backslashreplace").replace("\r", ""))
-    except OSError as error:
-        hearing.take(f"({error})\n")
-    finally:
-        port.close()
+    while True:  # a board with USB of its own is gone while it resets
+        try:
+            port = open_port(where.port, where.baud)
+        except OSError:
+            await asyncio.sleep(REOPEN_S)
+            continue
+        try:
+            while True:
+                hearing.take((await port.read()).decode(errors="backslashreplace").replace("\r", ""))
+        except OSError:
+            await asyncio.sleep(REOPEN_S)
+        finally:
+            port.close()
 
 
 def _why_not(where: Where, hearing: Hearing, within_s: float) -> str:

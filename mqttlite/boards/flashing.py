@@ -45,6 +45,7 @@ class Wishes:
     board: str | None = None
     bundle: str | None = None
     link: str | None = None
+    drive: Path | None = None
     baud: int = chip.BAUD
     stub: bool | None = None
     erases: bool = False
@@ -115,10 +116,10 @@ def flash(wishes: Wishes, known: dict[str, Any], asker: "Asker", report: "Report
                     report.step("nothing was written (--dry-run)")
                     board.start()
                     return None
-                remember(wishes, plan)
+                remember(wishes, plan.values, plan.kind.stem)
                 _write(plan, board, wishes.erases, report)
                 written = True
-                return _begin(wishes, plan, board, report)
+                return begin(wishes, wishes.path, plan.values, plan.broker, lambda: _start(board), report)
         except chip.FlashError as error:
             if written or slower is None or not error.is_line:
                 raise
@@ -132,7 +133,7 @@ def _prepared(wishes: Wishes, known: dict[str, Any], board: chip.Chip, asker: "A
         plan = prepare(wishes, known, board, asker, report)
         plan.show(report)
         if wishes.wait_s and not wishes.only_shows:
-            asyncio.run(check_broker(where(wishes, plan)))
+            asyncio.run(check_broker(where(wishes, wishes.path, plan.values, plan.broker)))
     except BaseException:
         with contextlib.suppress(chip.FlashError):
             board.start()
@@ -177,10 +178,9 @@ def _rom(image: "FirmwareImage", bundle: str) -> chip.Part:
     return chip.Part("ROMFS", romfs.partition(image, len(data)).offset, data)
 
 
-def remember(wishes: Wishes, plan: Plan) -> None:
+def remember(wishes: Wishes, values: dict[str, Any], stem: str) -> None:
     """Store the device with its key, before the board gets it: a key that only the board knows is of no use."""
-    values = full(plan.values)
-    url = values["url"] if isinstance(values["url"], str) else values["url"][0]
+    values = full(values)
     devices = Devices(wishes.devices)
     name = values["name"]
     devices.put(
@@ -188,12 +188,18 @@ def remember(wishes: Wishes, plan: Plan) -> None:
             devices.find(name) or Device(name),
             key=values["key"],
             topic=values["topic"],
-            board=plan.kind.stem,
-            url=url,
+            board=stem,
+            url=_first_url(values),
             username=values["username"] or "",
-            image=plan.image.path.name,
+            image=wishes.image.name if wishes.image else "",
         )
     )
+
+
+def _start(board: chip.Chip) -> bool:
+    was_told = board.start()
+    board.close()
+    return was_told
 
 
 def _write(plan: Plan, board: chip.Chip, erases: bool, report: "Report") -> None:
@@ -206,28 +212,40 @@ def _write(plan: Plan, board: chip.Chip, erases: bool, report: "Report") -> None
         report.note(f"{part.what} is verified: the flash holds what was sent")
 
 
-def _begin(wishes: Wishes, plan: Plan, board: chip.Chip, report: "Report") -> First | None:
-    """Start the board, and wait for its first message if it shall."""
-
-    def start() -> bool:
-        was_told = board.start()
-        board.close()
-        return was_told
-
+def begin(
+    wishes: Wishes,
+    path: str,
+    values: dict[str, Any],
+    broker: str,
+    start: Callable[[], bool],
+    report: "Report",
+) -> First | None:
+    """Start the board at the port `path`, which `start` gives back, and wait for its first message if it shall."""
     if not wishes.wait_s:
         if not start():
             report.note("press Reset (EN) on the board")
         return None
     report.step(f"the board starts; waiting for its first message (up to {wishes.wait_s:g} s)")
-    first = asyncio.run(wait(where(wishes, plan), start, report, wishes.wait_s))
+    first = asyncio.run(wait(where(wishes, path, values, broker), start, report, wishes.wait_s))
     report.result(first.words, topic=first.topic, payload=first.payload, qos=first.qos, after_s=round(first.after_s, 1))
     return first
 
 
-def where(wishes: Wishes, plan: Plan) -> Where:
+def where(wishes: Wishes, path: str, values: dict[str, Any], broker: str) -> Where:
     """How to hear of it."""
-    values = full(plan.values)
-    url = values["url"] if isinstance(values["url"], str) else values["url"][0]
-    link = wishes.link or (wishes.path if url.startswith("serial:usb") else None)
-    broker = plan.broker if url.startswith("serial:") else url
-    return Where(values["topic"], broker, wishes.path, link, username=values["username"], password=values["password"])
+    values = full(values)
+    url = _first_url(values)
+    link = wishes.link or (path if url.startswith("serial:usb") else None)
+    return Where(
+        values["topic"],
+        broker if url.startswith("serial:") else url,
+        path,
+        link,
+        username=values["username"],
+        password=values["password"],
+    )
+
+
+def _first_url(values: dict[str, Any]) -> str:
+    url: str = values["url"] if isinstance(values["url"], str) else values["url"][0]
+    return url

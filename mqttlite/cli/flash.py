@@ -48,7 +48,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what goes onto the board")
-    what.add_argument("--image", type=Path, metavar="FILE", help="MicroPython 1.25 or newer for its chip: a .bin file")
+    what.add_argument(
+        "--image", type=Path, metavar="FILE", help="MicroPython 1.25 or newer for its chip: a .bin; a .uf2 for a Pico W"
+    )
     what.add_argument("--sha256", metavar="HEX", help="what the SHA-256 of the image must be")
     what.add_argument("--app", type=Path, metavar="FOLDER", help="the application (one that measures the chip's heat)")
     what.add_argument(
@@ -73,6 +75,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     where.add_argument(
         "--link", metavar="PATH", help="serial port of the link, where it is not the USB socket: a second adapter"
+    )
+    where.add_argument(
+        "--drive", type=Path, metavar="FOLDER", help="where the drive of a board is, for a .uf2 (the only one there is)"
     )
     where.add_argument(
         "--devices", type=Path, metavar="FILE", help="where keys of devices are kept (~/.config/mqttlite/devices.toml)"
@@ -110,6 +115,10 @@ def run(args: argparse.Namespace) -> int:
     if args.verbose:
         logging.basicConfig(level=logging.DEBUG, format="    %(message)s")
         logging.getLogger("asyncio").setLevel(logging.WARNING)
+    else:
+        logging.getLogger("mqttlite").addHandler(
+            logging.NullHandler()
+        )  # what the gateway logs comes through the report
     report = Report(as_json=args.json)
     code = 1
     try:
@@ -141,7 +150,8 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
         from ..boards import app_only
 
         return app_only.run(ports.choose(args.port), _application(args), report)
-    _flash(args, ports.choose(args.port), known, asker, report)
+    path = args.port or "" if _is_uf2(args) else ports.choose(args.port)
+    _flash(args, path, known, asker, report)
     return 0
 
 
@@ -174,6 +184,12 @@ def _known(args: argparse.Namespace) -> dict[str, Any]:
     return known
 
 
+def _is_uf2(args: argparse.Namespace) -> bool:
+    from ..boards.uf2 import is_uf2
+
+    return args.image is not None and is_uf2(args.image)
+
+
 def _application(args: argparse.Namespace) -> Path:
     from ..boards.files import application_template
 
@@ -191,6 +207,8 @@ def _flash(
     from ..boards.devices import default_path
     from ..boards.flashing import Wishes, flash
 
+    if _is_uf2(args):
+        from ..boards.drive_board import flash
     wishes = Wishes(
         path=path,
         image=args.image,
@@ -201,6 +219,7 @@ def _flash(
         board=args.board,
         bundle=args.bundle,
         link=args.link,
+        drive=args.drive,
         baud=args.baud,
         stub=False if args.no_stub else None,
         erases=args.erase,
