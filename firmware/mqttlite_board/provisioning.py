@@ -350,14 +350,18 @@ def run(path: str, feed: "Callable[[], object]", reason: str = "", for_ms: int =
         reason = reason or str(wrong)
     except OSError:
         pass
+    _catch_ctrl_c(False)
+    poll = _poller()
+    if for_ms:  # the rest of the packet that has asked, before the answer brings the next one; its Ctrl-C is none
+        for _ in range(64):
+            if not poll.poll(PRESSED_MS) or not sys.stdin.buffer.read(1):
+                break
     setup = Setup(path, values, sys.stdout.buffer.write, _radio(), _now())
     if setup.state == READY:
         print("waiting for settings%s: mqttlite board setup --port …" % (" (" + reason + ")" if reason else ""))
     else:
         setup.receive(improv.rpc(improv.GET_STATE), setup.now)  # whoever has asked, has asked for that
         setup.heard_at = None
-    _catch_ctrl_c(False)
-    poll = _poller()
     begun = arrived = _now()
     try:
         while True:

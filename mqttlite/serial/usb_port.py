@@ -8,6 +8,7 @@ MicroPython; loaded for "serial:usb" alone. What shares the socket with the link
 * 0x03 is a byte of frames, so MicroPython's Ctrl-C is off. Ctrl-C on the console channel ends the program. So does,
   while no session is up, what a tool sends that wants the prompt: 0x03 three times, or 0x03 and 0x01, with nothing but
   control characters between, and then silence. Noise does not do that, and where a gateway is, there is a session.
+  Without one, a packet of Improv ends the program, too: the starter answers it.
 * sys.stdin of a board blocks until it has all that was asked for, so one byte is read at a time.
 * A write to native USB whose host does not read waits half a second, then loses the rest. So nothing is written while
   it says that it is full; the link repeats what was lost.
@@ -55,6 +56,7 @@ class UsbPort:
         self._one = bytearray(1)
         self._data = bytearray(_READ)
         self._hits = self._last = self._at = 0
+        self._asked = False
         self._print: Any = builtins.print
         builtins.print = self.print
         dialer.stream.on_side = self._side
@@ -84,7 +86,11 @@ class UsbPort:
         self._hits = hits
         self._last = byte
         self._at = time.ticks_ms()  # type: ignore[attr-defined]
-        return data[:size]
+        found = data[:size]
+        if not self._link.up and b"IMPROV\1" in found:
+            self._asked = True
+            raise KeyboardInterrupt(2)  # as start/window.py knows it: somebody wants to set the board up
+        return found
 
     async def write(self, data: "bytes | bytearray") -> None:
         """Hand over a frame, or lose it. Raises KeyboardInterrupt when somebody wants the prompt."""
@@ -108,7 +114,8 @@ class UsbPort:
     def close(self) -> None:
         """The socket is the prompt's; any number of times."""
         builtins.print = self._print
-        micropython.kbd_intr(3)
+        if not self._asked:  # the next packet, with the byte that is Ctrl-C, may be on its way
+            micropython.kbd_intr(3)
 
     def _send(self, data: "bytes | bytearray") -> None:
         for _ in self._writable.ipoll(0):

@@ -2,6 +2,7 @@
 a real broker; set up by our client, by Improv's own, and by a gateway.
 """
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.peers import Mosquitto, MosquittoSub
 from tests.runtimes import ROOT
 
 SECRET = "s3cret-of-the-boards"
+SLOWLY_S = 40.0  # on a loaded machine
 
 
 def board_in(folder: Path, values: dict[str, Any] | None = None) -> ConsoleBoard:
@@ -51,7 +53,7 @@ async def test_a_new_board_is_set_up_starts_again_and_sends_its_first_message(
         board_in(tmp_path / "board").running() as board,
         ImprovClient(open_port(board.path), lines.append) as client,
     ):
-        assert await client.detect() == improv.READY
+        assert await client.detect(SLOWLY_S) == improv.READY
         assert (await client.info()).is_ours
         await client.put(settings_of(mosquitto.url))
         assert json.loads((await subscriber.get()).payload)["n"] == 1
@@ -67,11 +69,11 @@ async def test_whoever_asks_a_board_that_has_settings_is_told_so_in_its_window_a
         board_in(tmp_path / "board", settings_of(mosquitto.url)).running() as board,
         ImprovClient(open_port(board.path), lines.append) as client,
     ):
-        assert await client.detect() == improv.PROVISIONED  # in the window
+        assert await client.detect(SLOWLY_S) == improv.PROVISIONED  # in the window
         await client.put(settings_of(mosquitto.url, every_ms=50))  # and can be given others
         await first_reading(mosquitto)
         assert "connected" in lines
-        assert await client.detect() == improv.PROVISIONED  # which ends the program, and starts it again later
+        assert await client.detect(SLOWLY_S) == improv.PROVISIONED  # which ends the program, and starts it again later
         assert (await client.settings())["app"] == {"every_ms": 50}
 
 
@@ -109,7 +111,7 @@ async def test_settings_that_cannot_be_used_are_said_and_replaced(
     path = board.folder / "settings.json"
     path.write_bytes(path.read_bytes()[:-20] if damage == "cut off" else b'{"name": "one", "urls": "serial:usb"}')
     async with board.running(), ImprovClient(open_port(board.path), lines.append) as client:
-        assert await client.detect() == improv.READY
+        assert await client.detect(SLOWLY_S) == improv.READY
         await client.put(settings_of(mosquitto.url))
         await first_reading(mosquitto)
     words = "damaged" if damage == "cut off" else "urls: there is no such setting; is 'url' meant?"
@@ -159,3 +161,16 @@ async def test_a_gateway_without_settings_for_boards_says_what_to_do(mosquitto: 
         line = await gateway.says("no device yet")
     assert "a board that waits for its settings: stop this program and run mqttlite board setup" in line
     assert not (tmp_path / "board" / "settings.json").exists()
+
+
+async def test_a_board_whose_link_is_on_its_socket_answers_when_no_gateway_is_there(tmp_path: Path) -> None:
+    lines: list[str] = []
+    async with (
+        board_in(tmp_path / "board", settings_of("serial:usb")).running() as board,
+        ImprovClient(open_port(board.path), lines.append) as client,
+    ):
+        async with asyncio.timeout(30):
+            while b"\x01one" not in client._heard.head:  # noqa: ASYNC110 - until the link has sent a frame
+                await asyncio.sleep(0.05)
+        assert await client.detect(SLOWLY_S) == improv.PROVISIONED
+        assert (await client.info()).name == "one"

@@ -3,14 +3,20 @@
 Whatever fails here is said and nothing more: MicroPython does not run main.py after a boot.py that has failed.
 """
 
-try:
-    from os import dupterm  # noqa: F401 (boards have it)
+for _ in range(3):  # first of all: what a gateway sends may hold the byte that is Ctrl-C (window.py)
+    try:
+        from os import dupterm  # noqa: F401 (boards have it)
 
-    from micropython import kbd_intr
+        from micropython import kbd_intr
 
-    kbd_intr(-1)  # first of all: what a gateway sends may hold the byte that is Ctrl-C (window.py)
-except (ImportError, KeyboardInterrupt):
-    pass
+        kbd_intr(-1)
+        for _ in range(2):
+            pass  # one that has come before is raised here
+        break
+    except KeyboardInterrupt:
+        pass
+    except ImportError:
+        break
 
 try:
     import gc
