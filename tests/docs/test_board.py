@@ -1,9 +1,15 @@
 """docs/board.md: its programs run on MicroPython, as they stand but for what is around them."""
 
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
 
 from mqttlite import Client
+from mqttlite_board.trying import obey, published, read
 from tests.docs.pages import program
 from tests.peers import MicroPython
 from tests.runtimes import ROOT
@@ -71,3 +77,15 @@ async def test_a_partition_is_a_store(micropython: MicroPython, url: str, tmp_pa
     )
     result = await micropython.run(script, url, heap="512k", path=(tmp_path, ROOT))
     assert "done" in result.stdout
+
+
+def test_the_application_measures_publishes_and_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = ModuleType("machine")
+    vars(machine).update(Pin=lambda pin: pin, ADC=lambda pin: SimpleNamespace(read_uv=lambda: 1_850_000))
+    monkeypatch.setitem(sys.modules, "machine", machine)
+    there: dict[str, Any] = {}
+    exec(program("docs/board.md", "soil.read"), there)
+    app = there["application"]({})
+    assert read(app, "soil") == pytest.approx(50)
+    assert published(app, "soil", [40, 40.2, 45]) == [(0, 40), (120, 45)]
+    assert obey(app, {"do": "pump", "s": 5})["pumped_s"] == 5

@@ -314,6 +314,22 @@ def a_refused_device_is_told_why_and_when_the_broker_is_back():
     until(line, lambda: device.stream.state == stream_module.OPEN)
 
 
+def a_peer_is_told_the_time_when_the_line_is_free():
+    device = Talker(1)
+    gateway = Talker(2)
+    assert not gateway.stream.tell_time(1)  # the link is down
+    line = joined(device, gateway)
+    times = []
+    device.stream.on_time = times.append
+    for ms in (1796025912804, 0, 2**48 - 1):
+        until(line, lambda: not gateway.link.unsettled())
+        assert gateway.stream.tell_time(ms)
+        assert not gateway.stream.tell_time(ms)  # the line is busy with it
+        until(line, lambda: times and times[-1] == ms)  # noqa: B023
+    assert times == [1796025912804, 0, 2**48 - 1]
+    assert not device.events
+
+
 def a_lost_link_closes_the_connection_on_both_sides():
     device = Talker(1)
     gateway = Talker(2)
@@ -370,6 +386,7 @@ SCENARIOS = [
     a_connection_opens_carries_and_closes,
     the_owner_of_a_stream_hears_of_the_link,
     a_refused_device_is_told_why_and_when_the_broker_is_back,
+    a_peer_is_told_the_time_when_the_line_is_free,
     a_lost_link_closes_the_connection_on_both_sides,
     unconsumed_data_of_a_closed_connection_gives_its_credit_back,
 ]
