@@ -170,7 +170,7 @@ async def test_a_board_whose_link_is_on_its_socket_answers_when_no_gateway_is_th
         ImprovClient(open_port(board.path), lines.append) as client,
     ):
         async with asyncio.timeout(30):
-            while b"\x01one" not in client._heard.head:  # noqa: ASYNC110 - until the link has sent a frame
+            while b"\x08one" not in client._heard.head:  # noqa: ASYNC110 - until the link has sent a frame
                 await asyncio.sleep(0.05)
         assert await client.detect(SLOWLY_S) == improv.PROVISIONED
         assert (await client.info()).name == "one"
