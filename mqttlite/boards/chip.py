@@ -114,7 +114,7 @@ def connected(
         port = serial.Serial(path, ROM_BAUD, exclusive=True)
     except OSError as error:
         cause = error.__context__
-        raise FlashError(str(_named(path, error, cause))) from None
+        raise FlashError(str(named(path, error, cause))) from None
     lines = has_lines(port)
     try:
         with errors():
@@ -141,7 +141,7 @@ def usb_ids(path: str) -> tuple[int, int] | None:
     return None
 
 
-def _named(path: str, error: OSError, cause: BaseException | None) -> PortError:
+def named(path: str, error: OSError, cause: BaseException | None) -> PortError:
     """pyserial's error with words of ours; it puts the number into the text."""
     if isinstance(cause, OSError) and cause.errno:
         error = cause

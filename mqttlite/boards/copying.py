@@ -82,6 +82,7 @@ class Board:
     def __init__(self, transport: Any, report: "Report") -> None:
         self._transport = transport
         self._report = report
+        self.is_restarted = False
 
     def run(self, code: str) -> str:
         """What this code prints there. Raises BoardError."""
@@ -133,6 +134,7 @@ class Board:
 
     def restart(self) -> None:
         """Start it again, as by Reset."""
+        self.is_restarted = True
         with _errors():
             self._transport.exec_raw_no_follow("import machine\nmachine.reset()")
             time.sleep(PULSE_S)  # it is on the line then
@@ -148,7 +150,11 @@ def at_prompt(path: str, report: "Report") -> Iterator[Board]:
     try:
         with _errors():
             transport.enter_raw_repl(soft_reset=False)
-        yield Board(transport, report)
+        board = Board(transport, report)
+        yield board
+        if not board.is_restarted:
+            with _errors():
+                transport.exit_raw_repl()  # so that whoever comes next finds the prompt for people
     finally:
         with _errors():
             transport.close()
@@ -193,6 +199,8 @@ def _answers(port: Any, within_s: float) -> bool:
         while time.monotonic() < until:
             heard = (heard + port.read(port.in_waiting or 1))[-64:]
             if heard.endswith(PROMPT):
+                while port.read(256):  # a prompt for each of the keys, the last with a banner: nothing may be left
+                    pass
                 return True
     return False
 

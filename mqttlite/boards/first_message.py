@@ -116,7 +116,7 @@ async def wait(where: Where, start: Callable[[], bool], report: "Report", within
         clock = Clock()
         if not was_told:
             report.note("press Reset (EN) on the board now")
-        with _listening(where, hearing):
+        with listening(where, hearing):
             try:
                 async with asyncio.timeout(within_s):
                     first = await _first(client, where.topic, clock)
@@ -125,7 +125,7 @@ async def wait(where: Where, start: Callable[[], bool], report: "Report", within
                         await hearing.settled()
                 return first
             except TimeoutError:
-                raise NotStartedError(_why_not(where, hearing, within_s)) from None
+                raise NotStartedError(why_not(where, hearing, within_s)) from None
     finally:
         await client.close()
 
@@ -182,7 +182,7 @@ class Hearing:
 
 
 @contextlib.contextmanager
-def _listening(where: Where, hearing: Hearing) -> Iterator[None]:
+def listening(where: Where, hearing: Hearing) -> Iterator[None]:
     """While the block runs: the gateway for the board's link, and an ear at its console where that is another port."""
     tasks = []
     handler = _Handler(hearing)
@@ -243,7 +243,7 @@ async def _listen(where: Where, hearing: Hearing) -> None:
             port.close()
 
 
-def _why_not(where: Where, hearing: Hearing, within_s: float) -> str:
+def why_not(where: Where, hearing: Hearing, within_s: float) -> str:
     """What is known of why no message has come."""
     begin = f"no message of the board within {within_s:g} s of its start"
     trouble = of_starting(hearing.printed)

@@ -1,4 +1,5 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, console, board, flash, update, store, explain, simulate, demo.
+"""The command `mqttlite`: broker, pub, sub, gateway, console, board, flash, update, doctor, and store, explain,
+simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -32,6 +33,7 @@ COMMANDS = {
     "board": "boards: settings, setting one up",
     "flash": "from a bare board to its first message",
     "update": "replace what boards run, over MQTT",
+    "doctor": "examine a board, step by step",
     "store": "show what a store holds",
     "explain": "say what a board's numbers mean",
     "simulate": "faults in a simulated world, as charts",

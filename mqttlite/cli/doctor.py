@@ -1,0 +1,117 @@
+"""`mqttlite doctor`: examines a board, from its port to a message that survives a power cut."""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from .streams import one_line, say
+
+if TYPE_CHECKING:
+    from ..boards.data import BoardData
+    from ..boards.doctor import Finding
+
+_DESCRIPTION = """\
+Examines a board step by step, and says for each step what it has found, or what to do:
+
+  port      the port is there, and yours              files     the files are there, and whole
+  chip      the chip answers (esptool)                settings  the settings are valid
+  prompt    MicroPython answers                       wifi      the Wi-Fi is in reach
+  version   it is new enough, and for this chip       broker    the broker is reached
+  loop      the UART loops back (asks for a wire)     link      the link comes up
+  flash     partitions as the board file says         message   a message is confirmed both ways
+  heap      there is memory                           power     a message survives a power cut (asks)
+
+  mqttlite doctor --board esp32-devkitc --port /dev/ttyUSB0
+  mqttlite doctor --board esp32-devkitc --port /dev/ttyUSB0 --only loop --joined
+  mqttlite doctor --board esp32-devkitc --port /dev/ttyUSB0 --json
+
+It changes nothing on the board; it stops the board's program and starts it again. For a board on the USB cable it is
+the gateway meanwhile, so end another one first. Without --board the USB identifiers say which it is, where they can.
+"""
+
+_EPILOG = "exit codes: 0 nothing is wrong; 1 something is; 130 Ctrl-C"
+_MARKS = {"ok": "ok", "wrong": "WRONG", "left out": "left out"}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="examine a board, step by step",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", metavar="PATH", help="serial port of the board (the only one there is)")
+    parser.add_argument("--board", metavar="KIND", help="kind of board: `mqttlite board list`")
+    parser.add_argument("--only", action="append", default=[], metavar="STEP", help="this step, and what it needs")
+    parser.add_argument("--bundle", default="all", metavar="NAME", help="the bundle that the board should have (all)")
+    parser.add_argument("--broker", metavar="URL", help="the broker, as this computer reaches it")
+    parser.add_argument("--link", metavar="PATH", help="port of the link, where it is not the USB socket")
+    parser.add_argument("--joined", action="store_true", help="TX and RX of the link are joined: do not ask")
+    parser.add_argument("--reset", action="store_true", help="restart the board instead of asking for a power cut")
+    parser.add_argument("--chip", action="store_true", help="ask the chip, though it cannot be reset afterwards")
+    parser.add_argument("--wait", type=float, default=60.0, metavar="S", help="for each step with the program (60)")
+    parser.add_argument("--json", action="store_true", help="an object a line for each step; asks nothing")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine; the exit code. ValueError, OSError: what cannot be asked for."""
+    from ..boards import doctor, ports
+    from ..boards.asking import Asker
+    from ..boards.report import Report
+
+    known = [step.name for step in doctor.steps()]
+    for name in args.only:
+        if name not in known:
+            raise ValueError(f"--only {name}: there is no such step; there are {', '.join(known)}")
+    path = ports.choose(args.port)
+    board = _kind(args.board, path)
+    wishes = doctor.Wishes(
+        path,
+        bundle=args.bundle,
+        broker=args.broker,
+        link=args.link,
+        joined=args.joined,
+        resets=args.reset,
+        does_chip=True if args.chip else None,
+        only=tuple(args.only),
+        wait_s=args.wait,
+    )
+    report = Report(stream=sys.stderr)
+    case = doctor.Case(board, wishes, Asker(may_ask=False if args.json else None), report)
+    if not args.json:
+        print(f"{board.name} at {path}")
+    is_wrong = False
+    for finding in doctor.examine(case):
+        is_wrong |= finding.state == doctor.WRONG
+        _show(finding, args.json)
+    return 1 if is_wrong else 0
+
+
+def _show(finding: "Finding", as_json: bool) -> None:
+    if as_json:
+        shown = {"step": finding.step, "state": finding.state, "text": finding.text, "todo": finding.todo}
+        print(json.dumps({**shown, **finding.values}), flush=True)
+        return
+    print(f"{_MARKS[finding.state]:8}  {finding.step:8}  {one_line(finding.text)}", flush=True)
+    if finding.todo:
+        print(f"{'':20}to do: {one_line(finding.todo)}", flush=True)
+
+
+def _kind(given: str | None, path: str) -> "BoardData":
+    """Which kind of board it is. ValueError: it has to be said."""
+    from ..boards import data
+    from ..boards.chip import usb_ids
+
+    if given:
+        return data.get(given)
+    usb = usb_ids(path)
+    found = [board for board in data.boards().values() if usb in board.usb_ids]
+    if len(found) != 1:
+        names = ", ".join(board.stem for board in found) or ", ".join(data.boards())
+        raise ValueError(f"say which board it is with --board: {names}")
+    say(f"{found[0].stem}, as its USB identifiers say")
+    return found[0]
