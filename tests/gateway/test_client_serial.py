@@ -12,6 +12,7 @@ from mqttlite.link import Link
 from mqttlite.link.frames import MQTT
 from mqttlite.link.stats import Stats
 from mqttlite.serial import dialer as serial_transport
+from mqttlite.serial.dialer_host import HostSerialDialer
 from mqttlite.serial.ports import open_port
 from mqttlite.serial.silence import why_silent
 from tests.gateway.world import BAUD, BIT_ERRORS, DROPPED, OPTIONS, beside, gateway, watching
@@ -215,7 +216,7 @@ async def test_a_connection_that_opens_when_nobody_waits_any_more_does_not_stay(
     """The time-out of `connect` strikes in the moment in which the gateway accepts."""
     async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path):
         client = Client(f"serial://{line.b_path}{OPTIONS}", client_id="device")
-        dialer = serial_transport.SerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
+        dialer = HostSerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
         connecting = asyncio.create_task(dialer.connect())
         opened: Callable[[], object] | None = None
         while opened is None:
@@ -233,7 +234,7 @@ async def test_a_connection_that_opens_when_nobody_waits_any_more_does_not_stay(
 async def test_many_small_pieces_are_read_as_one_and_give_their_credit_back() -> None:
     async with NoisyLine(BAUD):
         client = Client("serial:///dev/null", client_id="device")
-        dialer = serial_transport.SerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
+        dialer = HostSerialDialer(client.url, "device", client._connector.open_port, print, lambda: None)
         transport = serial_transport.SerialTransport(dialer.stream, dialer.reason)
         dialer.stream.state = serial_transport._stream.OPEN
         for piece in (b"a", b"bc", b"def"):
