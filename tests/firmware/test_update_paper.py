@@ -63,8 +63,12 @@ class Paper:
         self.start.ROOT = f"{self.folder}/"
         self.start.HALF, self.start.BOOTS = f"{self.folder}/half.json", f"{self.folder}/boots.txt"
         self.start.use = lambda name: setattr(self.start, "half", name)
+        self.adapt(self.start)
         self.start.begin()
         self.update = BoardUpdate(self)
+
+    def adapt(self, start: Any) -> None:
+        """The starter is about to begin."""
 
     async def publish(self, name: str, payload: Any, qos: int, key: None = None, retain: bool = False) -> Receipt:
         self.said.append((name, payload, retain))
