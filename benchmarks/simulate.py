@@ -3,9 +3,9 @@
     python -m benchmarks.simulate [--share 0.1] [--pairs 2000] [--world qos2-1-sqlite ...] [--jobs 2]
     python -m benchmarks.simulate --long --all-pairs       an hour: all of more messages than the window; all pairs
 
-A world that fails is shrunk to the fewest faults, and the command that repeats it is printed. Exit code 1: one failed,
-or, when it was not only a part, a named point was never hit. All singles take some minutes; `--share` takes a part of
-them, drawn with a seed.
+Then boards that are updated while their power fails (update_worlds.py). A world that fails is shrunk to the fewest
+faults, and the command that repeats it is printed. Exit code 1: one failed, or, when it was not only a part, a named
+point was never hit. All singles take some minutes; `--share` takes a part of them, drawn with a seed.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections import Counter
+from multiprocessing import get_context
 
 from benchmarks.exploring import LONG, WORLDS, baseline, essentials, explore, pairs, sample, singles
 from benchmarks.fault_points import POINTS, hit
@@ -62,6 +63,20 @@ def go(what: str, schedules: list[Schedule], jobs: int, tally: Tally) -> list[Re
     return tally.firsts
 
 
+def go_updates(share: float, seed: int, jobs: int) -> int:
+    """Boards that are updated while their power fails; how many schedules have failed."""
+    from benchmarks import update_worlds
+
+    schedules = [*update_worlds.every_cut(), *update_worlds.every_cut(bad=True), *update_worlds.fleets(range(1, 201))]
+    schedules = sample(schedules, round(len(schedules) * share), seed)
+    with get_context("fork").Pool(jobs) as pool:
+        failed = [result for result in pool.imap(update_worlds.try_out, schedules, 8) if result.problems]
+    print(f"updates: {len(schedules)} schedules, {len(failed)} failed", flush=True)
+    for result in failed[:FAILURES_MAX]:
+        print(f"\n{'; '.join(result.problems[:5])}\n  {result.schedule.command}")
+    return len(failed)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, metavar="PART", help="of the single faults (1: all)")
@@ -92,6 +107,7 @@ def main() -> int:
             go(f"{small}, pairs", [pair for first in done for pair in essentials(first)], args.jobs, tally)
     if args.pairs:
         go("pairs", list(pairs(sample(firsts, args.pairs, args.seed), 1, args.seed)), args.jobs, tally)
+    updates_failed = 0 if args.world else go_updates(args.share, args.seed, args.jobs)
     print(f"\n{tally.count} schedules, {len(tally.failures)} failed\n")
     width = max(len(name) for name, _ in POINTS)
     for name, _ in POINTS:
@@ -102,7 +118,7 @@ def main() -> int:
     if missed:
         print("\nnever hit: " + "; ".join(missed))
     is_part = args.world or args.share < 1
-    return 1 if tally.failures or (missed and not is_part) else 0
+    return 1 if tally.failures or updates_failed or (missed and not is_part) else 0
 
 
 if __name__ == "__main__":
