@@ -39,6 +39,7 @@ SET_UP_AGAIN_S = 30.0
 REFUSED_S = 5.0  # the same for a port that is there and cannot be opened: finding out why takes a while
 DEVICE_LOG = (200, 0.05)  # lines of a device's own log at once, and then one in so many seconds
 DEVICE_LINE = 250  # characters of one of them
+BYE_S = 0.5  # a line that takes nothing holds nobody up
 TIME_EVERY_S = 3600.0  # a device's clock is set so often,
 TIME_LOOK_S = 0.5  # or when the line is free for it again
 AT_PROMPT = "the board is at its prompt: Ctrl-D in mqttlite console starts its program again, and so does a reset"
@@ -214,7 +215,8 @@ class GatewayLine:
         finally:
             wanting.cancel()
             with contextlib.suppress(OSError):  # so that the device need not wait until this end is silent
-                await port.write(self.link.bye(now_ms()))
+                async with asyncio.timeout(BYE_S):  # TimeoutError is an OSError
+                    await port.write(self.link.bye(now_ms()))
             carrying.cancel()
             await asyncio.gather(carrying, return_exceptions=True)
 

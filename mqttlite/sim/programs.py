@@ -85,7 +85,7 @@ def gateway(*ports: str, upstream: str = "mqtt://broker", **options: Any) -> Pro
         from mqttlite_gateway.config import Config, SerialPort
         from mqttlite_gateway.gateway import run
 
-        config = Config([SerialPort.parse(port) for port in ports], upstream, **options)
+        config = Config([SerialPort.parse(port) for port in ports], upstream, console="", **options)
         config.check()
         await run(config)
 
