@@ -9,16 +9,18 @@ python -m tools.board_tables --check    says which are; exit code 1 where one is
 
 import argparse
 import csv
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mqttlite.boards import data, partitions
 from mqttlite.boards.data import BoardData
 from tools.places import ROOT
 
-PAGES = ("hardware/README.md", "docs/board.md")
+PAGES = ("hardware/README.md", "docs/board.md", "docs/hardware-measurements.md")
 _MARKS = re.compile(r"(<!-- made by tools/board_tables\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -112,12 +114,33 @@ def parts() -> str:
     return table(head, rows)
 
 
+def measurements(folder: Path = ROOT / "hardware" / "measurements") -> str:
+    """What was measured on real boards, a row a result; a board without one says so."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    rows = []
+    for stem, board in data.boards().items():
+        own = [result for result in results if result["board"] == stem and result["is_hardware"]]
+        rows += [_measured(board, result) for result in own] or [[board.name, "not measured", *["–"] * 9]]
+    ways = [f"{way} {qos}" for way in ("up", "down") for qos in (0, 1, 2)]
+    return table(["board", "what", *ways, "round trip 1, 2", "heap free", "reset to online"], rows)
+
+
+def _measured(board: BoardData, result: dict[str, Any]) -> list[str]:
+    figures = [result[f"{way}_{qos}"] for way in ("up", "down") for qos in (0, 1, 2)]
+    cells = [f"{each['bytes_per_s']:,} B/s, {each['per_s']:g}/s" for each in figures]
+    times = f"{result['round_trip_1_ms']:g}, {result['round_trip_2_ms']:g} ms"
+    online = result.get("reset_to_online_s")
+    what = f"{result['date']}, {result['runtime']}, `{result['url']}`, {result['size']} bytes"
+    return [board.name, what, *cells, times, f"{result['free']:,}", "–" if online is None else f"{online:g} s"]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "boards": boards,
     "pins": pins,
     "avoided": avoided,
     "images": images,
     "layouts": layouts,
+    "measurements": measurements,
     "parts": parts,
     "resets": resets,
 }

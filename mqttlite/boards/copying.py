@@ -132,6 +132,12 @@ class Board:
         with _errors():
             self._transport.close()
 
+    def leave_running(self, code: str) -> None:
+        """Start this code and do not wait for it: it has the port to itself."""
+        self.is_restarted = True
+        with _errors():
+            self._transport.exec_raw_no_follow(code)
+
     def restart(self) -> None:
         """Start it again, as by Reset."""
         self.is_restarted = True

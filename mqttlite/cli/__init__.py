@@ -1,4 +1,4 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, console, board, flash, update, doctor, and store, explain,
+"""The command `mqttlite`: broker, pub, sub, gateway, console, board, flash, update, doctor, bench, store, explain,
 simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
@@ -34,6 +34,7 @@ COMMANDS = {
     "flash": "from a bare board to its first message",
     "update": "replace what boards run, over MQTT",
     "doctor": "examine a board, step by step",
+    "bench": "measure a board",
     "store": "show what a store holds",
     "explain": "say what a board's numbers mean",
     "simulate": "faults in a simulated world, as charts",
