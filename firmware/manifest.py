@@ -24,4 +24,6 @@ for place, _, names in os.walk("mqttlite_board"):
         files += [os.path.normpath(os.path.join(below, file)) for file in names if file.endswith(".py")]
 files.remove("trying.py")  # for a computer
 package("mqttlite_board", files=sorted(files))  # noqa: F821
-module("start.py", base_path="mqttlite_board/start")  # noqa: F821
+for file in sorted(os.listdir("mqttlite_board/start")):
+    if file.endswith(".py") and file not in ("__init__.py", "boot.py", "main.py"):
+        module(file, base_path="mqttlite_board/start")  # noqa: F821

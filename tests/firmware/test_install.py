@@ -80,7 +80,7 @@ def test_the_manifest_freezes_a_bundle_the_program_and_the_starter(monkeypatch: 
     assert included == ["$(PORT_DIR)/boards/manifest.py"]
     program = {path.relative_to(FIRMWARE).as_posix() for path in PACKAGE.rglob("*.py")}
     copied = {path for path in program if path.split("/")[1] in ("start", "application", "trying.py")}
-    assert frozen == ["mqttlite", *sorted(program - copied), "start.py"]
+    assert frozen == ["mqttlite", *sorted(program - copied), "start.py", "window.py"]
 
 
 @pytest.mark.parametrize("bits", [32, 64])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite_board.settings import encode
 from tests.firmware.boards import PATH, TOPIC
 from tests.firmware.starts import Folder
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
@@ -25,7 +26,7 @@ HOUR = 3600
 
 async def test_damaged_settings_are_said_for_an_hour_then_the_board_starts_again(board: Folder) -> None:
     path = board.folder / "settings.json"
-    data = bytearray(path.read_bytes())
+    data = bytearray(encode(board.values))
     data[40] ^= 1
     path.write_bytes(data)
     start = await board.start()

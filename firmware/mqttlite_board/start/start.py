@@ -326,6 +326,12 @@ def _serve() -> None:
         window.catch_ctrl_c(True)
     if is_safe:
         print("safe mode, after %d starts that failed: no application" % (_bad - 1))
+    if sys.implementation.name == "micropython":  # who needs it again loads it again
+        load = None
+        sys.modules.pop("mqttlite_board.settings", None)
+        package = sys.modules.get("mqttlite_board")
+        if hasattr(package, "settings"):
+            delattr(package, "settings")
     _module("program").run(settings, sys.modules[__name__])
 
 
