@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.boards.files import board_package
 from mqttlite_board import improv
 from mqttlite_board.improv import Parser, packet, rpc
 from mqttlite_board.settings import decode, encode
 from tests import runtimes
 from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.consoles import RADIO, Console, waiting
-from tests.peers import RUN_TIMEOUT_S, unavailable
+from tests.peers import RUN_TIMEOUT_S, MicroPython, unavailable
 from tests.runtimes import NODE_MODULES, ROOT
 
 EXAMPLE = bytes.fromhex("494d50524f56 01 03 20 01 1e 0c") + b"MyWirelessAP" + b"\x10mysecurepassword"
@@ -160,3 +161,25 @@ async def test_a_client_that_asks_before_the_board_is_ready_is_answered(tmp_path
     async with waiting(tmp_path, prepare) as console:
         [said] = await browser(console, ["initialize", 1000 * late_s + 2000])
     assert said["state"] == 2
+
+
+async def test_being_set_up_fits_into_a_small_heap() -> None:
+    """As compiled files, 32 bits: docs/provisioning.md has the figure."""
+    script = """
+import gc
+gc.threshold(4096)
+from mqttlite_board import improv, settings
+from mqttlite_board.provisioning import Setup
+said = []
+setup = Setup("settings.json", {}, said.append, None, 0)
+record = settings.encode({"name": "x", "url": "mqtt://b", "app": {"text": 800 * "y"}})
+settings.save = lambda path, values: None
+for command in (improv.GET_STATE, improv.INFO, improv.SCAN):
+    setup.receive(improv.rpc(command), 0)
+for at in range(0, len(record), improv.PIECE):
+    head = at.to_bytes(2, "big") + len(record).to_bytes(2, "big")
+    setup.receive(improv.rpc(improv.PUT, head + record[at : at + improv.PIECE]), 0)
+print(said[-1] == improv.result(improv.PUT, ["saved", ""]))
+"""
+    result = await MicroPython(32).run(script, heap="36k", path=[board_package()])
+    assert result.stdout.splitlines()[-1] == "True"

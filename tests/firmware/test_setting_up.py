@@ -174,3 +174,25 @@ async def test_a_board_whose_link_is_on_its_socket_answers_when_no_gateway_is_th
                 await asyncio.sleep(0.05)
         assert await client.detect(SLOWLY_S) == improv.PROVISIONED
         assert (await client.info()).name == "one"
+
+
+async def test_a_gateway_sets_up_a_board_on_its_socket_and_carries_its_messages_over_the_same_line(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    text = f"""
+upstream = "{mosquitto.url}"
+[provision]
+devices = "{tmp_path / "devices.toml"}"
+app = {{ every_ms = 200 }}
+[[serial]]
+path = "PATH"
+"""
+    async with board_in(tmp_path / "board").running() as board:
+        (tmp_path / "gateway.toml").write_text(text.replace("PATH", board.path))
+        async with (
+            Program(*COMMAND, "gateway", "--config", str(tmp_path / "gateway.toml")) as gateway,
+            MosquittoSub(mosquitto.port, "-t", "boards/board/count", "-q", "2") as subscriber,
+        ):
+            await gateway.says("the board is set up as 'board'")
+            assert json.loads((await subscriber.get()).payload)["n"] == 1
+    assert decode((tmp_path / "board" / "settings.json").read_bytes())["url"] == "serial:usb"
