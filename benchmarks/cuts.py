@@ -20,6 +20,7 @@ from tests import runtimes
 from tests.firmware.virtual_boards import ASYNCIO, HEAP, SCRIPTS, make_board
 
 NAME = re.compile(r'^    "([\w-]+)": \w+,$', re.MULTILINE)
+LONG = (("reboots", 1000), ("messages", 100_000), ("away", 48))
 COUNTS = re.compile(r"(\d+) operations, (\d+) cuts, (\d+) commands")
 
 
@@ -42,6 +43,22 @@ def run(folder: Path, name: str, stride: int, begin: int, bits: int) -> tuple[in
     return operations, cuts, again
 
 
+def long_runs(bits: int) -> int:
+    """What is too long for the tests; the exit code."""
+    failed = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        make_board(Path(temporary))
+        for kind, number in LONG:
+            command = [runtimes.built(bits), "-X", f"heapsize={HEAP}", SCRIPTS / "whole_long.py", ASYNCIO, temporary]
+            begun = time.monotonic()
+            done = subprocess.run([*map(str, command), kind, str(number)], capture_output=True, text=True, check=False)
+            lines = [line for line in done.stdout.splitlines() if not line.startswith("OSError")]
+            failed += done.returncode != 0
+            said = "\n".join(lines[-30:]) + done.stderr[-2000:] if done.returncode else lines[0]
+            print(f"{kind} {number:,}: {said} ({time.monotonic() - begun:.0f} s)", flush=True)
+    return 1 if failed else 0
+
+
 def main(words: Sequence[str]) -> int:
     """Command line; the exit code."""
     known = scenarios()
@@ -50,20 +67,25 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"{', '.join(known)} (default: all)")
     parser.add_argument("--stride", type=int, default=1, help="cut at each so manieth operation (default: 1)")
-    parser.add_argument("--bits", type=int, choices=(32, 64), default=32, help="of the interpreter (default: 32)")
+    parser.add_argument("--bits", type=int, choices=(32, 64), default=64, help="of the interpreter (default: 64)")
+    parser.add_argument("--long", action="store_true", help="1,000 starts, 100,000 messages, 48 h without gateway")
     args = parser.parse_args(words)
     if wrong := set(args.names) - set(known):
         parser.error(f"there is no scenario {', '.join(sorted(wrong))}")
     workers = os.cpu_count() or 1
     total = failed = 0
+    if args.long:
+        return long_runs(args.bits)
     print(f"{'':16}{'operations':>12}{'cuts':>8}{'given again':>13}{'s':>6}", flush=True)
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(workers) as pool:
         folder = Path(temporary)
-        make_board(folder)
         for name in args.names or known:
+            make_board(folder / name, name)
             begun = time.monotonic()
             stride = args.stride * workers
-            parts = [pool.submit(run, folder, name, stride, 1 + n * args.stride, args.bits) for n in range(workers)]
+            parts = [
+                pool.submit(run, folder / name, name, stride, 1 + n * args.stride, args.bits) for n in range(workers)
+            ]
             try:
                 found = [part.result() for part in parts]
             except RuntimeError as error:

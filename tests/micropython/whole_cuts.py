@@ -2,9 +2,9 @@
 
     whole_cuts.py ASYNCIO FOLDER SCENARIO STRIDE BEGIN
 
-ASYNCIO holds asyncio's source, FOLDER the files of the board. A scenario is run once to count the operations, then
-with a cut at every STRIDE-th of them from BEGIN on, each clean and torn in all ways that there are. Whatever is cut,
-the board comes back by itself, and in the end, with the broker in reach:
+ASYNCIO holds asyncio's source, FOLDER the files of the board (tests/firmware/virtual_boards.py). A scenario is run once
+to count the operations, then with a cut at every STRIDE-th of them from BEGIN on, each clean and torn in all ways that
+there are. Whatever is cut, the board comes back by itself, and in the end, with the broker in reach:
 
 - what `publish` has returned for at QoS 1 and 2 has arrived; at QoS 2 once;
 - readings that are counted have arrived as 1, 2, 3, … : none is missing, none is there twice;
@@ -22,6 +22,7 @@ from virtual import world as virtual  # noqa: E402
 
 TORN = (0, 1, 2, 3)  # flash.Power
 RING = 32768  # bytes
+TOLD = "_told/"  # in FOLDER: no files of the board, but what a computer has made for the scenario
 
 
 def run(world, scenario, base, cuts):
@@ -47,10 +48,15 @@ def main(folder, name, stride, begin):
     virtual.leave_computer()
     world = virtual.the_world
     scenario = scenarios.SCENARIOS[name]()
+    for place in [place for place in files if place.startswith(TOLD)]:
+        scenario.told[place[len(TOLD) :]] = files.pop(place)
     settings = {"name": "one", "url": "mqtt://10.0.0.1", "wifi": {"name": "net", "password": "12345678"}}
     settings["app"] = {"every_s": 10, "batch": 3}
     settings.update(scenario.settings)
-    files["settings.json"] = json.dumps(settings).encode()
+    if scenario.has_settings:
+        files["settings.json"] = json.dumps(settings).encode()
+    else:
+        files.pop("settings.json", None)
     files["a/app.py"] = scenarios.APP.encode()
     base = virtual.made_image(files)
     operations = run(world, scenario, base, ())

@@ -84,6 +84,9 @@ def make_select(world):
                     found.append((stream, flags))
             return found
 
+        def poll(self, timeout_ms=-1):
+            return list(self.ipoll(timeout_ms))
+
         def ipoll(self, timeout_ms):
             world.power.check()
             found = self.ready()
@@ -343,7 +346,29 @@ def make_sys(world):
     fake.print_exception = lambda error, file=None: (
         world.say("exception:", repr(error)) if file is None else (sys.print_exception(error, file))
     )
+    fake.stdin = Console(world)
+    fake.stdout = fake.stdin
     return fake
+
+
+class Console:
+    """What comes in on the board's USB socket; what goes out is nobody's."""
+
+    def __init__(self, world):
+        self.world = world
+        self.buffer = self
+
+    def ready(self):
+        return 1 if self.world.console else 0
+
+    def read(self, size):
+        data = self.world.console[:size]
+        self.world.console = self.world.console[size:]
+        return data
+
+    def write(self, data):
+        self.world.power.check()
+        return len(data)
 
 
 def put_in_place(world):

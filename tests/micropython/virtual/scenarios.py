@@ -47,9 +47,11 @@ class Scenario:
 
     settings = {}
     has_ring = False
+    has_settings = True
     until = 6 * HOUR_MS
     wanted = 8
     commands = 0
+    told = {}  # by name: what a computer has made before
 
     def prepare(self, world):
         """Before the first life: what the world does by itself, and when."""
@@ -181,7 +183,92 @@ class Restarting(Scenario):
         assert world.causes.count("reset") <= 2, world.causes
 
 
+class Updating(Scenario):
+    """An update over MQTT, offered again and again until it is good; what runs then is the new application."""
+
+    settings = {"key": "5a" * 32}
+    wanted = 4
+
+    def prepare(self, world):
+        world.version = 1
+        world.broker.on_message = lambda topic, payload: self.heard(world, topic, payload)
+        self.offer(world)
+
+    def offer(self, world):
+        if not self.is_good(world):
+            world.broker.publish(TOPIC + "/update", self.told["manifest"], 1)
+            world.later(90000, lambda: self.offer(world))
+
+    def heard(self, world, topic, payload):
+        if topic == TOPIC + "/update/want":
+            assert payload[:8] == self.told["manifest"][:8], payload
+            at = 12
+            while at < len(payload):
+                item, first = payload[at] << 8 | payload[at + 1], payload[at + 2] << 8 | payload[at + 3]
+                bits = payload[at + 5 : at + 5 + payload[at + 4]]
+                for i in range(8 * len(bits)):
+                    if bits[i >> 3] >> (i & 7) & 1:
+                        world.broker.publish(TOPIC + "/update/block", self.told["%d.%d" % (item, first + i)], 1)
+                at += 5 + len(bits)
+
+    def is_good(self, world):
+        states = [
+            json.loads(payload) for topic, payload, _ in world.broker.received if topic == TOPIC + "/update/state"
+        ]
+        return any(state["state"] == "good" for state in states)
+
+    def is_done(self, world):
+        return self.is_good(world) and Scenario.is_done(self, world)
+
+    def check(self, world):
+        Scenario.check(self, world)
+        assert world.version == 2, "the old application runs"
+
+
+class Rotating(Scenario):
+    """New credentials over MQTT: from the answer of the board on, the broker knows the new ones alone."""
+
+    settings = {"key": "5a" * 32, "username": "one", "password": "old-secret"}
+    wanted = 6
+
+    def prepare(self, world):
+        self.password = b"old-secret"
+        self.is_confirmed = False
+        world.broker.accepts = lambda name, user, password: password == self.password
+        world.broker.on_message = self.heard
+        world.later(15000, lambda: world.broker.publish(COMMAND, self.told["rotate"]))
+
+    def heard(self, topic, payload):
+        if topic == TOPIC + "/answer":
+            answer = json.loads(payload)
+            if answer.get("id") == "rotate-1":
+                if "error" not in answer:
+                    self.password = b"new-secret"
+                self.is_confirmed = self.is_confirmed or answer.get("rotate") == "done"
+
+    def is_done(self, world):
+        return self.is_confirmed and Scenario.is_done(self, world)
+
+
+class Provisioning(Scenario):
+    """A board without settings: a computer on its console sends them until it has connected."""
+
+    has_settings = False
+    wanted = 4
+
+    def prepare(self, world):
+        self.speak(world)
+
+    def speak(self, world):
+        if not world.broker.connects:
+            world.console += self.told["record"]
+            world.later(4000, lambda: self.speak(world))
+
+
 SCENARIOS = {
+    "provisioning": Provisioning,
+    "rotating": Rotating,
+    "updating": Updating,
     "offline": Offline,
     "offline-ring": OfflineRing,
     "sending": Sending,

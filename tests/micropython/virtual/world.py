@@ -53,6 +53,7 @@ class World:
         self.sleep_memory = b""
         self.watchdog_ms = self.fed = 0
         self.sockets = []
+        self.console = b""  # what has arrived on the USB socket
         self.chance = 1
         self.accepted = []  # (topic, payload, QoS) that publish has returned for
         self.handled = []  # commands that the application was given, and behind which operation of the flash
@@ -70,6 +71,7 @@ class World:
         """In the place of `open`: what a life leaves open is closed behind it, not by a finaliser at any time."""
         file = self.real_open(*arguments)
         self.files.append(file)
+        del self.files[8:-16]  # those between are closed
         return file
 
     # -- time
@@ -126,6 +128,7 @@ class World:
         self.watchdog_ms = 0
         # the other end of what was connected learns of it when it is told something, or by the next CONNECT
         self.sockets = []
+        self.console = b""
         for name in list(sys.modules):
             if name not in kept and name.split(".")[0] not in ("asyncio", __name__.split(".")[0]):
                 del sys.modules[name]
