@@ -19,9 +19,9 @@ from tests.runtimes import ROOT
 from tools import board_files
 from tools.bundle import SETS, building
 
-# Bytes. 520,000 are the packages, 135,000 the bundles for boards, of which `all` has 46,000; the rest is room. A higher
-# number here is a decision, not a repair.
-SIZE_MAX = 800_000
+# Bytes; 959,000 when this was written: the packages 786,000, what boards get 173,000, of which the four bundles have
+# 128,000. A higher number here is a decision, not a repair.
+SIZE_MAX = 1_000_000
 
 SHIPPED = "mqttlite/boards/shipped"
 # Run by the Python of the empty environment, outside of the clone.
