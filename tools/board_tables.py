@@ -120,9 +120,26 @@ def measurements(folder: Path = ROOT / "hardware" / "measurements") -> str:
     rows = []
     for stem, board in data.boards().items():
         own = [result for result in results if result["board"] == stem and result["is_hardware"]]
+        own = [result for result in own if "up_0" in result]
         rows += [_measured(board, result) for result in own] or [[board.name, "not measured", *["–"] * 9]]
     ways = [f"{way} {qos}" for way in ("up", "down") for qos in (0, 1, 2)]
     return table(["board", "what", *ways, "round trip 1, 2", "heap free", "reset to online"], rows)
+
+
+def wakes(folder: Path = ROOT / "hardware" / "measurements") -> str:
+    """What a waking costs, on real boards."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    rows = []
+    for stem, board in data.boards().items():
+        own = [each for each in results if each["board"] == stem and each["is_hardware"] and "wake" in each]
+        for each in own:
+            wake = each["wake"]
+            what = f"{each['date']}, {each['runtime']}, {each['wakings']} wake-ups"
+            cells = [str(wake.get(key, "–")) for key in ("trips", "network_ms", "connected_ms", "last_ms")]
+            rows.append([board.name, what, *cells, str(each["wake_bytes"])])
+        if not own:
+            rows.append([board.name, "not measured", *["–"] * 5])
+    return table(["board", "what", "round trips", "network, ms", "connected, ms", "all of it, ms", "bytes"], rows)
 
 
 def _measured(board: BoardData, result: dict[str, Any]) -> list[str]:
@@ -143,6 +160,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "measurements": measurements,
     "parts": parts,
     "resets": resets,
+    "wakes": wakes,
 }
 
 

@@ -74,27 +74,74 @@ def measure(bench: Bench, report: "Report") -> dict[str, Any]:
     where = Where(name, bench.broker, bench.path, bench.link or (bench.path if bench.url == "serial:usb" else None))
     asyncio.run(_reach(where))
     with at_prompt(bench.path, report) as board:
-        runtime, version, platform, machine = board.run(_TOLD).strip().split("|")
+        result = _told(bench, board)
         topic = _topic(board)
         code = program(bench.url, name, name, board.half())
         board.leave_running(code)
-    result = {
-        "board": bench.board.stem,
-        "is_hardware": platform in HARDWARE,
-        "runtime": f"{runtime} {version}",
-        "machine": machine or platform,
-        "mqttlite": __version__,
-        "url": bench.url,
-        "baud": bench.baud,
-        "size": bench.size,
-        "count": bench.count,
-    }
+    result.update(url=bench.url, baud=bench.baud, size=bench.size, count=bench.count)
     try:
         return {**result, **asyncio.run(_Session(bench, where, topic, report).measured())}
     except BenchError:
         with contextlib.suppress(BoardError), at_prompt(bench.path, report) as board:
             board.restart()
         raise
+
+
+def wakings(bench: Bench, count: int, report: "Report") -> dict[str, Any]:
+    """What so many wake-ups of a board that sleeps (the setting `sleep_s`) cost, as it says itself in its `state`: the
+    result, with medians. Raises BenchError, BoardError.
+    """
+    name = f"bench-{os.getpid()}"
+    where = Where(name, bench.broker, bench.path, None)
+    asyncio.run(_reach(where))
+    with at_prompt(bench.path, report) as board:
+        result = _told(bench, board)
+        topic = _topic(board)
+        board.restart()
+    if not topic:
+        raise BenchError("the board's settings cannot be read: mqttlite doctor says why")
+    found = asyncio.run(_wakings(bench, topic, count, where))
+    middle = {
+        key: statistics.median(wake[key] for wake in found)
+        for key in sorted(set.intersection(*(set(wake) for wake in found)))
+        if all(isinstance(wake[key], int) for wake in found)
+    }
+    sizes = [sum(wake["bytes"]) for wake in found if "bytes" in wake]
+    return {**result, "wakings": count, "wake": middle, "wake_bytes": statistics.median(sizes) if sizes else None}
+
+
+async def _wakings(bench: Bench, topic: str, count: int, where: Where) -> list[dict[str, Any]]:
+    from ..client.host import Client
+
+    found: list[dict[str, Any]] = []
+    async with Client(where.broker, client_id=f"{where.topic}-host", clean_session=True) as client:
+        await client.subscribe(f"{topic}/state", qos=1)
+        try:
+            async with asyncio.timeout(bench.within_s):
+                async for message in client:
+                    wake = json.loads(message.payload).get("wake")
+                    if wake and not message.retain:
+                        found.append(wake)
+                    if len(found) == count:
+                        break
+        except TimeoutError:
+            raise BenchError(
+                f"{len(found)} of {count} wake-ups within {bench.within_s:g} s (--wait): is `sleep_s` set, and does "
+                "Wi-Fi or a gateway reach it?"
+            ) from None
+    return found
+
+
+def _told(bench: Bench, board: "Board") -> dict[str, Any]:
+    """On what it is measured."""
+    runtime, version, platform, machine = board.run(_TOLD).strip().split("|")
+    return {
+        "board": bench.board.stem,
+        "is_hardware": platform in HARDWARE,
+        "runtime": f"{runtime} {version}",
+        "machine": machine or platform,
+        "mqttlite": __version__,
+    }
 
 
 async def _reach(where: Where) -> None:

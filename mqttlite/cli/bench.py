@@ -12,6 +12,7 @@ gateway on that port: this command is it.
 
   mqttlite bench --device /dev/ttyUSB0 --board esp32-devkitc
   mqttlite bench --device /dev/ttyUSB0 --board esp32-devkitc -o hardware/measurements/esp32-devkitc.json
+  mqttlite bench --device /dev/ttyUSB0 --board esp32-devkitc --wakes 20 --wait 1500
 
 A result on anything but a real board is marked as that, and does not go into docs/hardware-measurements.md.
 """
@@ -33,6 +34,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--size", type=int, default=64, help="bytes of a message (64)")
     parser.add_argument("--count", type=int, default=200, help="messages for each way and QoS (200)")
     parser.add_argument("--wait", type=float, default=120.0, metavar="S", help="for all of it (120)")
+    parser.add_argument(
+        "--wakes", type=int, metavar="N", help="instead: what N wake-ups of a board with `sleep_s` cost, as it says"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the result there, as JSON")
     parser.set_defaults(run=run)
 
@@ -42,14 +46,15 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from ..boards import data
-    from ..boards.bench import Bench, BenchError, measure
+    from ..boards.bench import Bench, BenchError, measure, wakings
     from ..boards.report import Report
 
     if args.size < 1 or args.count < 1:
         raise ValueError("--size and --count must be 1 or more")
     bench = Bench(args.device, data.get(args.board), args.broker, size=args.size, count=args.count, within_s=args.wait)
     try:
-        result = measure(bench, Report(stream=sys.stderr))
+        report = Report(stream=sys.stderr)
+        result = wakings(bench, args.wakes, report) if args.wakes else measure(bench, report)
     except BenchError as error:
         raise ValueError(str(error)) from None
     text = json.dumps({"date": time.strftime("%Y-%m-%d"), **result}, indent=1) + "\n"

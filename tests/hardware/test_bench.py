@@ -52,3 +52,33 @@ async def test_a_board_whose_program_does_not_start_is_said_and_started_again(
         done = await run(sys.executable, "-m", "mqttlite", "bench", *words, check=False)
     assert done.code == 1
     assert "not all was measured within 3 s" in done.stderr
+
+
+WAKING = """
+import asyncio
+from mqttlite_board.api import Application
+
+async def wake(program):
+    for n in range(1, 4):
+        await program.publish("state", '{"wake": {"trips": %d, "bytes": [70, 12], "last_ms": %d}}' % (n, 10 * n))
+    while True:
+        await asyncio.sleep(60)
+
+def application(options):
+    app = Application()
+    app.jobs.append(wake)
+    return app
+"""
+
+
+async def test_what_wake_ups_cost_is_the_median_of_what_the_board_says(
+    tmp_path: Path, quick_mosquitto: Mosquitto
+) -> None:
+    simulated = SimulatedBoard(tmp_path, quick_mosquitto.url)
+    (simulated.folder / "a" / "app.py").write_text(WAKING, encoding="utf-8")
+    async with simulated.board.running() as board:
+        words = ["--device", board.path, "--board", KIND.stem, "--broker", quick_mosquitto.url, "--wakes", "3"]
+        done = await run(sys.executable, "-m", "mqttlite", "bench", *words)
+    result = json.loads(done.stdout)
+    assert result["wake"] == {"last_ms": 20, "trips": 2}
+    assert (result["wakings"], result["wake_bytes"], result["is_hardware"]) == (3, 82, False)

@@ -38,6 +38,10 @@ def test_what_was_measured_on_hardware_is_in_the_table_and_nothing_else(tmp_path
     empty = board_tables.measurements(tmp_path)
     assert "6,304" not in empty
     (tmp_path / "one.json").write_text(json.dumps({**result, "is_hardware": True}), encoding="utf-8")
+    slept = {key: result[key] for key in ("board", "date", "runtime")} | {"is_hardware": True, "wakings": 20}
+    slept |= {"wake": {"trips": 4, "last_ms": 774}, "wake_bytes": 86}
+    (tmp_path / "two.json").write_text(json.dumps(slept), encoding="utf-8")
+    assert "20 wake-ups | 4 | – | – | 774 | 86 |" in board_tables.wakes(tmp_path)
     [row] = [line for line in board_tables.measurements(tmp_path).splitlines() if "6,304 B/s, 98.5/s" in line]
     assert row.startswith("| Raspberry Pi Pico W | 2027-01-02, micropython 1.26.0, `serial:usb`, 64 bytes |")
     assert row.endswith("| 31.5, 31.5 ms | 61,234 | 3.5 s |")
