@@ -82,7 +82,7 @@ def introduction(args: argparse.Namespace, broker: str) -> str:
     if micropython():
         boards = "MicroPython running firmware/mqttlite_board"
     else:
-        boards = f"CPython {platform.python_version()} running that program (no MicroPython interpreter was found)"
+        boards = f"CPython {platform.python_version()} running firmware/ (no MicroPython interpreter was found)"
     whose = "yours" if args.broker else "mqttlite broker"
     return (
         f"{args.boards} boards, each a process: {boards}\n"
