@@ -54,7 +54,13 @@ def read(path: str) -> str:
 
 
 async def send(program: "Any") -> None:
-    """Send it, then do nothing."""
+    """As `tell`, then do nothing."""
+    await tell(program)
+    await asyncio.Event().wait()
+
+
+async def tell(program: "Any") -> None:
+    """Send it, and remove it when that is confirmed."""
     start = program.start
     path = start.ROOT + FILE
     if start.exists(path):
@@ -65,4 +71,3 @@ async def send(program: "Any") -> None:
     await (await program.publish("crash", text)).completed()
     if path:
         os.remove(path)
-    await asyncio.Event().wait()

@@ -39,6 +39,7 @@ class Program:
     updates: "Any" = None  # once there is one
     client: "Any" = None  # set when its store is open
     is_obeying = False
+    wakes = 0  # to a serial line, each wake-up is another start
 
     def __init__(self, settings: "dict[str, Any]", start: "Any", app: "Application") -> None:
         self.settings = settings
@@ -158,11 +159,13 @@ class Program:
         from . import watchdog
 
         settings = self.settings
-        if settings["sleep_s"] and not self.start.is_safe and "trial" not in settings:
+        if settings["sleep_s"] and not self.start.is_safe:
             from . import sleeping
 
-            await sleeping.run(self)
-            return
+            if not self.parts:
+                await sleeping.run(self)
+                return
+            self.parts.append(sleeping.when_done(self))
         parts = [watchdog.keep_fed(self)] + self.parts
         if settings["wifi"].get("name"):
             from . import wifi  # a board without Wi-Fi, and a computer, have no module `network`
@@ -254,7 +257,7 @@ class Program:
     def make_client(self, url: str, **options: "Any") -> Client:
         """A client that reaches the broker at `url`."""
         if url.startswith("serial:") and "boot=" not in url:
-            url += ("&" if "?" in url else "?") + "boot=" + str(self.boots)
+            url += ("&" if "?" in url else "?") + "boot=" + str(self.boots + self.wakes)
         try:
             return Client(
                 url,

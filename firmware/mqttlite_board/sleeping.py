@@ -17,6 +17,7 @@ import time
 from mqttlite import MQTTError, SettingError
 
 from . import clock, measuring, state
+from .program import crash_file
 from .together import together
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 LEASE_S = 1800
+SET_S = 21600  # from one setting of the clock to the next
+LOOK_S = 5
 EARLY_MS = 500  # a sensor that is due so soon is read now
 SLEEP_MIN_MS = 1000
 QUIET_MS = 50
@@ -97,7 +100,7 @@ async def run(program: "Any") -> None:
     values = memory.values
     clock.resume(values.setdefault("zero", raw_ms()), raw_ms())
     begun = clock.up_ms()
-    program.boots += values.get("wakes", 0)  # for the serial line, to which each wake-up is another start
+    program.wakes = values.get("wakes", 0)
     values["wakes"] = values.get("wakes", 0) + 1
     recall(program, values)
     figures = Figures()
@@ -117,9 +120,31 @@ async def run(program: "Any") -> None:
     sleep(program, int(settings["sleep_s"] * 1000) - (clock.up_ms() - begun))
 
 
+async def when_done(program: "Any") -> None:
+    """The board stays awake for an update, or for new credentials on trial; when that is over, it may sleep again."""
+    start = program.start
+    while (  # noqa: ASYNC110 (files, which say nothing)
+        start.record.get("tell")
+        or start.exists(start.ROOT + "update/manifest")
+        or rotates(start.ROOT + "settings.json")
+    ):
+        await asyncio.sleep(LOOK_S)
+    await asyncio.sleep(LOOK_S)  # what is told is on its way
+    program.stop("restart")
+    await asyncio.Event().wait()
+
+
+def rotates(path: str) -> bool:
+    """Whether new credentials are on trial (rotation.py)."""
+    from . import settings
+
+    return "trial" in settings.read(path)
+
+
 def recall(program: "Any", values: "dict[str, Any]") -> None:
     """What the wake-up before knew of sensors and losses."""
     program.lost = values.get("lost", {})
+    program.owes_clock = values.get("owes", False)
     for sensor in program.app.sensors:
         known = values.get("sensors", {}).get(sensor.name)
         if known:
@@ -129,6 +154,7 @@ def recall(program: "Any", values: "dict[str, Any]") -> None:
 def remember(program: "Any", values: "dict[str, Any]") -> None:
     """For the next wake-up."""
     values["lost"] = program.lost
+    values["owes"] = program.owes_clock
     values["sensors"] = {
         sensor.name: [sensor.turned, sensor.last_at, sensor.last, sensor.failed, sensor.error[:60]]
         for sensor in program.app.sensors
@@ -190,6 +216,11 @@ async def _deliver(
     wake["connected_ms"] = clock.up_ms() - begun
     listening = asyncio.create_task(_listen(program, values))
     try:
+        await _keep_time(program, values)
+        if crash_file(program.start):
+            from . import crash
+
+            await crash.tell(program)
         for sensor in program.app.sensors:
             await measuring.hand_over(program, sensor, True)
         await client.drain(awake_s)
@@ -209,6 +240,24 @@ async def _deliver(
         listening.cancel()
 
 
+async def _keep_time(program: "Any", values: "dict[str, Any]") -> None:
+    """Set the clock, which is a poor one in deep sleep, now and then."""
+    if program.settings["time"] and raw_ms() - values.get("set_at", 0) > SET_S * 1000:
+        ms = program.client.gateway_time()
+        if ms is None and not program.client.link_stats():
+            from . import timekeeping
+
+            ms = timekeeping.by_ntp()
+        if ms is not None:
+            before = raw_ms()
+            clock.set_epoch(ms)
+            values["zero"] += raw_ms() - before
+            values["set_at"] = raw_ms()
+    if program.owes_clock and clock.begun() is not None:
+        await program.publish("clock", json.dumps({"boot": program.boots, "begun": clock.begun()}))
+        program.owes_clock = False
+
+
 async def _measure(program: "Any") -> None:
     now = clock.up_ms()
     for sensor in program.app.sensors:
@@ -219,9 +268,10 @@ async def _measure(program: "Any") -> None:
 
 async def _listen(program: "Any", values: "dict[str, Any]") -> None:
     """As Program.listen; without a subscription where the session has it."""
-    if not (program.client.session_present and values.get("subscribed")):
+    wanted = sorted(program.handlers)
+    if not (program.client.session_present and values.get("subscribed") == wanted):
         await program.subscribe()
-        values["subscribed"] = 1
+        values["subscribed"] = wanted
     await program.hear()
 
 
@@ -263,6 +313,6 @@ def sleep(program: "Any", ms: int) -> None:
 
     ms = max(ms, SLEEP_MIN_MS)
     print("sleeping for %d ms" % ms)
-    if program.ended == "restart":
+    if program.ended == "restart" or program.updates:  # an update that has begun is taken awake
         program.start.restart(True)
     machine.deepsleep(ms)

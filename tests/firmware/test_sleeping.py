@@ -205,3 +205,67 @@ async def test_memory_that_is_lost_costs_no_reading(board: Sleeper, mosquitto: M
             await board.wake()
         found = (await take(subscriber, 4))["count"]
     assert [message["n"] for message in found] == [1, 2, 3, 4]
+
+
+NTP = """
+class ntptime:
+    asked = 0
+    def time():
+        print("asked for the time")
+        return 1796025912
+
+sys.modules["ntptime"] = ntptime
+import mqttlite_board.clock as unset
+unset._begun = None
+machine.RTC.datetime = lambda self, values: None
+"""
+
+
+async def test_a_wake_up_sets_the_clock_and_tells_when_earlier_readings_were(
+    board: Sleeper, mosquitto: Mosquitto
+) -> None:
+    board.use("mqtt://127.0.0.1:1", awake_s=0.5)
+    board.set(time="ntp")
+    await board.start(MEMORY + NTP)  # nobody to ask
+    board.use(mosquitto.url)
+    async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/#", "-q", "1") as subscriber:
+        said = (await board.start(MEMORY + NTP)).said
+        found: dict[str, list[Any]] = {}
+        while "clock" not in found or "count" not in found:
+            for name, messages in (await take(subscriber, 1)).items():
+                found.setdefault(name, []).extend(messages)
+    assert "asked for the time" in said
+    (told,) = found["clock"]
+    first = found["count"][0]
+    assert told["boot"] == first["boot"] == 1
+    assert abs(told["begun"] + first["up"] - 1796025912000) < 60_000
+    assert "asked for the time" not in (await board.start(MEMORY + NTP)).said  # once in six hours
+
+
+async def test_what_ended_the_program_is_told_in_the_next_wake_up(board: Sleeper, mosquitto: Mosquitto) -> None:
+    board.use(mosquitto.url)
+    board.write("crash.txt", "start 1, after 3 s\nZeroDivisionError: divide by zero\n")
+    async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/crash", "-q", "1") as subscriber:
+        await board.wake()
+        assert b"ZeroDivisionError" in (await subscriber.get()).payload
+    assert not (board.folder / "crash.txt").exists()
+    await board.wake()
+
+
+async def test_a_board_is_awake_for_an_update_and_sleeps_after_it(board: Sleeper, mosquitto: Mosquitto) -> None:
+    board.use(mosquitto.url)
+    board.set(key="5" * 64)
+    board.write("update/manifest", "")  # which is none: it is told, and given up
+    start = await board.start(
+        MEMORY + "from mqttlite_board import sleeping\nsleeping.LOOK_S = 0.1\n"
+        "def reset():\n    told['reset'] = True\n    print(json.dumps(told))\n    sys.exit()\nmachine.reset = reset\n"
+        "plain = asyncio.sleep\n"
+        "async def removed(program):\n    await plain(0.5)\n    import os\n"
+        "    try:\n        os.remove('update/manifest')\n    except OSError:\n        pass\n"
+        "    await asyncio.Event().wait()\n"
+        "import mqttlite_board.program as p\nmain = p.Program.main\n"
+        "def patched(self):\n    self.app.jobs.append(removed)\n    return main(self)\np.Program.main = patched\n"
+    )
+    assert start.reset
+    assert "sleeping for" not in start.said
+    assert "sleeping for" in await board.wake()
