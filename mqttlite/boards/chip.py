@@ -44,6 +44,12 @@ class Part(NamedTuple):
     data: bytes
 
 
+_GATEWAY = (
+    "; if that is a gateway, end it first (systemctl stop mqttlite-gateway, or Ctrl-C where it runs), and start it "
+    "again afterwards"
+)
+
+
 class Chip:
     """A connected chip; `connected` makes one. `flash_bytes`: 0 where it does not say how large its flash is."""
 
@@ -113,8 +119,7 @@ def connected(
     try:
         port = serial.Serial(path, ROM_BAUD, exclusive=True)
     except OSError as error:
-        cause = error.__context__
-        raise FlashError(str(named(path, error, cause))) from None
+        raise FlashError(why_not_open(path, error)) from None
     lines = has_lines(port)
     try:
         with errors():
@@ -150,6 +155,12 @@ def named(path: str, error: OSError, cause: BaseException | None) -> PortError:
     elif "exclusively lock" in str(error):
         error = OSError(11, "locked")
     return explained(path, error)
+
+
+def why_not_open(path: str, error: OSError) -> str:
+    """Words for pyserial's error, and what to do where a gateway has the port."""
+    text = str(named(path, error, error.__context__))
+    return text + _GATEWAY if "is in use by" in text else text
 
 
 @contextmanager
@@ -189,6 +200,5 @@ def _logger() -> Any:
         def set_verbosity(self, verbosity: str) -> None:
             pass
 
-    made = Logger()
-    logger.log.set_logger(made)
-    return made
+    logger.log.set_logger(Logger())
+    return Logger  # whose attributes are set: esptool 5.0 keeps its own object, and gives it this class

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..serial.ports import explained
-from .chip import has_lines
+from .chip import has_lines, why_not_open
 from .extras import need
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ BY_HAND_S = 60.0  # so long somebody may take to press Reset
 INTERRUPT = b"\r\x03\x03\x03\x02"
 AGAIN_S = 2.6
 PULSE_S = 0.1
-CHUNK = 1152  # bytes at once
+CHUNK = 480  # bytes at once
 
 # Which half of the flash runs, "" where there are none; and the SHA-256 of each file below a folder.
 _HALF = """
@@ -174,8 +173,7 @@ def _interrupt(path: str, report: "Report") -> None:
     try:
         port = serial.Serial(path, 115200, timeout=0.05, exclusive=True)
     except OSError as error:
-        code = error.errno or (11 if "exclusively" in str(error) else 5)
-        raise BoardError(str(explained(path, OSError(code, str(error))))) from None
+        raise BoardError(why_not_open(path, error)) from None
     with port:
         if _answers(port, RUNNING_S):
             return

@@ -67,8 +67,15 @@ network.WLAN = WLAN
 sys.modules["esp32"] = esp32
 sys.modules["network"] = network
 b = open(%r, "r+b")
+rom = %r
+if rom:
+    with open(rom, "rb") as file:
+        rom = file.read()
 vfs.umount("/")
 vfs.mount(Flash(b, 0, %d), "/")
+if rom:
+    vfs.mount(vfs.VfsRom(rom), "/rom")
+    sys.path += ["/rom", "/rom/lib"]
 os.chdir("/")
 board.run()
 """
@@ -78,11 +85,19 @@ class FlashedBoard:
     """`with RomLoader(...) as chip: async with FlashedBoard(chip, folder).powered() as board: ...`
 
     When the chip is told to run its program, the interpreter starts on the file system that its flash holds then; the
-    line of the chip is its USB socket from there on. `heap`: as on an ESP32 without more than its first areas.
+    line of the chip is its USB socket from there on. `heap`: as on an ESP32 without more than its first areas. `rom`:
+    where the flash has a ROMFS (which lies on the heap here: give it more).
     """
 
     def __init__(
-        self, chip: RomLoader, folder: Path, *, begin: int = 0x200000, size: int = 0x200000, heap: str = "110k"
+        self,
+        chip: RomLoader,
+        folder: Path,
+        *,
+        begin: int = 0x200000,
+        size: int = 0x200000,
+        heap: str = "110k",
+        rom: slice | None = None,
     ) -> None:
         program = runtimes.built(32, "console")
         if not program.exists():
@@ -90,7 +105,9 @@ class FlashedBoard:
         self._chip = chip
         self._place = slice(begin, begin + size)
         self.file = folder / "flash.bin"
-        script = FLASH + BOOT % (str(self.file), size)
+        self._rom = rom
+        self._rom_file = folder / "rom.bin"
+        script = FLASH + BOOT % (str(self.file), str(self._rom_file) if rom else "", size)
         self._argv = runtimes.micropython_argv(program, script, heap=heap)
         self._master = -1
         self._process: asyncio.subprocess.Process | None = None
@@ -138,6 +155,8 @@ class FlashedBoard:
         while not self._chip.started.is_set():  # noqa: ASYNC110 (an event of a thread)
             await asyncio.sleep(0.01)
         self.file.write_bytes(self._chip.flash[self._place])
+        if self._rom:
+            self._rom_file.write_bytes(self._chip.flash[self._rom])
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self._tty = os.ttyname(slave)

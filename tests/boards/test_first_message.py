@@ -57,6 +57,21 @@ async def test_one_command_from_an_erased_board_to_the_first_message_exactly_onc
     assert (device.topic, device.board) == ("boards/greenhouse-7", "esp32-devkitc")
 
 
+async def test_a_board_runs_from_its_romfs(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    rows = [*images.TABLE[:2], ("factory", 0, 0, 0x10000, 0x1A0000), ("romfs", 1, 0x8F, 0x1B0000, 0x50000)]
+    rows += images.TABLE[3:]
+    with RomLoader("ESP32") as chip:
+        rom = slice(0x1B0000, 0x200000)
+        async with FlashedBoard(chip, tmp_path, heap="500k", rom=rom).powered() as board:
+            words = given(tmp_path)
+            (tmp_path / "ESP32_GENERIC-20250415-v1.25.0.bin").write_bytes(images.image(rows=rows))
+            done = await flash(chip, "--broker", mosquitto.url, *words, "--romfs")
+            assert done.code == 0, done.stderr
+            assert FIRST.fullmatch(done.stdout.splitlines()[-1])
+            await board.power_off()
+        assert not [name for name in board.files if name.startswith("a/lib")]
+
+
 async def test_a_board_on_wifi_is_heard_at_the_broker(mosquitto: Mosquitto, tmp_path: Path) -> None:
     wifi = '[wifi]\nname = "home"\npassword = "geheimnis"\n'
     with RomLoader("ESP32-C3") as chip:
