@@ -23,10 +23,12 @@ try:
     for n in range(%d):
         print("window", n)
         window.pause(%d)
+    window.catch_ctrl_c(True)
     print("started")
     import time
     time.sleep(60)
 except KeyboardInterrupt as error:
+    window.asked(error)
     window.prompt(error)
     raise
 """
@@ -118,6 +120,13 @@ async def mpremote(board: ConsoleBoard, *args: str) -> str:
     """What mpremote prints."""
     program = runtimes.installed("mpremote") or unavailable("mpremote")
     return (await run(str(program), "connect", board.path, *args, env=dict(os.environ), folder=board.folder)).stdout
+
+
+async def test_mpremote_breaks_into_a_program_that_has_another_line(tmp_path: Path) -> None:
+    async with started(tmp_path, ms=10) as (board, terminal):
+        await terminal.says(b"started")
+        terminal.port.close()
+        assert (await mpremote(board, "exec", "print(6 * 7)")).strip() == "42"
 
 
 async def test_mpremote_breaks_in_during_the_window(tmp_path: Path) -> None:

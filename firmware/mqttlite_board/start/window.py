@@ -18,6 +18,7 @@ QUIET_MS = 100  # after 0x03
 OLD = 16  # bytes that have waited: more of them are what is left of frames
 ASKED = 2  # argument of a KeyboardInterrupt that is the beginning of a packet of Improv, whose type is the byte 3
 PACKET = b"IMPROV\x01"
+_raw: "list[bool]" = []
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def asked(error: BaseException) -> bool:
     before = b""
     while poll.poll(20) and len(before) < 300:
         before += sys.stdin.buffer.read(1)
+    _raw.append(b"\1" in before)  # Ctrl-A behind Ctrl-C, from mpremote: `prompt` gives it back
     return PACKET in before
 
 
@@ -120,7 +122,7 @@ def prompt(error: BaseException) -> None:
         return
     catch_ctrl_c(True)
     free()
-    if error.args:
+    if error.args or True in _raw:
         press(1)
 
 
