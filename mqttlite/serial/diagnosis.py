@@ -88,8 +88,8 @@ _BOARD_TEXTS: tuple[tuple[str, str, str], ...] = (
     (
         "micropython prompt",
         r">>> ?\Z|Type \"help\(\)\" for more information|raw REPL; CTRL-B to exit|MPY: soft reboot",
-        "a MicroPython prompt: no program runs there. Does main.py exist, and has it ended? Reset the board; and where "
-        "the prompt is on the same UART, give the link another one",
+        "a MicroPython prompt: no program runs there. Does main.py exist, and has it ended? Reset the board, or "
+        "press Ctrl-D in mqttlite console; a program whose link has a UART of its own needs the port of that one",
     ),
     (
         "circuitpython prompt",

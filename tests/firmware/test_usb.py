@@ -11,11 +11,13 @@ import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from mqttlite.boards.files import file_system
+from mqttlite.boards.settings_file import to_json
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.serial.ports import open_port
-from tests.firmware.boards import START
+from tests.firmware.boards import START, settings
 from tests.firmware.console_board import ConsoleBoard
-from tests.firmware.test_window import mpremote
+from tests.firmware.test_window import Terminal, mpremote
 from tests.gateway.world import COMMAND, Program, Watcher, beside, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto, mosquitto_pub
 from tests.variants.variants import library
@@ -246,3 +248,22 @@ async def test_a_host_that_does_not_read_native_usb_holds_the_program_up_for_a_m
         await board.power_off()
         os.close(master)
         os.close(slave)
+
+
+async def test_after_ctrl_c_the_program_can_be_started_again_in_the_same_memory(tmp_path: Path) -> None:
+    for place, data in file_system("all").items():
+        file = tmp_path / place.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    (tmp_path / "settings.json").write_bytes(to_json(settings("serial:usb")))
+    board = ConsoleBoard(tmp_path)
+    async with board.running():
+        port = open_port(board.path)
+        terminal = Terminal(port)
+        await terminal.says(b"one")  # its name, in the link's first frame
+        await terminal.type(b"\x03\x03\x03")
+        await terminal.says(b">>> ")
+        await terminal.type(b"start.run()\r")
+        await terminal.says(b"starting")
+        await terminal.says(b"one")
+        port.close()

@@ -107,7 +107,8 @@ def free() -> None:
     """Give up what the program has imported and started, so that its memory can be used again."""
     asyncio: "Any" = sys.modules.get("asyncio")
     if asyncio:
-        asyncio.new_event_loop()  # the old one has all tasks, and they have everything else
+        asyncio.new_event_loop()  # the old one has all tasks, and they have everything else;
+        asyncio.core.cur_task = None  # so has the one that was running
     for name in list(sys.modules):
         if name.split(".")[0] in ("mqttlite", "mqttlite_board", "app"):
             del sys.modules[name]
