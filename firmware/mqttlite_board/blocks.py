@@ -31,7 +31,7 @@ HEAD_SIZE = 20  # of a block: eight bytes of its HMAC, eight of the manifest's, 
 RECORD_SIZE = 8  # in front of a block on the flash: index, size, CRC-32
 PATH_MAX = 100
 DAMAGED_MAX = 3  # times that an item may be complete, and not what its hash says
-AT_ONCE = 512  # bytes that are copied or hashed
+COPY_SIZE = 512  # bytes that are copied or hashed
 
 
 class Refused(Exception):
@@ -63,7 +63,7 @@ def digest(path: str) -> bytes:
         with open(path, "rb") as file:
             done = sha256()
             while True:
-                data = file.read(AT_ONCE)
+                data = file.read(COPY_SIZE)
                 if not data:
                     return bytes(done.digest())
                 done.update(data)
@@ -387,7 +387,7 @@ class Download:
         make_folders(place)
         with open(self.good + path, "rb") as old, open(place + ".part", "wb") as new:
             while True:
-                data = old.read(AT_ONCE)
+                data = old.read(COPY_SIZE)
                 if not data:
                     break
                 new.write(data)

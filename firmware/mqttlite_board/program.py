@@ -112,7 +112,7 @@ class Program:
         while not self.start.is_good:
             self.start.good()
             await asyncio.sleep(1)
-        if self.settings["key"] and self.start.record.get("tell"):  # the trial of an update is over
+        if self.has_update():  # the trial of an update is over
             await self.updating().resume()
 
     def proving_qos(self) -> int:
@@ -385,6 +385,11 @@ class Program:
         """The manifest of an update."""
         await self.updating().take(payload)
 
+    def has_update(self) -> bool:
+        """Whether there is an update that is not finished, or something to tell of the last one."""
+        start = self.start
+        return bool(self.settings["key"] and (start.record.get("tell") or start.exists(start.ROOT + "update/manifest")))
+
     def updating(self) -> "Any":
         """What does updates, from when there is one."""
         if not self.updates:
@@ -421,7 +426,7 @@ def run(settings: "dict[str, Any]", start: "Any") -> None:
     forget("opening")
     if settings["key"]:
         program.handlers["update"] = program.update
-        if start.record.get("tell") or start.exists(start.ROOT + "update/manifest"):
+        if program.has_update():
             program.parts.append(program.updating().follow())
     if "trial" in settings:
         program.parts.append(rotation.follow(program))

@@ -215,6 +215,8 @@ async def _deliver(
     await program.connected.wait()
     wake["connected_ms"] = clock.up_ms() - begun
     listening = asyncio.create_task(_listen(program, values))
+    if program.has_update():
+        program.updating().wake()
     try:
         await _keep_time(program, values)
         if crash_file(program.start):
@@ -235,6 +237,8 @@ async def _deliver(
         await client.drain(awake_s)
         while program.is_obeying or program.unconfirmed() or clock.up_ms() - program.heard < QUIET_MS:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        while program.updates and program.updates.is_busy():  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         values["address"] = values.get("looked_up")
     finally:
         listening.cancel()

@@ -23,9 +23,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-AT_ONCE = 4  # blocks that are asked for: so many messages may be in memory
+WANTED_MAX = 4  # blocks that are asked for: so many messages may be in memory
 QUIET_S = 20  # without a block, until it asks again; each time twice as long, up to
 QUIET_MAX_S = 600
+AWAKE_S = 5  # without a block, until a board that sleeps between its measurements goes to sleep
 
 
 class Update:
@@ -39,8 +40,18 @@ class Update:
         self.asked_for = 0  # blocks
         self.quiet_s = QUIET_S
         self.arrived = asyncio.Event()  # a block
+        self.silent_s = 0  # since a block has come, about
         self.task: "Any" = None
         self.telling: "Any" = None
+
+    def is_busy(self) -> bool:
+        """Whether it is worth to stay awake for it."""
+        is_resuming = self.telling is not None and not self.telling.done()
+        return is_resuming or (self.download is not None and self.silent_s < AWAKE_S)
+
+    def wake(self) -> None:
+        """As `follow`, for a board that sleeps between its measurements."""
+        self.telling = asyncio.create_task(self.resume())
 
     async def follow(self) -> None:
         """Beside the program, when there was something before this start."""
@@ -127,6 +138,7 @@ class Update:
             await self._give_up(download, error)
             return
         self.download = download
+        self.silent_s = 0
         program.handlers["update/block"] = self.take_block
         self.quiet_s = QUIET_S
         if not self.task:
@@ -155,6 +167,7 @@ class Update:
             await self._give_up(download, error)
             return
         self.quiet_s = QUIET_S
+        self.silent_s = 0
         self.arrived.set()
         self.asked_for -= 1
         if self.asked_for <= 0 or not download.left:
@@ -185,8 +198,8 @@ class Update:
     async def _ask(self) -> None:
         download = self.download
         if download:
-            self.asked_for = min(AT_ONCE, download.left)
-            await self.program.publish("update/want", download.wanted(AT_ONCE), 0)
+            self.asked_for = min(WANTED_MAX, download.left)
+            await self.program.publish("update/want", download.wanted(WANTED_MAX), 0)
 
     async def keep_asking(self) -> None:
         """Ask again when nothing comes: a want, or blocks, may have been lost, or nobody was there."""
@@ -205,6 +218,7 @@ class Update:
                     await asyncio.wait_for(self.arrived.wait(), 1)
                 except asyncio.TimeoutError:
                     quiet_s += 1
+                    self.silent_s += 1
                 if program.is_connected and not was_connected:
                     break  # what was under way may be lost
                 was_connected = program.is_connected

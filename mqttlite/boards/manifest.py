@@ -11,7 +11,7 @@ from hashlib import sha256
 from mqttlite_board.blocks import BLOCK_MAX, BLOCK_MIN, PATH_MAX
 from mqttlite_board.signing import hmac
 
-BLOCK = 1024  # bytes; a board keeps a few of them in memory
+BLOCK_SIZE = 1024  # bytes; a board keeps a few of them in memory
 STARTS = 3  # of a trial
 WITHIN_S = 600  # a start of a trial may take until a message is confirmed
 IMAGE = "image"  # the name of the only file of an image
@@ -54,7 +54,7 @@ class Update:
     device: str
     key: bytes = field(repr=False)
     count: int
-    block: int = BLOCK
+    block: int = BLOCK_SIZE
     starts: int = STARTS
     within_s: int = WITHIN_S
 

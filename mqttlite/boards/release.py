@@ -23,7 +23,7 @@ HEAD = "release.json"
 SIGNATURE = "release.sig"
 FILES = "files/"
 FORMAT = 1
-SIZE_MAX = 64 << 20  # bytes of a release, unpacked
+UNPACKED_MAX = 64 << 20  # bytes of a release, unpacked
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same bytes for the same release
 
 
@@ -76,8 +76,8 @@ def unpack(path: Path, makers: Sequence[Path]) -> Release:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > SIZE_MAX:
-                raise ReleaseError(f"{path}: larger than {SIZE_MAX >> 20} MiB: no release for a board")
+            if sum(entry.file_size for entry in archive.infolist()) > UNPACKED_MAX:
+                raise ReleaseError(f"{path}: larger than {UNPACKED_MAX >> 20} MiB: no release for a board")
             head, signature = archive.read(HEAD), archive.read(SIGNATURE)
             _verify(path, head, signature, makers)
             about = json.loads(head)

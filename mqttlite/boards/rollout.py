@@ -209,8 +209,9 @@ class Rollout:
             if block is not None:
                 await self.client.publish(f"{progress.device.topics}/update/block", block, 1)
                 progress.blocks_sent += 1
-        progress.left = want.left
-        progress.total = max(progress.total, want.left)
+        if all(item for item, _ in want.blocks):  # while the list is on its way, nobody knows how much there is
+            progress.left = want.left
+            progress.total = max(progress.total, want.left)
         return True
 
     def _stands(self, progress: Progress, update: Update, payload: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from ..core.shown import shown
 from .rollout import DONE, FAILED, Progress
 
-_WIDTH = 24
+_BAR_WIDTH = 24
 _WORDS = {
     "waiting": "waits",
     "sending": "is sent to",
@@ -19,6 +19,7 @@ _WORDS = {
     "failed": "FAILED",
     "silent": "SILENT",
 }
+WHY_MAX = 200  # characters that a board may say
 BARS_MAX = 30  # of devices that are on the way; what is done scrolls by
 
 
@@ -50,14 +51,14 @@ class RolloutReport:
         if self._as_json:
             self._write(json.dumps({"event": "device", **as_dict(progress)}, ensure_ascii=False) + "\n")
             return
-        words = _WORDS[progress.phase] + (f": {shown(progress.why)}" if progress.why else "")
+        words = _WORDS[progress.phase] + (f": {shown(progress.why, WHY_MAX)}" if progress.why else "")
         if progress.phase in (*DONE, *FAILED):
             self._bars.pop(name, None)
             sent = f" ({progress.blocks_sent} blocks sent)" if progress.blocks_sent else ""
             self._line(f"    {name}: {words}{sent}")
         elif self._is_terminal:
-            filled = _WIDTH * percent // 100
-            self._bars[name] = f"    {name:<20} [{'#' * filled:{_WIDTH}}] {percent:3} % {_WORDS[progress.phase]}"
+            filled = _BAR_WIDTH * percent // 100
+            self._bars[name] = f"    {name:<20} [{'#' * filled:{_BAR_WIDTH}}] {percent:3} % {_WORDS[progress.phase]}"
             self._draw()
         else:
             self._line(f"    {name}: {words}" + (f", {percent} %" if progress.phase == "sending" else ""))

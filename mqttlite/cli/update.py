@@ -241,7 +241,7 @@ async def _status(args: argparse.Namespace, wanted: "list[Device]") -> int:
             continue
         why = f": {state['why']}" if state.get("why") else ""
         release, half = state.get("release") or "what was flashed", state.get("half") or "-"
-        rows.append((device.name, shown(str(release)), shown(str(half)), shown(f"{state.get('state')}{why}")))
+        rows.append((device.name, shown(str(release)), shown(str(half)), shown(f"{state.get('state')}{why}", 200)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip())
