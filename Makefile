@@ -57,6 +57,7 @@ size: $(TESTING) ## bytes of .mpy, of heap and for each message: the bundles bes
 
 board: $(TESTING) ## MicroPython from source with mqttlite frozen in: heap of a board with a journal (ARGS='long')
 	@$(PY) -m tools.build_micropython
+	@$(PY) -m benchmarks.board_program $(filter long,$(ARGS))
 	@$(PY) -m benchmarks.board_heap $(ARGS)
 
 compiled: $(TESTING) build/compiled.ready ## a wheel with the modules of each message through mypyc (ARGS='-m pytest tests/broker' runs on it)
