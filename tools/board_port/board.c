@@ -69,6 +69,9 @@ static void *receive(void *unused) {
             poll(&wait, 1, 1000);
             continue;
         }
+        if (got < 0 && errno == EIO) {
+            _exit(0); // the pseudo-terminal is gone, and whoever has made this board with it
+        }
         if (got <= 0) {
             // Nobody has the other end of the pseudo-terminal open: a cable without a host.
             struct timespec pause = {0, 20000000};
