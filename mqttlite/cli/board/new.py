@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{folder}{os.sep}: {', '.join(files)}")
     if "wifi" in values and not values["wifi"].get("password"):
         print("wifi.password is not set: write it into board.toml, unless the network is an open one")
-    print(f"next: cd {folder}; python3 -m pytest; mqttlite flash --settings board.toml --app .")
+    print(f"next: cd {folder}; python3 -m pytest; mqttlite flash --app .")
     return 0
 
 
