@@ -223,6 +223,7 @@ class _Board:
 
     is_connected = False
     client: Any = None
+    alone = False
     ended = ""
 
     def __init__(self, fleet: Fleet, process: Process, start: Any) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from .api import Sensor
 
+MANIFEST = "update/manifest"  # of an update that is not finished
+OFFER = "offer"  # a manifest that came when there was no memory for it
 TELLING_S = 60  # how long a board tries to say that its store cannot be used
 NETWORK_S = 15  # how long the client waits for Wi-Fi before it begins without
 GOODBYE_S = 15  # how long the end may take
@@ -36,6 +38,7 @@ class Program:
     starter (start/start.py), of which it uses feed(), good(), is_safe, half, boots and reset_cause().
     """
 
+    alone = False  # there is no memory for the application beside an update
     updates: "Any" = None  # once there is one
     client: "Any" = None  # set when its store is open
     is_obeying = False
@@ -383,12 +386,16 @@ class Program:
 
     async def update(self, payload: bytes) -> None:
         """The manifest of an update."""
-        await self.updating().take(payload)
+        try:
+            await self.updating().take(payload)
+        except MemoryError:  # there is more without the application
+            with open(self.start.ROOT + OFFER, "wb") as file:  # noqa: ASYNC230 (small)
+                file.write(payload)
+            self.stop("restart")
 
     def has_update(self) -> bool:
-        """Whether there is an update that is not finished, or something to tell of the last one."""
-        start = self.start
-        return bool(self.settings["key"] and (start.record.get("tell") or start.exists(start.ROOT + "update/manifest")))
+        """As the function."""
+        return has_update(self.settings, self.start)
 
     def updating(self) -> "Any":
         """What does updates, from when there is one."""
@@ -413,6 +420,12 @@ def forget(name: str) -> None:
             delattr(package, name)
 
 
+def has_update(settings: "dict[str, Any]", start: "Any") -> bool:
+    """Whether there is an update that is not finished, or something to tell of the last one."""
+    record = start.record.get("tell")
+    return bool(settings["key"] and (record or start.exists(start.ROOT + MANIFEST) or start.exists(start.ROOT + OFFER)))
+
+
 def run(settings: "dict[str, Any]", start: "Any") -> None:
     """Run the program to its end. Raises what ends it; SettingError for a setting that is wrong."""
     gc.collect()
@@ -422,7 +435,13 @@ def run(settings: "dict[str, Any]", start: "Any") -> None:
         settings = rotation.chosen(settings)
     from . import opening
 
-    program = Program(settings, start, opening.application(settings, start.is_safe))
+    alone = False
+    if has_update(settings, start):
+        from . import update
+
+        alone = update.is_alone(start)
+    program = Program(settings, start, opening.application(settings, start.is_safe or alone))
+    program.alone = alone
     forget("opening")
     if settings["key"]:
         program.handlers["update"] = program.update

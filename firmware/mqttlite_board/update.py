@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 WANTED_MAX = 4  # blocks that are asked for: so many messages may be in memory
 QUIET_S = 20  # without a block, until it asks again; each time twice as long, up to
 QUIET_MAX_S = 600
+ROOMY = 64000  # bytes that are free before the application is loaded: enough for it and for an update
+ALONE_S = 120  # without a block, until the application is worth more than an update
 AWAKE_S = 5  # without a block, until a board that sleeps between its measurements goes to sleep
+
+
+def is_alone(start: "Any") -> bool:
+    """Whether what is to come needs the memory of the application, which is not started then."""
+    gc.collect()
+    waits = start.exists(start.ROOT + blocks.MANIFEST) or start.exists(start.ROOT + "offer")
+    return waits and not start.is_trial and hasattr(gc, "mem_free") and gc.mem_free() < ROOMY
 
 
 class Update:
@@ -61,7 +70,17 @@ class Update:
         await asyncio.Event().wait()
 
     async def resume(self) -> None:
-        """After a start: tell what came of the last one, and go on with what is unfinished."""
+        """After a start: tell what came of the last one, and go on with what is unfinished, or was put off."""
+        start = self.start
+        offer = blocks.content(start.ROOT + "offer")  # program.OFFER
+        blocks.remove(start.ROOT + "offer")
+        await self._resume()
+        if offer:
+            await self.take(offer)
+        if self.program.alone and not self.download:
+            self.program.stop("restart")
+
+    async def _resume(self) -> None:
         start = self.start
         payload = blocks.content(start.ROOT + blocks.MANIFEST)
         if payload:
@@ -222,6 +241,8 @@ class Update:
                 if program.is_connected and not was_connected:
                     break  # what was under way may be lost
                 was_connected = program.is_connected
+            if program.alone and self.download and self.silent_s > ALONE_S:
+                await self._give_up(self.download, Refused("nobody has sent it"))
             if program.is_connected and not self.arrived.is_set():
                 self.quiet_s = min(2 * self.quiet_s, QUIET_MAX_S)
                 await self._ask()

@@ -31,5 +31,6 @@ async def test_an_update_goes_on_from_wake_up_to_wake_up(
         assert starts[-1].reset or "Traceback" not in starts[-1].said, starts[-1].said
     done = await pushing
     assert done.code == 0, done.stdout + done.stderr
-    assert sum(start.reset for start in starts) == 1  # to try the new version
+    # To try the new version, and before that where there is no memory for the program's sources beside an update.
+    assert 1 <= sum(start.reset for start in starts) <= 2
     assert len(starts) > 2

@@ -43,6 +43,7 @@ class Paper:
     """A board: its folder, starter, and a program that keeps what is published."""
 
     is_connected = True
+    alone = False
     topic = "boards/one"
 
     def __init__(self, folder: Path, key: str = KEY.hex()) -> None:

@@ -38,9 +38,12 @@ def app(folder: Path, version: str, text: str = APP) -> Path:
 class Updatable:
     """A board with the application "old" in half a. Its processes are killed, not asked, unless it restarts itself."""
 
-    def __init__(self, folder: Path, url: str, name: str = "one", key: str = KEY, bits: int = 64) -> None:
+    def __init__(
+        self, folder: Path, url: str, name: str = "one", key: str = KEY, bits: int = 64, heap: str = "512k"
+    ) -> None:
         self.folder = folder
         self.name = name
+        self.heap = heap
         self.program = runtimes.built(bits)
         self.process: asyncio.subprocess.Process | None = None
         self.lives = 0
@@ -65,7 +68,9 @@ class Updatable:
             print(f"--- output of {self.name} ---\n{self.output[-6000:]}", end="")
 
     async def _keep(self) -> None:
-        argv = runtimes.micropython_argv(self.program, "exec(open('main.py').read())", heap="512k")
+        argv = runtimes.micropython_argv(
+            self.program, "exec(open('boot.py').read()); exec(open('main.py').read())", heap=self.heap
+        )
         while True:
             with self._log.open("ab") as log:
                 self.lives += 1
