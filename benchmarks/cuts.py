@@ -20,6 +20,7 @@ from tests import runtimes
 from tests.firmware.virtual_boards import ASYNCIO, HEAP, SCRIPTS, make_board
 
 NAME = re.compile(r'^    "([\w-]+)": \w+,$', re.MULTILINE)
+PARTS = 48  # processes that a scenario is shared among: some four cut operations each
 LONG = (("reboots", 1000), ("messages", 100_000), ("away", 48))
 COUNTS = re.compile(r"(\d+) operations, (\d+) cuts, (\d+) commands")
 
@@ -82,9 +83,9 @@ def main(words: Sequence[str]) -> int:
         for name in args.names or known:
             make_board(folder / name, name)
             begun = time.monotonic()
-            stride = args.stride * workers
+            stride = args.stride * PARTS
             parts = [
-                pool.submit(run, folder / name, name, stride, 1 + n * args.stride, args.bits) for n in range(workers)
+                pool.submit(run, folder / name, name, stride, 1 + n * args.stride, args.bits) for n in range(PARTS)
             ]
             try:
                 found = [part.result() for part in parts]

@@ -19,11 +19,18 @@ class Power:
         self.torn = torn
         self.count = 0
         self.is_on = True
+        self.end = PowerCut()  # what everything raises once it is off
         self.took_ms = 0
 
     def check(self):
         if not self.is_on:
-            raise PowerCut
+            raise self.end
+
+    def off(self, end):
+        """A reset or deep sleep: nothing of this life goes on, whoever catches what is raised."""
+        self.is_on = False
+        self.end = end
+        raise end
 
     def fails(self, ms):
         self.count += 1

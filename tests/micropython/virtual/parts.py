@@ -262,11 +262,11 @@ def make_machine(world):
 
     def reset():
         world.power.check()
-        raise Reset
+        world.power.off(Reset())
 
     def deepsleep(ms=0):
         world.power.check()
-        raise Sleep(ms)
+        world.power.off(Sleep(ms))
 
     machine.WDT, machine.Pin, machine.Timer, machine.RTC = Watchdog, Pin, Timer, Clock
     machine.reset, machine.deepsleep, machine.soft_reset = reset, deepsleep, reset

@@ -93,10 +93,10 @@ class World:
         while True:
             self.power.check()
             if self.now >= self.until or self.is_done():
-                raise End
+                self.power.off(End())
             if self.watchdog_ms and self.now - self.fed > self.watchdog_ms:
                 self.cause = parts.WDT
-                raise parts.Reset
+                self.power.off(parts.Reset())
             if is_over and is_over():
                 return
             event = min(self.events) if self.events else None
@@ -155,7 +155,7 @@ class World:
         except parts.Sleep as sleep:
             ended = "sleep"
             self.now += sleep.args[0]
-        if not power.is_on:
+        if isinstance(power.end, PowerCut) and not power.is_on:
             ended = "cut"
         power.is_on = False  # what is left of this life has no power
         for file in self.files:
