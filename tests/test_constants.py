@@ -18,29 +18,52 @@ FOLDERS = ("mqttlite", "gateway/mqttlite_gateway", "firmware")
 DIFFERENT = {
     "APPLICATION_ID": {"store/broker_tables", "store/sqlite_tables"},
     "BAD_CREDENTIALS": {"core/greeting"},  # a return code of 3.1.1
+    "BLOCK": {"firmware/mqttlite_board/signing"},
     "BURST": {"sim/lines/noise", "sim/small/placing", "gateway/saying"},
     "DOUBT": {"store/sqlite_tables"},  # a bit of a state
     "EPOCHS": {"serial/diagnosis"},
-    "FRAME": {"store/sqlite_wal"},
-    "HEADER": {"store/sqlite_wal"},
+    "FRAME": {"store/sqlite_wal", "gateway/console"},
+    "HEAD": {"serial/diagnosis", "sim/chart/chart", "store/area_file", "firmware/mqttlite_board/settings"},
+    "HEADER": {"store/sqlite_wal", "boards/firmware_image", "firmware/mqttlite_board/improv"},
     "HELD": {"core/session:HELD"},  # a state, not a record
     "IN_DISCONNECT": {"core/wire5_server"},  # what a client may send, not a server
     "IN_PUBLISH": {"core/wire5_server"},
+    "LEAST": {"store/sqlite_reserve", "gateway/separator"},
+    "LEFT": {"cli/demo/table"},
     "MAGIC": {"core/keys", "store/sqlite_wal"},
     "MARK": {"store/area_host", "store/damage"},
     "MASK": {"core/keys", "store/sqlite_wal"},
     "NOT_AUTHORISED": {"core/greeting"},
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
     "PACKET_ID": {"planning/sizes", "store/broker_tables"},  # bytes, and bits
+    "PIECE": {
+        "broker/peer",
+        "client/connector",
+        "store/area_file",
+        "store/sqlite_leftovers",
+        "firmware/mqttlite_board/heap",
+        "firmware/mqttlite_board/improv",
+    },
     "PINGREQ": {"client/watchdog"},  # the whole packet
     "PUBLISH": {"planning/flow"},
     "PUBREL": {"planning/flow"},
+    "QUIET_MS": {
+        "serial/usb_port",
+        "firmware/mqttlite_board/provisioning",
+        "firmware/mqttlite_board/sleeping",
+        "firmware/mqttlite_board/start/window",
+    },
+    "READ": {"boards/filesystem", "cli/terminal", "serial/usb_port"},
     "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/upstream"},
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
+    "SILENT_S": {"cli/console"},
+    "SIZE": {"firmware/mqttlite_board/improv"},
     "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
+    "TAIL": {"gateway/separator"},
     "VERSION": {"database/schema"},
+    "WAIT_S": {"gateway/console"},
     "WINDOW": {"store/damage"},
 }
 
