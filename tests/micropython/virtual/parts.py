@@ -103,98 +103,119 @@ def make_select(world):
     return select
 
 
+class Socket:
+    """TCP to the broker."""
+
+    def __init__(self, world):
+        self.world = world
+        self.incoming = b""
+        self.is_open = False
+        self.is_closed = False
+        self.is_broken = False  # something was lost on the way: nothing more arrives, in either direction
+        self.life = self.world.lives
+        self.connection = None
+
+    def setblocking(self, _):
+        pass
+
+    settimeout = setblocking
+
+    def setsockopt(self, *_):
+        pass
+
+    def connect(self, address):
+        self.world.power.check()
+        if self.world.network == "refuses":
+            raise OSError(111)
+        if self.world.network == "there":
+            self.world.later(LATENCY_MS, self._connected)
+        raise OSError(115)
+
+    def _connected(self):
+        if self.life == self.world.lives and self.world.network == "there":
+            self.is_open = True
+            self.connection = self.world.broker_connection(self._to_board, self._ended)
+            self.world.sockets.append(self)
+
+    def _to_board(self, data):
+        self.world.later(LATENCY_MS, lambda: self._arrived(data))
+
+    def _arrived(self, data):
+        if self.is_open and self._carries():
+            self.incoming += data
+
+    def _carries(self):
+        self.is_broken = self.is_broken or self.world.network != "there"
+        return not self.is_broken
+
+    def _ended(self):
+        if self._carries():
+            self.world.later(LATENCY_MS, self._end)
+
+    def _end(self):
+        self.is_closed = True
+        if self in self.world.sockets:
+            self.world.sockets.remove(self)
+
+    def ready(self):
+        return (1 if self.incoming or self.is_closed else 0) | (4 if self.is_open or self.is_closed else 0)
+
+    def read(self, size=-1):
+        self.world.power.check()
+        if not self.incoming:
+            return b"" if self.is_closed else None
+        data = self.incoming if size < 0 else self.incoming[:size]
+        self.incoming = self.incoming[len(data) :]
+        return data
+
+    recv = read
+
+    def write(self, data):
+        self.world.power.check()
+        if self.is_closed:
+            raise OSError(104)
+        copied = bytes(data)
+        self.world.later(LATENCY_MS, lambda: self._to_broker(copied))
+        return len(copied)
+
+    send = write
+
+    def _to_broker(self, data):
+        if self._carries() and not self.is_closed:
+            self.connection.feed(data)
+
+    def close(self):
+        if self.connection and not self.is_closed:
+            connection = self.connection
+            self.world.later(LATENCY_MS, connection.lost)
+        self._end()
+
+
 def make_socket(world):
-    class Socket:
-        """TCP to the broker."""
-
-        def __init__(self, *_):
-            self.incoming = b""
-            self.is_open = False
-            self.is_closed = False
-            self.is_broken = False  # something was lost on the way: nothing more arrives, in either direction
-            self.life = world.lives
-            self.connection = None
-
-        def setblocking(self, _):
-            pass
-
-        settimeout = setblocking
-
-        def setsockopt(self, *_):
-            pass
-
-        def connect(self, address):
-            world.power.check()
-            if world.network == "refuses":
-                raise OSError(111)
-            if world.network == "there":
-                world.later(LATENCY_MS, self._connected)
-            raise OSError(115)
-
-        def _connected(self):
-            if self.life == world.lives and world.network == "there":
-                self.is_open = True
-                self.connection = world.broker_connection(self._to_board, self._ended)
-                world.sockets.append(self)
-
-        def _to_board(self, data):
-            world.later(LATENCY_MS, lambda: self._arrived(data))
-
-        def _arrived(self, data):
-            if self.is_open and self._carries():
-                self.incoming += data
-
-        def _carries(self):
-            self.is_broken = self.is_broken or world.network != "there"
-            return not self.is_broken
-
-        def _ended(self):
-            if self._carries():
-                world.later(LATENCY_MS, self._end)
-
-        def _end(self):
-            self.is_closed = True
-            if self in world.sockets:
-                world.sockets.remove(self)
-
-        def ready(self):
-            return (1 if self.incoming or self.is_closed else 0) | (4 if self.is_open or self.is_closed else 0)
-
-        def read(self, size=-1):
-            world.power.check()
-            if not self.incoming:
-                return b"" if self.is_closed else None
-            data = self.incoming if size < 0 else self.incoming[:size]
-            self.incoming = self.incoming[len(data) :]
-            return data
-
-        recv = read
-
-        def write(self, data):
-            world.power.check()
-            if self.is_closed:
-                raise OSError(104)
-            copied = bytes(data)
-            world.later(LATENCY_MS, lambda: self._to_broker(copied))
-            return len(copied)
-
-        send = write
-
-        def _to_broker(self, data):
-            if self._carries() and not self.is_closed:
-                self.connection.feed(data)
-
-        def close(self):
-            if self.connection and not self.is_closed:
-                connection = self.connection
-                world.later(LATENCY_MS, connection.lost)
-            self._end()
-
     socket = Module()
-    socket.socket = Socket
+    socket.socket = lambda *_: Socket(world)
     socket.SOCK_STREAM, socket.AF_INET = 1, 2
     socket.getaddrinfo = lambda host, port, *_: [(2, 1, 0, "", (host, port))]
     return socket
+
+
+def make_clock(world):
+    class Clock:
+        def datetime(self, value=None):
+            if value is None:
+                now = real_time.gmtime(make_time(world).time())
+                return now[:3] + (now[6],) + now[3:6] + (0,)
+            year, month, day, _, hour, minute, second, _ = value
+            world.clock_set = real_time.mktime((year, month, day, hour, minute, second, 0, 0, 0)) * 1000 - world.now
+            return None
+
+        def memory(self, value=None):
+            if value is None:
+                return world.sleep_memory
+            world.sleep_memory = bytes(value)
+            return None
+
+    return Clock
 
 
 def make_machine(world):
@@ -245,21 +266,6 @@ def make_machine(world):
 
     Timer.ONE_SHOT, Timer.PERIODIC = 0, 1
 
-    class Clock:
-        def datetime(self, value=None):
-            if value is None:
-                now = real_time.gmtime(make_time(world).time())
-                return now[:3] + (now[6],) + now[3:6] + (0,)
-            year, month, day, _, hour, minute, second, _ = value
-            world.clock_set = real_time.mktime((year, month, day, hour, minute, second, 0, 0, 0)) * 1000 - world.now
-            return None
-
-        def memory(self, value=None):
-            if value is None:
-                return world.sleep_memory
-            world.sleep_memory = bytes(value)
-            return None
-
     def reset():
         world.power.check()
         world.power.off(Reset())
@@ -268,7 +274,7 @@ def make_machine(world):
         world.power.check()
         world.power.off(Sleep(ms))
 
-    machine.WDT, machine.Pin, machine.Timer, machine.RTC = Watchdog, Pin, Timer, Clock
+    machine.WDT, machine.Pin, machine.Timer, machine.RTC = Watchdog, Pin, Timer, make_clock(world)
     machine.reset, machine.deepsleep, machine.soft_reset = reset, deepsleep, reset
     machine.reset_cause = lambda: world.cause
     machine.unique_id = lambda: b"\1\2\3\4\5\6"
