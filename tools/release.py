@@ -34,7 +34,8 @@ READ_ME = """\
 mqttlite {version} for boards with MicroPython 1.25 or newer
 {underline}
 
-`mqttlite flash` (pip install 'mqttlite[flash]') does all of this by itself, and asks for the settings. By hand:
+`mqttlite flash` (the wheel beside this, with the extra `flash`) does all of this by itself, and asks for the settings.
+By hand:
 
 The whole program, with mpremote; board/ is the file system of a fresh board:
 

@@ -16,7 +16,7 @@ from .settings_file import to_json
 
 SETTINGS = "settings.json"
 MAIN = "app.py"
-LEFT_OUT = ("tests", "build", "dist")  # folders of an application that are the computer's
+LEFT_OUT = ("tests", "build", "dist", "env", "venv")  # folders of an application that are the computer's
 # What only this bundle has: numbers that go on, keys, acknowledgement by the application, MQTT 5.0.
 _ASKS_FOR_ALL = re.compile(r"\b(counted|last_number|key|acknowledge|manual_ack|user_properties|version)\s*[=(]")
 

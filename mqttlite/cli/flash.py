@@ -84,7 +84,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--app-only", action="store_true", help="copy the application alone, onto a board that runs already"
+        "--app-only", action="store_true", help="copy the application of --app alone, onto a board that runs already"
     )
     how.add_argument(
         "--romfs", action="store_true", help="mqttlite into the ROMFS of an image that has one: half the heap"
@@ -167,6 +167,14 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--baud {args.baud}: must be 9600 to 4000000")
     if args.app_only and args.erase:
         raise ValueError("--erase erases everything, --app-only copies the application alone: leave one out")
+    if args.app_only and not args.app:  # the starter's own would replace what the board runs
+        raise ValueError("--app-only: of which application? Name its folder (--app FOLDER)")
+    if args.app_only and args.dry_run:
+        raise ValueError("--dry-run shows what would be flashed, --app-only copies at once: leave one out")
+    if args.app_only and args.settings:
+        raise ValueError(
+            "--app-only copies no settings: leave out --settings (mqttlite board setup --again has others)"
+        )
 
 
 def _known(args: argparse.Namespace) -> dict[str, Any]:

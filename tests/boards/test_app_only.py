@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.boards import board_files
+from mqttlite.cli import main
 from tests.firmware.console_board import ConsoleBoard
 from tests.peers import run
 
@@ -80,3 +81,16 @@ async def test_an_application_that_does_not_compile_reaches_no_board(fresh: Path
     assert "app.py" in done.stderr
     assert "SyntaxError" in done.stderr
     assert (fresh / "b" / "old.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Name its folder (--app FOLDER)"),  # the starter's application would replace what the board runs
+        (["--app", ".", "--dry-run"], "copies at once: leave one out"),
+        (["--app", ".", "--settings", "fleet.csv"], "copies no settings"),
+    ],
+)
+def test_what_app_only_would_not_do_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flash", "--app-only", "--port", "/dev/null", *words]) == 1
+    assert said in capsys.readouterr().err

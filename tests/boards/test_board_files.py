@@ -31,7 +31,15 @@ def test_the_smallest_bundle_that_has_what_is_asked_for(
 
 def test_tests_and_papers_of_an_application_stay_at_home(tmp_path: Path) -> None:
     folder(tmp_path, "x = 1\n")
-    for name in ("parts/pump.py", "tests/test_app.py", "README.md", "board.toml", ".hidden/a.py", "data.bin"):
+    for name in (
+        "parts/pump.py",
+        "tests/test_app.py",
+        "README.md",
+        "board.toml",
+        ".hidden/a.py",
+        "env/a.py",
+        "data.bin",
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("", encoding="utf-8")

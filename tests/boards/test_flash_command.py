@@ -189,7 +189,10 @@ def test_a_missing_part_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "littlefs", None)
     with RomLoader() as board:
         assert world.flash(board, *world.given) == 1
-    assert "littlefs-python is not installed: pipx install --force 'mqttlite[flash]'" in capsys.readouterr().err
+    assert (
+        "littlefs-python is not installed: in a clone, pipx install --force '.[gateway,flash]'"
+        in capsys.readouterr().err
+    )
 
 
 def test_errors_are_json_for_programs(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,17 @@ from tests.firmware.boards import FIRMWARE, PACKAGE
 from tests.runtimes import ROOT
 
 TEMPLATE = PACKAGE / "application"
+SENSOR_WITH_A_PIN = """
+def test_a_sensor_that_takes_a_pin():
+    import machine
+    from mqttlite_board.sensors import adc, bme280, ds18b20
+    from mqttlite_board.trying import read
+
+    machine.ADC.return_value.read_uv.return_value = 1_850_000
+    application = app.Application()
+    application.measure("soil", adc.Adc(34, points=((2.6, 0), (1.1, 100))).read, every_s=60)
+    assert round(read(application, "soil")) == 50
+"""
 
 
 def measuring_one(**options: Any) -> Application:
@@ -24,13 +35,15 @@ def measuring_one(**options: Any) -> Application:
 
 
 def test_the_tests_of_the_template_run_on_a_computer(tmp_path: Path) -> None:
-    for name in ("app.py", "pytest.ini", "tests/test_app.py"):
+    for name in ("app.py", "pytest.ini", "tests/conftest.py", "tests/test_app.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((TEMPLATE / name).read_bytes())
+    with (tmp_path / "tests" / "test_app.py").open("a", encoding="utf-8") as file:
+        file.write(SENSOR_WITH_A_PIN)
     env = {**os.environ, "PYTHONPATH": f"{FIRMWARE}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     result = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert "3 passed" in result.stdout, result.stdout
+    assert "4 passed" in result.stdout, result.stdout
 
 
 def test_every_reading_is_published_where_nothing_else_is_said() -> None:

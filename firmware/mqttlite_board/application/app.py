@@ -1,6 +1,6 @@
 """What this board measures and does: the one file to edit. Try it on the computer (`pytest`), then copy it:
 
-    mqttlite flash --port /dev/ttyUSB0 --app-only
+    mqttlite flash --app . --app-only
 
 `application` is called once, at each start. `options` is the table [app] of board.toml.
 """

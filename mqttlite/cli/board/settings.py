@@ -7,7 +7,7 @@ from ..streams import say
 
 _DESCRIPTION = """\
 Check board.toml, and write what a board has: settings.json. Of a fleet.csv, whose columns are keys (name,
-wifi.password, app.every_ms), a file for each board, into a folder. Without -o it checks alone. What it writes holds
+wifi.password, app.every_s), a file for each board, into a folder. Without -o it checks alone. What it writes holds
 secrets and is readable for its owner alone.
 
   mqttlite board settings board.toml -o settings.json
