@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board release diagrams cuts clean
+.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board qemu release diagrams cuts clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -59,6 +59,10 @@ board: $(TESTING) ## MicroPython from source with mqttlite frozen in: heap of a 
 	@$(PY) -m tools.build_micropython
 	@$(PY) -m benchmarks.board_program $(filter long,$(ARGS))
 	@$(PY) -m benchmarks.board_heap $(ARGS)
+
+qemu: .venv/.tools ## the codec on QEMU's micro:bit (MicroPython 1.9, 9 kB of heap), compared with CPython; installs 14 MB
+	@command -v qemu-system-arm >/dev/null && [ -e /usr/share/firmware-microbit-micropython/firmware.hex ] || tools/setup.sh qemu
+	@$(PY) -m benchmarks.microbit
 
 compiled: $(TESTING) build/compiled.ready ## a wheel with the modules of each message through mypyc (ARGS='-m pytest tests/broker' runs on it)
 	@$(PY) -m tools.compiled $(ARGS)

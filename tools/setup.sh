@@ -9,6 +9,7 @@
 #   tools/setup.sh board     MicroPython with 32 and with 64 bits, from Debian's sources, for tests and measurements, into
 #                            build/board; the compiler for that comes as what `system` needs does
 #   tools/setup.sh compiled  what the compiled build needs: mypyc into .venv, a C compiler and Python's headers as `system`
+#   tools/setup.sh qemu      QEMU for ARM and Debian's MicroPython for the micro:bit, for `make qemu` alone: 14 MB, as root
 #   tools/setup.sh stubs     MicroPython's type stubs, for firmware/ alone, into build/stubs
 #
 # A part that is complete leaves a stamp file (.venv/.ready, .venv/.tools, build/*.ready), which is all that make looks at.
@@ -238,6 +239,11 @@ compiled_part() {
     touch build/compiled.ready
 }
 
+qemu_part() {
+    may_apt || die "as root: apt-get install --no-install-recommends qemu-system-arm firmware-microbit-micropython"
+    apt_install qemu-system-arm firmware-microbit-micropython || exit 1
+}
+
 stubs_part() {
     step "MicroPython's type stubs into build/stubs"
     rm -rf build/stubs
@@ -249,7 +255,7 @@ stubs_part() {
 [ $# -gt 0 ] || set -- python tools system node board stubs
 for part in "$@"; do
     case $part in
-    python | tools | system | node | board | compiled | stubs) "${part}_part" ;;
-    *) die "no part is called '$part': python, tools, system, node, board, compiled, stubs" ;;
+    python | tools | system | node | board | compiled | qemu | stubs) "${part}_part" ;;
+    *) die "no part is called '$part': python, tools, system, node, board, compiled, qemu, stubs" ;;
     esac
 done
