@@ -41,9 +41,9 @@ def board_of(folder: Path, url: Any, runtime: str, keep: str = "all", **others: 
     return Board(folder, url, runtime=runtime, app=APP.replace('options.get("keep", "all")', repr(keep)), **others)
 
 
-async def said(board: Board, text: str) -> None:
-    """Wait until the board has printed `text`."""
-    while text not in board.output:  # noqa: ASYNC110 (a file that another process writes)
+async def said(board: Board, text: str, times: int = 1) -> None:
+    """Wait until the board has printed `text`, so many times."""
+    while board.output.count(text) < times:  # noqa: ASYNC110 (a file that another process writes)
         await asyncio.sleep(0.05)
 
 
@@ -82,7 +82,7 @@ async def test_when_there_is_no_room_nothing_is_measured_and_that_is_counted(
     mosquitto.stop()
     board = board_of(tmp_path / "board", mosquitto.url, runtime)
     async with board.running():
-        await said(board, "unconfirmed 8")
+        await said(board, "unconfirmed 8", 100)  # what is gathered for the next message is full by then, too
         mosquitto.start()
         async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/#", "-q", "2") as subscriber:
             await said(board, "unmeasured=")
