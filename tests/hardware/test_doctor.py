@@ -15,6 +15,7 @@ from mqttlite.boards import data, doctor
 from mqttlite.boards.asking import Asker
 from mqttlite.boards.doctor import LEFT_OUT, OK, WRONG, Case, Finding, Wishes, examine
 from mqttlite.boards.report import Report
+from mqttlite.cli import main
 from tests.hardware.simulated import KIND, Hands, SimulatedBoard
 from tests.peers import Mosquitto, free_port, run
 
@@ -253,3 +254,21 @@ def test_the_chip_is_asked_in_download_mode_and_compared_with_the_board_file() -
     right, wrong = found
     assert (right.state, right.values["chip"]) == (OK, "ESP32-C3")
     assert wrong.state == WRONG and "it is an ESP32-C3, and ESP32-DevKitC" in wrong.text
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["bench", "--device", "/dev/null", "--board", "esp32-devkitc"]])
+def test_a_part_that_is_not_installed_is_an_error_of_one_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mqttlite.boards.bench._reach", no_broker)
+    for module in ("serial", "serial.tools.list_ports", "mpremote.transport_serial"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"mqttlite {command[0]}: ")
+    assert "is not installed: in a clone, pipx install" in said
+    assert said.count("\n") == 1
+
+
+async def no_broker(where: object) -> None:
+    """Nobody asks for one."""
