@@ -8,7 +8,7 @@ app.measure("light", light.read, every_s=60, change=20, digits=0)
 
 import asyncio
 
-from .i2c import ask, silent
+from .i2c import ask, listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,5 @@ class Bh1750:
         ask("BH1750", self._bus, self._address, POWER_ON)
         ask("BH1750", self._bus, self._address, MEASURE)
         await asyncio.sleep(DURATION_S)
-        try:
-            data = bytes(self._bus.readfrom(self._address, 2))
-        except OSError:
-            raise silent("BH1750", self._bus, self._address) from None
+        data = listen("BH1750", self._bus, self._address, 2)
         return (data[0] << 8 | data[1]) / 1.2

@@ -9,7 +9,7 @@ app.measure("air", air.read, every_s=60, change=0.5)    # {"celsius": 21.4, "hpa
 import asyncio
 from struct import unpack
 
-from .i2c import registers, silent
+from .i2c import registers, tried
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ class Bme280:
         return registers("BME280", self._bus, self._address, first, size)
 
     def _write(self, register: int, value: int) -> None:
-        try:
-            self._bus.writeto_mem(self._address, register, bytes((value,)))
-        except OSError:
-            raise silent("BME280", self._bus, self._address) from None
+        tried("BME280", self._bus, self._address, self._bus.writeto_mem, register, bytes((value,)))
 
     def _calibrate(self) -> None:
         kind = self._read(0xD0, 1)[0]

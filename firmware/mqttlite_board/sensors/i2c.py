@@ -6,22 +6,30 @@ bus = I2C(0, scl=Pin(22), sda=Pin(21))
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
 def ask(what: str, bus: "Any", address: int, write: bytes, size: int = 0) -> bytes:
     """Write to a device, then read `size` bytes. ValueError: it does not answer."""
-    try:
-        bus.writeto(address, write)
-        return bytes(bus.readfrom(address, size)) if size else b""
-    except OSError:
-        raise silent(what, bus, address) from None
+    tried(what, bus, address, bus.writeto, write)
+    return listen(what, bus, address, size) if size else b""
+
+
+def listen(what: str, bus: "Any", address: int, size: int) -> bytes:
+    """Read `size` bytes, which a device has been asked for before. ValueError: it does not answer."""
+    return bytes(tried(what, bus, address, bus.readfrom, size))
 
 
 def registers(what: str, bus: "Any", address: int, first: int, size: int) -> bytes:
     """What is in `size` registers of a device. ValueError: it does not answer."""
+    return bytes(tried(what, bus, address, bus.readfrom_mem, first, size))
+
+
+def tried(what: str, bus: "Any", address: int, method: "Callable[..., Any]", *arguments: "Any") -> "Any":
+    """What a method of the bus says, called for a device. ValueError: it does not answer."""
     try:
-        return bytes(bus.readfrom_mem(address, first, size))
+        return method(address, *arguments)
     except OSError:
         raise silent(what, bus, address) from None
 

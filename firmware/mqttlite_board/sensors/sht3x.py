@@ -8,7 +8,7 @@ app.measure("air", air.read, every_s=60, change=0.2)    # {"celsius": 21.4, "hum
 
 import asyncio
 
-from .i2c import ask, silent
+from .i2c import ask, listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ class Sht3x:
         """In °C and % of relative humidity. ValueError: it does not answer, or what it says is damaged."""
         ask("SHT3x", self._bus, self._address, MEASURE)
         await asyncio.sleep(DURATION_S)
-        try:
-            data = bytes(self._bus.readfrom(self._address, 6))
-        except OSError:
-            raise silent("SHT3x", self._bus, self._address) from None
+        data = listen("SHT3x", self._bus, self._address, 6)
         if crc8(data[:2]) != data[2] or crc8(data[3:5]) != data[5]:
             raise ValueError("SHT3x at 0x%02x on %s: what it says is damaged (CRC)" % (self._address, self._bus))
         celsius = -45 + 175 * (data[0] << 8 | data[1]) / 65535
