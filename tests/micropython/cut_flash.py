@@ -1,4 +1,5 @@
-"""A flash with littlefs whose power is cut at every device operation, for scripts on MicroPython's own VfsLfs2.
+"""A flash whose power is cut, for scripts on MicroPython and CPython; and, for those on MicroPython's own VfsLfs2, all
+cuts of what is done in a file system:
 
     cuts = every_cut(prepare, act, look)
 
@@ -11,24 +12,34 @@ import os
 
 BLOCK = 4096
 STRIDE = 97  # bytes from one place where a program is torn to the next, beside its first and last
+NOISE = bytes([i * i % 257 % 256 for i in range(BLOCK)])  # what an erase may leave that is cut
 
 
 class Flash:
-    """NOR flash: programs clear bits, erases set a block's. Keeps a list of what it did if told to."""
+    """NOR flash: programs clear bits of what is erased, erases set a block's. `image` is changed in place. Keeps a list
+    of what it did if told to.
+    """
 
-    def __init__(self, blocks, image=None):
-        self.image = bytearray(image) if image else bytearray(b"\xff" * (blocks * BLOCK))
+    def __init__(self, image):
+        self.image = image
+        self.erases = 0
         self.log = None
 
     def readblocks(self, block, buf, offset=0):
         at = block * BLOCK + offset
-        buf[:] = self.image[at : at + len(buf)]
+        buf[:] = memoryview(self.image)[at : at + len(buf)]
 
-    def writeblocks(self, block, buf, offset):
+    def writeblocks(self, block, buf, offset=None):
+        if offset is None:  # as a driver without offsets
+            self.erase(block)
+            offset = 0
+        assert offset + len(buf) <= BLOCK
         at = block * BLOCK + offset
-        if self.log is not None:
-            self.log.append((at, bytes(buf)))
-        self.image[at : at + len(buf)] = buf
+        old = self.image[at : at + len(buf)]
+        if old != b"\xff" * len(old):
+            for i in range(len(old)):
+                assert not buf[i] & ~old[i], "programmed over dirty bytes"
+        self.program(at, bytes(buf))
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -36,24 +47,37 @@ class Flash:
         if op == 5:
             return BLOCK
         if op == 6:
-            if self.log is not None:
-                self.log.append((arg * BLOCK, None))
-            self.image[arg * BLOCK : (arg + 1) * BLOCK] = b"\xff" * BLOCK
+            self.erase(arg)
         return 0
 
+    def program(self, at, data):
+        if self.log is not None:
+            self.log.append((at, data))
+        self.image[at : at + len(data)] = data
 
-def torn(image, operation):
+    def erase(self, block):
+        if self.log is not None:
+            self.log.append((block * BLOCK, None))
+        self.erases += 1
+        self.image[block * BLOCK : (block + 1) * BLOCK] = b"\xff" * BLOCK
+
+
+def torn(image, operation, stride=STRIDE):
     """The images that a cut in this operation may leave; the first is the one before it."""
     yield image
     at, data = operation
     if data is None:
         for size in (1, BLOCK // 2, BLOCK - 1):
             yield image[:at] + b"\xff" * size + image[at + size :]
-        yield image[:at] + bytes([i * i % 257 % 256 for i in range(BLOCK)]) + image[at + BLOCK :]
+        yield image[: at + 1] + b"\xff" * (BLOCK - 1) + image[at + BLOCK :]
+        yield image[:at] + NOISE + image[at + BLOCK :]
     else:
-        for size in sorted(set([1, len(data) - 1] + list(range(STRIDE, len(data), STRIDE)))):
-            if 0 < size < len(data):
-                yield image[:at] + data[:size] + image[at + size :]
+        sizes = list(range(stride, len(data), stride))
+        for size in (1, len(data) - 1):
+            if 0 < size < len(data) and size not in sizes:
+                sizes.append(size)
+        for size in sizes:
+            yield image[:at] + data[:size] + image[at + size :]
 
 
 def perform(image, operation):
@@ -64,7 +88,7 @@ def perform(image, operation):
 
 def mounted(image, work):
     """What `work` returns with this image below /flash."""
-    os.mount(os.VfsLfs2(Flash(0, image)), "/flash")
+    os.mount(os.VfsLfs2(Flash(bytearray(image))), "/flash")
     try:
         return work()
     finally:
@@ -72,7 +96,7 @@ def mounted(image, work):
 
 
 def every_cut(prepare, act, look, blocks=24):
-    flash = Flash(blocks)
+    flash = Flash(bytearray(blocks * BLOCK))
     os.VfsLfs2.mkfs(flash)
     os.mount(os.VfsLfs2(flash), "/flash")
     prepare()

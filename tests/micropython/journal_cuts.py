@@ -38,52 +38,13 @@ if not hasattr(asyncio, "run"):  # MicroPython as WebAssembly has neither a loop
 
     sys.modules["asyncio"] = asyncio = OneTask()
     os.urandom = lambda size: b"\x55" * size
+    sys.path.append("tests/micropython")  # nor has it a folder of the script
+
+from cut_flash import BLOCK, Flash, perform, torn
 
 from mqttlite.core.records import ACCEPTED, DONE, FREED, HELD, IDENTITY, RELEASED, SUBSCRIBED, State
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.journal import Journal
-
-BLOCK = 4096
-
-
-class Flash:
-    """NOR flash: programs clear bits, erases set a block's. Keeps a list of what it did if told to."""
-
-    def __init__(self, blocks, image=None):
-        self.image = bytearray(image) if image else bytearray(blocks * BLOCK)
-        self.erases = 0
-        self.programs = 0
-        self.programmed = 0
-        self.log = None
-
-    def readblocks(self, block, buf, offset=0):
-        at = block * BLOCK + offset
-        buf[:] = self.image[at : at + len(buf)]
-
-    def writeblocks(self, block, buf, offset):
-        at = block * BLOCK + offset
-        assert offset + len(buf) <= BLOCK
-        old = self.image[at : at + len(buf)]
-        if old != b"\xff" * len(old):
-            for i in range(len(old)):
-                assert not buf[i] & ~old[i], "programmed over dirty bytes"
-        if self.log is not None:
-            self.log.append((at, bytes(buf)))
-        self.programs += 1
-        self.programmed += len(buf)
-        self.image[at : at + len(buf)] = buf
-
-    def ioctl(self, op, arg):
-        if op == 4:
-            return len(self.image) // BLOCK
-        if op == 5:
-            return BLOCK
-        if op == 6:
-            if self.log is not None:
-                self.log.append((arg * BLOCK, None))
-            self.erases += 1
-            self.image[arg * BLOCK : (arg + 1) * BLOCK] = b"\xff" * BLOCK
-        return 0
 
 
 class Raw:
@@ -173,33 +134,9 @@ async def live(life, rounds):
         await life.commit()
 
 
-def torn(image, operation, stride):
-    """The images that a cut in this operation may leave; the first is the one before it."""
-    yield image
-    at, data = operation
-    if data is None:
-        for size in (1, BLOCK // 2, BLOCK - 1):
-            yield image[:at] + b"\xff" * size + image[at + size :]
-        yield image[: at + 1] + b"\xff" * (BLOCK - 1) + image[at + BLOCK :]
-        yield image[:at] + bytes([i * i % 257 % 256 for i in range(BLOCK)]) + image[at + BLOCK :]
-    else:
-        sizes = list(range(stride, len(data), stride))
-        for size in (1, len(data) - 1):
-            if 0 < size < len(data) and size not in sizes:
-                sizes.append(size)
-        for size in sizes:
-            yield image[:at] + data[:size] + image[at + size :]
-
-
-def perform(image, operation):
-    at, data = operation
-    data = b"\xff" * BLOCK if data is None else data
-    return image[:at] + data + image[at + len(data) :]
-
-
 async def opened(place, image):
     """The summary of what is there, and what the flash was asked for to find out."""
-    flash = Flash(0, image)
+    flash = Flash(bytearray(image))
     journal = place.mount(flash)
     flash.log = []
     state = await journal.open()
@@ -236,7 +173,7 @@ async def survives(place, image, sums, stride):
 
 
 async def main(place, rounds, stride, second, every=1):
-    flash = Flash(place.blocks)
+    flash = Flash(bytearray(place.blocks * BLOCK))
     place.format(flash)
     image = bytes(flash.image)
     journal = place.mount(flash)

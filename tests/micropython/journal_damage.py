@@ -8,33 +8,14 @@ import asyncio
 import os
 import sys
 
+from cut_flash import BLOCK, Flash
+
 from mqttlite.core.records import ACCEPTED, IDENTITY
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
 
-BLOCK = 4096
 COUNT = 10
-
-
-class Flash:
-    """NOR flash of 4 blocks."""
-
-    def __init__(self):
-        self.image = bytearray(b"\xff" * (BLOCK * 4))
-
-    def readblocks(self, block, buf, offset):
-        at = block * BLOCK + offset
-        buf[:] = self.image[at : at + len(buf)]
-
-    def writeblocks(self, block, buf, offset):
-        at = block * BLOCK + offset
-        self.image[at : at + len(buf)] = buf
-
-    def ioctl(self, op, arg):
-        if op == 6:
-            self.image[arg * BLOCK : arg * BLOCK + BLOCK] = b"\xff" * BLOCK
-        return {4: 4, 5: BLOCK}.get(op, 0)
 
 
 async def fill(journal):
@@ -83,7 +64,7 @@ async def main(path):
     assert not (await journal.open()).messages
     assert "empty" in journal.notice
     await journal.close()
-    flash = Flash()
+    flash = Flash(bytearray(4 * BLOCK))
     journal = Journal(RawArea(flash))
     await fill(journal)
     image = bytes(flash.image)

@@ -11,45 +11,15 @@ import gc
 import os
 import sys
 
+from cut_flash import BLOCK, Flash
+
 from mqttlite.core.records import ACCEPTED, DONE, IDENTITY
 from mqttlite.store.area_raw import RawArea
 from mqttlite.store.journal import Journal
 
-BLOCK = 4096
-
-
-class Flash:
-    """Counts erases."""
-
-    def __init__(self, blocks):
-        self.image = bytearray(blocks * BLOCK)
-        self.erases = 0
-
-    def readblocks(self, block, buf, offset=0):
-        at = block * BLOCK + offset
-        for i in range(len(buf)):
-            buf[i] = self.image[at + i]
-
-    def writeblocks(self, block, buf, offset):
-        at = block * BLOCK + offset
-        for i in range(len(buf)):
-            assert not buf[i] & ~self.image[at + i], "programmed over dirty bytes"
-            self.image[at + i] = buf[i]
-
-    def ioctl(self, op, arg):
-        if op == 4:
-            return len(self.image) // BLOCK
-        if op == 5:
-            return BLOCK
-        if op == 6:
-            self.erases += 1
-            for i in range(arg * BLOCK, (arg + 1) * BLOCK):
-                self.image[i] = 255
-        return 0
-
 
 async def main(kind, messages, group=10, size=80):
-    flash = Flash(32)
+    flash = Flash(bytearray(32 * BLOCK))
     if kind == "raw":
         journal = Journal(RawArea(flash))
     else:

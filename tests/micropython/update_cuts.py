@@ -13,6 +13,7 @@ import os
 import sys
 from hashlib import sha256
 
+import cut_flash
 from cut_flash import Flash, mounted, perform, torn
 
 from mqttlite_board import blocks
@@ -157,7 +158,7 @@ def look(ends):
 
 
 def main(ends, stride):
-    flash = Flash(40)
+    flash = Flash(bytearray(40 * cut_flash.BLOCK))
     os.VfsLfs2.mkfs(flash)
     os.mount(os.VfsLfs2(flash), "/flash")
     for place, data in OLD.items():

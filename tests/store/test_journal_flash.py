@@ -10,7 +10,7 @@ from tests.peers import MicroPython, WasmMicroPython
 from tests.runtimes import ROOT
 
 SCRIPTS = ROOT / "tests" / "micropython"
-FILES = [ROOT / "mqttlite" / name for name in ("__init__.py", "core", "store")]
+FILES = [*(ROOT / "mqttlite" / name for name in ("__init__.py", "core", "store")), SCRIPTS / "cut_flash.py"]
 
 # Rounds of the life; torn behind every so many bytes; and in recovery (0: no second cut); after every so many cuts.
 RAW = (("10", "1", "0"), ("12", "64", "512"), ("24", "64", "0"))

@@ -1,6 +1,8 @@
 """Flash whose power is cut at a chosen operation, clean or torn."""
 
-BLOCK = 4096
+import cut_flash
+from cut_flash import BLOCK, NOISE
+
 PROGRAM_MS, ERASE_MS = 1, 40  # an operation takes
 
 
@@ -41,60 +43,34 @@ class Power:
         return True
 
 
-class Flash:
-    """NOR flash: a program clears bits, an erase sets a block's. `image` is changed in place."""
+class Flash(cut_flash.Flash):
+    """The flash of a board with this `power`; once that is off, only finalisers of a life that is over ask for any."""
 
     def __init__(self, image, power):
-        self.image = image
+        super().__init__(image)
         self.power = power
-        self.erases = 0
 
     def readblocks(self, block, buf, offset=0):
-        if not self.power.is_on:
-            return  # a finaliser of a life that is over, which must not take memory
-        at = block * BLOCK + offset
-        buf[:] = memoryview(self.image)[at : at + len(buf)]
+        if self.power.is_on:  # else nothing that takes memory
+            super().readblocks(block, buf, offset)
 
     def writeblocks(self, block, buf, offset=None):
-        if offset is None:  # as a driver without offsets
-            self.ioctl(6, block)
-            offset = 0
-        power = self.power
-        if not power.is_on:
-            return  # a finaliser of a life that is over
-        at = block * BLOCK + offset
-        view = memoryview(self.image)
-        old = bytes(view[at : at + len(buf)])
-        if old != b"\xff" * len(buf):
-            for i in range(len(buf)):
-                assert not buf[i] & ~old[i], "programmed over dirty bytes"
-        if power.fails(PROGRAM_MS):
-            size = (0, len(buf) // 2, len(buf) - 1, len(buf) // 3)[power.torn]
-            view[at : at + size] = buf[:size]
+        if self.power.is_on:
+            super().writeblocks(block, buf, offset)
+
+    def program(self, at, data):
+        if self.power.fails(PROGRAM_MS):
+            size = (0, len(data) // 2, len(data) - 1, len(data) // 3)[self.power.torn]
+            super().program(at, data[:size])
             raise PowerCut
-        view[at : at + len(buf)] = buf
+        super().program(at, data)
 
-    def ioctl(self, op, arg):
-        if op == 4:
-            return len(self.image) // BLOCK
-        if op == 5:
-            return BLOCK
-        if op == 6:
-            self._erase(arg)
-        return 0
-
-    def _erase(self, block):
+    def erase(self, block):
         power = self.power
         if not power.is_on:
             return
-        self.erases += 1
-        at = block * BLOCK
-        view = memoryview(self.image)
         if power.fails(ERASE_MS):
-            if power.torn == 3:
-                view[at : at + BLOCK] = bytes([i * i % 257 % 256 for i in range(BLOCK)])
-            else:
-                size = (0, BLOCK // 2, BLOCK - 1)[power.torn]
-                view[at : at + size] = b"\xff" * size
+            data = NOISE if power.torn == 3 else b"\xff" * (0, BLOCK // 2, BLOCK - 1)[power.torn]
+            super().program(block * BLOCK, data)
             raise PowerCut
-        view[at : at + BLOCK] = b"\xff" * BLOCK
+        super().erase(block)
