@@ -150,7 +150,7 @@ async def obey(program: "Any", command: "dict[str, Any]") -> "dict[str, object]"
 
 
 async def follow(program: "Any") -> None:
-    """Bring what is on trial to an end; for ever."""
+    """Bring what is on trial to an end; for ever. The program's settings have `trial` until then."""
     path = program.start.SETTINGS
     values = program.settings
     is_trial = is_on_trial(values)
@@ -173,6 +173,7 @@ async def follow(program: "Any") -> None:
                 told = report(settings.read(path))
                 await (await program.publish("answer", json.dumps(told), 2)).completed()
                 reported(path)
+                values.pop("trial")
     else:
         turn(path, False)
         program.stop("restart")

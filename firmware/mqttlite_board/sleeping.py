@@ -122,23 +122,11 @@ async def run(program: "Any") -> None:
 
 async def when_done(program: "Any") -> None:
     """The board stays awake for an update, or for new credentials on trial; when that is over, it may sleep again."""
-    start = program.start
-    while (  # noqa: ASYNC110 (files, which say nothing)
-        start.record.get("tell")
-        or start.exists(start.ROOT + "update/manifest")
-        or rotates(start.ROOT + "settings.json")
-    ):
+    while program.has_update() or "trial" in program.settings:  # noqa: ASYNC110 (files, which say nothing)
         await asyncio.sleep(LOOK_S)
     await asyncio.sleep(LOOK_S)  # what is told is on its way
     program.stop("restart")
     await asyncio.Event().wait()
-
-
-def rotates(path: str) -> bool:
-    """Whether new credentials are on trial (rotation.py)."""
-    from . import settings
-
-    return "trial" in settings.read(path)
 
 
 def recall(program: "Any", values: "dict[str, Any]") -> None:
@@ -215,8 +203,6 @@ async def _deliver(
     await program.connected.wait()
     wake["connected_ms"] = clock.up_ms() - begun
     listening = asyncio.create_task(_listen(program, values))
-    if program.has_update():
-        program.updating().wake()
     try:
         await _keep_time(program, values)
         if crash_file(program.start):

@@ -55,12 +55,8 @@ class Update:
 
     def is_busy(self) -> bool:
         """Whether it is worth to stay awake for it."""
-        is_resuming = self.telling is not None and not self.telling.done()
-        return is_resuming or (self.download is not None and self.silent_s < AWAKE_S)
-
-    def wake(self) -> None:
-        """As `follow`, for a board that sleeps between its measurements."""
-        self.telling = asyncio.create_task(self.resume())
+        is_telling = self.telling is not None and not self.telling.done()
+        return is_telling or (self.download is not None and self.silent_s < AWAKE_S)
 
     async def follow(self) -> None:
         """Beside the program, when there was something before this start."""

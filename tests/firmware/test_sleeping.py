@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mqttlite_board.settings import decode
 from tests.firmware.boards import TOPIC
 from tests.firmware.starts import Folder
 from tests.peers import MicroPython, Mosquitto, MosquittoSub, mosquitto_pub
@@ -268,4 +269,28 @@ async def test_a_board_is_awake_for_an_update_and_sleeps_after_it(board: Sleeper
     )
     assert start.reset
     assert "sleeping for" not in start.said
+    assert "sleeping for" in await board.wake()
+
+
+TRIALS = {
+    "it has failed": {"id": "r1", "state": "there was no connection with the new ones"},
+    "it fails": {"id": "r1", "password": "new-password", "username": "one", "tries": 9, "failed": 4},
+}
+
+
+@pytest.mark.parametrize("what", TRIALS)
+async def test_a_board_is_awake_for_new_credentials_and_sleeps_when_it_has_told_what_came_of_them(
+    board: Sleeper, mosquitto: Mosquitto, what: str
+) -> None:
+    board.use(mosquitto.url)
+    board.set(trial=TRIALS[what])
+    async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/answer", "-q", "2") as subscriber:
+        start = await board.start(
+            MEMORY + "from mqttlite_board import rotation, sleeping\nsleeping.LOOK_S = rotation.AGAIN_S = 0.1\n"
+        )
+        answers = (await take(subscriber, 1 if what == "it has failed" else 2))["answer"]
+    assert start.reset
+    assert "sleeping for" not in start.said
+    assert (answers[-1]["id"], answers[-1]["rotate"]) == ("r1", "failed")
+    assert "trial" not in decode((board.folder / "settings.json").read_bytes())
     assert "sleeping for" in await board.wake()
