@@ -7,6 +7,7 @@ with the board's program running in doctor_service.py.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,8 @@ class Case:
     report: "Report"
     board: "Board | None" = None  # at its prompt
     settings: dict[str, Any] | None = None
+    prompt: ExitStack = field(default_factory=ExitStack)  # what doctor_prompt.leave ends
+    service: Any = None  # doctor_service.Service, while steps are taken
     values: dict[str, Any] = field(default_factory=dict)  # of the step that is taken
 
     def run(self, code: str) -> str:
@@ -122,8 +125,7 @@ def examine(case: Case) -> Iterator[Finding]:
 
     states: dict[str, str] = {}
     wanted = case.wishes.only
-    service = Service(case)
-    case.values = {"service": service}
+    case.service = Service(case)
     try:
         for step in steps():
             missing = [name for name in step.needs if states.get(name) == WRONG]
@@ -133,11 +135,11 @@ def examine(case: Case) -> Iterator[Finding]:
                 finding = Finding(step.name, LEFT_OUT, f"needs the step '{missing[0]}'")
                 states[step.name] = WRONG  # and so does what needs this one
             else:
-                finding = _taken(step, case, service)
+                finding = _taken(step, case)
                 states[step.name] = finding.state
             yield finding
     finally:
-        service.close()
+        case.service.close()
         leave(case)
 
 
@@ -154,8 +156,8 @@ def _needed(names: tuple[str, ...]) -> set[str]:
     return found
 
 
-def _taken(step: Step, case: Case, service: Any) -> Finding:
-    case.values = {"service": service}
+def _taken(step: Step, case: Case) -> Finding:
+    case.values = {}
     begun = time.monotonic()
     state, todo = OK, ""
     try:
@@ -166,8 +168,7 @@ def _taken(step: Step, case: Case, service: Any) -> Finding:
         state, text = LEFT_OUT, str(why)
     except (chip.FlashError, MissingPartError, OSError, ValueError) as error:
         state, text = WRONG, str(error)
-    values = {key: value for key, value in case.values.items() if key != "service"}
-    return Finding(step.name, state, text, todo, {**values, "s": round(time.monotonic() - begun, 3)})
+    return Finding(step.name, state, text, todo, {**case.values, "s": round(time.monotonic() - begun, 3)})
 
 
 # -- the first two steps

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mqttlite_board.settings import SettingError, check, decode, full
@@ -21,26 +20,20 @@ HEAP_LEAST = 60 * 1024  # what the program needs over a serial line with a journ
 LOOP_BYTES = 64
 MPY_VERSION = 6
 WRITE_AGAIN = "write the board again: mqttlite flash --image …"
-_open: dict[int, ExitStack] = {}  # by the identity of a case: what `leave` ends
 
 
 def prompt(case: "Case") -> str:
     """Lead it there; it stays for the steps that follow."""
-    stack = ExitStack()
     try:
-        case.board = stack.enter_context(at_prompt(case.wishes.path, case.report))
+        case.board = case.prompt.enter_context(at_prompt(case.wishes.path, case.report))
     except BoardError as error:
         raise Trouble("no prompt", str(error)) from None
-    _open[id(case)] = stack
     return "its prompt is there"
 
 
 def leave(case: "Case", *, restart: bool = False) -> None:
     """Give the port back; with `restart`, the board starts again."""
-    stack = _open.pop(id(case), None)
-    if stack is None:
-        return
-    with stack:
+    with case.prompt:
         if restart and case.board:
             case.board.restart()
     case.board = None

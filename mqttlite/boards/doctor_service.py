@@ -143,14 +143,14 @@ class Service:
 
 def broker(case: "Case") -> str:
     """A client of its own reaches it."""
-    service: Service = case.values["service"]
+    service: Service = case.service
     service.run(service.connect())
     return f"{case.values['broker']} is reached from here"
 
 
 def link(case: "Case") -> str:
     """Start the board, and wait until it says that it is there."""
-    service: Service = case.values["service"]
+    service: Service = case.service
     leave(case, restart=True)
     return service.run(_link(case, service))
 
@@ -186,7 +186,7 @@ def _todo(where: Where) -> str:
 
 def message(case: "Case") -> str:
     """A command to the board and its answer, both at QoS 2."""
-    service: Service = case.values["service"]
+    service: Service = case.service
     return service.run(_message(case, service))
 
 
@@ -207,7 +207,7 @@ async def _message(case: "Case", service: Service) -> str:
 
 def power(case: "Case") -> str:
     """A command that waits while the board has no power is obeyed once; readings go on where they were."""
-    service: Service = case.values["service"]
+    service: Service = case.service
     if not case.wishes.resets and not case.asker.may_ask:
         raise LeftOut("somebody has to pull the plug; --reset restarts the board instead, which shows less")
     return service.run(_power(case, service))
