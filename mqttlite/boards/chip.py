@@ -4,17 +4,16 @@ esptool is used as a library and says nothing itself: what it would print goes t
 FlashError. Whoever asks is blocked meanwhile.
 """
 
-import fcntl
 import functools
 import logging
 import struct
-import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..serial.ports import PortError, explained
+from ..serial.ports import PortError
 from .extras import need
+from .ports import has_lines, opened, usb_ids, why_not_open
 from .troubles import may_be_the_line, of_flashing
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ log = logging.getLogger("mqttlite.boards")
 ROM_BAUD = 115200
 BAUD = 460800
 ATTEMPTS = 7  # esptool's own number: the longer reset sequences come after the first
-_TIOCMGET = getattr(termios, "TIOCMGET", 0x5415)
 
 
 class FlashError(Exception):
@@ -42,12 +40,6 @@ class Part(NamedTuple):
     what: str
     offset: int
     data: bytes
-
-
-_GATEWAY = (
-    "; if that is a gateway, end it first (systemctl stop mqttlite-gateway, or Ctrl-C where it runs), and start it "
-    "again afterwards"
-)
 
 
 class Chip:
@@ -97,15 +89,6 @@ class Chip:
         self._esp._port.close()
 
 
-def has_lines(port: Any) -> bool:
-    """Whether a port has the lines DTR and RTS, which reset a board: a pseudo-terminal has not."""
-    try:
-        fcntl.ioctl(port.fileno(), _TIOCMGET, struct.pack("I", 0))
-    except (OSError, ValueError, AttributeError):
-        return False
-    return True
-
-
 @contextmanager
 def connected(
     path: str, report: "Report", *, baud: int = BAUD, stub: bool | None = None, attempts: int = ATTEMPTS
@@ -114,12 +97,11 @@ def connected(
     than the ROM's, is put into the RAM; None: where the chip can be reset afterwards. Raises FlashError.
     """
     commands = need("esptool.cmds")
-    serial = need("serial")
     _logger().report = report
     try:
-        port = serial.Serial(path, ROM_BAUD, exclusive=True)
-    except OSError as error:
-        raise FlashError(why_not_open(path, error)) from None
+        port = opened(path, ROM_BAUD)
+    except PortError as error:
+        raise FlashError(why_not_open(error)) from None
     lines = has_lines(port)
     try:
         with errors():
@@ -134,33 +116,6 @@ def connected(
         yield chip
     finally:
         port.close()
-
-
-def usb_ids(path: str) -> tuple[int, int] | None:
-    """Vendor and product of the USB adapter behind a port."""
-    import os
-
-    for port in need("serial.tools.list_ports").comports():
-        if port.vid is not None and os.path.realpath(port.device) == os.path.realpath(path):
-            return port.vid, port.pid
-    return None
-
-
-def named(path: str, error: OSError, cause: BaseException | None) -> PortError:
-    """pyserial's error with words of ours; it puts the number into the text."""
-    if isinstance(cause, OSError) and cause.errno:
-        error = cause
-    elif isinstance(cause, termios.error):
-        error = OSError(*cause.args)
-    elif "exclusively lock" in str(error):
-        error = OSError(11, "locked")
-    return explained(path, error)
-
-
-def why_not_open(path: str, error: OSError) -> str:
-    """Words for pyserial's error, and what to do where a gateway has the port."""
-    text = str(named(path, error, error.__context__))
-    return text + _GATEWAY if "is in use by" in text else text
 
 
 @contextmanager

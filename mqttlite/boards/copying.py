@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .chip import has_lines, why_not_open
+from ..serial.ports import PortError
 from .extras import need
+from .ports import has_lines, opened, why_not_open
 
 if TYPE_CHECKING:
     from .report import Report
@@ -169,11 +170,10 @@ def _interrupt(path: str, report: "Report") -> None:
     """Lead the board to its prompt: by Ctrl-C, else by a reset and Ctrl-C while it starts. A program whose link has the
     USB socket takes Ctrl-C for a byte of the link.
     """
-    serial = need("serial")
     try:
-        port = serial.Serial(path, 115200, timeout=0.05, exclusive=True)
-    except OSError as error:
-        raise BoardError(why_not_open(path, error)) from None
+        port = opened(path, 115200, timeout=0.05)
+    except PortError as error:
+        raise BoardError(why_not_open(error)) from None
     with port:
         if _answers(port, RUNNING_S):
             return

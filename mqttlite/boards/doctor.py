@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import chip
-from .extras import MissingPartError, have, need
+from ..serial.ports import PortError
+from . import chip, ports
+from .extras import MissingPartError, have
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -73,9 +74,9 @@ class Case:
     asker: "Asker"
     report: "Report"
     board: "Board | None" = None  # at its prompt
-    settings: dict[str, Any] | None = None
     prompt: ExitStack = field(default_factory=ExitStack)  # what doctor_prompt.leave ends
     service: Any = None  # doctor_service.Service, while steps are taken
+    settings: dict[str, Any] | None = None
     values: dict[str, Any] = field(default_factory=dict)  # of the step that is taken
 
     def run(self, code: str) -> str:
@@ -178,14 +179,12 @@ def port(case: Case) -> str:
     """Open it, and close it again."""
     path = case.wishes.path
     try:
-        need("serial").Serial(path, chip.ROM_BAUD, exclusive=True).close()
-    except OSError as error:
-        cause = error.__context__
-        problem = chip.named(path, error, cause)
+        ports.opened(path, chip.ROM_BAUD).close()
+    except PortError as error:
         raise Trouble(
-            str(problem), "plug it in with a cable that carries data; end what else uses it (a gateway, a terminal)"
+            str(error), "plug it in with a cable that carries data; end what else uses it (a gateway, a terminal)"
         ) from None
-    usb = chip.usb_ids(path)
+    usb = ports.usb_ids(path)
     if usb is None:
         return f"{path}"
     case.values["usb"] = f"{usb[0]:04x}:{usb[1]:04x}"
@@ -202,8 +201,8 @@ def the_chip(case: Case) -> str:
     if not have("esptool"):
         raise LeftOut("esptool is not installed")
     if does is None:
-        with need("serial").Serial(path, chip.ROM_BAUD) as opened:
-            does = chip.has_lines(opened)
+        with ports.opened(path, chip.ROM_BAUD) as opened:
+            does = ports.has_lines(opened)
     if not does:
         raise LeftOut("it could not be reset afterwards; --chip asks all the same, with the board in download mode")
     try:

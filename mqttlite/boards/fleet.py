@@ -114,7 +114,7 @@ def _next_port(path: str | None, before: Plugged | None, what: str, report: "Rep
             if now is not None and (before is None or (found, now) != before):
                 return found, now
         except ports.NoPortError as error:
-            if "there are" in str(error) and str(error) != told:
+            if error.is_choice and str(error) != told:
                 told = str(error)
                 report.note(told)
         time.sleep(LOOK_S)

@@ -104,7 +104,7 @@ def _show(finding: "Finding", as_json: bool) -> None:
 def _kind(given: str | None, path: str) -> "BoardData":
     """Which kind of board it is. ValueError: it has to be said."""
     from ..boards import data
-    from ..boards.chip import usb_ids
+    from ..boards.ports import usb_ids
 
     if given:
         return data.get(given)

@@ -173,8 +173,7 @@ def _open_serial(path: str, baud: int, rtscts: bool) -> HostPort:
     except ValueError as error:
         raise PortError(errno.EINVAL, f"{path} cannot run at {baud} baud: {error}") from None
     except OSError as error:
-        cause = error.__context__  # "Could not configure port" has lost the number
-        raise explained(path, OSError(*cause.args) if isinstance(cause, termios.error) else error) from None
+        raise explained(path, systems_own(error)) from None
     with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a driver without it costs some milliseconds
         device.set_low_latency_mode(True)
     fd: int = device.fileno()
@@ -184,6 +183,14 @@ def _open_serial(path: str, baud: int, rtscts: bool) -> HostPort:
         settings[6][termios.VMIN] = 1  # an empty read means that the port is gone, not that nothing has arrived
         termios.tcsetattr(fd, termios.TCSANOW, settings)
     return HostPort(path, fd, device.close)
+
+
+def systems_own(error: OSError) -> OSError:
+    """The system's error behind pyserial's, which has put the number into its text, or lost it."""
+    cause = error.__context__
+    if isinstance(cause, termios.error):  # no OSError, though it looks like one
+        return OSError(*cause.args)
+    return cause if isinstance(cause, OSError) and cause.errno else error
 
 
 def explained(path: str, error: OSError) -> PortError:
