@@ -11,7 +11,7 @@ import functools
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -239,8 +239,7 @@ def read(path: Path) -> BoardData:
     except _Wrong as error:
         line = line_of(path.read_text(encoding="utf-8-sig"), error.key)
         raise BoardDataError(f"{path}:{line}: {error.key}: {error.what}") from None
-    object.__setattr__(found, "stem", path.stem)
-    return found
+    return replace(found, stem=path.stem)
 
 
 class _Wrong(Exception):

@@ -18,6 +18,7 @@ from mqttlite_board.settings_rules import KINDS, WIFI_KINDS
 from ..client.checked_url import checked_url
 from ..client.toml_file import read_toml
 from ..core.shown import shown
+from .toml_lines import line_of
 
 OWN_KEYS = ("counter", "trial")  # of the board, which nobody writes into a file
 _NUMBERS = ("watchdog_s", "led", "sleep_s")
@@ -63,7 +64,7 @@ def read_settings(path: Path, *, partly: bool = False) -> dict[str, Any]:
         check_on_host(given)
     except SettingError as error:
         line = _line_of(path, str(error))
-        raise SettingsFileError(f"{path}:{line} {error}" if line else f"{path}: {error}") from None
+        raise SettingsFileError(f"{path}:{line}: {error}" if line else f"{path}: {error}") from None
     return values
 
 
@@ -170,24 +171,10 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise SettingsFileError(f"{path}:{found[1]}: {text}" if found else text) from None
 
 
-def _line_of(path: Path, text: str) -> str:
-    """The line, as "12:", that sets the key with which the text of an error begins; "" where there is none."""
-    found = re.match(r"([\w.]+)", text)
-    table, _, key = found[1].rpartition(".") if found else ("", "", "")
-    current = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        header = re.match(r"\s*\[\s*([\w.-]+)\s*\]", line)
-        if header:
-            current = header[1]
-            if current == key and not table:
-                return f"{number}:"
-            continue
-        if current == table and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[=.]", line):
-            return f"{number}:"
-        inline = rf"\s*{re.escape(table)}\s*(\.\s*{re.escape(key)}\s*)?="
-        if table and not current and re.match(inline, line):
-            return f"{number}:"
-    return ""
+def _line_of(path: Path, text: str) -> int:
+    """The line that sets the key with which the text of an error begins, or what that key is in; 0: none does."""
+    key = re.match(r"[\w.]+", text)
+    return line_of(path.read_text(encoding="utf-8-sig"), key[0], 0) if key else 0
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:

@@ -5,16 +5,14 @@ import re
 _HEADER = re.compile(r"\s*(\[{1,2})\s*([\w.-]+)\s*\]{1,2}")
 
 
-def line_of(text: str, key: str) -> int:
+def line_of(text: str, key: str, otherwise: int = 1) -> int:
     """The number of the line that sets a key such as `link.tx`, `uart[1].default.rx` or `pins.avoid[0].pins[2]`; of
-    what it is in where it is missing; 1 where that is missing, too.
+    what it is in where it is missing; `otherwise` where that is missing, too.
     """
     places = _places(text)
-    while key:
-        if key in places:
-            return places[key]
-        key = re.sub(r"(\.[^.\[]+|\[\d+\]|^[^.\[]+)$", "", key)
-    return 1
+    while key and key not in places:
+        key = key[: max(key.rfind("."), key.rfind("["), 0)]
+    return places.get(key, otherwise)
 
 
 def _places(text: str) -> dict[str, int]:
@@ -36,5 +34,8 @@ def _places(text: str) -> dict[str, int]:
             continue
         key = re.match(r'\s*"?([\w.-]+)"?\s*=', line)
         if key:
-            found[f"{table}.{key[1]}" if table else key[1]] = number
+            name = f"{table}.{key[1]}" if table else key[1]
+            found[name] = number
+            for dot in re.finditer(r"\.", name):  # wifi.name = … sets something in `wifi`
+                found.setdefault(name[: dot.start()], number)
     return found
