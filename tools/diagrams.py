@@ -13,13 +13,12 @@ import argparse
 import hashlib
 import html
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tools.places import ROOT
+from tools.places import ROOT, installed
 
 FOLDER = ROOT / "hardware" / "wiring"
 
@@ -48,21 +47,16 @@ def stale(folder: Path = FOLDER) -> list[str]:
 
 def can_draw() -> bool:
     """Whether WireViz and Graphviz are installed."""
-    return shutil.which("dot") is not None and _wireviz() is not None
-
-
-def _wireviz() -> str | None:
-    beside = Path(sys.executable).with_name("wireviz")
-    return str(beside) if beside.exists() else shutil.which("wireviz")
+    return installed("dot") is not None and installed("wireviz") is not None
 
 
 def drawn(source: Path) -> str:
     """The picture of a source. RuntimeError: what draws it is not installed, or refuses."""
-    wireviz = _wireviz()
+    wireviz = installed("wireviz")
     if not can_draw() or wireviz is None:
         raise RuntimeError("needs WireViz (pip install wireviz) and Graphviz (Debian: apt-get install graphviz)")
     with tempfile.TemporaryDirectory() as folder:
-        command = [wireviz, "-f", "s", "-o", folder, str(source)]
+        command = [str(wireviz), "-f", "s", "-o", folder, str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         made = Path(folder, source.stem + ".svg")
         if done.returncode or not made.exists():

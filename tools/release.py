@@ -31,7 +31,7 @@ WHOLE = "all"  # the bundle that the program of a board gets here
 HARDWARE = (".toml", ".csv", ".bin")
 
 READ_ME = """\
-mqttlite {version} for boards with MicroPython 1.25 or newer
+{title}
 {underline}
 
 `mqttlite flash` (the wheel beside this, with the extra `flash`) does all of this by itself, and asks for the settings.
@@ -74,7 +74,7 @@ def for_boards() -> dict[str, bytes]:
     found.update({f"board/{place}": data for place, data in files.file_system(WHOLE).items()})
     found["package.json"] = _package({place.removeprefix(below): place for place in found if place.startswith(below)})
     title = f"mqttlite {__version__} for boards with MicroPython 1.25 or newer"
-    text = READ_ME.format(version=__version__, underline="=" * len(title), sets=", ".join(SETS))
+    text = READ_ME.format(title=title, underline="=" * len(title), sets=", ".join(SETS))
     found["README.txt"] = text.encode()
     found["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     return found
