@@ -18,8 +18,6 @@ from virtual import world as virtual  # noqa: E402
 from virtual.flash import Power  # noqa: E402
 from virtual.parts import PERIOD  # noqa: E402
 
-DAY_MS = 86400000
-
 
 class Receiver:
     """In the place of the broker's list: numbers must come as 1, 2, 3, …"""

@@ -279,9 +279,8 @@ def make_machine(world):
     machine.reset_cause = lambda: world.cause
     machine.unique_id = lambda: b"\1\2\3\4\5\6"
     machine.freq = lambda *_: 160000000
-    machine.PWRON_RESET, machine.HARD_RESET, machine.WDT_RESET, machine.DEEPSLEEP_RESET, machine.SOFT_RESET = range(
-        1, 6
-    )
+    machine.PWRON_RESET, machine.HARD_RESET, machine.WDT_RESET = PWRON, HARD, WDT
+    machine.DEEPSLEEP_RESET, machine.SOFT_RESET = DEEPSLEEP, SOFT
     return machine
 
 
