@@ -370,11 +370,19 @@ class Download:
                     new.write(file.read(size))
         if self._is_named(item, place):
             self.have[item] = None
+            self._remove_logs(item)
         else:
-            self.damaged += 1
-            self.have[item] = bytearray((self._blocks(item) + 7) // 8)
+            self._start_over(item)
+
+    def _remove_logs(self, item: int) -> None:
         for number in range(self.torn.pop(item, 0), -1, -1):
             remove(self._log(item, number))
+
+    def _start_over(self, item: int) -> None:
+        """An item is complete, and not what its hash says: all of it is missing again."""
+        self.damaged += 1
+        self.have[item] = bytearray((self._blocks(item) + 7) // 8)
+        self._remove_logs(item)
         if self.damaged >= DAMAGED_MAX:
             raise Refused("what arrives is not what the manifest says")
 

@@ -139,11 +139,6 @@ class Download(blocks.Download):
             self.start.feed()
         if done.digest() == wanted:
             self.have[item] = None
-            return
-        self.damaged += 1
-        self.have[item] = bytearray((self._blocks(item) + 7) // 8)
-        for number in range(self.torn.pop(item, 0), -1, -1):
-            blocks.remove(self._log(item, number))
-        self.torn[item] = 0
-        if self.damaged >= blocks.DAMAGED_MAX:
-            raise Refused("what arrives is not what the manifest says")
+        else:
+            self._start_over(item)
+            self.torn[item] = 0

@@ -279,6 +279,24 @@ async def test_blocks_that_are_there_are_not_sent_again(world: World) -> None:
     board.update.task.cancel()
 
 
+async def test_an_image_that_does_not_stay_as_it_was_written_is_sent_again(world: World) -> None:
+    board = world.board()
+    sent = update()
+    made = sent.blocks()
+    await board.update.take(sent.manifest)
+    await board.update.take_block(made.get(0, 0) or b"")
+    for index in range(9):
+        if index == 8:
+            board.flash.slots["ota_1"][5] ^= 1
+        await board.update.take_block(made.get(1, index) or b"")
+    assert board.update.download is not None
+    assert board.update.download.left == 9
+    await board.feed(sent)
+    assert board.flash.boot == "ota_1"
+    assert board.flash.slots["ota_1"].startswith(NEW_IMAGE)
+    board.update.task.cancel()
+
+
 async def test_an_image_that_is_too_large_is_not_taken(world: World) -> None:
     board = world.board()
     sent = Update(Release("image 3", {IMAGE: bytes(SLOT + 1)}, IMAGE), "one", KEY, 5)
