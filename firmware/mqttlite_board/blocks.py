@@ -11,7 +11,6 @@ Whatever is cut off here goes on where it was: nothing is told by anything but t
 clock. Every function that writes may raise OSError: the flash is full, or broken.
 """
 
-import json
 import os
 from binascii import crc32, hexlify, unhexlify
 from hashlib import sha256
@@ -152,7 +151,7 @@ class Download:
             for name in os.listdir(self.target[:-1]):
                 if name != "part":
                     remove(self.target + name)
-            self.write(part, mark)
+            self.start.write(part, mark)
         self._look(0)
         if self.have[0] is None:
             self._load()
@@ -161,7 +160,7 @@ class Download:
         """Keep the manifest: from now on its update goes on after each start."""
         remove(self.folder[:-1])
         make_folders(self.folder)
-        self.write(self.start.ROOT + MANIFEST, self.payload)
+        self.start.write(self.start.ROOT + MANIFEST, self.payload)
 
     def prepare(self, item: int) -> None:
         """Look for an item: in the other half, in the running one, in blocks."""
@@ -247,8 +246,8 @@ class Download:
 
     def finish(self) -> None:
         """All of it is there and checked: put the other half on trial, with the next start. Refused: it cannot be."""
-        self.write(self.target + "release", self.fields["release"].encode())
-        self.record(self._trial())
+        self.start.write(self.target + "release", self.fields["release"].encode())
+        self.start.keep(self._trial())
         remove(self.target + "part")  # this is the moment
         self.clear()
 
@@ -269,17 +268,11 @@ class Download:
         record = dict(self.start.record)
         record.update({"good": self.start.half, "trial": None, "count": self.count, "tell": why})
         record["id"] = str(hexlify(self.payload[:8]), "ascii")
-        self.record(record)
+        self.start.keep(record)
         self.clear()
 
     def _make_room(self) -> None:
         remove(self.target[:-1])
-
-    def record(self, record: "dict[str, Any]") -> None:
-        """Replace half.json."""
-        self.start.write(self.start.HALF, json.dumps(record))
-        self.start.record.clear()
-        self.start.record.update(record)
 
     def clear(self) -> None:
         """Remove what is on its way; the manifest last but for its folder, so that it is known until then."""
@@ -289,12 +282,6 @@ class Download:
         remove(self.folder[:-1])
 
     # -- files
-
-    def write(self, path: str, data: bytes) -> None:
-        """Replace a small file: after a power cut there is the old one or the new one."""
-        with open(path + ".new", "wb") as file:
-            file.write(data)
-        os.rename(path + ".new", path)
 
     def _blocks(self, item: int) -> int:
         return (self.items[item][0] + self.block - 1) // self.block

@@ -62,7 +62,7 @@ class Download(blocks.Download):
         record = self._trial()
         record["trial"] = None
         record["image"] = {"new": self.slot.info()[LABEL], "old": self.running.info()[LABEL]}
-        self.record(record)
+        self.start.keep(record)
         self.slot.set_boot()
         self.clear()
 

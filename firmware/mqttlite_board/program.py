@@ -389,8 +389,7 @@ class Program:
         try:
             await self.updating().take(payload)
         except MemoryError:  # there is more without the application
-            with open(self.start.ROOT + OFFER, "wb") as file:  # noqa: ASYNC230 (small)
-                file.write(payload)
+            self.start.write(self.start.ROOT + OFFER, payload)
             self.stop("restart")
 
     def has_update(self) -> bool:

@@ -98,9 +98,7 @@ class Update:
             record = dict(start.record)
             if record.pop("tell", None) == tell:
                 record["told"] = tell
-                start.write(start.HALF, json.dumps(record))
-                start.record.clear()
-                start.record.update(record)
+                start.keep(record)
 
     async def take(self, payload: bytes) -> None:
         """A manifest has arrived."""

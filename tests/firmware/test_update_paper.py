@@ -338,7 +338,8 @@ async def test_a_full_flash_ends_an_update_and_leaves_the_board_as_it_was(
                 raise OSError(errno.ENOSPC, "No space left on device")
         return open(path, mode)
 
-    monkeypatch.setattr(blocks, "open", limited, raising=False)
+    for module in (blocks, board.start):
+        monkeypatch.setattr(module, "open", limited, raising=False)
     sent = update(block=256)
     await board.update.take(sent.manifest)
     await board.feed(sent)

@@ -36,7 +36,7 @@ def test_a_half_that_is_tried_before_it_is_whole_is_noticed(monkeypatch: pytest.
 
     def begin(self: Any) -> None:
         plain(self)
-        self.record(self._trial())
+        self.start.keep(self._trial())
         blocks.remove(self.target + "part")
 
     monkeypatch.setattr(blocks.Download, "begin", begin)

@@ -94,10 +94,10 @@ def reset_cause() -> str:
     return ""
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, data: "str | bytes") -> None:
     """Replace a small file: after a power cut there is the old one or the new one."""
-    with open(path + ".new", "w") as file:
-        file.write(text)
+    with open(path + ".new", "w" if isinstance(data, str) else "wb") as file:
+        file.write(data)
     os.rename(path + ".new", path)
 
 
@@ -170,6 +170,13 @@ def _try() -> None:
     write(HALF, json.dumps(record))
 
 
+def keep(new: "dict[str, Any]") -> None:
+    """Replace half.json, then `record`, by another one."""
+    write(HALF, json.dumps(new))
+    record.clear()
+    record.update(new)
+
+
 def undo(why: str) -> None:
     """The trial in `record` is over: what was good stays. To be written, and told (update.py)."""
     record["trial"] = record["image"] = None
@@ -202,8 +209,7 @@ def good() -> bool:
                 from esp32 import Partition
 
                 Partition.mark_app_valid_cancel_rollback()
-            write(HALF, json.dumps(now))
-            record.update(now)
+            keep(now)
             is_trial = False
             if _timer:
                 _timer.deinit()
