@@ -8,7 +8,6 @@ adds one there before the program runs is subscribed to it. Both runtimes.
 import asyncio
 import gc
 import json
-import sys
 
 from mqttlite import Client, ClosedError, MQTTError, SettingError, StoreError
 
@@ -35,7 +34,7 @@ STATE_S = 300  # from one state message to the next
 
 class Program:
     """What the board is for, from one start to the next. `settings`: the record (settings.py), complete; `start`: the
-    starter (start/start.py), of which it uses feed(), good(), is_safe, half, boots and reset_cause().
+    starter (start/start.py), of which the program uses what has a name without _.
     """
 
     alone = False  # there is no memory for the application beside an update
@@ -410,15 +409,6 @@ def crash_file(start: "Any") -> bool:
     return bool(start.exists(start.ROOT + "crash.txt")) or start.reset_cause() == "WDT"
 
 
-def forget(name: str) -> None:
-    """Give back the memory of a module of this package that is not needed any more."""
-    if sys.implementation.name == "micropython":
-        package = sys.modules[__name__.rsplit(".", 1)[0]]
-        sys.modules.pop(__name__.rsplit(".", 1)[0] + "." + name, None)
-        if hasattr(package, name):
-            delattr(package, name)
-
-
 def has_update(settings: "dict[str, Any]", start: "Any") -> bool:
     """Whether there is an update that is not finished, or something to tell of the last one."""
     record = start.record.get("tell")
@@ -441,7 +431,7 @@ def run(settings: "dict[str, Any]", start: "Any") -> None:
         alone = update.is_alone(start)
     program = Program(settings, start, opening.application(settings, start.is_safe or alone))
     program.alone = alone
-    forget("opening")
+    start.forget("opening")
     if settings["key"]:
         program.handlers["update"] = program.update
         if program.has_update():

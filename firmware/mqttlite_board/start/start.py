@@ -332,12 +332,8 @@ def _serve() -> None:
         window.catch_ctrl_c(True)
     if is_safe:
         print("safe mode, after %d starts that failed: no application" % (_bad - 1))
-    if sys.implementation.name == "micropython":  # who needs it again loads it again
-        load = None
-        sys.modules.pop("mqttlite_board.settings", None)
-        package = sys.modules.get("mqttlite_board")
-        if hasattr(package, "settings"):
-            delattr(package, "settings")
+    load = None  # it holds its module
+    forget("settings")
     _module("program").run(settings, sys.modules[__name__])
 
 
@@ -382,6 +378,15 @@ def _module(name: str) -> "Any":
             problem = error
     use(tried)
     raise NoProgram(problem)
+
+
+def forget(name: str) -> None:
+    """Give back the memory of a module of the program. Who needs it again loads it again."""
+    if sys.implementation.name == "micropython":
+        sys.modules.pop("mqttlite_board." + name, None)
+        package = sys.modules.get("mqttlite_board")
+        if hasattr(package, name):
+            delattr(package, name)
 
 
 def _end_at(seconds: int) -> None:
