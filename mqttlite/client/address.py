@@ -3,7 +3,6 @@
 import binascii
 
 from ..core import const
-from ..core.features import SERIAL
 from .url import cut
 
 TYPE_CHECKING = const(0)
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
 
 def take_apart(url: "Url", text: str, address: "str | None") -> None:
     """Give `url` the parts of its `address` (None: there is none, and what it was made from is no URL)."""
-    if SERIAL and text[:10] == "serial:usb":
-        url.scheme, url.host = text.split("?")[0].split(":")
-        for pair in text.split("?")[1:2]:
-            for option in pair.split("&"):
-                key, _, value = cut(option, "=")
-                url.query[key] = value
-        return
     if address is None:
         raise ValueError("not a URL: '" + text[text.rfind("@") + 1 :] + "'; write for example mqtt://localhost:1883")
     at = address.rfind("@")

@@ -3,6 +3,8 @@
 Both runtimes. MicroPython has no urllib, and needs only this much of it.
 """
 
+from ..core.features import SERIAL
+
 
 class Url:
     """The parts of a URL: `scheme`, `host`, `port` (0: not given), `path`, `username`, `password` (or None), `query` (a
@@ -13,6 +15,8 @@ class Url:
     password: "str | None" = None
 
     def __init__(self, text: str) -> None:
+        if SERIAL and text[:10] == "serial:usb":  # a board's own USB socket has no path
+            text = "serial://" + text[7:]
         self.scheme, found, rest = cut(text, "://")
         rest, _, query = cut(rest, "?")
         address, slash, path = cut(rest, "/")
