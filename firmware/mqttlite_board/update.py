@@ -29,6 +29,7 @@ QUIET_MAX_S = 600
 ROOMY = 64000  # bytes that are free before the application is loaded: enough for it and for an update
 ALONE_S = 120  # without a block, until the application is worth more than an update
 AWAKE_S = 5  # without a block, until a board that sleeps between its measurements goes to sleep
+FAILURES = (Refused, KeyError, ValueError, OSError)  # what arrives makes no sense, or the flash is full or broken
 
 
 def is_alone(start: "Any") -> bool:
@@ -36,6 +37,11 @@ def is_alone(start: "Any") -> bool:
     gc.collect()
     waits = start.exists(start.ROOT + blocks.MANIFEST) or start.exists(start.ROOT + "offer")
     return waits and not start.is_trial and hasattr(gc, "mem_free") and gc.mem_free() < ROOMY
+
+
+def words(error: Exception) -> str:
+    """Why an update is not taken, or given up."""
+    return str(error.args[0]) if isinstance(error, Refused) else repr(error)
 
 
 class Update:
@@ -127,9 +133,8 @@ class Update:
                 raise Refused("a trial is going on: send it again when that is over")
             self.download = None
             new.accept()
-        except (Refused, KeyError, ValueError, OSError) as error:
-            why = error.args[0] if isinstance(error, Refused) else repr(error)
-            await self.tell("refused", count, payload, 0, why=why)
+        except FAILURES as error:
+            await self.tell("refused", count, payload, 0, why=words(error))
             return
         await self._go_on(new)
 
@@ -147,7 +152,7 @@ class Update:
         try:
             download.begin()
             await self._prepare(download)
-        except (Refused, KeyError, ValueError, OSError) as error:
+        except FAILURES as error:
             await self._give_up(download, error)
             return
         self.download = download
@@ -176,7 +181,7 @@ class Update:
                 return
             if not had_list and download.have[0] is None:
                 await self._prepare(download)
-        except (Refused, KeyError, ValueError, OSError) as error:
+        except FAILURES as error:
             await self._give_up(download, error)
             return
         self.quiet_s = QUIET_S
@@ -203,7 +208,7 @@ class Update:
                 await self.tell("trial", download.count, download.payload)
                 self.program.stop("restart")
                 return
-        except (Refused, KeyError, ValueError, OSError) as error:
+        except FAILURES as error:
             await self._give_up(download, error)
             return
         await self._ask()
@@ -244,7 +249,7 @@ class Update:
     async def _give_up(self, download: "blocks.Download", error: Exception) -> None:
         """Nothing comes of an update that had begun."""
         self.download = None
-        why = error.args[0] if isinstance(error, Refused) else repr(error)
+        why = words(error)
         if isinstance(error, OSError) and error.errno == 28:
             why = "the flash is full"
         print("update:", why)
