@@ -3,7 +3,9 @@
 Whatever fails here is said and nothing more: MicroPython does not run main.py after a boot.py that has failed.
 """
 
-for _ in range(3):  # first of all: what a gateway sends may hold the byte that is Ctrl-C (window.py)
+# First of all: what a gateway sends may hold the byte that is Ctrl-C (window.py). main.py begins with the same, since
+# MicroPython switches Ctrl-C on again for each file. In a module it would be too late: to import one takes a while.
+for _ in range(3):
     try:
         from os import dupterm  # noqa: F401 (boards have it)
 

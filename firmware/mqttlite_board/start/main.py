@@ -1,6 +1,7 @@
 """Runs after boot.py: the starter (start.py) does it all."""
 
-for _ in range(3):  # first of all: a gateway's frames, and Improv's packets, hold the byte that is Ctrl-C (window.py)
+# First of all, as in boot.py, which says why: a gateway's frames, and Improv's packets, hold the byte that is Ctrl-C.
+for _ in range(3):
     try:
         from os import dupterm  # noqa: F401 (boards have it)
 
