@@ -21,9 +21,7 @@ NONE, INVALID, UNKNOWN, UNABLE, BAD_NAME, OTHER = 0, 1, 2, 3, 5, 255  # errors
 
 WIFI, GET_STATE, INFO, SCAN, HOSTNAME, DEVICE_NAME, NETWORK = 1, 2, 3, 4, 5, 6, 7  # commands
 PUT = 0xF1  # of ours: OFFSET TOTAL (2 bytes each, big endian), then a piece of a settings.json; the last one sets it
-GET = (
-    0xF2  # of ours: OFFSET (2 bytes); a piece of the record as JSON, without secrets, as one string; "" behind its end
-)
+GET = 0xF2  # of ours: OFFSET (2 bytes); a piece of the record as JSON, without secrets, a string; "" behind its end
 
 ONLINE, HAS_WIFI = 1, 2  # flags of NETWORK
 
