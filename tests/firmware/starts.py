@@ -84,6 +84,16 @@ class clock:
 interrupted_at = None
 """
 
+# The process ends there: without it a reset is an exception, which the starter takes for one more failure.
+ENDS_AT_RESET = """
+def reset():
+    told["reset"] = True
+    print(json.dumps(told))
+    sys.exit()
+
+machine.reset = reset
+"""
+
 RUN = """
 import start
 import window
@@ -97,6 +107,16 @@ except KeyboardInterrupt:
     print("prompt")
 print(json.dumps(told))
 """
+
+
+def with_job(source: str) -> str:
+    """Prepares a start: the application has one more job, the async function `job` in this source."""
+    return (
+        source + "import mqttlite_board.program as p\n"
+        "plain_main = p.Program.main\n"
+        "def main(self):\n    self.app.jobs.append(job)\n    return plain_main(self)\n"
+        "p.Program.main = main\n"
+    )
 
 
 @dataclass

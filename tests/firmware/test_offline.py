@@ -13,7 +13,7 @@ import pytest
 from mqttlite_board import watchdog
 from mqttlite_board.api import Application
 from tests.firmware.boards import TOPIC, Board
-from tests.firmware.starts import Folder
+from tests.firmware.starts import ENDS_AT_RESET, Folder, with_job
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
 
 APP = """
@@ -147,12 +147,10 @@ async def test_what_has_ended_the_program_is_told_at_the_next_start_and_then_for
     assert (tmp_path / "crash.txt").exists()
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/crash", "-q", "1") as subscriber:
         await board.start(
-            "import mqttlite_board.program as p\nimport os\n"
-            "async def gone(self):\n"
-            "    while 'crash.txt' in os.listdir():\n        await asyncio.sleep(0.02)\n    self.stop('')\n"
-            "plain = p.Program.main\n"
-            "def main(self):\n    self.app.jobs.append(lambda _: gone(self))\n    return plain(self)\n"
-            "p.Program.main = main\n"
+            with_job(
+                "import os\nasync def job(program):\n"
+                "    while 'crash.txt' in os.listdir():\n        await asyncio.sleep(0.02)\n    program.stop('')\n"
+            )
         )
         text = (await subscriber.get()).payload.decode()
     assert text.startswith("start 1 (PWRON), after ")
@@ -165,11 +163,8 @@ async def test_a_bite_of_the_watchdog_is_told(micropython: MicroPython, mosquitt
     board.set(url=mosquitto.url, app={"every_ms": 10})
     async with MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/crash", "-q", "1") as subscriber:
         await board.start(
-            "machine.reset_cause = lambda: machine.WDT_RESET\nimport mqttlite_board.program as p\n"
-            "async def late(self):\n    await asyncio.sleep(1)\n    self.stop('')\n"
-            "plain = p.Program.main\n"
-            "def main(self):\n    self.app.jobs.append(lambda _: late(self))\n    return plain(self)\n"
-            "p.Program.main = main\n"
+            "machine.reset_cause = lambda: machine.WDT_RESET\n"
+            + with_job("async def job(program):\n    await asyncio.sleep(1)\n    program.stop('')\n")
         )
         assert b"the watchdog has restarted the board" in (await subscriber.get()).payload
 
@@ -178,13 +173,6 @@ HEAP = """
 from mqttlite_board import heap
 heap.LOOK_S = 0.01
 heap.trouble = lambda: "no piece of 2048 bytes"
-
-def reset():
-    told["reset"] = True
-    print(json.dumps(told))
-    sys.exit()
-
-machine.reset = reset
 """
 
 
@@ -193,7 +181,7 @@ async def test_a_heap_in_pieces_ends_in_a_clean_restart(
 ) -> None:
     board = Folder(micropython, tmp_path)
     board.set(url=mosquitto.url)
-    start = await board.start(HEAP)
+    start = await board.start(HEAP + ENDS_AT_RESET)
     assert start.reset
     assert "no piece of 2048 bytes: a clean restart" in start.said
     assert "no piece of 2048 bytes" in (tmp_path / "crash.txt").read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from mqttlite_board.settings import decode
 from tests.firmware.boards import TOPIC
-from tests.firmware.starts import Folder
+from tests.firmware.starts import ENDS_AT_RESET, Folder, with_job
 from tests.peers import MicroPython, Mosquitto, MosquittoSub, mosquitto_pub
 
 APP = """
@@ -258,14 +258,14 @@ async def test_a_board_is_awake_for_an_update_and_sleeps_after_it(board: Sleeper
     board.set(key="5" * 64)
     board.write("update/manifest", "")  # which is none: it is told, and given up
     start = await board.start(
-        MEMORY + "from mqttlite_board import sleeping\nsleeping.LOOK_S = 0.1\n"
-        "def reset():\n    told['reset'] = True\n    print(json.dumps(told))\n    sys.exit()\nmachine.reset = reset\n"
-        "plain = asyncio.sleep\n"
-        "async def removed(program):\n    await plain(0.5)\n    import os\n"
-        "    try:\n        os.remove('update/manifest')\n    except OSError:\n        pass\n"
-        "    await asyncio.Event().wait()\n"
-        "import mqttlite_board.program as p\nmain = p.Program.main\n"
-        "def patched(self):\n    self.app.jobs.append(removed)\n    return main(self)\np.Program.main = patched\n"
+        MEMORY
+        + ENDS_AT_RESET
+        + with_job(
+            "from mqttlite_board import sleeping\nsleeping.LOOK_S = 0.1\n"
+            "async def job(program):\n    await asyncio.sleep(0.5)\n    import os\n"
+            "    try:\n        os.remove('update/manifest')\n    except OSError:\n        pass\n"
+            "    await asyncio.Event().wait()\n"
+        )
     )
     assert start.reset
     assert "sleeping for" not in start.said
