@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from mqttlite.link import Link
 from mqttlite.serial.diagnosis import End, Finding, Heard, Tapped, diagnose
-from mqttlite.serial.ports import READ_SIZE
 from mqttlite_board import improv
 
 from .saying import Saying
@@ -36,7 +35,6 @@ class Watch:
     def __init__(self, link: Link, baud: int, say: Saying) -> None:
         self.finding: Finding | None = None
         self.wants_settings = asyncio.Event()  # a board says so
-        self._latest = b""
         self._link = link
         self._baud = baud
         self._say = say
@@ -81,15 +79,14 @@ class Watch:
     def _hear(self, data: bytes) -> None:
         """What has arrived."""
         if not self._link.up:
-            self._heard[-1].hear(data)
-            self._latest = (self._latest + data)[-2 * READ_SIZE :]
-            if _WANTS_SETTINGS in self._latest:
+            heard = self._heard[-1]
+            heard.hear(data)
+            if _WANTS_SETTINGS in heard.pieces()[-1]:
                 self.wants_settings.set()
 
     def _forget(self) -> None:
         self.finding = None
         self.wants_settings.clear()
-        self._latest = b""
         self._heard.clear()
         self._heard.append(Heard())
 
