@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests import runtimes
-from tests.firmware.virtual_boards import ASYNCIO, HEAP, SCRIPTS, make_board
+from tests.firmware.virtual_boards import SCRIPTS, command, make_board
 
 NAME = re.compile(r'^    "([\w-]+)": \w+,$', re.MULTILINE)
 PARTS = 48  # processes that a scenario is shared among: some four cut operations each
@@ -32,11 +31,8 @@ def scenarios() -> list[str]:
 
 def run(folder: Path, name: str, stride: int, begin: int, bits: int) -> tuple[int, int, int]:
     """Operations, cuts, and commands that were given again. RuntimeError with what was found."""
-    program = runtimes.built(bits)
-    command = [program, "-X", f"heapsize={HEAP}", SCRIPTS / "whole_cuts.py", ASYNCIO, folder]
-    done = subprocess.run(
-        [*map(str, command), name, str(stride), str(begin)], capture_output=True, text=True, check=False
-    )
+    argv = command(bits, "whole_cuts.py", folder, name, str(stride), str(begin))
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     found = COUNTS.search(done.stdout)
     if done.returncode or not found:
         raise RuntimeError(f"{name}: {done.stdout[-4000:]}{done.stderr[-2000:]}")
@@ -50,9 +46,9 @@ def long_runs(bits: int) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         make_board(Path(temporary))
         for kind, number in LONG:
-            command = [runtimes.built(bits), "-X", f"heapsize={HEAP}", SCRIPTS / "whole_long.py", ASYNCIO, temporary]
+            argv = command(bits, "whole_long.py", Path(temporary), kind, str(number))
             begun = time.monotonic()
-            done = subprocess.run([*map(str, command), kind, str(number)], capture_output=True, text=True, check=False)
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
             lines = [line for line in done.stdout.splitlines() if not line.startswith("OSError")]
             failed += done.returncode != 0
             said = "\n".join(lines[-30:]) + done.stderr[-2000:] if done.returncode else lines[0]

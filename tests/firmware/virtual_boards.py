@@ -66,14 +66,18 @@ def application() -> str:
     raise LookupError("scenarios.py has no APP")
 
 
+def command(bits: int, script: str, folder: Path, *args: str) -> list[str]:
+    """What runs a script, whose first arguments are asyncio's source and the board's folder."""
+    return runtimes.micropython_argv(
+        MicroPython(bits).program, SCRIPTS / script, (str(ASYNCIO), str(folder), *args), heap=HEAP
+    )
+
+
 async def run(folder: Path, script: str, *args: str, bits: int = 64, timeout_s: float = 120) -> str:
-    """What the script prints, whose first arguments are asyncio's source and the board's folder; AssertionError with it
-    when it fails.
-    """
+    """What the script prints; AssertionError with it when it fails."""
     if not ASYNCIO.is_dir():
         unavailable("MicroPython's source (build/board)")
-    program = MicroPython(bits).program
-    argv = [str(program), "-X", f"heapsize={HEAP}", str(SCRIPTS / script), str(ASYNCIO), str(folder), *args]
+    argv = command(bits, script, folder, *args)
     done = await peers.run(*argv, folder=ROOT, check=False, timeout_s=timeout_s)
     assert done.stdout.endswith("all done\n"), done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout
