@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .partitions import ENTRY, ENTRY_MAGIC, MD5_MAGIC, SECTOR, TABLE_AT
+
 OLDEST = (1, 25)  # of MicroPython: bundles are compiled for it, and its littlefs reads what we build
-SECTOR = 4096
 
 # IMAGE_CHIP_ID of a program's header: the chip as esptool calls it, and where its bootloader begins.
 CHIPS = {
@@ -28,15 +29,11 @@ CHIPS = {
     20: ("ESP32-C61", 0),
     23: ("ESP32-C5", 0x2000),
 }
-TABLE_AT = 0x8000  # in the flash, of every chip of the family
 
 _PROGRAM = 0xE9
 _HEADER = 24  # with its extension
 _CHECKSUM = 0xEF
 _DESCRIPTION = 0xABCD5432
-_ENTRY = struct.Struct("<2sBBII16sI")
-_ENTRY_MAGIC = b"\xaa\x50"
-_TABLE_MD5 = b"\xeb\xeb" + b"\xff" * 14
 _APP = 0
 _UF2 = b"UF2\n"
 _BANNER = re.compile(
@@ -189,13 +186,13 @@ def _xor(data: bytes) -> int:
 
 def _table(data: bytes, at: int, name: str) -> Iterator[Partition]:
     begin = at
-    if data[at : at + 2] != _ENTRY_MAGIC:
+    if data[at : at + 2] != ENTRY_MAGIC:
         raise ImageError(f"{name} has no partition table at {TABLE_AT:#x}: it is no whole image; {FAMILY}")
-    while data[at : at + 2] == _ENTRY_MAGIC:
-        _, kind, subtype, offset, size, label, _ = _ENTRY.unpack_from(data, at)
+    while data[at : at + 2] == ENTRY_MAGIC:
+        _, kind, subtype, offset, size, label, _ = ENTRY.unpack_from(data, at)
         yield Partition(label.rstrip(b"\0").decode(errors="backslashreplace"), kind, subtype, offset, size)
-        at += _ENTRY.size
-    if data[at : at + 16] == _TABLE_MD5 and hashlib.md5(data[begin:at]).digest() != data[at + 16 : at + 32]:
+        at += ENTRY.size
+    if data[at : at + 16] == MD5_MAGIC and hashlib.md5(data[begin:at]).digest() != data[at + 16 : at + 32]:
         raise ImageError(f"{name}, partition table: damaged (its MD5 is another); download it again")
 
 
@@ -210,7 +207,12 @@ def _version(program: bytes, name: str) -> tuple[tuple[int, int, int], str]:
             else "something else"
         )
         raise ImageError(f"{name} is not MicroPython; it says it is {is_what}: {FAMILY}")
-    major, minor, patch, rest, day = found.groups()
+    return version_of(found)
+
+
+def version_of(banner: re.Match[bytes]) -> tuple[tuple[int, int, int], str]:
+    """MicroPython's version, as a number and in words with the day, from the groups of what it prints at its start."""
+    major, minor, patch, rest, day = banner.groups()
     version = int(major), int(minor), int(patch or 0)
     return version, f"{'.'.join(map(str, version))}{rest.decode()} of {day.decode()}"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .data import Partition
 
-TABLE_AT = 0x8000
+TABLE_AT = 0x8000  # in the flash, of every chip of the family
 TABLE_BYTES = 0xC00  # the sector's rest is not the table's
 FIRST = 0x9000  # where the first partition may begin
 SECTOR = 0x1000
@@ -32,9 +32,9 @@ SUBTYPES = {
 }
 ROMFS = 0x8F  # as MicroPython's own partitions-4MiB-romfs.csv has it
 RING = 0x40  # the first of those that are an application's own
-_ENTRY = struct.Struct("<2sBBII16sI")
-_ENTRY_MAGIC = b"\xaa\x50"
-_MD5_MAGIC = b"\xeb\xeb" + b"\xff" * 14
+ENTRY = struct.Struct("<2sBBII16sI")
+ENTRY_MAGIC = b"\xaa\x50"
+MD5_MAGIC = b"\xeb\xeb" + b"\xff" * 14
 
 
 class LayoutError(ValueError):
@@ -71,12 +71,12 @@ class Layout:
     def binary(self) -> bytes:
         """What the flash has at TABLE_AT."""
         entries = b"".join(
-            _ENTRY.pack(
-                _ENTRY_MAGIC, TYPES[part.type], _subtype(part), part.offset, part.bytes, part.name.encode("ascii"), 0
+            ENTRY.pack(
+                ENTRY_MAGIC, TYPES[part.type], _subtype(part), part.offset, part.bytes, part.name.encode("ascii"), 0
             )
             for part in self.parts
         )
-        table = entries + _MD5_MAGIC + hashlib.md5(entries, usedforsecurity=False).digest()
+        table = entries + MD5_MAGIC + hashlib.md5(entries, usedforsecurity=False).digest()
         return table.ljust(TABLE_BYTES, b"\xff")
 
 
@@ -131,7 +131,7 @@ def wrong(layout: Layout) -> list[tuple[int | None, str]]:
         if part.offset + part.bytes > layout.flash_bytes:
             found.append((place, f"{label} ends behind the {layout.flash_bytes >> 20} MiB of the flash"))
         free = part.offset + part.bytes
-    if len(layout.parts) > TABLE_BYTES // _ENTRY.size - 1:
+    if len(layout.parts) > TABLE_BYTES // ENTRY.size - 1:
         found.append((None, "there are too many partitions"))
     return found or _missing(layout)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .firmware_image import OLDEST, ImageError
+from .firmware_image import OLDEST, ImageError, version_of
 
 BLOCK = struct.Struct("<8I476sI")
 MAGIC = (0x0A324655, 0x9E5D5157, 0x0AB16F30)
@@ -49,9 +49,7 @@ def read(path: Path) -> Uf2Image:
     found = _BANNER.search(content)
     if found is None:
         raise ImageError(f"{path.name} is not MicroPython")
-    major, minor, patch, rest, day = found.groups()
-    version = int(major), int(minor), int(patch or 0)
-    text = f"{'.'.join(map(str, version))}{rest.decode()} of {day.decode()}"
+    version, text = version_of(found)
     if version[:2] < OLDEST:
         raise ImageError(f"{path.name} is MicroPython {text}; it must be {'.'.join(map(str, OLDEST))} or newer")
     return Uf2Image(path, data, chips.pop(), version, text)
