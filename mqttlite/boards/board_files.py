@@ -12,7 +12,7 @@ from typing import Any
 
 from . import files
 from .compiling import compiled
-from .settings_file import to_json
+from .settings_file import to_json, urls_of
 
 SETTINGS = "settings.json"
 MAIN = "app.py"
@@ -29,8 +29,7 @@ def bundle_for(values: Mapping[str, Any], folder: Path) -> str:
     """The smallest bundle that has what the settings and the application in `folder` ask for. The board's program asks
     for what comes with the journal, whether one is configured or not.
     """
-    urls = values["url"] if isinstance(values["url"], list) else [values["url"]]
-    if any(url.startswith("serial:") for url in urls):
+    if any(url.startswith("serial:") for url in urls_of(values)):
         return "all"
     for source in _sources(folder):
         if source.suffix == ".mpy" or _ASKS_FOR_ALL.search(source.read_text(encoding="utf-8", errors="replace")):

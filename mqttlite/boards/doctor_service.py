@@ -14,6 +14,7 @@ from .doctor import LeftOut, Trouble
 from .doctor_prompt import leave
 from .first_message import Hearing, Where, listening, why_not
 from .report import Clock
+from .settings_file import urls_of
 
 if TYPE_CHECKING:
     from ..client.host import Client
@@ -72,7 +73,7 @@ class Service:
 
         settings, wishes = self._case.settings, self._case.wishes
         assert settings is not None
-        urls = settings["url"] if isinstance(settings["url"], list) else [settings["url"]]
+        urls = urls_of(settings)
         over_network = [url for url in urls if url.startswith("mqtt:")]
         url = wishes.broker or (over_network[0] if over_network and len(urls) == 1 else BROKER)
         usb = wishes.path if "serial:usb" in urls else None

@@ -17,7 +17,7 @@ from mqttlite_board.settings import full, public
 from . import asking, board_files, chip, filesystem, firmware_image, kinds, romfs
 from .devices import Device, Devices
 from .first_message import First, Where, check_broker, wait
-from .settings_file import check_on_host, new_key
+from .settings_file import check_on_host, new_key, urls_of
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -189,7 +189,7 @@ def remember(wishes: Wishes, values: dict[str, Any], stem: str) -> None:
             key=values["key"],
             topic=values["topic"],
             board=stem,
-            url=_first_url(values),
+            url=urls_of(values)[0],
             username=values["username"] or "",
             image=wishes.image.name if wishes.image else "",
         )
@@ -234,7 +234,7 @@ def begin(
 def where(wishes: Wishes, path: str, values: dict[str, Any], broker: str) -> Where:
     """How to hear of it."""
     values = full(values)
-    url = _first_url(values)
+    url = urls_of(values)[0]
     link = wishes.link or (path if url.startswith("serial:usb") else None)
     return Where(
         values["topic"],
@@ -244,8 +244,3 @@ def where(wishes: Wishes, path: str, values: dict[str, Any], broker: str) -> Whe
         username=values["username"],
         password=values["password"],
     )
-
-
-def _first_url(values: dict[str, Any]) -> str:
-    url: str = values["url"] if isinstance(values["url"], str) else values["url"][0]
-    return url

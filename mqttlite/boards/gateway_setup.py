@@ -12,7 +12,7 @@ from ..core.shown import shown
 from ..serial.ports import open_port
 from .devices import Device, Devices
 from .improv_client import BoardError, ImprovClient
-from .settings_file import new_key
+from .settings_file import new_key, urls_of
 
 
 def setter_up(table: dict[str, Any]) -> Callable[[str, int], Awaitable[str]]:
@@ -36,19 +36,17 @@ def setter_up(table: dict[str, Any]) -> Callable[[str, int], Awaitable[str]]:
     return set_up
 
 
-def keyed(devices: Devices, values: dict[str, Any], board: str = "") -> Device:
+def keyed(devices: Devices, values: dict[str, Any]) -> Device:
     """The device of a record, known to this computer from now on: with the key that it had, or a new one. Kept before
     the board gets it: a key that nobody has can sign nothing.
     """
     known = devices.find(values["name"]) or Device(values["name"])
-    url = values["url"]
     device = dataclasses.replace(
         known,
         key=values.get("key") or known.key or new_key(),
         topic=values.get("topic", ""),
-        url=url if isinstance(url, str) else url[0],
+        url=urls_of(values)[0],
         username=values.get("username") or "",
-        board=board or known.board,
     )
     devices.put(device)
     return device

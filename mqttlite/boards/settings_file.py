@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,18 @@ def new_key() -> str:
     return secrets.token_hex(32)
 
 
+def urls_of(values: Mapping[str, Any]) -> list[str]:
+    """The URLs of a record, one or two, in the order in which the board tries them."""
+    return values["url"] if isinstance(values["url"], list) else [values["url"]]
+
+
 def check_on_host(values: dict[str, Any]) -> None:
     """As mqttlite_board.settings.check, and what a computer can tell better. Raises SettingError."""
     check(values)
     for key in OWN_KEYS:
         if key in values:
             raise SettingError(f"{key}: is the board's own and does not stand in a file")
-    urls = values["url"] if isinstance(values["url"], list) else [values["url"]]
-    for url in urls:
+    for url in urls_of(values):
         if url.startswith("mqtt:"):
             try:
                 checked_url(url, ("mqtt",))

@@ -69,6 +69,7 @@ async def _set_up(args: argparse.Namespace, port: str, values: dict[str, Any]) -
     from ...boards.devices import Devices
     from ...boards.gateway_setup import keyed
     from ...boards.improv_client import ImprovClient
+    from ...boards.settings_file import urls_of
     from ...serial.ports import open_port
 
     lines: asyncio.Queue[str] = asyncio.Queue()
@@ -88,8 +89,7 @@ async def _set_up(args: argparse.Namespace, port: str, values: dict[str, Any]) -
             lines.get_nowait()
         address = await board.put({**values, "key": device.key, "counter": device.counter})
         print(f"'{values['name']}' has its settings{f' and the address {address}' if address else ''}")
-        url = values["url"] if isinstance(values["url"], str) else values["url"][0]
-        if url.startswith("serial:"):
+        if urls_of(values)[0].startswith("serial:"):
             print(f"it reaches its broker through a gateway: mqttlite gateway --serial {port}")
             return 0
         return await _until_connected(lines, args.wait)
@@ -122,13 +122,14 @@ async def _wifi_alone(board: "ImprovClient", values: dict[str, Any]) -> int:
 
 async def _ask_rest(values: dict[str, Any], board: "ImprovClient", name: str) -> None:
     """What a record needs and nobody has said. Raises ValueError where nobody can be asked."""
+    from ...boards.settings_file import urls_of
+
     if "name" not in values:
         values["name"] = _asked("name of the board", name)
     if "url" not in values:
         print("How does it reach its broker? mqtt://HOST over Wi-Fi, or serial:usb through a gateway on this port")
         values["url"] = _asked("URL", "serial:usb")
-    urls = [values["url"]] if isinstance(values["url"], str) else values["url"]
-    if any(url.startswith("mqtt:") for url in urls) and "wifi" not in values:
+    if any(url.startswith("mqtt:") for url in urls_of(values)) and "wifi" not in values:
         await _ask_wifi(values, board)
 
 
