@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import asking, board_files, data, kinds, ports, uf2
+from . import board_files, data, kinds, ports, uf2
 from .copying import Board, at_prompt
-from .devices import Devices
 from .files import HALF
 from .first_message import check_broker
-from .flashing import Wishes, begin, remember, where
-from .settings_file import check_on_host, new_key
+from .flashing import Wishes, begin, record, remember, where
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -49,10 +47,7 @@ def flash(wishes: Wishes, known: dict[str, Any], asker: "Asker", report: "Report
     uf2.copy(image, drive)
     path = _port(wishes.path)
     with at_prompt(path, report) as board:
-        values, broker = asking.settings(asker, known, board.run(_IDENTITY), wishes.broker)
-        before = Devices(wishes.devices).find(values["name"])
-        values.setdefault("key", before.key if before and before.key else new_key())
-        check_on_host(values)
+        values, broker = record(wishes, known, asker, board.run(_IDENTITY))
         if wishes.wait_s:
             asyncio.run(check_broker(where(wishes, path, values, broker)))
         bundle = wishes.bundle or board_files.bundle_for(values, wishes.application)

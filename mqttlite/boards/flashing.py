@@ -163,14 +163,22 @@ def prepare(wishes: Wishes, known: dict[str, Any], board: chip.Chip, asker: "Ask
     if not board.flash_bytes:
         raise chip.FlashError("the flash does not say how large it is: it is missing, or of an unknown kind")
     partition = image.file_system(board.flash_bytes)
-    values, broker = asking.settings(asker, known, board.mac, wishes.broker)
-    before = Devices(wishes.devices).find(values["name"])
-    values.setdefault("key", before.key if before and before.key else new_key())
-    check_on_host(values)
+    values, broker = record(wishes, known, asker, board.mac)
     bundle = wishes.bundle or board_files.bundle_for(values, wishes.application)
     files = board_files.board(values, wishes.application, bundle, has_library=not wishes.uses_romfs)
     rom = _rom(image, bundle) if wishes.uses_romfs else None
     return Plan(kind, image, partition, values, broker, bundle, files, rom)
+
+
+def record(wishes: Wishes, known: dict[str, Any], asker: "Asker", mac: str) -> tuple[dict[str, Any], str]:
+    """The settings for a board, what is known and what is asked, checked, with the key that its name had or a new one;
+    and the broker's URL as this computer reaches it. Raises NotAskedError, SettingError.
+    """
+    values, broker = asking.settings(asker, known, mac, wishes.broker)
+    before = Devices(wishes.devices).find(values["name"])
+    values.setdefault("key", before.key if before and before.key else new_key())
+    check_on_host(values)
+    return values, broker
 
 
 def _rom(image: "FirmwareImage", bundle: str) -> chip.Part:
