@@ -10,10 +10,11 @@ What a board prints meanwhile goes to `on_line`, a line at a time.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from mqttlite_board import improv
 
@@ -32,6 +33,7 @@ SCAN_S = 20.0
 JOIN_S = 45.0  # for the board to be let into its network
 ATTEMPTS = 3
 LINES_MAX = 200  # characters of a line that a board prints
+_T = TypeVar("_T")
 
 _ERRORS = {
     improv.INVALID: "the board takes the command for damaged",
@@ -199,13 +201,7 @@ class ImprovClient:
         record = to_json(values)
         if len(record) > 4096:
             raise BoardError(f"the settings have {len(record)} bytes, and a board takes 4096")
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self._put(record)
-            except TimeoutError:
-                if attempt == ATTEMPTS - 1:
-                    raise BoardError("the board has stopped to answer; press its reset button, and try again") from None
-        raise AssertionError
+        return await self._insisting(lambda: self._put(record))
 
     async def _put(self, record: bytes) -> str:
         total = len(record).to_bytes(2, "big")
@@ -233,14 +229,19 @@ class ImprovClient:
 
     async def _retried_raw(self, command: int, data: bytes) -> bytes:
         """The result of a command that may be sent more than once."""
-        for attempt in range(ATTEMPTS):
+
+        async def ask() -> bytes:
             await self._send(command, data)
-            try:
-                return await self._result_raw(command, ANSWER_S)
-            except TimeoutError:
-                if attempt == ATTEMPTS - 1:
-                    raise BoardError("the board has stopped to answer; press its reset button, and try again") from None
-        raise AssertionError
+            return await self._result_raw(command, ANSWER_S)
+
+        return await self._insisting(ask)
+
+    async def _insisting(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """What comes of it, tried again when no answer comes. Raises BoardError."""
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(TimeoutError):
+                return await ask()
+        raise BoardError("the board has stopped to answer; press its reset button, and try again")
 
     async def _result(self, command: int, timeout_s: float) -> list[str]:
         return _strings(await self._result_raw(command, timeout_s))
