@@ -273,9 +273,8 @@ class _Session:
             self._messages.put_nowait(message)
 
     def _how_far(self) -> str:
-        printed = " | ".join(line for line in self._hearing.printed.splitlines()[-3:] if line.strip())
         problem = self._hearing.problem()
         return (
             f"not all was measured within {self._bench.within_s:g} s (--wait): "
-            f"{printed or problem or 'the board says nothing: mqttlite doctor looks for the cause'}"
+            f"{self._hearing.last or problem or 'the board says nothing: mqttlite doctor looks for the cause'}"
         )

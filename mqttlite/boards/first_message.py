@@ -162,6 +162,11 @@ class Hearing:
         self._told: set[str] = set()
         self._line = ""
 
+    @property
+    def last(self) -> str:
+        """The last lines that it has printed, in one."""
+        return " | ".join(line for line in self.printed.splitlines()[-3:] if line.strip())
+
     async def settled(self) -> None:
         """Return when the board has acknowledged what the broker has sent it with the message."""
         await asyncio.sleep(WITH_IT_S)
@@ -261,5 +266,4 @@ def why_not(where: Where, hearing: Hearing, within_s: float) -> str:
             f"{begin}, and it prints nothing: press Reset (EN) once. If that does not help, it is still in download "
             f"mode, or the image is for another board; to write it again: {HOLD_BOOT}"
         )
-    last = " | ".join(line for line in hearing.printed.splitlines()[-3:] if line.strip())
-    return f"{begin}; what it has printed last: {last}"
+    return f"{begin}; what it has printed last: {hearing.last}"
