@@ -19,6 +19,7 @@ from mqttlite_board.settings import SettingError, decode, full
 from .. import __version__
 from .bench_program import program
 from .copying import BoardError, at_prompt
+from .data import PORTS
 from .first_message import Hearing, Where, listening
 from .report import Clock
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from .data import BoardData
     from .report import Report
 
-HARDWARE = ("esp32", "rp2")  # sys.platform of real boards
 ECHOES = 10
 REACH_S = 10.0
 ONLINE_S = 60.0
@@ -37,15 +37,6 @@ _TOLD = """
 import sys
 i = sys.implementation
 print(i.name, ".".join(map(str, i.version[:3])), sys.platform, getattr(i, "_machine", ""), sep="|")
-"""
-
-
-_SETTINGS = """
-try:
-    with open("settings.json", "rb") as f:
-        print(f.read().hex())
-except OSError:
-    print("")
 """
 
 
@@ -137,7 +128,7 @@ def _told(bench: Bench, board: "Board") -> dict[str, Any]:
     runtime, version, platform, machine = board.run(_TOLD).strip().split("|")
     return {
         "board": bench.board.stem,
-        "is_hardware": platform in HARDWARE,
+        "is_hardware": platform in PORTS,
         "runtime": f"{runtime} {version}",
         "machine": machine or platform,
         "mqttlite": __version__,
@@ -154,10 +145,9 @@ async def _reach(where: Where) -> None:
 
 def _topic(board: "Board") -> str:
     """Of the board's own program; "" where its settings cannot be read."""
-    text = board.run(_SETTINGS).strip()
     try:
-        topic: str = full(decode(bytes.fromhex(text)))["topic"]
-    except (SettingError, ValueError, KeyError):
+        topic: str = full(decode(board.settings() or b""))["topic"]
+    except (SettingError, KeyError):
         return ""
     return topic
 

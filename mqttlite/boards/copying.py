@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..serial.ports import PortError
+from .data import PORTS
 from .extras import need
 from .ports import has_lines, opened, why_not_open
 
@@ -29,7 +30,7 @@ AGAIN_S = 2.6
 PULSE_S = 0.1
 CHUNK = 480  # bytes at once
 
-# Which half of the flash runs, "" where there are none; and the SHA-256 of each file below a folder.
+# Which half of the flash runs, "" where there are none; the SHA-256 of each file below a folder; the settings.
 _HALF = """
 import json, os
 def there(path):
@@ -72,6 +73,16 @@ except OSError:
 """
 
 
+_SETTINGS = """
+import sys
+try:
+    with open("/settings.json" if sys.platform in %r else "settings.json", "rb") as file:
+        print(file.read().hex())
+except OSError:
+    print("!")
+"""
+
+
 class BoardError(ValueError):
     """The board does not do what it is asked at its prompt; says why and what to do."""
 
@@ -98,6 +109,11 @@ class Board:
         """The SHA-256 of all files below a folder, but for the folders `keep` in it ("lib/"), by their place in it."""
         lines = self.run(_HASHES % (keep, folder)).splitlines()
         return {place: digest for digest, _, place in (line.strip().partition(" ") for line in lines)}
+
+    def settings(self) -> bytes | None:
+        """Its settings.json; None: it has none."""
+        text = self.run(_SETTINGS % (PORTS,)).strip()
+        return None if text == "!" else bytes.fromhex(text)
 
     def put(self, files: Mapping[str, bytes], folder: str, *, keep: tuple[str, ...], removes: bool = True) -> list[str]:
         """Make the files below a folder these, but for the folders `keep` in it; without `removes`, others stay, too.

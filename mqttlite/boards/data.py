@@ -20,7 +20,7 @@ from ..client.toml_file import read_toml
 from . import files
 from .toml_lines import line_of
 
-PORTS = ("esp32", "rp2")  # MicroPython's
+PORTS = ("esp32", "rp2")  # of MicroPython: its sys.platform on real boards
 BLOCK = 0x1000  # of the flash: what is erased at once
 _T = TypeVar("_T")
 

@@ -10,6 +10,7 @@ from mqttlite_board.settings import SettingError, check, decode, full
 from . import files as board_files
 from . import partitions
 from .copying import BoardError, at_prompt
+from .data import PORTS
 from .doctor import LeftOut, Trouble
 from .firmware_image import OLDEST
 
@@ -60,7 +61,7 @@ def version(case: "Case") -> str:
         oldest = ".".join(map(str, OLDEST))
         raise Trouble(f"MicroPython {words} is too old: {oldest} is the least", f"flash {image}")
     chip = case.data.chip.replace("-", "")
-    if platform in ("esp32", "rp2") and chip not in machine.upper().replace("-", ""):
+    if platform in PORTS and chip not in machine.upper().replace("-", ""):
         raise Trouble(f"MicroPython {words} for '{machine}', and the board has an {case.data.chip}", f"flash {image}")
     return f"MicroPython {words}: {machine or platform}"
 
@@ -222,26 +223,17 @@ def _few(places: list[str]) -> str:
     return f"{', '.join(places[:3])}{more} {'is' if len(places) == 1 else 'are'}"
 
 
-_SETTINGS = """
-try:
-    with open("/settings.json" if {root} else "settings.json", "rb") as f:
-        print(f.read().hex())
-except OSError as e:
-    print("!", e.errno)
-"""
-
-
 def settings(case: "Case") -> str:
     """The record, as the board will read it; its secrets stay where they are."""
-    root = case.run("import sys\nprint(sys.platform)") in ("esp32", "rp2")
-    text = case.run(_SETTINGS.format(root=root))
-    if text.startswith("!"):
+    assert case.board is not None
+    data = case.board.settings()
+    if data is None:
         raise Trouble(
             "there is no settings.json",
             "mqttlite flash --settings board.toml, or a board that waits for them: mqttlite board setup",
         )
     try:
-        values = decode(bytes.fromhex(text))
+        values = decode(data)
         check(values)
     except SettingError as error:
         raise Trouble(

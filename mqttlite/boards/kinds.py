@@ -7,8 +7,6 @@ from . import data
 if TYPE_CHECKING:
     from .asking import Asker
 
-ESP32, RP2 = "esp32", "rp2"  # MicroPython's ports
-
 
 class Kind(NamedTuple):
     """What `flash` wants to know of a board. `stem`: of its file in hardware/boards, "" for one without; `micropython`:
