@@ -7,7 +7,7 @@ heap of 110 KiB, is measured at the end, collected.
     python -m benchmarks.board_program                 the table
     python -m benchmarks.board_program long --count 100000     what is alive, over so many readings
 
-As .mpy, the files are those of a fresh board (mqttlite/boards/files.py); frozen, those of firmware/manifest.py.
+As .mpy, the files are those of a fresh board (mqttlite/boards/supplies.py); frozen, those of firmware/manifest.py.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mqttlite.boards import files
+from mqttlite.boards import supplies
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite_board.settings import encode
@@ -77,7 +77,7 @@ class Bench:
         for kind, place in self._folders.items():
             place.mkdir()
             if kind == "plain":
-                for name, data in files.file_system("all").items():
+                for name, data in supplies.file_system("all").items():
                     (place / name).parent.mkdir(parents=True, exist_ok=True)
                     (place / name).write_bytes(data)
             app = place / ("a/app.mpy" if kind == "plain" else "app.mpy")
@@ -179,7 +179,7 @@ async def bench() -> AsyncIterator[Bench]:
 async def table(out: "io.TextIOBase", kinds: Sequence[str]) -> None:
     """Print it."""
     async with bench() as ready:
-        shipped = files.file_system("all")
+        shipped = supplies.file_system("all")
         size = sum(len(data) for name, data in shipped.items() if name.endswith(".mpy"))
         print(f"{'':<24}{'.mpy alive':>12}{'least':>8}{'free of 110':>13}{'frozen alive':>14}{'least':>8}", file=out)
         for link in ("TCP", "serial"):

@@ -53,7 +53,7 @@ DIFFERENT = {
         "firmware/mqttlite_board/sleeping",
         "firmware/mqttlite_board/start/window",
     },
-    "READ": {"boards/filesystem", "cli/terminal", "serial/usb_port"},
+    "READ": {"boards/littlefs_image", "cli/terminal", "serial/usb_port"},
     "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/upstream"},
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},

@@ -16,7 +16,7 @@ import pytest
 from tests import runtimes
 from tests.peers import unavailable
 from tests.runtimes import ROOT
-from tools import board_files
+from tools import build_supplies
 from tools.bundle import SETS, building
 
 # Bytes; 959,000 when this was written: the packages 786,000, what boards get 173,000, of which the four bundles have
@@ -29,18 +29,18 @@ SHIPPED = "mqttlite/boards/shipped"
 # Run by the Python of the empty environment, outside of the clone.
 EVERYTHING = """\
 import sys
-from mqttlite.boards import files
-assert not files.is_in_clone()
-assert all(files.contents(files.bundle(name)) for name in files.bundles())
-print(*files.bundles())
-assert "mqttlite_board/program.mpy" in files.contents(files.board_package())
-assert {"boot.py", "main.py"} <= set(files.contents(files.starter()))
-assert "esp32-devkitc.toml" in files.contents(files.board_files())
-assert "8MiB.csv" in files.contents(files.partition_tables())
-assert files.is_compiled()
+from mqttlite.boards import supplies
+assert not supplies.is_in_clone()
+assert all(supplies.contents(supplies.bundle(name)) for name in supplies.bundles())
+print(*supplies.bundles())
+assert "mqttlite_board/program.mpy" in supplies.contents(supplies.board_package())
+assert {"boot.py", "main.py"} <= set(supplies.contents(supplies.starter()))
+assert "esp32-devkitc.toml" in supplies.contents(supplies.board_data())
+assert "8MiB.csv" in supplies.contents(supplies.partition_tables())
+assert supplies.is_compiled()
 try:
-    files.bundle("thick")
-except files.NoFilesError as error:
+    supplies.bundle("thick")
+except supplies.NoFilesError as error:
     print(error)
 """
 
@@ -74,10 +74,10 @@ def test_the_wheel_has_all_that_a_board_gets_and_twice_built_is_the_same(wheel: 
         names = set(file.namelist())
         for name in SETS:
             place = f"{SHIPPED}/bundle/{name}/mqttlite/__init__.mpy"
-            assert file.read(place) == (board_files.found(name) / "mqttlite" / "__init__.mpy").read_bytes()
-    for source in board_files.PACKAGE.rglob("*"):
+            assert file.read(place) == (build_supplies.found(name) / "mqttlite" / "__init__.mpy").read_bytes()
+    for source in build_supplies.PACKAGE.rglob("*"):
         if source.is_file() and "__pycache__" not in source.parts:
-            assert source.relative_to(board_files.PACKAGE.parent).as_posix() in names
+            assert source.relative_to(build_supplies.PACKAGE.parent).as_posix() in names
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True)
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
@@ -102,10 +102,10 @@ def test_a_machine_without_mpy_cross_gives_boards_sources(tmp_path: Path, monkey
     monkeypatch.setattr("tools.places.mpy_cross", lambda: None)
     monkeypatch.setattr(building, "transformed", lambda *_: (None, None))  # which takes long
     monkeypatch.setattr(building.tracing, "written", lambda *_: ({"__init__": "x = 1\n"}, {}))
-    board_files.build_program(tmp_path / "program")
-    board_files.build_bundle("thin", tmp_path / "thin")
-    monkeypatch.setattr(board_files, "built", lambda _: tmp_path / "thin")
-    assert board_files.found("thin") == tmp_path / "thin" / "py"
+    build_supplies.build_program(tmp_path / "program")
+    build_supplies.build_bundle("thin", tmp_path / "thin")
+    monkeypatch.setattr(build_supplies, "built", lambda _: tmp_path / "thin")
+    assert build_supplies.found("thin") == tmp_path / "thin" / "py"
     assert (tmp_path / "thin" / "py" / "mqttlite" / "__init__.py").read_text() == "x = 1\n"
     assert (tmp_path / "program" / "mqttlite_board" / "program.py").is_file()
     assert not list(tmp_path.rglob("*.mpy"))

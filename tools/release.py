@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mqttlite import __version__
-from mqttlite.boards import files
-from tools import board_files
+from mqttlite.boards import supplies
+from tools import build_supplies
 from tools.bundle import SETS, BundleError
 from tools.places import ROOT
 
@@ -65,13 +65,13 @@ def for_boards() -> dict[str, bytes]:
     """What is in the ZIP file for boards, by place."""
     found: dict[str, bytes] = {}
     for name in SETS:
-        folder = board_files.built(name)
-        places = files.contents(folder / "mpy")
+        folder = build_supplies.built(name)
+        places = supplies.contents(folder / "mpy")
         found.update({f"bundle/{name}/{place}": data for place, data in places.items()})
         found[f"bundle/{name}/package.json"] = _package({place: place for place in places})
         found[f"bundle/{name}/trace.json"] = (folder / "trace.json").read_bytes()
-    below = f"board/{files.HALF}/lib/"
-    found.update({f"board/{place}": data for place, data in files.file_system(WHOLE).items()})
+    below = f"board/{supplies.HALF}/lib/"
+    found.update({f"board/{place}": data for place, data in supplies.file_system(WHOLE).items()})
     found["package.json"] = _package({place.removeprefix(below): place for place in found if place.startswith(below)})
     title = f"mqttlite {__version__} for boards with MicroPython 1.25 or newer"
     text = READ_ME.format(title=title, underline="=" * len(title), sets=", ".join(SETS))
@@ -125,7 +125,7 @@ def main(words: Sequence[str]) -> int:
     folder = parser.parse_args(words).folder
     try:
         built = build(folder)
-    except (BundleError, files.NoFilesError, subprocess.CalledProcessError) as error:
+    except (BundleError, supplies.NoFilesError, subprocess.CalledProcessError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
     for path in built:

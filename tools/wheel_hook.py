@@ -1,8 +1,8 @@
 """What hatch does in addition when it builds a wheel: the files for boards, and on demand the compiled modules.
 
-The files for boards (tools/board_files.py) come below mqttlite/boards/shipped, where mqttlite/boards/files.py finds
-them, so that `mqttlite flash` needs no clone. An editable install gets none: it is in a clone, which builds them when
-they are asked for. With MQTTLITE_COMPILED=1 in the environment modules are compiled, too (tools/compiled.py).
+The files for boards (tools/build_supplies.py) come below mqttlite/boards/shipped, where mqttlite/boards/supplies.py
+finds them, so that `mqttlite flash` needs no clone. An editable install gets none: it is in a clone, which builds them
+when they are asked for. With MQTTLITE_COMPILED=1 in the environment modules are compiled, too (tools/compiled.py).
 """
 
 import importlib.util
@@ -53,7 +53,7 @@ class WheelHook(BuildHookInterface[Any]):
         root = Path(self.root)
         (root / "build").mkdir(exist_ok=True)
         self._stage = stage = Path(tempfile.mkdtemp(prefix="shipped-", dir=root / "build"))
-        command = [sys.executable, "-m", "tools.board_files", "--into", str(stage)]
+        command = [sys.executable, "-m", "tools.build_supplies", "--into", str(stage)]
         # pipx keeps the current folder out of the path
         path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
         if subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}, check=False).returncode:

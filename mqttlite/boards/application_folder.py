@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .files import application_template, contents
 from .settings_file import check_on_host, toml_value
+from .supplies import application_template, contents
 
 NAME = "my-sensor"  # of the board in the template
 SETTINGS = "board.toml"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import supplies
 from .compiling import compiled
 from .settings_file import to_json, urls_of
 
@@ -67,8 +67,8 @@ def application(folder: Path) -> dict[str, bytes]:
 
 def library(bundle: str) -> dict[str, bytes]:
     """lib/ with a bundle of mqttlite and the board's program, by place."""
-    inside = f"{files.HALF}/"
-    found = files.file_system(bundle)
+    inside = f"{supplies.HALF}/"
+    found = supplies.file_system(bundle)
     return {place.removeprefix(inside): data for place, data in found.items() if place.startswith(f"{inside}lib/")}
 
 
@@ -76,10 +76,10 @@ def board(values: dict[str, Any], folder: Path, bundle: str, *, has_library: boo
     """All files of a fresh board, by their place; without `has_library` it finds its lib/ elsewhere. Raises
     SettingError, ApplicationError, CompileError, NoFilesError.
     """
-    made = files.file_system(bundle)
-    lib = f"{files.HALF}/lib/"
+    made = supplies.file_system(bundle)
+    lib = f"{supplies.HALF}/lib/"
     if not has_library:
         made = {place: content for place, content in made.items() if not place.startswith(lib)}
-    made |= {f"{files.HALF}/{place}": content for place, content in application(folder).items()}
+    made |= {f"{supplies.HALF}/{place}": content for place, content in application(folder).items()}
     made[SETTINGS] = to_json(values)
     return made

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..client.toml_file import read_toml
-from . import files
+from . import supplies
 from .toml_lines import line_of
 
 PORTS = ("esp32", "rp2")  # of MicroPython: its sys.platform on real boards
@@ -201,7 +201,7 @@ class BoardData:
 
 def boards(folder: Path | None = None) -> dict[str, BoardData]:
     """All kinds of boards, by the stem of their file. Raises BoardDataError."""
-    return dict(_boards(folder or files.board_files()))
+    return dict(_boards(folder or supplies.board_data()))
 
 
 @functools.cache

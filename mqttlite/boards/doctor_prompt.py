@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from mqttlite_board.settings import SettingError, check, decode, full
 
-from . import files as board_files
-from . import partitions
+from . import partitions, supplies
 from .copying import BoardError, at_prompt
 from .data import PORTS
 from .doctor import LeftOut, Trouble
@@ -143,7 +142,7 @@ def flash(case: "Case") -> str:
     found = [(name, int(offset), int(size)) for _, _, offset, size, name in lines]
     case.values["partitions"] = found
     tables = {f"the image {case.data.micropython}": case.data.flash.partition}
-    folder = board_files.partition_tables()
+    folder = supplies.partition_tables()
     tables.update({name: layout.parts for name, layout in partitions.layouts(folder).items()})
     for name, table in tables.items():
         if [(part.name, part.offset, part.bytes) for part in table] == found:
@@ -184,8 +183,8 @@ def files(case: "Case") -> str:
     case.values.update(files=len(there), half=half)
     below = f"{half}/" if half else ""
     wanted = {
-        place.replace(f"{board_files.HALF}/", below, 1) if place.startswith(f"{board_files.HALF}/") else place: data
-        for place, data in board_files.file_system(case.wishes.bundle).items()
+        place.replace(f"{supplies.HALF}/", below, 1) if place.startswith(f"{supplies.HALF}/") else place: data
+        for place, data in supplies.file_system(case.wishes.bundle).items()
     }
     missing = [place for place in wanted if place not in there]
     if missing and f"{below}lib/mqttlite/__init__.mpy" in missing and _is_frozen(case):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import board_files, data, kinds, ports, uf2
 from .copying import Board, at_prompt
-from .files import HALF
 from .first_message import check_broker
 from .flashing import Wishes, begin, record, remember, where
+from .supplies import HALF
 
 if TYPE_CHECKING:
     from .asking import Asker

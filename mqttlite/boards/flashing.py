@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mqttlite_board.settings import full, public
 
-from . import asking, board_files, chip, filesystem, firmware_image, kinds, romfs
+from . import asking, board_files, chip, firmware_image, kinds, littlefs_image, romfs
 from .devices import Device, Devices
 from .first_message import First, Where, check_broker, wait
 from .settings_file import check_on_host, new_key, urls_of
@@ -71,7 +71,7 @@ class Plan:
     @property
     def parts(self) -> list[chip.Part]:
         """In the order in which they are written."""
-        system = filesystem.build(self.files, self.partition.size)
+        system = littlefs_image.build(self.files, self.partition.size)
         return [
             chip.Part("the file system", self.partition.offset, system),
             *([self.rom] if self.rom else []),

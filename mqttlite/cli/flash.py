@@ -199,7 +199,7 @@ def _is_uf2(args: argparse.Namespace) -> bool:
 
 
 def _application(args: argparse.Namespace) -> Path:
-    from ..boards.files import application_template
+    from ..boards.supplies import application_template
 
     return args.app or application_template()
 

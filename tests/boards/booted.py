@@ -9,7 +9,7 @@ import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mqttlite.boards import filesystem
+from mqttlite.boards import littlefs_image
 from tests import runtimes
 from tests.boards.rom_loader import RomLoader
 from tests.peers import end, unavailable
@@ -133,7 +133,7 @@ class FlashedBoard:
     @property
     def files(self) -> dict[str, bytes]:
         """What its file system holds."""
-        return filesystem.read(self.file.read_bytes())
+        return littlefs_image.read(self.file.read_bytes())
 
     async def power_off(self) -> None:
         """It ends between two instructions."""

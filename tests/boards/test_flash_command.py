@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import filesystem
+from mqttlite.boards import littlefs_image
 from mqttlite.boards.devices import Devices
 from mqttlite.cli import main
 from mqttlite_board import settings
@@ -63,7 +63,7 @@ def test_everything_is_on_the_board_and_nothing_of_the_computers(world: World, k
         assert board.started.wait(5)
         offset = images.CHIPS[kind][1]
         assert board.flash[offset:].startswith(world.image.read_bytes())
-        files = filesystem.read(bytes(board.flash[VFS]))
+        files = littlefs_image.read(bytes(board.flash[VFS]))
     assert {"boot.py", "main.py", "settings.json", "a/app.mpy"} <= set(files)
     assert {"a/lib/mqttlite/__init__.mpy", "a/lib/mqttlite_board/program.mpy"} <= set(files)
     assert not [name for name in files if "test" in name or "toml" in name]
@@ -112,7 +112,7 @@ def test_the_same_board_flashed_again_keeps_its_key(world: World) -> None:
     for _ in range(2):
         with RomLoader() as board:
             assert world.flash(board, *world.given) == 0
-            keys.append(settings.decode(filesystem.read(bytes(board.flash[VFS]))["settings.json"])["key"])
+            keys.append(settings.decode(littlefs_image.read(bytes(board.flash[VFS]))["settings.json"])["key"])
     assert keys[0] == keys[1]
 
 
@@ -129,7 +129,7 @@ def test_what_is_not_known_is_asked_and_passwords_do_not_show(
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     with RomLoader() as board:
         assert world.flash(board, "--image", str(world.image), "--board", "esp32-devkitc") == 0
-        values = settings.decode(filesystem.read(bytes(board.flash[VFS]))["settings.json"])
+        values = settings.decode(littlefs_image.read(bytes(board.flash[VFS]))["settings.json"])
     assert values.pop("key")
     assert values == {"name": "board-123456", "url": "mqtt://10.0.0.9", "username": "g7", **SECRETS}
     assert asked == ["password of 'home': ", "password of 'g7' at the broker: "]
@@ -147,7 +147,7 @@ def test_without_a_terminal_it_says_what_is_missing(world: World, capsys: pytest
 def test_a_line_that_loses_too_much_is_tried_more_slowly(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     with RomLoader(faults=Faults(damages_at=3)) as board:
         assert world.flash(board, *world.given) == 0
-        assert filesystem.read(bytes(board.flash[VFS]))["boot.py"]
+        assert littlefs_image.read(bytes(board.flash[VFS]))["boot.py"]
     assert "a bad line, or a worn or missing flash" in (said := capsys.readouterr().out)
     assert "once more at 115200 baud" in said
 

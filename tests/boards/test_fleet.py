@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import filesystem
+from mqttlite.boards import littlefs_image
 from mqttlite.cli import main
 from mqttlite_board import settings
 from tests.boards.rom_loader import RomLoader
@@ -60,7 +60,7 @@ def test_each_board_gets_a_row_and_a_failure_keeps_it_for_the_next(
         hand = plugged_in([one, again, other, two, three], world.folder / "port")
         assert flash(world) == 0
         hand.join()
-        files = [filesystem.read(bytes(board.flash[VFS])) for board in (one, two, three)]
+        files = [littlefs_image.read(bytes(board.flash[VFS])) for board in (one, two, three)]
     records = [settings.decode(each["settings.json"]) for each in files]
     assert [(each["name"], each["wifi"]["password"]) for each in records] == [
         ("north", "geheim-1"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards.files import board_package
+from mqttlite.boards.supplies import board_package
 from mqttlite_board import improv
 from mqttlite_board.improv import Parser, packet, rpc
 from mqttlite_board.settings import decode, encode

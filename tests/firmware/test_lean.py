@@ -1,7 +1,7 @@
 """tools/lean.py: constants in the place of their names, nothing for the type checker, each line where it was."""
 
 from tests.firmware.boards import PACKAGE
-from tools import board_files
+from tools import build_supplies
 from tools.lean import lean
 
 SOURCE = '''"""A module."""
@@ -37,6 +37,6 @@ def test_what_another_file_names_stays() -> None:
 
 def test_each_module_of_the_program_is_one_still() -> None:
     for path in PACKAGE.rglob("*.py"):
-        found = lean(path.read_text(encoding="utf-8"), board_files.named_elsewhere(path))
+        found = lean(path.read_text(encoding="utf-8"), build_supplies.named_elsewhere(path))
         compile(found, str(path), "exec")
         assert found.count("\n") == path.read_text(encoding="utf-8").count("\n")

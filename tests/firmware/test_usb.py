@@ -11,8 +11,8 @@ import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mqttlite.boards.files import file_system
 from mqttlite.boards.settings_file import to_json
+from mqttlite.boards.supplies import file_system
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.serial.ports import open_port
 from tests.firmware.boards import START, settings

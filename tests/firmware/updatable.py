@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from mqttlite.boards import files
+from mqttlite.boards import supplies
 from mqttlite.boards.devices import Device, Devices
 from mqttlite_board.settings import encode
 from tests import peers, runtimes
@@ -47,7 +47,7 @@ class Updatable:
         self.program = runtimes.built(bits)
         self.process: asyncio.subprocess.Process | None = None
         self.lives = 0
-        for place, data in files.file_system("all").items():
+        for place, data in supplies.file_system("all").items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_bytes(data)
         app(folder / "a", "old")

@@ -6,7 +6,7 @@ import ast
 import json
 from pathlib import Path
 
-from mqttlite.boards import files, rotating
+from mqttlite.boards import rotating, supplies
 from mqttlite.boards.devices import Device
 from mqttlite.boards.manifest import Release, Update
 from mqttlite_board import improv, settings
@@ -22,7 +22,7 @@ KEY = "5a" * 32  # the device's, as in scenarios.py
 
 def make_board(folder: Path, name: str = "") -> None:
     """Fill `folder` with the file system of a fresh board, and what a computer makes for the scenario `name`."""
-    tree = files.file_system("all")
+    tree = supplies.file_system("all")
     if name == "updating":  # as where the image has all but the application: else an update copies fifty files
         tree = {place.removeprefix("a/"): data for place, data in tree.items()}
     tree.update({f"_told/{place}": data for place, data in told(name).items()})

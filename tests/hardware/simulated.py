@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mqttlite.boards import data, files
+from mqttlite.boards import data, supplies
 from mqttlite.boards.asking import Asker
 from mqttlite.boards.doctor import Case, Finding, Wishes, examine
 from mqttlite.boards.report import Report
@@ -107,7 +107,7 @@ class SimulatedBoard:
         self.modules.mkdir(parents=True)
         for name, text in MODULES.items():
             (self.modules / name).write_text(text, encoding="utf-8")
-        for place, content in files.file_system("all").items():
+        for place, content in supplies.file_system("all").items():
             path = self.folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

@@ -9,12 +9,12 @@ import pytest
 
 from mqttlite.boards import data
 from mqttlite.boards.data import BoardData, BoardDataError
-from mqttlite.boards.files import board_files
+from mqttlite.boards.supplies import board_data
 from mqttlite.boards.toml_lines import line_of
 
 BOARDS = data.boards()
 ESP32 = [board for board in BOARDS.values() if board.port == "esp32"]
-TEXT = (board_files() / "esp32-devkitc.toml").read_text(encoding="utf-8")
+TEXT = (board_data() / "esp32-devkitc.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(params=BOARDS.values(), ids=BOARDS)
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_named_with_its_line_and_key(what: str, tmp_path: Path)
 
 def test_pins_that_the_chip_does_not_offer_for_a_uart_are_refused_on_a_pico(tmp_path: Path) -> None:
     path = tmp_path / "pico.toml"
-    text = (board_files() / "rpi-pico-w.toml").read_text(encoding="utf-8")
+    text = (board_data() / "rpi-pico-w.toml").read_text(encoding="utf-8")
     path.write_text(text.replace("tx = 4\nrx = 5\nrts", "tx = 5\nrx = 4\nrts"), encoding="utf-8")
     with pytest.raises(BoardDataError, match=r"link\.tx: pin 5 cannot be tx of UART 1"):
         data.read(path)

@@ -159,10 +159,10 @@ def test_a_pico_has_a_file_system_of_the_size_in_its_board_file() -> None:
 
 
 def test_a_table_of_ours_is_known_too() -> None:
-    from mqttlite.boards import files, partitions
+    from mqttlite.boards import partitions, supplies
     from mqttlite.boards.doctor_prompt import flash
 
-    layout = partitions.read(files.partition_tables() / "4MiB.csv")
+    layout = partitions.read(supplies.partition_tables() / "4MiB.csv")
     lines = [f"{int(part.type == 'data')}|0|{part.offset}|{part.bytes}|{part.name}" for part in layout.parts]
     assert flash(case_of("\n".join(lines))).startswith("as 4MiB.csv has it: nvs, otadata")
 

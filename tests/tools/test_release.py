@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import mqttlite
-from mqttlite.boards import files, filesystem
+from mqttlite.boards import littlefs_image, supplies
 from tests import runtimes
 from tests.boards.booted import FLASH
 from tests.firmware.console_board import ConsoleBoard
@@ -66,7 +66,7 @@ def test_the_sources_of_a_release_build_the_same_wheel(built: Path, tmp_path: Pa
     assert not (source / "build").exists()
     (source / "build").mkdir()
     # what takes long to build, and is the same where its sources are
-    (source / "build" / "boards").symlink_to(release.board_files.OUTPUT)
+    (source / "build" / "boards").symlink_to(release.build_supplies.OUTPUT)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=source, check=True)
     [wheel] = tmp_path.glob("*.whl")
@@ -124,5 +124,5 @@ async def test_mpremote_copies_the_file_system_of_a_board_out_of_the_zip_file(un
         # after a start: what was copied is on the flash, and can be imported
         script = "import sys; sys.path.append('/flash/a/lib'); import mqttlite_board.program; print('imported')"
         assert "imported" in (await run(*mpremote, "exec", script, folder=board, check=True)).stdout
-    copied = filesystem.read((folder / "flash.img").read_bytes())
-    assert copied == files.contents(board)
+    copied = littlefs_image.read((folder / "flash.img").read_bytes())
+    assert copied == supplies.contents(board)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests import runtimes
 from tests.peers import unavailable
 from tests.runtimes import ROOT
-from tools import board_files
+from tools import build_supplies
 from tools.bundle import SETS
 
 BUILT = ROOT / "build" / "variants"
@@ -47,7 +47,7 @@ def library(variant: str) -> Path:
     """The folder that holds the package `mqttlite` of a variant as .mpy files."""
     if variant != SOURCE:
         runtimes.mpy_cross() or unavailable("mpy-cross")
-        return board_files.built(variant) / "mpy"
+        return build_supplies.built(variant) / "mpy"
     folder = BUILT / _content() / variant
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

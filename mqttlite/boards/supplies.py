@@ -1,8 +1,9 @@
 """What a board is given: bundles of mqttlite, the board's program, its starter, the template of an application, and
 what is known of each kind of board.
 
-All of it is in the wheel. In a clone it is built when it is asked for (tools/board_files.py, below build/boards), again
-whenever its sources have changed; that takes some seconds.
+All of it is in the wheel. In a clone it is built when it is asked for (tools/build_supplies.py, below build/boards),
+again whenever its sources have changed; that takes some seconds. Which of it one board gets, with its application and
+its settings, is decided in board_files.py.
 """
 
 import os
@@ -24,7 +25,7 @@ class NoFilesError(MQTTError):
 
 def is_in_clone() -> bool:
     """Whether files are built from the sources around; the wheel's own otherwise."""
-    return not SHIPPED.is_dir() and (CLONE / "tools" / "board_files.py").is_file()
+    return not SHIPPED.is_dir() and (CLONE / "tools" / "build_supplies.py").is_file()
 
 
 def bundles() -> list[str]:
@@ -74,7 +75,7 @@ def application_template() -> Path:
     return path
 
 
-def board_files() -> Path:
+def board_data() -> Path:
     """The folder of what is known of boards: a TOML file for each."""
     return CLONE / "hardware" / "boards" if is_in_clone() else _shipped("hardware")
 
@@ -106,7 +107,7 @@ def _shipped(*parts: str) -> Path:
 
 def _built(*words: str) -> list[str]:
     """What the builder prints, line by line."""
-    command = [sys.executable, "-m", "tools.board_files", *words]
+    command = [sys.executable, "-m", "tools.build_supplies", *words]
     path = os.pathsep.join([str(CLONE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path}  # the current folder may be kept out of the path
     done = subprocess.run(command, cwd=CLONE, env=environment, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import filesystem
+from mqttlite.boards import littlefs_image
 from tests.boards.booted import FLASH
 from tests.peers import MicroPython
 
@@ -42,7 +42,7 @@ async def test_micropython_reads_every_file_and_writes_more(tmp_path: Path, bits
 
     files = contents()
     place = tmp_path / "flash.bin"
-    place.write_bytes(filesystem.build(files, SIZE))
+    place.write_bytes(littlefs_image.build(files, SIZE))
     script = f'b = open("{place}", "r+b")\n{FLASH}\n{CHECK % SIZE}'
     printed = (await MicroPython(bits).run(script, path=[tmp_path])).stdout
     hashes = dict(line.split() for line in printed.splitlines())
@@ -50,20 +50,22 @@ async def test_micropython_reads_every_file_and_writes_more(tmp_path: Path, bits
         name.rpartition("/")[2]: hashlib.sha256(content).hexdigest() for name, content in files.items() if "/" in name
     }
     assert hashes == wanted
-    after = filesystem.read(place.read_bytes())
+    after = littlefs_image.read(place.read_bytes())
     del files["a/lib/mqttlite/f20000.mpy"]
     assert after == files | {"settings.json": b"changed"}
 
 
 def test_the_same_files_make_the_same_image() -> None:
-    assert filesystem.build(contents(), SIZE) == filesystem.build(contents(), SIZE)
+    assert littlefs_image.build(contents(), SIZE) == littlefs_image.build(contents(), SIZE)
 
 
 def test_files_that_do_not_fit_are_told_in_kibibytes() -> None:
-    with pytest.raises(filesystem.TooLargeError, match=r"take about 300 KiB, and the file system of the board has 256"):
-        filesystem.build({"a/big": bytes(300 * 1024)}, 256 * 1024)
+    with pytest.raises(
+        littlefs_image.TooLargeError, match=r"take about 300 KiB, and the file system of the board has 256"
+    ):
+        littlefs_image.build({"a/big": bytes(300 * 1024)}, 256 * 1024)
 
 
 def test_what_is_no_file_system_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no littlefs file system"):
-        filesystem.read(b"\xff" * SIZE)
+        littlefs_image.read(b"\xff" * SIZE)

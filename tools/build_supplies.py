@@ -1,7 +1,7 @@
 """Builds what boards get: each bundle of mqttlite, the board's program, and its starter.
 
-    python -m tools.board_files all program     builds what is stale, and prints where each part is, a line each
-    python -m tools.board_files --into FOLDER   all parts, as the wheel has them (tools/wheel_hook.py)
+    python -m tools.build_supplies all program     builds what is stale, and prints where each part is, a line each
+    python -m tools.build_supplies --into FOLDER   all parts, as the wheel has them (tools/wheel_hook.py)
 
 Parts lie below build/boards, in a folder named after the content of their sources. They are compiled where there is
 mpy-cross; a machine that it is not made for gets sources, which a board compiles itself when it imports them.
@@ -102,7 +102,7 @@ def content(kind: str) -> str:
     """A name for what stands in all that a kind of part is built from, and for what builds it."""
     mpy_cross = places.mpy_cross()
     digest = hashlib.sha256(mpy_cross.read_bytes() if mpy_cross else b"")
-    for place in ("tools/places.py", "tools/board_files.py", "tools/lean.py", "tools/bundle", *SOURCES[kind]):
+    for place in ("tools/places.py", "tools/build_supplies.py", "tools/lean.py", "tools/bundle", *SOURCES[kind]):
         path = ROOT / place
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             if file.suffix in (".py", ".json", ".txt"):
@@ -184,7 +184,7 @@ def shipped() -> Iterator[tuple[Path, str]]:
 def main(words: Sequence[str]) -> int:
     """Command line; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.board_files", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.build_supplies", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="all parts, as the wheel has them")
@@ -203,7 +203,7 @@ def main(words: Sequence[str]) -> int:
                 raise bundle.BundleError(f"there is no '{part}'; there are {', '.join(PARTS)}")
             print(found(part))
     except bundle.BundleError as error:
-        print(f"board_files: {error}", file=sys.stderr)
+        print(f"build_supplies: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError:
         return 1  # mpy-cross has said why
