@@ -95,12 +95,12 @@ async def hand_over(program: "Program", sensor: "Sensor", everything: bool = Fal
             if sensor.qos:  # the store has the number together with the message
                 last = max(last, program.last_number(sensor.name) + len(taken))
                 key = (sensor.name, last)
+        if clock.begun() is None:
+            program.owes_clock = True  # also if the clock is set while this message waits for room
         text = json.dumps(message(taken, last, program.boots), separators=(",", ":"))
         await program.publish(sensor.name, text, sensor.qos, key)
         sensor.number = last
         del readings[: len(taken)]
-        if "boot" in text and clock.begun() is None:
-            program.owes_clock = True
 
 
 def message(readings: "list[tuple[int, Any]]", last: int, boots: int) -> "dict[str, Any]":

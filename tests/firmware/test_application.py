@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,3 +150,22 @@ def test_readings_that_share_a_message_have_their_times_and_the_number_of_the_fi
     assert measuring.readings_in(b'{"t":1,"dt":[0,500,1500],"v":[1,2,3]}') == 3
     assert measuring.readings_in(b'{"t":1,"v":1}') == 1
     assert [measuring.readings_in(text) for text in (b"", b"7", b"{}", b"[1]")] == [0, 0, 0, 0]
+
+
+async def test_a_reading_for_which_there_is_room_when_the_clock_has_been_set_has_its_time_told_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measuring.clock, "_begun", None)
+    app = measuring_one()
+    sent = []
+
+    async def publish(name: str, text: str, *_: object) -> None:
+        measuring.clock.set_epoch(1796025912804)
+        sent.append(text)
+
+    program = SimpleNamespace(app=app, boots=3, owes_clock=False, unconfirmed=lambda: 0, publish=publish)
+    for value in (1, 2):
+        app.sensors[0].take(value, 1500)
+        await measuring.hand_over(program, app.sensors[0])
+    assert "boot" in sent[0] and "boot" not in sent[1]
+    assert program.owes_clock
