@@ -154,38 +154,34 @@ async def follow(program: "Any") -> None:
     path = program.start.SETTINGS
     values = program.settings
     is_trial = is_on_trial(values)
-    if await _connected(program, JOIN_S if "wifi" in values["trial"] else TURN_S, is_trial):
-        told = report(values)
-        receipt = await program.publish("answer", json.dumps(told), 2)
-        if not is_trial or uses_new(values):
-            await receipt.completed()
-            if is_trial:
-                confirmed(path)
-                values["key"] = values["trial"].get("key", values["key"])
-            else:
-                reported(path)
-            values.pop("trial")
-        else:
-            await asyncio.sleep(AGAIN_S)
-            if turn(path, True):
-                program.stop("restart")
-            else:
-                told = report(settings.read(path))
-                await (await program.publish("answer", json.dumps(told), 2)).completed()
-                reported(path)
-                values.pop("trial")
-    else:
+    within_s = JOIN_S if "wifi" in values["trial"] else TURN_S
+    try:
+        await asyncio.wait_for(program.connected.wait(), within_s if is_trial else None)
+    except asyncio.TimeoutError:
         turn(path, False)
         program.stop("restart")
+    else:
+        await _settle(program, path, is_trial)
     await asyncio.Event().wait()
 
 
-async def _connected(program: "Any", for_s: int, ends: bool) -> bool:
-    """Wait for a connection; False when there is none within `for_s`, if the waiting `ends`."""
-    left_s = for_s
-    while not program.is_connected:
-        if ends and left_s <= 0:
-            return False
-        left_s -= 1
-        await asyncio.sleep(1)
-    return True
+async def _settle(program: "Any", path: str, is_trial: bool) -> None:
+    """There is a connection."""
+    values = program.settings
+    receipt = await program.publish("answer", json.dumps(report(values)), 2)
+    if not is_trial or uses_new(values):
+        await receipt.completed()
+        if is_trial:
+            confirmed(path)
+            values["key"] = values["trial"].get("key", values["key"])
+        else:
+            reported(path)
+    else:
+        await asyncio.sleep(AGAIN_S)
+        if turn(path, True):
+            program.stop("restart")
+            return
+        told = report(settings.read(path))
+        await (await program.publish("answer", json.dumps(told), 2)).completed()
+        reported(path)
+    values.pop("trial")

@@ -66,8 +66,7 @@ class Update:
 
     async def follow(self) -> None:
         """Beside the program, when there was something before this start."""
-        while not self.program.is_connected:  # noqa: ASYNC110 (nobody tells)
-            await asyncio.sleep(0.2)
+        await self.program.connected.wait()
         await self.resume()
         await asyncio.Event().wait()
 
