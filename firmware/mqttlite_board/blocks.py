@@ -323,7 +323,7 @@ class Download:
 
     def _look(self, item: int) -> None:
         """What blocks of an item there are."""
-        if size_of(self._place(item)) == self.items[item][0] and item == 0:
+        if item == 0 and size_of(self._place(item)) == self.items[item][0]:
             self.have[0] = None
             return
         bits = bytearray((self._blocks(item) + 7) // 8)
