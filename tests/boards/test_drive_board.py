@@ -11,6 +11,7 @@ import pytest
 from mqttlite.boards import board_files, uf2
 from mqttlite.boards.firmware_image import ImageError
 from mqttlite_board import settings
+from tests.firmware.boards import fill
 from tests.firmware.console_board import ConsoleBoard
 from tests.peers import Mosquitto, run
 
@@ -57,10 +58,7 @@ async def test_image_and_files_reach_the_board_and_its_first_message_comes(
     folder = tmp_path / "board"
     folder.mkdir()
     (folder / "main.py").write_text("print('fresh')\n", encoding="utf-8")
-    for name, content in board_files.library("all").items():  # flashed before: only what has changed is copied
-        place = folder / "a" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+    fill(folder / "a", board_files.library("all"))  # flashed before: only what has changed is copied
     (folder / "a" / "old.mpy").write_bytes(b"")
     async with ConsoleBoard(folder).running() as board:
         words = ["flash", *given, "--port", board.path, "--broker", mosquitto.url]

@@ -7,6 +7,7 @@ import pytest
 from mqttlite.boards import board_files, firmware_image, romfs
 from mqttlite.boards.romfs import NoRomError
 from tests.boards import images
+from tests.firmware.boards import fill
 from tests.peers import MicroPython
 
 MEASURE = """
@@ -29,10 +30,7 @@ async def test_mqttlite_from_romfs_takes_half_of_the_heap(tmp_path: Path) -> Non
     library = board_files.library("all")
     (tmp_path / "rom.img").write_bytes(romfs.build(library))
     mount = 'vfs.mount(vfs.VfsRom(open("rom.img", "rb").read()), "/rom"); sys.path.append("/rom/lib")'
-    for name, content in library.items():
-        place = tmp_path / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+    fill(tmp_path, library)
     from_files = await heap_of(tmp_path, "", tmp_path / "lib")
     from_rom = await heap_of(tmp_path, mount, tmp_path / "nothing")
     assert from_rom < 0.6 * from_files

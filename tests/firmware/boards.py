@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from mqttlite_board.settings import encode
@@ -21,6 +21,14 @@ TOPIC = "boards/one"
 
 # Runs in the board's folder, where settings.json is.
 PROGRAM = "import start; start.run()"
+
+
+def fill(folder: Path, tree: Mapping[str, bytes]) -> None:
+    """Write files, by their places below `folder`."""
+    for place, data in tree.items():
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def settings(url: str, *, every_ms: int = 20, **others: object) -> dict[str, object]:

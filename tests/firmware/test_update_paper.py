@@ -13,7 +13,7 @@ import pytest
 from mqttlite.boards.manifest import Release, Update, Want
 from mqttlite_board import blocks
 from mqttlite_board.update import Update as BoardUpdate
-from tests.firmware.boards import START
+from tests.firmware.boards import START, fill
 
 KEY = bytes(range(32))
 OLD = {"app.py": b"old\n" * 300, "lib/same.py": b"same\n" * 500}
@@ -111,9 +111,7 @@ class Paper:
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paper:
     """A board that runs half a."""
     monkeypatch.syspath_prepend(START)  # where the starter finds what lies beside it
-    for place, data in OLD.items():
-        (tmp_path / "a" / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "a" / place).write_bytes(data)
+    fill(tmp_path / "a", OLD)
     return Paper(tmp_path)
 
 

@@ -15,7 +15,7 @@ from mqttlite.boards.settings_file import to_json
 from mqttlite.boards.supplies import file_system
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.serial.ports import open_port
-from tests.firmware.boards import START, settings
+from tests.firmware.boards import START, fill, settings
 from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.test_window import Terminal, mpremote
 from tests.gateway.world import COMMAND, Program, Watcher, beside, watching
@@ -252,10 +252,7 @@ async def test_a_host_that_does_not_read_native_usb_holds_the_program_up_for_a_m
 
 
 async def test_after_ctrl_c_the_program_can_be_started_again_in_the_same_memory(tmp_path: Path) -> None:
-    for place, data in file_system("all").items():
-        file = tmp_path / place.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
+    fill(tmp_path, file_system("all"))
     (tmp_path / "settings.json").write_bytes(to_json(settings("serial:usb")))
     board = ConsoleBoard(tmp_path)
     async with board.running():

@@ -14,6 +14,7 @@ from mqttlite.boards import supplies
 from mqttlite.boards.devices import Device, Devices
 from mqttlite_board.settings import encode
 from tests import peers, runtimes
+from tests.firmware.boards import fill
 from tests.peers import Result, end
 from tests.runtimes import ROOT
 
@@ -47,9 +48,7 @@ class Updatable:
         self.program = runtimes.built(bits)
         self.process: asyncio.subprocess.Process | None = None
         self.lives = 0
-        for place, data in supplies.file_system("all").items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(data)
+        fill(folder, supplies.file_system("all"))
         app(folder / "a", "old")
         (folder / "settings.json").write_bytes(encode({"name": name, "url": url, "key": key, "watchdog_s": 4}))
         self._log = folder / "output.txt"

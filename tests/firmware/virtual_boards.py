@@ -11,6 +11,7 @@ from mqttlite.boards.devices import Device
 from mqttlite.boards.manifest import Release, Update
 from mqttlite_board import improv, settings
 from tests import peers, runtimes
+from tests.firmware.boards import fill
 from tests.peers import MicroPython, unavailable
 from tests.runtimes import ROOT
 
@@ -26,10 +27,7 @@ def make_board(folder: Path, name: str = "") -> None:
     if name == "updating":  # as where the image has all but the application: else an update copies fifty files
         tree = {place.removeprefix("a/"): data for place, data in tree.items()}
     tree.update({f"_told/{place}": data for place, data in told(name).items()})
-    for place, data in tree.items():
-        path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    fill(folder, tree)
 
 
 def told(name: str) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from mqttlite.boards.asking import Asker
 from mqttlite.boards.doctor import Case, Finding, Wishes, examine
 from mqttlite.boards.report import Report
 from mqttlite_board.settings import encode
+from tests.firmware.boards import fill
 from tests.firmware.console_board import ConsoleBoard
 
 KIND = data.get("esp32-devkitc")
@@ -107,10 +108,7 @@ class SimulatedBoard:
         self.modules.mkdir(parents=True)
         for name, text in MODULES.items():
             (self.modules / name).write_text(text, encoding="utf-8")
-        for place, content in supplies.file_system("all").items():
-            path = self.folder / place
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        fill(self.folder, supplies.file_system("all"))
         (self.folder / "a" / "app.py").write_text(APPLICATION, encoding="utf-8")
         self.settings = {"name": "one", "url": url, "topic": "boards/one", **settings}
         self.chip: dict[str, Any] = {
