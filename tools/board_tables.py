@@ -21,6 +21,7 @@ from mqttlite.boards.data import BoardData
 from tools.places import ROOT
 
 PAGES = ("hardware/README.md", "docs/board.md", "docs/hardware-measurements.md")
+MEASUREMENTS = ROOT / "hardware" / "measurements"
 _MARKS = re.compile(r"(<!-- made by tools/board_tables\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -114,24 +115,29 @@ def parts() -> str:
     return table(head, rows)
 
 
-def measurements(folder: Path = ROOT / "hardware" / "measurements") -> str:
-    """What was measured on real boards, a row a result; a board without one says so."""
+def _results(folder: Path, figure: str) -> list[dict[str, Any]]:
+    """What was measured on real boards and has this figure."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return [result for result in results if result["is_hardware"] and figure in result]
+
+
+def measurements(folder: Path = MEASUREMENTS) -> str:
+    """What was measured on real boards, a row a result; a board without one says so."""
+    results = _results(folder, "up_0")
     rows = []
     for stem, board in data.boards().items():
-        own = [result for result in results if result["board"] == stem and result["is_hardware"]]
-        own = [result for result in own if "up_0" in result]
+        own = [result for result in results if result["board"] == stem]
         rows += [_measured(board, result) for result in own] or [[board.name, "not measured", *["–"] * 9]]
     ways = [f"{way} {qos}" for way in ("up", "down") for qos in (0, 1, 2)]
     return table(["board", "what", *ways, "round trip 1, 2", "heap free", "reset to online"], rows)
 
 
-def wakes(folder: Path = ROOT / "hardware" / "measurements") -> str:
+def wakes(folder: Path = MEASUREMENTS) -> str:
     """What a waking costs, on real boards."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    results = _results(folder, "wake")
     rows = []
     for stem, board in data.boards().items():
-        own = [each for each in results if each["board"] == stem and each["is_hardware"] and "wake" in each]
+        own = [each for each in results if each["board"] == stem]
         for each in own:
             wake = each["wake"]
             what = f"{each['date']}, {each['runtime']}, {each['wakings']} wake-ups"

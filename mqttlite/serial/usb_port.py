@@ -19,7 +19,6 @@ import builtins
 import io
 import select
 import sys
-import time
 
 import micropython
 
@@ -85,7 +84,7 @@ class UsbPort:
             self._in.readinto(one)
         self._hits = hits
         self._last = byte
-        self._at = time.ticks_ms()  # type: ignore[attr-defined]
+        self._at = now_ms()
         found = data[:size]
         if not self._link.up and b"IMPROV\1" in found:
             self._asked = True
@@ -94,8 +93,7 @@ class UsbPort:
 
     async def write(self, data: "bytes | bytearray") -> None:
         """Hand over a frame, or lose it. Raises KeyboardInterrupt when somebody wants the prompt."""
-        quiet_ms = time.ticks_diff(time.ticks_ms(), self._at)  # type: ignore[attr-defined]
-        if self._hits >= _ENOUGH and not self._link.up and quiet_ms > _QUIET_MS:
+        if self._hits >= _ENOUGH and not self._link.up and now_ms() - self._at > _QUIET_MS:
             self._leave(1)
         self._send(data)
 
