@@ -53,9 +53,14 @@ class Device:
         return bytes.fromhex(self.key)
 
 
+def configuration() -> Path:
+    """The folder of what this user has for mqttlite: $XDG_CONFIG_HOME/mqttlite, by default below ~/.config."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mqttlite"
+
+
 def default_path() -> Path:
-    """$XDG_CONFIG_HOME/mqttlite/devices.toml, by default below ~/.config."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mqttlite" / "devices.toml"
+    """The file devices.toml in there."""
+    return configuration() / "devices.toml"
 
 
 class Devices:

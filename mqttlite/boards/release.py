@@ -7,7 +7,6 @@ the extra `update` (cryptography) where something is signed or verified.
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from hashlib import sha256
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.shown import shown
+from .devices import configuration
 from .extras import need
 from .manifest import IMAGE, Release
 from .settings_file import write_secret
@@ -112,8 +112,7 @@ def folder(path: Path, values: dict[str, Any], name: str) -> Release:
 
 def makers() -> list[Path]:
     """The public keys of makers that are trusted where none is named: ~/.config/mqttlite/makers/*.pub."""
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return sorted((base / "mqttlite" / "makers").glob("*.pub"))
+    return sorted((configuration() / "makers").glob("*.pub"))
 
 
 def _verify(path: Path, head: bytes, signature: bytes, makers: Sequence[Path]) -> None:
