@@ -5,11 +5,11 @@ of it is printed, and no password stands in a command line, where other users co
 import asyncio
 import base64
 import hashlib
-import os
 import re
 import secrets
-import stat
 from pathlib import Path
+
+from .settings_file import write_secret
 
 ITERATIONS = 101  # as mosquitto_passwd
 COMMAND_S = 60.0
@@ -38,19 +38,7 @@ def set_in_file(path: Path, username: str, password: str) -> None:
         lines[places[0]] = line
     else:
         lines.append(line)
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        if path.exists():
-            info = path.stat()
-            os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
-            if os.geteuid() == 0:
-                os.fchown(descriptor, info.st_uid, info.st_gid)
-        file.write("\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    write_secret(path, ("\n".join(lines) + "\n").encode(), as_before=True)
 
 
 async def run_command(command: str, username: str, password: str) -> None:

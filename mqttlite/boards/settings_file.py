@@ -138,12 +138,19 @@ def write_toml(path: Path, values: dict[str, Any]) -> None:
     write_secret(path, ("\n".join(lines) + "\n").encode())
 
 
-def write_secret(path: Path, data: bytes) -> None:
-    """Write a file that its owner alone can read; a cut leaves the old one or the new one. Raises OSError."""
+def write_secret(path: Path, data: bytes, *, as_before: bool = False) -> None:
+    """Write a file that its owner alone can read, or, `as_before`, with mode and owner of the one that it replaces; a
+    cut leaves the old one or the new one. Raises OSError.
+    """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
+        if as_before and path.exists():
+            info = path.stat()
+            os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
+            if os.geteuid() == 0:
+                os.fchown(descriptor, info.st_uid, info.st_gid)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
