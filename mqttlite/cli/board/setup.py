@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import getpass
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +159,9 @@ def _chosen(networks: "list[Network]", answer: str) -> "Network":
 
 
 def _asked(question: str, default: str) -> str:
-    if not sys.stdin.isatty():
+    from ...boards.asking import Asker
+
+    asker = Asker()
+    if not asker.may_ask:
         raise ValueError(f"the {question} is not known: give it in --settings board.toml")
-    print(f"{question} [{default}]: ", end="", flush=True)
-    return sys.stdin.readline().strip() or default
+    return asker.text(question, default)
