@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mqttlite_board.settings import SettingError, check, encode
-from mqttlite_board.settings_rules import KINDS, WIFI_KINDS
+from mqttlite_board.settings_rules import KINDS
 
 from ..client.checked_url import checked_url
 from ..client.toml_file import read_toml
@@ -228,9 +228,3 @@ def _value(tables: list[str], key: str, cell: str) -> Any:
         except ValueError:
             return cell
     return cell
-
-
-def columns() -> list[str]:
-    """The columns that a fleet.csv may have, but for those below `app`."""
-    plain = [key for key in KINDS if key not in ("wifi", "app", *OWN_KEYS)]
-    return [*plain, *(f"wifi.{key}" for key in WIFI_KINDS)]
