@@ -90,7 +90,6 @@ class Step:
     """One of them. `needs`: those that must be right before."""
 
     name: str
-    title: str
     take: Callable[[Case], str]
     needs: tuple[str, ...] = ()
 
@@ -102,20 +101,20 @@ def steps() -> list[Step]:
     prompt = ("port", "prompt")
     service = ("port", "settings", "broker")
     return [
-        Step("port", "the port is there, and yours", port),
-        Step("chip", "the chip answers", the_chip, ("port",)),
-        Step("prompt", "MicroPython answers", doctor_prompt.prompt, ("port",)),
-        Step("version", "MicroPython is new enough, and for this chip", doctor_prompt.version, prompt),
-        Step("loop", "the UART loops back", doctor_prompt.loop, prompt),
-        Step("flash", "the flash is laid out as the board file says", doctor_prompt.flash, prompt),
-        Step("heap", "there is memory", doctor_prompt.heap, prompt),
-        Step("files", "the files are there, and whole", doctor_prompt.files, prompt),
-        Step("settings", "the settings are valid", doctor_prompt.settings, prompt),
-        Step("wifi", "the Wi-Fi is in reach", doctor_prompt.wifi, ("settings",)),
-        Step("broker", "the broker is reached", doctor_service.broker, ("settings",)),
-        Step("link", "the link comes up", doctor_service.link, ("files", *service)),
-        Step("message", "a message is confirmed both ways", doctor_service.message, ("link",)),
-        Step("power", "a message survives a power cut", doctor_service.power, ("message",)),
+        Step("port", port),
+        Step("chip", the_chip, ("port",)),
+        Step("prompt", doctor_prompt.prompt, ("port",)),
+        Step("version", doctor_prompt.version, prompt),
+        Step("loop", doctor_prompt.loop, prompt),
+        Step("flash", doctor_prompt.flash, prompt),
+        Step("heap", doctor_prompt.heap, prompt),
+        Step("files", doctor_prompt.files, prompt),
+        Step("settings", doctor_prompt.settings, prompt),
+        Step("wifi", doctor_prompt.wifi, ("settings",)),
+        Step("broker", doctor_service.broker, ("settings",)),
+        Step("link", doctor_service.link, ("files", *service)),
+        Step("message", doctor_service.message, ("link",)),
+        Step("power", doctor_service.power, ("message",)),
     ]
 
 

@@ -29,16 +29,12 @@ class Candidate(NamedTuple):
 
     path: str
     what: str  # the adapter, in words
-    usb: tuple[int, int] | None
 
 
 def candidates() -> list[Candidate]:
     """The USB ports of this machine; those of its own UARTs only where there is no other."""
-    found = [
-        Candidate(port.device, " ".join(filter(None, (port.manufacturer, port.product))), (port.vid, port.pid))
-        for port in _usb_ports()
-    ]
-    return sorted(found) or [Candidate(path, "", None) for path in ports_there()]
+    found = [Candidate(port.device, " ".join(filter(None, (port.manufacturer, port.product)))) for port in _usb_ports()]
+    return sorted(found) or [Candidate(path, "") for path in ports_there()]
 
 
 def usb_ids(path: str) -> tuple[int, int] | None:
