@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .data import BoardData
     from .report import Report
 
+URL = "serial:usb"  # the way that is measured,
+LINE_BAUD = 115200  # at this speed
 ECHOES = 10
 REACH_S = 10.0
 ONLINE_S = 60.0
@@ -51,9 +53,6 @@ class Bench:
     path: str
     board: "BoardData"
     broker: str
-    url: str = "serial:usb"
-    link: str | None = None
-    baud: int = 115200
     size: int = 64
     count: int = 200
     within_s: float = 120.0
@@ -62,14 +61,14 @@ class Bench:
 def measure(bench: Bench, report: "Report") -> dict[str, Any]:
     """Measure; the result, as it is written to a file. Raises BenchError, BoardError."""
     name = f"bench-{os.getpid()}"
-    where = Where(name, bench.broker, bench.path, bench.link or (bench.path if bench.url == "serial:usb" else None))
+    where = Where(name, bench.broker, bench.path, bench.path)
     asyncio.run(_reach(where))
     with at_prompt(bench.path, report) as board:
         result = _told(bench, board)
         topic = _topic(board)
-        code = program(bench.url, name, name, board.half())
+        code = program(URL, name, name, board.half())
         board.leave_running(code)
-    result.update(url=bench.url, baud=bench.baud, size=bench.size, count=bench.count)
+    result.update(url=URL, baud=LINE_BAUD, size=bench.size, count=bench.count)
     try:
         return {**result, **asyncio.run(_Session(bench, where, topic, report).measured())}
     except BenchError:
@@ -237,7 +236,7 @@ class _Session:
             "arrived": arrived,
             "per_s": round(each, 1),
             "bytes_per_s": round(each * self._bench.size),
-            "of_line": round(each * self._bench.size * 10 / self._bench.baud, 3),
+            "of_line": round(each * self._bench.size * 10 / LINE_BAUD, 3),
             "free": took["free"],
         }
 
