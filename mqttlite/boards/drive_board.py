@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import board_files, data, kinds, ports, uf2
+from . import board_files, kinds, ports, uf2
 from .copying import Board, at_prompt
 from .first_message import check_broker
 from .flashing import Wishes, begin, record, remember, where
@@ -34,8 +34,7 @@ def flash(wishes: Wishes, known: dict[str, Any], asker: "Asker", report: "Report
     """As flashing.flash, for the .uf2 file `wishes.image`. `wishes.path`: "" where the port is not named."""
     assert wishes.image is not None
     image = uf2.read(wishes.image)
-    found = data.find(image.chip)
-    kind = kinds.choose(image.chip, found[0].usb_ids[0] if found else None, asker, wishes.board)
+    kind = kinds.choose(image.chip, None, asker, wishes.board)
     report.step(f"MicroPython {image.version_text} for {image.chip}: {kind.name}", board=kind.stem)
     drive = wishes.drive or _drive()
     if wishes.only_shows:
