@@ -2,10 +2,13 @@
 
 server        the shell: sockets, flushing, deadlines      listen     addresses to listen on
 commit_gate   output waits for the commit of what it tells of
-engine        clients come and go: sessions, wills, limits status     what the broker says about itself
-router        messages: topic -> clients, queues           retained, subscriptions   what they say
+engine        connections come and go, limits              status     what the broker says about itself
+sessions      CONNECT, sessions, subscriptions             welcome, farewell, wills   what they say
+router        messages: topic -> clients, queues           retained, subscriptions, shares, route   what they say
+delivery      a message to one client, with all options    forms      how it leaves, in the client's version
 backpressure  who has to wait for whom
-peer          a client's session, its network connection   queue      the core's session with an account of its bytes
+peer          a client's session, its network connection   publish5   what it publishes in 5.0
+queue         the core's session, an account of its bytes  extras     what a message has of 5.0
 broker_store  what is kept, and how sessions tell it       parsing    the core's parser, quicker for servers
 ledger        the bytes of all that, in one place          limits, stats   what they say
 

@@ -9,7 +9,7 @@ Imports store; knows nothing of routing.
 
 from ..core.session import Session
 from ..store.base import Store
-from ..store.broker_tables import BEGUN, ENDED, RETAINED, BrokerState, BrokerTables
+from ..store.broker_tables import BEGUN, ENDED, OFFLINE, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
 from ..store.sqlite_schema import Tables
 
@@ -39,16 +39,23 @@ class BrokerStore(SqliteWriter):
         return self._last
 
     def note(
-        self, session: int, kind: int, number: int, head: bytes = b"", payload: bytes = b"", waits: bool = True
+        self,
+        session: int,
+        kind: int,
+        number: int,
+        head: bytes = b"",
+        payload: bytes = b"",
+        extra: bytes = b"",
+        waits: bool = True,
     ) -> None:
         """Take a record (store/broker_tables.py). `waits`: whether a packet may tell of it (Session.must_wait)."""
         if waits:
             self.wanted = True
-        self._take((session, kind, number, head, payload), len(head) + len(payload))
+        self._take((session, kind, number, head, payload, extra), len(head) + len(payload) + len(extra))
 
-    def retain(self, topic: bytes, payload: bytes, qos: int) -> None:
+    def retain(self, topic: bytes, payload: bytes, qos: int, extra: bytes = b"") -> None:
         """The retained message of a topic; without a payload: there is none any more."""
-        self.note(0, RETAINED, qos, topic, payload)
+        self.note(0, RETAINED, qos, topic, payload, extra)
 
 
 class SessionStore(Store):
@@ -76,7 +83,15 @@ class SessionStore(Store):
             self._store.note(self._number, ENDED, 0)
             self._number = 0
 
+    def offline(self, since: int) -> None:
+        """The session has no connection since then (ms, the broker's clock); 0: it has one. If that gets lost, the
+        session lives longer, and nothing else: no packet waits for it.
+        """
+        if self._number:
+            self._store.note(self._number, OFFLINE, since, waits=False)
+
     def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
         """As Store.record."""
         self.begin()
-        self._store.note(self._number, kind, number, head, payload, self._session.must_wait(kind, number))
+        waits = self._session.must_wait(kind, number)
+        self._store.note(self._number, kind, number, head, payload, key, waits=waits)

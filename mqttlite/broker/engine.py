@@ -3,25 +3,22 @@
 The shell calls `open`, `receive`, `set_writable`, `lost` and `tick`, none of which raises because of a client, and
 after each of them looks at the peers in `dirty` (peer.py). A call does a bounded amount of work; while there are peers
 in `busy`, the shell calls `go_on` after it has served the others. While somebody is held back (`backpressure.holding`),
-it calls `end_holds` in time. `now` is in milliseconds. Imports router and what is below.
+it calls `end_holds` in time. `now` is in milliseconds. Imports sessions and what is below.
 """
 
 import logging
-import secrets
 from collections.abc import Callable
 
 from ..core.errors import MQTTError, ProtocolError
-from ..core.greeting import IDENTIFIER_REJECTED, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
-from ..core.server import ServerConnection
-from ..core.session import HELD, WINDOW
-from ..store.broker_tables import BrokerState
-from .broker_store import BrokerStore, SessionStore
+from ..core.reason_codes import QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN
+from ..core.session import WINDOW
+from .broker_store import BrokerStore
+from .farewell import reason_of
 from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import ClientSession, Peer
-from .router import Router, is_bridge_state
-from .stats import Stats, Watch
-from .status import Status
+from .sessions import Sessions, random_client_id
+from .wills import will_of
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -29,12 +26,7 @@ KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that w
 TICK_MS = 1000  # between two looks at all deadlines, at most
 
 
-def random_client_id() -> bytes:
-    """A client identifier for a client that did not bring one: cannot be guessed, so it cannot be taken over."""
-    return b"auto-" + secrets.token_hex(8).encode()
-
-
-class Engine:
+class Engine(Sessions):
     """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none.
     `store`: where persistent sessions and retained messages are kept; `load` takes what it has kept.
     """
@@ -45,47 +37,13 @@ class Engine:
         new_client_id: Callable[[], bytes] = random_client_id,
         store: BrokerStore | None = None,
     ) -> None:
-        self.limits = limits = limits or Limits()
-        self.stats = Stats()
-        self.watch = Watch(self.stats)
-        self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
-        self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
+        Sessions.__init__(self, limits or Limits(), new_client_id, store)
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
-        self._store = store
-        self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, store)
-        self.ledger = self.router.ledger
-        self.backpressure = self.router.backpressure
+        self.peers: dict[Peer, None] = {}  # all network connections
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
-        # Straight to the router: each message takes this way.
-        self.check_topic = self.router.check_topic
-        self.on_publish = self.router.publish
-        self.peers: dict[Peer, None] = {}
-        self.half_open: dict[Peer, None] = {}  # of these, the ones without an accepted CONNECT; oldest first
-        self.sessions: dict[bytes, ClientSession] = {}
-        self.backpressure.sessions = self.sessions
-        self._new_client_id = new_client_id
-        self._status = Status(self.router, self.sessions, self.stats)
 
     # -- called by the shell
-
-    def load(self, kept: BrokerState, now: int) -> None:
-        """Go on from what the store has kept; before anything else. Session expiry counts from now."""
-        self._at(now)
-        assert self._store
-        for client_id, (number, state) in kept.sessions.items():
-            client = ClientSession(client_id, False, self.limits, self.ledger)
-            client.session.log = self._reuse_log(client)
-            client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
-            client.session.load(state)
-            client.heard = True
-            client.offline_since = now
-            self.sessions[client_id] = client
-            for topic_filter, qos in state.subscriptions.items():
-                self.router.restore(client, topic_filter, qos)
-        for topic, payload, qos in kept.retained:
-            self.router.retained.store(topic, payload, qos)
-        self._status.load()
 
     def open(self, address: str, now: int) -> Peer:
         """Somebody opened a network connection."""
@@ -250,8 +208,13 @@ class Engine:
         for peer in self.backpressure.stalled(now):
             self.watch.hit("min_rate", peer, "takes too little of its queue", now)
             self._close(peer, "stalled: it is behind and takes too little")
+        due_ms = self.wills.look(now)
+        if due_ms is not None:
+            wait_ms = min(wait_ms, due_ms)
+        self._keep_clock(now)
         for client in list(self.sessions.values()):
-            if client.peer is None and now - client.offline_since >= self.limits.session_expiry_ms:
+            most_ms = client.expiry_ms or self.limits.session_expiry_ms
+            if client.peer is None and now - client.offline_since >= most_ms:
                 self.watch.hit("session_expiry_ms", client, "session removed", now)
                 self._discard(client)
         self._share_identifiers()
@@ -266,111 +229,9 @@ class Engine:
         """The broker stops: every connection is closed, without wills, since nobody is left to get them."""
         for peer in list(self.peers):
             peer.will = None
-            self._close(peer, "the broker stops")
-
-    # -- called by the core for a connection (core.server explains)
-
-    def on_connect(self, connection: ServerConnection, connect: Connect) -> None:
-        """A valid CONNECT."""
-        peer = _peer(connection)
-        if connect.will:
-            self.check_topic(connect.will[0])
-            if connect.will[0].startswith(b"$") and not is_bridge_state(connect.will[0]):
-                peer.refuse(NOT_AUTHORISED)
-                return
-        if len(connect.client_id) > self.limits.client_id_bytes:
-            self.watch.hit("client_id_bytes", peer, "CONNECT refused", self.router.now)
-            peer.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-9]
-            return
-        client_id = connect.client_id
-        while not client_id or (not connect.client_id and client_id in self.sessions):
-            client_id = self._new_client_id()  # [MQTT-3.1.3-6]
-        before = self.sessions.get(client_id)
-        if before and before.peer and not self._take_over(before, before.peer, peer):
-            return
-        client = self._resume(client_id, connect.clean_session)
-        present = client is not None  # [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-        if client is None:
-            limit = "" if connect.clean_session else self._lacks_room(client_id)
-            if limit:
-                self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
-                peer.refuse(SERVER_UNAVAILABLE)
-                return
-            client = ClientSession(client_id, connect.clean_session, self.limits, self.ledger, self._store)
-            client.session.log = self._reuse_log(client)
-            self.sessions[client_id] = client
-        if before:
-            client.takeovers = before.takeovers
-        client.peer = peer
-        peer.client = client
-        self.half_open.pop(peer, None)
-        self.stats.connections += 1
-        kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
-        log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
-        session = client.session
-        if 2 * len(session.inbound) > session.inbound_max:  # lives of a publisher without memory leave them behind
-            session.earlier = [packet_id for packet_id, value in session.inbound.items() if value & 15 == HELD]
-        peer.accept(session, present)
-        self.backpressure.begin(client, self.router.now)
-        if client.unsent:
-            self.backpressure.queued(client, None, self.router.now)
-
-    def on_subscribe(
-        self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]]
-    ) -> tuple[bytes, Callable[[], None]]:
-        """Each filter as if it had come alone [MQTT-3.8.4-4]; the return codes, and what to do after SUBACK."""
-        client = _client(connection)
-        codes = bytearray()
-        tells = log.isEnabledFor(logging.DEBUG)
-        for topic_filter, qos in subscriptions:
-            code = self.router.subscribe(client, topic_filter, qos)
-            codes.append(code)
-            if tells:
-                what = "subscription refused" if code == 0x80 else f"subscribed with QoS {code}"
-                log.debug("%s: %s: %s", client, ascii(topic_filter.decode()), what)
-        return bytes(codes), lambda: self.router.send_retained(client)
-
-    def on_unsubscribe(self, connection: ServerConnection, topic_filters: list[bytes]) -> None:
-        """Each filter as if it had come alone [MQTT-3.10.4-6]."""
-        client = _client(connection)
-        for topic_filter in topic_filters:
-            self.router.unsubscribe(client, topic_filter)
-
-    def on_disconnect(self, connection: ServerConnection) -> None:
-        """Nothing to do: the core dropped the will and set `finished`, so `receive` closes the connection."""
-
-    def _resume(self, client_id: bytes, clean: bool) -> ClientSession | None:
-        """The session to go on with [MQTT-3.1.2-4]; one that must not go on is discarded [MQTT-3.1.2-6].
-
-        A session whose CONNACK may have been lost does not go on either: the client would take "session present" for
-        the session before it, and swallow new QoS 2 messages as repeats of messages of that one. There is nothing in it
-        yet.
-        """
-        client = self.sessions.get(client_id)
-        if client and (clean or client.clean or client.is_unheard_of):
-            self._discard(client)
-            return None
-        return client
+            self._close(peer, "the broker stops", reason=SHUTTING_DOWN)
 
     # -- connections end
-
-    def _take_over(self, client: ClientSession, old: Peer, new: Peer) -> bool:
-        """Disconnect `old`, whose client identifier `new` has [MQTT-3.1.4-2]; False when `new` is refused instead."""
-        now = self.router.now
-        times = client.takeovers
-        times[:] = [at for at in times if now - at < 60_000]
-        if len(times) >= self.limits.takeovers_a_minute:
-            self.watch.hit(
-                "takeovers_a_minute", client, f"two clients share its identifier; refused {new.address}", now
-            )
-            new.refuse(SERVER_UNAVAILABLE)
-            return False
-        times.append(now)
-        self.stats.takeovers += 1
-        self._let_go(old)
-        old.out.clear()
-        self._close(old, f"taken over by {new.address}")
-        return True
 
     def _let_go(self, peer: Peer) -> None:
         """The connection ends: what has waited came before that."""
@@ -384,18 +245,22 @@ class Engine:
         """`error` ends the connection [MQTT-4.8.0-1]."""
         if isinstance(error, ProtocolError):
             self.stats.protocol_errors += 1
-            self._close(peer, f"protocol error: {error}", logging.WARNING)
+            self._close(peer, f"protocol error: {error}", logging.WARNING, reason_of(error))
         elif isinstance(error, MQTTError):
             self.stats.limits["closed"] += 1
-            self._close(peer, str(error), logging.WARNING)
+            self._close(peer, str(error), logging.WARNING, QUOTA_EXCEEDED)
         else:
             self.stats.failures += 1
             log.error("%s: unexpected error", peer, exc_info=error)
-            self._close(peer, "unexpected error", logging.ERROR)
+            self._close(peer, "unexpected error", logging.ERROR, REFUSED)
 
-    def _close(self, peer: Peer, why: str, level: int = logging.INFO) -> None:
-        """The connection has ended, for whatever reason. The will is published unless DISCONNECT has removed it."""
+    def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0) -> None:
+        """The connection has ended, for whatever reason. The will is published unless DISCONNECT has removed it.
+        `reason`: what a client of 5.0 is told.
+        """
         log.log(level, "%s closed: %s", peer, why)
+        if reason and peer.is5 and peer.is_connected:
+            peer.out.append(peer.wire.encode_disconnect(reason))
         peer.closed_because = why
         self.dirty[peer] = None
         self.peers.pop(peer, None)
@@ -414,15 +279,15 @@ class Engine:
         peer.client = None
         client.peer = None
         client.offline_since = self.router.now
+        if client.store and not client.clean:
+            client.store.offline(self.router.clock())
+        will = will_of(peer.connect, self.router.clock()) if peer.will and peer.connect else None
+        peer.will = None  # [MQTT-3.1.2-10]
         if client.clean:
             self._discard(client)
         elif not self._is_waited_for(client):
             self.backpressure.forget(client)
-        will, peer.will = peer.will, None  # [MQTT-3.1.2-10]
-        if will:  # [MQTT-3.1.2-8]
-            topic, payload, qos, retain = will
-            self.stats.wills += 1
-            self.publish(topic, payload, qos, retain)
+        self.wills.connection_ended(client, will, self.router.now)  # [MQTT-3.1.2-8]
 
     def _share_identifiers(self) -> None:
         """Count the QoS 2 identifiers; when there are too many, no session may have more than its share."""
@@ -449,45 +314,3 @@ class Engine:
         while overdue:
             peer = next(iter(overdue))
             self._close(peer, overdue.pop(peer), logging.WARNING)
-
-    def publish(self, topic: bytes, payload: bytes, qos: int = 0, retain: bool = False) -> None:
-        """Publish a message that does not come over a connection: a will."""
-        self.check_topic(topic)
-        self.router.publish(None, qos << 1 | retain, topic, payload)
-
-    def _reuse_log(self, client: ClientSession) -> Callable[[str], None]:
-        """Counts and logs that a publisher, having lost its memory, has used a packet identifier again
-        (core.reused_identifiers).
-        """
-
-        def log(text: str) -> None:
-            client.session.reuses = 0
-            self.watch.hit("reused_identifiers", client, text, self.router.now)
-
-        return log
-
-    def _discard(self, client: ClientSession) -> None:
-        """The session ends, with everything that was queued for it."""
-        self.router.end(client)
-        del self.sessions[client.client_id]
-        self._status.forget(client)
-
-    def _lacks_room(self, client_id: bytes) -> str:
-        """The name of the limit that forbids one more persistent session, or ""."""
-        if sum(not client.clean for client in self.sessions.values()) >= self.limits.persistent_sessions:
-            return "persistent_sessions"
-        return "store" if self._store and not self._store.fits(len(client_id)) else ""
-
-    def _at(self, now: int) -> None:
-        self.router.now = now
-
-
-def _peer(connection: ServerConnection) -> Peer:
-    assert isinstance(connection, Peer)
-    return connection
-
-
-def _client(connection: ServerConnection) -> ClientSession:
-    client = _peer(connection).client
-    assert client is not None
-    return client

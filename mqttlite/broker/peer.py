@@ -17,36 +17,48 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ..core.codec import checksum
+from ..core.codec import acknowledgement, checksum
 from ..core.connection import BYTE_MS
+from ..core.errors import ProtocolError
+from ..core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, UNSUBSCRIBE
+from ..core.properties import varint
+from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED, REFUSED
+from ..core.reasons import words
 from ..core.server import ServerConnection
+from . import publish5
 from .broker_store import SessionStore
 from .ledger import MESSAGE, Ledger
-from .limits import Limits
+from .limits import LimitError, Limits
 from .parsing import QuickParser
 from .queue import Queue
 
 if TYPE_CHECKING:
     from .broker_store import BrokerStore
+    from .forms import Form
     from .retained import Retained
 
 
 # Why CONNECT is refused, for logs (3.2.2.3)
 REFUSALS = (
     "",
-    "its protocol level is not 4 (MQTT 3.1.1)",
+    "its protocol level is none of 3, 4 and 5 (MQTT 3.1, 3.1.1, 5.0)",
     "its client identifier is missing or too long",
     "the broker has no room for it now",
     "bad user name or password",
     "its will topic is the broker's own",
 )
 
+LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
 LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 PIECE = 64  # topic filters in a piece
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
+
+
+# How a client is spoken to: in 3.1.1; in 5.0; in 5.0 with limits of its own, so that each message has to be looked at
+PLAIN4, PLAIN5, BY_FORM = range(3)
 
 
 class ClientSession:
@@ -57,9 +69,12 @@ class ClientSession:
         "client_id",
         "deferred",
         "dropped",
+        "expiry_ms",
         "filters_bytes",
+        "form",
         "gap_at",
         "gap_from",
+        "has_will",
         "heard",
         "held_since",
         "hold_left",
@@ -70,6 +85,7 @@ class ClientSession:
         "peer",
         "search",
         "session",
+        "speech",
         "store",
         "subscriptions",
         "takeovers",
@@ -85,11 +101,15 @@ class ClientSession:
         size_max = rule.max_bytes or limits.queue_bytes
         self.client_id = client_id
         self.clean = clean
+        self.expiry_ms = 0  # how long it outlives its connection; 0: as long as the limits say
+        self.speech = 0  # how its client is spoken to: one of those below
+        self.has_will = False  # in the store
         self.session = Queue(limits.inbound, size_max, ledger)
         self.store: SessionStore | None = None
         if store and not clean:
             self.store = self.session.store = SessionStore(store, client_id, self.session)
-        self.subscriptions: dict[bytes, int] = {}  # granted QoS by topic filter
+        self.form: Form | None = None  # of its session
+        self.subscriptions: dict[bytes, int] = {}  # by topic filter: granted QoS and options (subscriptions.py)
         self.filters_bytes = 0  # what they count in the ledger
         self.peer: Peer | None = None  # None: offline
         self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
@@ -144,7 +164,7 @@ class Publishing:
     work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
     check_topic: Callable[[bytes], object]  # ProtocolError for what is no topic name, LimitError for one not taken here
 
-    def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes) -> None:
+    def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
         """As Router's."""
         raise NotImplementedError
 
@@ -162,9 +182,11 @@ class Peer(ServerConnection):
         "_router",
         "_turn_work",
         "address",
+        "aliases",
         "client",
         "closed_because",
         "handle",
+        "is5",
         "mark",
         "marked_at",
         "more",
@@ -183,7 +205,9 @@ class Peer(ServerConnection):
 
     def __init__(self, owner: Any, router: Publishing, address: str, now: int) -> None:
         limits = owner.limits
-        ServerConnection.__init__(self, owner, now, limits.packet_bytes)
+        ServerConnection.__init__(self, owner, now, limits.packet_bytes, LEVELS)
+        self.is5 = False  # it speaks MQTT 5.0
+        self.aliases: dict[int, bytes] = {}  # topic names by topic alias (5.0)
         self.parser = QuickParser(self.parser.size_max)
         self.address = address
         self.handle: Any = None
@@ -230,6 +254,7 @@ class Peer(ServerConnection):
         before = self.received_at
         self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
         whole = False
+        publish = self._publish5 if self.is5 else self._publish
         for _ in repeat(None, self._turn_work):
             first = next_packet()
             if not first:
@@ -245,7 +270,7 @@ class Peer(ServerConnection):
             elif kind == PUBLISH:
                 if not parks and not self.waits_for:
                     try:
-                        self._publish(first, parser.buf, parser.start, parser.end)
+                        publish(first, parser.buf, parser.start, parser.end)
                     except HeldBack:
                         parks = self._park(first, parser.buf[parser.start : parser.end])
                     if router.work >= enough:
@@ -272,10 +297,7 @@ class Peer(ServerConnection):
         self.more = True  # as far as anybody can tell
 
     def _publish(self, first: int, buf: bytes, start: int, end: int) -> None:
-        """As in the core, in one step for most of it: QoS 0, and others under an identifier that stands for nothing.
-
-        Before the payload of 5.0 there are properties: a broker that speaks it asks `wire.properties_of` first.
-        """
+        """As in the core, in one step for most of it: QoS 0, and others under an identifier that stands for nothing."""
         if end - start > 1:
             at = start + 2 + (buf[start] << 8 | buf[start + 1])
             router = self._router
@@ -301,6 +323,43 @@ class Peer(ServerConnection):
                     return
         ServerConnection._publish(self, first, buf, start, end)
 
+    def _publish5(self, first: int, buf: bytes, start: int, end: int) -> None:
+        """The same in 5.0, where most messages have no properties."""
+        at = start + 2 + (buf[start] << 8 | buf[start + 1]) if end - start > 4 else end
+        if not first & 6:
+            if start + 2 < at < end and not buf[at]:
+                topic = buf[start + 2 : at]
+                router = self._router
+                try:
+                    router.check_topic(topic)
+                    router.publish(self, first & 7, topic, buf[at + 1 : end])
+                except LimitError as error:
+                    self.refused(error, QUOTA_EXCEEDED)
+                return
+        elif start + 2 < at < end - 2 and not buf[at + 2]:
+            packet_id = buf[at] << 8 | buf[at + 1]
+            session = self.session
+            if packet_id and packet_id not in session.inbound and len(session.inbound) < session.inbound_max:
+                topic = buf[start + 2 : at]
+                payload = buf[at + 3 : end]
+                router = self._router
+                reason = BAD_TOPIC
+                try:
+                    router.check_topic(topic)
+                    reason = QUOTA_EXCEEDED
+                    reason = router.publish(self, first & 7, topic, payload)
+                except LimitError as error:
+                    self.refused(error, reason)
+                client = self.client
+                if client and self.is_connected:  # else the message led to the end of this connection
+                    if reason >= REFUSED:
+                        self.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))
+                    else:
+                        digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
+                        client.session.take(first, packet_id, digest)
+                return
+        publish5.publish(self, first, buf, start, end)
+
     def _request_or_control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         if end - start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
             self._request = self._in_pieces(first, buf[start:end])
@@ -321,6 +380,7 @@ class Peer(ServerConnection):
         """Process what was parked; False when there is too much of it for this turn, or it has to wait again."""
         parked = self.parked
         router = self._router
+        publish = self._publish5 if self.is5 else self._publish
         while parked and not self.waits_for:
             if router.work > enough:
                 self.more = True
@@ -329,7 +389,7 @@ class Peer(ServerConnection):
                 return False
             first, body = parked[0]
             try:
-                self._publish(first, body, 0, len(body))
+                publish(first, body, 0, len(body))
             except HeldBack:
                 return True
             parked.popleft()
@@ -343,11 +403,12 @@ class Peer(ServerConnection):
         """
         parked, self.parked = self.parked, deque()
         self.parked_bytes = 0
+        publish = self._publish5 if self.is5 else self._publish
         for first, body in parked:
             if not self.is_connected:
                 return
             try:
-                self._publish(first, body, 0, len(body))
+                publish(first, body, 0, len(body))
             except HeldBack:
                 return
 
@@ -385,13 +446,16 @@ class Peer(ServerConnection):
         return True
 
     def _in_pieces(self, first: int, body: bytes) -> Iterator[None]:
-        """As `control` in 3.1.1, with a pause after each piece. A mistake in one ends the connection, as it should; the
-        pieces before it have been done.
+        """As `control`, with a pause after each piece. A mistake in one ends the connection, as it should; the pieces
+        before it have been done.
         """
-        packet_id = body[:2]
+        at = 2
+        if self.is5:  # the properties hold for each piece
+            size, at = varint(body, at, len(body))
+            at += size
+        packet_id = body[:at]
         rest = 3 if first == SUBSCRIBE else 2  # bytes of a topic filter's entry beside the filter
         codes = b""
-        at = 2
         while at < len(body):
             stop = at
             for _ in range(PIECE):
@@ -399,13 +463,14 @@ class Peer(ServerConnection):
                     break
                 stop += rest + (body[stop] << 8 | body[stop + 1])
             piece = packet_id + body[at:stop] if stop + 2 <= len(body) else packet_id + body[at:]
-            at += len(piece) - 2
+            at += len(piece) - len(packet_id)
             if first == SUBSCRIBE:
-                _, subscriptions, _ = self.wire.decode_subscribe(piece, 0, len(piece))
-                more, _ = self.events.on_subscribe(self, subscriptions)
+                _, subscriptions, block = self.wire.decode_subscribe(piece, 0, len(piece))
+                more, _ = self.events.on_subscribe(self, subscriptions, block)
                 codes += more
             else:
-                self.events.on_unsubscribe(self, self.wire.decode_unsubscribe(piece, 0, len(piece))[1])
+                topic_filters = self.wire.decode_unsubscribe(piece, 0, len(piece))[1]
+                codes += self.events.on_unsubscribe(self, topic_filters) or bytes(len(topic_filters))
             yield
         number = packet_id[0] << 8 | packet_id[1]
         encode = self.wire.encode_suback if first == SUBSCRIBE else self.wire.encode_unsuback
@@ -416,9 +481,16 @@ class Peer(ServerConnection):
         """Whether a SUBSCRIBE is being processed: its SUBACK comes before retained messages."""
         return self._request is not None
 
+    def part(self, error: ProtocolError) -> None:
+        """As in the core; here the engine says it."""
+
+    def refused(self, error: Exception, reason: int) -> None:
+        """A message is not taken, and the connection goes on (5.0)."""
+        self.events.on_refused(self, error, reason)  # type: ignore[attr-defined]
+
     def refuse(self, code: int) -> None:
         """As in the core, which refuses by itself what it does not understand."""
-        self.refused_because = f"CONNACK {code}, {REFUSALS[code]}"
+        self.refused_because = f"CONNACK {code}, {REFUSALS[code] if code < len(REFUSALS) else words(code)}"
         ServerConnection.refuse(self, code)
 
     def __str__(self) -> str:

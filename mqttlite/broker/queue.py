@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING
 
 from ..core.records import HELD as _HELD
 from ..core.session import FREE, HANDLED, INBOUND, Session
+from ..store.broker_tables import STARTED
 from .ledger import MESSAGE, Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.records import State
+
+
+BEGUN_MAX = 256
 
 
 class Queue(Session):
@@ -19,15 +25,17 @@ class Queue(Session):
     calls `settle`, not with each message: most of the time nobody needs to know.
     """
 
-    __slots__ = ("_ledger", "_oldest", "_settled", "room", "size_max", "sizes")
+    __slots__ = ("_ledger", "_oldest", "_settled", "begun", "form", "room", "size_max", "sizes")
 
     def __init__(self, inbound_max: int, size_max: int, ledger: Ledger) -> None:
         Session.__init__(self, inbound_max=inbound_max)
+        self.form: Callable[[int, tuple[bytes, bytes, bytes]], tuple[bytes, ...] | None] | None = None
         self.size_max = size_max
         self.room = size_max
         self.sizes: deque[int] = deque()  # of the messages from `_settled` on
         self._settled = self.next  # the first message that counts
         self._ledger = ledger
+        self.begun: set[int] = set()  # of the messages that may expire, those that were sent: they have to be finished
         self._oldest = 0  # no message below this one can be dropped
 
     def take(self, first: int, packet_id: int, digest: int) -> None:
@@ -40,6 +48,13 @@ class Queue(Session):
             self.inbound[packet_id] = digest << 4 | after
             self._record(_HELD, digest << 16 | packet_id)
         self._send(row & 0xFF, packet_id)
+
+    def begin(self, seq: int) -> None:
+        """A message that may expire is sent for the first time."""
+        if len(self.begun) > BEGUN_MAX:
+            self.begun.intersection_update(self.messages)
+        self.begun.add(seq)
+        self._record(STARTED, seq)
 
     @property
     def bytes(self) -> int:

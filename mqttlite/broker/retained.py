@@ -12,11 +12,12 @@ from .limits import Limits
 
 
 class Retained(NamedTuple):
-    """A retained message; `qos` as it was published."""
+    """A retained message; `qos` as it was published; `extra`: extras.py."""
 
     topic: bytes
     payload: bytes
     qos: int
+    extra: bytes = b""
 
 
 class _Node:
@@ -56,17 +57,18 @@ class RetainedMessages:
         # What shrinks is taken even where a restart with smaller limits has left too much.
         return "retained_bytes" if size > 0 and self._ledger.retained + size > self._limits.retained_bytes else ""
 
-    def store(self, topic: bytes, payload: bytes, qos: int) -> None:
+    def store(self, topic: bytes, payload: bytes, qos: int, extra: bytes = b"") -> None:
         """Replace what is retained for `topic` [MQTT-3.3.1-5]; an empty payload only removes it [MQTT-3.3.1-10]."""
         if not payload:  # [MQTT-3.3.1-11]
             self._remove(topic)
             return
         old = self._messages.get(topic)
-        message = self._messages[topic] = Retained(topic, payload, qos)
+        message = self._messages[topic] = Retained(topic, payload, qos, extra)
+        self._ledger.retained += len(payload) + len(extra)
         if old is not None:
-            self._ledger.retained += len(payload) - len(old.payload)
+            self._ledger.retained -= len(old.payload) + len(old.extra)
         else:
-            self._ledger.retained += _cost(topic) + len(payload)
+            self._ledger.retained += _cost(topic)
         node = self._root
         for level in topic.split(b"/"):
             if node.children is None:
@@ -81,7 +83,7 @@ class RetainedMessages:
         old = self._messages.pop(topic, None)
         if old is None:
             return
-        self._ledger.retained -= _cost(topic) + len(old.payload)
+        self._ledger.retained -= _cost(topic) + len(old.payload) + len(old.extra)
         path = []
         node = self._root
         for level in topic.split(b"/"):

@@ -5,81 +5,30 @@ message is encoded once for each QoS, and everybody who gets it shares those byt
 subscriptions and core.
 """
 
-from collections.abc import Callable
-
 from ..core.characters import unwanted
 from ..core.codec import publish_head
+from ..core.greeting import MQTT_5_0, Connect
+from ..core.reason_codes import BAD_FILTER, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ..core.records import SUBSCRIBED, UNSUBSCRIBED
 from ..core.text import check_topic_name
 from ..store.base import StoreError
-from .backpressure import STRICT, Backpressure
 from .broker_store import BrokerStore
-from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger, filter_cost
+from .delivery import QOS, RETAIN_HANDLING, Delivery
+from .extras import deadline_of, extra_of, share_of
+from .forms import heads5
+from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, filter_cost
 from .limits import LimitError, Limits
-from .peer import ClientSession, HeldBack, Peer, Publishing
+from .peer import BY_FORM, PLAIN4, PLAIN5, ClientSession, HeldBack, Peer
 from .retained import RetainedMessages
+from .route import HEADS_MAX, Route, Routes
+from .shares import PREFIX, Share, ShareError, parted
 from .stats import Stats, Watch
-from .subscriptions import SubscriptionTree
+from .subscriptions import PLAIN, SubscriptionTree
 
 GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 GAP = b"/dropped"
 SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
 STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
-HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
-
-
-Group = tuple[int, list[ClientSession], int]  # those who get a message with the same QoS: it, they, how many
-
-
-def is_bridge_state(topic: bytes) -> bool:
-    """Whether it is $SYS/broker/connection/NAME/state, which a Mosquitto bridge publishes and has as its will: the one
-    topic below $SYS that clients may publish.
-    """
-    levels = topic.split(b"/")
-    return len(levels) == 5 and levels[:3] == [b"$SYS", b"broker", b"connection"] and levels[4] == b"state"
-
-
-class Route:
-    """Where messages of one topic name go. Valid until a subscription changes."""
-
-    __slots__ = ("asks", "clients", "groups", "heads", "reserved", "stored", "strict", "topic")
-
-    def __init__(self, topic: bytes, clients: dict[ClientSession, int], has_store: bool) -> None:
-        self.topic = topic
-        self.clients = clients  # granted QoS
-        self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
-        self.strict = [client for client in clients if client.when_full in STRICT]
-        # Whether there may be something against a message: no room, or whose topic it is.
-        self.asks = has_store or bool(self.strict) or self.reserved
-        self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items())
-        self.groups: dict[int, list[Group]] = {}  # by QoS of the message
-        self.heads: dict[int, tuple[bytes, int]] = {}  # with what the message counts; by payload size << 2 | QoS
-
-    def group(self, qos: int) -> list[Group]:
-        """Who gets a message published with `qos`, grouped by the QoS it is sent with: the lower one [MQTT-3.8.4-6]."""
-        by_qos: dict[int, list[ClientSession]] = {}
-        for client, granted in self.clients.items():
-            by_qos.setdefault(min(qos, granted), []).append(client)
-        groups = self.groups[qos] = [(granted, clients, len(clients)) for granted, clients in by_qos.items()]
-        return groups
-
-    def head(self, key: int) -> tuple[bytes, int]:
-        """The encoded start of PUBLISH, DUP 0 [MQTT-3.3.1-3] and RETAIN 0 [MQTT-3.3.1-9], and the size in a queue."""
-        if len(self.heads) == HEADS_MAX:
-            self.heads.clear()
-        head = publish_head((key & 3) << 1, self.topic, key >> 2)
-        found = self.heads[key] = (head, len(head) + (key >> 2) + MESSAGE)
-        return found
-
-
-class _Routes(dict[bytes, Route]):
-    """Routes by topic name; `find` makes those that are missing."""
-
-    def __init__(self, find: Callable[[bytes], Route]) -> None:
-        self._find = find
-
-    def __missing__(self, topic: bytes) -> Route:
-        return self._find(topic)
 
 
 def _shown(topic: bytes) -> str:
@@ -88,7 +37,7 @@ def _shown(topic: bytes) -> str:
     return text if len(text) <= 100 else text[:100] + "...'"
 
 
-class Router(Publishing):
+class Router(Delivery):
     """Subscriptions, retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
 
     def __init__(
@@ -100,52 +49,56 @@ class Router(Publishing):
         busy: dict[Peer, None],
         store: BrokerStore | None = None,
     ) -> None:
-        self._limits = limits
-        self._near = limits.queues_bytes - limits.queues_bytes // 8  # bytes in all queues, near to their limit
-        self._tight = False  # they are: a message may be too much for all of them together
-        self._stats = stats
-        self._watch = watch
-        self._dirty = dirty
-        self._store = store
-        self._routes = _Routes(self._route)
+        Delivery.__init__(self, limits, stats, watch, dirty, busy, store)
+        self._routes = Routes(self._route)
         # Asked before each `publish`, and mostly no more than a look into a dictionary: ProtocolError or LimitError
         # unless messages may be published to a topic.
         self.check_topic = self._routes.__getitem__
-        self._tree: SubscriptionTree[ClientSession] = SubscriptionTree()
-        self.ledger = Ledger()
+        self._tree: SubscriptionTree[ClientSession | Share] = SubscriptionTree()
+        self._shares: dict[bytes, Share] = {}  # by topic filter
         self.retained = RetainedMessages(limits, self.ledger)
-        self.backpressure = Backpressure(limits, stats, watch, self.ledger, dirty, busy)
         self.unwritten = (
             0  # bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many
         )
-        self.now = 0
 
     # -- subscriptions
 
-    def subscribe(self, client: ClientSession, topic_filter: bytes, qos: int) -> int:
-        """The return code for SUBACK: the granted QoS, or 0x80 [MQTT-3.8.4-5]. Retained messages: `send_retained`."""
+    def subscribe(self, client: ClientSession, topic_filter: bytes, value: int) -> int:
+        """The reason code for SUBACK: the granted QoS, or from 0x80 on [MQTT-3.8.4-5]. `value`: as in subscriptions.py.
+        Retained messages: `send_retained`.
+        """
         limits = self._limits
-        if topic_filter.startswith(b"$share/"):
-            return 0x80  # shared subscriptions came with MQTT 5: taken literally, it would be silent for ever
+        matched = topic_filter
+        if topic_filter.startswith(PREFIX):
+            try:
+                _, matched = parted(topic_filter)
+            except ShareError:
+                return BAD_FILTER
         if len(topic_filter) > limits.topic_bytes and not topic_filter.startswith(GAP_TOPICS):
             self._watch.hit("topic_bytes", client, "topic filter refused", self.now)
-            return 0x80
+            return BAD_FILTER
         if not limits.control_characters and unwanted(topic_filter.decode()):  # 1.5.3: it MAY be refused
             self._watch.hit("control_characters", client, f"topic filter refused: {_shown(topic_filter)}", self.now)
-            return 0x80
-        if topic_filter.count(b"/") >= limits.topic_levels:
+            return BAD_FILTER
+        if matched.count(b"/") >= limits.topic_levels:
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
-            return 0x80
-        if topic_filter not in client.subscriptions:
+            return BAD_FILTER
+        is_new = topic_filter not in client.subscriptions
+        if is_new:
             limit = self._lacks_room(client, topic_filter)
             if limit:
                 self._watch.hit(limit, client, "topic filter refused", self.now)
-                return 0x80
-        self.restore(client, topic_filter, qos)
+                return QUOTA_EXCEEDED
+        kept = value & ~RETAIN_HANDLING
+        self.restore(client, topic_filter, kept)
         if client.store:
-            client.store.record(SUBSCRIBED, qos, topic_filter)
-        client.deferred[topic_filter] = None  # also for a filter that was there already [MQTT-3.8.4-3]
-        return qos
+            client.store.record(SUBSCRIBED, kept, topic_filter)
+        handling = value & RETAIN_HANDLING
+        # Also for a filter that was there already, unless the client says otherwise
+        # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] of 5.0; never for a shared one (4.8.2)
+        if matched is topic_filter and (not handling or (handling == 0x10 and is_new)):
+            client.deferred[topic_filter] = None
+        return value & QOS
 
     def _lacks_room(self, client: ClientSession, topic_filter: bytes) -> str:
         """The name of the limit that forbids one more topic filter, or ""."""
@@ -161,14 +114,21 @@ class Router(Publishing):
             return "store"
         return ""
 
-    def restore(self, client: ClientSession, topic_filter: bytes, qos: int) -> None:
+    def restore(self, client: ClientSession, topic_filter: bytes, value: int) -> None:
         """A subscription that the broker has granted."""
         if topic_filter not in client.subscriptions:
             cost = filter_cost(topic_filter)
             client.filters_bytes += cost
             self.ledger.filters += cost
-        client.subscriptions[topic_filter] = qos
-        self._tree.add(topic_filter, client, qos)
+        client.subscriptions[topic_filter] = value
+        if topic_filter.startswith(PREFIX):
+            share = self._shares.get(topic_filter)
+            if share is None:
+                share = self._shares[topic_filter] = Share(topic_filter)
+                self._tree.add(parted(topic_filter)[1], share, PLAIN + 1)
+            share.members[client] = value
+        else:
+            self._tree.add(topic_filter, client, value)
         self._forget_routes()
 
     def unsubscribe(self, client: ClientSession, topic_filter: bytes) -> None:
@@ -182,8 +142,28 @@ class Router(Publishing):
                 client.search = None
             if client.store:
                 client.store.record(UNSUBSCRIBED, 0, topic_filter)
-            self._tree.remove(topic_filter, client)
+            if topic_filter.startswith(PREFIX):
+                self._leave(client, topic_filter)
+            else:
+                self._tree.remove(topic_filter, client)
             self._forget_routes()
+
+    def _leave(self, client: ClientSession, topic_filter: bytes) -> None:
+        share = self._shares[topic_filter]
+        del share.members[client]
+        if not share.members:
+            del self._shares[topic_filter]
+            self._tree.remove(parted(topic_filter)[1], share)
+
+    def speaks(self, client: ClientSession, connect: Connect) -> None:
+        """How a client is spoken to from now on."""
+        speech = PLAIN4
+        if connect.level == MQTT_5_0:
+            speech = BY_FORM if connect.packet_max or connect.topic_alias_max else PLAIN5
+        if client.speech != speech:
+            client.speech = speech
+            if client.subscriptions:
+                self._forget_routes()
 
     def _forget_routes(self) -> None:
         self._routes.clear()
@@ -198,6 +178,21 @@ class Router(Publishing):
             self.unsubscribe(client, topic_filter)
         self.backpressure.ended(client)
         client.session.forget()
+        if self._shares:
+            self._pass_on(client)
+
+    def _pass_on(self, client: ClientSession) -> None:
+        """What the session had of shared subscriptions, and its client has not acknowledged, goes to other members
+        [MQTT-4.8.2-5]; not what it owns already (PUBREC).
+        """
+        messages = client.session.messages
+        for seq in sorted(messages):
+            head, payload, extra = messages[seq]
+            share = self._shares.get(share_of(extra)) if extra else None
+            if share is not None and head[0] & 6 != 6:
+                member = share.next(head[0] >> 1 & 3)
+                if member is not None:
+                    self.give(member, head, payload, extra)
 
     # -- messages
 
@@ -221,12 +216,13 @@ class Router(Publishing):
         limits = self._limits
         tree = self._tree
         steps = tree.steps
-        clients = tree.match(topic)
+        found = tree.match(topic)
         self.work += (tree.steps - steps) // STEPS
-        cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * len(clients)
+        clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # a Share is never plain
+        cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * (len(clients) + len(found.rich))
         if self.ledger.routes + cost > limits.routes_bytes:
             self._forget_routes()
-        route = self._routes[topic] = Route(topic, clients, self._store is not None)
+        route = self._routes[topic] = Route(topic, clients, found.rich, self._store is not None)
         self.ledger.routes += cost
         return route
 
@@ -236,30 +232,28 @@ class Router(Publishing):
             self._find(topic)
         self.publish(None, qos << 1 | 1, topic, payload)
 
-    def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes) -> None:
+    def publish(
+        self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"", extra: bytes = b""
+    ) -> int:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
 
         `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
-        LimitError where the message is not taken, HeldBack (peer.py) where it has to wait: then nothing has been done.
+        `block`: its properties (5.0), which have been checked; `extra`: what the broker has made of them. Returns the
+        reason code for its acknowledgement. LimitError where the message is not taken, HeldBack (peer.py) where it has
+        to wait: then nothing has been done.
         """
         route = self._routes[topic]
         stats = self._stats
         published = flags >> 1 & 3
-        if flags & 1 or route.asks:
-            if route.reserved and publisher is not None:
-                stats.messages_received += 1
-                stats.dropped_reserved += 1
-                self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
-                return
-            if not self._admit(route, publisher, flags, payload):
-                return
-            if flags & 1:
-                self._retain(route, topic, payload, published)
+        if flags & 1 or route.asks or block or extra:
+            reason = self._publish_rich(route, publisher, flags, topic, payload, block, extra)
+            if reason >= 0:
+                return reason
         if publisher is not None:
             stats.messages_received += 1
         size = len(payload)
         dirty = self._dirty
-        for qos, clients, count in route.groups.get(published) or route.group(published):
+        for qos, clients, count, speech in route.groups.get(published) or route.group(published):
             if count > 1:
                 self.work += count  # one is in the price of its packet
             key = size << 2 | qos
@@ -268,7 +262,13 @@ class Router(Publishing):
             if not qos:
                 if size > SMALL:
                     self.unwritten += size * count
-                message = (head, payload)
+                message: tuple[bytes, ...] = (head, payload)
+                if speech:
+                    if speech == BY_FORM:
+                        for client in clients:
+                            self.send(client, head, payload, b"")
+                        continue
+                    message = (heads5(head), b"\0", payload)
                 for client in clients:
                     peer = client.peer
                     if peer is not None and peer.writable:
@@ -308,11 +308,51 @@ class Router(Publishing):
                     self._tight = True
             else:
                 self._tight = ledger.queued > self._near
+        return 0
 
-    def _retain(self, route: Route, topic: bytes, payload: bytes, published: int) -> None:
-        self.retained.store(topic, payload, published)
+    def _publish_rich(
+        self,
+        route: Route,
+        publisher: Peer | None,
+        flags: int,
+        topic: bytes,
+        payload: bytes,
+        block: bytes,
+        extra: bytes,
+    ) -> int:
+        """What most messages have not: RETAIN, an extra, something that may forbid them, somebody whose subscriptions
+        have options. As `publish`; -1: it is one for all, after all.
+        """
+        published = flags >> 1 & 3
+        stats = self._stats
+        if block:
+            extra = extra_of(block, self.clock())
+            self.is_timed = self.is_timed or deadline_of(extra) >= 0
+        if route.reserved and publisher is not None:
+            stats.messages_received += 1
+            stats.dropped_reserved += 1
+            self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
+            return NOT_AUTHORISED
+        if not self._admit(route, publisher, flags, payload):
+            return QUOTA_EXCEEDED
+        if flags & 1:
+            self._retain(route, topic, payload, published, extra)
+        if not (extra or route.rich):
+            return -1
+        stats.messages_received += publisher is not None
+        self.work += len(route.clients)
+        for qos, clients, _, _ in route.groups.get(published) or route.group(published):
+            head = publish_head(qos << 1, topic, len(payload))
+            for client in clients:
+                self.give(client, head, payload, extra, publisher)
+        if route.rich:
+            self.to_all(route.rich, publisher, flags, topic, payload, extra)
+        return 0
+
+    def _retain(self, route: Route, topic: bytes, payload: bytes, published: int, extra: bytes) -> None:
+        self.retained.store(topic, payload, published, extra)
         if self._store and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
-            self._store.retain(topic, payload, published)
+            self._store.retain(topic, payload, published, extra)
 
     def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
         """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
@@ -367,7 +407,6 @@ class Router(Publishing):
         peer = client.peer
         enough = self.work + self._limits.turn_work
         room = self._limits.write_buffer_bytes
-        session = client.session
         while room > 0 and self.work < enough and self.takes_retained(client):
             if client.search is None:
                 topic_filter = next(iter(client.deferred))
@@ -381,22 +420,15 @@ class Router(Publishing):
                 continue
             self.work += 1
             if message is not None and peer is not None:
-                topic, payload, qos = message
-                qos = min(qos, client.subscriptions[topic_filter])
-                head = publish_head(qos << 1 | 1, topic, len(payload))  # [MQTT-3.3.1-8]
-                cost = len(head) + len(payload) + MESSAGE
-                room -= cost
-                if not qos:
-                    peer.out += (head, payload)
-                elif self._makes_room_for_retained(client, cost):
-                    session.room -= cost
-                    session.sizes.append(cost)
-                    self.ledger.queued += cost
-                    session.publish(head, payload)
-                else:
+                topic, payload, qos, extra = message
+                if 0 <= deadline_of(extra) <= self.clock():
+                    self._retain(self._routes[topic], topic, b"", 0, b"")
                     continue
-                self._stats.messages_sent += 1
-                self._dirty[peer] = None
+                cost = len(topic) + len(payload) + len(extra) + MESSAGE
+                room -= cost
+                value = client.subscriptions[topic_filter]
+                if not qos or not value & QOS or self._has_room_for_retained(client, cost):
+                    self.to_one(client, [value], None, qos << 1, topic, payload, extra, True)  # [MQTT-3.3.1-8]
 
     def takes_retained(self, client: ClientSession) -> bool:
         """Whether there are retained messages to be sent to `client`, and it takes them at once."""
@@ -410,11 +442,11 @@ class Router(Publishing):
             and (client.session.settle() > self._limits.retained_message_bytes or not client.session.messages)
         )
 
-    def _makes_room_for_retained(self, client: ClientSession, cost: int) -> bool:
+    def _has_room_for_retained(self, client: ClientSession, cost: int) -> bool:
         if client.store and self._store and not self._store.fits(cost):
             self.backpressure.drop(client, "store", self.now)
             return False
-        return not self.backpressure.lacks_room(client, cost) or self.backpressure.make_room(client, cost, self.now)
+        return True
 
     def catch_up(self, client: ClientSession) -> None:
         """Something of what is queued for `client` has gone: let those go on who wait for it, then what is deferred."""

@@ -36,7 +36,7 @@ def _now() -> int:
 
 
 class Broker:
-    """An MQTT 3.1.1 broker: `async with Broker(listen=["mqtt://127.0.0.1:1883"]) as broker: ...`
+    """An MQTT broker (3.1, 3.1.1 and 5.0): `async with Broker(listen=["mqtt://127.0.0.1:1883"]) as broker: ...`
 
     `listen`: addresses, mqtt://HOST:PORT (port 0: any that is free) or unix:///PATH. Entering the block raises
     listen.ListenError where one cannot be had. `addresses` has the real ones, `stats` the counters.
@@ -84,7 +84,7 @@ class Broker:
         self._loop = loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[StoreError] = loop.create_future()
         if self.store:
-            self.engine.load(await self.store.open(), _now())
+            self.engine.load(await self.store.open(), _now(), int(time.time() * 1000))
         try:
             for url in self._urls:
                 self._sockets += listening.open_sockets(url)

@@ -20,6 +20,8 @@ class Stats:
     dropped_queue_full: int = 0  # QoS 1 and 2, the session's queue at its budget, or all queues together
     dropped_refused: int = 0  # retained messages of QoS 0 and wills for which a limit or the store has no room
     dropped_reserved: int = 0  # a client published to $SYS
+    dropped_expired: int = 0  # the message expiry interval was over before it could be sent (5.0)
+    dropped_too_large: int = 0  # larger than the largest packet that its client takes (5.0)
     connections: int = 0  # accepted with CONNACK 0
     refused: int = 0  # CONNACK other than 0
     takeovers: int = 0
@@ -37,6 +39,8 @@ class Stats:
             + self.dropped_queue_full
             + self.dropped_refused
             + self.dropped_reserved
+            + self.dropped_expired
+            + self.dropped_too_large
         )
 
 

@@ -29,11 +29,11 @@ examples:
   mqttlite sub -t 'room/#' -v
   mqttlite pub -t room/1 -m 21.5 -q 1
 
-It speaks MQTT 3.1.1 at QoS 0, 1 and 2. With --store, persistent sessions (clean session 0), the messages queued
-for them and retained messages are on the disk before anything is acknowledged; without it they live in memory, and a
-restart loses them. There are no user names and passwords yet: whoever can connect may do everything. Counters are
-published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1. SIGHUP does
-nothing but a line in the log: a terminal that is closed leaves the broker running.
+It speaks MQTT 3.1, 3.1.1 and 5.0 at QoS 0, 1 and 2. With --store, sessions that outlive their connection, the
+messages queued for them and retained messages are on the disk before anything is acknowledged; without it they live
+in memory, and a restart loses them. There are no user names and passwords yet: whoever can connect may do everything.
+Counters are published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1.
+SIGHUP does nothing but a line in the log: a terminal that is closed leaves the broker running.
 
 A message for a session whose queue is full (queue_bytes) is dealt with as --queue says for its client identifier:
   drop-newest   it is dropped for this session (the default)

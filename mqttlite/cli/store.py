@@ -187,7 +187,7 @@ def broker_as_json(broker: "BrokerState") -> dict[str, Any]:
         shown = as_json(state)
         sessions.append({name: shown[name] for name in ("client_id", "next", "messages", "received", "subscriptions")})
     retained = [
-        {"topic": _text(topic), "qos": qos, "payload": payload.hex()} for topic, payload, qos in broker.retained
+        {"topic": _text(topic), "qos": qos, "payload": payload.hex()} for topic, payload, qos, _ in broker.retained
     ]
     return {"sessions": sessions, "retained": retained}
 

@@ -33,6 +33,7 @@ import asyncio
 
 from ..core import const
 from ..core.codec import body_at
+from ..core.reason_codes import TAKEN_OVER
 from ..core.session import ASIDE
 from ..serial.clock import now_ms
 
@@ -52,7 +53,6 @@ BARREN = const(3)  # messages set aside in a row, and none taken: it may be the 
 
 # Reason codes of DISCONNECT (5.0) that are about what was sent; others are about the peer, or the connection.
 _ABOUT_CONTENT = b"\0\x80\x81\x82\x83\x87\x90\x94\x95\x99\x9a\x9b"
-_TAKEN_OVER = const(0x8E)
 
 # Errors of a socket whose peer has closed: EPIPE, ECONNABORTED, ECONNRESET; on Linux (and boards) and macOS
 _RESET = (32, 103, 104, 53, 54)
@@ -210,7 +210,7 @@ class Judge:
                     return reason, PAUSE_MS
                 suspicion.walking = True
                 session.span = 1
-        elif peer == _TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not protocol.requests):
+        elif peer == TAKEN_OVER or (peer == 0 and not isinstance(error, OSError) and not protocol.requests):
             self._thrown_out += 1
             if self._thrown_out > 1 or peer:
                 reason += "; another client uses this client identifier ('" + life.client_id + "'), probably"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Protocol levels (3.1.2.2)
+MQTT_3_1 = const(3)
 MQTT_3_1_1 = const(4)
 MQTT_5_0 = const(5)
 
@@ -25,8 +26,9 @@ NOT_AUTHORISED = 5
 class Connect:
     """The fields of a CONNECT packet (3.1). `will`: topic name, payload, QoS, retain; or None.
 
-    What only 5.0 has: `properties`, values by identifier (properties.py); `will_properties`, a block;
-    `session_expiry_s`, which 3.1.1 says with `clean_session`; `receive_maximum`, 0 where it is not said.
+    What only 5.0 has: `properties`, values by identifier (properties.py); `will_properties`, a block, and
+    `will_delay_s`; `session_expiry_s`, which 3.1.1 says with `clean_session`; `receive_maximum`, `packet_max` (bytes)
+    and `topic_alias_max`, 0 where they are not said.
     """
 
     def __init__(
@@ -49,6 +51,9 @@ class Connect:
         self.session_expiry_s = 0 if clean_session else 0xFFFFFFFF
         self.properties: "dict[int, int | bytes]" = {}
         self.will_properties = b""
+        self.will_delay_s = 0
+        self.packet_max = 0
+        self.topic_alias_max = 0
 
 
 class Unsupported(ProtocolError):

@@ -14,15 +14,20 @@ from .errors import ProtocolError
 from .text import check_topic_name, check_utf8
 
 # Property identifiers (table 2-4), those that are used by name
-_MESSAGE_EXPIRY = const(0x02)
+MESSAGE_EXPIRY = const(0x02)
 _RESPONSE_TOPIC = const(0x08)
-_SUBSCRIPTION_IDENTIFIER = const(0x0B)
+SUBSCRIPTION_IDENTIFIER = const(0x0B)
 SESSION_EXPIRY = const(0x11)
+WILL_DELAY = const(0x18)
+REQUEST_RESPONSE = const(0x19)
+RESPONSE_INFORMATION = const(0x1A)
 ASSIGNED_IDENTIFIER = const(0x12)
 SERVER_KEEP_ALIVE = const(0x13)
 SERVER_REFERENCE = const(0x1C)
 REASON_STRING = const(0x1F)
 RECEIVE_MAXIMUM = const(0x21)
+TOPIC_ALIAS_MAXIMUM = const(0x22)
+TOPIC_ALIAS = const(0x23)
 MAXIMUM_QOS = const(0x24)
 RETAIN_AVAILABLE = const(0x25)
 _USER = const(0x26)
@@ -30,7 +35,7 @@ MAXIMUM_PACKET_SIZE = const(0x27)
 
 # The form of each property, by identifier (table 2-4): F a flag, 0 or 1; 2 and 4 a number of so many bytes; n and N
 # such a number but not 0; v a variable byte integer but not 0; B binary data; S a string; P two strings.
-_FORMS = b".F4S....SB.v.....4S2.SBF4FS.S..S.n2nFFPNFFF"
+_FORMS = b".F4S....SB.v.....4S2.SBF4FS.S..S.n22FFPNFFF"
 _SIZES = {b"F"[0]: 1, b"2"[0]: 2, b"n"[0]: 2, b"4"[0]: 4, b"N"[0]: 4}
 _BINARY = const(66)  # B
 _NOT_ZERO_4 = const(78)  # N
@@ -87,14 +92,14 @@ def _value(buf: bytes, at: int, stop: int, form: int) -> "tuple[int | None, int]
             raise ProtocolError("2.2.2.2", "a property is longer than its packet")
         value = int.from_bytes(buf[at:end], "big")
         if value > 1 and form == _FLAG:
-            raise ProtocolError("2.2.2.2", "a property that is 0 or 1 is " + str(value))
+            raise ProtocolError("2.2.2", "a property that is 0 or 1 is " + str(value))
         if value or (form != _NOT_ZERO_2 and form != _NOT_ZERO_4):
             return value, end
     else:
         value, end = varint(buf, at, stop)
         if value:
             return value, end
-    raise ProtocolError("2.2.2.2", "a property that may not be 0 is 0")
+    raise ProtocolError("2.2.2", "a property that may not be 0 is 0")
 
 
 def check_properties(
@@ -117,9 +122,9 @@ def check_properties(
         identifier = buf[at]
         if identifier not in allowed:
             raise ProtocolError("2.2.2.2", "property " + str(identifier) + " may not stand in this packet")
-        if identifier != _USER and identifier != _SUBSCRIPTION_IDENTIFIER:
+        if identifier != _USER and identifier != SUBSCRIPTION_IDENTIFIER:
             if had >> identifier & 1:
-                raise ProtocolError("2.2.2.2", "property " + str(identifier) + " stands twice in a packet")
+                raise ProtocolError("2.2.2", "property " + str(identifier) + " stands twice in a packet")
             had |= 1 << identifier
         value, after = _value(buf, at + 1, stop, _FORMS[identifier])
         if identifier == _RESPONSE_TOPIC:
@@ -132,10 +137,43 @@ def check_properties(
 
 def without_expiry(block: bytes) -> bytes:
     """A block that has been checked, without the time that its message has left, which counts down [MQTT-3.3.2-6]."""
-    at = 0 if _MESSAGE_EXPIRY in block else len(block)
+    return parted(block)[1]
+
+
+def parted(block: bytes) -> "tuple[int, bytes]":
+    """The time that the message of a block that has been checked has left (s; -1: it does not expire), and the rest of
+    its properties.
+    """
+    at = 0 if MESSAGE_EXPIRY in block else len(block)
+    while at < len(block):
+        value, end = _value(block, at + 1, len(block), _FORMS[block[at]])
+        if block[at] == MESSAGE_EXPIRY and value is not None:
+            return value, block[:at] + block[end:]
+        at = end
+    return -1, block
+
+
+def identifier_of(block: bytes) -> int:
+    """The subscription identifier of a SUBSCRIBE whose block has been checked; 0: there is none. ProtocolError: several
+    (3.8.2.1.2).
+    """
+    found = at = 0
+    while at < len(block):
+        value, end = _value(block, at + 1, len(block), _FORMS[block[at]])
+        if block[at] == SUBSCRIPTION_IDENTIFIER and value is not None:
+            if found:
+                raise ProtocolError("3.8.2.1.2", "two subscription identifiers")
+            found = value
+        at = end
+    return found
+
+
+def without(block: bytes, identifier: int) -> bytes:
+    """A block that has been checked, without the property of which there is one at most."""
+    at = 0
     while at < len(block):
         _, end = _value(block, at + 1, len(block), _FORMS[block[at]])
-        if block[at] == _MESSAGE_EXPIRY:
+        if block[at] == identifier:
             return block[:at] + block[end:]
         at = end
     return block

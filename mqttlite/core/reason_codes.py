@@ -6,6 +6,7 @@ some of them, too.
 
 from . import const
 
+NO_SUBSCRIPTION = const(0x11)
 REFUSED = const(0x80)  # for no reason that has a code of its own; in 3.1.1 the one of SUBACK
 MALFORMED = const(0x81)
 PROTOCOL_ERROR = const(0x82)
@@ -14,7 +15,14 @@ BAD_IDENTIFIER = const(0x85)
 BAD_CREDENTIALS = const(0x86)
 NOT_AUTHORISED = const(0x87)
 UNAVAILABLE = const(0x88)
+SHUTTING_DOWN = const(0x8B)
+KEEP_ALIVE = const(0x8D)
+TAKEN_OVER = const(0x8E)
+BAD_FILTER = const(0x8F)
+BAD_TOPIC = const(0x90)
 RECEIVE_MAXIMUM_EXCEEDED = const(0x93)
+BAD_ALIAS = const(0x94)
 PACKET_TOO_LARGE = const(0x95)
+QUOTA_EXCEEDED = const(0x97)
 NO_RETAIN = const(0x9A)
 NO_SUCH_QOS = const(0x9B)

@@ -86,7 +86,7 @@ class ServerConnection(Connection):
         if first != CONNECT:
             raise ProtocolError("MQTT-3.1.0-1", "the first packet is not CONNECT")
         try:
-            self.wire = wire_of(buf, start, end, self.levels)
+            self.wire, start = wire_of(buf, start, end, self.levels)
             connect = self.wire.decode_connect(buf, start, end)
         except Unsupported as error:
             self.refuse(error.code)
@@ -104,8 +104,8 @@ class ServerConnection(Connection):
         `properties`: a block, of what the owner announces besides its limits (5.0).
         """
         self.parser.size_max = self.size_max
-        if self.connect and self.connect.receive_maximum:
-            session.window = min(WINDOW, self.connect.receive_maximum)  # 5.0 [MQTT-3.3.4-9]
+        maximum = self.connect.receive_maximum if self.connect else 0
+        session.window = min(WINDOW, maximum or WINDOW)  # 5.0 [MQTT-3.3.4-9]
         self.out.append(  # [MQTT-3.2.0-1]
             self.wire.encode_connack(session_present, 0, session.inbound_max, self.size_max, properties)
         )

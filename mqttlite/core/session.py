@@ -22,7 +22,7 @@ Both runtimes; imports only lower modules of the core.
 from . import const
 from .codec import acknowledgement, released, repeated
 from .errors import broken
-from .features import DOUBTS, JOURNAL, SERIAL, V5
+from .features import DOUBTS, JOURNAL, SERIAL, SERVER, V5
 from .packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from .reason_codes import REFUSED
 from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED
@@ -132,6 +132,9 @@ class Session:
     reuses: int  # how often `log` was (reused_identifiers.py)
     earlier: "list[int]"  # identifiers held since before this connection, oldest first, where there are many (same)
     swept: int  # earlier_life.py
+    # How a server sends the message with this number: the pieces of its PUBLISH; None: it ends here, for it has expired
+    # or is larger than its client takes. Without `form`, as it is kept.
+    form: "Callable[[int, tuple[bytes, bytes, bytes]], tuple[bytes, ...] | None] | None" = None
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
         self.window = window
@@ -266,6 +269,16 @@ class Session:
                 packet_id = seq % SPAN + 1
                 if head[0] & 6 == RELEASED:
                     out.append(acknowledgement(PUBREL, packet_id))
+                elif SERVER and self.form:
+                    pieces = self.form(seq, message)
+                    if pieces is None:
+                        self._finish(seq, 0)
+                        seq += 1
+                        self.sent = seq
+                        if not self.unfinished:
+                            self.first = seq
+                        continue
+                    out += pieces
                 else:
                     out += (
                         repeated(head) if seq < self.sent_before else head,

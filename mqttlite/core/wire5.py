@@ -67,7 +67,7 @@ def farewell(rule: str) -> bytes:
     """DISCONNECT for a peer that has broken a rule (4.13.1)."""
     if rule == "4.3.3":
         return encode_disconnect(RECEIVE_MAXIMUM_EXCEEDED)
-    malformed = rule[:2] in ("1.", "2.") or rule[:7] == "MQTT-1."
+    malformed = (rule != "2.2.2" and rule[:2] in ("1.", "2.")) or rule[:7] == "MQTT-1."
     return encode_disconnect(MALFORMED if malformed else PROTOCOL_ERROR)
 
 

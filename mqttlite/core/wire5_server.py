@@ -10,7 +10,15 @@ from .codec import decode_packet_id, packet
 from .errors import ProtocolError
 from .greeting import MQTT_5_0, Connect, Unsupported, check_flags, decode_field, read_payload
 from .packet_types import CONNACK, SUBACK, UNSUBACK
-from .properties import RECEIVE_MAXIMUM, SESSION_EXPIRY, check_properties, limits
+from .properties import (
+    MAXIMUM_PACKET_SIZE,
+    RECEIVE_MAXIMUM,
+    SESSION_EXPIRY,
+    TOPIC_ALIAS_MAXIMUM,
+    WILL_DELAY,
+    check_properties,
+    limits,
+)
 from .properties import with_properties as with_properties
 from .reason_codes import BAD_CREDENTIALS, BAD_IDENTIFIER, NOT_AUTHORISED, UNAVAILABLE, UNSUPPORTED_VERSION
 from .text import check_topic_filter
@@ -42,10 +50,6 @@ def properties_of(buf: bytes, at: int, end: int) -> "tuple[int, int]":
     return check_properties(buf, at, end, IN_PUBLISH)
 
 
-def _of_will(buf: bytes, at: int, end: int) -> "tuple[int, int]":
-    return check_properties(buf, at, end, IN_WILL)
-
-
 def decode_connect(buf: bytes, start: int, end: int) -> Connect:
     """CONNECT (3.1), whose protocol name and level have been read. Unsupported: it asks for an authentication in more
     than one packet.
@@ -54,13 +58,21 @@ def decode_connect(buf: bytes, start: int, end: int) -> Connect:
     check_flags(flags)
     found: "dict[int, int | bytes]" = {}
     _, at = check_properties(buf, start + 10, end, IN_CONNECT, found)
-    connect = read_payload(buf, at, end, flags, buf[start + 8] << 8 | buf[start + 9], _of_will)
+    of_will: "dict[int, int | bytes]" = {}
+
+    def will_properties(buf: bytes, at: int, end: int) -> "tuple[int, int]":
+        return check_properties(buf, at, end, IN_WILL, of_will)
+
+    connect = read_payload(buf, at, end, flags, buf[start + 8] << 8 | buf[start + 9], will_properties)
     if _AUTHENTICATION_METHOD in found:  # [MQTT-4.12.0-1]
         raise Unsupported("MQTT-4.12.0-1", "no authentication in more than one packet here", _BAD_METHOD)
     connect.level = MQTT_5_0
     connect.properties = found
     connect.session_expiry_s = _number(found, SESSION_EXPIRY, 0)
     connect.receive_maximum = _number(found, RECEIVE_MAXIMUM, 65535)
+    connect.packet_max = _number(found, MAXIMUM_PACKET_SIZE, 0)
+    connect.topic_alias_max = _number(found, TOPIC_ALIAS_MAXIMUM, 0)
+    connect.will_delay_s = _number(of_will, WILL_DELAY, 0)
     return connect
 
 

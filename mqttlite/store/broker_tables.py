@@ -1,12 +1,19 @@
 """The tables of a broker's store in SQLite: many sessions and the retained messages in one file. CPython only.
 
-A record is `(session, kind, number, head, payload)`: `session` is the number of a session, kinds and the rest are those
-of core/records.py, and of these three more:
+A record is `(session, kind, number, head, payload, extra)`: `session` is the number of a session, kinds and the rest
+are those of core/records.py (`extra` is its key, of which a broker makes broker/extras.py), and of these more:
 
     kind      session   number   head         payload
     BEGUN     yes                client_id              a session begins
     ENDED     yes                                       it ends, and all that it holds
     RETAINED  0         QoS      topic name   payload   the retained message of a topic; without a payload: none
+    EXPIRY    yes       ms                              how long the session outlives its connection; 0: as long as the
+                                                        broker's limits say
+    OFFLINE   yes       ms                              since when it has none, by the broker's clock; 0: it has one
+    WILL      yes       delay    topic name   payload   QoS << 1 | RETAIN, and above 3 bits the delay (s) of its will,
+                                                        which has yet to be published; without a topic: there is none
+    STARTED   yes       seq                             a message that may expire was sent for the first time
+    CLOCK     0         ms                              the broker's clock
 
 A message is in a row for each session that it is queued for. Rows have the session in the upper bits of their number,
 so that what belongs to a session lies side by side.
@@ -17,13 +24,19 @@ from typing import Any, NamedTuple
 from ..core import records as r
 from ..core.codec import released
 from ..core.records import State
+from .sqlite_schema import row
 from .sqlite_tables import LIFE, LOG, Connection, parts, prefixed, ranges
 
 BEGUN = 32
 ENDED = 33
 RETAINED = 34
+EXPIRY = 35
+OFFLINE = 36
+WILL = 37
+CLOCK = 38
+STARTED = 39
 
-Record = tuple[int, int, int, bytes, bytes]
+Record = tuple[int, int, int, bytes, bytes, bytes]
 
 APPLICATION_ID = 0x6D717462  # "mqtb", in the header of the file
 
@@ -32,7 +45,8 @@ MIGRATIONS: list[tuple[str, ...]] = [
         f"PRAGMA application_id = {APPLICATION_ID}",
         # next: sequence number of the next message
         "CREATE TABLE session (session INTEGER PRIMARY KEY, client_id BLOB UNIQUE, next INTEGER)",
-        # id: session << 40 | sequence number. released: PUBREC has come. head, payload: as in records.py
+        # id: session << 40 | sequence number. released: bit 0, PUBREC has come; bit 1, it has STARTED.
+        # head, payload: as in records.py
         "CREATE TABLE outbound (id INTEGER PRIMARY KEY, released INTEGER, head BLOB, payload BLOB)",
         # id: session << 16 | packet identifier
         "CREATE TABLE inbound (id INTEGER PRIMARY KEY)",
@@ -44,17 +58,52 @@ MIGRATIONS: list[tuple[str, ...]] = [
     LIFE,
     # digest: of the content that the identifier stands for; 0: not known
     ("ALTER TABLE inbound ADD COLUMN digest INTEGER NOT NULL DEFAULT 0",),
+    # What came with MQTT 5.0
+    (
+        "ALTER TABLE outbound ADD COLUMN extra BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE retained ADD COLUMN extra BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE session ADD COLUMN expiry INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE session ADD COLUMN offline INTEGER NOT NULL DEFAULT 0",
+        # flags: QoS << 1 | RETAIN; delay in s
+        "CREATE TABLE will (session INTEGER PRIMARY KEY, flags INTEGER, delay INTEGER, topic BLOB, payload BLOB,"
+        " extra BLOB)",
+        "CREATE TABLE clock (ms INTEGER)",
+        "INSERT INTO clock VALUES (0)",
+    ),
 ]
 
 _SEQ = 40  # bits of a sequence number
 _PACKET_ID = 16
 
 
+class Will(NamedTuple):
+    """A will that has yet to be published; `delay_s` after its connection has ended. `flags`: QoS << 1 | RETAIN."""
+
+    topic: bytes
+    payload: bytes
+    flags: int
+    delay_s: int
+    extra: bytes
+
+
+class Times(NamedTuple):
+    """When a session ends: `expiry_ms` after its connection, which ended at `offline`; 0 as for the records."""
+
+    expiry_ms: int
+    offline: int
+
+
 class BrokerState(NamedTuple):
-    """What a broker has kept: sessions by client identifier, retained messages (topic, payload, QoS)."""
+    """What a broker has kept: sessions by client identifier, with their number; by that, when they end and their wills;
+    retained messages (topic, payload, QoS, extra); its clock; by number, messages that may expire and were sent.
+    """
 
     sessions: dict[bytes, tuple[int, State]]
-    retained: list[tuple[bytes, bytes, int]]
+    retained: list[tuple[bytes, bytes, int, bytes]]
+    times: dict[int, Times]
+    wills: dict[int, Will]
+    clock: int
+    started: dict[int, set[int]]
 
 
 class BrokerTables:
@@ -67,23 +116,35 @@ class BrokerTables:
         """The state that the file holds."""
         sessions: dict[bytes, tuple[int, State]] = {}
         states: dict[int, State] = {}
-        for session, client_id, after in connection.execute("SELECT session, client_id, next FROM session"):
+        times: dict[int, Times] = {}
+        for session, client_id, after, expiry_ms, offline in connection.execute(
+            "SELECT session, client_id, next, expiry, offline FROM session"
+        ):
+            times[session] = Times(expiry_ms, offline)
             state = states[session] = State()
             state.client_id = client_id
             state.next = after
             sessions[client_id] = (session, state)
-        for number, is_released, head, payload in connection.execute("SELECT * FROM outbound ORDER BY id"):
+        started: dict[int, set[int]] = {}
+        for number, bits, head, payload, extra in connection.execute("SELECT * FROM outbound ORDER BY id"):
             states[number >> _SEQ].messages[number & (1 << _SEQ) - 1] = (
-                released(head) if is_released else head,
+                released(head) if bits & 1 else head,
                 payload,
-                b"",
+                extra,
             )
+            if bits & 2:
+                started.setdefault(number >> _SEQ, set()).add(number & (1 << _SEQ) - 1)
         for number, digest in connection.execute("SELECT id, digest FROM inbound"):
             states[number >> _PACKET_ID].held[number & 0xFFFF] = digest
         for session, topic_filter, qos in connection.execute("SELECT * FROM subscription"):
             states[session].subscriptions[topic_filter] = qos
-        retained = list(connection.execute("SELECT topic, payload, qos FROM retained ORDER BY rowid"))
-        return BrokerState(sessions, retained)
+        retained = list(connection.execute("SELECT topic, payload, qos, extra FROM retained ORDER BY rowid"))
+        wills = {
+            session: Will(topic, payload, flags, delay_s, extra)
+            for session, flags, delay_s, topic, payload, extra in connection.execute("SELECT * FROM will")
+        }
+        (clock,) = row(connection, "SELECT max(ms) FROM clock")
+        return BrokerState(sessions, retained, times, wills, clock, started)
 
     def encode(self, batch: list[Record]) -> bytes:
         """The records one after the other: length, number of the session, record."""
@@ -91,45 +152,52 @@ class BrokerTables:
 
     def decode(self, data: bytes) -> list[Record]:
         """The records that `encode` made these bytes from."""
-        return [(int.from_bytes(record[:4], "big"), *r.decode(record[4:])[:4]) for record in parts(data)]
+        return [(int.from_bytes(record[:4], "big"), *r.decode(record[4:])) for record in parts(data)]
 
     def write(self, connection: Connection, batch: list[Record]) -> None:
         """Write the sum of a batch; in a transaction. What came and went within it is not written."""
-        messages: dict[int, tuple[int, int, bytes, bytes]] = {}
+        messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}
         owned: list[int] = []  # released, and in the file
+        started: list[int] = []  # the same
         done: list[int] = []
         held: dict[int, int] = {}  # digest; -1: not any more
         after: dict[int, int] = {}  # next sequence number by session
-        retained: dict[bytes, tuple[bytes, bytes, int]] = {}
+        retained: dict[bytes, tuple[bytes, bytes, int, bytes]] = {}
+        times: dict[int, dict[str, int]] = {}  # expiry and offline by session
         many = connection.executemany
 
         def write_messages() -> None:
-            many("UPDATE outbound SET released = 1 WHERE id BETWEEN ? AND ?", ranges(owned))
+            many("UPDATE outbound SET released = released | 1 WHERE id BETWEEN ? AND ?", ranges(owned))
+            many("UPDATE outbound SET released = released | 2 WHERE id BETWEEN ? AND ?", ranges(started))
             many("DELETE FROM outbound WHERE id BETWEEN ? AND ?", ranges(done))
-            many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?)", messages.values())
+            many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?, ?)", messages.values())
             many(
                 "DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, digest in held.items() if digest < 0])
             )
             many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", [pair for pair in held.items() if pair[1] >= 0])
             many("UPDATE session SET next = ? WHERE session = ?", [(value, key) for key, value in after.items()])
-            for gathered in (messages, owned, done, held, after):
+            for column in ("expiry", "offline"):
+                changed = [(found[column], session) for session, found in times.items() if column in found]
+                many(f"UPDATE session SET {column} = ? WHERE session = ?", changed)
+            for gathered in (messages, owned, started, done, held, after, times):
                 gathered.clear()
 
-        for session, kind, number, head, payload in batch:
+        for session, kind, number, head, payload, extra in batch:
             if kind == r.ACCEPTED:
                 key = session << _SEQ | number
-                messages[key] = (key, 0, head, payload)
+                messages[key] = (key, 0, head, payload, extra)
                 after[session] = max(number + 1, after.get(session, 0))
             elif kind == r.DONE:
                 key = session << _SEQ | number
                 if messages.pop(key, None) is None:
                     done.append(key)
-            elif kind == r.RELEASED:
+            elif kind in (r.RELEASED, STARTED):
                 key = session << _SEQ | number
                 if key in messages:
-                    messages[key] = (key, 1, *messages[key][2:])
+                    bits = messages[key][1] | (1 if kind == r.RELEASED else 2)
+                    messages[key] = (key, bits, *messages[key][2:])
                 else:
-                    owned.append(key)
+                    (owned if kind == r.RELEASED else started).append(key)
             elif kind == r.HELD or kind == r.FREED:
                 held[session << _PACKET_ID | number & 0xFFFF] = number >> 16 if kind == r.HELD else -1
             elif kind == r.SUBSCRIBED:
@@ -137,10 +205,16 @@ class BrokerTables:
             elif kind == r.UNSUBSCRIBED:
                 connection.execute("DELETE FROM subscription WHERE session = ? AND topic_filter = ?", (session, head))
             elif kind == BEGUN:
-                connection.execute("INSERT INTO session VALUES (?, ?, ?)", (session, head, number))
+                connection.execute(
+                    "INSERT INTO session (session, client_id, next) VALUES (?, ?, ?)", (session, head, number)
+                )
+            elif kind in (EXPIRY, OFFLINE):
+                times.setdefault(session, {})["expiry" if kind == EXPIRY else "offline"] = number
+            elif kind in (WILL, CLOCK):
+                _write_rare(connection, session, kind, number, head, payload, extra)
             elif kind == RETAINED:
                 retained.pop(head, None)  # the order of publication is kept
-                retained[head] = (head, payload, number)
+                retained[head] = (head, payload, number, extra)
             elif kind == r.LOST or kind == ENDED:
                 write_messages()  # in order: what it has gathered for this session goes, too
                 spans = [("inbound", _PACKET_ID)] if kind == r.LOST else [("inbound", _PACKET_ID), ("outbound", _SEQ)]
@@ -149,10 +223,23 @@ class BrokerTables:
                     connection.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", (first, beyond))
                 if kind == ENDED:
                     connection.execute("DELETE FROM subscription WHERE session = ?", (session,))
+                    connection.execute("DELETE FROM will WHERE session = ?", (session,))
                     connection.execute("DELETE FROM session WHERE session = ?", (session,))
             else:
                 raise ValueError(f"unknown record {kind}")
         write_messages()
         many("DELETE FROM retained WHERE topic = ?", [(topic,) for topic in retained])
         rows: Any = [row for row in retained.values() if row[1]]
-        many("INSERT INTO retained VALUES (?, ?, ?)", rows)
+        many("INSERT INTO retained VALUES (?, ?, ?, ?)", rows)
+
+
+def _write_rare(
+    connection: Connection, session: int, kind: int, number: int, head: bytes, payload: bytes, extra: bytes
+) -> None:
+    if kind == CLOCK:
+        connection.execute("UPDATE clock SET ms = ?", (number,))
+        return
+    connection.execute("DELETE FROM will WHERE session = ?", (session,))
+    if head:
+        will = (session, number & 7, number >> 3, head, payload, extra)
+        connection.execute("INSERT INTO will VALUES (?, ?, ?, ?, ?, ?)", will)

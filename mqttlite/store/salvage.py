@@ -24,7 +24,7 @@ from .sqlite_found import beside, move_aside
 SIZE_AT = 28  # in a database: how many pages it has
 _TABLES = {
     "client": ("meta", "outbound", "inbound", "subscription", "origin", "seen"),
-    "broker": ("session", "outbound", "inbound", "subscription", "retained"),
+    "broker": ("session", "outbound", "inbound", "subscription", "retained", "will", "clock"),
 }
 
 
@@ -241,7 +241,12 @@ def _one_by_one(connection: sqlite3.Connection, tables: Any, records: list[Any])
 def _drop_orphans(connection: sqlite3.Connection) -> list[str]:
     """What belongs to sessions that are lost: nobody could ever fetch it."""
     lost = []
-    for table, session in (("outbound", "id >> 40"), ("inbound", "id >> 16"), ("subscription", "session")):
+    for table, session in (
+        ("outbound", "id >> 40"),
+        ("inbound", "id >> 16"),
+        ("subscription", "session"),
+        ("will", "session"),
+    ):
         count = connection.execute(f"DELETE FROM {table} WHERE {session} NOT IN (SELECT session FROM session)").rowcount
         if count:
             lost.append(f"{count} rows of the table {table} belong to sessions that are lost")

@@ -44,7 +44,7 @@ def test_a_second_connect_ends_the_connection() -> None:
 
 
 @statement("3.1.1", "MQTT-3.1.2-2", "MQTT-3.2.2-4", "MQTT-3.2.2-5")
-@pytest.mark.parametrize("level", [3, 5, 0])
+@pytest.mark.parametrize("level", [3, 6, 0, 0x84])
 def test_another_protocol_level_is_refused_with_connack_1(level: int) -> None:
     wire = World().open()
     wire.raw(connect_packet(level=level))
@@ -57,7 +57,7 @@ def test_what_follows_a_refused_connect_is_not_processed() -> None:
     world = World()
     listener = world.connect("listener")
     listener.subscribe("#")
-    world.open().raw(connect_packet(level=5) + b"\x30\3\0\1t")
+    world.open().raw(connect_packet(level=6) + b"\x30\3\0\1t")
     assert listener.messages() == []
 
 

@@ -30,7 +30,7 @@ def test_the_tree_finds_what_matching_each_filter_by_itself_finds(topic_filters:
     tree: SubscriptionTree[bytes] = SubscriptionTree()
     for topic_filter in topic_filters:
         tree.add(topic_filter, topic_filter, 0)
-    assert tree.match(name) == {f: 0 for f in topic_filters if matches(f, name)}
+    assert tree.match(name).plain == {f: 0 for f in topic_filters if matches(f, name)}
 
 
 @given(st.lists(st.tuples(filters, st.integers(0, 3)), max_size=12), st.data())
@@ -46,25 +46,25 @@ def test_a_tree_from_which_everything_was_removed_is_empty(pairs: list[tuple[byt
 @statement("3.1.1", "MQTT-3.3.5-1")
 def test_a_client_with_overlapping_filters_is_found_once_with_the_highest_qos() -> None:
     tree = tree_of(("a/#", "x", 0), ("a/+", "x", 2), ("a/b", "x", 1), ("#", "y", 1))
-    assert tree.match(b"a/b") == {"x": 2, "y": 1}
+    assert tree.match(b"a/b").plain == {"x": 2, "y": 1}
 
 
 @statement("3.1.1", "MQTT-4.7.2-1")
 def test_a_wildcard_in_the_first_level_does_not_match_names_that_start_with_a_dollar() -> None:
     tree = tree_of(("#", "all", 0), ("+/x", "plus", 0), ("$SYS/#", "sys", 0), ("$SYS/+", "one", 0))
-    assert tree.match(b"$SYS/x") == {"sys": 0, "one": 0}
-    assert tree.match(b"$SYS") == {"sys": 0}
-    assert tree.match(b"a/$SYS") == {"all": 0}
+    assert tree.match(b"$SYS/x").plain == {"sys": 0, "one": 0}
+    assert tree.match(b"$SYS").plain == {"sys": 0}
+    assert tree.match(b"a/$SYS").plain == {"all": 0}
 
 
 @statement("3.1.1", "MQTT-4.7.3-4")
 def test_names_are_compared_byte_by_byte_without_normalisation() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     tree = tree_of((composed, "composed", 0), ("A", "upper", 0), ("/a", "slash", 0), ("a/", "behind", 0))
-    assert tree.match(decomposed.encode()) == {}
-    assert tree.match(composed.encode()) == {"composed": 0}
-    assert tree.match(b"a") == {}
-    assert tree.match(b"/a") == {"slash": 0}
+    assert tree.match(decomposed.encode()).plain == {}
+    assert tree.match(composed.encode()).plain == {"composed": 0}
+    assert tree.match(b"a").plain == {}
+    assert tree.match(b"/a").plain == {"slash": 0}
 
 
 def test_removing_a_filter_that_is_not_there_changes_nothing() -> None:
@@ -72,12 +72,12 @@ def test_removing_a_filter_that_is_not_there_changes_nothing() -> None:
     tree.remove(b"a", "x")
     tree.remove(b"a/b", "y")
     tree.remove(b"a/b/c", "x")
-    assert tree.match(b"a/b") == {"x": 0}
+    assert tree.match(b"a/b").plain == {"x": 0}
 
 
 def test_very_many_levels_are_no_matter_of_recursion() -> None:
     deep = "/".join("a" * 30000)
     tree = tree_of((deep, "x", 0))
-    assert tree.match(deep.encode()) == {"x": 0}
+    assert tree.match(deep.encode()).plain == {"x": 0}
     tree.remove(deep.encode(), "x")
     assert not tree

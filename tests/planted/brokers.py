@@ -20,23 +20,24 @@ from .settings import short_queue
 
 
 def _with_a_commit_of_its_own(note: Any) -> Any:
-    def noted(self: BrokerStore, session: int, kind: int, *args: Any) -> None:
+    def noted(self: BrokerStore, session: int, kind: int, *args: Any, waits: bool = True) -> None:
         if kind == r.HELD:
             asyncio.get_running_loop().call_later(0.005, note, self, session, kind, *args)
         else:
-            note(self, session, kind, *args)
+            note(self, session, kind, *args, waits=waits)
 
     return noted
 
 
 def _drop_when_full(count: int) -> Change:
     def wrap(publish: Any) -> Any:
-        def published(self: Router, publisher: Any, flags: int, topic: bytes, payload: bytes) -> None:
+        def published(self: Router, publisher: Any, flags: int, topic: bytes, payload: bytes, **more: Any) -> int:
             clients = self._routes[topic].clients
             if any(client.session.room < client.hold_room + 100 for client in clients):
                 self._stats.dropped_queue_full += count
             else:
-                publish(self, publisher, flags, topic, payload)
+                publish(self, publisher, flags, topic, payload, **more)
+            return 0
 
         return published
 

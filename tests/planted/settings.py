@@ -6,7 +6,7 @@ from typing import Any
 
 from mqttlite.broker import server
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.peer import ClientSession
+from mqttlite.core import server as core_server
 from mqttlite.core import session as core
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim.check.conduct import Conduct
@@ -20,15 +20,7 @@ from .planting import Change, all_of, around, text, value
 
 def window_at_broker(window: int) -> Change:
     """So many messages are on their way to a consumer at once."""
-
-    def wrap(init: Any) -> Any:
-        def initialise(self: ClientSession, *args: Any) -> None:
-            init(self, *args)
-            self.session.window = window
-
-        return initialise
-
-    return around(ClientSession, "__init__", wrap)
+    return value(core_server, "WINDOW", window)
 
 
 def handler_takes(seconds: float) -> Change:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker, backpressure, router
+from mqttlite.broker import Broker, backpressure, route
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.client import Client
 from mqttlite.core.rare_errors import SetAsideError
@@ -137,7 +137,7 @@ def test_power_cuts_of_the_broker_lose_nothing_that_was_acknowledged(seed: int, 
 def test_a_rule_that_is_asked_behind_the_acknowledgement_is_found(
     when_full: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router, "STRICT", ())
+    monkeypatch.setattr(route, "STRICT", ())
     assert any("confirmed, and lost" in problem for problem in Away(1, 1, when_full).run())
 
 

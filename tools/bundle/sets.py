@@ -32,7 +32,8 @@ METHODS = {
 }
 OPTIONS = {"JOURNAL": ("store", "wait"), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
 
-FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TEXTS")
+FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "SERVER", "TEXTS")
+OF_HOSTS = ("SERVER", "TEXTS")  # that no board has
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,6 @@ SETS = {
         _set("thin"),
         _set("thin+journal", "JOURNAL", "DOUBTS"),
         _set("thin+serial", "SERIAL"),
-        _set("all", *[flag for flag in FLAGS if flag != "TEXTS"]),
+        _set("all", *[flag for flag in FLAGS if flag not in OF_HOSTS]),
     )
 }

@@ -1,0 +1,167 @@
+"""A message to one client after the other, each with the options of its subscriptions: what 5.0 has of that, and
+shared subscriptions. Messages without such options go to all at once, in router.py. Imports backpressure, forms,
+shares, extras and core.
+
+Section and statement numbers are those of 5.0.
+"""
+
+from ..core.codec import publish_head
+from .backpressure import Backpressure
+from .broker_store import BrokerStore
+from .extras import with_identifiers, with_share
+from .forms import Form
+from .ledger import MESSAGE, Ledger
+from .limits import Limits
+from .peer import ClientSession, Peer, Publishing
+from .shares import Share
+from .stats import Stats, Watch
+
+# Subscription options (3.8.3.1)
+QOS = 3
+NO_LOCAL = 4
+RETAIN_AS_PUBLISHED = 8
+RETAIN_HANDLING = 0x30
+IDENTIFIER = 8  # bits that the subscription identifier is above the options
+
+Rich = dict["ClientSession | Share", list[int]]
+
+
+class Delivery(Publishing):
+    """Gives messages to clients, into their sessions and output. `now` is kept up to date by the engine; `epoch` added
+    to it is the broker's clock, which goes on after a restart.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        stats: Stats,
+        watch: Watch,
+        dirty: dict[Peer, None],
+        busy: dict[Peer, None],
+        store: BrokerStore | None = None,
+    ) -> None:
+        self._limits = limits
+        self._near = limits.queues_bytes - limits.queues_bytes // 8  # bytes in all queues, near to their limit
+        self._tight = False  # they are: a message may be too much for all of them together
+        self._stats = stats
+        self._watch = watch
+        self._dirty = dirty
+        self._store = store
+        self.ledger = Ledger()
+        self.backpressure = Backpressure(limits, stats, watch, self.ledger, dirty, busy)
+        self.now = 0
+        self.epoch = 0
+        self.is_timed = False  # a message with a deadline has come
+
+    def clock(self) -> int:
+        """The broker's time, in ms."""
+        return self.now + self.epoch
+
+    def form_of(self, client: ClientSession) -> Form:
+        """How messages go to `client` from now on: it is connected, or gets one with an extra."""
+        peer = client.peer
+        session = client.session
+
+        def dropped(cause: str) -> None:
+            setattr(self._stats, cause, getattr(self._stats, cause) + 1)
+
+        if peer is None or not peer.is5 or peer.connect is None:
+            form = Form(session, self.clock, dropped)
+        else:
+            connect = peer.connect
+            form = Form(session, self.clock, dropped, True, connect.packet_max, connect.topic_alias_max)
+        client.form = session.form = form
+        return form
+
+    def to_all(
+        self, rich: Rich, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes
+    ) -> None:
+        """To each of `rich` as its subscriptions say. `flags`: QoS << 1 | RETAIN, as published."""
+        for client, values in rich.items():
+            share = b""
+            if isinstance(client, Share):
+                share = client.name
+                member = client.next(flags >> 1 & 3)
+                if member is None:
+                    self._stats.dropped_offline += 1
+                    continue
+                values = [client.members[member]]
+                client = member
+            elif publisher is not None and client is publisher.client:
+                values = [value for value in values if not value & NO_LOCAL]  # [MQTT-3.8.3-3]
+                if not values:
+                    continue
+            self.work += 1
+            self.to_one(client, values, publisher, flags, topic, payload, with_share(extra, share) if share else extra)
+
+    def to_one(
+        self,
+        client: ClientSession,
+        values: list[int],
+        publisher: Peer | None,
+        flags: int,
+        topic: bytes,
+        payload: bytes,
+        extra: bytes,
+        is_new: bool = False,
+    ) -> bool:
+        """One copy for all subscriptions that match, with the highest QoS and all identifiers [MQTT-3.3.4-2]. `is_new`:
+        a retained message for a new subscription. Whether it was taken.
+        """
+        qos = options = 0
+        identifiers = []
+        for value in values:
+            options |= value
+            qos = max(qos, value & QOS)
+            if value >> IDENTIFIER:
+                identifiers.append(value >> IDENTIFIER)
+        qos = min(qos, flags >> 1 & 3)  # [MQTT-3.8.4-8]
+        retain = 1 if is_new else flags & 1 if options & RETAIN_AS_PUBLISHED else 0  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        if identifiers:
+            extra = with_identifiers(extra, identifiers)
+        return self.give(client, publish_head(qos << 1 | retain, topic, len(payload)), payload, extra, publisher)
+
+    def give(
+        self, client: ClientSession, head: bytes, payload: bytes, extra: bytes, publisher: Peer | None = None
+    ) -> bool:
+        """A message as the session keeps it; whether it was taken."""
+        session = client.session
+        peer = client.peer
+        if not head[0] & 6:
+            return self.send(client, head, payload, extra)
+        cost = len(head) + len(payload) + len(extra) + MESSAGE
+        if (session.room < cost or self._tight) and not self.backpressure.make_room(client, cost, self.now):
+            return False
+        if extra and client.form is None:
+            self.form_of(client)
+        session.room -= cost
+        session.sizes.append(cost)
+        self.ledger.queued += cost
+        self._tight = self.ledger.queued > self._near
+        session.publish(head, payload, extra)
+        self._stats.messages_sent += 1
+        if peer is not None:
+            self._dirty[peer] = None
+            if session.sent < session.next or not peer.writable:
+                self.backpressure.queued(client, publisher, self.now)
+        return True
+
+    def send(self, client: ClientSession, head: bytes, payload: bytes, extra: bytes) -> bool:
+        """A message at QoS 0; whether it was taken."""
+        peer = client.peer
+        if peer is None:
+            self._stats.dropped_offline += 1
+            return False
+        if not peer.writable:
+            self.backpressure.drop(client, "write_buffer_bytes", self.now)
+            return False
+        form = client.form
+        if extra and form is None:
+            form = self.form_of(client)
+        pieces = form.pieces(head, payload, extra) if form else (head, payload)
+        if pieces is None:
+            return False
+        peer.out.extend(pieces)
+        self._dirty[peer] = None
+        self._stats.messages_sent += 1
+        return True

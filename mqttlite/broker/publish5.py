@@ -1,0 +1,91 @@
+"""A PUBLISH of MQTT 5.0 as a broker takes it: properties, topic aliases, and a refusal that is said in the
+acknowledgement. Imports limits and core; peer.py calls it.
+
+Section and statement numbers are those of 5.0.
+"""
+
+from typing import Protocol
+
+from ..core.codec import acknowledgement, checksum, decode_packet_id
+from ..core.errors import ProtocolError
+from ..core.packet_types import PUBACK, PUBREC
+from ..core.properties import TOPIC_ALIAS, check_properties, without
+from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED
+from ..core.session import Session
+from .limits import LimitError
+
+
+class Receiver(Protocol):
+    """A connection of a client (peer.Peer)."""
+
+    out: list[bytes]
+    session: Session
+    aliases: dict[int, bytes]  # topic names by topic alias
+    is_connected: bool
+    digest_shift: int
+
+    def check_topic(self, topic: bytes) -> None: ...
+    def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None: ...
+    def refused(self, error: Exception, reason: int) -> None: ...
+
+
+IN_CLIENTS_PUBLISH = b"\x01\x02\x03\x08\x09\x23\x26"  # no subscription identifier [MQTT-3.3.4-6]
+ALIASES_MAX = 32  # that a client may have, as CONNACK announces
+
+
+def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> None:
+    """As Connection._publish."""
+    if end - start < 2:
+        raise ProtocolError("MQTT-3.3.2-1", "PUBLISH ends before its topic name")
+    at = start + 2 + (buf[start] << 8 | buf[start + 1])
+    if at > end:
+        raise ProtocolError("1.5.4", "topic name is longer than its packet")
+    topic = buf[start + 2 : at]
+    packet_id = 0
+    if first & 6:
+        packet_id = decode_packet_id(buf, at, end)
+        at += 2
+    block = b""
+    if at < end and not buf[at]:
+        at += 1
+    else:
+        found: dict[int, int | bytes] = {}
+        begin, at = check_properties(buf, at, end, IN_CLIENTS_PUBLISH, found)
+        block = buf[begin:at]
+        alias = found.get(TOPIC_ALIAS, -1)
+        if alias != -1:
+            assert isinstance(alias, int)
+            topic = _named(peer, alias, topic)
+            block = without(block, TOPIC_ALIAS)
+    if not topic:
+        raise ProtocolError("3.3.2.1", "PUBLISH without topic name or topic alias")
+    reason = BAD_TOPIC
+    try:
+        peer.check_topic(topic)
+        reason = QUOTA_EXCEEDED
+        payload = buf[at:end]
+        delivery = 0
+        if packet_id:
+            digest = checksum(topic, payload) >> peer.digest_shift if first & 4 else 0
+            delivery = peer.session.received(first, packet_id, digest)
+            if not delivery:
+                return
+        peer.deliver(first, topic, payload, delivery, block)
+    except LimitError as error:
+        # The connection goes on: the limit is said in the acknowledgement, and at QoS 0 in the log.
+        peer.refused(error, reason)
+        if packet_id and peer.is_connected:
+            peer.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))
+
+
+def _named(peer: Receiver, alias: int, topic: bytes) -> bytes:
+    """The topic name of a message with a topic alias."""
+    if not 0 < alias <= ALIASES_MAX:  # [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+        raise ProtocolError("MQTT-3.3.2-9", f"topic alias {alias}; 1 to {ALIASES_MAX} are accepted")
+    if topic:
+        peer.aliases[alias] = topic
+        return topic
+    known = peer.aliases.get(alias)
+    if known is None:
+        raise ProtocolError("3.3.2.3.4", f"topic alias {alias} has not been set")
+    return known

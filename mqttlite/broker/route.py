@@ -1,0 +1,70 @@
+"""A route: which clients get what is published to a topic name, with which QoS, and how that looks encoded. Imports
+delivery and core.
+"""
+
+from collections.abc import Callable
+
+from ..core.codec import publish_head
+from .backpressure import STRICT
+from .delivery import Rich
+from .ledger import MESSAGE
+from .peer import ClientSession
+
+HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
+
+# Those who get a message with the same QoS: it, they, how many; at QoS 0, how they are spoken to
+Group = tuple[int, list[ClientSession], int, int]
+
+
+def is_bridge_state(topic: bytes) -> bool:
+    """Whether it is $SYS/broker/connection/NAME/state, which a Mosquitto bridge publishes and has as its will: the one
+    topic below $SYS that clients may publish.
+    """
+    levels = topic.split(b"/")
+    return len(levels) == 5 and levels[:3] == [b"$SYS", b"broker", b"connection"] and levels[4] == b"state"
+
+
+class Route:
+    """Where messages of one topic name go. Valid until a subscription changes."""
+
+    __slots__ = ("asks", "clients", "groups", "heads", "reserved", "rich", "stored", "strict", "topic")
+
+    def __init__(self, topic: bytes, clients: dict[ClientSession, int], rich: Rich, has_store: bool) -> None:
+        self.topic = topic
+        self.clients = clients  # granted QoS
+        self.rich = rich  # those whose subscriptions have options, and shares
+        self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
+        optioned = [client for client in rich if isinstance(client, ClientSession)]
+        self.strict = [client for client in [*clients, *optioned] if client.when_full in STRICT]
+        # Whether there may be something about a message: no room, whose topic it is, how it is wanted.
+        self.asks = has_store or bool(self.strict) or self.reserved or bool(rich)
+        self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items()) + len(rich)
+        self.groups: dict[int, list[Group]] = {}  # by QoS of the message
+        self.heads: dict[int, tuple[bytes, int]] = {}  # with what the message counts; by payload size << 2 | QoS
+
+    def group(self, qos: int) -> list[Group]:
+        """Who gets a message published with `qos`, grouped by the QoS it is sent with: the lower one [MQTT-3.8.4-6]."""
+        alike: dict[tuple[int, int], list[ClientSession]] = {}
+        for client, granted in self.clients.items():
+            sent = min(qos, granted)
+            alike.setdefault((sent, 0 if sent else client.speech), []).append(client)
+        groups = self.groups[qos] = [(sent, clients, len(clients), speech) for (sent, speech), clients in alike.items()]
+        return groups
+
+    def head(self, key: int) -> tuple[bytes, int]:
+        """The encoded start of PUBLISH, DUP 0 [MQTT-3.3.1-3] and RETAIN 0 [MQTT-3.3.1-9], and the size in a queue."""
+        if len(self.heads) == HEADS_MAX:
+            self.heads.clear()
+        head = publish_head((key & 3) << 1, self.topic, key >> 2)
+        found = self.heads[key] = (head, len(head) + (key >> 2) + MESSAGE)
+        return found
+
+
+class Routes(dict[bytes, Route]):
+    """Routes by topic name; `find` makes those that are missing."""
+
+    def __init__(self, find: Callable[[bytes], Route]) -> None:
+        self._find = find
+
+    def __missing__(self, topic: bytes) -> Route:
+        return self._find(topic)

@@ -1,0 +1,286 @@
+"""Sessions: who comes with CONNECT, what becomes of its session and its will, until the session ends. engine.py is
+built on it. Imports router and what is below.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from ..core.errors import ProtocolError
+from ..core.greeting import IDENTIFIER_REJECTED, MQTT_5_0, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
+from ..core.properties import identifier_of
+from ..core.reason_codes import BAD_TOPIC, NO_SUBSCRIPTION, REFUSED, TAKEN_OVER
+from ..core.server import ServerConnection
+from ..core.session import HELD
+from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
+from .broker_store import BrokerStore, SessionStore
+from .delivery import IDENTIFIER as IDENTIFIER_BITS
+from .delivery import NO_LOCAL
+from .limits import Limits
+from .peer import ClientSession, Peer
+from .route import is_bridge_state
+from .router import Router
+from .shares import PREFIX
+from .stats import Stats, Watch
+from .status import Status
+from .welcome import expiry_ms, expiry_of, properties
+from .wills import Wills, will_of
+
+log = logging.getLogger("mqttlite.broker")
+
+CLOCK_MS = 10_000  # at most so much of the time is lost in a crash: deadlines come later by as much
+
+
+def random_client_id() -> bytes:
+    """A client identifier for a client that did not bring one: cannot be guessed, so it cannot be taken over."""
+    return b"auto-" + secrets.token_hex(8).encode()
+
+
+class Sessions:
+    """All sessions of one broker: what Engine (engine.py, which explains its arguments) knows of them."""
+
+    def __init__(self, limits: Limits, new_client_id: Callable[[], bytes], store: BrokerStore | None) -> None:
+        self.limits = limits
+        self.stats = Stats()
+        self.watch = Watch(self.stats)
+        self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
+        self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
+        self._store = store
+        self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, store)
+        self.ledger = self.router.ledger
+        self.backpressure = self.router.backpressure
+        # Straight to the router: each message takes this way.
+        self.check_topic = self.router.check_topic
+        self.on_publish = self.router.publish
+        self.half_open: dict[Peer, None] = {}  # connections without an accepted CONNECT; oldest first
+        self.sessions: dict[bytes, ClientSession] = {}
+        self.backpressure.sessions = self.sessions
+        self.wills = Wills(self._publish_will)
+        self._status = Status(self.router, self.sessions, self.stats)
+        self._new_client_id = new_client_id
+        self._clock_at = 0  # ms; when the store was told the clock last
+
+    def _let_go(self, peer: Peer) -> None:
+        """The connection ends: what has waited came before that."""
+        raise NotImplementedError
+
+    def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0) -> None:
+        """The connection has ended."""
+        raise NotImplementedError
+
+    def load(self, kept: BrokerState, now: int, wall: int = 0) -> None:
+        """Go on from what the store has kept; before anything else. `wall`: the machine's clock (ms), 0 where it has
+        none: the broker's goes on from what the store has seen of it, so no deadline comes early.
+        """
+        self._at(now)
+        assert self._store
+        lost: list[tuple[ClientSession, Will]] = []
+        clock = max(wall, kept.clock)
+        self.router.epoch = clock - now
+        self._store.note(0, CLOCK, clock, waits=False)
+        for client_id, (number, state) in kept.sessions.items():
+            client = ClientSession(client_id, False, self.limits, self.ledger)
+            client.session.log = self._reuse_log(client)
+            client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
+            client.session.load(state)
+            client.heard = True
+            client.expiry_ms, offline = kept.times[number]
+            # One that was connected when the broker was killed is offline from now on.
+            client.offline_since = now - (clock - offline if offline else 0)
+            if not offline:
+                client.store.offline(clock)
+            self.sessions[client_id] = client
+            if any(message[2] for message in state.messages.values()):
+                self.router.form_of(client)
+            for topic_filter, qos in state.subscriptions.items():
+                self.router.restore(client, topic_filter, qos)
+            client.session.begun = kept.started.get(number, set())
+            if number in kept.wills:
+                client.has_will = True
+                lost.append((client, kept.wills[number]))
+        for topic, payload, qos, extra in kept.retained:
+            self.router.retained.store(topic, payload, qos, extra)
+        self._status.load()
+        for client, will in lost:
+            self.wills.connection_ended(client, will, client.offline_since)
+
+    def on_connect(self, connection: ServerConnection, connect: Connect) -> None:
+        """A valid CONNECT."""
+        peer = _peer(connection)
+        if connect.will:
+            self.check_topic(connect.will[0])
+            if connect.will[0].startswith(b"$") and not is_bridge_state(connect.will[0]):
+                peer.refuse(NOT_AUTHORISED)
+                return
+        if len(connect.client_id) > self.limits.client_id_bytes:
+            self.watch.hit("client_id_bytes", peer, "CONNECT refused", self.router.now)
+            peer.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-9]
+            return
+        client_id = connect.client_id
+        while not client_id or (not connect.client_id and client_id in self.sessions):
+            client_id = self._new_client_id()  # [MQTT-3.1.3-6]
+        before = self.sessions.get(client_id)
+        if before and before.peer and not self._take_over(before, before.peer, peer):
+            return
+        clean, expiry_ms = expiry_of(connect, self.limits)
+        client = self._resume(client_id, connect.clean_session)
+        present = client is not None  # [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+        if client is None:
+            limit = "" if clean else self._lacks_room(client_id)
+            if limit:
+                self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
+                peer.refuse(SERVER_UNAVAILABLE)
+                return
+            client = ClientSession(client_id, clean, self.limits, self.ledger, self._store)
+            client.session.log = self._reuse_log(client)
+            self.sessions[client_id] = client
+        if before:
+            client.takeovers = before.takeovers
+        client.peer = peer
+        client.clean = clean
+        peer.client = client
+        peer.is5 = connect.level == MQTT_5_0
+        self.router.speaks(client, connect)
+        self.half_open.pop(peer, None)
+        self.stats.connections += 1
+        kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
+        log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
+        session = client.session
+        if 2 * len(session.inbound) > session.inbound_max:  # lives of a publisher without memory leave them behind
+            session.earlier = [packet_id for packet_id, value in session.inbound.items() if value & 15 == HELD]
+        if client.store:
+            if expiry_ms != client.expiry_ms or clean:
+                client.store.record(EXPIRY, 1 if clean else expiry_ms)
+            if client.heard:
+                client.store.offline(0)
+        client.expiry_ms = expiry_ms
+        self.wills.keep(client, will_of(connect, self.router.clock()))
+        if peer.is5 or client.form:
+            self.router.form_of(client)
+        peer.accept(session, present, properties(connect, client_id, self.limits))
+        self.backpressure.begin(client, self.router.now)
+        if client.unsent:
+            self.backpressure.queued(client, None, self.router.now)
+
+    def on_subscribe(
+        self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]], block: bytes = b""
+    ) -> tuple[bytes, Callable[[], None]]:
+        """Each filter as if it had come alone [MQTT-3.8.4-4]; the return codes, and what to do after SUBACK."""
+        client = _client(connection)
+        identifier = identifier_of(block) << IDENTIFIER_BITS if block else 0
+        codes = bytearray()
+        tells = log.isEnabledFor(logging.DEBUG)
+        for topic_filter, options in subscriptions:
+            if options & NO_LOCAL and topic_filter.startswith(PREFIX):
+                raise ProtocolError("MQTT-3.8.3-4", "No Local for a shared subscription")
+            code = self.router.subscribe(client, topic_filter, identifier | options)
+            codes.append(code if code < REFUSED or client.speech else REFUSED)
+            if tells:
+                what = "subscription refused" if code >= REFUSED else f"subscribed with QoS {code}"
+                log.debug("%s: %s: %s", client, ascii(topic_filter.decode()), what)
+        return bytes(codes), lambda: self.router.send_retained(client)
+
+    def on_unsubscribe(self, connection: ServerConnection, topic_filters: list[bytes]) -> bytes:
+        """Each filter as if it had come alone [MQTT-3.10.4-6]; the reason codes."""
+        client = _client(connection)
+        codes = bytearray()
+        for topic_filter in topic_filters:
+            codes.append(0 if topic_filter in client.subscriptions else NO_SUBSCRIPTION)
+            self.router.unsubscribe(client, topic_filter)
+        return bytes(codes)
+
+    def on_refused(self, peer: Peer, error: Exception, reason: int) -> None:
+        """A message of a client of 5.0 is not taken, and it is told so; its connection goes on."""
+        log.warning("%s: %s: %s", peer, "message refused" if reason != BAD_TOPIC else "topic name refused", error)
+
+    def on_disconnect(self, connection: ServerConnection) -> None:
+        """The core dropped the will and set `finished`, so `receive` closes the connection; the session may end at
+        another time than CONNECT said (5.0).
+        """
+        client = _client(connection)
+        connect = connection.connect
+        if client.speech and connect and not client.clean:
+            client.clean, client.expiry_ms = expiry_ms(connect.session_expiry_s, self.limits)
+            if client.store:
+                client.store.record(EXPIRY, 1 if client.clean else client.expiry_ms)
+
+    def _resume(self, client_id: bytes, clean: bool) -> ClientSession | None:
+        """The session to go on with [MQTT-3.1.2-4]; one that must not go on is discarded [MQTT-3.1.2-6].
+
+        A session whose CONNACK may have been lost does not go on either: the client would take "session present" for
+        the session before it, and swallow new QoS 2 messages as repeats of messages of that one. There is nothing in it
+        yet.
+        """
+        client = self.sessions.get(client_id)
+        if client and (clean or client.clean or client.is_unheard_of):
+            self._discard(client)
+            return None
+        return client
+
+    def _take_over(self, client: ClientSession, old: Peer, new: Peer) -> bool:
+        """Disconnect `old`, whose client identifier `new` has [MQTT-3.1.4-2]; False when `new` is refused instead."""
+        now = self.router.now
+        times = client.takeovers
+        times[:] = [at for at in times if now - at < 60_000]
+        if len(times) >= self.limits.takeovers_a_minute:
+            self.watch.hit(
+                "takeovers_a_minute", client, f"two clients share its identifier; refused {new.address}", now
+            )
+            new.refuse(SERVER_UNAVAILABLE)
+            return False
+        times.append(now)
+        self.stats.takeovers += 1
+        self._let_go(old)
+        old.out.clear()
+        self._close(old, f"taken over by {new.address}", reason=TAKEN_OVER)
+        return True
+
+    def _publish_will(self, will: Will) -> None:
+        self.stats.wills += 1
+        self.check_topic(will.topic)
+        self.router.publish(None, will.flags, will.topic, will.payload, extra=will.extra)
+
+    def _keep_clock(self, now: int) -> None:
+        """The store is told what time it is, while there is something that will expire."""
+        if self._store and self.router.is_timed and now - self._clock_at >= CLOCK_MS:
+            self._clock_at = now
+            self.router.is_timed = False
+            self._store.note(0, CLOCK, self.router.clock(), waits=False)
+
+    def _reuse_log(self, client: ClientSession) -> Callable[[str], None]:
+        """Counts and logs that a publisher, having lost its memory, has used a packet identifier again
+        (core.reused_identifiers).
+        """
+
+        def log(text: str) -> None:
+            client.session.reuses = 0
+            self.watch.hit("reused_identifiers", client, text, self.router.now)
+
+        return log
+
+    def _discard(self, client: ClientSession) -> None:
+        """The session ends, with everything that was queued for it."""
+        del self.sessions[client.client_id]
+        self.wills.session_ended(client)
+        self.router.end(client)
+        self._status.forget(client)
+
+    def _lacks_room(self, client_id: bytes) -> str:
+        """The name of the limit that forbids one more persistent session, or ""."""
+        if sum(not client.clean for client in self.sessions.values()) >= self.limits.persistent_sessions:
+            return "persistent_sessions"
+        return "store" if self._store and not self._store.fits(len(client_id)) else ""
+
+    def _at(self, now: int) -> None:
+        self.router.now = now
+
+
+def _peer(connection: ServerConnection) -> Peer:
+    assert isinstance(connection, Peer)
+    return connection
+
+
+def _client(connection: ServerConnection) -> ClientSession:
+    client = _peer(connection).client
+    assert client is not None
+    return client

@@ -1,0 +1,89 @@
+"""Wills (3.1.2.5) that wait for their delay (5.0), which is never cut short but by the end of the session. Imports
+peer, broker_store.
+
+A will is in the store from CONNECT on where its session is: after a `kill -9`, the connection that it stands for is
+gone, and its delay begins. Section and statement numbers are those of 5.0.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..core.greeting import Connect
+from ..core.properties import WILL_DELAY, without
+from ..store.broker_tables import WILL, Will
+from .extras import extra_of
+from .peer import ClientSession
+
+
+class Waiting(NamedTuple):
+    """A will that is published at `due` (ms), if its session is not resumed before."""
+
+    due: int
+    will: Will
+
+
+def will_of(connect: Connect, clock: int) -> Will | None:
+    """The will of a CONNECT."""
+    if not connect.will:
+        return None
+    topic, payload, qos, retain = connect.will
+    block = without(connect.will_properties, WILL_DELAY)
+    return Will(topic, payload, qos << 1 | retain, connect.will_delay_s, extra_of(block, clock))
+
+
+class Wills:
+    """All wills that wait. `publish` takes one."""
+
+    def __init__(self, publish: Callable[[Will], None]) -> None:
+        self._publish = publish
+        self.waiting: dict[ClientSession, Waiting] = {}
+
+    def keep(self, client: ClientSession, will: Will | None) -> None:
+        """A connection begins: what was left of an earlier one is not published any more [MQTT-3.1.3-9]; its own will
+        is remembered.
+        """
+        had = self.waiting.pop(client, None) is not None
+        if client.store and (will or had or client.has_will):
+            self._note(client, will)
+
+    def connection_ended(self, client: ClientSession, will: Will | None, now: int) -> None:
+        """`will`: None where it was deleted [MQTT-3.14.4-3]. Of the delay and the end of the session, what comes first
+        [MQTT-3.1.3-9].
+        """
+        if will is None:
+            if client.has_will:
+                self._note(client, None)
+        elif will.delay_s and not client.clean:
+            self.waiting[client] = Waiting(now + will.delay_s * 1000, will)
+        else:
+            self._out(client, will)
+
+    def session_ended(self, client: ClientSession) -> None:
+        """What waits is published now [MQTT-3.1.2-8]."""
+        waiting = self.waiting.pop(client, None)
+        if waiting:
+            self._publish(waiting.will)
+
+    def look(self, now: int) -> int | None:
+        """Publish what is due; in how many ms to look again."""
+        wait_ms = None
+        for client, (due, will) in list(self.waiting.items()):
+            if due > now:
+                wait_ms = due - now if wait_ms is None else min(wait_ms, due - now)
+            elif self.waiting.pop(client, None):
+                self._out(client, will)
+        return wait_ms
+
+    def _out(self, client: ClientSession, will: Will) -> None:
+        if client.has_will:
+            self._note(client, None)  # in the commit with the message
+        self._publish(will)
+
+    @staticmethod
+    def _note(client: ClientSession, will: Will | None) -> None:
+        assert client.store
+        client.has_will = will is not None
+        if will:
+            client.store.record(WILL, will.delay_s << 3 | will.flags, will.topic, will.payload, will.extra)
+        else:
+            client.store.record(WILL, 0)

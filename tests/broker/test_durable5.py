@@ -1,0 +1,195 @@
+"""What MQTT 5.0 adds to what a broker keeps: deadlines, expiry intervals, wills and options survive the end of the
+process, also on a machine whose clock does not.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.engine import Engine
+from mqttlite.broker.limits import Limits
+from tests.broker.five import Five
+from tests.broker.world import World
+from tests.statements import statement
+
+YEAR_MS = 365 * 24 * 3600 * 1000
+
+
+class Life(World):
+    """One life of a broker with a store; it ends without a goodbye to anybody."""
+
+    def __init__(self, store: BrokerStore) -> None:
+        self.engine = Engine(Limits(), store=store)
+        self.now = 1000
+        self.stats = self.engine.stats
+
+
+@contextlib.asynccontextmanager
+async def life(path: Path, wall: int = YEAR_MS, now: int = 1000) -> AsyncIterator[Life]:
+    """`wall`: what the machine's clock says at the start."""
+    store = BrokerStore(path)
+    world = Life(store)
+    world.now = now
+    world.engine.load(await store.open(), now, wall)
+    try:
+        yield world
+    finally:
+        await store.commit()
+        await store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "broker.db"
+
+
+LONG = {"SessionExpiryInterval": 3600}
+
+
+@statement("5.0", "MQTT-3.3.2-5", "MQTT-3.3.2-6")
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_a_message_has_its_properties_and_the_time_that_it_has_left_after_a_restart(path: Path, qos: int) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", **LONG)
+        client.subscribe("t", qos, SubscriptionIdentifier=5)
+        client.cut()
+        publisher = Five(world, "p")
+        publisher.publish("t", b"short", qos=qos, MessageExpiryInterval=10)
+        publisher.publish("t", b"long", qos=qos, MessageExpiryInterval=100, ContentType="a")
+    async with life(path, YEAR_MS + 30_000, now=77) as world:
+        client = Five(world, "c", clean=False, present=True, **LONG)
+        assert [(m.payload, m.properties) for m in client.messages()] == [
+            (b"long", {"MessageExpiryInterval": 70, "ContentType": "a", "SubscriptionIdentifier": [5]})
+        ]
+
+
+@pytest.mark.parametrize("wall", [0, YEAR_MS // 2])
+async def test_no_deadline_comes_early_where_the_clock_is_lost_with_the_power(path: Path, wall: int) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", SessionExpiryInterval=100)
+        client.subscribe("t", 1)
+        Five(world, "p").publish("t", b"x", qos=1, MessageExpiryInterval=50)
+        world.wait(20_000)
+        client.cut()
+    async with life(path, wall) as world:
+        world.wait(25_000)
+        client = Five(world, "c", clean=False, present=True, SessionExpiryInterval=100)
+        assert [m.properties["MessageExpiryInterval"] for m in client.messages()] == [5]
+
+
+@statement("5.0", "MQTT-3.3.2-5")
+async def test_a_retained_message_keeps_its_properties_and_expires_after_a_restart(path: Path) -> None:
+    async with life(path) as world:
+        publisher = Five(world, "p")
+        publisher.publish("a", b"1", retain=True, ContentType="x", MessageExpiryInterval=60)
+        publisher.publish("b", b"2", retain=True, MessageExpiryInterval=5)
+    async with life(path, YEAR_MS + 20_000) as world:
+        client = Five(world, "c")
+        client.subscribe("#")
+        assert [(m.topic, m.properties) for m in client.messages()] == [
+            ("a", {"MessageExpiryInterval": 40, "ContentType": "x"})
+        ]
+    async with life(path, YEAR_MS + 20_000) as world:
+        assert world.engine.router.retained.get(b"b") is None
+
+
+@statement("5.0", "MQTT-3.1.2-23")
+@pytest.mark.parametrize(("away_s", "present"), [(50, True), (100, False)])
+async def test_a_session_expires_counted_from_its_last_connection(path: Path, away_s: int, present: bool) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", SessionExpiryInterval=60)
+        client.subscribe("t", 1)
+        client.cut()
+    async with life(path, YEAR_MS + away_s * 1000) as world:
+        world.wait(0)
+        Five(world, "c", clean=False, present=present, SessionExpiryInterval=60)
+
+
+async def test_a_session_that_was_connected_when_the_broker_died_has_all_of_its_time(path: Path) -> None:
+    async with life(path) as world:
+        Five(world, "c", SessionExpiryInterval=60).subscribe("t", 1)
+    async with life(path, YEAR_MS + 59_000_000) as world:
+        world.wait(59_000)
+        Five(world, "c", clean=False, present=True, SessionExpiryInterval=60)
+
+
+async def test_a_session_that_was_to_end_with_its_connection_ends_with_the_broker(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", SessionExpiryInterval=60)
+        client.subscribe("t", 1)
+        client.cut()
+        Five(world, "c", clean=False, present=True)
+    async with life(path) as world:
+        world.wait(1)
+        assert b"c" not in world.engine.sessions
+
+
+@statement("5.0", "MQTT-3.8.3-3", "MQTT-3.3.1-13")
+async def test_options_and_shares_hold_after_a_restart(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", **LONG)
+        client.subscribe("own", 1, options=4)
+        client.subscribe("$share/g/t", 1)
+        client.cut()
+    async with life(path) as world:
+        client = Five(world, "c", clean=False, present=True, **LONG)
+        client.publish("own", b"x", qos=1)
+        client.publish("t", b"y", qos=1)
+        assert client.payloads() == [b"y"]
+
+
+WILL = ("w", b"gone", 1, True)
+
+
+@statement("5.0", "MQTT-3.1.2-8", "MQTT-3.1.3-9")
+@pytest.mark.parametrize("delay_s", [0, 30])
+async def test_a_will_whose_broker_died_is_published_and_not_before_its_delay(path: Path, delay_s: int) -> None:
+    delay = {"WillDelayInterval": delay_s, "ContentType": "a"}
+    async with life(path) as world:
+        Five(world, "c", will=WILL, will_properties=delay, **LONG).subscribe("t")
+        watcher = Five(world, "watcher", **LONG)
+        watcher.subscribe("w", 1)
+        watcher.cut()
+    async with life(path, YEAR_MS + 1000) as world:
+        watcher = Five(world, "watcher", clean=False, present=True, **LONG)
+        world.wait(max(delay_s * 1000 - 1, 0))
+        found = watcher.messages()
+        if delay_s:
+            assert found == []
+            world.wait(1)
+            found = watcher.messages()
+        assert [(m.payload, m.properties) for m in found] == [(b"gone", {"ContentType": "a"})]
+    async with life(path, YEAR_MS + 2000) as world:  # once
+        watcher = Five(world, "watcher", clean=False, present=True, **LONG)
+        world.wait(100_000)
+        assert [m.retain for m in watcher.messages()] == [False]  # the one that was not acknowledged
+
+
+async def test_a_will_that_waits_when_the_broker_dies_goes_on_waiting(path: Path) -> None:
+    async with life(path) as world:
+        Five(world, "c", will=WILL, will_properties={"WillDelayInterval": 30}, **LONG).subscribe("t")
+        world.engine.sessions[b"c"].peer.handle.cut()  # type: ignore[union-attr]
+        world.wait(10_000)
+    async with life(path, YEAR_MS + 15_000) as world:
+        watcher = Five(world, "watcher")
+        watcher.subscribe("w", 1)
+        world.wait(14_999)
+        assert watcher.messages() == []
+        world.wait(1)
+        assert watcher.payloads() == [b"gone"]
+
+
+@statement("5.0", "MQTT-3.14.4-3")
+async def test_a_will_that_was_deleted_does_not_come_back(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", will=WILL, **LONG)
+        client.subscribe("t")
+        client.disconnect()
+    async with life(path) as world:
+        watcher = Five(world, "watcher")
+        watcher.subscribe("w", 1)
+        world.wait(60_000)
+        assert watcher.messages() == []
