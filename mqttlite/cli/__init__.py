@@ -6,8 +6,9 @@ default of its parser. Only the module of the command that was asked for is impo
 done: `mqttlite pub` must start fast on a small machine and work where the parts that other commands need are not
 installed.
 
-arguments  command lines, on top of argparse        lean      asyncio, without what no command needs
-running    the event loop, SIGTERM, logs            variant   which build runs
+arguments  command lines, on top of argparse        connecting  options that say to whom and how to connect
+running    the event loop, SIGTERM, logs            lean      asyncio, without what no command needs
+progress   how far a long input is, on a terminal   variant   which build runs
 streams    standard input, output and error as they are found
 pub, publisher; sub, subscriber, output_format; broker, broker_config; and the other commands, a module each
 
@@ -42,9 +43,11 @@ COMMANDS = {
 }
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 error; 1 to 5 the broker refused the connection with this return code (1 protocol version,
-2 client identifier, 3 not available, 4 user name or password, 5 not authorised); 27 timed out (-W); 130 Ctrl-C;
-141 whoever read the output has gone; 143 SIGTERM (sub: 0)"""
+exit codes: 0 done; 1 error; 1 to 5 the broker refused the connection with this return code of MQTT 3.1.1 (1 protocol
+version, 2 client identifier, 3 not available, 4 user name or password, 5 not authorised), from 128 on with this reason
+code of 5.0 (132 protocol version, 133 client identifier, 134 user name or password, 135 not authorised); 27 timed out
+(-W); 130 Ctrl-C; 141 whoever read the output has gone; 143 SIGTERM (sub: 0). An error is one line on stderr, which says
+what to do; --quiet leaves it out"""
 
 EXAMPLES = """\
 examples:
@@ -62,6 +65,7 @@ OUTPUT_GONE = 141  # 128 + SIGPIPE
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. `argv`: the arguments without the program's name."""
     streams.open_closed_ones()
+    streams.be_quiet(False)
     words = list(sys.argv[1:] if argv is None else argv)
     name = f"mqttlite {words[0]}" if words and words[0] in COMMANDS else "mqttlite"
     try:
@@ -84,7 +88,7 @@ def _run(words: list[str]) -> int:
     try:
         if not words:
             _parser().print_help()
-            return 1
+            return 0
         if words[0] not in COMMANDS:
             parser = _parser()
             parser.parse_args(words)
@@ -92,6 +96,7 @@ def _run(words: list[str]) -> int:
         args = parser_of(words[0]).parse_args(words[1:])
     except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
         return end.code if isinstance(end.code, int) else 1
+    streams.be_quiet(getattr(args, "quiet", False))
     code: int = args.run(args)
     return code
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import stat
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -19,20 +18,27 @@ from ..client import Client, Receipt
 from ..client.unreachable import where
 from ..core.codec import REMAINING_MAX
 from ..core.errors import MQTTError
-from .running import log_to_stderr, run_until_done
+from .progress import Progress
+from .running import log_of, run_until_done
 from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
 RECEIPTS_MAX = 1000  # messages accepted and not confirmed, as the client has it
-PROGRESS_S = 0.5  # between two reports of progress on a terminal
+TIMED_OUT = 27  # as mosquitto_sub's
 
 log = logging.getLogger("mqttlite.pub")
 
 
 def publish(args: argparse.Namespace, options: dict[str, Any]) -> int:
     """Publish what `args` says with a client of these `options`; the exit code."""
-    log_to_stderr("mqttlite pub: %(message)s", logging.DEBUG if args.debug else logging.WARNING)
+    log_of(args, "pub")
     publisher = Publisher(args, options)
+    fd = open_input(args)
+    return run_until_done(lambda: publisher.run(fd))
+
+
+def open_input(args: argparse.Namespace) -> int:
+    """The descriptor from which the payload is read: of a file, or of standard input."""
     # A FIFO is open when somebody writes to it: until then nothing else is here, and signals end the program.
     fd = 0
     if args.file is not None:
@@ -40,7 +46,7 @@ def publish(args: argparse.Namespace, options: dict[str, Any]) -> int:
         fd = os.open(args.file, os.O_RDONLY)
     if fd and stat.S_ISDIR(os.fstat(fd).st_mode):
         raise ValueError(f"'{args.file}' is a folder")
-    return run_until_done(lambda: publisher.run(fd))
+    return fd
 
 
 class Publisher:
@@ -56,7 +62,7 @@ class Publisher:
         self._blank = 0
         self._unheard = False  # the broker may not have read what was published at QoS 0
         self._perhaps_lost = ""  # why what was published at QoS 0 may be lost
-        self._progress = _Progress()
+        self._began = 0.0  # when the first message was due
 
     def _on_connection(self, connected: bool, reason: str) -> None:
         if connected:
@@ -68,16 +74,27 @@ class Publisher:
 
     async def run(self, fd: int) -> int:
         """Publish what `fd` has, if the arguments name no payload, and wait for every confirmation."""
+        try:
+            async with asyncio.timeout(self._args.timeout_s) as limit:
+                return await self._run(fd)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            say(
+                f"mqttlite pub: timed out; {self._accepted} messages were published, {self._unconfirmed()} of them not "
+                f"confirmed{'; the next run with this --store sends them again' if self._args.store else ''}"
+            )
+            return TIMED_OUT
+
+    async def _run(self, fd: int) -> int:
         args = self._args
-        payload = b"" if args.stdin_line else await _payload(args, fd)
+        payload = b"" if args.stdin_line else await payload_of(args, fd)
         async with self._client as client:
             log.debug("connected to %s as %s", where(client.url), client.client_id)
+            self._go_on()
+            self._began = time.monotonic()
             if args.stdin_line:
-                async for line in _lines(fd):
-                    if line or not args.retain:
-                        await self._publish(line)
-                    else:
-                        self._blank += 1
+                await self._publish_lines(fd)
             else:
                 for number in range(args.repeat or 1):
                     if number and args.repeat_delay:
@@ -88,7 +105,6 @@ class Publisher:
             if self._unheard and not await client.heard():
                 self._perhaps_lost = self._perhaps_lost or "the broker has not answered any more"
             self._unheard = False  # what ends the connection from here on, is us
-        self._progress.end()
         log.debug("%d accepted, %d in doubt or lost", self._accepted, self._failed)
         if self._blank:
             log.warning("%d empty lines not published: they would end the retained message; -n does that", self._blank)
@@ -97,21 +113,57 @@ class Publisher:
         if self._perhaps_lost:
             say(
                 f"mqttlite pub: {self._perhaps_lost}; what was published at QoS 0 right before, to "
-                f"'{args.topic[0]}', may be lost: -q 1 or 2 tells"
+                f"'{args.topic}', may be lost: -q 1 or 2 tells"
             )
         return 1 if self._failed or client.qos0_dropped or self._perhaps_lost else 0
 
+    def _go_on(self) -> None:
+        """With a store: what an earlier run has left is waited for, too."""
+        if self._args.store is None:
+            return
+        left = self._client.pending()
+        waiting = [message.seq for message in left if message.state in ("accepted", "released")]
+        self._receipts.extend(self._client.receipt(seq) for seq in waiting)
+        if waiting:
+            log.warning("%d messages of an earlier run are sent first", len(waiting))
+        if len(left) > len(waiting):
+            log.warning(
+                "%d messages of an earlier run are in doubt or were refused: 'mqttlite store show %s' lists them",
+                len(left) - len(waiting),
+                self._args.store,
+            )
+
+    async def _publish_lines(self, fd: int) -> None:
+        progress = Progress(fd)
+        read = 0
+        try:
+            async for line in _lines(fd):
+                read += len(line) + 1
+                if line or not self._args.retain:
+                    await self._publish(line)
+                else:
+                    self._blank += 1
+                progress.show(read, self._accepted, self._unconfirmed())
+        finally:
+            progress.end()
+
+    def _unconfirmed(self) -> int:
+        return self._client.unconfirmed()
+
     async def _publish(self, payload: bytes) -> None:
-        if not self._args.qos:
+        args = self._args
+        if args.rate:
+            early_s = self._began + self._accepted / args.rate - time.monotonic()
+            if early_s > 0:
+                await asyncio.sleep(early_s)
+        if not args.qos:
             await self._connected.wait()  # rather than have it dropped
-        receipt = await self._client.publish(self._args.topic[0], payload, self._args.qos, self._args.retain)
+        receipt = await self._client.publish(args.topic, payload, args.qos, args.retain)
         self._accepted += 1
-        self._unheard = not self._args.qos
+        self._unheard = not args.qos
         if receipt.seq >= 0:
             self._receipts.append(receipt)
             await self._settle(RECEIPTS_MAX)
-        if not self._accepted & 0xFF:
-            self._progress.show(self._accepted, len(self._receipts))
 
     async def _settle(self, most: int) -> None:
         """Take off the receipts that are done, and wait until at most `most` are left."""
@@ -125,31 +177,7 @@ class Publisher:
             receipts.popleft()
 
 
-class _Progress:
-    """A line on stderr that is written over, if stderr is a terminal."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + PROGRESS_S if sys.stderr.isatty() else float("inf")
-        self._shown = False
-
-    def show(self, accepted: int, unconfirmed: int) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + PROGRESS_S
-            self._shown = True
-            print(
-                f"\r{accepted:,} messages published, {unconfirmed:,} not confirmed yet",
-                end="\x1b[K",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def end(self) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-async def _payload(args: argparse.Namespace, fd: int) -> bytes:
+async def payload_of(args: argparse.Namespace, fd: int) -> bytes:
     """The message. ValueError for an input without a byte: rather a program that failed than an empty message, which
     with -r deletes what is retained.
     """

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from argparse import Namespace
 from asyncio import CancelledError, current_task, get_running_loop, run
 from collections.abc import Awaitable, Callable
 
@@ -50,3 +51,9 @@ def log_to_stderr(form: str, level: int) -> None:
     handler.setFormatter(LogFormatter(form))
     logging.basicConfig(handlers=[handler], level=level)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def log_of(args: Namespace, command: str) -> None:
+    """The log of `pub`, `sub` and `rr` on standard error: with `-d` all, with `--quiet` nothing."""
+    level = logging.DEBUG if args.debug else logging.CRITICAL + 1 if args.quiet else logging.WARNING
+    log_to_stderr(f"mqttlite {command}: %(message)s", level)

@@ -16,6 +16,7 @@ _UNSAFE = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 _UNSAFE_TEXT = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"  # newline and tab may stay
 
 _closed: list[int] = []  # standard streams that were closed when the program started
+_quiet = False
 
 
 def open_closed_ones() -> None:
@@ -50,8 +51,16 @@ def give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def be_quiet(quiet: bool = True) -> None:
+    """Whether `say` keeps everything to itself from now on: `--quiet`."""
+    global _quiet
+    _quiet = quiet
+
+
 def say(text: str) -> None:
     """A line on standard error, if there is one; what a terminal would obey is escaped."""
+    if _quiet:
+        return
     with contextlib.suppress(OSError, ValueError):
         print(one_line(text), file=sys.stderr, flush=True)
 

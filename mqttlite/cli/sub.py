@@ -4,23 +4,42 @@ import argparse
 
 from ..core.text import check_plain, check_topic_filter, to_utf8
 from . import EXIT_CODES
-from .arguments import add_common_options, client_options
+from .connecting import add_connection_options, add_session_options, client_options, session_options, url_of
 from .lean import loading
+from .pub import check_timeout
+
+_EXAMPLES = """\
+examples:
+  mqttlite sub -t 'room/#' -v                          what is published below room/, with topics
+  mqttlite sub -t 'room/+' -F '@H:@M:@S %-20t %p'      a format of one's own, see above
+  mqttlite sub -t '#' -C 1 -W 5 -F %j                  the first message as JSON, within 5 seconds
+  mqttlite sub -t 'room/#' --remove-retained --retained-only -W 1
+                                                       ends all retained messages below room/, and prints them
+  mqttlite sub -t 'sales/#' -q 2 -i till --store till.db -C 10
+                                                       the next ten messages, each once, over restarts
+
+"""
+FORMATS = """\
+format (-F): %t topic, %p payload, %x %X payload in hexadecimal, %l its length, %q QoS, %r retain,
+%j %J JSON (payload quoted, as it is), %I ISO 8601 time, %U Unix time, @Y @H ... strftime, @N ns, \\n \\t \\0 \\e;
+as in printf: %-20t %05l %.8x
+
+"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `sub` with its options."""
     parser = subparsers.add_parser(
         "sub",
-        description="Print messages. The options are those of mosquitto_sub.",
+        description="Subscribe and print messages. The options are those of mosquitto_sub, and some more.",
         usage="mqttlite sub [-h HOST] [-p PORT] -t FILTER [-t FILTER ...] [option ...]",
-        epilog=EXIT_CODES
-        + "\n\nformat (-F): %t topic, %p payload, %x %X payload in hexadecimal, %l its length, %q QoS,\n"
-        "%r retain, %j %J JSON (payload quoted, as it is), %I ISO 8601 time, %U Unix time, @Y @H ... strftime, @N ns,\n"
-        "\\n \\t \\0 \\e; as in printf: %-20t %05l %.8x",
+        epilog=FORMATS + _EXAMPLES + EXIT_CODES,
     )
     parser.add_argument("-t", "--topic", action="append", default=[], metavar="FILTER", help="topic filter; repeatable")
     parser.add_argument("-T", "--filter-out", action="append", default=[], metavar="FILTER", help="do not print these")
+    parser.add_argument(
+        "-U", "--unsubscribe", action="append", default=[], metavar="FILTER", help="first end this subscription"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("-R", dest="no_retained", action="store_true", help="do not print retained (stale) messages")
     what.add_argument(
@@ -29,6 +48,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("-C", dest="count", type=int, metavar="N", help="end after printing N messages")
     parser.add_argument("-W", dest="timeout_s", type=float, metavar="S", help="end after S seconds, with exit code 27")
     parser.add_argument("-E", dest="only_subscribe", action="store_true", help="end when the broker has granted all")
+    parser.add_argument(
+        "--remove-retained", action="store_true", help="end the retained messages that come, but those of -T"
+    )
+    add_output_options(parser)
+    add_connection_options(parser)
+    add_session_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """How messages are printed."""
     parser.add_argument("-v", "--verbose", action="store_true", help="print topic and payload")
     parser.add_argument("-F", dest="format", metavar="FORMAT", help="print in this format, see below")
     parser.add_argument(
@@ -37,23 +67,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="topics and payloads as they came, also to a terminal, for which control characters are escaped otherwise",
     )
     parser.add_argument("-N", dest="no_newline", action="store_true", help="no newline after a message")
-    add_common_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Subscribe to what `args` says and print; the exit code."""
-    options = client_options(args)  # before anything else: it adds the URL's topic
-    if not args.topic:
+    url, in_url = url_of(args)
+    args.topic = [*args.topic, *([in_url] if in_url else [])]
+    options = session_options(args, client_options(args, url))
+    if not args.topic and not args.unsubscribe:
         raise ValueError("give a topic filter: -t FILTER")
-    for topic_filter in args.topic + args.filter_out:
+    for topic_filter in args.topic + args.filter_out + args.unsubscribe:
         check_topic_filter(to_utf8(topic_filter, "topic filter"))
-    for topic_filter in args.topic:
+    for topic_filter in args.topic + args.unsubscribe:
         check_plain(topic_filter.encode())
     if args.count is not None and args.count < 1:
         raise ValueError("-C takes a count of at least 1")
-    if args.timeout_s is not None and not args.timeout_s > 0:
-        raise ValueError("-W takes a number of seconds above 0")
+    check_timeout(args)
     with loading():
         from .subscriber import subscribe  # asyncio and the client: not for --help, or a mistake in the command line
 

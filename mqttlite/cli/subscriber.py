@@ -15,7 +15,7 @@ from ..client import Client, Message
 from ..core.errors import SubscribeError
 from ..core.matching import matches
 from .output_format import compile_format
-from .running import log_to_stderr, run_until_done
+from .running import log_of, run_until_done
 from .streams import say
 
 TIMED_OUT = 27  # as mosquitto_sub's
@@ -26,7 +26,7 @@ log = logging.getLogger("mqttlite.sub")
 
 def subscribe(args: argparse.Namespace, options: dict[str, Any]) -> int:
     """Subscribe to what `args` says with a client of these `options`, and print; the exit code."""
-    log_to_stderr("mqttlite sub: %(message)s", logging.DEBUG if args.debug else logging.WARNING)
+    log_of(args, "sub")
     return run_until_done(Subscriber(args, options).run, terminated=0)
 
 
@@ -37,15 +37,16 @@ class Subscriber:
         self._args = args
         self._client = Client(**options)
         self._hidden = [topic_filter.encode() for topic_filter in args.filter_out]
-        form = args.format if args.format is not None else "%t %p" if args.verbose else "%p"
-        self._format = compile_format(form, escaped=not args.raw and os.isatty(1))
-        self._end = b"" if args.no_newline else b"\n"
+        self._printer = Printer(args)
 
     async def run(self) -> int:
         """Subscribe and print until there is a reason to stop."""
         try:
             async with asyncio.timeout(self._args.timeout_s) as limit, self._client as client:
                 log.debug("connected as %s, session present: %s", client.client_id, client.session_present)
+                for topic_filter in self._args.unsubscribe:
+                    await client.unsubscribe(topic_filter)
+                    log.debug("unsubscribed from '%s'", topic_filter)
                 if self._args.only_subscribe:
                     await self._subscribe()
                     return 0
@@ -81,7 +82,7 @@ class Subscriber:
                 raise answer
             else:
                 log.debug("subscribed to '%s' with QoS %d", topic_filter, answer)
-        if refused == len(topics):
+        if topics and refused == len(topics):
             raise SubscribeError("the broker refused all subscriptions")
 
     async def _print(self) -> None:
@@ -90,21 +91,38 @@ class Subscriber:
         async for message in self._client:
             if args.retained_only and not message.retain:
                 return
-            if (args.no_retained and message.retain) or self._is_hidden(message):
+            if self._is_hidden(message):
                 continue
-            try:
-                line = self._format(message)
-            except ValueError as error:
-                log.error("%s", error)
+            if args.remove_retained and message.retain and message.payload:
+                await self._client.publish(message.topic, b"", 1, True)
+            if args.no_retained and message.retain:
                 continue
-            await _write(line + self._end)
-            if left:
+            if await self._printer.show(message) and left:
                 left -= 1
                 if not left:
                     return
 
     def _is_hidden(self, message: Message) -> bool:
         return bool(self._hidden) and any(matches(hidden, message.topic.encode()) for hidden in self._hidden)
+
+
+class Printer:
+    """Prints messages as the arguments say."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        form = args.format if args.format is not None else "%t %p" if args.verbose else "%p"
+        self._format = compile_format(form, escaped=not args.raw and os.isatty(1))
+        self._end = b"" if args.no_newline else b"\n"
+
+    async def show(self, message: Message) -> bool:
+        """Print it; False, and a line of the log, if it has no such form."""
+        try:
+            line = self._format(message)
+        except ValueError as error:
+            log.error("%s", error)
+            return False
+        await _write(line + self._end)
+        return True
 
 
 async def _write(data: bytes, fd: int = 1) -> None:

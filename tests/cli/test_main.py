@@ -3,7 +3,7 @@
 import pytest
 
 import mqttlite
-from mqttlite.cli import main
+from mqttlite.cli import COMMANDS, main
 from mqttlite.cli.variant import BUILD
 from tests.cli.commands import mqttlite as command
 from tests.peers import free_port
@@ -20,6 +20,13 @@ async def test_help_lists_the_commands_and_the_exit_codes() -> None:
     assert all(word in result.stdout for word in ("pub ", "sub ", "27 timed out"))
 
 
+async def test_without_a_command_help_is_shown_and_all_is_well() -> None:
+    bare = await command()
+    assert bare == await command("--help")
+    assert (bare.code, bare.stderr) == (0, "")
+    assert all(f"\n    {name}" in bare.stdout for name in COMMANDS)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -30,9 +37,7 @@ async def test_help_lists_the_commands_and_the_exit_codes() -> None:
         ("pub -m a -t a -t b", "pub takes one topic"),
         ("pub -m a -n -t a", "not allowed with"),
         ("pub -m a -t a/#", "wildcard in topic name [MQTT-3.3.2-2]"),
-        ("pub -m a -t a -V 5", "MQTT 5 is not there yet"),
-        ("pub -m a -t a -V mqttv5", "MQTT 5 is not there yet"),
-        ("pub -m a -t a -V 31", "speaks MQTT 3.1.1"),
+        ("pub -m a -t a -V 6", "'6' is not supported; this command speaks MQTT 5.0 and 3.1.1"),
         ("pub -m a -t a -q 3", "invalid choice: 3"),
         ("pub -m a -t a -p 70000", "--port 70000 is not between"),
         ("pub -m a -t a -p x", "invalid int value: 'x'"),
@@ -45,7 +50,14 @@ async def test_help_lists_the_commands_and_the_exit_codes() -> None:
         ("pub -m a -t a --repeat-delay 1", "needs --repeat"),
         ("pub -f /no/such/file -t a", "No such file or directory: '/no/such/file'"),
         ("pub -m a -t a -c", "-c keeps a session"),
-        ("pub -m a -L mqtts://h/a", "mqtts:// (TLS) is not there yet"),
+        ("pub -m a -t a --store a.db", "--store keeps a session"),
+        ("pub -m a -t a --unix /a -h h", "either --unix or --host"),
+        ("pub -m a -t a -i a -I b", "not allowed with"),
+        ("pub -m a -t a -M 0", "-M 0 is not between"),
+        ("pub -m a -t a --rate 5", "needs -l or --repeat"),
+        ("pub -m a -t a -W 0", "-W takes a number of seconds above 0"),
+        ("pub -m a -t a -d --quiet", "not allowed with"),
+        ("sub -U a/#/b", "[MQTT-4.7.1-2]"),
         ("pub -m a -t a -L ftp://h", "'ftp' is not a known scheme"),
         ("pub -m a -t a -L localhost", "not a URL: 'localhost'"),
         ("pub -m a -t a -L mqtt://h -h h", "either --url or --host"),

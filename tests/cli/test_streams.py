@@ -51,13 +51,6 @@ async def test_help_for_a_reader_that_has_gone_or_a_disk_that_is_full_ends_quiet
     assert full == (1, "", "mqttlite: [Errno 28] No space left on device\n")
 
 
-async def test_a_bare_mqttlite_shows_its_help() -> None:
-    bare = await mqttlite()
-    assert bare.code == 1
-    assert bare.stderr == ""
-    assert all(f"\n    {command}" in bare.stdout for command in COMMANDS)
-
-
 async def test_pub_that_waits_for_a_fifo_ends_at_a_signal_and_takes_what_comes(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -146,7 +139,7 @@ async def test_an_empty_input_does_not_delete_what_is_retained(source: str) -> N
         port = port_of(broker.addresses[0])
         await mosquitto_pub(port, "-t", "conf", "-m", "precious", "-r", "-q", "1")
         result = await sh(f"mqttlite pub -p {port} -t conf -r -q 1 {source}")
-        assert [found for found in broker.engine.router.retained.matching(b"conf") if found] == [
+        assert [found[:3] for found in broker.engine.router.retained.matching(b"conf") if found] == [
             (b"conf", b"precious", 1)
         ]
         if source.startswith("-l"):

@@ -1,0 +1,141 @@
+"""Options of `mqttlite pub` and `mqttlite sub` that mosquitto_pub and mosquitto_sub have, too, and those that they have
+not: with real peers.
+"""
+
+import asyncio
+import os
+import pty
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from mqttlite.broker import Broker
+from mqttlite.client import Client
+from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
+from tests.peers import RUN_TIMEOUT_S, Mosquitto, MosquittoSub, free_port, mosquitto_pub
+from tests.runtimes import ROOT
+
+
+def at(broker: Mosquitto) -> tuple[str, ...]:
+    return ("-h", "127.0.0.1", "-p", str(broker.port))
+
+
+@pytest.mark.parametrize("version", ["5.0", "mqttv311"])
+async def test_both_versions_mix_with_mosquittos_tools(mosquitto: Mosquitto, version: str) -> None:
+    async with Sub(*at(mosquitto), "-t", "a", "-q", "2", "-V", version, "-C", "2") as sub:
+        for theirs in ("5", "311"):
+            await mosquitto_pub(mosquitto.port, "-V", theirs, "-t", "a", "-q", "2", "-m", theirs)
+        assert (await sub.ended())[:2] == (0, b"5\n311\n")
+    async with MosquittoSub(mosquitto.port, "-t", "a", "-q", "2", "-V", "5") as theirs_too:
+        await mqttlite("pub", *at(mosquitto), "-t", "a", "-m", "x", "-q", "2", "-V", version, check=True)
+        assert (await theirs_too.get()).payload == b"x"
+    assert ("p5" if version == "5.0" else "p2") in mosquitto.log
+
+
+async def test_a_socket_of_a_broker_is_named_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "broker.sock"
+    async with Broker([f"unix://{path}"]), Client(f"unix://{path}") as reader:
+        await reader.subscribe("a")
+        await mqttlite("pub", "--unix", str(path), "-t", "a", "-m", "x", "-q", "1", check=True)
+        assert (await anext(reader)).payload == b"x"
+
+
+async def test_a_prefix_makes_a_client_identifier_with_the_number_of_the_process(mosquitto: Mosquitto) -> None:
+    async with running("pub", *at(mosquitto), "-t", "a", "-m", "x", "-q", "1", "-I", "meter-") as pub:
+        assert await pub.wait() == 0
+        await mosquitto.logged(f"as meter-{pub.pid} ")
+
+
+async def test_quiet_leaves_the_exit_code_alone(mosquitto: Mosquitto) -> None:
+    for args in (
+        ("pub", "-h", "127.0.0.1", "-p", str(free_port()), "-t", "a", "-m", "b", "--quiet"),
+        ("sub", *at(mosquitto), "-t", "a", "-t", "b", "-F", "%J", "-W", "0.1", "--quiet"),
+    ):
+        result = await mqttlite(*args)
+        assert (result.code, result.stdout, result.stderr) == (1 if args[0] == "pub" else 27, "", "")
+
+
+async def test_what_is_under_way_at_once_is_bounded_by_M(mosquitto: Mosquitto) -> None:
+    lines = b"".join(b"%d\n" % n for n in range(50))
+    await mqttlite("pub", *at(mosquitto), "-t", "a", "-l", "-q", "1", "-M", "1", stdin=lines, check=True)
+    steps = re.findall(r"(Received PUBLISH|Sending PUBACK)", mosquitto.log)
+    assert steps == ["Received PUBLISH", "Sending PUBACK"] * 50
+
+
+async def test_a_subscription_of_a_kept_session_is_ended_by_U(mosquitto: Mosquitto) -> None:
+    session = (*at(mosquitto), "-i", "reader", "-c", "-q", "1")
+    assert (await mqttlite("sub", *session, "-t", "old", "-t", "other", "-E")).code == 0
+    assert await mqttlite("sub", *session, "-U", "old", "-E") == (0, "", "")
+    for topic in ("old", "other"):
+        await mosquitto_pub(mosquitto.port, "-t", topic, "-q", "1", "-m", topic)
+    result = await mqttlite("sub", *session, "-t", "unused", "-C", "1")
+    assert result.stdout == "other\n"
+
+
+async def test_retained_messages_are_removed_but_those_that_are_filtered_out(mosquitto: Mosquitto) -> None:
+    for topic in ("r/a", "r/b", "r/keep"):
+        await mosquitto_pub(mosquitto.port, "-t", topic, "-r", "-q", "1", "-m", topic)
+    args = ("-t", "r/#", "-T", "r/keep", "--remove-retained", "-C", "2", "-v")
+    result = await mqttlite("sub", *at(mosquitto), *args, check=True)
+    assert sorted(result.stdout.splitlines()) == ["r/a r/a", "r/b r/b"]
+    left = await mqttlite("sub", *at(mosquitto), "-t", "r/#", "-W", "0.3")
+    assert left.stdout == "r/keep\n"
+
+
+async def test_a_run_that_was_killed_is_finished_by_the_next_one_with_its_store(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    store = ("-i", "meter", "--store", str(tmp_path / "meter.db"), "-t", "a", "-q", "2")
+    async with running("pub", *at(mosquitto), *store, "-l", "-d") as pub:
+        assert pub.stdin and pub.stderr
+        async with MosquittoSub(mosquitto.port, "-t", "a", "-q", "2") as sub:
+            pub.stdin.write(b"first\n")
+            assert (await sub.get()).payload == b"first"
+            mosquitto.kill()
+        while b"trying again" not in await pub.stderr.readline():
+            pass
+        pub.stdin.write(b"second\n")
+        async with asyncio.timeout(RUN_TIMEOUT_S):
+            while b"second" not in (tmp_path / "meter.db-wal").read_bytes():  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.01)
+    mosquitto.start()
+    async with MosquittoSub(mosquitto.port, "-t", "a", "-q", "2") as sub:
+        result = await mqttlite("pub", *at(mosquitto), *store, "-m", "third", check=True)
+        assert "messages of an earlier run are sent first" in result.stderr
+        assert [message.payload for message in await sub.take(2)] == [b"second", b"third"]
+
+
+async def test_pub_gives_up_when_its_time_is_over(mosquitto: Mosquitto) -> None:
+    async with running("pub", *at(mosquitto), "-t", "a", "-q", "1", "-l", "-W", "0.3") as pub:
+        assert pub.stdin and pub.stderr
+        pub.stdin.write(b"one\n")
+        assert await pub.wait() == 27
+        assert (
+            await pub.stderr.read() == b"mqttlite pub: timed out; 1 messages were published, 0 of them not confirmed\n"
+        )
+
+
+async def test_a_rate_is_kept_over_the_whole_run(mosquitto: Mosquitto) -> None:
+    began = time.monotonic()
+    await mqttlite("pub", *at(mosquitto), "-t", "a", "-m", "x", "--repeat", "21", "--rate", "40", check=True)
+    assert time.monotonic() - began > 0.5  # 20 intervals of 25 ms: a lower bound holds on any machine
+    assert mosquitto.log.count("Received PUBLISH") == 21
+
+
+async def test_a_terminal_shows_how_far_a_file_is(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_bytes(b"x" * 99 + b"\n" + b"y" * 99 + b"\n" + b"z" * 99 + b"\n" + b"w\n")
+    ours, theirs = pty.openpty()
+    with lines.open("rb") as stdin:
+        pub = await asyncio.create_subprocess_exec(
+            *MQTTLITE, "pub", *at(mosquitto), "-t", "a", "-l", "-q", "1", "--rate", "2.5",
+            stdin=stdin, stderr=theirs, cwd=ROOT,
+        )  # fmt: skip
+    os.close(theirs)
+    assert await pub.wait() == 0
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert re.search(r"\r\[#+-*\] +\d+%  \d messages published, \d not confirmed yet, \d/s\x1b\[K", shown)
+    assert shown.endswith("\r\x1b[K")  # no line is left behind
