@@ -33,7 +33,7 @@ format: .venv/.tools ## lets ruff write the layout and the order of imports
 fuzz: .venv/.tools ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
 	@$(PY) -m fuzz.core $(ARGS)
 
-bench: $(TESTING) build/compiled.ready ## processor time per message, source and compiled, beside Mosquitto, paho-mqtt and gmqtt
+bench: $(TESTING) build/compiled.ready ## processor time per message, source and compiled, beside Mosquitto, paho-mqtt, gmqtt and mqttium
 	@$(PY) -m tools.compiled
 	@$(PY) -m benchmarks
 

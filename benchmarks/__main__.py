@@ -6,7 +6,7 @@ import sys
 # name of the module: what it measures
 BENCHMARKS = {
     "broker_cpu": "broker, as source and compiled, beside Mosquitto",
-    "client_cpu": "client, as source and compiled, beside paho-mqtt and gmqtt",
+    "client_cpu": "client, as source and compiled, beside paho-mqtt, gmqtt and mqttium",
     "link_goodput": "serial link over a noisy line, in virtual time",
     "line_goodput": "client, link and gateway over a serial line, in virtual time",
     "board_alloc": "memory on a board",

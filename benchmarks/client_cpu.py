@@ -1,7 +1,7 @@
-"""The client's processor time for each message, as source and compiled, beside paho-mqtt and gmqtt in the same run,
-against Mosquitto.
+"""The client's processor time for each message, as source and compiled, beside paho-mqtt, gmqtt and mqttium in the same
+run, against Mosquitto; and what share that is of the better of gmqtt and mqttium, in memory.
 
-    python -m benchmarks.client_cpu [--repeat N] [--count N]
+    python -m benchmarks.client_cpu [--repeat N] [--count N] [--version 5.0] [--clients mqttlite gmqtt …]
 
 Only the client's own process counts (user and system): each run is a process of its own (client_worker), and what a
 receiver receives comes from another one. Repetitions of the clients alternate; the table has their medians.
@@ -17,7 +17,10 @@ from pathlib import Path
 
 from benchmarks.broker_cpu import COMPILED, ROOT, free_port, mosquitto, running
 
-CLIENTS = ("mqttlite", "compiled", "paho-mqtt", "gmqtt")
+OURS = ("mqttlite", "compiled")
+RIVALS = ("gmqtt", "mqttium")  # the cheapest of all known
+CLIENTS = (*OURS, "paho-mqtt", *RIVALS)
+GOAL = 0.5  # of the better of RIVALS, at most
 TIMEOUT_S = 120
 
 
@@ -43,8 +46,8 @@ def result(process: "subprocess.Popen[str]") -> float:
     return float(out.split()[-1])
 
 
-def measure(client: str, what: str, qos: int, count: int, port: int) -> float:
-    process = worker(client, what, qos, count, port)
+def measure(client: str, what: str, qos: int, count: int, port: int, version: str) -> float:
+    process = worker(client, what, qos, count, port, version)
     if what == "receive":
         assert process.stdout is not None
         process.stdout.readline()  # "ready"
@@ -56,8 +59,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each client (5)")
     parser.add_argument("--count", type=int, default=5000, metavar="N", help="messages in each (5000)")
+    parser.add_argument("--version", default="3.1.1", choices=("3.1.1", "5.0"), help="of MQTT (3.1.1)")
+    parser.add_argument("--clients", nargs="+", default=CLIENTS, choices=CLIENTS, help="which of them (all)")
     args = parser.parse_args()
-    clients = [client for client in CLIENTS if client != "compiled" or COMPILED.exists()]
+    clients = [client for client in args.clients if client != "compiled" or COMPILED.exists()]
     port = free_port()
     cases = [(what, qos) for what in ("publish", "receive") for qos in (0, 1, 2)]
     figures: dict[tuple[str, str, int], list[float]] = {}
@@ -65,13 +70,21 @@ def main() -> None:
         for _ in range(args.repeat):
             for what, qos in cases:
                 for client in clients:
-                    taken = measure(client, what, qos, args.count, port)
+                    taken = measure(client, what, qos, args.count, port, args.version)
                     figures.setdefault((client, what, qos), []).append(taken)
-    print(f"Processor time of the client, µs per message of 64 bytes; medians of {args.repeat}\n")
+    medians = {case: statistics.median(taken) for case, taken in figures.items()}
+    print(f"Processor time of the client, MQTT {args.version}, µs per message of 64 bytes; medians of {args.repeat}\n")
     print(f"{'':12}" + "".join(f"{what + ' QoS ' + str(qos):>16}" for what, qos in cases))
     for client in clients:
-        medians = [statistics.median(figures[client, what, qos]) for what, qos in cases]
-        print(f"{client:12}" + "".join(f"{median:16.1f}" for median in medians))
+        print(f"{client:12}" + "".join(f"{medians[client, *case]:16.1f}" for case in cases))
+    rivals = [client for client in clients if client in RIVALS]
+    if not rivals:
+        return
+    print(f"\nShare of the better of {' and '.join(rivals)} (we want at most {GOAL})")
+    for client in clients:
+        if client in OURS:
+            shares = [medians[client, *case] / min(medians[rival, *case] for rival in rivals) for case in cases]
+            print(f"{client:12}" + "".join(f"{share:16.2f}" for share in shares))
 
 
 if __name__ == "__main__":
