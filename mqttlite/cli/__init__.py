@@ -35,7 +35,7 @@ COMMANDS = {
     "flash": "from a bare board to its first message",
     "update": "replace what boards run, over MQTT",
     "doctor": "examine a board, step by step",
-    "bench": "measure a board",
+    "bench": "measure a broker, a serial line or a board",
     "store": "show what a store holds",
     "explain": "say what a board's numbers mean",
     "simulate": "faults in a simulated world, as charts",

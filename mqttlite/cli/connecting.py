@@ -28,7 +28,8 @@ def add_connection_options(parser: argparse.ArgumentParser, *, url: bool = True)
         )
         to.add_argument("--unix", metavar="PATH", help="a broker's Unix socket instead of host and port")
     name = to.add_mutually_exclusive_group()
-    name.add_argument("-i", "--id", default="", metavar="ID", help="client identifier (a random one)")
+    if url:
+        name.add_argument("-i", "--id", metavar="ID", help="client identifier (a random one)")
     name.add_argument(
         "-I", "--id-prefix", metavar="PREFIX", help="client identifier: PREFIX and the number of this process"
     )
@@ -51,7 +52,7 @@ def add_connection_options(parser: argparse.ArgumentParser, *, url: bool = True)
         help=f"largest packet to send or to take ({PACKET_MAX}); a larger one is not sent, or read past and reported",
     )
     to.add_argument("--nodelay", action="store_true", help="as mosquitto's; packets are never held back here anyway")
-    parser.set_defaults(protocol_version="3.1.1")
+    parser.set_defaults(protocol_version="3.1.1", id="")
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
