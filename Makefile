@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz bench durability crash chaos simulate large size board qemu release diagrams cuts clean
+.PHONY: help setup demo test compiled lint format fuzz guided bench durability crash chaos simulate large size board qemu release diagrams cuts clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -32,6 +32,9 @@ format: .venv/.tools ## lets ruff write the layout and the order of imports
 
 fuzz: .venv/.tools ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
 	@$(PY) -m fuzz.core $(ARGS)
+
+guided: .venv/.tools ## the same, guided by coverage (ARGS='codec --seconds 600', or client, server, broker)
+	@$(PY) -m fuzz.guided $(ARGS)
 
 bench: $(TESTING) build/compiled.ready ## processor time per message, source and compiled, beside Mosquitto, paho-mqtt, gmqtt and mqttium
 	@$(PY) -m tools.compiled

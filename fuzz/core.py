@@ -168,7 +168,18 @@ def one_case(seed: int, number: int) -> str:
     to_server = r.random() < 0.5
     version = r.choice((4, 5))
     data = packets.stream(r, to_server, version)
-    pieces = packets.chunks(r, data)
+    return played(case, to_server, version, data, packets.chunks(r, data))
+
+
+def fed(data: bytes, to_server: bool) -> str:
+    """Plays bytes that come from elsewhere (guided.py). The first two say in which state the end is that gets them."""
+    case = data[:2].hex()
+    version = 4 if data and data[0] % 2 else 5
+    return played(case, to_server, version, data[2:], packets.chunks(random.Random(case), data[2:]))
+
+
+def played(case: str, to_server: bool, version: int, data: bytes, pieces: list[bytes]) -> str:
+    """Plays a stream into two copies of an end, whose state is drawn from `case`; the error that it ended with."""
     if version == 5 and to_server:
         whole, kept = server5_case(random.Random(case), [data])
         cut_up, _ = server5_case(random.Random(case), pieces)

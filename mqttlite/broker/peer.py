@@ -267,6 +267,7 @@ class Peer(ServerConnection):
                 if self.closed_because:
                     return
                 self.control(first, parser.buf, parser.start, parser.end, now)
+                publish = self._publish5 if self.is5 else self._publish  # which may come in the same read as CONNECT
             elif kind == PUBLISH:
                 if not parks and not self.waits_for:
                     try:

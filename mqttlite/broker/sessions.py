@@ -209,10 +209,12 @@ class Sessions:
 
         A session whose CONNACK may have been lost does not go on either: the client would take "session present" for
         the session before it, and swallow new QoS 2 messages as repeats of messages of that one. There is nothing in it
-        yet.
+        yet; a will that waits is not published, for its client is back.
         """
         client = self.sessions.get(client_id)
         if client and (clean or client.clean or client.is_unheard_of):
+            if not clean and not client.clean:
+                self.wills.forget(client)
             self._discard(client)
             return None
         return client

@@ -64,6 +64,10 @@ class Wills:
         if waiting:
             self._publish(waiting.will)
 
+    def forget(self, client: ClientSession) -> None:
+        """Its client is back before the delay was over [MQTT-3.1.3-9]."""
+        self.waiting.pop(client, None)
+
     def look(self, now: int) -> int | None:
         """Publish what is due; in how many ms to look again."""
         wait_ms = None

@@ -96,6 +96,23 @@ def test_a_will_waits_for_its_delay_and_is_forgotten_when_its_client_is_back() -
     assert watcher.payloads() == [b"gone"]
 
 
+@statement("5.0", "MQTT-3.1.3-9")
+def test_a_will_is_forgotten_when_its_client_is_back_that_never_heard_of_its_session() -> None:
+    """CONNACK may be lost: then the session is a new one, and the will all the same not due."""
+    world = World()
+    watcher = Five(world, "w")
+    watcher.subscribe("w", 1)
+    late = {"WillDelayInterval": 5}
+    Five(world, "c", clean=False, SessionExpiryInterval=60, will=WILL, will_properties=late).cut()
+    world.wait(1000)
+    client = Five(world, "c", clean=False, SessionExpiryInterval=60, will=WILL, will_properties=late)
+    world.wait(10_000)
+    assert watcher.messages() == []
+    client.cut()
+    world.wait(5000)
+    assert watcher.payloads() == [b"gone"]
+
+
 @pytest.mark.parametrize("how", ["expires", "clean start", "no session"])
 def test_a_will_does_not_wait_longer_than_its_session_lives(how: str) -> None:
     world = World()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.broker.five import DISCONNECT, PUBACK, PUBCOMP, PUBREC, PUBREL, Five, Message
+from tests.broker.five import DISCONNECT, PUBACK, PUBCOMP, PUBREC, PUBREL, Five, Message, packet
 from tests.broker.world import World
 from tests.statements import statement
 
@@ -38,6 +38,18 @@ def test_each_client_gets_a_message_in_the_version_that_it_speaks(qos: int) -> N
     world.connect("p4").publish("t", b"from 4", qos=qos)
     assert old.messages() == [("t", b"from 5", qos, False), ("t", b"from 4", qos, False)]
     assert [message.payload for message in new.messages()] == [b"from 5", b"from 4"]
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_what_comes_in_one_read_with_its_connect_is_read_in_the_version_that_this_says(qos: int) -> None:
+    """A client need not wait for CONNACK (3.1.4)."""
+    world = World()
+    a = Five(world, "a")
+    a.subscribe("t", 2)
+    connect = packet(0x10, b"\0\4MQTT\5\2\0\0\0\0\1b")
+    body = b"\0\1t" + b"\0\1" * (qos > 0) + b"\x07\x26\0\1n\0\1v" + b"x"
+    world.open().raw(connect + packet(0x30 | qos << 1, body))
+    assert [(m.payload, m.properties) for m in a.messages()] == [(b"x", {"UserProperty": [("n", "v")]})]
 
 
 def test_what_is_queued_is_sent_in_the_version_that_the_client_speaks_when_it_comes_back() -> None:
