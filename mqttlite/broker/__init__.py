@@ -7,7 +7,8 @@ sessions      CONNECT, sessions, subscriptions             welcome, farewell, wi
 router        messages: topic -> clients, queues           retained, subscriptions, shares, route   what they say
 delivery      a message to one client, with all options    forms      how it leaves, in the client's version
 backpressure  who has to wait for whom
-peer          a client's session, its network connection   publish5   what it publishes in 5.0
+admission     asks who may connect                     authentication   what an application says of that
+peer          a client's session, its network connection   publish5, long_requests   what it sends
 queue         the core's session, an account of its bytes  extras     what a message has of 5.0
 broker_store  what is kept, and how sessions tell it       parsing    the core's parser, quicker for servers
 ledger        the bytes of all that, in one place          limits, stats   what they say
@@ -16,7 +17,8 @@ Imports: downwards in this list, and mqttlite.core. Only server and listen know 
 takes bytes and `now` (ms), so that a test or a simulator can drive it.
 """
 
+from .authentication import Arriving, Authenticate, Refusal
 from .limits import Limits
 from .server import Broker
 
-__all__ = ["Broker", "Limits"]
+__all__ = ["Arriving", "Authenticate", "Broker", "Limits", "Refusal"]

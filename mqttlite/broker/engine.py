@@ -9,15 +9,20 @@ it calls `end_holds` in time. `now` is in milliseconds. Imports sessions and wha
 import logging
 from collections.abc import Callable
 
+from ..core.codec import packet
 from ..core.errors import MQTTError, ProtocolError
-from ..core.reason_codes import QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN
+from ..core.packet_types import DISCONNECT
+from ..core.properties import with_properties
+from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN
 from ..core.session import WINDOW
+from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
 from .farewell import reason_of
 from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import ClientSession, Peer
 from .sessions import Sessions, random_client_id
+from .welcome import reference
 from .wills import will_of
 
 log = logging.getLogger("mqttlite.broker")
@@ -28,7 +33,8 @@ TICK_MS = 1000  # between two looks at all deadlines, at most
 
 class Engine(Sessions):
     """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none.
-    `store`: where persistent sessions and retained messages are kept; `load` takes what it has kept.
+    `store`: where persistent sessions and retained messages are kept; `load` takes what it has kept. `authenticate`:
+    who may connect (authentication.py); `server_reference`: another server, for clients for whom there is no room.
     """
 
     def __init__(
@@ -36,8 +42,10 @@ class Engine(Sessions):
         limits: Limits | None = None,
         new_client_id: Callable[[], bytes] = random_client_id,
         store: BrokerStore | None = None,
+        authenticate: Authenticate | None = None,
+        server_reference: str = "",
     ) -> None:
-        Sessions.__init__(self, limits or Limits(), new_client_id, store)
+        Sessions.__init__(self, limits or Limits(), new_client_id, store, authenticate, server_reference)
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
         self._behind = self.backpressure.behind
@@ -246,6 +254,8 @@ class Engine(Sessions):
         if isinstance(error, ProtocolError):
             self.stats.protocol_errors += 1
             self._close(peer, f"protocol error: {error}", logging.WARNING, reason_of(error))
+        elif isinstance(error, Refusal):  # [MQTT-4.12.1-2]
+            self._close(peer, f"not authenticated again: {error}", logging.WARNING, error.code)
         elif isinstance(error, MQTTError):
             self.stats.limits["closed"] += 1
             self._close(peer, str(error), logging.WARNING, QUOTA_EXCEEDED)
@@ -259,8 +269,8 @@ class Engine(Sessions):
         `reason`: what a client of 5.0 is told.
         """
         log.log(level, "%s closed: %s", peer, why)
-        if reason and peer.is5 and peer.is_connected:
-            peer.out.append(peer.wire.encode_disconnect(reason))
+        if reason:
+            self._tell(peer, reason)
         peer.closed_because = why
         self.dirty[peer] = None
         self.peers.pop(peer, None)
@@ -288,6 +298,18 @@ class Engine(Sessions):
         elif not self._is_waited_for(client):
             self.backpressure.forget(client)
         self.wills.connection_ended(client, will, self.router.now)  # [MQTT-3.1.2-8]
+
+    def _tell(self, peer: Peer, reason: int) -> None:
+        """A client of 5.0 is told why its connection ends; before CONNACK, in CONNACK [MQTT-3.14.0-1]."""
+        if not peer.is5:
+            if peer.wire.has_reasons and not peer.refused_because:
+                peer.out.append(peer.wire.encode_connack(False, reason))
+        elif peer.is_connected:
+            if reason == SHUTTING_DOWN and self.server_reference:
+                block = with_properties(reference(self.server_reference), b"")
+                peer.out.append(packet(DISCONNECT, bytes((ANOTHER_SERVER,)), block))
+            else:
+                peer.out.append(peer.wire.encode_disconnect(reason))
 
     def _share_identifiers(self) -> None:
         """Count the QoS 2 identifiers; when there are too many, no session may have more than its share."""

@@ -17,41 +17,32 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from ..core.auth import AUTH
 from ..core.codec import acknowledgement, checksum
 from ..core.connection import BYTE_MS
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, UNSUBSCRIBE
-from ..core.properties import varint
 from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED, REFUSED
-from ..core.reasons import words
 from ..core.server import ServerConnection
 from . import publish5
 from .broker_store import SessionStore
+from .farewell import return_code, why_refused
 from .ledger import MESSAGE, Ledger
 from .limits import LimitError, Limits
+from .long_requests import PIECE, in_pieces
 from .parsing import QuickParser
 from .queue import Queue
 
 if TYPE_CHECKING:
+    from .authentication import Exchange
     from .broker_store import BrokerStore
     from .forms import Form
     from .retained import Retained
 
 
-# Why CONNECT is refused, for logs (3.2.2.3)
-REFUSALS = (
-    "",
-    "its protocol level is none of 3, 4 and 5 (MQTT 3.1, 3.1.1, 5.0)",
-    "its client identifier is missing or too long",
-    "the broker has no room for it now",
-    "bad user name or password",
-    "its will topic is the broker's own",
-)
-
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
 LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
-PIECE = 64  # topic filters in a piece
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
@@ -176,6 +167,8 @@ def _nothing_unwritten() -> int:
 class Peer(ServerConnection):
     """`address`: for logs. `handle`, `unwritten` (bytes that have not left yet) and `paused` belong to the shell."""
 
+    authenticates = True
+
     __slots__ = (  # more attributes than Python keeps well in a dictionary
         "_parked_max",
         "_request",
@@ -185,10 +178,12 @@ class Peer(ServerConnection):
         "aliases",
         "client",
         "closed_because",
+        "exchange",
         "handle",
         "is5",
         "mark",
         "marked_at",
+        "method",
         "more",
         "output_max",
         "parked",
@@ -208,6 +203,8 @@ class Peer(ServerConnection):
         ServerConnection.__init__(self, owner, now, limits.packet_bytes, LEVELS)
         self.is5 = False  # it speaks MQTT 5.0
         self.aliases: dict[int, bytes] = {}  # topic names by topic alias (5.0)
+        self.method = b""  # of its authentication in several packets (5.0)
+        self.exchange: Exchange | None = None  # while that lasts
         self.parser = QuickParser(self.parser.size_max)
         self.address = address
         self.handle: Any = None
@@ -363,12 +360,25 @@ class Peer(ServerConnection):
 
     def _request_or_control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         if end - start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
-            self._request = self._in_pieces(first, buf[start:end])
+            self._request = in_pieces(self, first, buf[start:end])
             return
         if self.parked and first == DISCONNECT:
             self.will = None  # [MQTT-3.14.4-3]
             self.let_go()
         self.control(first, buf, start, end, now)
+
+    def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
+        """As in the core, which knows no AUTH; while CONNECT is not answered for it, nothing else may come."""
+        if (first == AUTH or (self.exchange and not self.is_connected)) and self.connect and not self.finished:
+            self.events.on_auth(self, first, buf, start, end)  # type: ignore[attr-defined]
+        else:
+            ServerConnection.control(self, first, buf, start, end, now)
+
+    def _acknowledgement(self, first: int, buf: bytes, start: int, end: int) -> None:
+        """As in the core, which takes any reason code."""
+        if self.is5:
+            publish5.check_reason(first, buf, start, end)
+        ServerConnection._acknowledgement(self, first, buf, start, end)
 
     # -- PUBLISH that waits
 
@@ -446,37 +456,6 @@ class Peer(ServerConnection):
         self._request = None
         return True
 
-    def _in_pieces(self, first: int, body: bytes) -> Iterator[None]:
-        """As `control`, with a pause after each piece. A mistake in one ends the connection, as it should; the pieces
-        before it have been done.
-        """
-        at = 2
-        if self.is5:  # the properties hold for each piece
-            size, at = varint(body, at, len(body))
-            at += size
-        packet_id = body[:at]
-        rest = 3 if first == SUBSCRIBE else 2  # bytes of a topic filter's entry beside the filter
-        codes = b""
-        while at < len(body):
-            stop = at
-            for _ in range(PIECE):
-                if stop + 2 > len(body):
-                    break
-                stop += rest + (body[stop] << 8 | body[stop + 1])
-            piece = packet_id + body[at:stop] if stop + 2 <= len(body) else packet_id + body[at:]
-            at += len(piece) - len(packet_id)
-            if first == SUBSCRIBE:
-                _, subscriptions, block = self.wire.decode_subscribe(piece, 0, len(piece))
-                more, _ = self.events.on_subscribe(self, subscriptions, block)
-                codes += more
-            else:
-                topic_filters = self.wire.decode_unsubscribe(piece, 0, len(piece))[1]
-                codes += self.events.on_unsubscribe(self, topic_filters) or bytes(len(topic_filters))
-            yield
-        number = packet_id[0] << 8 | packet_id[1]
-        encode = self.wire.encode_suback if first == SUBSCRIBE else self.wire.encode_unsuback
-        self.out.append(encode(number, codes))
-
     @property
     def has_request(self) -> bool:
         """Whether a SUBSCRIBE is being processed: its SUBACK comes before retained messages."""
@@ -489,10 +468,14 @@ class Peer(ServerConnection):
         """A message is not taken, and the connection goes on (5.0)."""
         self.events.on_refused(self, error, reason)  # type: ignore[attr-defined]
 
-    def refuse(self, code: int) -> None:
-        """As in the core, which refuses by itself what it does not understand."""
-        self.refused_because = f"CONNACK {code}, {REFUSALS[code] if code < len(REFUSALS) else words(code)}"
-        ServerConnection.refuse(self, code)
+    def refuse(self, code: int, properties: bytes = b"") -> None:
+        """As in the core, which refuses by itself what it does not understand. `code`: also a reason code for a client
+        of 3.1.1.
+        """
+        if code >= REFUSED and not self.wire.has_reasons:
+            code = return_code(code)
+        self.refused_because = why_refused(code)
+        ServerConnection.refuse(self, code, properties)
 
     def __str__(self) -> str:
         return str(self.client) if self.client else self.address

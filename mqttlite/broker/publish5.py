@@ -8,8 +8,8 @@ from typing import Protocol
 
 from ..core.codec import acknowledgement, checksum, decode_packet_id
 from ..core.errors import ProtocolError
-from ..core.packet_types import PUBACK, PUBREC
-from ..core.properties import TOPIC_ALIAS, check_properties, without
+from ..core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
+from ..core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, check_properties, without
 from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED
 from ..core.session import Session
 from .limits import LimitError
@@ -29,8 +29,20 @@ class Receiver(Protocol):
     def refused(self, error: Exception, reason: int) -> None: ...
 
 
-IN_CLIENTS_PUBLISH = b"\x01\x02\x03\x08\x09\x23\x26"  # no subscription identifier [MQTT-3.3.4-6]
+IN_CLIENTS_PUBLISH = b"\x01\x02\x03\x08\x09\x0b\x23\x26"
 ALIASES_MAX = 32  # that a client may have, as CONNACK announces
+
+_OF_PUBLISH = b"\0\x10\x80\x83\x87\x90\x91\x97\x99"
+_OF_PUBREL = b"\0\x92"
+_REASONS = {PUBACK: _OF_PUBLISH, PUBREC: _OF_PUBLISH, PUBREL: _OF_PUBREL, PUBCOMP: _OF_PUBREL}
+
+
+def check_reason(first: int, buf: bytes, start: int, end: int) -> None:
+    """ProtocolError where PUBACK, PUBREC, PUBREL or PUBCOMP has none of its reason codes
+    [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1].
+    """
+    if end - start > 2 and buf[start + 2] not in _REASONS[first]:
+        raise ProtocolError("3.4.2.1", f"reason code {buf[start + 2]} in packet type {first >> 4}")
 
 
 def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> None:
@@ -52,6 +64,8 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
         found: dict[int, int | bytes] = {}
         begin, at = check_properties(buf, at, end, IN_CLIENTS_PUBLISH, found)
         block = buf[begin:at]
+        if SUBSCRIPTION_IDENTIFIER in found:
+            raise ProtocolError("MQTT-3.3.4-6", "PUBLISH of a client with a subscription identifier")
         alias = found.get(TOPIC_ALIAS, -1)
         if alias != -1:
             assert isinstance(alias, int)

@@ -7,6 +7,7 @@ subscriptions and core.
 
 from ..core.characters import unwanted
 from ..core.codec import publish_head
+from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_5_0, Connect
 from ..core.reason_codes import BAD_FILTER, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ..core.records import SUBSCRIBED, UNSUBSCRIBED
@@ -72,7 +73,9 @@ class Router(Delivery):
         if topic_filter.startswith(PREFIX):
             try:
                 _, matched = parted(topic_filter)
-            except ShareError:
+            except ShareError as error:
+                if client.speech:
+                    raise ProtocolError("MQTT-4.8.2-1", str(error)) from None
                 return BAD_FILTER
         if len(topic_filter) > limits.topic_bytes and not topic_filter.startswith(GAP_TOPICS):
             self._watch.hit("topic_bytes", client, "topic filter refused", self.now)

@@ -15,6 +15,7 @@ from typing import Self, cast
 
 from ..store.base import StoreError
 from . import listen as listening
+from .authentication import Authenticate
 from .broker_store import BrokerStore
 from .commit_gate import CommitGate
 from .engine import Engine
@@ -43,7 +44,9 @@ class Broker:
     `store`: a path, or a BrokerStore: persistent sessions, all that is queued for them, and retained messages survive
     whatever ends the process, and nothing is acknowledged before it is durable. Entering the block raises StoreError
     where the file cannot be used; when it fails later, the broker closes all connections and `failed` is done.
-    Without a store, everything lives in memory. Everybody may connect: there are no user names and passwords yet.
+    Without a store, everything lives in memory.
+    `authenticate`: a generator function that says who may connect (authentication.py); without one, everybody may.
+    `server_reference`: HOST:PORT of another server, of which clients are told when there is no room, or at the end.
     """
 
     def __init__(
@@ -51,8 +54,15 @@ class Broker:
         listen: Iterable[str] = ("mqtt://127.0.0.1:1883",),
         limits: Limits | None = None,
         store: "BrokerStore | str | os.PathLike[str] | None" = None,
+        *,
+        authenticate: Authenticate | None = None,
+        server_reference: str = "",
     ) -> None:
         listen = _checked(listen, limits, store)
+        if authenticate is not None and not callable(authenticate):
+            raise TypeError(f"authenticate must be a generator function, not {authenticate!r:.60}")
+        if not isinstance(server_reference, str):
+            raise TypeError(f"server_reference must be a string, as 'host:1883', not {server_reference!r:.60}")
         self.limits = limits or Limits()
         self.store = (
             BrokerStore(store, size_max=self.limits.store_bytes) if isinstance(store, (str, os.PathLike)) else store
@@ -60,7 +70,9 @@ class Broker:
         if self.store:
             self.store.on_failure = self._fail
         self.commit_gate = CommitGate(self.store, self._fail, self._go_on) if self.store else None
-        self.engine = Engine(self.limits, store=self.store)
+        self.engine = Engine(
+            self.limits, store=self.store, authenticate=authenticate, server_reference=server_reference
+        )
         self.addresses: list[str] = []
         self.connections: dict[_Connection, None] = {}
         self.lingering: dict[_Connection, None] = {}  # of these, the closed ones whose clients have yet to close

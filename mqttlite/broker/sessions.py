@@ -9,21 +9,24 @@ from collections.abc import Callable
 from ..core.errors import ProtocolError
 from ..core.greeting import IDENTIFIER_REJECTED, MQTT_5_0, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.properties import identifier_of
-from ..core.reason_codes import BAD_TOPIC, NO_SUBSCRIPTION, REFUSED, TAKEN_OVER
+from ..core.reason_codes import ANOTHER_SERVER, BAD_TOPIC, NO_SUBSCRIPTION, PACKET_TOO_LARGE, REFUSED, TAKEN_OVER
 from ..core.server import ServerConnection
 from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
+from .admission import Admission
+from .authentication import Authenticate
 from .broker_store import BrokerStore, SessionStore
 from .delivery import IDENTIFIER as IDENTIFIER_BITS
 from .delivery import NO_LOCAL
 from .limits import Limits
+from .long_requests import check_answer
 from .peer import ClientSession, Peer
 from .route import is_bridge_state
 from .router import Router
 from .shares import PREFIX
 from .stats import Stats, Watch
 from .status import Status
-from .welcome import expiry_ms, expiry_of, properties
+from .welcome import expiry_ms, expiry_of, properties, reference
 from .wills import Wills, will_of
 
 log = logging.getLogger("mqttlite.broker")
@@ -39,8 +42,18 @@ def random_client_id() -> bytes:
 class Sessions:
     """All sessions of one broker: what Engine (engine.py, which explains its arguments) knows of them."""
 
-    def __init__(self, limits: Limits, new_client_id: Callable[[], bytes], store: BrokerStore | None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        new_client_id: Callable[[], bytes],
+        store: BrokerStore | None,
+        authenticate: Authenticate | None,
+        server_reference: str,
+    ) -> None:
         self.limits = limits
+        self.server_reference = server_reference.encode()
+        self._admission = Admission(authenticate, self._enter)
+        self.on_auth = self._admission.packet
         self.stats = Stats()
         self.watch = Watch(self.stats)
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
@@ -106,7 +119,10 @@ class Sessions:
 
     def on_connect(self, connection: ServerConnection, connect: Connect) -> None:
         """A valid CONNECT."""
-        peer = _peer(connection)
+        self._admission.connect(_peer(connection), connect)
+
+    def _enter(self, peer: Peer, connect: Connect, words: bytes) -> None:
+        """A client that may connect. `words`: properties of CONNACK about its authentication."""
         if connect.will:
             self.check_topic(connect.will[0])
             if connect.will[0].startswith(b"$") and not is_bridge_state(connect.will[0]):
@@ -123,13 +139,16 @@ class Sessions:
         if before and before.peer and not self._take_over(before, before.peer, peer):
             return
         clean, expiry_ms = expiry_of(connect, self.limits)
+        block = properties(connect, client_id, self.limits) + words
+        if not self._is_heard(peer, connect, block):
+            return
         client = self._resume(client_id, connect.clean_session)
         present = client is not None  # [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
         if client is None:
             limit = "" if clean else self._lacks_room(client_id)
             if limit:
                 self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
-                peer.refuse(SERVER_UNAVAILABLE)
+                self._refuse_for_room(peer)
                 return
             client = ClientSession(client_id, clean, self.limits, self.ledger, self._store)
             client.session.log = self._reuse_log(client)
@@ -157,16 +176,37 @@ class Sessions:
         self.wills.keep(client, will_of(connect, self.router.clock()))
         if peer.is5 or client.form:
             self.router.form_of(client)
-        peer.accept(session, present, properties(connect, client_id, self.limits))
+        peer.accept(session, present, block)
         self.backpressure.begin(client, self.router.now)
         if client.unsent:
             self.backpressure.queued(client, None, self.router.now)
+
+    def _is_heard(self, peer: Peer, connect: Connect, block: bytes) -> bool:
+        """Whether the client takes a packet as large as its CONNACK [MQTT-3.1.2-24]; if not, it is refused."""
+        if not connect.packet_max:
+            return True
+        limits = self.limits
+        size = len(peer.wire.encode_connack(False, 0, limits.inbound, limits.packet_bytes, block))
+        if size > connect.packet_max:
+            peer.refuse(PACKET_TOO_LARGE)
+            if len(peer.out[-1]) > connect.packet_max:
+                peer.out.pop()
+            return False
+        return True
+
+    def _refuse_for_room(self, peer: Peer) -> None:
+        """There is no room; a client of 5.0 is told of another server where there is one (3.2.2.3.16)."""
+        if self.server_reference and peer.wire.has_reasons:
+            peer.refuse(ANOTHER_SERVER, reference(self.server_reference))
+        else:
+            peer.refuse(SERVER_UNAVAILABLE)
 
     def on_subscribe(
         self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]], block: bytes = b""
     ) -> tuple[bytes, Callable[[], None]]:
         """Each filter as if it had come alone [MQTT-3.8.4-4]; the return codes, and what to do after SUBACK."""
         client = _client(connection)
+        check_answer(connection, len(subscriptions))
         identifier = identifier_of(block) << IDENTIFIER_BITS if block else 0
         codes = bytearray()
         tells = log.isEnabledFor(logging.DEBUG)
@@ -183,6 +223,7 @@ class Sessions:
     def on_unsubscribe(self, connection: ServerConnection, topic_filters: list[bytes]) -> bytes:
         """Each filter as if it had come alone [MQTT-3.10.4-6]; the reason codes."""
         client = _client(connection)
+        check_answer(connection, len(topic_filters))
         codes = bytearray()
         for topic_filter in topic_filters:
             codes.append(0 if topic_filter in client.subscriptions else NO_SUBSCRIPTION)

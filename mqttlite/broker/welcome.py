@@ -11,6 +11,7 @@ from ..core.properties import (
     EXPIRY_NEVER,
     REQUEST_RESPONSE,
     RESPONSE_INFORMATION,
+    SERVER_REFERENCE,
     SESSION_EXPIRY,
     TOPIC_ALIAS_MAXIMUM,
 )
@@ -49,3 +50,8 @@ def properties(connect: Connect, client_id: bytes, limits: Limits) -> bytes:
     if connect.properties.get(REQUEST_RESPONSE):  # [MQTT-3.1.2-28]
         block += bytes((RESPONSE_INFORMATION,)) + prefixed(RESPONSES + client_id)
     return block
+
+
+def reference(server: bytes) -> bytes:
+    """The block that names another server (3.2.2.3.16, 3.14.2.2.5)."""
+    return bytes((SERVER_REFERENCE,)) + prefixed(server)

@@ -9,11 +9,12 @@ Both runtimes; no I/O, no clock: `now` is in milliseconds. The owner closes the 
 """
 
 from . import const, wire4_server
+from .auth import METHOD
 from .connection import Connection
 from .errors import ProtocolError
 from .greeting import IDENTIFIER_REJECTED, Unsupported
 from .packet_types import CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBSCRIBE, UNSUBSCRIBE
-from .reason_codes import REFUSED
+from .reason_codes import BAD_METHOD, REFUSED
 from .session import WINDOW
 from .versions import wire_of
 
@@ -34,6 +35,7 @@ class ServerConnection(Connection):
     """
 
     wire: "ServerWire"
+    authenticates = False  # in more than one packet (5.0)
 
     def __init__(
         self, events: "ServerEvents[ServerConnection]", now: int, size_max: int, levels: bytes = b"\4"
@@ -80,7 +82,7 @@ class ServerConnection(Connection):
         elif first == CONNECT:
             raise ProtocolError("MQTT-3.1.0-2", "second CONNECT")
         else:
-            raise ProtocolError("4.8", "a client may not send packet type " + str(first >> 4))
+            raise ProtocolError("2.1.2", "a client may not send packet type " + str(first >> 4))
 
     def _connect(self, first: int, buf: bytes, start: int, end: int) -> None:
         if first != CONNECT:
@@ -96,6 +98,8 @@ class ServerConnection(Connection):
         self.will = connect.will  # [MQTT-3.1.2-8]
         if not connect.client_id and connect.session_expiry_s and not self.wire.has_reasons:
             self.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-8]; in 5.0 the server may assign one
+        elif METHOD in connect.properties and not self.authenticates:
+            self.refuse(BAD_METHOD)  # of 5.0 [MQTT-4.12.0-1]
         else:
             self.events.on_connect(self, connect)
 
@@ -113,9 +117,11 @@ class ServerConnection(Connection):
         self.is_connected = True
         session.connected(self.out, session_present)
 
-    def refuse(self, code: int) -> None:
-        """Answer CONNECT with a return code from 1 to 5, or a reason code of 5.0, and finish [MQTT-3.2.2-5]."""
-        self.out.append(self.wire.encode_connack(False, code))
+    def refuse(self, code: int, properties: bytes = b"") -> None:
+        """Answer CONNECT with a return code from 1 to 5, or a reason code and properties of 5.0, and finish
+        [MQTT-3.2.2-5].
+        """
+        self.out.append(self.wire.encode_connack(False, code, properties=properties))
         self.will = None
         self.finished = True
 

@@ -1,14 +1,13 @@
 """MQTT 5.0 at the server's end: what only a server sends, and how it reads what clients send. A wire
 (wire.ServerWire), with the functions of wire4_server. Both runtimes, pure functions.
 
-What it does not do yet is refused, or not announced: authentication in more than one packet (4.12), topic aliases,
-shared subscriptions. Loaded with the first client that speaks 5.0; section and statement numbers are those of 5.0.
+Loaded with the first client that speaks 5.0; section and statement numbers are those of 5.0.
 """
 
-from . import const
+from .auth import DATA, METHOD
 from .codec import decode_packet_id, packet
 from .errors import ProtocolError
-from .greeting import MQTT_5_0, Connect, Unsupported, check_flags, decode_field, read_payload
+from .greeting import MQTT_5_0, Connect, check_flags, decode_field, read_payload
 from .packet_types import CONNACK, SUBACK, UNSUBACK
 from .properties import (
     MAXIMUM_PACKET_SIZE,
@@ -36,8 +35,8 @@ IN_SUBSCRIBE = b"\x0b\x26"
 IN_UNSUBSCRIBE = b"\x26"
 IN_DISCONNECT = b"\x11\x1f\x26"
 
-_AUTHENTICATION_METHOD = const(0x15)
-_BAD_METHOD = const(0x8C)
+# The reason codes with which a client may end its connection (3.14.2.1)
+_OF_DISCONNECT = b"\x00\x04\x80\x81\x82\x83\x90\x93\x94\x95\x96\x97\x98\x99"
 
 # What 3.1.1's return codes of CONNACK (greeting.py) are here
 _REASONS = bytes((0, UNSUPPORTED_VERSION, BAD_IDENTIFIER, UNAVAILABLE, BAD_CREDENTIALS, NOT_AUTHORISED))
@@ -51,9 +50,7 @@ def properties_of(buf: bytes, at: int, end: int) -> "tuple[int, int]":
 
 
 def decode_connect(buf: bytes, start: int, end: int) -> Connect:
-    """CONNECT (3.1), whose protocol name and level have been read. Unsupported: it asks for an authentication in more
-    than one packet.
-    """
+    """CONNECT (3.1), whose protocol name and level have been read."""
     flags = buf[start + 7]
     check_flags(flags)
     found: "dict[int, int | bytes]" = {}
@@ -64,8 +61,8 @@ def decode_connect(buf: bytes, start: int, end: int) -> Connect:
         return check_properties(buf, at, end, IN_WILL, of_will)
 
     connect = read_payload(buf, at, end, flags, buf[start + 8] << 8 | buf[start + 9], will_properties)
-    if _AUTHENTICATION_METHOD in found:  # [MQTT-4.12.0-1]
-        raise Unsupported("MQTT-4.12.0-1", "no authentication in more than one packet here", _BAD_METHOD)
+    if DATA in found and METHOD not in found:
+        raise ProtocolError("4.12", "authentication data without authentication method")
     connect.level = MQTT_5_0
     connect.properties = found
     connect.session_expiry_s = _number(found, SESSION_EXPIRY, 0)
@@ -122,6 +119,8 @@ def decode_disconnect(buf: bytes, start: int, end: int, connect: Connect) -> int
     found: "dict[int, int | bytes]" = {}
     if end - start > 1 and check_properties(buf, start + 1, end, IN_DISCONNECT, found)[1] != end:
         raise ProtocolError("3.14.3", "DISCONNECT with a payload")
+    if buf[start] not in _OF_DISCONNECT:  # [MQTT-3.14.2-1]
+        raise ProtocolError("3.14.2.1", "reason code " + str(buf[start]) + " in DISCONNECT")
     expiry_s = _number(found, SESSION_EXPIRY, connect.session_expiry_s)
     if expiry_s and not connect.session_expiry_s:
         raise ProtocolError("3.14.2.2.2", "DISCONNECT wants a session kept that CONNECT did not")

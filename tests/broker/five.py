@@ -16,6 +16,7 @@ from tests.broker.world import World
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = range(1, 12)
 DISCONNECT = 14
+AUTH = 15
 
 
 def properties(packet: int, values: dict[str, Any]) -> bytes:

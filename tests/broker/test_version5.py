@@ -263,7 +263,7 @@ def test_topic_aliases_both_ways() -> None:
 
 @pytest.mark.parametrize(
     ("topic", "alias", "reason"),
-    [("t", 0, 0x94), ("t", 33, 0x94), ("", 1, 0x82), ("", None, 0x82), ("a/#", None, 0x90)],
+    [("t", 0, 0x94), ("t", 33, 0x94), ("", 1, 0x82), ("", None, 0x82), ("a/#", None, 0x81)],
 )
 def test_a_wrong_topic_alias_or_name_ends_the_connection_with_its_reason(
     topic: str, alias: int | None, reason: int
