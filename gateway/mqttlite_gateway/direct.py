@@ -38,20 +38,29 @@ class Direct:
 
     def __init__(self, port: SerialPort) -> None:
         self._line = GatewayLine(port, _NoBroker())
+        self._running: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the port. Raises OSError when it cannot be opened."""
+        self._running = asyncio.create_task(self._line.run())
+        await asyncio.sleep(0)
+        if self._line.console.state == NO_PORT:
+            await self._give_back()
+            raise OSError(self._line.problem()[1])
 
     async def serve(self, shows: Callable[[bytes], object], becomes: Callable[[str], object]) -> None:
-        """Until cancelled, though the port goes and comes back. Raises OSError when it cannot be opened at first."""
-        onlooker = _Onlooker(shows, becomes)
-        running = asyncio.create_task(self._line.run())
+        """Once it is open: until cancelled, though the port goes and comes back."""
+        assert self._running is not None
         try:
-            await asyncio.sleep(0)
-            if self._line.console.state == NO_PORT:
-                raise OSError(self._line.problem()[1])
-            self._line.console.attach(onlooker)
-            await running
+            self._line.console.attach(_Onlooker(shows, becomes))
+            await self._running
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
 
     async def type(self, keys: bytes) -> None:
         """Bytes for the board, as fast as it takes them."""

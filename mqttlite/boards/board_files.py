@@ -50,6 +50,8 @@ def application(folder: Path) -> dict[str, bytes]:
     """The modules of an application as they go to a board, compiled where there is mpy-cross. Raises ApplicationError,
     CompileError.
     """
+    if not folder.exists():
+        raise ApplicationError(f"there is no folder {folder}; mqttlite board new {folder.name} makes one")
     if not (folder / MAIN).is_file():
         raise ApplicationError(
             f"{folder} has no {MAIN}: an application is a folder with one; mqttlite board new {folder.name} makes it"

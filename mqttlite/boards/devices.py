@@ -78,7 +78,10 @@ class Devices:
         known = self._read()
         if name not in known:
             there = ", ".join(shown(other) for other in sorted(known)[:9]) or "none"
-            raise DevicesError(f"{self.path} has no device '{shown(name)}'; there is {there}")
+            raise DevicesError(
+                f"{self.path} has no device '{shown(name)}'; there is {there} (mqttlite flash and mqttlite board setup "
+                "enter those that they set up)"
+            )
         return known[name]
 
     def find(self, name: str) -> Device | None:

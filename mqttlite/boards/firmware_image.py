@@ -133,6 +133,23 @@ def read(path: Path) -> FirmwareImage:
     return FirmwareImage(path, data, chip, offset, version, text, partitions)
 
 
+def check_application(path: Path, data: bytes) -> None:
+    """Raise ImageError where `data`, of the file `path`, is not what goes into an OTA slot: the application alone."""
+    name = path.name
+    of_it = "an OTA slot takes the application alone: micropython.bin of a build, or the .app-bin of its download page"
+    if len(data) < _HEADER + 12 or data[0] != _PROGRAM:
+        raise ImageError(f"{name} is no image for an ESP32: it does not begin with 0xE9; {of_it}")
+    number = struct.unpack_from("<H", data, 12)[0]
+    if number not in CHIPS:
+        raise ImageError(f"{name} is for a chip with the number {number}, which is not known here")
+    if data[_HEADER + 8 : _HEADER + 12] != _DESCRIPTION.to_bytes(4, "little"):
+        raise ImageError(f"{name} begins with a boot loader, as a whole image does; {of_it}")
+    _check_program(data, 0, name, number)
+    version, text = _version(data, name)
+    if version[:2] < OLDEST:
+        raise ImageError(f"{name} is MicroPython {text}; it must be {'.'.join(map(str, OLDEST))} or newer")
+
+
 def check(image: FirmwareImage, chip: str, sha256: str | None = None) -> None:
     """Raise ImageError where an image is not for `chip` (as esptool calls it), too old, or not the one meant."""
     name = image.path.name

@@ -16,6 +16,7 @@ from typing import Any
 from ..core.shown import shown
 from .devices import configuration
 from .extras import need
+from .firmware_image import check_application
 from .manifest import IMAGE, Release
 from .settings_file import write_secret
 
@@ -90,13 +91,20 @@ def unpack(path: Path, makers: Sequence[Path]) -> Release:
                     f"{path}: {shown(place)} is not what was signed: the file is damaged, or was changed"
                 )
         return Release(about["release"], files, about["kind"])
-    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError, EOFError) as error:
+    except zipfile.BadZipFile:
+        raise ReleaseError(
+            f"{path} is no release of mqttlite, or is damaged: `mqttlite update sign` makes one of a folder; an "
+            "image for an OTA slot goes with --image"
+        ) from None
+    except (KeyError, TypeError, json.JSONDecodeError, EOFError) as error:
         raise ReleaseError(f"{path}: no release of mqttlite ({type(error).__name__}: {error})") from None
 
 
 def image(path: Path, name: str) -> Release:
-    """A release of a whole image. Raises OSError."""
-    return Release(name, {IMAGE: path.read_bytes()}, IMAGE)
+    """A release of an image for an OTA slot. Raises ImageError, OSError."""
+    data = path.read_bytes()
+    check_application(path, data)
+    return Release(name, {IMAGE: data}, IMAGE)
 
 
 def folder(path: Path, values: dict[str, Any], name: str) -> Release:
@@ -145,6 +153,9 @@ def _loaded(path: Path, *, is_private: bool) -> Any:
         found = None
     wanted = ed25519.Ed25519PrivateKey if is_private else ed25519.Ed25519PublicKey
     if not isinstance(found, wanted):
-        what = "private" if is_private else "public"
+        what, other = ("private", "public") if is_private else ("public", "private")
+        if b" PUBLIC KEY-" in data if is_private else b"PRIVATE KEY-" in data:
+            named = path.with_suffix("") if is_private else path.with_name(path.name + ".pub")
+            raise ReleaseError(f"{path}: no {what} key of a maker but the {other} one: give {named}")
         raise ReleaseError(f"{path}: no {what} key of a maker (mqttlite update key makes one)")
     return found

@@ -40,9 +40,14 @@ def bundle(name: str) -> Path:
 
     Raises NoFilesError where there is no such bundle.
     """
+    check_bundle(name)
+    return Path(_built(name)[0]) if is_in_clone() else _shipped("bundle", name)
+
+
+def check_bundle(name: str) -> None:
+    """Raise NoFilesError where there is no such bundle."""
     if name not in bundles():
         raise NoFilesError(f"there is no bundle '{name}'; there are {', '.join(bundles())}")
-    return Path(_built(name)[0]) if is_in_clone() else _shipped("bundle", name)
 
 
 def board_package() -> Path:

@@ -18,12 +18,15 @@ Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquit
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..core.errors import MQTTError, RefusedError
 from . import streams
 from .arguments import CommandLine
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 COMMANDS = {
     "broker": "an MQTT broker",
@@ -69,7 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     name = f"mqttlite {words[0]}" if words and words[0] in COMMANDS else "mqttlite"
     try:
-        code = _run(words)
+        args = _parsed(words)
+        if isinstance(args, int):
+            code = args
+        else:
+            name = f"{name} {getattr(args, 'subcommand', '')}".rstrip()
+            streams.be_quiet(getattr(args, "quiet", False))
+            code = args.run(args)
         streams.flush()
         return code
     except KeyboardInterrupt:
@@ -84,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.code if isinstance(error, RefusedError) else 1
 
 
-def _run(words: list[str]) -> int:
+def _parsed(words: list[str]) -> "Namespace | int":
+    """What the words ask for; or the exit code where that is said already."""
     try:
         if not words:
             _parser().print_help()
@@ -93,12 +103,9 @@ def _run(words: list[str]) -> int:
             parser = _parser()
             parser.parse_args(words)
             parser.error("the command comes first")
-        args = parser_of(words[0]).parse_args(words[1:])
+        return parser_of(words[0]).parse_args(words[1:])
     except SystemExit as end:  # --help, --version, wrong usage: argparse has said what there is to say
         return end.code if isinstance(end.code, int) else 1
-    streams.be_quiet(getattr(args, "quiet", False))
-    code: int = args.run(args)
-    return code
 
 
 def _parser() -> CommandLine:

@@ -147,7 +147,9 @@ async def _session(args: argparse.Namespace) -> "tuple[Attached | Direct, str]":
             return await attached(path, line["port"]), f"{port}, through the gateway"
     if args.socket:
         raise ValueError(f"no gateway at {args.socket} has {port}")
-    return Direct(SerialPort(port, args.baud)), f"{port}, without a gateway"
+    direct = Direct(SerialPort(port, args.baud))
+    await direct.open()
+    return direct, f"{port}, without a gateway"
 
 
 async def _talk(session: "Attached | Direct", terminal: "Terminal") -> int:

@@ -59,7 +59,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Examine; the exit code. ValueError, OSError: what cannot be asked for."""
-    from ..boards import doctor, ports
+    from ..boards import data, doctor, ports, supplies
     from ..boards.asking import Asker
     from ..boards.report import Report
 
@@ -67,8 +67,15 @@ def run(args: argparse.Namespace) -> int:
     for name in args.only:
         if name not in known:
             raise ValueError(f"--only {name}: there is no such step; there are {', '.join(known)}")
-    path = ports.choose(args.port)
-    board = _kind(args.board, path)
+    given = data.get(args.board) if args.board else None  # what is asked for is looked at before a port is
+    supplies.check_bundle(args.bundle)
+    try:
+        path = ports.choose(args.port)
+    except ports.NoPortError as error:
+        for line in str(error).splitlines():
+            say(f"mqttlite doctor: {line}")
+        return 1
+    board = given or _kind(path)
     wishes = doctor.Wishes(
         path,
         bundle=args.bundle,
@@ -101,13 +108,11 @@ def _show(finding: "Finding", as_json: bool) -> None:
         print(f"{'':20}to do: {one_line(finding.todo)}", flush=True)
 
 
-def _kind(given: str | None, path: str) -> "BoardData":
-    """Which kind of board it is. ValueError: it has to be said."""
+def _kind(path: str) -> "BoardData":
+    """Which kind of board is at a port. ValueError: it has to be said."""
     from ..boards import data
     from ..boards.ports import usb_ids
 
-    if given:
-        return data.get(given)
     usb = usb_ids(path)
     found = [board for board in data.boards().values() if usb in board.usb_ids]
     if len(found) != 1:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .streams import say
+from .streams import say, why
 
 if TYPE_CHECKING:
     from ..boards.asking import Asker
@@ -128,8 +128,9 @@ def run(args: argparse.Namespace) -> int:
         code = TIMED_OUT
     except (FlashError, MissingPartError, OSError, ValueError) as error:
         failure = error
-    report.error(str(failure), code=code)
-    for line in str(failure).splitlines():
+    text = why(failure)
+    report.error(text, code=code)
+    for line in text.splitlines():
         say(f"mqttlite flash: {line}")
     return code
 
@@ -146,6 +147,7 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     if args.settings and args.settings.suffix == ".csv":
         return _fleet(args, asker, report)
     known = _known(args)
+    _look(args)
     if args.app_only:
         from ..boards import app_only
 
@@ -153,6 +155,23 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     path = args.port or "" if _is_uf2(args) else ports.choose(args.port)
     _flash(args, path, known, asker, report)
     return 0
+
+
+def _look(args: argparse.Namespace) -> None:
+    """At what is given, before a port is looked for: some mistakes are mistakes for any board. ValueError, OSError."""
+    from ..boards import board_files, data, firmware_image, supplies, uf2
+
+    if args.image and uf2.is_uf2(args.image):
+        uf2.read(args.image)
+    elif args.image:
+        image = firmware_image.read(args.image)
+        firmware_image.check(image, image.chip, args.sha256)
+    if args.app:
+        board_files.application(args.app)
+    if args.board:
+        data.get(args.board)
+    if args.bundle:
+        supplies.check_bundle(args.bundle)
 
 
 def _check(args: argparse.Namespace) -> None:

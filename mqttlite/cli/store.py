@@ -75,7 +75,7 @@ SHOWN = 32  # bytes of a payload
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
     parser = subparsers.add_parser("store", help="look at stores, copy and salvage them", description=_DESCRIPTION)
-    actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(title="actions", dest="subcommand", metavar="ACTION", required=True)
 
     def action(name: str, run: Any, help_text: str, description: str) -> argparse.ArgumentParser:
         found = actions.add_parser(name, help=help_text, description=description)

@@ -15,6 +15,14 @@ _NAMES = ("standard input", "standard output", "standard error")
 _UNSAFE = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 _UNSAFE_TEXT = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"  # newline and tab may stay
 
+_WORDS = {
+    errno.EISDIR: "{} is a folder, not a file",
+    errno.ENOTDIR: "in the path {} something is a file that should be a folder",
+    errno.EACCES: "this user has no permission for {}",
+    errno.EPERM: "this user has no permission for {}",
+    errno.EEXIST: "{} is there already",
+}
+
 _closed: list[int] = []  # standard streams that were closed when the program started
 _quiet = False
 
@@ -70,7 +78,20 @@ def why(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.EBADF and _closed:
         names = [_NAMES[fd] for fd in _closed if fd < 2]
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} closed"
-    return str(error)
+    if isinstance(error, OSError) and error.strerror and type(error.filename) in (str, bytes):
+        return _of_a_file(os.fsdecode(error.filename), error)
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _of_a_file(path: str, error: OSError) -> str:
+    """What the system says of a file, in the words of whoever named it."""
+    folder, name = os.path.split(os.path.abspath(path))
+    if error.errno == errno.ENOENT:
+        if os.path.isdir(folder):
+            return f"there is no file {name} in {folder}"
+        return f"there is no folder {os.path.dirname(path)}, and so no file {path}"
+    words = _WORDS.get(error.errno or 0)
+    return words.format(path) if words else f"{path}: {error.strerror}"
 
 
 def one_line(text: str) -> str:

@@ -34,6 +34,33 @@ Releases can be signed by whoever makes them, and be sent by whoever has the boa
   mqttlite update push my-sensor-1.4.2.release --maker maker.key.pub --all
 """
 
+_PUSH = """\
+Send a release to devices: an application's folder, or what `mqttlite update sign` has made. Devices are those that
+`mqttlite flash` and `mqttlite board setup` have set up from this computer.
+
+  mqttlite update push my-sensor pump-7                              one board
+  mqttlite update push my-sensor --all --first 2 --percent 25        two, and if they are good a quarter of the rest …
+  mqttlite update push my-sensor-1.4.2.release --maker maker.key.pub --fleet fleet.csv --broker mqtt://pi.local
+  mqttlite update push micropython.bin pump-7 --image --name 1.27    the image, where the board has two OTA slots
+"""
+_STATUS = """\
+Ask devices which release they run, in which half of the flash, and what became of their last update.
+
+  mqttlite update status pump-7
+  mqttlite update status --all --json --broker mqtt://pi.local
+"""
+_KEY = """\
+Make a maker's key, once: FILE, which signs releases and stays with the maker, and FILE.pub for whoever sends them.
+
+  mqttlite update key maker.key
+"""
+_SIGN = """\
+Make a file of what boards are to run, signed by its maker; `mqttlite update push` sends it.
+
+  mqttlite update sign my-sensor --key maker.key --name 1.4.2              my-sensor-1.4.2.release
+  mqttlite update sign micropython.bin --image --key maker.key --name 1.27-frozen -o pump.release
+"""
+
 _EPILOG = """\
 exit codes: 0 each device runs it; 1 error, or a device has failed; 27 nothing was heard of a device for too long
 (--wait), and none has failed; 130 Ctrl-C"""
@@ -49,7 +76,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = parser.add_subparsers(title="commands", dest="subcommand", metavar="COMMAND", required=True)
-    push = inner.add_parser("push", help="send a release to devices", epilog=_EPILOG)
+    push = _command(inner, "push", "send a release to devices", _PUSH, epilog=_EPILOG)
     push.add_argument("release", type=Path, metavar="WHAT", help="a signed release, or an application's folder")
     _add_devices(push)
     _add_content(push)
@@ -79,21 +106,31 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     push.add_argument("--json", action="store_true", help="say everything as JSON, an object a line")
     push.set_defaults(run=run_push)
 
-    status = inner.add_parser("status", help="what runs where")
+    status = _command(inner, "status", "what runs where", _STATUS)
     _add_devices(status)
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=run_status)
 
-    key = inner.add_parser("key", help="make a maker's key")
+    key = _command(inner, "key", "make a maker's key", _KEY)
     key.add_argument("file", type=Path, help="for the private key; the public one goes beside it, FILE.pub")
     key.set_defaults(run=run_key)
 
-    sign = inner.add_parser("sign", help="make a signed release")
-    sign.add_argument("release", type=Path, metavar="FOLDER", help="an application's folder")
+    sign = _command(inner, "sign", "make a signed release", _SIGN)
+    sign.add_argument("release", type=Path, metavar="WHAT", help="an application's folder; with --image a .bin")
     _add_content(sign)
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the maker's private key")
-    sign.add_argument("-o", "--output", type=Path, metavar="FILE", help="(FOLDER-NAME.release)")
+    sign.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="(NAME.release, of a NAME that you give behind that of WHAT)"
+    )
     sign.set_defaults(run=run_sign)
+
+
+def _command(
+    inner: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, words: str, description: str, **more: Any
+) -> argparse.ArgumentParser:
+    return inner.add_parser(
+        name, help=words, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **more
+    )
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
@@ -133,10 +170,13 @@ def run_sign(args: argparse.Namespace) -> int:
 
     release = _made(args)
     data = pack(release, args.key)
-    output = args.output or Path(f"{args.release.stem}-{release.name}.release".replace("/", "-"))
+    stem = args.release.resolve().stem
+    name = release.name if release.name.startswith(stem) else f"{stem}-{release.name}"
+    output = args.output or Path(f"{name}.release".replace("/", "-"))
     output.write_bytes(data)
     size = sum(map(len, release.files.values()))
-    print(f"{output}: release {release.name}, {len(release.files)} files, {size:,} bytes, signed")
+    what = "an image" if args.image else f"{len(release.files)} files"
+    print(f"{output}: release {release.name}, {what}, {size:,} bytes, signed")
     return 0
 
 
@@ -242,6 +282,8 @@ def _made(args: argparse.Namespace) -> "Release":
     name = args.name or f"{path.resolve().stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     if args.image:
         return releases.image(path, name)
+    if path.is_file():
+        raise ValueError(f"{path} is a file: a release is made of an application's folder, or with --image of a .bin")
     settings = args.settings or path / "board.toml"
     values = {"url": "serial:usb"}  # where they do not say it, the bundle that can do all
     if args.settings or settings.exists():

@@ -52,7 +52,7 @@ def test_a_key_is_not_shown(devices: Devices) -> None:
     devices.put(device)
     with pytest.raises(DevicesError) as caught:
         devices.get("other")
-    assert "has no device 'other'; there is pump" in str(caught.value)
+    assert "has no device 'other'; there is pump (mqttlite flash and mqttlite board setup enter" in str(caught.value)
     with pytest.raises(DevicesError, match="no key of device 'valve' is known"):
         Device("valve").key_bytes()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.boards.devices import Devices
+from mqttlite.boards.ports import Candidate
 from mqttlite.cli import main
 from mqttlite.cli.board import setup
 from mqttlite_board.settings import decode, encode
@@ -109,10 +110,15 @@ async def test_where_nobody_can_be_asked_what_is_missing_is_named(
 def test_which_port_is_asked_for_where_there_is_not_one(
     there: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mqttlite.serial.ports.ports_there", lambda: there)
+    monkeypatch.setattr("mqttlite.boards.ports.candidates", lambda: [Candidate(path, "CP2102") for path in there])
     assert main(["board", "setup"]) == 1
-    words = "there is /dev/ttyUSB0, /dev/ttyUSB1" if there else "there is no serial port; is the board plugged in?"
-    assert f"give --port: {words}" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert {line[: len("mqttlite board setup: ")] for line in said} == {"mqttlite board setup: "}
+    if there:
+        assert "there are 2 serial ports; say which one the board is at:" in said[0]
+        assert [line.split(": ")[1].strip() for line in said[1:]] == [f"--port {path}   CP2102" for path in there]
+    else:
+        assert "no serial port: plug the board in with a cable that carries data" in said[0]
 
 
 async def test_a_board_that_does_not_reach_its_broker_is_said(

@@ -8,7 +8,8 @@ from typing import Any
 
 _DESCRIPTION = """\
 Make a folder for a new application: app.py, the one place to edit; board.toml, the settings of this board with a key of
-its own; tests that run on this computer; a README. Nothing that is there is overwritten.
+its own; tests that run on this computer; a README. Nothing that is there is overwritten. `mqttlite flash` and `mqttlite
+board setup` enter the board and its key into devices.toml, which signs its updates, when they set it up.
 
   mqttlite board new my-sensor                                     on the board's USB socket
   mqttlite board new my-sensor --board esp32-devkitc --uart        on the UART and the pins that its board file names

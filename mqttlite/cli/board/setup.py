@@ -47,18 +47,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
+    from ...boards.ports import NoPortError, choose
     from ...boards.settings_file import exposed, read_settings
-    from ...serial.ports import ports_there
 
     values = read_settings(args.settings, partly=True) if args.settings else {}
     if args.settings and (warning := exposed(args.settings, values)):
         say(f"warning: {warning}")
-    port = args.port
-    if port is None:
-        there = ports_there()
-        if len(there) != 1:
-            raise ValueError(f"give --port: there is {', '.join(there) or 'no serial port; is the board plugged in?'}")
-        port = there[0]
+    try:
+        port = choose(args.port)
+    except NoPortError as error:
+        for line in str(error).splitlines():
+            say(f"mqttlite board setup: {line}")
+        return 1
     return asyncio.run(_set_up(args, port, values))
 
 
