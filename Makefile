@@ -16,7 +16,10 @@ setup: $(TESTING) ## everything into .venv and build/, nothing outside but syste
 demo: .venv/.ready ## three boards, noisy lines, a gateway, a broker (DEMO_SECONDS=30, BROKER=mqtt://host:1883)
 	@.venv/bin/mqttlite demo
 
-test: lint ## linters, type checkers, all tests (ARGS='-k session' for some)
+# What boards get is built beside the linters: most of their time has one processor idle, and the first tests wait for it.
+test: $(TESTING) ## linters, type checkers, all tests (ARGS='-k session' for some)
+	@$(if $(ARGS),,$(PY) -m tools.build_supplies $$($(PY) -m tools.build_supplies --names) program starter >build/supplies.log 2>&1 &) \
+		$(MAKE) --no-print-directory lint
 	$(PY) -m pytest $(ARGS)
 
 lint: $(TESTING) ## ruff; mypy: host code as CPython, firmware/ as MicroPython; the house: imports, circles, sizes

@@ -195,7 +195,8 @@ async def test_a_port_in_use_and_a_board_without_a_prompt_are_told_apart(
 
     master, slave = pty.openpty()
     path = os.ttyname(slave)
-    monkeypatch.setattr(copying, "BY_HAND_S", 0.5)
+    for name in ("RUNNING_S", "PROMPT_S", "BY_HAND_S"):
+        monkeypatch.setattr(copying, name, 0.5)
     try:
         wishes = Wishes(path, only=("heap",))
         case = Case(KIND, wishes, Asker(may_ask=False), Report())
