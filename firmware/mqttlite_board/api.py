@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EVERY_MIN_MS = 10
 EVERY_MAX_MS = 86400000
 TAKEN = ("online", "problem", "state", "command", "answer", "crash", "clock", "update")  # topics of the program
-KEEP = ("all", "newest")
+KEEP = ("all", "newest", "thin")
 
 
 class Sensor:
@@ -61,7 +61,8 @@ class Application:
     """What one board does.
 
     keep        "all": when there is no room for more readings (the broker is away), nothing is measured until there is;
-                "newest": the oldest are given up. Either way `state` says how many there were
+                "newest": the oldest are given up; "thin": every second one, and so on, so that what is kept is from
+                all of the time, evenly. In each case `state` says how many there were
     queue       messages that may wait for their confirmation; each takes some 300 bytes of memory
     batch_max   readings that share a message when half of the queue is taken
     awake_s     with the setting `sleep_s`: it sleeps after so long, confirmed or not

@@ -83,7 +83,7 @@ async def hand_over(program: "Program", sensor: "Sensor", everything: bool = Fal
         size = max(sensor.batch, app.batch_max) if is_crowded else sensor.batch
         if len(readings) < size and not everything:
             return
-        if is_crowded and app.keep == "newest" and program.unconfirmed() >= app.queue:
+        if is_crowded and app.keep != "all" and program.unconfirmed() >= app.queue:
             from . import seldom
 
             await seldom.make_room(program)

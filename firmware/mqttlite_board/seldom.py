@@ -10,14 +10,24 @@ ENDING_S = 5  # how long what was accepted has to be confirmed at the end
 
 
 async def make_room(program: "Any") -> None:
-    """Give up the oldest readings of the queue, a quarter of it at once: the application keeps the newest."""
-    left = program.app.queue // 4
-    names = [program.topic + "/" + sensor.name for sensor in program.app.sensors]
+    """Give up readings of the queue, a quarter of it at once: the oldest where the application keeps the newest, or
+    such that it is left thinner.
+    """
+    count = program.app.queue // 4
+    waiting: "dict[str, list[int]]" = {program.topic + "/" + sensor.name: [] for sensor in program.app.sensors}
     for message in program.client.pending():
-        if left and message.state == "accepted" and message.topic in names:
+        if message.state == "accepted" and message.topic in waiting:
+            waiting[message.topic].append(message.seq)
+    if program.app.keep == "thin":
+        from . import thinning
+
+        goes = thinning.chosen(waiting, count)
+    else:
+        goes = set(sorted([seq for numbers in waiting.values() for seq in numbers])[:count])
+    for message in program.client.pending():
+        if message.seq in goes:
             program.count("given_up", measuring.readings_in(message.payload))
             await program.client.settle(message.seq)
-            left -= 1
 
 
 async def switch(program: "Any", url: str) -> None:

@@ -178,7 +178,7 @@ async def _wake(program: "Any", values: "dict[str, Any]", figures: Figures, begu
     try:
         await measured
         for sensor in app.sensors:
-            if app.keep == "newest" or program.unconfirmed() < app.queue:
+            if app.keep != "all" or program.unconfirmed() < app.queue:
                 await measuring.hand_over(program, sensor, True)
         left_s = app.awake_s - (clock.up_ms() - begun) / 1000
         await asyncio.wait_for(_deliver(program, values, figures, begun, wake), max(left_s, 0.1))

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def state(program: "Program") -> "dict[str, object]":
     """`sent`: the number of the last reading of what is counted; `unconfirmed` messages; `lost` readings by cause:
-    unmeasured (no room: keep="all"), given_up (keep="newest"), failed (a sensor), unsent (QoS 0 without a connection).
+    unmeasured (no room: keep="all"), given_up (no room: the others), failed (a sensor), unsent (QoS 0 without a
+    connection).
     """
     found: "dict[str, object]" = {
         "runtime": sys.implementation.name,

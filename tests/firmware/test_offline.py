@@ -3,6 +3,7 @@ to the broker, and what a board tells of how it ended. Against Mosquitto, on bot
 """
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 
 from mqttlite_board import watchdog
 from mqttlite_board.api import Application
+from mqttlite_board.thinning import chosen
 from tests.firmware.boards import TOPIC, Board
 from tests.firmware.starts import ENDS_AT_RESET, Folder, with_job
 from tests.peers import MicroPython, Mosquitto, MosquittoSub
@@ -105,6 +107,36 @@ async def test_the_oldest_are_given_up_where_the_newest_are_wanted_and_the_gap_i
         found = await numbers(subscriber, int(lost) + 40)
     assert found == list(range(found[0], found[-1] + 1))
     assert found[0] > int(lost)  # what was given up between the last print and the power cut, too
+
+
+async def test_what_waits_is_thinned_where_that_is_wanted_and_a_restart_thins_on(
+    mosquitto: Mosquitto, tmp_path: Path, runtime: str
+) -> None:
+    mosquitto.stop()
+    board = board_of(tmp_path / "board", mosquitto.url, runtime, "thin")
+    app = board.folder / "app.py"
+    app.write_text(app.read_text().replace("queue=8, batch_max=5", "queue=16, batch_max=1"))
+    for life in (1, 2):
+        async with board.running(f"print('life', {life})\n") as process:
+            while "given_up=24" not in board.output.partition(f"life {life}")[2]:  # noqa: ASYNC110 (as `said`)
+                await asyncio.sleep(0.05)
+            process.kill()
+    mosquitto.start()
+    watching = MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2")
+    async with watching as subscriber, board.running():
+        found = await numbers(subscriber, 80)
+    assert found[0] == 1
+    kept = [number for number in found if number <= 64]  # of 48 at least were given up
+    assert 4 <= len(kept) <= 24
+    assert max(after - before for before, after in itertools.pairwise(kept)) <= 16
+
+
+def test_who_is_given_up_is_spread_over_all_topics_and_the_ends_stay() -> None:
+    waiting = {"a": list(range(1, 40, 2)), "b": [2, 20, 38]}
+    assert chosen(waiting, 9) == {3, 7, 11, 15, 19, 23, 27, 31, 35}
+    assert waiting == {"a": [1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 39], "b": [2, 20, 38]}
+    assert chosen({"a": [4, 9], "b": [3], "c": []}, 2) == {3, 4}
+    assert chosen({"a": []}, 3) == set()
 
 
 async def test_of_two_ways_the_one_that_works_is_taken(mosquitto: Mosquitto, tmp_path: Path, runtime: str) -> None:
