@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz guided bench durability crash chaos simulate large size board qemu release diagrams cuts clean
+.PHONY: help setup demo test compiled lint format fuzz guided bench durability crash chaos simulate large size board qemu release diagrams cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -82,6 +82,9 @@ release: $(TESTING) ## wheel, sources, a ZIP file for boards (mip, mpremote), bo
 diagrams: .venv/.tools ## wiring diagrams and tables of hardware/ and docs/, where what they are made of has changed
 	@$(PY) -m tools.diagrams $(ARGS)
 	@$(PY) -m tools.board_tables
+
+reference: .venv/.tools ## the API reference, pages made of docstrings, into build/reference
+	@$(PY) -m tools.reference $(ARGS)
 
 clean: ## removes what these commands made, .venv included
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -47,6 +47,7 @@ class Arriving:
 
 
 Authenticate = Callable[[Arriving], Generator[bytes, bytes, bytes]]
+"""What an application gives to `Broker` to say who may connect, as at the top of this module."""
 
 
 class Refusal(MQTTError):

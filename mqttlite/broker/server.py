@@ -90,6 +90,7 @@ class Broker:
 
     @property
     def stats(self) -> Stats:
+        """What has been counted since the start: messages, bytes, drops by cause."""
         return self.engine.stats
 
     async def __aenter__(self) -> Self:

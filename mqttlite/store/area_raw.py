@@ -28,9 +28,11 @@ class RawArea:
         self.half = 0
 
     def open(self) -> tuple[int, ...]:
+        """The generations that may be there."""
         return (0, 1)
 
     def read(self, at: int, size: int) -> bytearray:
+        """So many bytes of the generation `half`, fewer at its end."""
         data = bytearray(max(0, min(size, self.size - at)))
         if data:
             at += self.half * self.size
@@ -38,6 +40,7 @@ class RawArea:
         return data
 
     def resume(self, at: int) -> bool:
+        """Go on writing there; whether the rest of that block is erased."""
         self.at = at
         left = -at % self._block  # the blocks that follow will be erased
         clean = left > 0
@@ -49,6 +52,7 @@ class RawArea:
         return clean
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
+        """Program it at the end, and erase each block when it is come to."""
         data = memoryview(data)
         while data:
             offset = self.at % self._block
@@ -62,12 +66,14 @@ class RawArea:
     append = write
 
     def begin(self, header: bytes) -> None:
+        """Begin the other generation, without its header."""
         self.half ^= 1
         self._device.ioctl(6, self.half * self.size // self._block)
         self.at = len(header)
         self._header = header
 
     def finish(self) -> None:
+        """Program the header: from here on the new generation is the one that counts."""
         self._program(0, self._header)
 
     def _program(self, at: int, data: "bytes | memoryview") -> None:
@@ -76,4 +82,4 @@ class RawArea:
             raise OSError(5)
 
     def close(self) -> None:
-        pass
+        """There is nothing to be closed."""
