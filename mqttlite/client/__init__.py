@@ -5,7 +5,9 @@ life         what the parts of a client share                 url        where t
 outgoing, incoming   what is published, what arrives          transport  what a connection is, for the type checker
 connector    one connection after the other
 host, connector_host   CPython, with sockets; checks: of arguments; watchdog: PINGREQ for applications that block;
-             threads: for handlers; dialing, unreachable, recognise: what answers at an address, or does not
+             threads: for handlers; comfort: what loads subscription, distribution (iterators with a topic filter) and
+             handlers (functions that are called); dialing, unreachable, recognise: what answers at an address, or does
+             not
 board        MicroPython, with its sockets
 
 Loaded when needed: outlived (a store), idempotency (keys), unconfirmed (what has not ended well, or not yet), suspects

@@ -4,7 +4,6 @@ board the room for this is missing, and what is wrong there shows later.
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,7 +17,6 @@ from ..serial.clock import now_ms
 from ..store.base import Store
 from .checks import (
     check_client,
-    check_function,
     check_message,
     check_number,
     check_seconds,
@@ -28,6 +26,7 @@ from .checks import (
     no_callback,
     wrong_type,
 )
+from .comfort import ComfortableClient
 from .connector_host import HostConnector
 from .face import BaseClient
 from .incoming import Incoming
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mqttlite.client")
 
 
-class Client(BaseClient):
+class Client(ComfortableClient):
     __doc__ = BaseClient.__doc__  # help(Client) tells all
 
     _connector_type = HostConnector
@@ -56,6 +55,7 @@ class Client(BaseClient):
             if isinstance(options.get("store"), os.PathLike):
                 options["store"] = os.fspath(options["store"])
             super().__init__(url, **options)
+            self._is_manual = self._incoming.manual_ack
             self._first = self._life.session.next
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
@@ -133,6 +133,7 @@ class Client(BaseClient):
             raise ValueError("an inbox needs a client with a client_id and clean_session=False, or messages get lost")
         life.store = wrap(life.store)
         self._incoming.manual_ack = True
+        self._iterate()
         return self._incoming
 
     async def start(self, wait: bool = True) -> None:
@@ -152,31 +153,6 @@ class Client(BaseClient):
         if hasattr(store, "hurry"):
             store.hurry()
         await super().close()
-
-    async def handle(self, handler: "Callable[[Message], Any]") -> None:
-        """Call `handler(message)` for each message, one after the other, until the client is closed: in a thread of its
-        own, so that it may block for as long as it has to, or as a coroutine function in the event loop. What it
-        returns is awaited there if it can be.
-
-        A message counts as handled when the handler has returned. What a handler raises is raised here, and its message
-        is not acknowledged. Of the client, a handler in a thread may use what
-        `asyncio.run_coroutine_threadsafe` runs in the event loop. Cancelled, this returns when the handler has.
-        """
-        check_function("handler", handler)
-        if inspect.iscoroutinefunction(handler):
-            async for message in self:
-                await handler(message)
-            return
-        from .threads import HandlerThread
-
-        thread = HandlerThread("mqttlite handler")
-        try:
-            async for message in self:
-                result = await thread.call(handler, message)
-                if inspect.isawaitable(result):  # a lambda around a coroutine function, or an object that is called so
-                    await result
-        finally:
-            thread.close()
 
     def _checked(self, topic: str, payload: bytes | str, qos: int, retain: bool, key: object) -> bytes:
         # Each message comes by here: the common case first.
@@ -206,11 +182,14 @@ class Client(BaseClient):
     def __aiter__(self) -> AsyncIterator[Message]:
         if self._loop is not asyncio.get_running_loop():
             self._check_use()
+        self._iterate()
         return self._incoming
 
     def __anext__(self) -> Coroutine[Any, Any, Message]:
         if self._loop is not asyncio.get_running_loop():
             self._check_use()
+        if not self._is_iterated:
+            self._iterate()
         return self._incoming.__anext__()
 
     async def drain(self, timeout_s: float = 10) -> bool:

@@ -1,0 +1,241 @@
+"""What a program on a host expects of a client, beyond what a board has: subscriptions with messages of their own,
+functions that are called, many messages at once. Host only; each is a module that is loaded when it is used, and none
+stands in the way of a plain `publish` or `async for message in client`.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..core.errors import ClosedError
+from .face import BaseClient
+from .messages import Message
+
+if TYPE_CHECKING:
+    from .distribution import Distribution
+    from .handlers import Handler, Handlers
+    from .subscription import Subscription
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ComfortableClient(BaseClient):
+    """See Client."""
+
+    _is_manual = False  # nothing is acknowledged but by `acknowledge`
+    _is_iterated = False  # somebody takes what `async for message in client` gives
+    _distribution: "Distribution | None" = None
+    _handlers: "Handlers | None" = None
+
+    @functools.cached_property
+    def _tasks(self) -> "set[asyncio.Task[Any]]":
+        """Those of which nobody waits for the end."""
+        return set()
+
+    @functools.cached_property
+    def _dropped(self) -> Counter[str]:
+        """Messages that were dropped, by cause, as far as that happened here."""
+        return Counter()
+
+    def _check_use(self) -> None:
+        raise NotImplementedError
+
+    # -- subscriptions
+
+    def subscription(
+        self,
+        topic_filter: str,
+        qos: int = 2,
+        *,
+        queue_max: int = 1000,
+        queue_bytes: int = 16 << 20,
+        when_full: str = "hold",
+        unsubscribe: bool | None = None,
+        **options: Any,
+    ) -> "Subscription":
+        """A subscription with messages of its own:
+
+            async with client.subscription("room/#", qos=2) as messages:
+                async for message in messages:
+                    ...
+
+        There may be several at once; where their topic filters overlap, each gets the message, and it is acknowledged
+        when all have handled it, which asking for the next one says. What matches none goes to `async for message in
+        client`, if somebody iterates so; otherwise it is dropped, counted and logged, but for the first 10 seconds, in
+        which it waits for a subscription that it matches.
+
+        queue_max, queue_bytes   of what waits in it; at QoS 1 and 2 a whole read more
+        when_full    "hold": the connection is not read until there is room (after a second without any, slowly, QoS 0
+                     being dropped for this subscription); "drop-oldest", "drop-newest": messages are dropped, counted
+                     in its `dropped`, and acknowledged
+        unsubscribe  whether the broker is told at the end of the block. None: yes, but not when the block ends with an
+                     exception and the session is kept: what is not handled, and what comes meanwhile, is then for the
+                     next life. While another subscription has the same topic filter, never
+        options      as those of `subscribe`
+
+        At the end of the block the message given out last counts as handled, unless an exception ends it. Those that
+        were not given out match no subscription any more. Raises what `subscribe` does.
+        """
+        from .subscription import Subscription
+
+        return Subscription(self, topic_filter, qos, queue_max, queue_bytes, when_full, unsubscribe, options)
+
+    def _distribute(self) -> "Distribution":
+        self._check_use()
+        if self._life.error:
+            raise self._life.error
+        if self._distribution is None:
+            from .distribution import Distribution
+
+            self._distribution = Distribution(self._incoming, self._dropped, self._is_iterated)
+        return self._distribution
+
+    def _iterate(self) -> None:
+        """Somebody takes what `async for message in client` gives."""
+        self._is_iterated = True
+        if self._distribution:
+            self._distribution.is_iterated = True
+
+    def acknowledge(self, message: Message) -> None:
+        if self._distribution and self._distribution.acknowledge(message):
+            return
+        super().acknowledge(message)
+
+    # -- functions that are called
+
+    async def handle(
+        self,
+        function: Callable[[Message], Any],
+        topic_filter: str | None = None,
+        qos: int = 2,
+        *,
+        on_error: str = "raise",
+        tries: int = 1,
+        pause_s: float = 0.1,
+        **options: Any,
+    ) -> None:
+        """Call `function(message)` for each message of a topic filter, in a `subscription` of its own, one after the
+        other, until the client is closed: in a thread of its own, so that it may block for as long as it has to, or as
+        a coroutine function in the event loop. What it returns is awaited there if it can be. Without topic filter:
+        for each message that no subscription has.
+
+        A message counts as handled when the function has returned. `tries`: how often it is called when it raises, with
+        `pause_s` seconds before the second try, and twice as many before each further one. What it raises then is
+        raised here, and the message is not acknowledged; with `on_error="log"` it is logged with function and topic,
+        the message is acknowledged, counted in `statistics().dropped`, and the others go on.
+
+        Of the client, a function in a thread may use what `asyncio.run_coroutine_threadsafe` runs in the event loop.
+        Cancelled, this returns when the function has. `options`: as those of `subscription`.
+        """
+        if topic_filter is not None:
+            await self._handler(function, topic_filter, qos, on_error, tries, pause_s, options).run()
+            return
+        if options:
+            raise TypeError(f"handle() has no use for {', '.join(options)} without a topic filter")
+        from .handlers import Handler
+
+        await Handler(self, function, "#", lambda: contextlib.nullcontext(self), on_error, tries, pause_s).run()
+
+    def on(
+        self,
+        topic_filter: str,
+        qos: int = 2,
+        *,
+        on_error: str = "log",
+        tries: int = 1,
+        pause_s: float = 0.1,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """A decorator: the client calls the function for each message of the topic filter while it is started, as
+        `handle` does.
+
+            @client.on("room/+/state")
+            async def state(message): ...
+
+        Functions of different topic filters are called side by side. One that raises is logged with its topic, and
+        stops nothing else; with `on_error="raise"` it ends, and `run` raises it. `start` returns when the broker has
+        granted all subscriptions.
+        """
+
+        def register(function: F) -> F:
+            self._add(self._handler(function, topic_filter, qos, on_error, tries, pause_s, options))
+            return function
+
+        return register
+
+    def _handler(
+        self,
+        function: Callable[[Message], Any],
+        topic_filter: str,
+        qos: int,
+        on_error: str,
+        tries: int,
+        pause_s: float,
+        options: dict[str, Any],
+    ) -> "Handler":
+        from .handlers import Handler
+
+        options = {"unsubscribe": False, **options}
+        make = functools.partial(self.subscription, topic_filter, qos, **options)
+        return Handler(self, function, topic_filter, make, on_error, tries, pause_s)
+
+    def _add(self, handler: "Handler") -> None:
+        """A handler that the client runs from its start on, or from now on."""
+        if self._handlers is None:
+            from .handlers import Handlers
+
+            self._handlers = Handlers(self._life.wake)
+        self._handlers.all.append(handler)
+        if self._connector.task:
+            self._handlers.begin(handler)
+
+    async def run(self) -> None:
+        """Return when the client is closed. Raises what has closed it, and what has ended a handler (`on`)."""
+        self._check_use()
+        life = self._life
+        while not life.error:
+            if self._handlers and self._handlers.error:
+                raise self._handlers.error
+            await life.progress.wait()
+        if not isinstance(life.error, ClosedError):
+            raise life.error
+
+    # -- from start to end
+
+    async def start(self, wait: bool = True) -> None:
+        await super().start(wait)
+        handlers = self._handlers
+        if not handlers:
+            return
+        for handler in handlers.all:
+            if not handler.task:
+                handlers.begin(handler)
+        if wait:
+            try:
+                await handlers.ready()
+            except BaseException:
+                await self.close()
+                raise
+
+    async def __aexit__(self, exc_type: object, *exc: object) -> None:
+        if self._handlers:
+            await self._handlers.stop(at_once=exc_type is not None)
+        await super().__aexit__(exc_type, *exc)
+
+    async def close(self) -> None:
+        try:
+            await super().close()
+        finally:
+            if self._handlers:
+                await self._handlers.stop(at_once=True)
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Do something of which nobody need wait for the end."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task

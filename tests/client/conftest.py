@@ -1,0 +1,26 @@
+"""Brokers that the client's tests speak to."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mqttlite.broker import Broker
+from tests.peers import Mosquitto
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    """The address of our broker, in this process."""
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        yield broker.addresses[0]
+
+
+@pytest.fixture(params=("mosquitto", "mqttlite"))
+async def broker_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The address of a real broker: Mosquitto, and our own in this process."""
+    if request.param == "mosquitto":
+        mosquitto: Mosquitto = request.getfixturevalue("mosquitto")
+        yield mosquitto.url
+    else:
+        async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+            yield broker.addresses[0]
