@@ -11,7 +11,7 @@ from ..core.auth import AGAIN, AUTH, CONTINUE, DATA, METHOD, SUCCESS, decode_aut
 from ..core.errors import ProtocolError
 from ..core.greeting import Connect
 from ..core.packet_types import DISCONNECT
-from ..core.reason_codes import BAD_METHOD, REFUSED
+from ..core.reason_codes import BAD_METHOD, PACKET_TOO_LARGE, REFUSED
 from .authentication import Arriving, Authenticate, Exchange, Refusal
 from .peer import Peer
 
@@ -98,10 +98,16 @@ class Admission:
             if not peer.method:
                 log.error("%s: authenticate has a question for a client that has no authentication method", peer)
                 raise Refusal(REFUSED, "no authentication method")
-            peer.out.append(encode_auth(CONTINUE, peer.method, data))  # [MQTT-4.12.0-2]
+            self._send(peer, connect, encode_auth(CONTINUE, peer.method, data))  # [MQTT-4.12.0-2]
             return
         peer.exchange = None
         if peer.is_connected:
-            peer.out.append(encode_auth(SUCCESS, peer.method, data))
+            self._send(peer, connect, encode_auth(SUCCESS, peer.method, data))
         else:
             self._enter(peer, connect, properties_of(peer.method, data) if peer.method else b"")  # [MQTT-4.12.0-6]
+
+    @staticmethod
+    def _send(peer: Peer, connect: Connect, packet: bytes) -> None:
+        if 0 < connect.packet_max < len(packet):  # [MQTT-3.1.2-24]
+            raise Refusal(PACKET_TOO_LARGE, f"AUTH of {len(packet)} bytes; its client takes {connect.packet_max}")
+        peer.out.append(packet)

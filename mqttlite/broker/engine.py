@@ -305,8 +305,8 @@ class Engine(Sessions):
             if peer.wire.has_reasons and not peer.refused_because:
                 peer.out.append(peer.wire.encode_connack(False, reason))
         elif peer.is_connected:
-            if reason == SHUTTING_DOWN and self.server_reference:
-                block = with_properties(reference(self.server_reference), b"")
+            if reason == SHUTTING_DOWN and self.server_reference and peer.connect:
+                block = with_properties(reference(self.server_reference, peer.connect.packet_max), b"")
                 peer.out.append(packet(DISCONNECT, bytes((ANOTHER_SERVER,)), block))
             else:
                 peer.out.append(peer.wire.encode_disconnect(reason))

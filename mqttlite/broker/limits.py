@@ -65,6 +65,9 @@ class Limits:
     client_id_bytes: int = _limit(256, "length of a client identifier")
     # 1 MB of memory. Mosquitto drops beyond 20.
     inbound: int = _limit(10_000, "QoS 2 messages that a client has not released")
+    keep_alive_ms: int = _limit(
+        0, "longest keep alive of a client of 5.0, which is told it (server keep alive); 0: as it says"
+    )
     # Two clients that share it reach this in a second, a bad line never.
     takeovers_a_minute: int = _limit(20, "of one client identifier, before the newcomer is refused")
     turn_work: int = _limit(2000, "packets and deliveries for one connection before the others have their turn")

@@ -185,14 +185,16 @@ class Router(Delivery):
             self._pass_on(client)
 
     def _pass_on(self, client: ClientSession) -> None:
-        """What the session had of shared subscriptions, and its client has not acknowledged, goes to other members
-        [MQTT-4.8.2-5]; not what it owns already (PUBREC).
+        """What the session had of shared subscriptions, and its client has not acknowledged, goes to other members; not
+        a message of QoS 2 that was sent to it [MQTT-4.8.2-5].
         """
-        messages = client.session.messages
+        session = client.session
+        messages = session.messages
+        begun = max(session.sent, session.sent_before)
         for seq in sorted(messages):
             head, payload, extra = messages[seq]
             share = self._shares.get(share_of(extra)) if extra else None
-            if share is not None and head[0] & 6 != 6:
+            if share is not None and (head[0] & 6 == 2 or seq >= begun):
                 member = share.next(head[0] >> 1 & 3)
                 if member is not None:
                     self.give(member, head, payload, extra)

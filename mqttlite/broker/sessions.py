@@ -26,7 +26,7 @@ from .router import Router
 from .shares import PREFIX
 from .stats import Stats, Watch
 from .status import Status
-from .welcome import expiry_ms, expiry_of, properties, reference
+from .welcome import expiry_ms, expiry_of, keep_alive_of, properties, reference
 from .wills import Wills, will_of
 
 log = logging.getLogger("mqttlite.broker")
@@ -159,11 +159,13 @@ class Sessions:
         client.clean = clean
         peer.client = client
         peer.is5 = connect.level == MQTT_5_0
+        keep_alive_s = keep_alive_of(connect, self.limits)
+        peer.keep_alive_ms = keep_alive_s * 1500  # [MQTT-3.1.2-22]
         self.router.speaks(client, connect)
         self.half_open.pop(peer, None)
         self.stats.connections += 1
         kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
-        log.info("%s connected (%s, keep alive %d s)", client, kind, connect.keep_alive_s)
+        log.info("%s connected (%s, keep alive %d s)", client, kind, keep_alive_s)
         session = client.session
         if 2 * len(session.inbound) > session.inbound_max:  # lives of a publisher without memory leave them behind
             session.earlier = [packet_id for packet_id, value in session.inbound.items() if value & 15 == HELD]
@@ -196,8 +198,9 @@ class Sessions:
 
     def _refuse_for_room(self, peer: Peer) -> None:
         """There is no room; a client of 5.0 is told of another server where there is one (3.2.2.3.16)."""
-        if self.server_reference and peer.wire.has_reasons:
-            peer.refuse(ANOTHER_SERVER, reference(self.server_reference))
+        connect = peer.connect
+        if self.server_reference and connect and connect.level == MQTT_5_0:
+            peer.refuse(ANOTHER_SERVER, reference(self.server_reference, connect.packet_max))
         else:
             peer.refuse(SERVER_UNAVAILABLE)
 

@@ -2,7 +2,8 @@
 Imports peer.
 
 Members take turns. One that is slow, or not there, is passed over while there is another; what none can take now waits
-for one that has a session. What a member had and had not acknowledged when its session ended goes to another.
+for one that has a session. What a member had not acknowledged when its session ended goes to another: all of QoS 1, and
+of QoS 2 what was never sent to it.
 """
 
 from typing import TYPE_CHECKING

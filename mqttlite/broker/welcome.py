@@ -11,6 +11,7 @@ from ..core.properties import (
     EXPIRY_NEVER,
     REQUEST_RESPONSE,
     RESPONSE_INFORMATION,
+    SERVER_KEEP_ALIVE,
     SERVER_REFERENCE,
     SESSION_EXPIRY,
     TOPIC_ALIAS_MAXIMUM,
@@ -37,6 +38,16 @@ def expiry_ms(expiry_s: int, limits: Limits) -> tuple[bool, int]:
     return False, expiry_s * 1000
 
 
+def keep_alive_of(connect: Connect, limits: Limits) -> int:
+    """Its keep alive (s), or a shorter one that its client is told [MQTT-3.2.2-21] [MQTT-3.2.2-22]; 3.1.1 has no word
+    for that.
+    """
+    most_s = limits.keep_alive_ms // 1000
+    if connect.level == MQTT_5_0 and most_s and not 0 < connect.keep_alive_s <= most_s:
+        return most_s
+    return connect.keep_alive_s
+
+
 def properties(connect: Connect, client_id: bytes, limits: Limits) -> bytes:
     """The block of CONNACK, beside what the core announces."""
     if connect.level != MQTT_5_0:
@@ -45,6 +56,9 @@ def properties(connect: Connect, client_id: bytes, limits: Limits) -> bytes:
     most_s = limits.session_expiry_ms // 1000
     if connect.session_expiry_s > most_s:  # 3.2.2.3.2
         block += bytes((SESSION_EXPIRY,)) + most_s.to_bytes(4, "big")
+    keep_alive_s = keep_alive_of(connect, limits)
+    if keep_alive_s != connect.keep_alive_s:
+        block += bytes((SERVER_KEEP_ALIVE,)) + keep_alive_s.to_bytes(2, "big")
     if not connect.client_id:
         block += bytes((ASSIGNED_IDENTIFIER,)) + prefixed(client_id)  # [MQTT-3.1.3-7] [MQTT-3.2.2-16]
     if connect.properties.get(REQUEST_RESPONSE):  # [MQTT-3.1.2-28]
@@ -52,6 +66,6 @@ def properties(connect: Connect, client_id: bytes, limits: Limits) -> bytes:
     return block
 
 
-def reference(server: bytes) -> bytes:
-    """The block that names another server (3.2.2.3.16, 3.14.2.2.5)."""
-    return bytes((SERVER_REFERENCE,)) + prefixed(server)
+def reference(server: bytes, packet_max: int) -> bytes:
+    """The block that names another server (3.2.2.3.16, 3.14.2.2.5), where its client takes a packet with it."""
+    return bytes((SERVER_REFERENCE,)) + prefixed(server) if not packet_max or len(server) + 8 <= packet_max else b""

@@ -80,6 +80,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with what these options say, and the limits")
     parser.add_argument(
+        "--server-reference",
+        metavar="HOST:PORT",
+        help="another server, told to clients of 5.0 when there is no room for one more session, or at the end (none)",
+    )
+    parser.add_argument(
         "--max-packet",
         metavar="BYTES",
         help=f"largest packet that a client may send; a larger one ends its connection ({LIMITS.packet_bytes})",
@@ -108,7 +113,9 @@ def run(args: argparse.Namespace) -> int:
     """
     settings = settings_of(args)
     log_to_stderr("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
-    return asyncio.run(_serve(settings.listen or [DEFAULT], settings.make_limits(), settings.store))
+    return asyncio.run(
+        _serve(settings.listen or [DEFAULT], settings.make_limits(), settings.store, settings.server_reference)
+    )
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -121,6 +128,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     settings = load(Path(args.config)) if args.config else Settings()
     settings.listen = args.listen or settings.listen
     settings.store = args.store or settings.store
+    settings.server_reference = args.server_reference or settings.server_reference
     settings.limits.update(option(text) for text in args.limit)
     if args.max_packet is not None:
         name = "packet_bytes"
@@ -129,13 +137,13 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return settings
 
 
-async def _serve(listen: list[str], limits: Limits, store: str | None) -> int:
+async def _serve(listen: list[str], limits: Limits, store: str | None, server_reference: str) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: the broker reads no file again, and goes on")
-    async with Broker(listen, limits, store) as broker:
+    async with Broker(listen, limits, store, server_reference=server_reference) as broker:
         broker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
         return 1 if broker.failed.done() else 0

@@ -38,6 +38,7 @@ class Settings:
     store: str | None = None
     limits: dict[str, Any] = field(default_factory=dict)
     queues: list[QueueRule] = field(default_factory=list)
+    server_reference: str = ""
 
     def make_limits(self) -> Limits:
         """Limits with these values."""
@@ -49,7 +50,7 @@ def load(path: Path) -> Settings:
     from ..client.toml_file import read_toml  # only who has a file loads it
 
     data = read_toml(path)
-    _check_names(str(path), data, ("listen", "store", "limits", "queue"))
+    _check_names(str(path), data, ("listen", "store", "server_reference", "limits", "queue"))
     listen = data.get("listen", [])
     if (
         not isinstance(listen, list)
@@ -60,6 +61,9 @@ def load(path: Path) -> Settings:
     store = data.get("store")
     if store is not None and (not isinstance(store, str) or not store):
         raise ValueError(f"{path}: store has to be the path of a file, in quotes, not {store!r:.60}")
+    server = data.get("server_reference", "")
+    if not isinstance(server, str):
+        raise ValueError(f"{path}: server_reference has to be HOST:PORT, in quotes, not {server!r:.60}")
     table = data.get("limits", {})
     if not isinstance(table, dict):
         raise ValueError(f"{path}: limits has to be a table: write [limits], and a line NAME = VALUE for each")
@@ -68,7 +72,7 @@ def load(path: Path) -> Settings:
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise ValueError(f"{path}: queue: write [[queue]] for each pattern of client identifiers")
     queues = [_queue(f"{path}: [[queue]] number {number}", each) for number, each in enumerate(tables, 1)]
-    return Settings(listen, store, limits, queues)
+    return Settings(listen, store, limits, queues, server)
 
 
 def limit(where: str, name: str, value: object) -> Any:

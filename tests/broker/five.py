@@ -122,6 +122,11 @@ class Five:
             data = data[at + size :]
         return found
 
+    def take_all(self) -> list[Got]:
+        """With what came behind CONNACK or SUBACK."""
+        got, self.after = self.after, []
+        return got + self.take()
+
     def messages(self) -> list[Message]:
         """PUBLISH packets that have arrived; others are passed over."""
         found = []

@@ -31,6 +31,7 @@ def test_a_file_says_all_that_options_say_and_options_count_more(tmp_path: Path)
         """
         listen = ["mqtt://127.0.0.1:1"]
         store = "a.db"
+        server_reference = "other:1883"
         [limits]
         retained_bytes = "1 GiB"
         filters = 20_000
@@ -46,11 +47,13 @@ def test_a_file_says_all_that_options_say_and_options_count_more(tmp_path: Path)
     )
     rules = [QueueRule("pump-*", "refuse", 2 << 20), QueueRule("*", "drop-newest", 0)]
     limits = {"retained_bytes": 1 << 30, "filters": 20_000, "control_characters": True, "packet_bytes": 5000}
-    assert given("--config", path) == Settings(["mqtt://127.0.0.1:1"], "a.db", limits, rules)
+    assert given("--config", path) == Settings(["mqtt://127.0.0.1:1"], "a.db", limits, rules, "other:1883")
     more = ["--listen", "mqtt://127.0.0.1:2", "--store", "b.db", "--limit", "filters=7", "--max-packet", "6000"]
     told = given("--config", path, *more, "--queue", "pump-1=hold,3MiB", "--queue", "a=b=drop-oldest")
     assert told.listen == ["mqtt://127.0.0.1:2"]
     assert told.store == "b.db"
+    assert told.server_reference == "other:1883"
+    assert given("--config", path, "--server-reference", "third:1").server_reference == "third:1"
     assert told.limits == limits | {"filters": 7, "packet_bytes": 6000}
     assert told.queues == [QueueRule("pump-1", "hold", 3 << 20), QueueRule("a=b", "drop-oldest", 0), *rules]
     assert told.make_limits().rule_for(b"pump-1").when_full == "hold"
@@ -81,6 +84,7 @@ def test_every_limit_is_an_option_a_line_of_the_file_and_a_line_of_the_help(name
         ("listen = []", "listen has to be a list of URLs"),
         ("[limits]\ncontrol_characters = 1", "control_characters has to be true or false, not 1"),
         ("[limits]\ninbound = 0", "inbound has to be a whole number from 1 on"),
+        ("server_reference = 5", "server_reference has to be HOST:PORT"),
         ("store = 5", "store has to be the path of a file"),
         ("limits = 3", "limits has to be a table"),
         ("[limits]\nfilter = 3", "there is no limit 'filter'; did you mean filters?"),
