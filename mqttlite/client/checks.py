@@ -64,12 +64,16 @@ def check_message(topic: object, payload: object, qos: object, retain: object, k
         raise wrong_type("key", "(producer, number), as in ('pump', 17)", key)
 
 
-def check_subscription(topic_filter: object, qos: object = 0) -> None:
-    """The arguments of `subscribe` and `unsubscribe`."""
+def check_subscription(topic_filter: object, qos: object = 0, options: Mapping[str, Any] | None = None) -> None:
+    """The arguments of `subscribe` and `unsubscribe`; `options`: what only MQTT 5.0 has."""
     if isinstance(topic_filter, (list, tuple, set, dict)):
         raise TypeError("topic_filter is one topic filter (str), not several: call subscribe once for each")
     _text("topic_filter", topic_filter)
     check_qos("qos", qos)
+    if options:
+        from .checks5 import check_options
+
+        check_options(options)
 
 
 def check_seconds(name: str, value: object, or_none_at_all: bool = False) -> None:
@@ -169,6 +173,11 @@ def _will(name: str, value: object) -> None:
         encoded("the payload of the will", payload)
     check_qos("the QoS of the will", qos)
     _flag("retain of the will", retain)
+    more = getattr(value, "more", None)
+    if more:
+        from .checks5 import check_properties
+
+        check_properties(more, payload, "Will")
 
 
 def _store(name: str, value: object) -> None:

@@ -10,7 +10,7 @@ import os
 from ..core import const, wire4
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError
-from ..core.features import DOUBTS, JOURNAL
+from ..core.features import DOUBTS, JOURNAL, KEYS, V5
 from ..core.session import Session
 from ..core.text import to_utf8
 from ..serial.clock import now_ms
@@ -25,8 +25,10 @@ from .url import Url
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from typing import Any, Self
+    from typing import Any, Self, Unpack
 
+    from ..core.events import Will as CheckedWill
+    from ..core.message_properties import MessageProperties, Pairs
     from ..core.wire import ClientWire
     from ..link.stats import Stats
     from .unconfirmed import PendingMessage
@@ -43,7 +45,8 @@ class BaseClient:
     client_id       identifies the session at the broker; with one, the session is kept over disconnections
     clean_session   True: no session is kept; default: True only without client_id
     keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
-    will            Will(topic, payload, qos, retain): published by the broker when the client is lost
+    will            Will(topic, payload, qos, retain): published by the broker when the client is lost; in 5.0 with
+                    `delay_s` and the properties that `publish` takes
     window          QoS 1 and 2 messages sent and not confirmed; 18 is what Mosquitto always handles without loss
     queue_max       QoS 1 and 2 messages accepted and not confirmed; `publish` waits beyond it
     inbox_max       messages received and not taken; beyond it the connection is not read
@@ -105,6 +108,8 @@ class BaseClient:
             username = self.url.username
         if password is None:
             password = self.url.password
+        if V5 and getattr(will, "more", None) and version not in ("5.0", 5):
+            raise ValueError('delay and properties of a will need MQTT 5.0: write Client(..., version="5.0")')
         if store and not client_id:
             raise ValueError("a store needs a client_id: it keeps the session that the broker has under that name")
         fields = (
@@ -138,7 +143,7 @@ class BaseClient:
         )
         life.protocol = ClientProtocol(life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire)
 
-    def _will(self, will: "tuple[str, str | bytes, int, bool]") -> "tuple[bytes, bytes, int, bool]":
+    def _will(self, will: "tuple[str, str | bytes, int, bool]") -> "CheckedWill":
         from .will import checked
 
         return checked(will)
@@ -159,6 +164,26 @@ class BaseClient:
         if isinstance(payload, (bytes, bytearray, memoryview)):
             return bytes(payload)
         raise TypeError("payload must be bytes or str")
+
+    def _needs_5(self, what: str) -> None:
+        if not self._outgoing.flags & 2:
+            raise ValueError(what + ' need MQTT 5.0: write Client(..., version="5.0")')
+
+    async def _publish5(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        key: "tuple[str, int] | None",
+        properties: "MessageProperties",
+        is_kept: bool,
+    ) -> Receipt:
+        """`publish`, or without `is_kept` `enqueue`, of a message with properties. A host checks them first."""
+        self._needs_5(" and ".join(properties))
+        from .publish5 import publish
+
+        return await publish(self._life, self._outgoing, topic, payload, qos, retain, key, properties, is_kept)
 
     # -- life
 
@@ -185,7 +210,7 @@ class BaseClient:
         life = self._life
         connector = self._connector
         if not connector.task:
-            if (JOURNAL and type(life.store) is not Store) or self._outgoing.flags & 1:
+            if (JOURNAL and type(life.store) is not Store) or (KEYS and self._outgoing.flags & 1):
                 from .outlived import load  # only who has something to keep loads it
 
                 await load(life, self._outgoing, self._incoming)
@@ -238,6 +263,7 @@ class BaseClient:
         qos: int = 1,
         retain: bool = False,
         key: "tuple[str, int] | None" = None,
+        **properties: "Unpack[MessageProperties]",
     ) -> Receipt:
         """Accept a message for delivery; waits while `queue_max` messages are unconfirmed or the store is full
         (back-pressure), then until the store has it.
@@ -245,11 +271,18 @@ class BaseClient:
         `key`: (producer, number), the application's own idempotency key. For one producer, numbers must grow: a message
         with a number that has been accepted before, in this life or an earlier one, is not accepted again; its receipt
         is returned. QoS 0 is sent at once or, while there is no connection, dropped and counted in `qos0_dropped`.
+
+        In MQTT 5.0 alone: `expires_after_s`: the message is of no use to anybody after so many seconds; `content_type`
+        and `response_topic` (str), `correlation_data` (bytes); `payload_is_text`: True tells receivers that the payload
+        is UTF-8; `user_properties`: a mapping of str to str, or a list of pairs.
+
         Raises ProtocolError for an invalid topic name or one with control characters, PublishError when the message is
         larger than `size_max` or than a 5.0 broker has said that it takes, ValueError for another QoS than 0, 1, 2,
         ClosedError, StoreError.
         """
         payload = self._checked(topic, payload, qos, retain, key)
+        if V5 and properties:
+            return await self._publish5(topic, payload, qos, retain, key, properties, True)
         outgoing = self._outgoing
         size = len(topic) + len(payload)
         if outgoing.is_full(qos, size):
@@ -267,11 +300,14 @@ class BaseClient:
         qos: int = 1,
         retain: bool = False,
         key: "tuple[str, int] | None" = None,
+        **properties: "Unpack[MessageProperties]",
     ) -> Receipt:
         """As `publish`, without waiting for the store: for many messages one after the other. They are durable when
         they are confirmed, or when a later `publish` or `stored` has returned.
         """
         payload = self._checked(topic, payload, qos, retain, key)
+        if V5 and properties:
+            return await self._publish5(topic, payload, qos, retain, key, properties, False)
         outgoing = self._outgoing
         size = len(topic) + len(payload)
         if outgoing.is_full(qos, size):
@@ -327,25 +363,54 @@ class BaseClient:
 
     # -- receiving
 
-    async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
+    async def subscribe(
+        self,
+        topic_filter: str,
+        qos: int = 2,
+        *,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        user_properties: "Pairs | None" = None,
+        subscription_identifier: int = 0,
+    ) -> int:
         """Subscribe, now and after every reconnection; the granted QoS. Waits for the broker's answer.
+
+        In MQTT 5.0 alone: `no_local`: not what this client publishes itself; `retain_as_published`: `message.retain`
+        as it was published; `retain_handling`: 0: retained messages come now, 1: only if the subscription is new, 2:
+        they do not; `user_properties`: as of `publish`; `subscription_identifier`: 1 to 268435455, which the messages
+        of this subscription bring back. The last two are not in a store: a program that is restarted subscribes again.
 
         Raises SubscribeError when the broker refuses, ProtocolError for an invalid topic filter, ClosedError.
         """
         check_qos(qos)
+        if V5 and (no_local or retain_as_published or retain_handling or user_properties or subscription_identifier):
+            self._needs_5("options of a subscription")
+            from ..core.subscription_options import options
+
+            flags, block = options(
+                topic_filter, no_local, retain_as_published, retain_handling, user_properties, subscription_identifier
+            )
+            return await self._ask(topic_filter, qos | flags, block)
         return await self._ask(topic_filter, qos)
 
-    async def unsubscribe(self, topic_filter: str) -> None:
+    async def unsubscribe(self, topic_filter: str, *, user_properties: "Pairs | None" = None) -> None:
         """End a subscription. Waits for the broker's answer; messages that are under way may still arrive.
 
         Raises SubscribeError when the broker refuses (5.0), ProtocolError for an invalid topic filter, ClosedError.
         """
-        await self._ask(topic_filter, -1)
+        if V5 and user_properties:
+            self._needs_5("user_properties")
+            from ..core.message_properties import encode_pairs
 
-    async def _ask(self, topic_filter: str, qos: int) -> int:
+            await self._ask(topic_filter, -1, encode_pairs(user_properties))
+        else:
+            await self._ask(topic_filter, -1)
+
+    async def _ask(self, topic_filter: str, qos: int, properties: bytes = b"") -> int:
         from .subscribing import ask
 
-        return await ask(self._life, topic_filter, qos)
+        return await ask(self._life, topic_filter, qos, properties)
 
     def __aiter__(self) -> "AsyncIterator[Message]":
         """The messages that arrive. Asking for the next one says that the one before has been handled: only then is it

@@ -34,6 +34,7 @@ from .messages import Message, Receipt
 from .unreachable import where
 
 if TYPE_CHECKING:
+    from ..core.message_properties import MessageProperties
     from .unconfirmed import PendingMessage
 
 log = logging.getLogger("mqttlite.client")
@@ -169,15 +170,37 @@ class Client(ComfortableClient):
         check_message(topic, payload, qos, retain, key)
         return encoded("payload", payload) if isinstance(payload, str) else bytes(payload)
 
-    async def subscribe(self, topic_filter: str, qos: int = 2) -> int:
-        check_subscription(topic_filter, qos)
-        self._check_use()
-        return await super().subscribe(topic_filter, qos)
+    async def _publish5(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        key: tuple[str, int] | None,
+        properties: "MessageProperties",
+        is_kept: bool,
+    ) -> Receipt:
+        from .checks5 import check_properties
 
-    async def unsubscribe(self, topic_filter: str) -> None:
-        check_subscription(topic_filter)
+        check_properties(properties, payload, "publish")
+        return await super()._publish5(topic, payload, qos, retain, key, properties, is_kept)
+
+    async def _ask(self, topic_filter: str, qos: int, properties: bytes = b"") -> int:
         self._check_use()
-        await super().unsubscribe(topic_filter)
+        return await super()._ask(topic_filter, qos, properties)
+
+    if not TYPE_CHECKING:  # for a type checker the arguments are BaseClient's
+
+        async def subscribe(self, topic_filter, qos=2, **options):
+            check_subscription(topic_filter, qos, options)
+            return await super().subscribe(topic_filter, qos, **options)
+
+        async def unsubscribe(self, topic_filter, **options):
+            check_subscription(topic_filter, 0, options)
+            await super().unsubscribe(topic_filter, **options)
+
+        subscribe.__wrapped__ = BaseClient.subscribe
+        unsubscribe.__wrapped__ = BaseClient.unsubscribe
 
     def __aiter__(self) -> AsyncIterator[Message]:
         if self._loop is not asyncio.get_running_loop():

@@ -21,10 +21,16 @@ class Keys:
         self.state = state or State()  # the store's: epoch, origins and seen are used here
 
     def publish(
-        self, protocol: "ClientProtocol", flags: int, topic: bytes, payload: bytes, key: "tuple[str, int] | None"
+        self,
+        protocol: "ClientProtocol",
+        flags: int,
+        topic: bytes,
+        payload: bytes,
+        key: "tuple[str, int] | None",
+        block: bytes = b"",
     ) -> "tuple[bool, int]":
         """Accept a message that has a key, of the application or of ours: whether one with the same key was accepted
-        earlier, and the sequence number: of that one (-1: it is confirmed), or of the new one.
+        earlier, and the sequence number: of that one (-1: it is confirmed), or of the new one. `block`: its properties.
         """
         state = self.state
         note = bytes((self._flags,))
@@ -42,12 +48,10 @@ class Keys:
         if self._flags == 3:
             from ..core.properties import encode_user_properties
 
-            block = encode_user_properties([(PROPERTY, to_text((producer, epoch, number)))])
-            seq = protocol.publish(flags, topic, payload, note, block)
-        else:
-            if self._flags & 1:
-                payload = wrap((producer, epoch, number), payload)
-            seq = protocol.publish(flags, topic, payload, note)
+            block += encode_user_properties([(PROPERTY, to_text((producer, epoch, number)))])
+        elif self._flags & 1:
+            payload = wrap((producer, epoch, number), payload)
+        seq = protocol.publish(flags, topic, payload, note, block)
         state.note(note)
         return False, seq
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from ..core import const
+from ..core.features import V5
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -18,9 +19,23 @@ SHOWN = const(60)  # bytes of a payload in `repr`
 class Message:
     """A message received: `topic` (str), `payload` (bytes), `qos` (as granted), `retain` (a retained message, sent
     because of a new subscription), `dup` (the broker sends it again; the application may have seen it), `key` (its
-    idempotency key as (producer, epoch, sequence), or None), `properties` (5.0: the block of its properties; see
-    `user_properties`).
+    idempotency key as (producer, epoch, sequence), or None).
+
+    What only MQTT 5.0 has, read when it is asked for, and empty where there is none: `expires_after_s` (for how many
+    seconds it is of use, when the broker sent it; None: for ever), `content_type`, `response_topic` (str),
+    `correlation_data` (bytes), `payload_is_text` (whether its sender says that the payload is UTF-8), `user_properties`
+    (a list of (name, value), in order), `subscription_identifiers` (a list of int: of the subscriptions that it comes
+    from). `properties` is the block of them as it came.
     """
+
+    if TYPE_CHECKING:
+        expires_after_s: "int | None"
+        content_type: str
+        response_topic: str
+        correlation_data: bytes
+        payload_is_text: bool
+        user_properties: "list[tuple[str, str]]"
+        subscription_identifiers: "list[int]"
 
     # Of the class until they change: an attribute of an object costs a board memory for each message.
     properties = b""
@@ -52,11 +67,15 @@ class Message:
 
         return matches(topic_filter.encode(), self.topic.encode())
 
-    def user_properties(self) -> "list[tuple[str, str]]":
-        """The message's user properties (5.0) as (name, value), in order."""
-        from ..core.properties import user_properties
+    if V5:
 
-        return [(str(name, "utf-8"), str(value, "utf-8")) for name, value in user_properties(self.properties)]
+        def __getattr__(self, name: str) -> "Any":
+            """What is asked for is hardly ever there, and each attribute of an object costs a board memory."""
+            if name[:1] == "_":
+                raise AttributeError(name)
+            from ..core.message_properties import value_of
+
+            return value_of(self.properties, name)
 
 
 class Receipt:

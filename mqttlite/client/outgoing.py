@@ -1,7 +1,7 @@
 """What the application publishes: accepted while there is room, and confirmed by its receipt. Both runtimes."""
 
 from ..core import const
-from ..core.features import JOURNAL
+from ..core.features import JOURNAL, KEYS
 from .messages import SENT, Receipt
 
 TYPE_CHECKING = const(0)
@@ -54,19 +54,27 @@ class Outgoing:
             await life.progress.wait()
 
     def accept(
-        self, topic: str, payload: bytes, qos: int, retain: bool, key: "tuple[str, int] | None" = None
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        key: "tuple[str, int] | None" = None,
+        block: bytes = b"",
     ) -> Receipt:
-        """Accept a message, for which there is room. Raises what BaseClient.publish says."""
+        """Accept a message, for which there is room; `block`: its properties (5.0). Raises what BaseClient.publish
+        says.
+        """
         life = self.life
         if life.error:
             raise life.error
         flags = qos << 1 | (1 if retain else 0)
-        if qos and (key or self.flags & 1):
-            is_earlier, seq = self.load_keys().publish(life.protocol, flags, topic.encode(), payload, key)
+        if KEYS and qos and (key or self.flags & 1):
+            is_earlier, seq = self.load_keys().publish(life.protocol, flags, topic.encode(), payload, key, block)
             if is_earlier:
                 return self.receipt(seq)
         else:
-            seq = life.protocol.publish(flags, topic.encode(), payload, self.note)
+            seq = life.protocol.publish(flags, topic.encode(), payload, self.note, block)
         if seq == -2:
             life.qos0_dropped += 1
             return SENT

@@ -45,7 +45,7 @@ async def load(life: "Life", outgoing: "Outgoing", incoming: "Incoming") -> None
         life.session.store = store
     life.session.load(state)
     for topic_filter, qos in state.subscriptions.items():
-        life.protocol.subscriptions[topic_filter] = Subscription(qos, 0)
+        life.protocol.subscriptions[topic_filter] = Subscription(qos if outgoing.flags & 2 else qos & 3, 0)
     for seq in state.messages:
         outgoing.receipts[seq] = Receipt(seq)
     if outgoing.flags & 1:

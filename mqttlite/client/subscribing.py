@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from .life import Life
 
 
-async def ask(life: "Life", topic_filter: str, qos: int) -> int:
-    """SUBSCRIBE, or with QoS -1 UNSUBSCRIBE: the answer. For one topic filter, one request after the other."""
+async def ask(life: "Life", topic_filter: str, qos: int, properties: bytes = b"") -> int:
+    """SUBSCRIBE, or with QoS -1 UNSUBSCRIBE: the answer. For one topic filter, one request after the other. In 5.0,
+    `qos` may be all of a subscription's options, and a block of properties goes with it.
+    """
     name = to_utf8(topic_filter, "topic filter")
     check_topic_filter(name)
     check_plain(name)
@@ -24,7 +26,7 @@ async def ask(life: "Life", topic_filter: str, qos: int) -> int:
         await life.progress.wait()
     if life.error:
         raise life.error
-    asked = protocol.subscribe(name, qos)
+    asked = protocol.subscribe(name, qos, properties)
     life.to_write.set()
     while asked.request:
         if life.error:

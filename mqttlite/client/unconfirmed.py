@@ -7,6 +7,7 @@ from collections import namedtuple
 from ..core import const
 from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
+from ..core.features import KEYS, V5
 from ..core.records import DONE
 from ..core.session import ASIDE, IN_DOUBT
 from .messages import Receipt
@@ -59,11 +60,11 @@ def _kept(seq: int, message: "tuple[bytes, bytes, bytes]", code: int) -> MQTTErr
 def _payload(message: "tuple[bytes, bytes, bytes]") -> bytes:
     """The application's payload of a message, without what carries its key."""
     _, payload, key = message
-    if key and key[0] & 2:
+    if V5 and key and key[0] & 2:
         from ..core.properties import split
 
         return split(payload)[1]
-    if key and key[0] & 1:
+    if KEYS and key and key[0] & 1:
         from ..core.keys import unwrap
 
         opened = unwrap(payload)

@@ -1,32 +1,69 @@
 """The will: what the broker publishes when the client is lost (3.1.2.5). Loaded only by who has one. Both runtimes."""
 
+import sys
 from collections import namedtuple
 
 from ..core import const
+from ..core.features import V5
 from ..core.text import check_plain, check_topic_name, to_utf8
 from .messages import check_qos
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from typing import NamedTuple
+    from typing import NamedTuple, Self, Unpack
 
-    class Will(NamedTuple):
-        """A will: `Will("room/state", b"lost", 1, True)`; a plain tuple will do."""
+    from ..core.events import Will as CheckedWill
+    from ..core.message_properties import WillProperties
 
+    class _Fields(NamedTuple):
         topic: str
         payload: "str | bytes"
         qos: int
         retain: bool
 
+    class Will(_Fields):
+        """A will: `Will("room/state", b"lost", 1, True)`; a plain tuple will do.
+
+        In MQTT 5.0, `delay_s` is how many seconds after the loss it is published, unless the client has come back or
+        its session has ended, and it has the properties that `publish` takes: `Will(..., delay_s=30,
+        user_properties={"why": "lost"})`.
+        """
+
+        more: WillProperties
+
+        def __new__(
+            cls, topic: str, payload: "str | bytes", qos: int, retain: bool, **more: Unpack[WillProperties]
+        ) -> Self: ...
+
+elif V5:
+    _Fields = namedtuple("Will", ("topic", "payload", "qos", "retain"))
+
+    class Will(_Fields):
+        def __init__(self, topic, payload, qos, retain, **more):
+            if _IS_BOARD:
+                super().__init__(topic, payload, qos, retain)
+            self.more = more
+
+    _IS_BOARD = sys.implementation.name == "micropython"
+    if not _IS_BOARD:  # there, a tuple gets its fields before __init__
+
+        def _new(cls, topic, payload, qos, retain, **more):
+            return _Fields.__new__(cls, topic, payload, qos, retain)
+
+        Will.__new__ = staticmethod(_new)
 else:
     Will = namedtuple("Will", ("topic", "payload", "qos", "retain"))
 
 
-def checked(will: "tuple[str, str | bytes, int, bool]") -> "tuple[bytes, bytes, int, bool]":
-    """A will as the protocol wants it."""
+def checked(will: "tuple[str, str | bytes, int, bool]") -> "CheckedWill":
+    """A will as the protocol wants it; the last field, a block of properties, is only there if it has some."""
     topic, payload, qos, retain = will
     name = to_utf8(topic, "will topic")
     check_topic_name(name)
     check_plain(name)
     check_qos(qos, "QoS of the will")
+    if V5 and getattr(will, "more", None):
+        from ..core.message_properties import encode
+
+        return name, payload.encode() if isinstance(payload, str) else payload, qos, retain, encode(will.more)  # type: ignore[attr-defined]
     return name, payload.encode() if isinstance(payload, str) else payload, qos, retain

@@ -21,7 +21,7 @@ from .session import ASIDE
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from .client import ClientProtocol
+    from .client import ClientProtocol, Subscription
 
 
 class Limits:
@@ -85,10 +85,13 @@ class Limits:
                 why = "packet of %d bytes; the broker takes %d" % (size, self.packet_max)
             raise PublishError(code, "message to '" + str(topic_of(head), "utf-8") + "' not accepted: " + why)
 
-    def takes(self, topic_filters: "list[bytes]") -> bool:
-        """Whether a SUBSCRIBE or UNSUBSCRIBE of these is not too large. ProtocolError when that of a single one is."""
-        size = 8 + len(b"".join([prefixed(topic_filter) for topic_filter in topic_filters])) + len(topic_filters)
-        if size <= self.packet_max:
+    def takes(self, topic_filters: "list[bytes]", wanted: "dict[bytes, Subscription]") -> bool:
+        """Whether a SUBSCRIBE or UNSUBSCRIBE of these can be one packet: properties go with one filter alone, and it is
+        not too large. ProtocolError when that of a single one is.
+        """
+        blocks = b"".join([wanted[topic_filter].properties for topic_filter in topic_filters])
+        size = 11 + len(blocks) + len(b"".join([prefixed(topic_filter) for topic_filter in topic_filters]))
+        if size + len(topic_filters) <= self.packet_max and (not blocks or len(topic_filters) == 1):
             return True
         if len(topic_filters) == 1:
             raise ProtocolError("MQTT-3.2.2-15", "the topic filter is too long for the broker's largest packet")

@@ -16,14 +16,13 @@ def as_new(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, byt
         from .keys import PROPERTY, from_text, to_text, unwrap, wrap
 
         if key[0] & 2:
-            from .properties import encode_user_properties, split, user_property, with_properties
+            from .properties import encode_user_properties, split, user_property, with_properties, without_user
 
             block, content = split(payload)
             found = from_text(user_property(block, PROPERTY) or b"")
             if found:
-                payload = with_properties(
-                    encode_user_properties([(PROPERTY, to_text((found[0], found[1], seq)))]), content
-                )
+                renewed = encode_user_properties([(PROPERTY, to_text((found[0], found[1], seq)))])
+                payload = with_properties(without_user(block, PROPERTY) + renewed, content)
         else:
             opened = unwrap(payload)
             if opened:

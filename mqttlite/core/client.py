@@ -29,12 +29,14 @@ SUBSCRIBE_MAX = const(8)  # topic filters in one SUBSCRIBE: what a careful broke
 
 
 class Subscription:
-    """A topic filter that is wanted, or that is to be ended. `qos`: what is asked for; -1: its end. `request`: what the
-    broker has yet to answer: first byte of the answer << 16 | packet identifier, or UNASKED; 0: nothing, and `code` is
-    its last answer.
+    """A topic filter that is wanted, or that is to be ended. `qos`: what is asked for (5.0: the subscription's options,
+    of which QoS is the lowest two bits); -1: its end. `request`: what the broker has yet to answer: first byte of the
+    answer << 16 | packet identifier, or UNASKED; 0: nothing, and `code` is its last answer. `properties`: a block that
+    goes with the request (5.0).
     """
 
     code = 0
+    properties = b""
 
     def __init__(self, qos: int, request: int) -> None:
         self.qos = qos
@@ -189,7 +191,7 @@ class ClientProtocol(Connection):
 
     def _request(self, answer: int, topic_filters: "list[bytes]") -> None:
         """Send SUBSCRIBE or UNSUBSCRIBE, whichever is answered by `answer`."""
-        if V5 and self.limits and not self.limits.takes(topic_filters):
+        if V5 and self.limits and not self.limits.takes(topic_filters, self.subscriptions):
             for topic_filter in topic_filters:
                 self._request(answer, [topic_filter])
             return
@@ -202,9 +204,9 @@ class ClientProtocol(Connection):
             wanted.request = request
             pairs.append((topic_filter, wanted.qos))
         if answer == SUBACK:
-            self.out.append(self.wire.encode_subscribe(packet_id, pairs))
+            self.out.append(self.wire.encode_subscribe(packet_id, pairs, wanted.properties if V5 else b""))
         else:
-            self.out.append(self.wire.encode_unsubscribe(packet_id, topic_filters))
+            self.out.append(self.wire.encode_unsubscribe(packet_id, topic_filters, wanted.properties if V5 else b""))
 
     def check_topic(self, topic: bytes) -> None:
         """Refuse a topic name that may not stand in PUBLISH."""
@@ -245,11 +247,13 @@ class ClientProtocol(Connection):
         self.out += (head, payload)
         return -1
 
-    def subscribe(self, topic_filter: bytes, qos: int) -> Subscription:
+    def subscribe(self, topic_filter: bytes, qos: int, properties: bytes = b"") -> Subscription:
         """Want a subscription, now and after every reconnection, or with QoS -1 its end. The topic filter has been
-        checked. In what this returns the answer will be.
+        checked. In what this returns the answer will be. `properties`: a block that goes with the request (5.0).
         """
         wanted = self.subscriptions[topic_filter] = Subscription(qos, UNASKED)
+        if V5 and properties:
+            wanted.properties = properties
         if self.is_connected:
             self._request(UNSUBACK if qos < 0 else SUBACK, [topic_filter])
         return wanted

@@ -7,7 +7,8 @@ if TYPE_CHECKING:
 
     from .greeting import Connect
 
-Will = tuple[bytes, bytes, int, bool]  # topic name, payload, QoS, retain
+# topic name, payload, QoS, retain; in 5.0, a block of properties may follow
+Will = tuple[bytes, bytes, int, bool] | tuple[bytes, bytes, int, bool, bytes]
 # client identifier, clean session, keep alive (s), user name, password, will
 ConnectFields = tuple[bytes, bool, int, bytes | None, bytes | None, Will | None]
 

@@ -179,16 +179,26 @@ def without(block: bytes, identifier: int) -> bytes:
     return block
 
 
+def each(block: bytes) -> "list[tuple[int, int | None, int, int]]":
+    """The properties of a block that has been checked, in order: identifier, value if it is a number, and where the
+    value starts and ends.
+    """
+    found = []
+    at = 0
+    while at < len(block):
+        value, end = _value(block, at + 1, len(block), _FORMS[block[at]])
+        found.append((block[at], value, at + 1, end))
+        at = end
+    return found
+
+
 def user_properties(block: bytes) -> "list[tuple[bytes, bytes]]":
     """The user properties of a block that has been checked: (name, value), in order."""
     pairs = []
-    at = 0
-    while at < len(block):
-        _, end = _value(block, at + 1, len(block), _FORMS[block[at]])
-        if block[at] == _USER:
-            middle = _field_end(block, at + 1, end)
-            pairs.append((block[at + 3 : middle], block[middle + 2 : end]))
-        at = end
+    for identifier, _, start, end in each(block):
+        if identifier == _USER:
+            middle = _field_end(block, start, end)
+            pairs.append((block[start + 2 : middle], block[middle + 2 : end]))
     return pairs
 
 
@@ -199,6 +209,15 @@ def user_property(block: bytes, name: bytes) -> "bytes | None":
             if other == name:
                 return value
     return None
+
+
+def without_user(block: bytes, name: bytes) -> bytes:
+    """A block that has been checked, without the user properties called `name`."""
+    left = b""
+    for identifier, _, start, end in each(block):
+        if identifier != _USER or block[start + 2 : _field_end(block, start, end)] != name:
+            left += block[start - 1 : end]
+    return left
 
 
 def encode_user_properties(pairs: "list[tuple[bytes, bytes]]") -> bytes:

@@ -57,10 +57,12 @@ class ClientWire(Wire, Protocol):
     ) -> bytes:
         """CONNECT, which announces how many messages and how large ones (Remaining Length, bytes) are taken."""
 
-    def encode_subscribe(self, packet_id: int, subscriptions: list[tuple[bytes, int]]) -> bytes:
-        """SUBSCRIBE for topic filters with their requested QoS."""
+    def encode_subscribe(
+        self, packet_id: int, subscriptions: list[tuple[bytes, int]], properties: bytes = ...
+    ) -> bytes:
+        """SUBSCRIBE for topic filters with their requested QoS (5.0: their options), and a block of properties."""
 
-    def encode_unsubscribe(self, packet_id: int, topic_filters: list[bytes]) -> bytes:
+    def encode_unsubscribe(self, packet_id: int, topic_filters: list[bytes], properties: bytes = ...) -> bytes:
         """UNSUBSCRIBE."""
 
     def encode_disconnect(self, reason: int = ...) -> bytes:

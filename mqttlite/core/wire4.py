@@ -12,6 +12,7 @@ from .reason_codes import REFUSED
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .errors import MQTTError
+    from .events import Will
 
 properties_of = None  # 3.1.1 has no properties
 with_properties = None
@@ -23,7 +24,7 @@ def encode_connect(
     keep_alive_s: int,
     username: "bytes | None" = None,
     password: "bytes | None" = None,
-    will: "tuple[bytes, bytes, int, bool] | None" = None,
+    will: "Will | None" = None,
     receive_maximum: int = 65535,
     size_max: int = 0,
 ) -> bytes:
@@ -53,7 +54,7 @@ def encode_connect(
     return packet(CONNECT, b"\0\4MQTT\4", bytes((flags, keep_alive_s >> 8, keep_alive_s & 255)), fields)
 
 
-def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -> bytes:
+def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]", properties: bytes = b"") -> bytes:
     """SUBSCRIBE (3.8) for topic filters with their requested QoS, at least one [MQTT-3.8.3-3]."""
     if not subscriptions:
         raise broken("MQTT-3.8.3-3")
@@ -63,7 +64,7 @@ def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -
     return packet(SUBSCRIBE, body)
 
 
-def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]") -> bytes:
+def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]", properties: bytes = b"") -> bytes:
     """UNSUBSCRIBE (3.10) for at least one topic filter [MQTT-3.10.3-2]."""
     if not topic_filters:
         raise broken("MQTT-3.10.3-2")

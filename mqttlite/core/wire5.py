@@ -106,7 +106,8 @@ def encode_connect(
     fields = prefixed(client_id)  # [MQTT-3.1.3-1] [MQTT-3.1.3-3]
     if will:
         flags |= 4 | will[2] << 3 | (32 if will[3] else 0)
-        fields += b"\0" + prefixed(will[0]) + prefixed(will[1])  # [MQTT-3.1.2-9]
+        of_will = will[4] if len(will) > 4 else b""
+        fields += with_properties(of_will, prefixed(will[0])) + prefixed(will[1])  # [MQTT-3.1.2-9]
     if username is not None:
         flags |= 128
         fields += prefixed(username)  # [MQTT-3.1.2-17]
@@ -117,26 +118,26 @@ def encode_connect(
     return packet(CONNECT, start, with_properties(block, fields))
 
 
-def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]") -> bytes:
-    """SUBSCRIBE (3.8) for topic filters with their maximum QoS, at least one [MQTT-3.8.3-2]; the other options as 3.1.1
-    has them (all 0).
+def encode_subscribe(packet_id: int, subscriptions: "list[tuple[bytes, int]]", properties: bytes = b"") -> bytes:
+    """SUBSCRIBE (3.8) for topic filters, at least one [MQTT-3.8.3-2], each with its options: maximum QoS, and above it
+    No Local, Retain As Published, Retain Handling (3.8.3.1). `properties`: a block.
     """
     if not subscriptions:
         raise ProtocolError("MQTT-3.8.3-2", "SUBSCRIBE without topic filter")
-    body = packet_id.to_bytes(2, "big") + b"\0"
-    for topic_filter, qos in subscriptions:
-        body += prefixed(topic_filter) + bytes((qos,))
-    return packet(SUBSCRIBE, body)
+    body = b""
+    for topic_filter, options in subscriptions:
+        body += prefixed(topic_filter) + bytes((options,))  # [MQTT-3.8.3-5]
+    return packet(SUBSCRIBE, packet_id.to_bytes(2, "big"), with_properties(properties, body))
 
 
-def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]") -> bytes:
+def encode_unsubscribe(packet_id: int, topic_filters: "list[bytes]", properties: bytes = b"") -> bytes:
     """UNSUBSCRIBE (3.10) for at least one topic filter [MQTT-3.10.3-2]."""
     if not topic_filters:
         raise ProtocolError("MQTT-3.10.3-2", "UNSUBSCRIBE without topic filter")
-    body = packet_id.to_bytes(2, "big") + b"\0"
+    body = b""
     for topic_filter in topic_filters:
         body += prefixed(topic_filter)
-    return packet(UNSUBSCRIBE, body)
+    return packet(UNSUBSCRIBE, packet_id.to_bytes(2, "big"), with_properties(properties, body))
 
 
 # -- what a client reads

@@ -1,5 +1,7 @@
 """The client in MQTT 5.0, with Mosquitto: messages both ways, user properties, keys, and what our broker says to it."""
 
+import asyncio
+
 import pytest
 
 from mqttlite.broker import Broker
@@ -38,7 +40,7 @@ async def test_a_key_travels_as_a_user_property_and_a_repeat_is_not_delivered(mo
         assert [message.payload for message in got] == [b"generated", b"1", b"2"]
         assert got[0].key is not None and got[0].key[0] == "pump-7"
         assert got[1].key == ("orders", 0, 1)
-        assert got[1].user_properties() == [("mqttlite-key", "orders/0/1")]
+        assert got[1].user_properties == [("mqttlite-key", "orders/0/1")]
 
 
 async def test_a_store_with_messages_of_one_version_is_not_opened_in_the_other() -> None:
@@ -55,6 +57,12 @@ async def test_a_store_with_messages_of_one_version_is_not_opened_in_the_other()
 
 
 async def test_a_broker_that_only_speaks_3_1_1_is_told_apart() -> None:
-    async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x20\x02\x00\x01")  # as brokers of 3.1.1 answer [MQTT-3.1.2-2]
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
         with pytest.raises(MQTTError, match=r"does not speak MQTT 5\.0; use MQTT 3\.1\.1"):
-            await Client(broker.addresses[0], version=5).start()
+            await Client(f"mqtt://127.0.0.1:{port}", version=5).start()

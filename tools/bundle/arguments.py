@@ -62,6 +62,9 @@ def remove(function: Function, name: str) -> None:
     """Take a parameter out of a signature."""
     args = function.args
     names = [arg.arg for arg in args.args]
+    if args.kwarg and args.kwarg.arg == name:
+        args.kwarg = None
+        return
     if name in names:
         at = names.index(name)
         of_default = at - (len(names) - len(args.defaults))
@@ -91,6 +94,8 @@ def leave_out(merged: Merged, whole: str, methods: set[str], options: set[str]) 
         if method.name in methods or (method.name.startswith("_") and not is_special(method.name)):
             continue
         given = defaults(method)
+        if method.args.kwarg:
+            given[method.args.kwarg.arg] = ast.Constant(None)  # all arguments that have no other place
         for name in sorted(options & set(given)):
             substitute(method, name, given[name])
             remove(method, name)

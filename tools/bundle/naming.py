@@ -148,6 +148,28 @@ def members(node: ast.stmt) -> list[str]:
     return []
 
 
+def read_first(body: list[ast.stmt]) -> list[ast.stmt]:
+    """A class body in which `a = b` stands before `b = ...`: behind it, b would be the class's, and no longer the
+    module's. Only bodies of nothing else are put in order, which stand for modules (merging.NAMESPACE).
+    """
+    left = [node for node in body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Constant)]
+    if len(left) < len(body):
+        return body
+    ordered: list[ast.stmt] = []
+    while left:
+        read = Counter(node.value.id for node in left if isinstance(node.value, ast.Name))
+        for node in left:
+            names = members(node)
+            own = node.value.id if isinstance(node.value, ast.Name) else ""
+            if all(read[name] == (name == own) for name in names):
+                break
+        else:
+            raise ValueError("a module stands for values that are named after each other in a ring")
+        left.remove(node)
+        ordered.append(node)
+    return ordered
+
+
 class Renamer(ast.NodeTransformer):
     def __init__(self, names: Names, short: bool) -> None:
         self.names = names
@@ -188,6 +210,7 @@ class Renamer(ast.NodeTransformer):
         node.name = self.names.globals.get(node.name, node.name)
         self.generic_visit(node)
         self.cls = outer
+        node.body = read_first(node.body)
         return node
 
     def _function(self, node: "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda") -> ast.AST:

@@ -27,10 +27,21 @@ METHODS = {
     "DOUBTS": ("receipt", "unconfirmed", "pending", "retry", "settle"),
     "MANUAL_ACK": ("acknowledge",),
     "JOURNAL": ("stored", "enqueue"),
-    "V5": ("user_properties", "properties"),
+    "V5": (
+        "properties", "expires_after_s", "content_type", "response_topic", "correlation_data", "payload_is_text",
+        "user_properties", "subscription_identifiers",
+    ),
     "TEXTS": ("__repr__",),
-}
-OPTIONS = {"JOURNAL": ("store", "wait"), "KEYS": ("keys", "key"), "V5": ("version",), "MANUAL_ACK": ("manual_ack",)}
+}  # fmt: skip
+OPTIONS = {
+    "JOURNAL": ("store", "wait"),
+    "KEYS": ("keys", "key"),
+    "V5": (
+        "version", "properties", "no_local", "retain_as_published", "retain_handling", "user_properties",
+        "subscription_identifier",
+    ),
+    "MANUAL_ACK": ("manual_ack",),
+}  # fmt: skip
 
 FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "SERVER", "TEXTS")
 OF_HOSTS = ("SERVER", "TEXTS")  # that no board has
@@ -98,6 +109,7 @@ SETS = {
         _set("thin"),
         _set("thin+journal", "JOURNAL", "DOUBTS"),
         _set("thin+serial", "SERIAL"),
+        _set("thin+v5", "V5"),
         _set("all", *[flag for flag in FLAGS if flag not in OF_HOSTS]),
     )
 }
