@@ -41,6 +41,17 @@ WORLDS = (
     Small(1, 2, "journal", keys=True, poison=True),
     Small(1, 1, "sqlite", large=True),
     Small(2, 2, "sqlite", large=True),
+    Small(0, 2, five=True),
+    Small(1, 1, "sqlite", five=True),
+    Small(2, 1, "sqlite", five=True),
+    Small(2, 2, "journal", keys=True, five=True),
+    Small(2, 1, "journal", line=True, five=True),
+    Small(2, 2, "sqlite", slow=True, five=True),
+    Small(2, 1, "sqlite", few=True, lose=True, five=True),
+    Small(1, 1, "sqlite", changes=True),
+    Small(2, 2, "sqlite", changes=True),
+    Small(2, 1, "sqlite", blackout=True, changes=True),
+    Small(2, 1, "memory", changes=True),
 )
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 

@@ -87,7 +87,7 @@ class Scene:
     def at_packet(self, packet: Packet) -> Cut | None:
         """A packet has been written; whether to cut there."""
         self.conduct.see(packet)
-        if packet.kind == "SUBACK" and packet.data[4] < 0x80:
+        if packet.kind == "SUBACK" and packet.data[-1] < 0x80:
             self.ledger.subscribed(self.conduct.client(packet), self.world.now)
         return None
 

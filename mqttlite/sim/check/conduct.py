@@ -7,10 +7,23 @@ fault only with what no loss explains. Sessions are told apart by client identif
 from collections import Counter
 from collections.abc import Callable
 
+from ...core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
+from ...core.properties import varint
 from ...core.session import WINDOW
 from ...core.versions import read_connect
 from ..net.packets import Packet
 from ..net.streams import Way
+
+LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
+
+
+def without_properties(content: bytes) -> bytes:
+    """The body of a PUBLISH at QoS 1 or 2 of 5.0, as it would be in 3.1.1: the same message goes out in either version,
+    and of its properties the time that it has left changes.
+    """
+    at = 4 + int.from_bytes(content[:2], "big")
+    size, begin = varint(content, at, len(content))
+    return content[:at] + content[begin + size :]
 
 
 class _Sender:
@@ -46,6 +59,7 @@ class Conduct:
         self._noticed = noticed
         self._excused = excused
         self._clients: dict[Way, str] = {}  # of both ways of a connection
+        self._levels: dict[Way, int] = {}  # of the protocol, of both ways of a connection
         self._connected: set[Way] = set()  # ways up on whose connection CONNACK has been written
         self._this: dict[Way, set[int]] = {}  # identifiers published on this connection
         self._sessions: dict[tuple[str, bool], _Sender] = {}
@@ -58,7 +72,9 @@ class Conduct:
         up = packet.is_up
         connection = way.connection
         if kind == "CONNECT":
-            connect = read_connect(packet.body, 0, len(packet.body))
+            connect = read_connect(packet.body, 0, len(packet.body), LEVELS)
+            for each in (connection.up, connection.down):
+                self._levels[each] = connect.level
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")
             client = self._clients[way]
             self.connections[client] += 1
@@ -122,6 +138,8 @@ class Conduct:
         sender = self._sender(client, up)
         data, content = packet.data, packet.body
         length = int.from_bytes(content[:2], "big")
+        if self._levels.get(packet.way) == MQTT_5_0:
+            content = without_properties(content)
         number = int.from_bytes(content[2 + length : 4 + length], "big")
         before = sender.open.get(number)
         here = self._this.setdefault(packet.way, set())

@@ -1,3 +1,3 @@
-"""Small worlds (small.py) and what runs in them (run.py), the faults that they can have (faults.py, placing.py,
-circumstances.py), and both together (schedule.py). All of them are gone through by benchmarks/simulate.py.
+"""Small worlds (small.py) and what runs in them (steps.py, run.py), the faults that they can have (faults.py,
+placing.py, circumstances.py), and both together (schedule.py). All of them are gone through by benchmarks/simulate.py.
 """

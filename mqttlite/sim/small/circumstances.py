@@ -8,10 +8,10 @@ from ...client import Client
 from ...core import session as core
 from ...core.session import Session
 from ..net.packets import Packet
-from .run import Run
+from .steps import Steps
 
 
-def now(run: Run) -> str:
+def now(run: Steps) -> str:
     """What is so at this moment, in brackets; "" when nothing is worth a word."""
     words = [f"{name} opens its store" + " again" * (run.world.processes[name].life > 1) for name in run.opening]
     for name, session in _senders(run):
@@ -19,7 +19,7 @@ def now(run: Run) -> str:
     return " [" + ", ".join(words) + "]" if words else ""
 
 
-def _senders(run: Run) -> list[tuple[str, Session]]:
+def _senders(run: Steps) -> list[tuple[str, Session]]:
     """Who sends messages and is connected."""
     found = []
     client, broker = run.clients.get(run.producer.name), run.brokers.get(run.broker.name)
@@ -48,7 +48,7 @@ def _of(session: Session) -> list[str]:
 class Consequences:
     """Of a fault, from the packets that are written after it."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Steps) -> None:
         self._run = run
         self._held: dict[str, set[int]] = {}  # identifiers that were not released, by sender and receiver
         self._at = (0, "")  # when and on which way packets were written last, and

@@ -10,13 +10,13 @@ from ..net.packets import Cut, Packet
 from ..process import Process
 from .circumstances import Consequences, now
 from .faults import AT_ONCE, PARTED_S, STALLED_S, Fault
-from .run import Run
+from .steps import Steps
 
 UNPLUGGED_S = 1.5
 BURST = 4  # bytes
 
 
-def place(run: Run, faults: Iterable[Fault]) -> None:
+def place(run: Steps, faults: Iterable[Fault]) -> None:
     """Have these faults happen. Of several at one packet, frame or operation, only the first does."""
     placing = _Placing(run)
     for fault in faults:
@@ -39,7 +39,7 @@ def place(run: Run, faults: Iterable[Fault]) -> None:
 class _Placing:
     """`steps`: by unit, process (of an operation of a disk) and number."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Steps) -> None:
         self.run = run
         self.steps: dict[tuple[str, str, int], Fault] = {}
 

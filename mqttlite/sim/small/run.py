@@ -13,24 +13,19 @@ from ...client import Client
 from ...core import earlier_life, invariants
 from ...core import session as core
 from ...store.base import Store
-from ..check.alarms import KINDS, Alarms
 from ..check.ledger import Publisher, ToPublish
 from ..disks.app_database import ledger_database
 from ..lines.serial import SerialLine
-from ..machine import Machine
-from ..net.packets import Cut, Packet
+from ..net.packets import Packet
 from ..process import Process
 from ..programs import Publishing, count_from, gateway, make_store, read
-from ..scene import Scene
-from ..world import World
-from .faults import Extent
 from .small import Small
+from .steps import Steps
 
 TOPIC = "t"
 DEVICE_PORT = "/dev/ttyUSB0"
 GATEWAY_PORT = "/dev/ttyACM0"
 LIMIT_S = 600.0  # virtual seconds; with keep alive and all pauses, everything is long done
-REVIVE_S = 0.5
 DONE_S = 0.2  # after it: for the last acknowledgements, and the store's lingering batch
 QUIET_S = 20.0  # after the last message: time for keep alive to notice what is dead, and to reconnect
 KEEP_ALIVE_S = 5
@@ -57,29 +52,15 @@ def few_identifiers(few: bool) -> Iterator[None]:
             owner.SPAN = span
 
 
-class Run(Scene):
-    """One small world. `start` is called before anything happens: the place for faults.
-
-    `on_packet`: asked of each packet whether to cut there. `on_written`: told of each. `on_publishing`: told when a
-    producer is about to publish. `moments`: what to do after which event of the world. `happened`: faults that have
-    happened, and where; `last`: where the last one has. `turns`: events in which a process has done something, and
-    which one. `extent`: where all was done, at `done_at` (ns).
-    """
+class Run(Steps):
+    """One small world. `start` is called before anything happens: the place for faults."""
 
     def __init__(self, small: Small, seed: int, start: "Callable[[Run], None] | None" = None) -> None:
-        super().__init__(World(seed), Alarms(*["at most"] * small.poison))
+        super().__init__(seed, *["at most"] * small.poison)
         self.small = small
+        self.may_lose = small.lose
         world = self.world
-        world.network.conditions.latency = (100_000, 400_000)
-        world.network.conditions.split = 0.0
         self.ledger.add("consumer", "broker", TOPIC, small.qos)
-        self.on_packet: Callable[[Packet], Cut | None] = lambda packet: None
-        self.on_written: Callable[[Packet], object] = lambda packet: None
-        self.on_publishing: Callable[[Client], object] = lambda client: None
-        self.moments: dict[int, list[Callable[[], object]]] = {}
-        self.happened: list[tuple[str, str]] = []
-        self.turns: list[tuple[int, str]] = []
-        self.done_at = 0
         self.done = False  # the producer has all confirmed
         self.begun = False  # the consumer has subscribed
         self.finished = False  # the producer has ended in good order
@@ -87,8 +68,6 @@ class Run(Scene):
         self.outgrown_accepted = False
         self.past = 0  # how often the consumer was told that it was too large
         self.black = False  # there was a blackout
-        self.lost: set[str] = set()  # processes whose stores were lost
-        self.line: SerialLine | None = None
         limits = Limits(packet_bytes=OUTGROWN // 2) if small.poison else None
         self.broker = world.process("broker", self.broker_of(limits))
         self.consumer = world.process("consumer", self._consumer)
@@ -102,21 +81,16 @@ class Run(Scene):
             self.add(process)
         self.publisher = Publisher(self.producer.name, "broker", "app" if small.keys else "none")
         self.audit.stores[self.producer.name] = self.store
-        self.last = Extent(0, 0, {})
-        self.extent = Extent(0, 0, {})
         if start:
             start(self)
 
-    def at_packet(self, packet: Packet) -> Cut | None:
-        """As Scene.at_packet."""
-        super().at_packet(packet)
+    def saw(self, packet: Packet) -> None:
+        """As Steps.saw."""
         if self.lost and packet.kind == "PUBLISH" and packet.is_up:
             self._published(packet)
-        self.on_written(packet)
         if self.small.blackout and not self.black and packet.kind == "PUBLISH" and not packet.is_up:
             self.black = True
             self.world.after(0.0, self._blackout)
-        return self.on_packet(packet)
 
     def _published(self, packet: Packet) -> None:
         """PUBLISH was written to the broker after a store was lost. A repeat may be of what came before."""
@@ -132,22 +106,6 @@ class Run(Scene):
         for process in self.mortals:
             if process.alive:
                 process.cut_power()
-
-    def turned(self, process: Machine) -> None:
-        """As Scene.turned."""
-        super().turned(process)
-        turn = (self.world.events, process.name)
-        if self.turns and self.turns[-1][0] == turn[0]:
-            self.turns[-1] = turn
-        else:
-            self.turns.append(turn)
-
-    def tell(self, what: str) -> None:
-        """Something has come of the last fault."""
-        if self.happened:
-            fault, point = self.happened[-1]
-            if what not in point:
-                self.happened[-1] = (fault, f"{point}; {what}")
 
     def lose(self, process: Process) -> None:
         """The disk of a process is lost, and with it its power; of a consumer's, the application's database is kept."""
@@ -165,16 +123,6 @@ class Run(Scene):
         self.publisher_lost(self.publisher, clears)
 
     # -- programs
-
-    @property
-    def opening(self) -> list[str]:
-        """Processes that open their stores."""
-        found = [self.broker.name] if self.broker.alive and self.broker.name not in self.brokers else []
-        for process in (self.producer, self.consumer):
-            client = self.clients.get(process.name)
-            if process.alive and not (client and (client._life.has_store or client.error)):
-                found.append(process.name)
-        return found
 
     async def _produce(self, process: Process) -> None:
         self.clients.pop(process.name, None)
@@ -209,10 +157,20 @@ class Run(Scene):
         client = self.client(process, keys=self.small.keys, store=process.sqlite_store(), **options)
         await read(process, self.ledger, client, subscribe, database=database, work=work)
 
+    def version(self, process: Process) -> str:
+        """Of MQTT, that the client of a process speaks in this life."""
+        small = self.small
+        if not small.changes:
+            return "5.0" if small.five else "3.1.1"
+        lives = process.life + (process is self.producer)
+        # A store keeps messages in the version in which they were published.
+        return "3.1.1" if lives % 2 and (process is self.consumer or small.producer == "memory") else "5.0"
+
     def client(self, process: Process, url: str = "mqtt://broker", **options: Any) -> Client:
         """A client of a process; options as Client's."""
         client = Client(
             url,
+            version=self.version(process),
             client_id=process.name,
             clean_session=False,
             retry_first=True,
@@ -233,16 +191,16 @@ class Run(Scene):
 
     def _run(self) -> list[str]:
         world = self.world
-        self._revive()
-        if not world.run_until(lambda: self._moment() or self.begun, LIMIT_S):
+        self.revive()
+        if not world.run_until(lambda: self.moment() or self.begun, LIMIT_S):
             return self.stuck("the consumer never got its subscription")
         self.producer.start()
-        if not world.run_until(lambda: self._moment() or self.done, LIMIT_S):
+        if not world.run_until(lambda: self.moment() or self.done, LIMIT_S):
             return self.stuck("the producer waits for ever")
-        world.run_until(self._moment, DONE_S)
+        world.run_until(self.moment, DONE_S)
         self.extent = self.now()  # what was wanted is done; what goes on from here is only quiet
         self.done_at = world.now
-        world.run_until(self._moment, QUIET_S)
+        world.run_until(self.moment, QUIET_S)
         self.audit.quiet([self.broker.name])
         self.stop(10)
         owed = self.outgrown_accepted and self.small.qos > 0 and not self.lost
@@ -259,32 +217,9 @@ class Run(Scene):
                 found.append(f"the {name} dropped {dropped} messages")
         return found
 
-    def errors(self) -> list[str]:
-        """As Scene.errors."""
-        for entry in self.world.trace:
-            if entry[2] in KINDS:
-                self.alarms.see(entry)
-        return super().errors()
-
-    def _moment(self) -> bool:
-        for call in self.moments.pop(self.world.events, ()):
-            call()
-        return False
-
-    def now(self) -> Extent:
-        """How many steps there have been until now."""
-        disks = {process.name: process.disk.operations for process in self.mortals}
-        frames = self.line.frames if self.line else 0
-        return Extent(self.world.events, self.packets.count, disks, frames, self.small.lose)
-
-    def _revive(self) -> None:
-        if self.over:
-            return
-        for process in self.mortals:
-            if not process.alive and (process is not self.producer or (process.life and not self.finished)):
-                self.died(process)
-                process.start()
-        self.world.after(REVIVE_S, self._revive)
+    def is_revived(self, process: Process) -> bool:
+        """As Steps.is_revived."""
+        return process is not self.producer or (bool(process.life) and not self.finished)
 
 
 class _Producer(Publishing):

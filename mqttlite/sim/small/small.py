@@ -17,7 +17,9 @@ class Small(NamedTuple):
     blackout: everything loses its power at once when the first message is on its way to the consumer. rollback: the
     consumer's database has a rollback journal, no WAL. poison: before the first message the producer publishes one that
     the broker never takes. large: before the first message it publishes one that the consumer never takes. reuse: each
-    life of a producer without a store begins with another message, under the identifier of the first one.
+    life of a producer without a store begins with another message, under the identifier of the first one. five: all
+    speak MQTT 5.0. changes: the consumer speaks another version in each of its lives, 3.1.1 first, and so does a
+    producer without a store, 5.0 first; one with a store speaks 5.0.
     """
 
     qos: int = 2
@@ -34,6 +36,8 @@ class Small(NamedTuple):
     poison: bool = False
     large: bool = False
     reuse: bool = False
+    five: bool = False
+    changes: bool = False
 
     def __str__(self) -> str:
         return f"qos{self.qos}-{self.messages}-{self.producer}" + "".join(
