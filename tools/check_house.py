@@ -25,7 +25,7 @@ FLOORS = (
     ("core",),
     ("link",),
     ("store",),
-    ("serial",),
+    ("serial", "net"),
     ("client", "broker"),
     ("database", "board"),
     ("gateway",),

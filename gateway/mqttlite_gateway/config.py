@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mqttlite.client.checked_url import checked_url
+from mqttlite.client.checked_url import NETWORK, checked_url
 from mqttlite.client.toml_file import read_toml
 from mqttlite.client.url import Url
 from mqttlite.core.errors import MQTTError
@@ -84,10 +84,13 @@ class SerialPort:
 class Config:
     """Everything.
 
-    `upstream`: URL of the broker, mqtt:// or unix://; user name and password in it are the gateway's own, for its
-    status. `status_topic`: where the state of each line is published, "" for nowhere; every `status_every_s` seconds.
+    `upstream`: URL of the broker, mqtt://, mqtts://, ws://, wss:// or unix://; user name and password in it are the
+    gateway's own, for its status.
+    `status_topic`: where the state of each line is published, "" for nowhere; every `status_every_s` seconds.
     `console`: path of the socket that `mqttlite console` looks for, "" for none, "auto" for a name of this process's in
     $XDG_RUNTIME_DIR/mqttlite, or /run/mqttlite.
+    `tls`: what mqttlite.Client takes about TLS, by the same names: ca, certificate, key_file, key_password, alpn,
+    server_name, fingerprint, insecure.
     `provision`: settings for boards that wait for some (provision.py), None for none.
     """
 
@@ -96,6 +99,7 @@ class Config:
     status_topic: str = ""
     status_every_s: float = 5.0
     console: str = "auto"
+    tls: "dict[str, Any]" = field(default_factory=dict)
     provision: "dict[str, Any] | None" = None
 
     def check(self) -> None:
@@ -110,6 +114,8 @@ class Config:
                 raise ConfigError(f"serial: {twice}")
             there[real] = path
         _check_upstream(self.upstream)
+        if self.tls:
+            _check_tls(self.tls, self.upstream)
         if self.console not in ("", "auto") and not (self.console[0] == "/" and len(os.fsencode(self.console)) < 108):
             raise ConfigError(
                 f"console '{shown(self.console)}': must be a path of at most 107 bytes that begins with /"
@@ -132,14 +138,29 @@ class Config:
 def _check_upstream(text: str) -> None:
     """Raise ConfigError for a URL that is no broker's."""
     scheme, _, rest = text.partition("://")
-    if scheme == "mqtt" and rest.rpartition("@")[2].partition("/")[2].strip("/ "):
+    if scheme in ("mqtt", "mqtts") and rest.rpartition("@")[2].partition("/")[2].strip("/ "):
         raise ConfigError(
-            "upstream: what stands behind host and port means nothing to a broker; write mqtt://host:port"
+            "upstream: what stands behind host and port means nothing to a broker; write " + scheme + "://host:port"
         )
     try:
-        checked_url(text, ("mqtt", "unix"))
+        checked_url(text, (*NETWORK, "unix"))
     except ValueError as error:
         raise ConfigError(f"upstream: {shown(str(error), 300)}") from None
+
+
+def _check_tls(table: dict[str, Any], upstream: str) -> None:
+    """Raise ConfigError for a table [tls] that does not go together, or not with the broker's URL."""
+    from mqttlite.client.tls_options import TlsOptions  # only who has such a table loads it
+
+    known = [each.name for each in fields(TlsOptions) if each.name != "tls"]  # no file holds an SSLContext
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"[tls]: unknown key '{shown(key)}'{_meant(key, known)}")
+    try:
+        options = TlsOptions(**table)
+        options.check_scheme(Url(upstream))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"[tls]: {error}") from None
 
 
 def load(path: Path) -> Config:
@@ -152,8 +173,11 @@ def load(path: Path) -> Config:
     if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
         raise ConfigError(f"{path}: serial: write [[serial]] for each port")
     provision = data.pop("provision", None)
-    known = [field.name for field in fields(Config) if field.name not in ("serial", "provision")]
-    config = Config(**_checked(data, Config, known, str(path)))
+    tls = data.pop("tls", {})
+    if not isinstance(tls, dict):
+        raise ConfigError(f"{path}: tls: write [tls], and a line NAME = VALUE for each")
+    known = [field.name for field in fields(Config) if field.name not in ("serial", "provision", "tls")]
+    config = Config(**_checked(data, Config, known, str(path)), tls=tls)
     if provision is not None:
         from .provision import check_provision
 

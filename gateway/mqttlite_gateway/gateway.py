@@ -18,7 +18,7 @@ async def run(config: Config, *, check: bool = False, set_up: SetUp | None = Non
     """Serve all ports of a checked configuration until cancelled. `check`: say at once whether the broker is there.
     `set_up`: gives boards that wait for them their settings.
     """
-    upstream = Upstream(config.upstream)
+    upstream = Upstream(config.upstream, config.tls)
     names: Names[GatewayLine] = Names()
     lines = [GatewayLine(port, upstream, names, set_up) for port in config.serial]
     log.info("forwarding %d serial port(s) to %s", len(lines), upstream.name)

@@ -70,6 +70,7 @@ async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
         will=(online, "0", 1, True),
         retry_first=True,
         on_connection=on_connection,
+        **config.tls,
     )
     async with client:
         announcing = asyncio.create_task(_announce(client, online, connected))

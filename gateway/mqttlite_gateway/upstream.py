@@ -3,19 +3,24 @@
 import asyncio
 import logging
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mqttlite.client import Client
 from mqttlite.client.dialing import open_streams
 from mqttlite.client.recognise import not_mqtt, silent
-from mqttlite.client.unreachable import where, why_unreachable
+from mqttlite.client.unreachable import PORTS, port_of, where, why_unreachable
 from mqttlite.client.url import Url
-from mqttlite.core import PORT, reasons, refusals
+from mqttlite.core import reasons, refusals
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError
 from mqttlite.core.packet_types import CONNACK, DISCONNECT
 from mqttlite.core.properties import REASON_STRING
 from mqttlite.core.shown import shown
 from mqttlite.core.wire5 import decode_connack, decode_disconnect
+
+if TYPE_CHECKING:
+    from mqttlite.client.secure import Dialer
 
 log = logging.getLogger("mqttlite.gateway")
 
@@ -31,19 +36,28 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Upstream:
-    """The broker of a URL. `name` is what log lines call it."""
+    """The broker of a URL; `tls`: what Client takes about TLS, by name. `name` is what log lines call it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.text = url
         self.url = Url(url)
         self.name = where(self.url)
+        self._tls = tls
+        self._dialer: Dialer | None = None  # of mqtts://, ws:// and wss://
 
     async def connect(self) -> Streams:
         """A connection to the first of its addresses that answers. Raises OSError or ConnectError."""
         url = self.url
         if url.scheme == "unix":
             return await asyncio.open_unix_connection(url.path, limit=READ_SIZE)
-        return await open_streams(url.host or "localhost", url.port or PORT, READ_SIZE)
+        if url.scheme == "mqtt":
+            return await open_streams(url.host or "localhost", port_of(url), READ_SIZE)
+        if self._dialer is None:
+            from mqttlite.client.secure import Dialer
+            from mqttlite.client.tls_options import TlsOptions
+
+            self._dialer = Dialer(url, TlsOptions(**self._tls))
+        return await self._dialer.open_streams(READ_SIZE)
 
     def explain(self, error: Exception) -> str:
         """Words for a failure of `connect`."""
@@ -53,8 +67,8 @@ class Upstream:
         """Words for a peer whose first bytes are no MQTT, or that has sent none: until it closed, or for `waited_s`."""
         if begin:
             return f"{self.name} {not_mqtt(begin)}"
-        port = self.url.port or PORT if self.url.scheme == "mqtt" else 0
-        return f"{self.name} {silent(port, waited_s and round(waited_s))}"
+        is_layered = self.url.scheme in PORTS and self.url.scheme != "mqtt"
+        return f"{self.name} {silent(port_of(self.url), waited_s and round(waited_s), is_layered)}"
 
     async def check(self) -> None:
         """Say whether the broker is there, before any device asks, and when it is, if it was not: an MQTT connection of
@@ -65,7 +79,7 @@ class Upstream:
         while True:
             try:
                 name = f"mqttlite-gateway-{os.urandom(3).hex()}"
-                async with Client(self.text, client_id=name, clean_session=True, timeout_s=5):
+                async with Client(self.text, client_id=name, clean_session=True, timeout_s=5, **self._tls):
                     log.info("the broker at %s answers", self.name)
                     return
             except RefusedError as error:  # it is there; devices may have other rights

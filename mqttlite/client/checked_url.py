@@ -7,17 +7,16 @@ import socket
 
 from .url import Url
 
-SCHEMES = ("mqtt", "unix", "serial")
+SCHEMES = ("mqtt", "mqtts", "ws", "wss", "unix", "serial")
+NETWORK = ("mqtt", "mqtts", "ws", "wss")  # with a host
 SERIAL_OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts")
 
 _ELSEWHERE = {  # schemes of other programs, and what to do
-    "mqtts": "TLS is not there yet; use mqtt:// and the broker's port without it (usually 1883)",
-    "ssl": "TLS is not there yet; use mqtt:// and the broker's port without it (usually 1883)",
-    "tls": "TLS is not there yet; use mqtt:// and the broker's port without it (usually 1883)",
-    "ws": "WebSockets are not there yet; use mqtt:// and the broker's TCP port (usually 1883)",
-    "wss": "WebSockets are not there yet; use mqtt:// and the broker's TCP port (usually 1883)",
-    "http": "a broker is no web server; use mqtt:// and its TCP port (usually 1883)",
-    "https": "a broker is no web server; use mqtt:// and its TCP port (usually 1883)",
+    "ssl": "write mqtts:// instead",
+    "tls": "write mqtts:// instead",
+    "mqtt+ssl": "write mqtts:// instead",
+    "http": "MQTT over WebSockets is ws://",
+    "https": "MQTT over WebSockets and TLS is wss://",
     "tcp": "write mqtt:// instead",
 }
 
@@ -29,7 +28,7 @@ def checked_url(text: object, schemes: tuple[str, ...] = SCHEMES) -> Url:
     shown = without_password(text)
     shown = shown if len(shown) < 300 else shown[:300] + "…"
     scheme, found, rest = text.partition("://")
-    _check_signs(text, shown, is_address=scheme.lower() in ("mqtt", *_ELSEWHERE))
+    _check_signs(text, shown, is_address=scheme.lower() in (*NETWORK, *_ELSEWHERE))
     if not found or not scheme:
         raise ValueError(f"not a URL: '{shown}'; write for example mqtt://localhost:1883")
     if scheme not in schemes:
@@ -41,8 +40,8 @@ def checked_url(text: object, schemes: tuple[str, ...] = SCHEMES) -> Url:
             words = _ELSEWHERE.get(scheme.lower(), "")
             words = f"is not supported: {words}" if words else "is not a known scheme"
         raise ValueError(f"'{scheme}' {words}; use {' or '.join(name + '://' for name in schemes)}")
-    if scheme == "mqtt":
-        _check_address(rest, shown)
+    if scheme in NETWORK:
+        _check_address(rest, shown, is_web=scheme in ("ws", "wss"))
     elif "@" in rest.partition("/")[0]:
         raise ValueError(f"{scheme}:// takes no user name and password: '{shown}'")
     url = Url(text)
@@ -77,8 +76,8 @@ def _check_signs(text: str, shown: str, is_address: bool) -> None:
             raise ValueError(f"{what} is in the URL {shown!a}; remove it{instead}")
 
 
-def _check_address(rest: str, shown: str) -> None:
-    """`rest`: what follows mqtt://."""
+def _check_address(rest: str, shown: str, is_web: bool) -> None:
+    """`rest`: what follows mqtt://. `is_web`: it may have a path and a query, which are a web server's."""
     before, at, after = rest.rpartition("@")
     if at and ("/" in before or "?" in before):
         raise ValueError(f"a / or ? in a user name or password is written %2F or %3F: '{shown}'")
@@ -86,9 +85,12 @@ def _check_address(rest: str, shown: str) -> None:
         raise ValueError(f"the user name is missing in '{shown}': a password needs one")
     address, slash, path = after.partition("/")
     address, question, query = address.partition("?")
-    if path.strip("/") or (slash and "?" in path):
+    if is_web:
+        if "#" in rest or not (path.isascii() and query.isascii()):
+            raise ValueError(f"'#' and letters beyond ASCII have no place in '{shown}'; in a path they are written %XX")
+    elif path.strip("/") or (slash and "?" in path):
         raise ValueError(f"a path or topic, '/{path}', does not belong into the URL '{shown}'; a broker has none")
-    if question:
+    if question and not is_web:
         raise ValueError(f"unknown option '{query.partition('=')[0]}' in '{shown}': an mqtt:// URL has none")
     if address[:1] == "[":
         host, closed, port = address[1:].partition("]")

@@ -19,7 +19,7 @@ _WILL = "Will(topic, payload, qos, retain), as in Will('room/state', b'lost', 1,
 
 
 def check_client(url: object, options: Mapping[str, Any]) -> None:
-    """The arguments of Client."""
+    """The arguments of Client; those about TLS are checked in tls_options."""
     checked_url(url)
     for name, value in options.items():
         check = _CLIENT.get(name)
@@ -213,26 +213,37 @@ _NO_METHODS = {
     "loop_forever": "'await client.handle(function)' runs until the client is closed",
     "username_pw_set": "write Client(..., username=..., password=...)",
     "will_set": "write Client(..., will=Will(topic, payload, qos, retain))",
-    "tls_set": "TLS is not there yet",
+    "tls_set": "write Client('mqtts://host', ca=..., certificate=..., key_file=...)",
     "messages": "write 'async for message in client'",
 }
 
 _ADDRESS = "it stands in the URL, as in Client('mqtt://localhost:1883')"
-_TLS = "TLS is not there yet"
+_TLS = "use tls for an ssl.SSLContext, or ca, certificate, key_file, fingerprint"
 _NO_ARGUMENTS = {
     "host": _ADDRESS,
     "hostname": _ADDRESS,
     "port": _ADDRESS,
     "keepalive": "use keep_alive_s",
     "keep_alive": "use keep_alive_s",
-    "tls": _TLS,
     "tls_context": _TLS,
     "tls_params": _TLS,
+    "tls_insecure": "use insecure",
+    "ca_certs": "use ca",
+    "cafile": "use ca",
+    "certfile": "use certificate",
+    "keyfile": "use key_file",
+    "keyfile_password": "use key_password",
+    "transport": "it stands in the URL, as in Client('ws://localhost/mqtt')",
     "clean_start": "use clean_session",
     "identifier": "use client_id",
     "protocol": "use version",
     "timeout": "use timeout_s",
 }
+
+# Looked at where they are used (tls_options.py), which only who has one loads.
+TLS_ARGUMENTS = (
+    "ca", "certificate", "key_file", "key_password", "alpn", "server_name", "fingerprint", "insecure", "tls",
+)  # fmt: skip
 
 _CLIENT: dict[str, Any] = {
     "version": _version,
@@ -254,4 +265,5 @@ _CLIENT: dict[str, Any] = {
     "retry_first": _flag,
     "on_connection": _callback,
     "on_oversized": _callback,
+    **dict.fromkeys(TLS_ARGUMENTS, lambda name, value: None),
 }

@@ -3,7 +3,6 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..core import PORT
 from ..core.codec import topic_of
 from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError, StoreError
 from ..serial.clock import now_ms
@@ -11,11 +10,13 @@ from .connector import Connector
 from .dialing import open_tcp
 from .sockets import SocketTransport
 from .transport import Transport
-from .unreachable import where, why_unreachable
+from .unreachable import PORTS, port_of, where, why_unreachable
 
 if TYPE_CHECKING:
     from ..serial.dialer_host import HostSerialDialer
     from ..serial.ports import HostPort
+    from .secure import Dialer
+    from .tls_options import TlsOptions
     from .watchdog import Guard
 
 
@@ -23,6 +24,8 @@ class HostConnector(Connector):
     """See Connector."""
 
     transport: SocketTransport | None = None  # of the connection, unless it is a serial line
+    tls: "TlsOptions | None" = None  # what the client was told about TLS
+    dialer: "Dialer | None" = None  # of mqtts://, ws:// and wss://
     guard: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
 
     async def open(self) -> Transport:
@@ -30,7 +33,14 @@ class HostConnector(Connector):
         url = self.url
         self.transport = None
         if url.scheme == "mqtt":
-            self.transport = (await open_tcp(SocketTransport, url.host or "localhost", url.port or PORT))[1]
+            self.transport = (await open_tcp(SocketTransport, url.host or "localhost", port_of(url)))[1]
+            return self.transport
+        if url.scheme in PORTS:
+            if self.dialer is None:
+                from .secure import Dialer  # only who has such a URL loads it
+
+                self.dialer = Dialer(url, self.tls)
+            self.transport = (await self.dialer.open(SocketTransport))[1]
             return self.transport
         if url.scheme == "unix":
             loop = asyncio.get_running_loop()
@@ -38,7 +48,9 @@ class HostConnector(Connector):
             return self.transport
         if url.scheme == "serial":
             return await self.open_serial()
-        raise ConnectError(f"'{url.scheme}' is not a known scheme; use mqtt://, unix:// or serial://")
+        raise ConnectError(
+            f"'{url.scheme}' is not a known scheme; use {', '.join(name + '://' for name in PORTS)}, unix:// or serial://"
+        )
 
     def on_connected(self, session_present: bool) -> None:
         """See Connector; from now on a thread looks whether PINGREQ is overdue."""
@@ -84,10 +96,13 @@ class HostConnector(Connector):
         if not first:
             if self.was_connected:  # there is a broker, then
                 return error
-            port = url.port or PORT if url.scheme == "mqtt" else 0
+            port = port_of(url) if url.scheme == "mqtt" else 0
             if transport.ended and port and not self.retry_first:  # it is about to be told, and once is enough
                 words = recognise.recognise(await recognise.probe(url.host or "localhost", port))
-            words = words or recognise.silent(port, None if transport.ended else self.timeout_s)
+            if self.dialer:
+                words = self.dialer.late_words(error)
+            waited_s = None if transport.ended else self.timeout_s
+            words = words or recognise.silent(port, waited_s, self.dialer is not None)
         elif isinstance(error, ProtocolError):
             words = words or recognise.not_mqtt(first)
         if not words:

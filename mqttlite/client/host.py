@@ -16,6 +16,7 @@ from ..core.text import to_utf8
 from ..serial.clock import now_ms
 from ..store.base import Store
 from .checks import (
+    TLS_ARGUMENTS,
     check_client,
     check_message,
     check_number,
@@ -34,14 +35,30 @@ from .messages import Message, Receipt
 from .unreachable import where
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
     from ..core.message_properties import MessageProperties
     from .unconfirmed import PendingMessage
 
 log = logging.getLogger("mqttlite.client")
 
+TLS_HELP = """\
+    Of mqtts:// and wss:// (TLS; docs/tls.md):
+
+    ca              CAs to trust instead of the system's: a file (PEM or DER), a folder, PEM as str, DER as bytes
+    certificate     file with the client's own certificate (PEM), behind it those of its chain
+    key_file        file with its key; default: it is in `certificate`. key_password: where it is encrypted
+    alpn            protocols to offer, as ["mqtt"]
+    server_name     the name that the broker's certificate must have; default: the host of the URL
+    fingerprint     SHA-256 of the broker's certificate: this one is taken, whoever has signed it
+    insecure        True: whoever answers is taken for the broker; for trials alone
+    tls             an ssl.SSLContext instead of all these but server_name
+    """
+
 
 class Client(ComfortableClient):
-    __doc__ = BaseClient.__doc__  # help(Client) tells all
+    __doc__ = f"{BaseClient.__doc__}\n{TLS_HELP}"  # help(Client) tells all
 
     _connector_type = HostConnector
     _size_max = PACKET_MAX
@@ -49,18 +66,50 @@ class Client(ComfortableClient):
     _start: asyncio.Lock
     _first: int  # sequence number of the first message, unless the store knows more
 
-    if not TYPE_CHECKING:  # for a type checker the arguments are BaseClient's
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            url: str,
+            *,
+            ca: "str | bytes | os.PathLike[str] | None" = None,
+            certificate: "str | os.PathLike[str] | None" = None,
+            key_file: "str | os.PathLike[str] | None" = None,
+            key_password: "str | bytes | None" = None,
+            alpn: "Sequence[str] | str | None" = None,
+            server_name: "str | None" = None,
+            fingerprint: "str | None" = None,
+            insecure: bool = False,
+            tls: "ssl.SSLContext | None" = None,
+            **options: Any,
+        ) -> None: ...
+
+    else:
 
         def __init__(self, url, **options):
             check_client(url, options)
+            tls = None
+            if not options.keys().isdisjoint(TLS_ARGUMENTS):
+                from .tls_options import take_options  # only who has one loads ssl
+
+                tls = take_options(options)
             if isinstance(options.get("store"), os.PathLike):
                 options["store"] = os.fspath(options["store"])
             super().__init__(url, **options)
             self._is_manual = self._incoming.manual_ack
             self._first = self._life.session.next
+            if tls is not None:
+                tls.check_scheme(self.url)
+                self._connector.tls = tls
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
-        __init__.__wrapped__ = BaseClient.__init__  # help() and inspect.signature show its arguments
+        # help() and inspect.signature show the arguments
+        __init__.__signature__ = (_base := inspect.signature(BaseClient.__init__)).replace(
+            parameters=[
+                *_base.parameters.values(),
+                *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in TLS_ARGUMENTS),
+            ]
+        )
 
         def __setattr__(self, name, value):
             if name[:3] == "on_":

@@ -15,12 +15,11 @@ from .sockets import FIRST_BYTES
 PROBE_S = 2  # for connecting once more, and an answer to a TLS handshake
 
 _TLS = (
-    "speaks TLS, which mqttlite does not have yet; use the broker's port without TLS (usually 1883), or a TLS proxy "
-    "such as stunnel in front of it"
+    "speaks TLS: use mqtts:// for this port (or wss:// for WebSockets), or the broker's port without TLS (usually 1883)"
 )
 _HTTP = (
-    "speaks HTTP: a web server, or MQTT over WebSockets, which mqttlite does not have yet; use the broker's TCP port "
-    "(usually 1883)"
+    "speaks HTTP: a web server, or MQTT over WebSockets; that is ws:// with the right path, as in ws://host:port/mqtt. "
+    "MQTT's own port is usually 1883"
 )
 _PORT = "use the port of the MQTT broker (usually 1883)"
 
@@ -73,16 +72,20 @@ def not_mqtt(data: bytes) -> str:
     return recognise(data) or f"does not speak MQTT: it sent {ascii(bytes(data[:24]))[1:]}; {_PORT}"
 
 
-def silent(port: int, waited_s: float | None) -> str:
-    """For a peer that answers CONNECT with nothing at all: it has closed (`waited_s` None), or the time is up."""
+def silent(port: int, waited_s: float | None, is_secure: bool = False) -> str:
+    """For a peer that answers CONNECT with nothing at all: it has closed (`waited_s` None), or the time is up.
+    `is_secure`: TLS, or a WebSocket, was made with it before.
+    """
     if waited_s is None:
         did = "closes the connection without a word"
     else:
         did = f"takes the connection, but does not answer CONNECT within {waited_s:g} s"
+    if is_secure:
+        return f"{did}: is an MQTT broker behind it, and does its log say why it does not want this client?"
     if port in TLS_PORTS:
-        return f"{did}: port {port} is usually TLS, which mqttlite does not have yet; try the port without it (1883)"
+        return f"{did}: port {port} is usually TLS; try mqtts://, or the port without it (1883)"
     if port in WEB_PORTS:
-        return f"{did}: port {port} is usually for WebSockets or HTTP; try the broker's TCP port (1883)"
+        return f"{did}: port {port} is usually for WebSockets or HTTP; try ws://, or the broker's TCP port (1883)"
     if waited_s is None:
         return f"{did}: is it an MQTT broker, without TLS, and does its log say why it does not want this client?"
     return f"{did}: is it an MQTT broker, without TLS?"

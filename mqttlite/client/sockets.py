@@ -40,7 +40,7 @@ class SocketTransport(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)  # or uvloop's, which is no subclass
         transport.set_write_buffer_limits(0)  # so that `write` returns when the kernel has everything
-        if os.name == "posix" and not transport.get_extra_info("sslcontext"):
+        if os.name == "posix" and not transport.get_extra_info("layer"):
             self._descriptor = transport.get_extra_info("socket").fileno()
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -3,13 +3,19 @@
 import errno
 import socket
 
-from ..core import PORT
 from .url import Url
+
+PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
 def where(url: Url) -> str:
     """What a broker's address is called."""
-    return url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{url.port or PORT}"
+    return url.path if url.scheme in ("unix", "serial") else f"{url.host or 'localhost'}:{port_of(url)}"
+
+
+def port_of(url: Url) -> int:
+    """The port, or the usual one of the scheme; 0 where it has none."""
+    return url.port or PORTS.get(url.scheme, 0)
 
 
 def why_unreachable(url: Url, error: Exception) -> str:

@@ -113,7 +113,7 @@ BAD_FILES = {
     "twice": ('[[serial]]\npath = "/dev/a"\n[[serial]]\npath = "/dev/a"', r"/dev/a is named twice"),
     "scheme": (
         'upstream = "http://x"\n[[serial]]\npath = "/dev/a"',
-        r"upstream: 'http' is not supported: a broker is no web server",
+        r"upstream: 'http' is not supported: MQTT over WebSockets is ws://",
     ),
     "no URL": ('upstream = "localhost"\n[[serial]]\npath = "/dev/a"', r"upstream: not a URL: 'localhost'"),
     "port": (
@@ -133,7 +133,19 @@ BAD_FILES = {
         'upstream = "mqtt://h?tls=1"' + PORT,
         r"upstream: unknown option 'tls' in 'mqtt://h\?tls=1': an mqtt:// URL has none",
     ),
-    "TLS": ('upstream = "mqtts://h"' + PORT, r"upstream: 'mqtts' is not supported: TLS is not there yet"),
+    "TLS without TLS": (
+        'upstream = "mqtt://h"' + PORT + '\n[tls]\nca = "/x"',
+        r"ca= is about TLS, and mqtt:// goes without",
+    ),
+    "key of TLS": (
+        'upstream = "mqtts://h"' + PORT + '\n[tls]\ncafile = "/x"',
+        r"\[tls\]: unknown key 'cafile'; there are",
+    ),
+    "type in TLS": (
+        'upstream = "mqtts://h"' + PORT + "\n[tls]\ncertificate = 1",
+        r"\[tls\]: certificate must be the path",
+    ),
+    "TLS that is no table": ('upstream = "mqtts://h"\ntls = true' + PORT, r"tls: write \[tls\]"),
     "host of a socket": ('upstream = "unix://run/x"' + PORT, r"upstream: a third slash is missing in 'unix://run/x'"),
     "a port's key above": ("baud = 9600", r"unknown key 'baud'; it belongs below a \[\[serial\]\]"),
     "slip in a port": ('[[serial]]\npath = "/dev/a"\nbaudrate = 1', r"unknown key 'baudrate'; is 'baud' meant\?"),
@@ -258,7 +270,7 @@ def test_what_client_and_gateway_assume_of_a_line_is_the_same() -> None:
     assert port.baud == link["baud"].default == dialer._baud == signature(open_port).parameters["baud"].default
     assert port.frame_size == link["frame_size"].default == dialer.link._frame_size
     assert port.window == link["window"].default == dialer.link._sender._window
-    assert Config().upstream == DEFAULT_UPSTREAM == f"mqtt://localhost:{unreachable.PORT}"
+    assert Config().upstream == DEFAULT_UPSTREAM == f"mqtt://localhost:{unreachable.PORTS['mqtt']}"
     assert set(_COUNTERS) <= set(vars(Link(1).stats))
     assert ANSWER_MAX <= READ_SIZE
 
