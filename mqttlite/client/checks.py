@@ -7,7 +7,7 @@ What the standard says about topics and text is checked where it is implemented 
 import inspect
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.codec import REMAINING_MAX
@@ -51,6 +51,13 @@ def _hint(name: str) -> str:
     near = difflib.get_close_matches(name, _CLIENT, 1)
     instead = _NO_ARGUMENTS.get(name) or (f"use {near[0]}" if near else "")
     return f": {instead}" if instead else "; see help(Client)"
+
+
+def with_arguments(function: Any, names: Iterable[str]) -> inspect.Signature:
+    """The signature of `function` with keyword arguments more."""
+    found = inspect.signature(function)
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    return found.replace(parameters=[*found.parameters.values(), *more])
 
 
 def check_message(topic: object, payload: object, qos: object, retain: object, key: object) -> None:

@@ -25,6 +25,7 @@ from .checks import (
     encoded,
     no_attribute,
     no_callback,
+    with_arguments,
     wrong_type,
 )
 from .comfort import ComfortableClient
@@ -104,12 +105,7 @@ class Client(ComfortableClient):
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
         # help() and inspect.signature show the arguments
-        __init__.__signature__ = (_base := inspect.signature(BaseClient.__init__)).replace(
-            parameters=[
-                *_base.parameters.values(),
-                *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in TLS_ARGUMENTS),
-            ]
-        )
+        __init__.__signature__ = with_arguments(BaseClient.__init__, TLS_ARGUMENTS)
 
         def __setattr__(self, name, value):
             if name[:3] == "on_":
