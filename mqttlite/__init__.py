@@ -8,6 +8,7 @@ Each name is loaded when it is asked for: `import mqttlite` by itself loads noth
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerError",
     "Client",
     "ClosedError",
     "ConnectError",
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import Message as Message
     from .client import Receipt as Receipt
+    from .client.requests import AnswerError as AnswerError
     from .client.unconfirmed import PendingMessage as PendingMessage
     from .client.will import Will as Will
     from .core.errors import ClosedError as ClosedError
@@ -59,6 +61,8 @@ else:
             return Client
         if name in ("Message", "Receipt"):
             from .client import messages as home
+        elif name == "AnswerError":
+            from .client import requests as home
         elif name == "Will":
             from .client import will as home
         elif name == "PendingMessage":

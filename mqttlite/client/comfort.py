@@ -16,7 +16,9 @@ from .messages import Message
 
 if TYPE_CHECKING:
     from .distribution import Distribution
+    from .first_answers import FirstAnswers
     from .handlers import Handler, Handlers
+    from .requests import Requests
     from .subscription import Subscription
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +31,7 @@ class ComfortableClient(BaseClient):
     _is_iterated = False  # somebody takes what `async for message in client` gives
     _distribution: "Distribution | None" = None
     _handlers: "Handlers | None" = None
+    _requests: "Requests | None" = None
 
     @functools.cached_property
     def _tasks(self) -> "set[asyncio.Task[Any]]":
@@ -202,6 +205,86 @@ class ComfortableClient(BaseClient):
             await life.progress.wait()
         if not isinstance(life.error, ClosedError):
             raise life.error
+
+    # -- requests and answers
+
+    async def request(
+        self,
+        topic: str,
+        payload: object = b"",
+        qos: int = 1,
+        *,
+        timeout_s: float = 10,
+        key: str | None = None,
+        into: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Publish a request, and wait for its answer: a Message, or what `into` makes of its payload.
+
+        payload    bytes or str, or an object that is sent as JSON: a dataclass, a pydantic model, what JSON has
+        timeout_s  how long all of it may take; TimeoutError then. In 5.0 the request expires with it; one that has not
+                   been sent by then is not sent any more
+        key        an idempotency key, such as "order-17": a request that is repeated with the same key is not handled
+                   again, but gets the answer that was given first (`serve`)
+        into       a dataclass, a pydantic model, str, dict, list, or a function of the payload (bytes)
+        options    as those of `publish`
+
+        AnswerError when the answer is an error; else what `publish` raises, and `into`. Where answers arrive, and what
+        3.1.1 has instead of a response topic: docs/client.md.
+        """
+        if self._requests is None:
+            from .requests import Requests
+
+            self._check_use()
+            self._requests = Requests(self)
+        return await self._requests.ask(topic, payload, qos, timeout_s, key, into, options)
+
+    async def serve(
+        self,
+        topic_filter: str,
+        function: Callable[..., Any],
+        qos: int = 2,
+        *,
+        into: Callable[..., Any] | None = None,
+        answers: "FirstAnswers | None" = None,
+        **options: Any,
+    ) -> None:
+        """Answer requests until the client is closed: with what `function(message)` returns, or with `into`
+        `function(value, message)`, value being what `into` makes of the payload, as in `request`. It is called as by
+        `handle`, one request after the other; bytes and str are sent as they are, None as an empty payload, everything
+        else as JSON.
+
+        A function that raises AnswerError answers with its words; with whatever else it raises, the log has it, and the
+        answer says that it failed. A request with a key that was answered before gets the same answer again, also an
+        error; a key that was used for another topic or payload is refused.
+
+        answers  where first answers are kept: MemoryAnswers(count_max, bytes_max, keep_s) or FileAnswers(path, ...) of
+                 mqttlite.client.first_answers. Default: a file beside the client's store if it has one, else memory;
+                 10,000 of them, 16 MiB, for a day
+        options  as those of `subscription`
+
+        A request counts as handled when its answer is accepted: a crash before that has it handled again. Exactly once:
+        `Inbox.serve`, in the transaction of the application's own database.
+        """
+        from .serving import Server
+
+        kept = answers or self._first_answers()
+        server = Server(self, function, into, kept)
+        try:
+            await self.handle(server.handle, topic_filter, qos, **options)
+        finally:
+            server.close()
+            if answers is None:
+                await kept.close()
+
+    def _first_answers(self) -> "FirstAnswers":
+        from .first_answers import FileAnswers, MemoryAnswers
+
+        path = getattr(self._life.store, "path", None)
+        return FileAnswers(f"{path}-answers") if path else MemoryAnswers()
+
+    def _is_5(self) -> bool:
+        return bool(self._outgoing.flags & 2)
 
     # -- from start to end
 

@@ -90,7 +90,7 @@ class Distribution:
         self._timer = loop.call_at(self._until, self._let_go)
         for message in [*incoming.taken, *([incoming.current] if incoming.current else []), *incoming.inbox]:
             self._enter(message)
-        incoming.inbox[:] = [message for message in incoming.inbox if not message._is_handled]
+        _replace(incoming.inbox, [message for message in incoming.inbox if not message._is_handled])
         self._finish = incoming._acknowledge
         self._arrive = life.on_message
         self._arrive_large = life.on_large
@@ -113,7 +113,7 @@ class Distribution:
         if not self.is_iterated:
             claimed = [message for message in inbox if subscription.takes(message.topic.encode())]
             if claimed:
-                inbox[:] = [message for message in inbox if message not in claimed]
+                _replace(inbox, [message for message in inbox if message not in claimed])
                 for message in claimed:
                     self._left.discard(id(message))
                     self._give(subscription, message)
@@ -127,7 +127,7 @@ class Distribution:
             return  # it comes again in another life
         if self.is_iterated or keeps:
             self._left.update(map(id, unhandled))
-            self.incoming.inbox[:0] = unhandled
+            _replace(self.incoming.inbox, [*unhandled, *self.incoming.inbox])
             self.life.wake()
         else:
             for message in unhandled:
@@ -308,7 +308,7 @@ class Distribution:
             return
         inbox = self.incoming.inbox
         dropped = [message for message in inbox if id(message) not in self._left]
-        inbox[:] = [message for message in inbox if id(message) in self._left]
+        _replace(inbox, [message for message in inbox if id(message) in self._left])
         for message in dropped:
             self._drop(message, "unclaimed")
         self.has_room()
@@ -319,3 +319,8 @@ def is_match(topic_filter: bytes, topic: bytes) -> bool:
     if topic_filter.startswith(b"$share/"):
         topic_filter = topic_filter.split(b"/", 2)[2]
     return matches(topic_filter, topic)
+
+
+def _replace(inbox: "list[Message] | deque[Message]", messages: list[Message]) -> None:
+    inbox.clear()
+    inbox.extend(messages)
