@@ -1,4 +1,4 @@
-"""The command `mqttlite`: broker, pub, sub, gateway, console, board, flash, update, doctor, bench, store, explain,
+"""The command `mqttlite`: broker, pub, sub, rr, gateway, console, board, flash, update, doctor, bench, store, explain,
 simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
@@ -9,8 +9,10 @@ installed.
 arguments  command lines, on top of argparse        connecting  options that say to whom and how to connect
 running    the event loop, SIGTERM, logs            lean      asyncio, without what no command needs
 progress   how far a long input is, on a terminal   variant   which build runs
+properties -D: properties of MQTT 5.0               measure   what `bench URL` does
 streams    standard input, output and error as they are found
-pub, publisher; sub, subscriber, output_format; broker, broker_config; and the other commands, a module each
+pub, publisher; sub, subscriber, output_format; rr, requester; broker, broker_config; and the other commands, a module
+each
 
 Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquitto_sub: see EXIT_CODES.
 """
@@ -32,6 +34,7 @@ COMMANDS = {
     "broker": "an MQTT broker",
     "pub": "publish messages, as mosquitto_pub does",
     "sub": "subscribe and print messages, as mosquitto_sub does",
+    "rr": "publish a request and print the answers, as mosquitto_rr does",
     "gateway": "carry devices on serial lines to a broker",
     "console": "what a board prints, and its prompt",
     "board": "boards: settings, setting one up",

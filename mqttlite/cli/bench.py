@@ -116,7 +116,7 @@ def _broker(args: argparse.Namespace) -> int:
     is_serial = args.url.partition("://")[0] == "serial"
     _check(args, is_serial)
     options = client_options(args, args.url)
-    with loading():
+    with loading(args.url):
         import asyncio
         import logging
 

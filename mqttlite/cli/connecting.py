@@ -3,14 +3,29 @@
 import argparse
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import PORT
 from ..core.codec import REMAINING_MAX
 from ..core.sizes import PACKET_MAX
+from .lean import loading, needs_tls
 
 TLS_PORT = 8883
-FOREVER = 0xFFFFFFFF  # seconds: a session that does not expire
+if TYPE_CHECKING:
+    import ssl
+
+    from ..client.will import Will
+
+_TLS = {  # options, and what they are for Client
+    "cafile": "ca",
+    "capath": "ca",
+    "cert": "certificate",
+    "key": "key_file",
+    "fingerprint": "fingerprint",
+    "server_name": "server_name",
+    "tls_alpn": "alpn",
+    "insecure": "insecure",
+}
 WITH_TOPIC = ("mqtt", "mqtts")  # schemes of URLs whose path is a topic, as mosquitto_pub takes them
 
 
@@ -52,7 +67,32 @@ def add_connection_options(parser: argparse.ArgumentParser, *, url: bool = True)
         help=f"largest packet to send or to take ({PACKET_MAX}); a larger one is not sent, or read past and reported",
     )
     to.add_argument("--nodelay", action="store_true", help="as mosquitto's; packets are never held back here anyway")
+    add_tls_options(parser)
     parser.set_defaults(protocol_version="3.1.1", id="")
+
+
+def add_tls_options(parser: argparse.ArgumentParser) -> None:
+    """How to speak TLS with the broker; any of them makes mqtts:// of host and port."""
+    tls = parser.add_argument_group("TLS")
+    tls.add_argument(
+        "--cafile", metavar="FILE", help="certificates of the CAs that may vouch for the broker (the system's)"
+    )
+    tls.add_argument("--capath", metavar="FOLDER", help="the same, in a folder as `openssl rehash` makes it")
+    tls.add_argument("--cert", metavar="FILE", help="certificate of this client")
+    tls.add_argument("--key", metavar="FILE", help="its private key (in the file of --cert)")
+    tls.add_argument(
+        "--fingerprint",
+        metavar="SHA256",
+        help="take this one certificate of the broker, and no other, whoever vouches for it: for a self-signed one",
+    )
+    tls.add_argument("--server-name", metavar="NAME", help="that the broker's certificate is for (the host)")
+    tls.add_argument("--tls-alpn", metavar="PROTOCOL", help="protocol to ask for in ALPN; several with commas")
+    tls.add_argument(
+        "--insecure",
+        action="store_true",
+        help="do not look for whom the certificate is; without --cafile, take any: whoever is in between can read all",
+    )
+    tls.add_argument("--tls-use-os-certs", action="store_true", help="TLS with the system's CAs, which are the default")
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +149,43 @@ def url_of(args: argparse.Namespace) -> tuple[str, str]:
         return f"unix://{os.path.abspath(args.unix)}", ""
     if args.url is not None:
         return split_topic(args.url)
-    return _url_of_host("localhost" if args.host is None else args.host, args.port or PORT), ""
+    scheme, port = ("mqtts", TLS_PORT) if _tls_given(args) else ("mqtt", PORT)
+    return _url_of_host(scheme, "localhost" if args.host is None else args.host, args.port or port), ""
+
+
+def _tls_given(args: argparse.Namespace) -> list[str]:
+    return [name for name in (*_TLS, "tls_use_os_certs") if getattr(args, name)]
+
+
+def _tls_options(args: argparse.Namespace, url: str) -> dict[str, Any]:
+    given = _tls_given(args)
+    if given and not needs_tls(url):
+        scheme = url.partition("://")[0]
+        better = {"mqtt": "mqtts://", "ws": "wss://"}.get(scheme, "")
+        option = "--" + given[0].replace("_", "-")
+        raise ValueError(f"{option} is about TLS, which {scheme}:// has not" + (f"; write {better}" if better else ""))
+    if args.cafile and args.capath:
+        raise ValueError("give either --cafile or --capath")
+    if args.key and not args.cert:
+        raise ValueError("--key needs --cert: a key alone says nothing")
+    if args.insecure and args.fingerprint:
+        raise ValueError("--insecure takes any certificate and --fingerprint a single one: give one of them")
+    if args.insecure and (args.cafile or args.capath):
+        return {"tls": _context(args)}
+    return {_TLS[name]: getattr(args, name) for name in given if name in _TLS}
+
+
+def _context(args: argparse.Namespace) -> "ssl.SSLContext":
+    """As mosquitto's --insecure: signed by a CA that is known, but for any name."""
+    import ssl
+
+    context = ssl.create_default_context(cafile=args.cafile, capath=args.capath)
+    context.check_hostname = False
+    if args.cert:
+        context.load_cert_chain(args.cert, args.key)
+    if args.tls_alpn:
+        context.set_alpn_protocols(args.tls_alpn.split(","))
+    return context
 
 
 def client_options(args: argparse.Namespace, url: str) -> dict[str, Any]:
@@ -126,6 +202,7 @@ def client_options(args: argparse.Namespace, url: str) -> dict[str, Any]:
         "size_max": args.max_packet,
         "username": args.username,
         "password": None if args.pw is None else os.fsencode(args.pw),
+        **_tls_options(args, url),
     }
     if args.pw is None and "MQTTLITE_PASSWORD" in os.environ and (args.username is not None or _has_only_user(url)):
         options["password"] = os.fsencode(os.environ["MQTTLITE_PASSWORD"])
@@ -137,9 +214,8 @@ def session_options(args: argparse.Namespace, options: Mapping[str, Any]) -> dic
     if (args.disable_clean_session or args.store is not None) and not args.id:
         option = "--store" if args.store is not None else "-c"
         raise ValueError(f"{option} keeps a session, and a session needs a client identifier: add -i")
-    if args.will_topic is None and (args.will_payload is not None or args.will_qos is not None or args.will_retain):
-        raise ValueError("options for a will need --will-topic")
     found: dict[str, Any] = {"clean_session": not (args.disable_clean_session or args.store is not None)}
+    found |= args.properties["connect"]
     if args.store is not None:
         if not args.store:
             raise ValueError("--store takes the path of a file")
@@ -148,13 +224,27 @@ def session_options(args: argparse.Namespace, options: Mapping[str, Any]) -> dic
         if not 0 < args.max_inflight < 65536:
             raise ValueError(f"-M {args.max_inflight} is not between 1 and 65535")
         found["window"] = args.max_inflight
-    if args.will_topic is not None:
-        payload = os.fsencode(args.will_payload or "")
-        found["will"] = (args.will_topic, payload, args.will_qos or 0, args.will_retain)
+    if will := _will(args, options["url"]):
+        found["will"] = will
     return {**options, **found}
 
 
-def _url_of_host(host: str, port: int) -> str:
+def _will(args: argparse.Namespace, url: str) -> "tuple[str, bytes, int, bool] | Will | None":
+    properties = args.properties["will"]
+    if args.will_topic is None:
+        if args.will_payload is not None or args.will_qos is not None or args.will_retain or properties:
+            raise ValueError("options for a will need --will-topic")
+        return None
+    will = (args.will_topic, os.fsencode(args.will_payload or ""), args.will_qos or 0, args.will_retain)
+    if properties:
+        with loading(url):
+            from ..client.will import Will  # with all of the client, which a mistake in the command line does not need
+
+        return Will(*will, **properties)
+    return will
+
+
+def _url_of_host(scheme: str, host: str, port: int) -> str:
     if not host:
         raise ValueError("--host is empty; give a host name or an address, or leave it out for localhost")
     if "/" in host:
@@ -163,7 +253,7 @@ def _url_of_host(host: str, port: int) -> str:
         raise ValueError("--host takes a host name or an address; the port goes with --port")
     if host[0] == "[" and host[-1] == "]":
         host = host[1:-1]
-    return f"mqtt://[{host}]:{port}" if ":" in host else f"mqtt://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def split_topic(url: str) -> tuple[str, str]:

@@ -1,5 +1,5 @@
-"""Loads what a command needs in less time: without TLS, which this program does not speak yet (OpenSSL is a tenth of
-what it takes to start), and without a look for garbage, of which there is none.
+"""Loads what a command needs in less time: without TLS, unless it is spoken (OpenSSL is a tenth of what it takes to
+start), and without a look for garbage, of which there is none.
 """
 
 import gc
@@ -9,13 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def needs_tls(url: str) -> bool:
+    """Whether it takes TLS to speak to what is at this URL."""
+    return url.startswith(("mqtts://", "wss://"))
+
+
 @contextmanager
-def loading() -> Iterator[None]:
-    """While the block imports the parts of a command. asyncio comes as on a Python that was built without `ssl`, unless
-    it is there already; the module itself can be imported afterwards.
+def loading(url: str) -> Iterator[None]:
+    """While the block imports the parts of a command that speaks to this URL. Where that takes no TLS, asyncio comes as
+    on a Python that was built without `ssl`, unless it is there already; the module itself can be imported afterwards.
     """
     modules: dict[str, Any] = sys.modules
-    without_tls = "asyncio" not in modules and "ssl" not in modules
+    without_tls = not needs_tls(url) and "asyncio" not in modules and "ssl" not in modules
     if without_tls:
         modules["ssl"] = None  # its import fails, which asyncio expects
     collects = gc.isenabled()

@@ -17,7 +17,7 @@ _PIECE = re.compile(
     r"%(?P<flags>[-0]*)(?P<width>\d*)(?:\.(?P<most>\d+))?(?P<letter>.)|@(?P<time>.)|\\(?P<escape>.)", re.S
 )
 _ESCAPES = {"\\": b"\\", "0": b"\0", "a": b"\a", "e": b"\x1b", "n": b"\n", "r": b"\r", "t": b"\t", "v": b"\v"}
-_MQTT5 = "ACDEFPRS"  # properties that a 3.1.1 message does not have: they print as nothing
+_NUMBERS = "AEFlmSXx"  # which take the flag 0
 
 
 class Moment(NamedTuple):
@@ -82,12 +82,12 @@ def _piece(match: "re.Match[str]", escaped: bool) -> bytes | Piece:
     value = _VALUES.get(letter)
     if value is None:
         raise ValueError(f"unknown format '%{letter}'")
-    if escaped and letter in "tpjJ":
+    if escaped and letter in "CDPRtpjJ":
         value = partial(_escaped, value, letter)
     if not (match["flags"] or match["width"] or match["most"]):
         return value
     most = int(match["most"]) if match["most"] else None
-    return partial(_padded, value, match["flags"], int(match["width"] or 0), most, letter in "lxX")
+    return partial(_padded, value, match["flags"], int(match["width"] or 0), most, letter in _NUMBERS)
 
 
 def _escaped(value: Piece, letter: str, message: Message, moment: Moment) -> bytes:
@@ -103,44 +103,87 @@ def _padded(
     return data.rjust(width, b"0" if takes_zeros and "0" in flags else b" ")
 
 
-def _json_fields(message: Message, moment: Moment) -> dict[str, object]:
-    zone = moment.format("%z")
-    return {
-        "tst": moment.format("%Y-%m-%dT%H:%M:%S.") + moment.fraction[:6] + zone,
-        "topic": message.topic,
-        "qos": message.qos,
-        "retain": int(message.retain),
-        "payloadlen": len(message.payload),
-    }
-
-
-def _compact(fields: dict[str, object]) -> bytes:
-    import json  # here and below: only for %j and %J
-
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _json(message: Message, moment: Moment) -> bytes:
     """Bytes that are not UTF-8 become U+FFFD: JSON has no other text."""
-    return _compact({**_json_fields(message, moment), "payload": message.payload.decode("utf-8", "replace")})
+    return _json_object(message, moment, _quoted(message.payload.decode("utf-8", "replace")))
 
 
 def _json_raw(message: Message, moment: Moment) -> bytes:
-    import json
+    import json  # only for %j and %J, here and below
 
     try:
         payload = json.loads(message.payload.decode(), parse_constant=_no_constant)
-        return _compact({**_json_fields(message, moment), "payload": payload})
+        return _json_object(message, moment, json.dumps(payload, ensure_ascii=False, separators=(",", ":")))
     except (ValueError, RecursionError):
         raise ValueError(f"the payload is not valid JSON on topic {message.topic}") from None
+
+
+def _json_object(message: Message, moment: Moment, payload: str) -> bytes:
+    fields = [
+        ("tst", _quoted(moment.format("%Y-%m-%dT%H:%M:%S.") + moment.fraction[:6] + moment.format("%z"))),
+        ("topic", _quoted(message.topic)),
+        ("qos", str(message.qos)),
+        ("retain", str(int(message.retain))),
+        ("payloadlen", str(len(message.payload))),
+    ]
+    if message.qos:
+        fields.append(("mid", str(_packet_id(message))))
+    if properties := _json_properties(message):
+        fields.append(("properties", _object(properties)))
+    return _object([*fields, ("payload", payload)]).encode()
+
+
+def _json_properties(message: Message) -> list[tuple[str, str]]:
+    """With the names that mosquitto_sub gives them, in its order."""
+    if not message.properties:
+        return []
+    fields = []
+    if numbers := message.subscription_identifiers:
+        fields.append(("subscription-identifier", str(numbers[0] if len(numbers) == 1 else numbers)))
+    if pairs := message.user_properties:
+        fields.append(("user-properties", _object([(name, _quoted(value)) for name, value in pairs])))
+    if message.content_type:
+        fields.append(("content-type", _quoted(message.content_type)))
+    if message.correlation_data:
+        fields.append(("correlation-data", _quoted(message.correlation_data.decode("utf-8", "replace"))))
+    if message.payload_is_text:
+        fields.append(("payload-format-indicator", "1"))
+    if message.response_topic:
+        fields.append(("response-topic", _quoted(message.response_topic)))
+    if message.expires_after_s is not None:
+        fields.append(("message-expiry-interval", str(message.expires_after_s)))
+    return fields
+
+
+def _object(fields: list[tuple[str, str]]) -> str:
+    """A JSON object of values that are JSON; a name may be there twice, as user properties may."""
+    return "{" + ",".join([f"{_quoted(name)}:{value}" for name, value in fields]) + "}"
+
+
+def _quoted(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _nothing(message: Message, moment: Moment) -> bytes:
-    return b""
+def _packet_id(message: Message) -> int:
+    return message._packet_id if message.qos else 0
+
+
+def _of_5(value: Callable[[Message], object]) -> Piece:
+    """What only a message with properties has; of any other it prints as nothing."""
+
+    def piece(message: Message, moment: Moment) -> bytes:
+        found = value(message) if message.properties else None
+        if found is None or found is False:
+            return b""
+        return found if isinstance(found, bytes) else str(found).encode()
+
+    return piece
 
 
 _VALUES: dict[str, Piece] = {
@@ -155,5 +198,13 @@ _VALUES: dict[str, Piece] = {
     "J": _json_raw,
     "I": lambda message, moment: moment.format("%Y-%m-%dT%H:%M:%S%z").encode(),
     "U": lambda message, moment: f"{moment.ns // 1_000_000_000}.{moment.fraction}".encode(),
-    **dict.fromkeys(_MQTT5, _nothing),
+    "m": lambda message, moment: b"%d" % _packet_id(message),
+    "A": _of_5(lambda message: None),  # the client has put the topic in its place
+    "C": _of_5(lambda message: message.content_type),
+    "D": _of_5(lambda message: message.correlation_data),
+    "E": _of_5(lambda message: message.expires_after_s),
+    "F": _of_5(lambda message: 1 if message.payload_is_text else None),
+    "P": _of_5(lambda message: " ".join([f"{name}:{value}" for name, value in message.user_properties])),
+    "R": _of_5(lambda message: message.response_topic),
+    "S": _of_5(lambda message: " ".join(map(str, message.subscription_identifiers))),
 }

@@ -6,12 +6,15 @@ from ..core.text import check_plain, check_topic_name, to_utf8
 from . import EXIT_CODES
 from .connecting import add_connection_options, add_session_options, client_options, session_options, url_of
 from .lean import loading
+from .properties import add_property_option, help_text, properties_of
 
 _EXAMPLES = """\
 examples:
   mqttlite pub -t room/1 -m 21.5                       one message to the broker on this machine
   mqttlite pub -t room/1 -m 21.5 -q 1 -r               confirmed by the broker, and kept for later subscribers
   seq 100 | mqttlite pub -t count -l -q 2 --rate 50    a message for each line, 50 a second
+  mqttlite pub -t room/1 -m 21.5 -V 5.0 -D publish message-expiry-interval 60 -D publish user-property unit Celsius
+                                                       of no use to anybody after a minute, and with a property
   mqttlite pub -t room/1 -n -r -q 1                    ends the retained message
   seq 100 | mqttlite pub -t count -l -q 1 -i meter --store meter.db -W 60
                                                        what a kill leaves behind is sent by the next run
@@ -25,7 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "pub",
         description="Publish messages. The options are those of mosquitto_pub, and some more.",
         usage="mqttlite pub [-h HOST] [-p PORT] -t TOPIC (-m TEXT | -l | -s | -n | -f FILE) [option ...]",
-        epilog=_EXAMPLES + EXIT_CODES,
+        epilog=help_text("connect", "publish", "will") + _EXAMPLES + EXIT_CODES,
     )
     parser.add_argument("-t", "--topic", action="append", default=[], help="topic name to publish to")
     add_payload_options(parser)
@@ -36,6 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "-W", dest="timeout_s", type=float, metavar="S", help="end after S seconds at most, with exit code 27"
     )
+    add_property_option(parser, "connect, publish or will")
     add_connection_options(parser)
     add_session_options(parser)
     parser.set_defaults(run=run)
@@ -78,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Publish what `args` says; the exit code."""
     url, in_url = url_of(args)
     args.topic = topic_of(args, in_url, "pub")
+    args.properties = properties_of(args)
     options = session_options(args, client_options(args, url))
     if args.repeat is not None and (args.stdin_line or args.repeat < 1):
         raise ValueError("--repeat takes a count of at least 1 and does not go with -l")
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.rate is not None and not ((args.repeat or args.stdin_line) and 0 < args.rate < 10**9):
         raise ValueError("--rate takes a number of messages a second and needs -l or --repeat")
     check_timeout(args)
-    with loading():
+    with loading(url):
         from .publisher import publish  # asyncio and the client: not for --help, or a mistake in the command line
 
     return publish(args, options)

@@ -158,7 +158,7 @@ class Publisher:
                 await asyncio.sleep(early_s)
         if not args.qos:
             await self._connected.wait()  # rather than have it dropped
-        receipt = await self._client.publish(args.topic, payload, args.qos, args.retain)
+        receipt = await self._client.publish(args.topic, payload, args.qos, args.retain, **args.properties["publish"])
         self._accepted += 1
         self._unheard = not args.qos
         if receipt.seq >= 0:

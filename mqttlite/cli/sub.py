@@ -6,6 +6,7 @@ from ..core.text import check_plain, check_topic_filter, to_utf8
 from . import EXIT_CODES
 from .connecting import add_connection_options, add_session_options, client_options, session_options, url_of
 from .lean import loading
+from .properties import add_property_option, help_text, properties_of
 from .pub import check_timeout
 
 _EXAMPLES = """\
@@ -15,14 +16,18 @@ examples:
   mqttlite sub -t '#' -C 1 -W 5 -F %j                  the first message as JSON, within 5 seconds
   mqttlite sub -t 'room/#' --remove-retained --retained-only -W 1
                                                        ends all retained messages below room/, and prints them
+  mqttlite sub -t 'room/#' -V 5.0 -q 1 -C 1 -F '%p %E %P'
+                                                       with properties of MQTT 5.0
   mqttlite sub -t 'sales/#' -q 2 -i till --store till.db -C 10
                                                        the next ten messages, each once, over restarts
 
 """
+RETAIN_HANDLING = ("always", "new", "never")  # 0, 1 and 2 in SUBSCRIBE
 FORMATS = """\
-format (-F): %t topic, %p payload, %x %X payload in hexadecimal, %l its length, %q QoS, %r retain,
+format (-F): %t topic, %p payload, %x %X payload in hexadecimal, %l its length, %q QoS, %r retain, %m packet identifier,
 %j %J JSON (payload quoted, as it is), %I ISO 8601 time, %U Unix time, @Y @H ... strftime, @N ns, \\n \\t \\0 \\e;
-as in printf: %-20t %05l %.8x
+of MQTT 5.0: %C content type, %D correlation data, %E message expiry interval, %F payload format indicator,
+%P user properties (name:value), %R response topic, %S subscription identifiers; as in printf: %-20t %05l %.8x
 
 """
 
@@ -33,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sub",
         description="Subscribe and print messages. The options are those of mosquitto_sub, and some more.",
         usage="mqttlite sub [-h HOST] [-p PORT] -t FILTER [-t FILTER ...] [option ...]",
-        epilog=FORMATS + _EXAMPLES + EXIT_CODES,
+        epilog=FORMATS + help_text("connect", "subscribe", "unsubscribe", "will") + _EXAMPLES + EXIT_CODES,
     )
     parser.add_argument("-t", "--topic", action="append", default=[], metavar="FILTER", help="topic filter; repeatable")
     parser.add_argument("-T", "--filter-out", action="append", default=[], metavar="FILTER", help="do not print these")
@@ -52,6 +57,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--remove-retained", action="store_true", help="end the retained messages that come, but those of -T"
     )
     add_output_options(parser)
+    five = parser.add_argument_group("subscription, in MQTT 5.0")
+    five.add_argument("--no-local", action="store_true", help="not what this client publishes itself")
+    five.add_argument("--retain-as-published", action="store_true", help="retain as the publisher set it")
+    five.add_argument(
+        "--retain-handling",
+        choices=RETAIN_HANDLING,
+        help="whether retained messages come when it is made: always, only if it is new, or never",
+    )
+    add_property_option(parser, "connect, subscribe, unsubscribe or will")
     add_connection_options(parser)
     add_session_options(parser)
     parser.set_defaults(run=run)
@@ -69,10 +83,26 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-N", dest="no_newline", action="store_true", help="no newline after a message")
 
 
+def subscription_options(args: argparse.Namespace) -> dict[str, object]:
+    """The arguments of `subscribe` that only MQTT 5.0 has, beside its properties."""
+    found: dict[str, object] = {}
+    if args.no_local:
+        found["no_local"] = True
+    if args.retain_as_published:
+        found["retain_as_published"] = True
+    if args.retain_handling is not None:
+        found["retain_handling"] = RETAIN_HANDLING.index(args.retain_handling)
+    if found and args.protocol_version != "5.0":
+        raise ValueError(f"--{next(iter(found)).replace('_', '-')} needs MQTT 5.0: add -V 5.0")
+    return found
+
+
 def run(args: argparse.Namespace) -> int:
     """Subscribe to what `args` says and print; the exit code."""
     url, in_url = url_of(args)
     args.topic = [*args.topic, *([in_url] if in_url else [])]
+    args.properties = properties_of(args)
+    args.properties["subscribe"] |= subscription_options(args)
     options = session_options(args, client_options(args, url))
     if not args.topic and not args.unsubscribe:
         raise ValueError("give a topic filter: -t FILTER")
@@ -83,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     if args.count is not None and args.count < 1:
         raise ValueError("-C takes a count of at least 1")
     check_timeout(args)
-    with loading():
+    with loading(url):
         from .subscriber import subscribe  # asyncio and the client: not for --help, or a mistake in the command line
 
     return subscribe(args, options)

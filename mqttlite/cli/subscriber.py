@@ -45,7 +45,7 @@ class Subscriber:
             async with asyncio.timeout(self._args.timeout_s) as limit, self._client as client:
                 log.debug("connected as %s, session present: %s", client.client_id, client.session_present)
                 for topic_filter in self._args.unsubscribe:
-                    await client.unsubscribe(topic_filter)
+                    await client.unsubscribe(topic_filter, **self._args.properties["unsubscribe"])
                     log.debug("unsubscribed from '%s'", topic_filter)
                 if self._args.only_subscribe:
                     await self._subscribe()
@@ -73,7 +73,8 @@ class Subscriber:
     async def _subscribe(self) -> None:
         """Subscribe to everything. What the broker refuses is reported; if it refuses all, that is an error."""
         topics: list[str] = self._args.topic
-        asked = (self._client.subscribe(topic_filter, self._args.qos) for topic_filter in topics)
+        options = self._args.properties["subscribe"]
+        asked = (self._client.subscribe(topic_filter, self._args.qos, **options) for topic_filter in topics)
         refused = 0
         for topic_filter, answer in zip(topics, await asyncio.gather(*asked, return_exceptions=True), strict=True):
             if isinstance(answer, SubscribeError):

@@ -37,7 +37,7 @@ def test_a_format_prints_as_the_manual_page_says(text: str, expected: bytes) -> 
 def test_json_holds_the_message_and_its_time() -> None:
     fields = json.loads(compile_format("%j")(message("a", b'say "hi"\xff', qos=1)))
     datetime.fromisoformat(fields.pop("tst"))
-    assert fields == {"topic": "a", "qos": 1, "retain": 0, "payloadlen": 9, "payload": 'say "hi"\ufffd'}
+    assert fields == {"topic": "a", "qos": 1, "retain": 0, "payloadlen": 9, "mid": 7, "payload": 'say "hi"\ufffd'}
 
 
 def test_raw_json_holds_the_payload_as_it_is_and_refuses_what_is_no_json() -> None:

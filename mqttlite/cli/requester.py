@@ -1,0 +1,81 @@
+"""What `mqttlite rr` does: it subscribes to the topic of the answers, publishes the request, and prints what comes."""
+
+import argparse
+import asyncio
+import logging
+import os
+from typing import Any
+
+from ..client import Client, Message
+from .publisher import open_input, payload_of
+from .running import log_of, run_until_done
+from .streams import say
+from .subscriber import TIMED_OUT, Printer
+
+log = logging.getLogger("mqttlite.rr")
+
+
+def request(args: argparse.Namespace, options: dict[str, Any]) -> int:
+    """Ask what `args` says with a client of these `options`; the exit code."""
+    log_of(args, "rr")
+    requester = Requester(args, options)
+    fd = open_input(args)
+    return run_until_done(lambda: requester.run(fd))
+
+
+class Requester:
+    """One run of `rr`."""
+
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+        self._args = args
+        self._client = Client(**options)
+        self._printer = Printer(args)
+        self._correlation: bytes | None = None  # of this request; None: 3.1.1
+        self._answers = 0
+
+    async def run(self, fd: int) -> int:
+        """Ask and print until there is a reason to stop."""
+        payload = await payload_of(self._args, fd)
+        try:
+            async with asyncio.timeout(self._args.timeout_s) as limit, self._client as client:
+                await self._ask(client, payload)
+                await self._print(client)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if self._answers and not self._args.count:
+                return 0
+            say(
+                f"mqttlite rr: timed out; {self._answers or 'no'} answer{'s' if self._answers != 1 else ''} to the "
+                f"request to '{self._args.topic}'"
+            )
+            return TIMED_OUT
+        return 0
+
+    async def _ask(self, client: Client, payload: bytes) -> None:
+        args = self._args
+        answers = args.response_topic or f"{client.client_id}/answers"
+        await client.subscribe(answers, args.qos, **args.properties["subscribe"])
+        log.debug("answers go to '%s'", answers)
+        properties = dict(args.properties["publish"])
+        if args.protocol_version == "5.0":
+            properties["response_topic"] = answers
+            self._correlation = properties.setdefault("correlation_data", os.urandom(8))
+        receipt = await client.publish(args.topic, payload, args.qos, **properties)
+        await receipt
+        log.debug("the request has been published")
+
+    async def _print(self, client: Client) -> None:
+        args = self._args
+        async for message in client:
+            if (args.no_retained and message.retain) or not self._is_answer(message):
+                log.debug("not an answer to this request: %s", message)
+            elif await self._printer.show(message):
+                self._answers += 1
+                if self._answers == args.count:
+                    return
+
+    def _is_answer(self, message: Message) -> bool:
+        if self._correlation is None:
+            return True
+        return message.correlation_data in (b"", self._correlation)
