@@ -14,7 +14,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.client import Client
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
-from tests.peers import RUN_TIMEOUT_S, Mosquitto, MosquittoSub, free_port, mosquitto_pub
+from tests.peers import RUN_TIMEOUT_S, Message, Mosquitto, MosquittoSub, free_port, mosquitto_pub
 from tests.runtimes import ROOT
 
 
@@ -22,16 +22,27 @@ def at(broker: Mosquitto) -> tuple[str, ...]:
     return ("-h", "127.0.0.1", "-p", str(broker.port))
 
 
+@pytest.mark.parametrize("is_ours", [True, False], ids=["ours", "mosquitto"])
 @pytest.mark.parametrize("version", ["5.0", "mqttv311"])
-async def test_both_versions_mix_with_mosquittos_tools(mosquitto: Mosquitto, version: str) -> None:
-    async with Sub(*at(mosquitto), "-t", "a", "-q", "2", "-V", version, "-C", "2") as sub:
+async def test_both_versions_mix_with_mosquittos_tools_at_each_qos(
+    mosquitto: Mosquitto, tmp_path: Path, version: str, is_ours: bool
+) -> None:
+    """With our broker and with Mosquitto's, ours receives from both publishers, and mosquitto_sub from ours."""
+    levels = ("0", "1", "2")
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        port = int(broker.addresses[0].rpartition(":")[2]) if is_ours else mosquitto.port
+        to = ("-h", "127.0.0.1", "-p", str(port))
+        async with Sub(*to, "-t", "a", "-q", "2", "-V", version, "-C", "6", "-F", "%q %p") as sub:
+            for qos in levels:
+                await mosquitto_pub(port, "-V", "5", "-t", "a", "-q", qos, "-m", "theirs of 5.0")
+                await mosquitto_pub(port, "-V", "311", "-t", "a", "-q", qos, "-m", "theirs of 3.1.1")
+            expected = [f"{qos} theirs of {of}" for qos in levels for of in ("5.0", "3.1.1")]
+            assert (await sub.ended())[1].decode().splitlines() == expected
         for theirs in ("5", "311"):
-            await mosquitto_pub(mosquitto.port, "-V", theirs, "-t", "a", "-q", "2", "-m", theirs)
-        assert (await sub.ended())[:2] == (0, b"5\n311\n")
-    async with MosquittoSub(mosquitto.port, "-t", "a", "-q", "2", "-V", "5") as theirs_too:
-        await mqttlite("pub", *at(mosquitto), "-t", "a", "-m", "x", "-q", "2", "-V", version, check=True)
-        assert (await theirs_too.get()).payload == b"x"
-    assert ("p5" if version == "5.0" else "p2") in mosquitto.log
+            async with MosquittoSub(port, "-t", "a", "-q", "2", "-V", theirs) as reader:
+                for qos in levels:
+                    await mqttlite("pub", *to, "-t", "a", "-m", "ours", "-q", qos, "-V", version, check=True)
+                    assert await reader.get() == Message("a", b"ours", int(qos), False)
 
 
 async def test_a_socket_of_a_broker_is_named_by_its_path(tmp_path: Path) -> None:

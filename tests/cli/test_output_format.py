@@ -8,6 +8,7 @@ import pytest
 
 from mqttlite.cli.output_format import compile_format
 from mqttlite.client import Message
+from mqttlite.core.message_properties import encode
 from tests.cli.commands import MQTTLITE
 from tests.peers import Mosquitto, mosquitto_pub, program, run
 
@@ -64,3 +65,18 @@ async def test_formats_print_the_same_as_mosquitto_sub(mosquitto: Mosquitto) -> 
     theirs = await run(program("mosquitto_sub"), *args)
     ours = await run(*MQTTLITE, "sub", *args)
     assert ours.stdout == theirs.stdout
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_properties_too() -> None:
+    hostile = message("a", b"x")
+    hostile.properties = encode(
+        {
+            "content_type": "\x1b[2J",
+            "correlation_data": b"\x07\n",
+            "response_topic": "r",
+            "user_properties": {"\x9b": "\r"},
+        }
+    )
+    assert compile_format("%C %D %P", escaped=True)(hostile) == rb"\x1b[2J \x07\n \x9b:\r"
+    assert compile_format("%C")(hostile) == b"\x1b[2J"
+    assert b"\x1b" not in compile_format("%j", escaped=True)(hostile)
