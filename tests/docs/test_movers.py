@@ -27,7 +27,7 @@ def page(name: str) -> str:
 @contextlib.asynccontextmanager
 async def theirs(name: str, url: str, folder: Path) -> AsyncIterator[asyncio.StreamReader]:
     """Their program, with the broker's address in it; yields what it prints."""
-    text, _ = programs(page(name))
+    text = programs(page(name))[0]
     port = url.rpartition(":")[2]
     text, count = re.subn(r'"localhost"(, (?:port=)?)1883', rf'"127.0.0.1"\g<1>{port}', text)
     assert count == 1
@@ -56,11 +56,14 @@ async def does_the_same(output: asyncio.StreamReader, reader: Client) -> None:
     assert await output.readline() == b"room/command b'warmer'\n"
 
 
-@pytest.mark.parametrize("name", PAGES)
-async def test_our_program_publishes_and_receives(name: str, url: str, tmp_path: Path) -> None:
+OURS = [(name, number) for name in PAGES for number in range(1, len(programs(page(name))))]
+
+
+@pytest.mark.parametrize(("name", "number"), OURS)
+async def test_our_programs_publish_and_receive(name: str, number: int, url: str, tmp_path: Path) -> None:
     async with Client(url, client_id="reader") as reader:
         await reader.subscribe("room/temperature")
-        async with running(programs(page(name))[1], url, tmp_path) as output:
+        async with running(programs(page(name))[number], url, tmp_path) as output:
             await does_the_same(output, reader)
 
 
