@@ -45,8 +45,11 @@ INTERPRETED = {
     "core/refusals.py": "words alone",
     "broker/__init__.py": "names alone",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",
+    "broker/handshakes.py": "words alone",
     "broker/limits.py": "a dataclass whose fields have help texts",
     "broker/listen.py": "the simulator gives it other sockets",
+    "broker/listener.py": "dataclasses, once for each listener",
+    "broker/origins.py": "once for each WebSocket; its package may be missing",
     "broker/server.py": "the public face, and asyncio's protocol classes, which gain nothing",
 }
 

@@ -1,6 +1,8 @@
 """The broker: an engine without sockets, and the asyncio shell around it.
 
 server        the shell: sockets, flushing, deadlines      listen     addresses to listen on
+listener      TLS and WebSocket of an address             origins    pages that may open WebSockets
+handshakes    why one did not come about
 commit_gate   output waits for the commit of what it tells of
 engine        connections come and go, limits              status     what the broker says about itself
 sessions      CONNECT, sessions, subscriptions             welcome, farewell, wills   what they say
@@ -13,12 +15,14 @@ queue         the core's session, an account of its bytes  extras     what a mes
 broker_store  what is kept, and how sessions tell it       parsing    the core's parser, quicker for servers
 ledger        the bytes of all that, in one place          limits, stats   what they say
 
-Imports: downwards in this list, and mqttlite.core. Only server and listen know sockets or a clock; everything else
-takes bytes and `now` (ms), so that a test or a simulator can drive it.
+Imports: downwards in this list, mqttlite.core and, for TLS and WebSocket, mqttlite.net. Only server, listen and
+listener know sockets or a clock; everything else takes bytes and `now` (ms), so that a test or a simulator can drive
+it.
 """
 
 from .authentication import Arriving, Authenticate, Refusal
 from .limits import Limits
+from .listener import Listener, Tls
 from .server import Broker
 
-__all__ = ["Arriving", "Authenticate", "Broker", "Limits", "Refusal"]
+__all__ = ["Arriving", "Authenticate", "Broker", "Limits", "Listener", "Refusal", "Tls"]

@@ -1,4 +1,5 @@
-"""Addresses to listen on: `mqtt://HOST:PORT` and `unix:///PATH`, as listening sockets. Imports only core.
+"""Addresses to listen on: `mqtt://HOST:PORT`, `mqtts://`, `ws://HOST:PORT/PATH`, `wss://` and `unix:///PATH`, as
+listening sockets. Imports only core.
 
 Errors say what to do: who has the port, which option to change.
 """
@@ -11,10 +12,10 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..core import PORT
 from ..core.errors import MQTTError
 
 BACKLOG = 128
+PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
 class ListenError(MQTTError):
@@ -26,16 +27,18 @@ def open_sockets(url: str) -> list[socket.socket]:
     _check(url)
     try:
         parts = urlsplit(url)
-        port = parts.port if parts.port is not None else PORT
+        port = parts.port if parts.port is not None else PORTS.get(parts.scheme, 0)
     except ValueError:
         raise ListenError(
             f"cannot listen on {url}: the port has to be a number from 0 to 65535, an IPv6 address in brackets"
         ) from None
     if parts.scheme == "unix" and parts.path and not parts.netloc:
         return [_unix_socket(url, parts.path)]
-    if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
+    has_path = parts.path not in ("", "/") and parts.scheme not in ("ws", "wss")
+    if parts.scheme not in PORTS or not parts.hostname or has_path:
         raise ListenError(
-            f"cannot listen on {url}: an address looks like mqtt://127.0.0.1:1883 or unix:///run/mqtt.sock"
+            f"cannot listen on {url}: an address looks like mqtt://127.0.0.1:1883, mqtts://0.0.0.0:8883, "
+            "ws://127.0.0.1:8080/mqtt or unix:///run/mqtt.sock"
         )
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -61,8 +64,9 @@ def _check(url: str) -> None:
     unseen = [sign for sign in url if not sign.isprintable() or (sign.isspace() and scheme != "unix")]
     if unseen or url != url.strip():
         raise ListenError(f"cannot listen on {url!a}: it holds a blank or another sign that nobody sees; remove it")
-    if scheme in ("mqtts", "ssl", "tls", "ws", "wss"):
-        raise ListenError(f"cannot listen on {url}: TLS and WebSockets are not there yet; use mqtt://")
+    if scheme in ("ssl", "tls", "http", "https"):
+        instead = {"http": "ws", "https": "wss"}.get(scheme, "mqtts")
+        raise ListenError(f"cannot listen on {url}: write {instead}:// instead")
     if "?" in rest or ("#" in rest and scheme != "unix"):
         raise ListenError(f"cannot listen on {url}: an address to listen on has no options")
 
@@ -125,12 +129,14 @@ def _remove_stale(url: str, path: str) -> None:
             )
 
 
-def url_of(sock: socket.socket) -> str:
-    """The address on which `sock` listens, its port filled in."""
+def url_of(sock: socket.socket, url: str = "mqtt://") -> str:
+    """The address on which `sock` listens for `url`, its port filled in."""
     if sock.family == socket.AF_UNIX:
         return f"unix://{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
-    return f"mqtt://[{host}]:{port}" if ":" in host else f"mqtt://{host}:{port}"
+    parts = urlsplit(url)
+    path = parts.path if parts.path != "/" else ""
+    return f"{parts.scheme}://[{host}]:{port}{path}" if ":" in host else f"{parts.scheme}://{host}:{port}{path}"
 
 
 def is_local(sock: socket.socket) -> bool:

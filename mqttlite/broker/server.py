@@ -14,12 +14,14 @@ from types import TracebackType
 from typing import Self, cast
 
 from ..store.base import StoreError
+from . import handshakes
 from . import listen as listening
 from .authentication import Authenticate
 from .broker_store import BrokerStore
 from .commit_gate import CommitGate
 from .engine import Engine
 from .limits import Limits
+from .listener import Door, Listener, Tls
 from .peer import Peer
 from .stats import Stats
 
@@ -39,8 +41,11 @@ def _now() -> int:
 class Broker:
     """An MQTT broker (3.1, 3.1.1 and 5.0): `async with Broker(listen=["mqtt://127.0.0.1:1883"]) as broker: ...`
 
-    `listen`: addresses, mqtt://HOST:PORT (port 0: any that is free) or unix:///PATH. Entering the block raises
-    listen.ListenError where one cannot be had. `addresses` has the real ones, `stats` the counters.
+    `listen`: addresses, mqtt://HOST:PORT (port 0: any that is free), mqtts:// (TLS), ws:// and wss:// (WebSocket) with
+    a path behind the port, unix:///PATH, or Listener(...) for what an address does not say. `tls` has the certificate
+    for mqtts:// and wss://, `origins` the pages from which browsers may open WebSockets (origins.py); a Listener has
+    its own. Entering the block raises listen.ListenError where one cannot be had. `addresses` has the real ones,
+    `stats` the counters.
     `store`: a path, or a BrokerStore: persistent sessions, all that is queued for them, and retained messages survive
     whatever ends the process, and nothing is acknowledged before it is durable. Entering the block raises StoreError
     where the file cannot be used; when it fails later, the broker closes all connections and `failed` is done.
@@ -51,14 +56,16 @@ class Broker:
 
     def __init__(
         self,
-        listen: Iterable[str] = ("mqtt://127.0.0.1:1883",),
+        listen: "Iterable[str | Listener]" = ("mqtt://127.0.0.1:1883",),
         limits: Limits | None = None,
         store: "BrokerStore | str | os.PathLike[str] | None" = None,
         *,
+        tls: Tls | None = None,
+        origins: Iterable[str] = (),
         authenticate: Authenticate | None = None,
         server_reference: str = "",
     ) -> None:
-        listen = _checked(listen, limits, store)
+        self._listeners = _checked(listen, limits, store, tls, origins)
         if authenticate is not None and not callable(authenticate):
             raise TypeError(f"authenticate must be a generator function, not {authenticate!r:.60}")
         if not isinstance(server_reference, str):
@@ -77,7 +84,7 @@ class Broker:
         self.connections: dict[_Connection, None] = {}
         self.lingering: dict[_Connection, None] = {}  # of these, the closed ones whose clients have yet to close
         self.read_buffer = bytearray(READ_BYTES)
-        self._urls = listen
+        self._doors: list[Door] = []
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.Task[None] | None = None
@@ -99,22 +106,21 @@ class Broker:
         if self.store:
             self.engine.load(await self.store.open(), _now(), int(time.time() * 1000))
         try:
-            for url in self._urls:
-                self._sockets += listening.open_sockets(url)
-            for sock in self._sockets:
-                if sock.family == socket.AF_UNIX:
-                    server = await loop.create_unix_server(self._accept, sock=sock)
-                else:
-                    server = await loop.create_server(self._accept, sock=sock)
-                self._servers.append(server)
-                self.addresses.append(listening.url_of(sock))
+            opened: list[tuple[Door, list[socket.socket]]] = []
+            for listener in self._listeners:
+                sockets = listening.open_sockets(listener.url)
+                self._sockets += sockets
+                opened.append((Door(listener), sockets))
+            for door, sockets in opened:
+                for sock in sockets:
+                    await self._open(door, sock)
         except BaseException:
             await self._stop()
             raise
         self._timer = asyncio.create_task(self._watch_deadlines(), name="deadlines of the broker")
-        for sock, url in zip(self._sockets, self.addresses, strict=True):
+        for sock, url, door in zip(self._sockets, self.addresses, self._doors, strict=True):
             log.info("listening on %s", url)
-            if not listening.is_local(sock):
+            if not listening.is_local(sock) and not door.asks_for_certificates:
                 log.warning(
                     "%s can be reached from other machines, and everybody may connect: there are no user names yet", url
                 )
@@ -189,8 +195,30 @@ class Broker:
         for connection in self.connections:
             connection.pause_or_resume()
 
-    def _accept(self) -> "_Connection":
-        return _Connection(self)
+    async def _open(self, door: Door, sock: socket.socket) -> None:
+        """Let in through `door` what comes to `sock`."""
+        assert self._loop
+
+        def accept() -> asyncio.BaseProtocol:
+            return door.protocol(_Connection(self))
+
+        if sock.family == socket.AF_UNIX:
+            server = await self._loop.create_unix_server(accept, sock=sock)
+        else:
+            server = await self._loop.create_server(accept, sock=sock)
+        self._servers.append(server)
+        self._doors.append(door)
+        self.addresses.append(listening.url_of(sock, door.listener.url))
+
+    def reload_certificates(self) -> int:
+        """Read the files of all listeners with TLS again: new connections get what is in them, those that are there
+        stay as they are. How many listeners have TLS. ValueError says which file is not as it should be: then nothing
+        has changed, for none of them.
+        """
+        prepared = [(door, door.prepare()) for door in dict.fromkeys(self._doors)]
+        for door, context in prepared:
+            door.take(context)
+        return sum(context is not None for _, context in prepared)
 
     async def _watch_deadlines(self) -> None:
         while True:
@@ -265,18 +293,23 @@ class Broker:
         self.flush()
 
 
-def _checked(listen: object, limits: object, store: object) -> list[str]:
-    """The addresses to listen on; TypeError names an argument of another type."""
+def _checked(listen: object, limits: object, store: object, tls: object, origins: object) -> list[Listener]:
+    """What to listen on; TypeError names an argument of another type."""
     if isinstance(listen, str) or not isinstance(listen, Iterable):
         raise TypeError(f"listen must be a list of URLs, not one: write [{listen!r:.60}]")
-    urls: list[object] = list(listen)
-    if not all(isinstance(url, str) for url in urls):
+    urls: list[str | Listener] = list(listen)
+    if not all(isinstance(url, (str, Listener)) for url in urls):
         raise TypeError(f"listen must be a list of URLs, as in ['mqtt://127.0.0.1:1883'], not {urls!r:.60}")
     if limits is not None and not isinstance(limits, Limits):
         raise TypeError(f"limits must be Limits(...), not {limits!r:.60}")
     if store is not None and not isinstance(store, (str, os.PathLike, BrokerStore)):
         raise TypeError(f"store must be a path or a BrokerStore, not {store!r:.60}")
-    return [str(url) for url in urls]
+    if tls is not None and not isinstance(tls, Tls):
+        raise TypeError(f"tls must be Tls(certificate, ...), not {tls!r:.60}")
+    if isinstance(origins, str) or not isinstance(origins, Iterable):
+        raise TypeError(f"origins must be a list, as in ['https://example.org'], not {origins!r:.60}")
+    names = tuple(str(origin) for origin in origins)
+    return [each if isinstance(each, Listener) else Listener(each, tls, names) for each in urls]
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -346,8 +379,10 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._broker.connections.pop(self, None)
         self._broker.lingering.pop(self, None)
+        layer = exc and self.transport.get_extra_info("layer")
+        why = handshakes.words(exc, layer) if exc and layer else exc
         self._engine.lost(
-            self.peer, f"connection lost ({exc})" if exc else "connection closed without DISCONNECT", _now()
+            self.peer, f"connection lost ({why})" if why else "connection closed without DISCONNECT", _now()
         )
         self.peer.handle = None
         self.ended.set_result(None)

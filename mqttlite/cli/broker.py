@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
+from ..broker.listener import Listener
 from .broker_config import Settings, limit, load, option, queue_option
+from .broker_listeners import add_options, options_of
 from .running import log_to_stderr
 
 log = logging.getLogger("mqttlite.broker")
@@ -21,6 +23,8 @@ examples:
   mqttlite broker                                     for programs on this machine
   mqttlite broker --listen mqtt://0.0.0.0:1883        for everybody who can reach this machine
   mqttlite broker --listen mqtt://127.0.0.1:1883 --listen unix:///run/mqtt.sock
+  mqttlite broker --listen mqtts://0.0.0.0:8883 --cert broker.pem --key broker.key
+  mqttlite broker --listen mqtt://127.0.0.1:1883 --listen ws://0.0.0.0:8080/mqtt
   mqttlite broker --store broker.db                   nothing acknowledged is lost, whatever ends it
   mqttlite broker --config broker.toml                what the options say, in a file (examples/broker.toml)
   mqttlite broker --limit retained_message_bytes=1MiB --queue 'pump-*=refuse,32MiB'
@@ -33,15 +37,18 @@ It speaks MQTT 3.1, 3.1.1 and 5.0 at QoS 0, 1 and 2. With --store, sessions that
 messages queued for them and retained messages are on the disk before anything is acknowledged; without it they live
 in memory, and a restart loses them. There are no user names and passwords yet: whoever can connect may do everything.
 Counters are published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1.
-SIGHUP does nothing but a line in the log: a terminal that is closed leaves the broker running.
+SIGHUP reads the certificates again: new connections get the new ones, those that are there stay; a file that is not as
+it should be is refused, with a line in the log, and the old ones stay. Nothing else is read again, and a terminal that
+is closed leaves the broker running.
 
 A message for a session whose queue is full (queue_bytes) is dealt with as --queue says for its client identifier:
   drop-newest   it is dropped for this session (the default)
   drop-oldest   the oldest that was not sent yet is dropped
   refuse        its publisher's connection is closed before the acknowledgement: it keeps the message
   hold          its publishers wait, with PUBLISH alone, until the client has taken half of its queue
-What is dropped is counted, logged, and told below $SYS/broker/clients/. A file for --config has listen, store, a table
-[limits] and tables [[queue]] with clients, when_full and max_bytes; options count more than the file.
+What is dropped is counted, logged, and told below $SYS/broker/clients/. A file for --config has listen, store,
+server_reference, origins, tables [limits], [tls] and [[listener]] (docs/tls.md), and tables [[queue]] with clients,
+when_full and max_bytes; options count more than the file.
 
 limits (--limit NAME=VALUE; names in _bytes take sizes as 8MiB, those in _ms are milliseconds):
 {limits}"""
@@ -71,7 +78,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--listen",
         action="append",
         metavar="URL",
-        help=f"mqtt://HOST:PORT (port 0: any that is free) or unix:///PATH; repeatable ({DEFAULT})",
+        help=f"mqtt://HOST:PORT (port 0: any that is free), mqtts:// with TLS, ws://HOST:PORT/PATH and wss:// for "
+        f"WebSocket, or unix:///PATH; repeatable ({DEFAULT})",
     )
     parser.add_argument(
         "--store",
@@ -103,6 +111,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="PATTERN=RULE[,BYTES]",
         help=f"what to do when a session's queue is full, by client identifier: {', '.join(WHEN_FULL)}; repeatable",
     )
+    add_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions, too")
     parser.set_defaults(run=run)
 
@@ -114,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     log_to_stderr("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
     return asyncio.run(
-        _serve(settings.listen or [DEFAULT], settings.make_limits(), settings.store, settings.server_reference)
+        _serve(settings.make_listeners(), settings.make_limits(), settings.store, settings.server_reference)
     )
 
 
@@ -126,7 +135,12 @@ def settings_of(args: argparse.Namespace) -> Settings:
         if value == "":
             raise ValueError(f"{name} has an empty name: give it the path of a file")
     settings = load(Path(args.config)) if args.config else Settings()
-    settings.listen = args.listen or settings.listen
+    if args.listen:
+        settings.listen, settings.listeners = args.listen, []
+    elif not settings.listeners:
+        settings.listen = settings.listen or [DEFAULT]
+    settings.tls = {**settings.tls, **options_of(args)}
+    settings.origins = args.origin or settings.origins
     settings.store = args.store or settings.store
     settings.server_reference = args.server_reference or settings.server_reference
     settings.limits.update(option(text) for text in args.limit)
@@ -137,13 +151,27 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return settings
 
 
-async def _serve(listen: list[str], limits: Limits, store: str | None, server_reference: str) -> int:
+async def _serve(listen: list[Listener], limits: Limits, store: str | None, server_reference: str) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: the broker reads no file again, and goes on")
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: still starting")
     async with Broker(listen, limits, store, server_reference=server_reference) as broker:
+        loop.add_signal_handler(signal.SIGHUP, _reload, broker)
         broker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
         return 1 if broker.failed.done() else 0
+
+
+def _reload(broker: Broker) -> None:
+    """SIGHUP: the certificates may have been renewed."""
+    try:
+        count = broker.reload_certificates()
+    except ValueError as error:
+        log.error("SIGHUP: the certificates stay as they are: %s", error)
+        return
+    if count:
+        log.info("SIGHUP: the certificates of %d listener%s are read again", count, "s"[: count > 1])
+    else:
+        log.info("SIGHUP: the broker reads no file again, and goes on")

@@ -3,6 +3,9 @@
     listen = ["mqtt://127.0.0.1:1883"]
     store = "/var/lib/mqttlite/broker.db"
 
+    [tls]                           # and [[listener]]: broker_listeners.py
+    certificate = "/etc/mqttlite/broker.pem"
+
     [limits]                        # any field of mqttlite.broker.Limits
     retained_message_bytes = "1 MiB"
 
@@ -21,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ..broker.limits import NAMES, WHEN_FULL, Limits, QueueRule
+from ..broker.listener import TLS_NAMES, Listener
+from .broker_listeners import LISTENER_NAMES, check_table, make_listeners
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _NUMBER = re.compile(r"([0-9][0-9_]{,40})\s*(KiB|MiB|GiB|)")
@@ -39,6 +44,13 @@ class Settings:
     limits: dict[str, Any] = field(default_factory=dict)
     queues: list[QueueRule] = field(default_factory=list)
     server_reference: str = ""
+    tls: dict[str, Any] = field(default_factory=dict)
+    origins: list[str] = field(default_factory=list)
+    listeners: list[dict[str, Any]] = field(default_factory=list)
+
+    def make_listeners(self) -> list[Listener]:
+        """What to listen on. ValueError for what does not go together."""
+        return make_listeners(self.listen, self.listeners, self.tls, self.origins)
 
     def make_limits(self) -> Limits:
         """Limits with these values."""
@@ -50,7 +62,9 @@ def load(path: Path) -> Settings:
     from ..client.toml_file import read_toml  # only who has a file loads it
 
     data = read_toml(path)
-    _check_names(str(path), data, ("listen", "store", "server_reference", "limits", "queue"))
+    _check_names(
+        str(path), data, ("listen", "store", "server_reference", "limits", "queue", "tls", "origins", "listener")
+    )
     listen = data.get("listen", [])
     if (
         not isinstance(listen, list)
@@ -72,7 +86,26 @@ def load(path: Path) -> Settings:
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise ValueError(f"{path}: queue: write [[queue]] for each pattern of client identifiers")
     queues = [_queue(f"{path}: [[queue]] number {number}", each) for number, each in enumerate(tables, 1)]
-    return Settings(listen, store, limits, queues, server)
+    return Settings(listen, store, limits, queues, server, *_listeners(path, data))
+
+
+def _listeners(path: Path, data: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+    """[tls], origins and [[listener]], looked at."""
+    tls = data.get("tls", {})
+    if not isinstance(tls, dict):
+        raise ValueError(f"{path}: tls has to be a table: write [tls], and a line NAME = VALUE for each")
+    _check_names(f"{path}: [tls]", tls, TLS_NAMES)
+    check_table(f"{path}: [tls]", tls)
+    origins = data.get("origins", [])
+    check_table(str(path), {"origins": origins})
+    tables = data.get("listener", [])
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise ValueError(f"{path}: listener: write [[listener]] for each address with something of its own")
+    for number, each in enumerate(tables, 1):
+        where = f"{path}: [[listener]] number {number}"
+        _check_names(where, each, LISTENER_NAMES)
+        check_table(where, each)
+    return tls, origins, tables
 
 
 def limit(where: str, name: str, value: object) -> Any:

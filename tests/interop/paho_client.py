@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import paho.mqtt.client as paho
 
@@ -24,7 +24,14 @@ class PahoClient:
     """
 
     def __init__(
-        self, port: int, client_id: str = "", *, clean: bool = True, subscribe: str = "", qos: int = 0
+        self,
+        port: int,
+        client_id: str = "",
+        *,
+        clean: bool = True,
+        subscribe: str = "",
+        qos: int = 0,
+        transport: Literal["tcp", "websockets"] = "tcp",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._port = port
@@ -34,7 +41,11 @@ class PahoClient:
         self._received: asyncio.Queue[Received] = asyncio.Queue()
         self.connects = 0
         self.paho = client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=paho.MQTTv311
+            paho.CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=clean,
+            protocol=paho.MQTTv311,
+            transport=transport,
         )
         client.max_queued_messages_set(0)
         client.reconnect_delay_set(min_delay=0.01, max_delay=0.01)  # type: ignore[arg-type]  # takes fractions, too
