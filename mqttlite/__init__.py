@@ -21,6 +21,7 @@ __all__ = [
     "PublishError",
     "RawArea",
     "Receipt",
+    "Reconnect",
     "RefusedError",
     "SetAsideError",
     "SettingError",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import Message as Message
     from .client import Receipt as Receipt
+    from .client.reconnect import Reconnect as Reconnect
     from .client.requests import AnswerError as AnswerError
     from .client.unconfirmed import PendingMessage as PendingMessage
     from .client.will import Will as Will
@@ -63,6 +65,8 @@ else:
             from .client import messages as home
         elif name == "AnswerError":
             from .client import requests as home
+        elif name == "Reconnect":
+            from .client import reconnect as home
         elif name == "Will":
             from .client import will as home
         elif name == "PendingMessage":

@@ -201,6 +201,14 @@ def _callback(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a plain function, not async: nobody would await it; let it set an event")
 
 
+def _reconnect(name: str, value: object) -> None:
+    if value is not None:
+        from .reconnect import Reconnect
+
+        if not isinstance(value, Reconnect):
+            raise wrong_type(name, "Reconnect(least_s, greatest_s, give_up_after_s)", value)
+
+
 _NO_CALLBACKS = {
     "on_message": "messages come by 'async for message in client', or call 'await client.handle(function)'",
     "on_connect": "write Client(..., on_connection=function), which is called with (connected, reason)",
@@ -272,5 +280,7 @@ _CLIENT: dict[str, Any] = {
     "retry_first": _flag,
     "on_connection": _callback,
     "on_oversized": _callback,
+    "queue_bytes": _number(1),
+    "reconnect": _reconnect,
     **dict.fromkeys(TLS_ARGUMENTS, lambda name, value: None),
 }

@@ -7,17 +7,19 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import ClosedError
 from .face import BaseClient
-from .messages import Message
+from .messages import Message, Receipt
 
 if TYPE_CHECKING:
+    from .connector_host import HostConnector
     from .distribution import Distribution
     from .first_answers import FirstAnswers
     from .handlers import Handler, Handlers
+    from .outgoing_host import HostOutgoing
     from .requests import Requests
     from .subscription import Subscription
 
@@ -27,6 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class ComfortableClient(BaseClient):
     """See Client."""
 
+    _outgoing: "HostOutgoing"
+    _connector: "HostConnector"
     _is_manual = False  # nothing is acknowledged but by `acknowledge`
     _is_iterated = False  # somebody takes what `async for message in client` gives
     _distribution: "Distribution | None" = None
@@ -106,6 +110,25 @@ class ComfortableClient(BaseClient):
         if self._distribution and self._distribution.acknowledge(message):
             return
         super().acknowledge(message)
+
+    # -- many at once, and what has been done
+
+    async def publish_many(
+        self, messages: Iterable[Any] | AsyncIterable[Any], qos: int = 1, retain: bool = False
+    ) -> list[Receipt]:
+        """Publish many messages: each a tuple (topic, payload), (topic, payload, qos) or (topic, payload, qos, retain),
+        or a dict with arguments of `publish`; `qos` and `retain` are those of messages that say nothing else. Their
+        receipts, in order. With a store they share one commit, and on the way they share writes.
+
+        All are checked first: a wrong one raises what `publish` does, with its number, and none is accepted. Waits as
+        `publish` while the queue is full. The messages of an asynchronous iterable are collected before.
+        """
+        from .many import publish_many
+
+        self._check_use()
+        if isinstance(messages, AsyncIterable):
+            messages = [message async for message in messages]
+        return await publish_many(self, messages, qos, retain)
 
     # -- functions that are called
 

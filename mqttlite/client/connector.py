@@ -10,7 +10,7 @@ import os
 
 from ..core import const
 from ..core.errors import ClosedError, ConnectError, MQTTError, SettingError
-from ..core.features import JOURNAL, SERIAL
+from ..core.features import HOST, JOURNAL, SERIAL
 from ..serial.clock import now_ms
 
 TYPE_CHECKING = const(0)
@@ -43,6 +43,9 @@ class Connector:
     judge: "Judge | None" = None  # of connections that do not last: loaded with the third in a row
     task: "asyncio.Task[None] | None" = None  # from start to end
     closing: "asyncio.Event | None" = None  # set when it is done
+    if HOST:  # where they can be set (reconnect.py)
+        least_ms = DELAY_MS
+        greatest_ms = DELAY_MAX_MS
 
     def __init__(
         self,
@@ -114,7 +117,7 @@ class Connector:
         """One connection after the other. The first one has to succeed, unless `retry_first`."""
         life = self.life
         protocol = life.protocol
-        delay_ms = DELAY_MS // 2
+        delay_ms = (self.least_ms if HOST else DELAY_MS) // 2
         short = 0  # connections in a row that were made and did not last
         while not life.error:
             self.incoming.has_received = self.outgoing.has_confirmed = False
@@ -127,11 +130,16 @@ class Connector:
             # while; no longer than before after one of use that lasted as long as that.
             useful = self.incoming.has_received or self.outgoing.has_confirmed or not life.session.unfinished
             if useful and lived_ms > max(USEFUL_MS, 4 * delay_ms):
-                delay_ms = DELAY_MS
+                delay_ms = self.least_ms if HOST else DELAY_MS
                 short = 0
             else:
                 if not useful or lived_ms < delay_ms:
-                    delay_ms = min(2 * delay_ms, 8 * lived_ms if useful and lived_ms > 1000 else DELAY_MAX_MS)
+                    delay_ms = min(
+                        2 * delay_ms,
+                        8 * lived_ms if useful and lived_ms > 1000 else (self.greatest_ms if HOST else DELAY_MAX_MS),
+                    )
+                    if HOST:
+                        delay_ms = min(delay_ms, self.greatest_ms)
                 short += was_connected
             pause_ms = delay_ms * (128 + os.urandom(1)[0]) // 256
             judge = self.judge
@@ -144,7 +152,7 @@ class Connector:
                     judge = self.judge = Judge(life, self.outgoing)
                 reason, pause_ms = judge.judge(error, reason, pause_ms)
                 if judge.suspicion and judge.suspicion.rounds:
-                    delay_ms = DELAY_MS
+                    delay_ms = self.least_ms if HOST else DELAY_MS
             protocol.closed()
             life.is_connected = False
             life.wake()

@@ -15,6 +15,7 @@ from .unreachable import PORTS, port_of, where, why_unreachable
 if TYPE_CHECKING:
     from ..serial.dialer_host import HostSerialDialer
     from ..serial.ports import HostPort
+    from .reconnect import Reconnect
     from .secure import Dialer
     from .tls_options import TlsOptions
     from .watchdog import Guard
@@ -27,6 +28,10 @@ class HostConnector(Connector):
     tls: "TlsOptions | None" = None  # what the client was told about TLS
     dialer: "Dialer | None" = None  # of mqtts://, ws:// and wss://
     guard: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
+    connections = 0  # that were accepted, until now
+    give_up_after_s: float | None = None  # without a connection (reconnect.py)
+    queue_high = inbox_high = 0  # messages, at most until now
+    _giving_up: asyncio.TimerHandle | None = None
 
     async def open(self) -> Transport:
         """See Connector."""
@@ -54,6 +59,10 @@ class HostConnector(Connector):
 
     def on_connected(self, session_present: bool) -> None:
         """See Connector; from now on a thread looks whether PINGREQ is overdue."""
+        self.connections += 1
+        if self._giving_up:
+            self._giving_up.cancel()
+            self._giving_up = None
         super().on_connected(session_present)
         transport = self.transport
         if transport and transport.has_descriptor and self.life.protocol.keep_alive_ms:
@@ -62,8 +71,27 @@ class HostConnector(Connector):
             self.guard = Guard(self, transport, asyncio.get_running_loop())
             watchdog.add(self.guard)
 
+    def set_delays(self, reconnect: "Reconnect") -> None:
+        """How long to wait before the next attempt to connect, and in all."""
+        self.least_ms = max(round(reconnect.least_s * 1000), 1)
+        self.greatest_ms = max(round(reconnect.greatest_s * 1000), 1)
+        self.give_up_after_s = reconnect.give_up_after_s
+
+    def _give_up(self) -> None:
+        self.life.end(ConnectError(f"no connection to {where(self.url)} for {self.give_up_after_s} s: given up"))
+
+    async def run(self) -> None:
+        """See Connector."""
+        try:
+            await super().run()
+        finally:
+            if self._giving_up:
+                self._giving_up.cancel()
+
     async def connection(self) -> Exception:
         """See Connector."""
+        if self.give_up_after_s and not self._giving_up:  # it counts from the end of the last connection
+            self._giving_up = asyncio.get_running_loop().call_later(self.give_up_after_s, self._give_up)
         try:
             error = await super().connection()
         finally:

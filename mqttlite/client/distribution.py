@@ -37,6 +37,7 @@ class Taker(Protocol):
     topic_filter: str
     wanted: int  # its QoS, as asked for
     size: int
+    queue: "deque[Message]"
 
     def takes(self, topic: bytes, /) -> bool:
         """Whether a message of this topic is one of its."""
@@ -287,6 +288,10 @@ class Distribution:
         """Something was taken."""
         if self.incoming.is_held:
             self.incoming.has_room.set()
+
+    def queues(self) -> list["deque[Message]"]:
+        """What waits in the subscriptions."""
+        return [each.queue for each in self.subscriptions]
 
     # -- what nobody takes
 

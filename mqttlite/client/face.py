@@ -72,6 +72,7 @@ class BaseClient:
     inbox_max 20, inbox_bytes 16384.
     """
 
+    _outgoing_type: "Callable[..., Outgoing]" = Outgoing
     _connector_type = Connector
     _size_max = 4096  # where nothing else is said; a host has more room
     _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once, in a network (core/session.py)
@@ -135,7 +136,7 @@ class BaseClient:
             raise ValueError('version is "3.1.1" or "5.0"')
         kept: "Any" = self._make_store(store) if isinstance(store, str) else store or Store()
         self._life = life = Life(self.client_id, session, kept, self._log)
-        self._outgoing = Outgoing(life, queue_max, (1 if keys else 0) | (0 if wire is wire4 else 2))
+        self._outgoing = self._outgoing_type(life, queue_max, (1 if keys else 0) | (0 if wire is wire4 else 2))
         self._incoming = Incoming(life, inbox_max, inbox_bytes, on_oversized)
         self._incoming.manual_ack = manual_ack
         self._connector = self._connector_type(

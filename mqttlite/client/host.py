@@ -33,6 +33,7 @@ from .connector_host import HostConnector
 from .face import BaseClient
 from .incoming import Incoming
 from .messages import Message, Receipt
+from .outgoing_host import QUEUE_BYTES, HostOutgoing
 from .unreachable import where
 
 if TYPE_CHECKING:
@@ -40,9 +41,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.message_properties import MessageProperties
+    from .reconnect import Reconnect
     from .unconfirmed import PendingMessage
 
 log = logging.getLogger("mqttlite.client")
+
+HELP = """\
+    queue_bytes     topics and payloads accepted and not confirmed (64 MiB); `publish` waits beyond it, as for queue_max
+    reconnect       Reconnect(least_s, greatest_s, give_up_after_s): between attempts to connect again, and for how long
+    """
 
 TLS_HELP = """\
     Of mqtts:// and wss:// (TLS; docs/tls.md):
@@ -59,9 +66,10 @@ TLS_HELP = """\
 
 
 class Client(ComfortableClient):
-    __doc__ = f"{BaseClient.__doc__}\n{TLS_HELP}"  # help(Client) tells all
+    __doc__ = f"{BaseClient.__doc__}\n{HELP}\n{TLS_HELP}"  # help(Client) tells all
 
     _connector_type = HostConnector
+    _outgoing_type = HostOutgoing
     _size_max = PACKET_MAX
     _loop: asyncio.AbstractEventLoop | None = None  # in which it was started
     _start: asyncio.Lock
@@ -82,6 +90,8 @@ class Client(ComfortableClient):
             fingerprint: "str | None" = None,
             insecure: bool = False,
             tls: "ssl.SSLContext | None" = None,
+            queue_bytes: int = QUEUE_BYTES,
+            reconnect: "Reconnect | None" = None,
             **options: Any,
         ) -> None: ...
 
@@ -96,7 +106,12 @@ class Client(ComfortableClient):
                 tls = take_options(options)
             if isinstance(options.get("store"), os.PathLike):
                 options["store"] = os.fspath(options["store"])
+            queue_bytes = options.pop("queue_bytes", QUEUE_BYTES)
+            reconnect = options.pop("reconnect", None)
             super().__init__(url, **options)
+            self._outgoing.queue_bytes = queue_bytes
+            if reconnect:
+                self._connector.set_delays(reconnect)
             self._is_manual = self._incoming.manual_ack
             self._first = self._life.session.next
             if tls is not None:
@@ -105,7 +120,7 @@ class Client(ComfortableClient):
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
         # help() and inspect.signature show the arguments
-        __init__.__signature__ = with_arguments(BaseClient.__init__, TLS_ARGUMENTS)
+        __init__.__signature__ = with_arguments(BaseClient.__init__, ("queue_bytes", "reconnect", *TLS_ARGUMENTS))
 
         def __setattr__(self, name, value):
             if name[:3] == "on_":

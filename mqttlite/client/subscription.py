@@ -58,7 +58,7 @@ class Subscription:
         self._when_full = when_full
         self._unsubscribe = unsubscribe
         self._options = options
-        self._queue: deque[Message] = deque()
+        self.queue: deque[Message] = deque()
         self._current: Message | None = None  # given out and not handled yet
         self._waiting: asyncio.Future[None] | None = None
         self._distribution: Distribution | None = None  # in the block
@@ -112,9 +112,9 @@ class Subscription:
     def _leave(self, keeps: bool) -> None:
         distribution, self._distribution = self._distribution, None
         assert distribution
-        unhandled = [*([self._current] if self._current else []), *self._queue]
+        unhandled = [*([self._current] if self._current else []), *self.queue]
         self._current = None
-        self._queue.clear()
+        self.queue.clear()
         self.size = 0
         self.wake()
         distribution.remove(self, unhandled, keeps)
@@ -135,7 +135,7 @@ class Subscription:
             await distribution.breathe(self, ms)
         else:
             self.handled()
-        while not self._queue or self.is_stopping:
+        while not self.queue or self.is_stopping:
             error = distribution.life.error
             if self.is_stopping or self._distribution is None or isinstance(error, ClosedError):
                 raise StopAsyncIteration
@@ -151,7 +151,7 @@ class Subscription:
             finally:
                 self._waiting = None
             incoming.since = now_ms()
-        message = self._queue.popleft()
+        message = self.queue.popleft()
         self.size -= len(message.payload)
         self._has_warned = False
         distribution.has_room()
@@ -175,13 +175,13 @@ class Subscription:
     def put(self, message: Message) -> Message | None:
         """It gets a message; the one that is dropped for it."""
         dropped = None
-        if self._when_full != "hold" and self._queue and self._is_full(1):
+        if self._when_full != "hold" and self.queue and self._is_full(1):
             self.dropped += 1
             if self._when_full == "drop-newest":
                 return message
-            dropped = self._queue.popleft()
+            dropped = self.queue.popleft()
             self.size -= len(dropped.payload)
-        self._queue.append(message)
+        self.queue.append(message)
         self.size += len(message.payload)
         self.wake()
         return dropped
@@ -191,7 +191,7 @@ class Subscription:
         return self._when_full == "hold" and self._is_full(divisor)
 
     def _is_full(self, divisor: int) -> bool:
-        return len(self._queue) * divisor >= self._queue_max or self.size * divisor >= self._queue_bytes
+        return len(self.queue) * divisor >= self._queue_max or self.size * divisor >= self._queue_bytes
 
     def is_stalled(self, distribution: Distribution) -> bool:
         """Whether a message of QoS 0 is dropped: its queue is full, and nobody takes anything."""
@@ -204,7 +204,7 @@ class Subscription:
             log.warning(
                 "%s: nobody takes the %d messages of the subscription to '%s': they hold back all others",
                 shown(self._client.client_id),
-                len(self._queue),
+                len(self.queue),
                 shown(self.topic_filter, 200),
             )
         return True
@@ -224,4 +224,4 @@ class Subscription:
 
     def __repr__(self) -> str:
         state = "open" if self._distribution else "not open"
-        return f"<Subscription to {self.topic_filter!r}: {state}, {len(self._queue)} messages wait>"
+        return f"<Subscription to {self.topic_filter!r}: {state}, {len(self.queue)} messages wait>"

@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
+from mqttlite import Reconnect
 from mqttlite.client import Client, Message, Receipt
 from mqttlite.client.connector_host import HostConnector
 from mqttlite.core.errors import ConnectError
@@ -397,3 +399,69 @@ async def test_reconnection_attempts_to_a_dead_address_do_not_pile_up() -> None:
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_delays_between_attempts_are_those_that_were_set() -> None:
+    reasons: list[str] = []
+    port = free_port()
+    client = Client(f"mqtt://127.0.0.1:{port}", retry_first=True, reconnect=Reconnect(least_s=0.002, greatest_s=0.008))
+    enough = asyncio.Event()
+
+    def note(text: str) -> None:
+        reasons.append(text)
+        if len(reasons) == 12:
+            enough.set()
+
+    client._life.log = note
+    await client.start(wait=False)
+    await enough.wait()
+    await client.close()
+    delays = [int(text.split("again in ")[1].split(" ms")[0]) for text in reasons]
+    assert max(delays[0:1]) <= 2
+    assert all(1 <= delay <= 8 for delay in delays)
+    assert max(delays[3:]) > 4  # grown to half of 8 at least
+
+
+async def test_it_gives_up_when_it_was_told_to_and_says_for_how_long_it_has_tried() -> None:
+    client = Client(
+        f"mqtt://127.0.0.1:{free_port()}",
+        retry_first=True,
+        reconnect=Reconnect(least_s=0.001, greatest_s=0.01, give_up_after_s=0.05),
+    )
+    with pytest.raises(ConnectError, match=r"no connection to .* for 0\.05 s: given up"):
+        await client.start()
+
+
+async def test_a_connection_in_time_starts_the_time_anew(mosquitto: Mosquitto) -> None:
+    async with Proxy(mosquitto.port) as proxy:
+        reconnect = Reconnect(least_s=0.001, greatest_s=0.01, give_up_after_s=5)
+        client = Client(proxy.url, reconnect=reconnect)
+        await client.start()
+        proxy.cut()
+        while client._connector.connections < 2:
+            await client._life.progress.wait()
+        assert client._connector._giving_up is None
+        await proxy.shut()
+        receipt = await client.publish("t", "a")
+        client._connector._give_up()
+        with pytest.raises(ConnectError, match="given up"):
+            await receipt
+        with pytest.raises(ConnectError, match="given up"):
+            await client.publish("t", "b")
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"least_s": 0}, "least_s"),
+        ({"greatest_s": "1"}, "greatest_s"),
+        ({"least_s": 5, "greatest_s": 1}, "greatest_s must be least_s or more"),
+        ({"give_up_after_s": -1}, "give_up_after_s"),
+    ],
+)
+def test_settings_for_reconnecting_are_checked(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        Reconnect(**arguments)
+    with pytest.raises(TypeError, match="reconnect must be Reconnect"):
+        Client("mqtt://localhost", reconnect=(1, 2))  # type: ignore[arg-type]

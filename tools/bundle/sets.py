@@ -43,8 +43,8 @@ OPTIONS = {
     "MANUAL_ACK": ("manual_ack",),
 }  # fmt: skip
 
-FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "SERVER", "TEXTS")
-OF_HOSTS = ("SERVER", "TEXTS")  # that no board has
+FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "SERVER", "HOST", "TEXTS")
+OF_HOSTS = ("SERVER", "HOST", "TEXTS")  # that no board has
 
 
 @dataclass(frozen=True)

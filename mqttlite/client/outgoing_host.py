@@ -1,0 +1,74 @@
+"""What the application publishes, on CPython: as on a board (outgoing.py), bounded in bytes too, and counted."""
+
+from typing import Any
+
+from .messages import SENT, Receipt
+from .outgoing import Outgoing
+
+QUEUE_BYTES = 64 << 20
+
+
+class HostOutgoing(Outgoing):
+    """See Outgoing. `queue_bytes`: of topics and payloads of QoS 1 and 2 that are accepted and not confirmed; a message
+    that is larger is accepted when there is no other. `counts`, `sizes`: messages and their bytes accepted, by QoS.
+    """
+
+    queue_bytes = QUEUE_BYTES
+    not_connected = 0  # messages of QoS 0 dropped, because there was no connection
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        self.counts = [0, 0, 0]
+        self.sizes = [0, 0, 0]
+        self._most = 0  # what the sizes of QoS 1 and 2 may come to before it is looked what is confirmed meanwhile
+
+    def is_full(self, qos: int, size: int) -> bool:
+        """See Outgoing."""
+        if not qos:
+            return len(self.life.protocol.out) > self.life.out_max
+        if len(self.receipts) >= self.queue_max or self.is_over(size):
+            return True
+        return not self.life.store.fits(size)
+
+    def is_over(self, size: int) -> bool:
+        """Whether a message of `size` bytes would be too many. What is confirmed is not counted: each time when as much
+        was accepted as there was room for, it is looked what is left.
+        """
+        sizes = self.sizes
+        if sizes[1] + sizes[2] + size <= self._most:
+            return False
+        left = self.queued_bytes()
+        self._most = sizes[1] + sizes[2] + self.queue_bytes - left
+        return left > 0 and left + size > self.queue_bytes
+
+    def queued_bytes(self) -> int:
+        """Bytes of what is not confirmed."""
+        return sum([len(message[0]) + len(message[1]) for message in self.life.session.messages.values()])
+
+    def accept(
+        self, topic: str, payload: bytes, qos: int, retain: bool, key: "tuple[str, int] | None" = None, *more: Any
+    ) -> Receipt:
+        """See Outgoing."""
+        life = self.life
+        if more or (qos and (key or self.flags & 1)):
+            before = life.session.next
+            dropped = life.qos0_dropped
+            receipt = super().accept(topic, payload, qos, retain, key, *more)
+            self.not_connected += life.qos0_dropped - dropped
+            if life.qos0_dropped > dropped or (qos and life.session.next == before):  # dropped, or an earlier one
+                return receipt
+        else:
+            if life.error:
+                raise life.error
+            seq = life.protocol.publish(qos << 1 | 1 if retain else qos << 1, topic.encode(), payload, self.note)
+            if seq == -2:
+                self.not_connected += 1
+                life.qos0_dropped += 1
+                return SENT
+            receipt = SENT
+            if seq >= 0:
+                receipt = self.receipts[seq] = Receipt(seq)
+            life.to_write.set()
+        self.counts[qos] += 1
+        self.sizes[qos] += len(topic) + len(payload)
+        return receipt
