@@ -57,7 +57,7 @@ def add_connection_options(parser: argparse.ArgumentParser, *, url: bool = True)
     )
     to.add_argument("-k", "--keepalive", type=int, default=60, metavar="S", help="keep alive in seconds (60; 0: none)")
     to.add_argument(
-        "-V", "--protocol-version", type=_version, metavar="V", help="version of MQTT: 5.0 or 3.1.1 (%(default)s)"
+        "-V", "--protocol-version", type=_version, metavar="V", help="version of MQTT: 5.0, 3.1.1 or 3.1 (%(default)s)"
     )
     to.add_argument(
         "--max-packet",
@@ -133,7 +133,9 @@ def _version(text: str) -> str:
         return "3.1.1"
     if name in ("5", "50", "5.0"):
         return "5.0"
-    raise argparse.ArgumentTypeError(f"{text!r} is not supported; this command speaks MQTT 5.0 and 3.1.1")
+    if name in ("31", "3.1", "3"):
+        return "3.1"
+    raise argparse.ArgumentTypeError(f"{text!r} is not supported; this command speaks MQTT 5.0, 3.1.1 and 3.1")
 
 
 def url_of(args: argparse.Namespace) -> tuple[str, str]:

@@ -144,8 +144,8 @@ def _number(least: int, most: float = math.inf) -> Any:
 
 
 def _version(name: str, value: object) -> None:
-    if value not in ("3.1.1", "5.0", 4, 5) or isinstance(value, (bool, float)):
-        raise ValueError(f'version is "3.1.1" or "5.0", not {value!r:.60}')
+    if value not in ("3.1", "3.1.1", "5.0", 3, 4, 5) or isinstance(value, (bool, float)):
+        raise ValueError(f'version is "3.1", "3.1.1" or "5.0", not {value!r:.60}')
 
 
 def _clean(name: str, value: object) -> None:

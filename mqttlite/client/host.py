@@ -108,7 +108,14 @@ class Client(ComfortableClient):
                 options["store"] = os.fspath(options["store"])
             queue_bytes = options.pop("queue_bytes", QUEUE_BYTES)
             reconnect = options.pop("reconnect", None)
+            is_3_1 = options.get("version") in ("3.1", 3)
+            if is_3_1:
+                options["version"] = "3.1.1"
             super().__init__(url, **options)
+            if is_3_1:
+                from .version31 import speak
+
+                speak(self._life.protocol, self.client_id)
             self._outgoing.queue_bytes = queue_bytes
             if reconnect:
                 self._connector.set_delays(reconnect)

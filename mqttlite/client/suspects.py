@@ -224,6 +224,8 @@ def wait_longer(protocol: "ClientProtocol") -> None:
     PINGREQ can be sent inside of a long message, and a slow line needs its time for one.
     """
     connect = protocol.connect_packet
-    at = body_at(connect) + 8  # protocol name, level and flags
-    keep_alive_s = min(4 * int.from_bytes(connect[at : at + 2], "big"), 65535)
-    protocol.connect_packet = connect[:at] + keep_alive_s.to_bytes(2, "big") + connect[at + 2 :]
+    at = body_at(connect)
+    at += connect[at + 1] + 4  # protocol name, level and flags
+    protocol.connect_packet = (
+        connect[:at] + min(4 * (connect[at] << 8 | connect[at + 1]), 65535).to_bytes(2, "big") + connect[at + 2 :]
+    )

@@ -37,7 +37,7 @@ async def test_without_a_command_help_is_shown_and_all_is_well() -> None:
         ("pub -m a -t a -t b", "pub takes one topic"),
         ("pub -m a -n -t a", "not allowed with"),
         ("pub -m a -t a/#", "wildcard in topic name [MQTT-3.3.2-2]"),
-        ("pub -m a -t a -V 6", "'6' is not supported; this command speaks MQTT 5.0 and 3.1.1"),
+        ("pub -m a -t a -V 6", "'6' is not supported; this command speaks MQTT 5.0, 3.1.1 and 3.1"),
         ("pub -m a -t a -q 3", "invalid choice: 3"),
         ("pub -m a -t a -p 70000", "--port 70000 is not between"),
         ("pub -m a -t a -p x", "invalid int value: 'x'"),

@@ -23,7 +23,7 @@ def at(broker: Mosquitto) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("is_ours", [True, False], ids=["ours", "mosquitto"])
-@pytest.mark.parametrize("version", ["5.0", "mqttv311"])
+@pytest.mark.parametrize("version", ["5.0", "mqttv311", "31"])
 async def test_both_versions_mix_with_mosquittos_tools_at_each_qos(
     mosquitto: Mosquitto, tmp_path: Path, version: str, is_ours: bool
 ) -> None:

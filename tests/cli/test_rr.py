@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mqttlite.cli import main
-from mqttlite.client import Client
+from mqttlite.client import Client, Message
 from tests.cli.commands import mqttlite, running
 from tests.peers import Mosquitto, MosquittoSub, mosquitto_pub, program, run
 
@@ -90,6 +90,21 @@ async def test_the_request_carries_what_D_says(mosquitto: Mosquitto) -> None:
             assert message.content_type == "text/plain"
             await client.publish("answers", "y", correlation_data=b"mine")
             assert await rr.wait() == 0
+
+
+async def test_a_program_that_serves_requests_answers_both_tools(mosquitto: Mosquitto) -> None:
+    """`client.serve`; what fails there is an answer, too."""
+
+    def double(message: Message) -> str:
+        return str(2 * int(message.payload))
+
+    async with Client(mosquitto.url, version="5.0") as client:
+        serving = asyncio.create_task(client.serve("double", double))
+        await mosquitto.logged("Sending SUBACK")
+        assert (await mqttlite("rr", *at(mosquitto), "-t", "double", "-m", "21", "-q", "1")).stdout == "42\n"
+        words = ("-t", "double", "-e", "answers", "-m", "4", "-W", "30")
+        assert (await run(program("mosquitto_rr"), *at(mosquitto), *words)).stdout == "8\n"
+        serving.cancel()
 
 
 async def test_mosquitto_rr_gets_its_answer_from_whoever_answers_ours(mosquitto: Mosquitto) -> None:

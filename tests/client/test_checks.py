@@ -54,7 +54,7 @@ WRONG_TYPES = [
     ("on_oversized", ("print", _nothing)),
 ]
 WRONG_VALUES = [
-    ("version", (3, 311, "5", 5.0, True, None)),
+    ("version", (2, 311, "5", 5.0, True, None)),
     ("keep_alive_s", (-1, 65536, 10**30)),
     ("password", (b"x" * 65536, "\ud800")),
     ("will", (("a", b""), ("a", b"", 0, False, 1), ())),
