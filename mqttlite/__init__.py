@@ -12,6 +12,7 @@ __all__ = [
     "Client",
     "ClosedError",
     "ConnectError",
+    "ExpiredError",
     "InDoubtError",
     "Journal",
     "MQTTError",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .client.will import Will as Will
     from .core.errors import ClosedError as ClosedError
     from .core.errors import ConnectError as ConnectError
+    from .core.errors import ExpiredError as ExpiredError
     from .core.errors import InDoubtError as InDoubtError
     from .core.errors import MQTTError as MQTTError
     from .core.errors import ProtocolError as ProtocolError

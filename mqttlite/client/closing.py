@@ -4,6 +4,7 @@ import asyncio
 
 from ..core import const
 from ..core.errors import ClosedError
+from ..core.features import V5
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ async def close(connector: "Connector") -> None:
             if not life.is_connected:
                 task.cancel()  # nothing to end in good order, and connecting can take long
             await asyncio.gather(task, return_exceptions=True)
+        if V5 and life.protocol.outbound and life.protocol.outbound.watch:
+            life.protocol.outbound.watch.cancel()
         if connector.serial:
             await connector.serial.close()
         if life.has_store:

@@ -173,6 +173,11 @@ class Client(ComfortableClient):
         return self._life.oversized
 
     @property
+    def expired(self) -> int:
+        """Messages published with `expires_after_s` that ended because their time was over (5.0)."""
+        return self._life.expired
+
+    @property
     def store(self) -> Store:
         """Where the session's state is kept."""
         return self._life.store

@@ -2,7 +2,7 @@
 
 from ..core import const
 from ..core.keys import PROPERTY, check_key, from_text, is_handled, see, to_text, unwrap, window_name, window_of, wrap
-from ..core.records import SEEN, State
+from ..core.records import SEEN, State, bare
 from ..core.text import to_utf8
 
 TYPE_CHECKING = const(0)
@@ -28,12 +28,14 @@ class Keys:
         payload: bytes,
         key: "tuple[str, int] | None",
         block: bytes = b"",
+        expiry: bytes = b"",
     ) -> "tuple[bool, int]":
         """Accept a message that has a key, of the application or of ours: whether one with the same key was accepted
-        earlier, and the sequence number: of that one (-1: it is confirmed), or of the new one. `block`: its properties.
+        earlier, and the sequence number: of that one (-1: it is confirmed), or of the new one. `block`: its properties;
+        `expiry`: its deadline, as the end of a key (core.records).
         """
         state = self.state
-        note = bytes((self._flags,))
+        note = bytes((self._flags | 4 if expiry else self._flags,))
         producer = self._producer
         epoch = state.epoch
         number = protocol.session.next
@@ -51,8 +53,8 @@ class Keys:
             block += encode_user_properties([(PROPERTY, to_text((producer, epoch, number)))])
         elif self._flags & 1:
             payload = wrap((producer, epoch, number), payload)
-        seq = protocol.publish(flags, topic, payload, note, block)
-        state.note(note)
+        seq = protocol.publish(flags, topic, payload, note + expiry, block)
+        state.note(note + expiry)
         return False, seq
 
     def last_number(self, producer: str) -> int:
@@ -93,7 +95,7 @@ def _earlier(protocol: "ClientProtocol", note: bytes) -> int:
     state = protocol.session
     for messages in (state.messages, state.doubts or {}):
         for seq in messages:
-            if messages[seq][2][1:] == note[1:]:
+            if bare(messages[seq][2])[1:] == note[1:]:
                 return seq
     return -1  # not here any more: confirmed
 

@@ -8,6 +8,7 @@ import asyncio
 
 from ..core import const
 from ..core.errors import ClosedError, MQTTError, StoreError
+from ..core.features import V5
 from ..core.reason_codes import REFUSED
 from ..store.base import Store
 
@@ -48,6 +49,8 @@ class Life:
         self.finished_max = 1000  # messages whose end need not be durable yet: so many may be repeated after a crash
         self.qos0_dropped = 0  # published while not connected, or received and not taken in time
         self.oversized = 0  # messages that were larger than size_max
+        if V5:
+            self.expired = 0  # messages whose time was over before they were sent
         self.to_write = asyncio.Event()  # something is in the protocol's `out`
         self.attention = asyncio.Event()  # the connection's task has to look again
         self.progress = asyncio.Event()  # pulsed whenever something that somebody may wait for has happened

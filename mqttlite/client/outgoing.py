@@ -61,20 +61,24 @@ class Outgoing:
         retain: bool,
         key: "tuple[str, int] | None" = None,
         block: bytes = b"",
+        expiry: bytes = b"",
     ) -> Receipt:
-        """Accept a message, for which there is room; `block`: its properties (5.0). Raises what BaseClient.publish
-        says.
+        """Accept a message, for which there is room; `block`: its properties, `expiry`: the end of the key of one that
+        expires (core.records; 5.0). Raises what BaseClient.publish says.
         """
         life = self.life
         if life.error:
             raise life.error
         flags = qos << 1 | (1 if retain else 0)
         if KEYS and qos and (key or self.flags & 1):
-            is_earlier, seq = self.load_keys().publish(life.protocol, flags, topic.encode(), payload, key, block)
+            is_earlier, seq = self.load_keys().publish(
+                life.protocol, flags, topic.encode(), payload, key, block, expiry
+            )
             if is_earlier:
                 return self.receipt(seq)
         else:
-            seq = life.protocol.publish(flags, topic.encode(), payload, self.note, block)
+            note = bytes((self.flags | 4,)) + expiry if expiry else self.note
+            seq = life.protocol.publish(flags, topic.encode(), payload, note, block)
         if seq == -2:
             life.qos0_dropped += 1
             return SENT

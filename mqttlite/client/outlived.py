@@ -8,6 +8,7 @@ import time
 from ..core import const
 from ..core.client import Subscription
 from ..core.errors import StoreError
+from ..core.features import V5
 from ..core.records import CLEARING, IDENTITY
 from ..store.base import Store
 from .messages import Receipt
@@ -48,6 +49,10 @@ async def load(life: "Life", outgoing: "Outgoing", incoming: "Incoming") -> None
         life.protocol.subscriptions[topic_filter] = Subscription(qos if outgoing.flags & 2 else qos & 3, 0)
     for seq in state.messages:
         outgoing.receipts[seq] = Receipt(seq)
+    if V5 and outgoing.flags & 2 and state.messages:
+        from .expiring import load as load_expiring
+
+        load_expiring(life)
     if outgoing.flags & 1:
         incoming.keys = outgoing.load_keys()
 

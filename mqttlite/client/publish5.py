@@ -24,10 +24,19 @@ async def publish(
 ) -> "Receipt":
     """As BaseClient.publish, or, without `is_kept`, as `enqueue`."""
     block = encode(properties)
+    deadline = 0
+    if qos and properties.get("expires_after_s"):
+        from . import expiring
+
+        deadline = expiring.outbound(life).now_ms() + 1000 * (properties["expires_after_s"] or 0)
     size = len(topic) + len(payload) + len(block)
     if outgoing.is_full(qos, size):
         await outgoing.wait_for_room(qos, size)
-    receipt = outgoing.accept(topic, payload, qos, retain, key, block)
+        if deadline:
+            expiring.check_time(life, topic, deadline)
+    receipt = outgoing.accept(topic, payload, qos, retain, key, block, deadline.to_bytes(6, "big") if deadline else b"")
+    if deadline and not receipt.done:
+        expiring.look(life, deadline)
     if is_kept and qos and life.store.is_durable:
         await life.commit()
     return receipt

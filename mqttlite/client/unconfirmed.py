@@ -9,7 +9,7 @@ from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
 from ..core.features import KEYS, V5
 from ..core.records import DONE
-from ..core.session import ASIDE, IN_DOUBT
+from ..core.session import ASIDE, EXPIRED, IN_DOUBT
 from .messages import Receipt
 
 TYPE_CHECKING = const(0)
@@ -82,6 +82,10 @@ def failure(life: "Life", seq: int, outcome: int) -> MQTTError:
         doubts = life.session.doubts
         if doubts and len(doubts) > DOUBTS_MAX:
             forget_oldest(life, doubts, "there are more than %d" % DOUBTS_MAX)
+    elif V5 and outcome == EXPIRED:
+        from .expiring import expired
+
+        error = expired(life, seq, message)
     else:
         from ..core.reasons import words
 

@@ -14,6 +14,7 @@ from .properties import (
     RETAIN_AVAILABLE,
     SERVER_KEEP_ALIVE,
     SIZE_MAX,
+    TOPIC_ALIAS_MAXIMUM,
     varint,
 )
 from .reason_codes import NO_RETAIN, NO_SUCH_QOS, PACKET_TOO_LARGE
@@ -45,6 +46,9 @@ class Limits:
         if isinstance(assigned, bytes):  # [MQTT-3.1.3-2]: the session goes on under this name
             client.connect_packet = _named(client.connect_packet, assigned)
         self._take_numbers(found)  # type: ignore[arg-type]
+        alias_max: int = found.get(TOPIC_ALIAS_MAXIMUM, 0)  # type: ignore[assignment]
+        if alias_max or client.outbound:
+            client.get_outbound().connected(alias_max, self.packet_max)
         # Messages accepted before this broker's limits were known are set aside.
         session = client.session
         for seq in sorted(session.messages):

@@ -1,6 +1,7 @@
 """A message that ended without being confirmed, as a new one. Loaded by who wants it sent again. Both runtimes."""
 
 from .codec import publish_head, topic_of
+from .records import bare
 
 
 def as_new(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, bytes, bytes]":
@@ -12,7 +13,7 @@ def as_new(message: "tuple[bytes, bytes, bytes]", seq: int) -> "tuple[bytes, byt
     head, payload, key = message
     if head[0] & 6 == 6:  # it may have arrived: what it carries has to stay
         return bytes((head[0] & 0xFD,)) + head[1:], payload, key
-    if len(key) == 1 and key[0] & 1:
+    if len(bare(key)) == 1 and key[0] & 1:
         from .keys import PROPERTY, from_text, to_text, unwrap, wrap
 
         if key[0] & 2:

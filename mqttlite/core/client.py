@@ -19,8 +19,11 @@ from .text import check_plain, check_topic_name
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .announced import Limits
     from .events import ClientEvents, ConnectFields
+    from .outbound5 import Outbound
     from .session import Session
     from .wire import ClientWire
 
@@ -53,7 +56,10 @@ class ClientProtocol(Connection):
     """
 
     wire: "ClientWire"
-    limits: "Limits | None" = None  # what a broker of 5.0 has announced (announced.py)
+    # Of 5.0:
+    limits: "Limits | None" = None  # what the broker has announced (announced.py)
+    outbound: "Outbound | None" = None  # how messages leave, where it is not as they are kept (outbound5.py)
+    wall_ms: "Callable[[], int] | None" = None  # ms since 1970; its owner's
 
     def __init__(
         self,
@@ -216,6 +222,14 @@ class ClientProtocol(Connection):
         """Tell of a message; who is told acknowledges it when it has been handled."""
         self.events.on_message(first, topic, payload, packet_id, self.session.generation, properties)
 
+    def get_outbound(self) -> "Outbound":
+        """How messages leave (5.0): from now on by more than what is kept."""
+        if self.outbound is None:
+            from .outbound5 import Outbound
+
+            self.outbound = self.session.form = Outbound(self.session, self.wall_ms or (lambda: 0))
+        return self.outbound
+
     # -- requests of the application
 
     def _check(self, flags: int, topic: bytes, size: int) -> None:
@@ -244,7 +258,7 @@ class ClientProtocol(Connection):
             return self.session.publish(head, payload, key)
         if not self.is_connected:
             return -2
-        self.out += (head, payload)
+        self.out += self.outbound.aliased(head, payload) if V5 and self.outbound else (head, payload)
         return -1
 
     def subscribe(self, topic_filter: bytes, qos: int, properties: bytes = b"") -> Subscription:

@@ -7,6 +7,7 @@ from .features import TEXTS
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from .rare_errors import ExpiredError as ExpiredError
     from .rare_errors import InDoubtError as InDoubtError
     from .rare_errors import PublishError as PublishError
     from .rare_errors import RefusedError as RefusedError

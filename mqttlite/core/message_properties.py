@@ -33,10 +33,11 @@ if TYPE_CHECKING:
         delay_s: int
 
 
-# Identifier (table 2-4) and what an application gets where a message has none, by name, in the order of the wire
+# Identifier (table 2-4) and what an application gets where a message has none, by name, in the order of the wire: the
+# expiry interval first (outbound5.py)
 _NAMES: "tuple[tuple[str, int, object], ...]" = (
-    ("payload_is_text", 0x01, False),
     ("expires_after_s", 0x02, None),
+    ("payload_is_text", 0x01, False),
     ("content_type", 0x03, ""),
     ("response_topic", 0x08, ""),
     ("correlation_data", 0x09, b""),

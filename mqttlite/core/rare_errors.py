@@ -35,6 +35,12 @@ class PublishError(MQTTError):
         self.code = code
 
 
+class ExpiredError(PublishError):
+    """A message was not sent before its time was over (MQTT 5: `expires_after_s`), or not confirmed before a connection
+    was lost and its time over. At QoS 1 and 2 the broker may have had it; it is not sent again.
+    """
+
+
 class SetAsideError(PublishError):
     """The broker would never take a message, and it is kept aside so that the others may go on: the broker ended each
     connection right after it, and only those (`code` 0), or a 5.0 broker has announced a limit that it exceeds (`code`:

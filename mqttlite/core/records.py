@@ -23,12 +23,14 @@ again. **Nothing leaves before the records made until then are durable**: that i
     ORIGIN        number               head: producer; the highest number that the application has published as it
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
-A key is one byte of flags (1: it travels with the message; 2: the payload is behind the properties of 5.0) and, when
-the application gave it, its number in 8 bytes and its producer's name.
+A key is one byte of flags (1: it travels with the message; 2: the payload is behind the properties of 5.0; 4: the
+message expires) and, when the application gave it, its number in 8 bytes and its producer's name. The last 6 bytes of
+one that expires are its deadline, in ms since 1970.
 """
 
 from . import const
 from .codec import released
+from .features import V5
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -58,6 +60,11 @@ NEXT = const(11)
 ORIGIN = const(12)
 SEEN = const(13)
 CLEARING = const(14)
+
+
+def bare(key: bytes) -> bytes:
+    """A key without the deadline."""
+    return key[:-6] if key and key[0] & 4 else key
 
 
 class State:
@@ -122,6 +129,8 @@ class State:
 
     def note(self, key: bytes) -> None:
         """A message with this key has been accepted."""
+        if V5:
+            key = bare(key)
         if len(key) > 9:
             self.origins[key[9:]] = int.from_bytes(key[1:9], "big")
 

@@ -112,6 +112,7 @@ _NONE = (b"\0", b"", b"")  # stands for "no such message"; its state is FREE
 
 # How a message can end, besides 0, confirmed, and the reason code from 0x80 on with which it was refused
 IN_DOUBT = const(1)  # the peer has lost the session between PUBREC and PUBCOMP
+EXPIRED = const(2)  # its time was over before it was sent (5.0)
 ASIDE = const(256)  # set aside, because the peer would never take it; with a reason code (5.0) in the lower bits
 
 
@@ -132,8 +133,8 @@ class Session:
     reuses: int  # how often `log` was (reused_identifiers.py)
     earlier: "list[int]"  # identifiers held since before this connection, oldest first, where there are many (same)
     swept: int  # earlier_life.py
-    # How a server sends the message with this number: the pieces of its PUBLISH; None: it ends here, for it has expired
-    # or is larger than its client takes. Without `form`, as it is kept.
+    # How the message with this number is sent in 5.0: the pieces of its PUBLISH; None: it ends here, for it has expired
+    # or is larger than the peer takes. Without `form`, as it is kept.
     form: "Callable[[int, tuple[bytes, bytes, bytes]], tuple[bytes, ...] | None] | None" = None
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
@@ -269,10 +270,10 @@ class Session:
                 packet_id = seq % SPAN + 1
                 if head[0] & 6 == RELEASED:
                     out.append(acknowledgement(PUBREL, packet_id))
-                elif SERVER and self.form:
+                elif (SERVER or V5) and self.form:
                     pieces = self.form(seq, message)
                     if pieces is None:
-                        self._finish(seq, 0)
+                        self._finish(seq, EXPIRED)
                         seq += 1
                         self.sent = seq
                         if not self.unfinished:

@@ -168,7 +168,9 @@ class ClientTables:
                 if number >= after:
                     after = number + 1
                 if len(key) > 9:
-                    origins[key[9:]] = int.from_bytes(key[1:9], "big")
+                    key = r.bare(key)
+                    if len(key) > 9:
+                        origins[key[9:]] = int.from_bytes(key[1:9], "big")
             elif kind == r.DONE:
                 if messages.pop(number, None) is None or number < known:
                     done.append(number)

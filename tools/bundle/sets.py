@@ -9,12 +9,15 @@ from tools.places import ROOT
 PUBLIC: dict[str, dict[str, str]] = {
     "JOURNAL": {"Journal": "mqttlite.store.journal", "RawArea": "mqttlite.store.area_raw"},
     "DOUBTS": {"PendingMessage": "mqttlite"},
+    "V5": {"ExpiredError": "mqttlite"},
 }
 
 WHOLE = "Client"  # whose parts become one object
 STANDS_FOR = {"ClientEvents": "Life", "ClientOwner": "Client"}  # interfaces, and the class that has them here
 # Attributes that an application may read, and the part that has them.
-EXPOSED = dict.fromkeys(("is_connected", "session_present", "qos0_dropped", "oversized", "store", "error"), "Life")
+EXPOSED = dict.fromkeys(
+    ("is_connected", "session_present", "qos0_dropped", "oversized", "expired", "store", "error"), "Life"
+)
 
 # What an application may read of the counters that Client.link_stats gives: those of a small state message.
 COUNTERS = ("repaired", "damaged", "log_drops", "srtt_ms")
@@ -28,8 +31,8 @@ METHODS = {
     "MANUAL_ACK": ("acknowledge",),
     "JOURNAL": ("stored", "enqueue"),
     "V5": (
-        "properties", "expires_after_s", "content_type", "response_topic", "correlation_data", "payload_is_text",
-        "user_properties", "subscription_identifiers",
+        "expired", "properties", "expires_after_s", "content_type", "response_topic", "correlation_data",
+        "payload_is_text", "user_properties", "subscription_identifiers",
     ),
     "TEXTS": ("__repr__",),
 }  # fmt: skip
