@@ -24,6 +24,7 @@ from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
 RECEIPTS_MAX = 1000  # messages accepted and not confirmed, as the client has it
+LATE_S = 0.1  # that --rate makes good for, after a pause of the input or of the processor
 TIMED_OUT = 27  # as mosquitto_sub's
 
 log = logging.getLogger("mqttlite.pub")
@@ -62,7 +63,7 @@ class Publisher:
         self._blank = 0
         self._unheard = False  # the broker may not have read what was published at QoS 0
         self._perhaps_lost = ""  # why what was published at QoS 0 may be lost
-        self._began = 0.0  # when the first message was due
+        self._due = 0.0  # when the next message may leave, with --rate
 
     def _on_connection(self, connected: bool, reason: str) -> None:
         if connected:
@@ -92,7 +93,6 @@ class Publisher:
         async with self._client as client:
             log.debug("connected to %s as %s", where(client.url), client.client_id)
             self._go_on()
-            self._began = time.monotonic()
             if args.stdin_line:
                 await self._publish_lines(fd)
             else:
@@ -153,9 +153,9 @@ class Publisher:
     async def _publish(self, payload: bytes) -> None:
         args = self._args
         if args.rate:
-            early_s = self._began + self._accepted / args.rate - time.monotonic()
-            if early_s > 0:
+            if (early_s := self._due - time.monotonic()) > 0:
                 await asyncio.sleep(early_s)
+            self._due = max(self._due, time.monotonic() - LATE_S) + 1 / args.rate
         if not args.qos:
             await self._connected.wait()  # rather than have it dropped
         receipt = await self._client.publish(args.topic, payload, args.qos, args.retain, **args.properties["publish"])

@@ -19,7 +19,7 @@ examples:
   mqttlite sub -t 'room/#' -V 5.0 -q 1 -C 1 -F '%p %E %P'
                                                        with properties of MQTT 5.0
   mqttlite sub -t 'sales/#' -q 2 -i till --store till.db -C 10
-                                                       the next ten messages, each once, over restarts
+                                                       the next ten messages, of which a restart loses none
 
 """
 RETAIN_HANDLING = ("always", "new", "never")  # 0, 1 and 2 in SUBSCRIBE

@@ -135,6 +135,19 @@ async def test_a_rate_is_kept_over_the_whole_run(mosquitto: Mosquitto) -> None:
     assert mosquitto.log.count("Received PUBLISH") == 21
 
 
+async def test_a_pause_of_the_input_is_not_made_good_for_at_once(mosquitto: Mosquitto) -> None:
+    async with running("pub", *at(mosquitto), "-t", "a", "-l", "--rate", "20") as pub:
+        assert pub.stdin
+        pub.stdin.write(b"first\n")
+        await mosquitto.logged("Received PUBLISH")
+        await asyncio.sleep(0.6)  # in which twelve might have left
+        pub.stdin.write(b"x\n" * 12)
+        pub.stdin.close()
+        began = time.monotonic()
+        assert await pub.wait() == 0
+        assert time.monotonic() - began > 0.4  # ten are left when those of 0.1 s have gone
+
+
 async def test_a_terminal_shows_how_far_a_file_is(mosquitto: Mosquitto, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_bytes(b"x" * 99 + b"\n" + b"y" * 99 + b"\n" + b"z" * 99 + b"\n" + b"w\n")

@@ -1,6 +1,7 @@
 """TLS and WebSocket on the command line: `pub` and `sub` with Mosquitto's listeners, and mosquitto_sub beside them."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ async def test_websocket_with_and_without_tls(tmp_path: Path) -> None:
     with secure.broker:
         await published(secure, "-L", f"ws://127.0.0.1:{secure.ws}/mqtt")
         await published(secure, "-L", f"wss://localhost:{secure.wss}/mqtt", "--cafile", str(secure.made.ca))
+
+
+async def test_bench_measures_through_both(tmp_path: Path) -> None:
+    secure = Secure(tmp_path)
+    with secure.broker:
+        url = f"wss://localhost:{secure.wss}/mqtt"
+        quick = ("--seconds", "0.2", "--warm-up", "0", "--qos", "1", "--json")
+        result = await mqttlite("bench", url, "--cafile", str(secure.made.ca), *quick, check=True)
+        assert [run["n"] > 0 and not run["missing"] for run in json.loads(result.stdout)["runs"]] == [True, True]
 
 
 @pytest.mark.parametrize(
