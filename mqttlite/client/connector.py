@@ -138,10 +138,10 @@ class Connector:
                         2 * delay_ms,
                         8 * lived_ms if useful and lived_ms > 1000 else (self.greatest_ms if HOST else DELAY_MAX_MS),
                     )
-                    if HOST:
-                        delay_ms = min(delay_ms, self.greatest_ms)
                 short += was_connected
             pause_ms = delay_ms * (128 + os.urandom(1)[0]) // 256
+            if HOST:
+                pause_ms = min(pause_ms, self.greatest_ms)
             judge = self.judge
             if judge and self.outgoing.has_confirmed:
                 judge.barren = 0

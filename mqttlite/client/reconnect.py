@@ -10,10 +10,10 @@ from .checks import check_seconds
 @dataclass(frozen=True)
 class Reconnect:
     """least_s          before the first attempt after a connection that was of use
-    greatest_s       between two attempts: the delay doubles with each that leads nowhere
-    give_up_after_s  without a connection; the client is closed then, with ConnectError. None: never
+    greatest_s       between two attempts at most: the delay doubles with each that leads nowhere
+    give_up_after_s  of attempts without a connection; the client is closed then, with ConnectError. None: never
 
-    Each delay is drawn between half of it and all of it, so that many clients do not come at once.
+    Each delay is drawn between half of it and one and a half, so that many clients do not come at once.
     """
 
     least_s: float = 0.125

@@ -417,7 +417,7 @@ async def test_delays_between_attempts_are_those_that_were_set() -> None:
     await enough.wait()
     await client.close()
     delays = [int(text.split("again in ")[1].split(" ms")[0]) for text in reasons]
-    assert max(delays[0:1]) <= 2
+    assert delays[0] <= 3
     assert all(1 <= delay <= 8 for delay in delays)
     assert max(delays[3:]) > 4  # grown to half of 8 at least
 

@@ -10,6 +10,7 @@ PUBLIC: dict[str, dict[str, str]] = {
     "JOURNAL": {"Journal": "mqttlite.store.journal", "RawArea": "mqttlite.store.area_raw"},
     "DOUBTS": {"PendingMessage": "mqttlite"},
     "V5": {"ExpiredError": "mqttlite"},
+    "HOST": dict.fromkeys(("AnswerError", "Reconnect", "Statistics"), "mqttlite"),
 }
 
 WHOLE = "Client"  # whose parts become one object
