@@ -17,7 +17,7 @@ from typing import Any
 from ..client import Client, Receipt
 from ..client.unreachable import where
 from ..core.codec import REMAINING_MAX
-from ..core.errors import MQTTError
+from ..core.errors import ClosedError, MQTTError
 from .progress import Progress
 from .running import log_of, run_until_done
 from .streams import say
@@ -172,7 +172,8 @@ class Publisher:
             try:
                 await receipts[0].completed()
             except MQTTError as error:
-                say(f"mqttlite pub: {error}")
+                if isinstance(error, ClosedError):  # of all others the client has told
+                    say(f"mqttlite pub: {error}")
                 self._failed += 1
             receipts.popleft()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,17 @@ async def test_a_broker_that_refuses_in_5_ends_it_with_its_reason_code() -> None
         result = await mqttlite("pub", "-p", str(port), "-h", "127.0.0.1", "-V", "5", "-t", "a", "-m", "x")
         assert result.code == 0x87
         assert "not authorised" in result.stderr.lower()
+
+
+async def test_what_the_broker_refuses_is_told_once_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic readwrite ok\n")
+    with Mosquitto(tmp_path / "broker", settings={"acl_file": tmp_path / "acl", "max_qos": 1}) as broker:
+        pub = ("pub", *at(broker), "-V", "5", "-m", "x")
+        for qos, topic, why in (("1", "no", "not authorised"), ("2", "ok", "the broker does not have this QoS")):
+            result = await mqttlite(*pub, "-q", qos, "-t", topic)
+            assert (result.code, result.stderr.count("\n")) == (1, 1), result
+            assert why in result.stderr
+        assert (await mqttlite(*pub, "-q", "1", "-t", "ok")) == (0, "", "")
 
 
 class _Refusing:
