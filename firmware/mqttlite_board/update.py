@@ -94,7 +94,10 @@ class Update:
                 if download.is_done():
                     download.clear()
                 else:
-                    await self._go_on(download)
+                    try:
+                        await self._go_on(download)
+                    except MemoryError:  # right after a start: it would be the same after the next one
+                        await self._give_up(download, Refused("there is not enough memory for it"))
         tell = start.record.get("tell")
         if tell:
             why = {} if tell == "good" else {"why": tell}

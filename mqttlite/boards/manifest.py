@@ -14,6 +14,7 @@ from mqttlite_board.signing import hmac
 BLOCK_SIZE = 1024  # bytes; a board keeps a few of them in memory
 STARTS = 3  # of a trial
 WITHIN_S = 600  # a start of a trial may take until a message is confirmed
+BLOCKS_MAX = 0xFFFF  # of a file: their number has two bytes
 IMAGE = "image"  # the name of the only file of an image
 
 
@@ -61,6 +62,11 @@ class Update:
     def __post_init__(self) -> None:
         if not BLOCK_MIN <= self.block <= BLOCK_MAX:
             raise ValueError(f"blocks have {BLOCK_MIN} to {BLOCK_MAX} bytes, not {self.block}")
+        if self.starts < 1 or self.within_s < 1:
+            raise ValueError(f"a trial has at least one start of a second, not {self.starts} of {self.within_s}")
+        for place, data in self.release.files.items():
+            if len(data) > BLOCKS_MAX * self.block:
+                raise ValueError(f"'{place}' has {len(data):,} bytes, more than {BLOCKS_MAX:,} blocks of {self.block}")
 
     @property
     def manifest(self) -> bytes:

@@ -20,6 +20,7 @@ AGAIN_S = 15.0  # without an answer, until the manifest is sent again; each time
 AGAIN_MAX_S = 900.0
 SETTLE_S = 1.0  # for retained states to arrive
 TOGETHER = 50  # devices that are sent to at the same time
+COUNT_MAX = 1 << 62  # what a device says may be anybody's
 DONE = ("good", "there")
 FAILED = ("failed", "silent")
 
@@ -71,14 +72,14 @@ class Stages:
 
 @dataclass
 class Rollout:
-    """One release to these devices. `make(device, count)`: its update; `next_count(device)`: a number for a new one;
-    `tell(progress)`: is told of each change, `tell_stage(number, of, devices)` of each stage.
+    """One release to these devices. `make(device, count)`: its update; `next_count(device, least)`: a number for a new
+    one; `tell(progress)`: is told of each change, `tell_stage(number, of, devices)` of each stage.
     """
 
     client: Client
     devices: Sequence[Device]
     make: Callable[[Device, int], Update]
-    next_count: Callable[[Device], int]
+    next_count: Callable[[Device, int], int]
     stages: Stages = field(default_factory=Stages)
     tell: Callable[[Progress], object] = lambda progress: None
     tell_stage: Callable[[int, int, int], object] = lambda number, of, devices: None
@@ -144,30 +145,33 @@ class Rollout:
         async with self._limit:
             device = progress.device
             queue = self._queues[device.topics]
-            update = self._resumed(progress, queue)
+            update, count = self._resumed(progress, queue)
             if update and progress.phase in DONE:
                 self.tell(progress)
                 return
-            update = update or self.make(device, self.next_count(device))
+            update = update or self.make(device, self.next_count(device, count + 1))
             await self._send(progress, update, queue)
             self.tell(progress)
 
-    def _resumed(self, progress: Progress, queue: "asyncio.Queue[tuple[str, bytes]]") -> Update | None:
-        """The update that a device says it has begun, or has, when it is this one."""
-        found = None
+    def _resumed(self, progress: Progress, queue: "asyncio.Queue[tuple[str, bytes]]") -> tuple[Update | None, int]:
+        """The update that a device says it has begun, or has, when it is this one; and the largest number that it has
+        seen, which a computer whose clock is behind does not know.
+        """
+        found, largest = None, 0
         while not queue.empty():
             name, payload = queue.get_nowait()
             state = _state(payload) if name == "state" else {}
             progress.release = str(state.get("release", progress.release))
             count = state.get("count")
-            if not isinstance(count, int) or count <= 0:
+            if not isinstance(count, int) or not 0 < count < COUNT_MAX:
                 continue
+            largest = max(largest, count)
             update = self.make(progress.device, count)
             if state.get("id") == update.id.hex() and state.get("state") in ("receiving", "trial", "good"):
                 found = update
                 if state["state"] == "good":
                     progress.phase = "there"
-        return found
+        return found, largest
 
     async def _send(self, progress: Progress, update: Update, queue: "asyncio.Queue[tuple[str, bytes]]") -> None:
         """Offer an update, and send what is wanted until it is good, or not."""

@@ -185,6 +185,8 @@ def run_push(args: argparse.Namespace) -> int:
     from ..boards import release as releases
     from ..boards.devices import Devices
 
+    if args.first < 0 or not 0 < args.percent <= 100 or args.failures < 0 or args.wait <= 0:
+        raise ValueError("--first and --failures must be 0 or more, --percent above 0 up to 100, --wait above 0")
     devices = Devices(args.devices)
     wanted = _chosen(args, devices)
     for device in wanted:
@@ -206,8 +208,8 @@ async def _push(args: argparse.Namespace, devices: "Devices", wanted: "list[Devi
     def make(device: "Device", count: int) -> Update:
         return Update(release, device.name, device.key_bytes(), count, args.block, args.starts, args.within)
 
-    def next_count(device: "Device") -> int:
-        return devices.next_counter(device.name, int(time.time()))
+    def next_count(device: "Device", least: int) -> int:
+        return devices.next_counter(device.name, max(int(time.time()), least))
 
     async with _client(args) as client:
         rollout = Rollout(

@@ -4,14 +4,17 @@ import io
 import json
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from mqttlite.boards import release as releases
+from mqttlite.boards.devices import Device
 from mqttlite.boards.manifest import Release, Update, Want
 from mqttlite.boards.release import ReleaseError, make_key, pack, unpack
-from mqttlite.boards.rollout import Stages
+from mqttlite.boards.rollout import Progress, Rollout, Stages
 from mqttlite.cli import main
 
 FILES = {"app.mpy": b"application" * 50, "lib/x.mpy": b"\0" * 500}
@@ -160,6 +163,54 @@ def test_an_update_is_the_same_for_the_same_release_device_and_number_and_anothe
 def test_a_want_that_makes_no_sense_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match="want"):
         Want.parse(payload)
+
+
+def test_a_file_of_more_blocks_than_can_be_numbered_and_a_trial_without_a_start_are_refused() -> None:
+    large = Release("1", {"app.mpy": bytes(65536 * 64)})
+    with pytest.raises(ValueError, match=r"'app\.mpy' has 4,194,304 bytes, more than 65,535 blocks of 64"):
+        Update(large, "one", bytes(32), 5, block=64)
+    assert Update(large, "one", bytes(32), 5).blocks().get(1, 4095)
+    for starts, within_s in ((0, 600), (3, 0)):
+        with pytest.raises(ValueError, match="at least one start of a second"):
+            Update(RELEASE, "one", bytes(32), 5, starts=starts, within_s=within_s)
+
+
+class Written(Rollout):
+    """Sends nothing, and writes down the numbers of what it would send."""
+
+    counts: ClassVar[list[int]] = []
+
+    async def _send(self, progress: Progress, update: Update, queue: object) -> None:
+        self.counts.append(update.count)
+
+
+@pytest.mark.parametrize(
+    ("states", "count"),
+    [
+        ([], 100),
+        ([{"count": 1796035927, "id": "other", "state": "good"}], 1796035928),
+        ([{"count": 5, "id": "other", "state": "back"}], 100),
+        ([{"count": 300, "id": "other", "state": "good"}, {"count": 200, "id": "third", "state": "refused"}], 301),
+        ([{"count": 1 << 70}, {"count": "7"}, {"count": -1}, {"count": None}], 100),
+    ],
+)
+async def test_a_computer_whose_clock_is_behind_takes_a_number_that_the_device_has_not_seen(
+    states: list[dict[str, object]], count: int
+) -> None:
+    device = Device("one", "00" * 32)
+    rollout = Written(
+        cast(Any, None), [device], lambda device, count: Update(RELEASE, device.name, bytes(32), count), max_of(100)
+    )
+    for state in states:
+        rollout._queues["boards/one"].put_nowait(("state", json.dumps(state).encode()))
+    Written.counts.clear()
+    await rollout._push(rollout.progress[0])
+    assert Written.counts == [count]
+
+
+def max_of(now: int) -> "Callable[[Device, int], int]":
+    """As Devices.next_counter, at this time."""
+    return lambda device, least: max(now, least)
 
 
 def test_a_key_is_never_part_of_what_is_printed() -> None:

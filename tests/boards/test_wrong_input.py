@@ -80,6 +80,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "micropython.bin is no release of mqttlite, or is damaged: `mqtt",
         ),
         ("update push nope pump", "there is no folder nope"),
+        ("update push my-sensor pump --percent 0", "--percent above 0 up to 100"),
+        ("update push my-sensor pump --wait -1", "--wait above 0"),
         (
             "update push my-sensor valve",
             "has no device 'valve'; there is pump (mqttlite flash and",

@@ -90,6 +90,10 @@ async def test_the_good_half_runs_where_there_are_two(board: Halves) -> None:
         b'{"good": "a", "trial": "b"}',
         b'{"good": "a", "trial": "b", "starts": "one"}',
         b'{"good": "a", "trial": 3, "starts": 0}',
+        b'{"good": "a", "trial": null, "count": "7"}',
+        b'{"good": "a", "trial": "b", "starts": 0, "within_s": {}}',
+        b'{"good": "a", "trial": "b", "starts": 0, "of": null}',
+        b'{"good": "a", "trial": "b", "starts": 0, "image": true}',
     ],
 )
 @pytest.mark.parametrize("second", [False, True])

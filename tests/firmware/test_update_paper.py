@@ -365,6 +365,32 @@ async def test_a_full_flash_ends_an_update_and_leaves_the_board_as_it_was(
     end(board)
 
 
+async def test_an_update_for_which_there_is_no_memory_right_after_a_start_is_given_up_and_not_tried_for_ever(
+    board: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = update()
+    await board.update.take(sent.manifest)
+    await board.update.take_block(sent.blocks().get(0, 0) or b"")
+    end(board)
+    board.begin()
+    monkeypatch.setattr(blocks.Download, "prepare", lambda *_: bytes(1 << 62))  # MemoryError
+    await board.update.resume()
+    assert board.update.telling
+    await board.update.telling
+    last = board.states()[-1]
+    assert (last["state"], last["why"]) == ("back", "there is not enough memory for it")
+    assert not (board.folder / "update").exists()
+    board.begin()
+    await board.update.resume()
+    assert board.states() == []
+    monkeypatch.undo()
+    newer = update(6)
+    await board.update.take(newer.manifest)
+    await board.feed(newer)
+    assert board.stopped == "restart"
+    end(board)
+
+
 @pytest.mark.parametrize("place", ["../app.py", "/app.py", "lib//x", "part", "x" * 101, "release"])
 async def test_a_list_that_names_a_file_elsewhere_is_not_followed(board: Paper, place: str) -> None:
     with pytest.raises(ValueError, match="cannot be a file of a board"):

@@ -125,6 +125,9 @@ def _choose() -> None:
     try:
         with open(HALF) as file:
             record = json.load(file)
+        for name in ("count", "starts", "of", "within_s"):  # who reads them later relies on it
+            if not isinstance(record.get(name, 0), int):
+                raise ValueError(name)
         if record["good"] in there or record["good"] == "":
             good = record["good"]
         trial = record["trial"]
@@ -136,7 +139,7 @@ def _choose() -> None:
         if not isinstance(error, OSError) or error.errno != 2:
             print("half.json:", repr(error))
         is_trial = False  # what is not counted is not tried
-        if not isinstance(record, dict):
+        if not isinstance(error, OSError):
             record = {}
     use(chosen if is_trial and chosen else good)
 
