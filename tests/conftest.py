@@ -44,11 +44,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On the compiled build (`make compiled`), tests that replace or derive what is compiled are left out."""
+    """On the compiled build (`make compiled`), tests that replace or derive what is compiled are left out. Those that
+    take longest begin first, so that nobody waits for one of them at the end.
+    """
     for item in items:
         marker = item.get_closest_marker("source")
         if COMPILED and marker:
             item.add_marker(pytest.mark.skip(reason=f"for the source alone: {marker.args[0]}"))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture

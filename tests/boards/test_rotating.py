@@ -139,6 +139,7 @@ async def test_a_board_connects_with_its_new_password_and_forgets_the_old_one(
         assert secret not in everything
 
 
+@pytest.mark.long
 async def test_a_broker_that_never_learns_the_new_password_keeps_the_board_on_the_old_one(
     tmp_path: Path, broker: Mosquitto, passwords: Path, devices: Devices
 ) -> None:

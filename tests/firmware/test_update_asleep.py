@@ -17,7 +17,7 @@ async def test_an_update_goes_on_from_wake_up_to_wake_up(
     (tmp_path / "new" / "app.py").write_text(APP)
     blob(tmp_path / "new", 30_000)
     board = Sleeper(micropython, tmp_path / "board")
-    board.use(mosquitto.url, awake_s=2)
+    board.use(mosquitto.url, awake_s=10)
     board.set(key=KEY)
     Devices(tmp_path / "devices.toml").put(Device("one", KEY))
     await board.wake()

@@ -123,7 +123,7 @@ async def test_ctrl_c_leads_to_the_prompt_ctrl_d_back_and_no_message_is_lost(
         await found.gateway.says("its program has left the line")
         async with Console(found.board.path) as another:
             await another.says("MicroPython's prompt")
-            await console.type(b"print(6 * 7)\r")
+            await console.type(b"\rprint(6 * 7)\r")  # behind a prompt that is not a line of the log already
             await console.says("42")
             await another.says("42")
         await found.gateway.says(">>> print(6 * 7)")  # and nothing that the gateway has typed there

@@ -4,10 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.hardware.simulated import KIND, SimulatedBoard
 from tests.peers import Mosquitto, free_port, run
 
 
+@pytest.mark.long
 async def test_each_way_and_qos_is_measured_and_the_result_says_that_it_is_no_hardware(
     tmp_path: Path, quick_mosquitto: Mosquitto
 ) -> None:

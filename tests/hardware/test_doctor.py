@@ -235,6 +235,7 @@ async def test_a_restart_in_the_place_of_a_power_cut_says_that_it_is_none(
     assert "which is no power cut" in found["power"].text
 
 
+@pytest.mark.long
 async def test_a_board_that_has_not_been_off_is_told(well: SimulatedBoard, mosquitto: Mosquitto) -> None:
     found = await well.examined("message", broker=mosquitto.url)
     assert found["message"].state == OK

@@ -75,7 +75,7 @@ def messages(world, number):
     def forget():
         del world.accepted[:]
         sizes.append(heap())
-        world.later(number * 100, forget)  # ten times in all
+        world.later(min(number * 100, 600000), forget)  # ten times or more
 
     sizes = []
     fade("there")

@@ -292,6 +292,7 @@ def answer(what, ms):
     assert board_errors.explained(found[1]) == "no answer to PINGREQ within 5 ms"
 
 
+@pytest.mark.long
 def test_every_sentence_of_the_bundles_has_its_number_in_the_table() -> None:
     table = texts_pass.Table(ROOT / texts_pass.TABLE)
     known = len(table.numbers)

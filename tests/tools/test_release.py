@@ -113,6 +113,7 @@ os.chdir("/flash")
 )
 
 
+@pytest.mark.long  # mpremote looks for an answer a hundred times a second, and there are thousands
 async def test_mpremote_copies_the_file_system_of_a_board_out_of_the_zip_file(unpacked: Path, tmp_path: Path) -> None:
     folder = tmp_path / "board"
     folder.mkdir()
@@ -120,7 +121,7 @@ async def test_mpremote_copies_the_file_system_of_a_board_out_of_the_zip_file(un
     board = unpacked / "board"
     async with ConsoleBoard(folder, heap="512k").running() as console:
         mpremote = [sys.executable, "-m", "mpremote", "connect", console.path]
-        await run(*mpremote, "cp", "-r", ".", ":", folder=board, check=True)
+        await run(*mpremote, "cp", "-r", ".", ":", folder=board, check=True, timeout_s=400)
         # after a start: what was copied is on the flash, and can be imported
         script = "import sys; sys.path.append('/flash/a/lib'); import mqttlite_board.program; print('imported')"
         assert "imported" in (await run(*mpremote, "exec", script, folder=board, check=True)).stdout

@@ -93,11 +93,12 @@ class App:
         print(self.name, "done")
 
 
-async def control(port):
-    """For each line that comes, let all others do what they can, then answer it.
+async def control(port, apps):
+    """For each line that comes, let all others do what they can, store what they have, then answer it.
 
     Turns alone would not do: on a loaded machine a client looks, for up to 50 ms, at what has arrived before it
-    acknowledges. Who waits for less than these turns take together has its turn before the answer, on any machine.
+    acknowledges. Who waits for less than these turns take together has its turn before the answer, on any machine. And
+    that a message is done waits for the next commit, which it shares, or not, as its answer came with another or not.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
     while True:
@@ -106,6 +107,9 @@ async def control(port):
             return
         for _ in range(100):
             await asyncio.sleep(0.002)
+        for app in apps:
+            if app.file:
+                await app.client.stored()
         writer.write(line)
         await writer.drain()
 
@@ -114,8 +118,9 @@ async def main(port, control_port, *names):
     folder = ""
     if names[0].endswith("/"):
         folder, *names = names
-    settling = asyncio.create_task(control(control_port))
-    await asyncio.gather(*[App(port, name, folder).run() for name in names])
+    apps = [App(port, name, folder) for name in names]
+    settling = asyncio.create_task(control(control_port, apps))
+    await asyncio.gather(*[app.run() for app in apps])
     settling.cancel()
 
 

@@ -110,8 +110,9 @@ async def subscribing(client):
     await client.publish("in/1", b"wanted", 1)
     print((await client.__anext__()).payload)
     await asyncio.gather(*[client.subscribe("in/both", 1), client.subscribe("in/both", 2)])
-    await client.publish("in/both", b"once", 1)
+    receipt = await client.publish("in/both", b"once", 1)
     print((await client.__anext__()).payload)
+    await receipt.completed()
 
 
 async def oversized():
