@@ -120,7 +120,7 @@ class Fleet:
                 lambda device, count: Update(
                     RELEASE, device.name, KEY, count, BLOCK, 3 if self.schedule.bad else STARTS, 60
                 ),
-                lambda device: 7,
+                lambda device, least: 7,
                 Stages(1, 100, 1000, LIMIT_S),
             )
             await rollout.run()
