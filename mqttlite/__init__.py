@@ -26,6 +26,7 @@ __all__ = [
     "RefusedError",
     "SetAsideError",
     "SettingError",
+    "Statistics",
     "StoreError",
     "SubscribeError",
     "Will",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .client import Receipt as Receipt
     from .client.reconnect import Reconnect as Reconnect
     from .client.requests import AnswerError as AnswerError
+    from .client.statistics import Statistics as Statistics
     from .client.unconfirmed import PendingMessage as PendingMessage
     from .client.will import Will as Will
     from .core.errors import ClosedError as ClosedError
@@ -67,6 +69,8 @@ else:
             from .client import messages as home
         elif name == "AnswerError":
             from .client import requests as home
+        elif name == "Statistics":
+            from .client import statistics as home
         elif name == "Reconnect":
             from .client import reconnect as home
         elif name == "Will":

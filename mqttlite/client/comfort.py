@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .handlers import Handler, Handlers
     from .outgoing_host import HostOutgoing
     from .requests import Requests
+    from .statistics import Statistics
     from .subscription import Subscription
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -129,6 +130,12 @@ class ComfortableClient(BaseClient):
         if isinstance(messages, AsyncIterable):
             messages = [message async for message in messages]
         return await publish_many(self, messages, qos, retain)
+
+    def statistics(self) -> "Statistics":
+        """What was published, received, dropped and is queued until now: an object that does not change."""
+        from .statistics import statistics
+
+        return statistics(self)
 
     # -- functions that are called
 

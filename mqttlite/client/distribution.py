@@ -289,9 +289,9 @@ class Distribution:
         if self.incoming.is_held:
             self.incoming.has_room.set()
 
-    def queues(self) -> list["deque[Message]"]:
+    def waiting(self) -> list[Message]:
         """What waits in the subscriptions."""
-        return [each.queue for each in self.subscriptions]
+        return [message for each in self.subscriptions for message in each.queue]
 
     # -- what nobody takes
 
