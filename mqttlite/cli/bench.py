@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..core.text import check_plain, check_topic_name, to_utf8
 from .connecting import add_connection_options, client_options
 from .lean import loading
 from .streams import say
 
-INTERRUPTED = 130
 WINDOW = 18  # the client's own, which every broker handles without loss
 
 _DESCRIPTION = """\
@@ -72,6 +72,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     load.add_argument(
         "--rate", type=float, metavar="N", help="instead, N messages a second from each publisher, whatever arrives"
+    )
+    load.add_argument(
+        "-t", "--topic", default="mqttlite-bench", metavar="TOPIC", help="publish below it (mqttlite-bench)"
     )
     load.add_argument("--pairs", type=int, default=1, metavar="N", help="of a publisher and a subscriber (1)")
     load.add_argument("--far", metavar="PATH[?baud=…]", help="the port at the line's other end, on this machine: a "
@@ -136,10 +139,16 @@ def _broker(args: argparse.Namespace) -> int:
     ]
     where = without_password(args.url)
     options["window"] = max(args.window or 0, WINDOW)
-    tell = print if not args.json else lambda text: None
+
+    def tell(line: str) -> None:
+        if not args.json:
+            print(line, flush=True)
+
     tell(report.introduction(where, args.protocol_version, loads[0]))
     tell(report.HEAD)
-    measuring = Measuring(options, loads, lambda figures: tell(report.line(figures)), args.far, is_one_client=is_serial)
+    measuring = Measuring(
+        options, loads, lambda figures: tell(report.line(figures)), args.topic, far=args.far, is_one_client=is_serial
+    )
     asyncio.run(measuring.run())
     found = measuring.found
     result = report.as_dict(where, args.protocol_version, loads[0], found, not measuring.is_stopped)
@@ -162,7 +171,7 @@ def _broker(args: argparse.Namespace) -> int:
     if measuring.error is not None:
         say(f"mqttlite bench: ended early: {measuring.error}")
         return 1
-    return INTERRUPTED if measuring.is_stopped else 0
+    return 128 + measuring.signal if measuring.signal else 0
 
 
 def _of_line(url: str, bytes_per_s: float) -> float:
@@ -180,6 +189,9 @@ def _check(args: argparse.Namespace, is_serial: bool) -> None:
         value = getattr(args, name)
         if value is not None and not least <= value <= most:
             raise ValueError(f"--{name} is a whole number from {least} to {most}, not {value}")
+    topic = to_utf8(args.topic, "topic name")
+    check_topic_name(topic)
+    check_plain(topic)
     if args.rate is not None and args.window is not None:
         raise ValueError("--rate does not go with --window: at a rate nothing waits for what is under way")
     if args.far is not None and not is_serial:

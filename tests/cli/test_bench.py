@@ -66,10 +66,11 @@ async def test_our_broker_is_measured_with_a_table_and_a_plot(tmp_path: Path) ->
 
 
 async def test_at_a_rate_nobody_waits_for_what_is_under_way(mosquitto: Mosquitto) -> None:
-    found = await measured(mosquitto.url, "--seconds", "0.5", "--qos", "1", "--rate", "40")
+    found = await measured(mosquitto.url, "--seconds", "0.5", "--qos", "1", "--rate", "40", "-t", "a/b")
     (run,) = found["runs"]  # type: ignore[misc]
     assert 1 <= run["n"] <= 25 and complete(run)
     assert (run["rate"], run["window"]) == (40, None)
+    assert "'a/b/" in mosquitto.log
 
 
 async def test_a_broker_that_stops_answering_ends_with_what_there_was(mosquitto: Mosquitto) -> None:
@@ -102,8 +103,8 @@ async def test_a_broker_that_goes_away_ends_it_with_its_reason(quick_mosquitto: 
         quick_mosquitto.kill()
         assert bench.stderr
         assert b"trying again" in await bench.stderr.readline()
-        bench.send_signal(signal.SIGINT)
-        assert await bench.wait() == 130
+        bench.send_signal(signal.SIGTERM)
+        assert await bench.wait() == 143
 
 
 async def test_a_serial_line_is_measured_with_both_ends_here() -> None:
@@ -128,6 +129,7 @@ async def test_a_serial_line_is_measured_with_both_ends_here() -> None:
         ("mqtt://h --qos 3", "'3' is not a list of 0, 1 and 2"),
         ("mqtt://h --seconds nan", "--seconds is a number from"),
         ("mqtt://h --rate 5 --window 1", "--rate does not go with --window"),
+        ("mqtt://h -t a/#", "wildcard in topic name"),
         ("mqtt://h --far /dev/null", "--far is the other end of a serial line"),
         ("serial:///dev/null --pairs 2", "a serial line has one client"),
         ("ftp://h", "'ftp' is not a known scheme"),

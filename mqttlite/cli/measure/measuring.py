@@ -16,13 +16,19 @@ from .load import Load, Run
 
 
 class Measuring:
-    """What was asked for, and what has been found so far. `tell`: gets the figures of each run when it has ended."""
+    """What was asked for, and what has been found so far.
+
+    `tell`: gets the figures of each run when it has ended. `topic`: below which it publishes. `far`: the port at the
+    other end of a serial line.
+    """
 
     def __init__(
         self,
         options: dict[str, Any],
         loads: Sequence[Load],
         tell: Callable[[Figures], None],
+        topic: str,
+        *,
         far: str | None = None,
         is_one_client: bool = False,
     ) -> None:
@@ -31,19 +37,20 @@ class Measuring:
         self._tell = tell
         self._far = far
         self._is_one_client = is_one_client
-        self._topic = f"mqttlite-bench/{secrets.token_hex(4)}"
+        self._topic = f"{topic}/{secrets.token_hex(4)}"
         self._clients = 0
         self._run: Run | None = None
         self._task: asyncio.Task[Figures] | None = None
         self.found: list[Figures] = []
-        self.is_stopped = False  # by a signal
+        self.is_stopped = False
+        self.signal = 0  # which has stopped it
         self.error: Exception | None = None  # which ended it, after the first run
 
     async def run(self) -> None:
         """Raises MQTTError, OSError when nothing could be measured."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._stop, number)
         try:
             async with self._other_end():
                 for load in self._loads:
@@ -74,13 +81,14 @@ class Measuring:
             self.found.append(figures)
             self._tell(figures)
 
-    def _stop(self) -> None:
+    def _stop(self, number: int) -> None:
         """The first signal ends the run that is under way, and what it has measured counts; the second one ends it
         where it is.
         """
         if self.is_stopped and self._task:
             self._task.cancel()
         self.is_stopped = True
+        self.signal = number
         if self._run:
             self._run.stop()
 
@@ -117,4 +125,5 @@ class Measuring:
                 finally:
                     logging.getLogger("mqttlite.gateway").setLevel(logging.CRITICAL)  # that its port is closed
                     gateway.cancel()
-                    await asyncio.wait((gateway,))
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await gateway
