@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .distribution import Distribution
     from .first_answers import FirstAnswers
     from .handlers import Handler, Handlers
+    from .incoming_host import HostIncoming
     from .outgoing_host import HostOutgoing
     from .requests import Requests
     from .statistics import Statistics
@@ -32,6 +33,7 @@ class ComfortableClient(BaseClient):
 
     _outgoing: "HostOutgoing"
     _connector: "HostConnector"
+    _incoming: "HostIncoming"
     _is_manual = False  # nothing is acknowledged but by `acknowledge`
     _is_iterated = False  # somebody takes what `async for message in client` gives
     _distribution: "Distribution | None" = None

@@ -191,7 +191,7 @@ class Connector:
         self.is_writing = self.is_split = False
         protocol.connect(now_ms())
         life.to_write.set()
-        loops = [self._read, self.write]
+        loops = [self.read, self.write]
         if self.judge and self.judge.suspicion:
             loops.append(self.judge.suspicion.probe)
         tasks = [asyncio.create_task(self._guard(loop, transport)) for loop in loops]
@@ -255,7 +255,7 @@ class Connector:
 
     # -- reading and writing
 
-    async def _read(self, transport: "Transport") -> None:
+    async def read(self, transport: "Transport") -> None:
         life = self.life
         incoming = self.incoming
         protocol = life.protocol

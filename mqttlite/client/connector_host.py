@@ -1,13 +1,15 @@
 """The connections of a client on CPython: TCP, Unix sockets, serial lines; and what went wrong with them, in words."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.codec import topic_of
 from ..core.errors import ConnectError, MQTTError, ProtocolError, RefusedError, StoreError
 from ..serial.clock import now_ms
 from .connector import Connector
 from .dialing import open_tcp
+from .flow import Flow
+from .incoming_host import HostIncoming
 from .sockets import SocketTransport
 from .transport import Transport
 from .unreachable import PORTS, port_of, where, why_unreachable
@@ -15,6 +17,8 @@ from .unreachable import PORTS, port_of, where, why_unreachable
 if TYPE_CHECKING:
     from ..serial.dialer_host import HostSerialDialer
     from ..serial.ports import HostPort
+    from .life import Life
+    from .outgoing import Outgoing
     from .reconnect import Reconnect
     from .secure import Dialer
     from .tls_options import TlsOptions
@@ -32,6 +36,12 @@ class HostConnector(Connector):
     give_up_after_s: float | None = None  # without a connection (reconnect.py)
     queue_high = inbox_high = 0  # messages, at most until now
     _giving_up: asyncio.TimerHandle | None = None
+    incoming: HostIncoming
+
+    def __init__(self, life: "Life", outgoing: "Outgoing", incoming: HostIncoming, *options: Any) -> None:
+        super().__init__(life, outgoing, incoming, *options)
+        self.flow = life.to_write = Flow(self, incoming)
+        incoming.flush = self.flow.flush
 
     async def open(self) -> Transport:
         """See Connector."""
@@ -88,6 +98,10 @@ class HostConnector(Connector):
             if self._giving_up:
                 self._giving_up.cancel()
 
+    def _ended(self, error: MQTTError) -> None:
+        super()._ended(error)
+        self.incoming.wake()
+
     async def connection(self) -> Exception:
         """See Connector."""
         if self.give_up_after_s and not self._giving_up:  # it counts from the end of the last connection
@@ -95,6 +109,7 @@ class HostConnector(Connector):
         try:
             error = await super().connection()
         finally:
+            self.flow.end()
             if self.guard:
                 from .watchdog import watchdog
 
@@ -106,11 +121,13 @@ class HostConnector(Connector):
             return error
         return await self._explained(error, transport)
 
+    async def read(self, transport: Transport) -> None:
+        """See Connector."""
+        await (self.flow.read(transport) if transport is self.transport else super().read(transport))
+
     async def write(self, transport: Transport) -> None:
         """See Connector."""
-        await super().write(transport)  # ends after DISCONNECT
-        if isinstance(transport, SocketTransport):
-            transport.write_eof()
+        await (self.flow.write(transport) if transport is self.transport else super().write(transport))
 
     async def _explained(self, error: Exception, transport: SocketTransport) -> Exception:
         """`error` ended a connection before CONNACK: perhaps because no MQTT broker is there."""

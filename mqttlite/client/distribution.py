@@ -21,7 +21,8 @@ from ..core.errors import MQTTError
 from ..core.matching import matches
 from ..core.shown import shown
 from ..serial.clock import now_ms
-from .incoming import GATHER_MS, Incoming
+from .incoming import GATHER_MS
+from .incoming_host import HostIncoming
 from .messages import Message
 
 log = logging.getLogger("mqttlite.client")
@@ -72,7 +73,7 @@ class _Arrival:
 class Distribution:
     """Of one client's messages. `is_iterated`: somebody takes what `async for message in client` gives."""
 
-    def __init__(self, incoming: Incoming, dropped: Counter[str], is_iterated: bool) -> None:
+    def __init__(self, incoming: HostIncoming, dropped: Counter[str], is_iterated: bool) -> None:
         self.incoming = incoming
         self.life = life = incoming.life
         self.is_kept = not life.protocol.clean_session  # the session: what is not acknowledged comes again
@@ -129,7 +130,7 @@ class Distribution:
         if self.is_iterated or keeps:
             self._left.update(map(id, unhandled))
             _replace(self.incoming.inbox, [*unhandled, *self.incoming.inbox])
-            self.life.wake()
+            self.incoming.wake()
         else:
             for message in unhandled:
                 self._drop(message, "unclaimed")
@@ -265,14 +266,10 @@ class Distribution:
         until that is written.
         """
         incoming = self.incoming
-        life = self.life
         if ms >= GATHER_MS:
             await incoming.look(ms)
         subscription.handled()
-        left = life.taken_out + len(life.protocol.out)
-        while life.is_connected and not life.error and incoming.gathered and life.written < left:
-            await life.progress.wait()
-        incoming.gathered = 0
+        await incoming.until_written()
         incoming.since = now_ms()
 
     # -- bounds

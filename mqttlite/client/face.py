@@ -72,8 +72,10 @@ class BaseClient:
     inbox_max 20, inbox_bytes 16384.
     """
 
+    _connector_type: "Callable[..., Connector]" = Connector
     _outgoing_type: "Callable[..., Outgoing]" = Outgoing
-    _connector_type = Connector
+    _incoming_type: "Callable[..., Incoming]" = Incoming
+    _protocol_type = ClientProtocol
     _size_max = 4096  # where nothing else is said; a host has more room
     _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once, in a network (core/session.py)
 
@@ -137,12 +139,14 @@ class BaseClient:
         kept: "Any" = self._make_store(store) if isinstance(store, str) else store or Store()
         self._life = life = Life(self.client_id, session, kept, self._log)
         self._outgoing = self._outgoing_type(life, queue_max, (1 if keys else 0) | (0 if wire is wire4 else 2))
-        self._incoming = Incoming(life, inbox_max, inbox_bytes, on_oversized)
+        self._incoming = self._incoming_type(life, inbox_max, inbox_bytes, on_oversized)
         self._incoming.manual_ack = manual_ack
         self._connector = self._connector_type(
             life, self._outgoing, self._incoming, self.url, timeout_s, retry_first, on_connection
         )
-        life.protocol = ClientProtocol(life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire)
+        life.protocol = self._protocol_type(
+            life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire
+        )
 
     def _will(self, will: "tuple[str, str | bytes, int, bool]") -> "CheckedWill":
         from .will import checked

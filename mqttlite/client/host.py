@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from ..core.client_host import HostProtocol
 from ..core.errors import MQTTError
 from ..core.shown import shown
 from ..core.sizes import PACKET_MAX
@@ -31,7 +32,7 @@ from .checks import (
 from .comfort import ComfortableClient
 from .connector_host import HostConnector
 from .face import BaseClient
-from .incoming import Incoming
+from .incoming_host import HostIncoming
 from .messages import Message, Receipt
 from .outgoing_host import QUEUE_BYTES, HostOutgoing
 from .unreachable import where
@@ -70,8 +71,12 @@ class Client(ComfortableClient):
 
     _connector_type = HostConnector
     _outgoing_type = HostOutgoing
+    _incoming_type = HostIncoming
+    _protocol_type = HostProtocol
     _size_max = PACKET_MAX
     _loop: asyncio.AbstractEventLoop | None = None  # in which it was started
+    _incoming: HostIncoming
+    _connector: HostConnector
     _start: asyncio.Lock
     _first: int  # sequence number of the first message, unless the store knows more
 
@@ -120,6 +125,7 @@ class Client(ComfortableClient):
             if reconnect:
                 self._connector.set_delays(reconnect)
             self._is_manual = self._incoming.manual_ack
+            self._incoming.names = self._life.protocol.names
             self._first = self._life.session.next
             if tls is not None:
                 tls.check_scheme(self.url)
@@ -192,7 +198,7 @@ class Client(ComfortableClient):
         """What is accepted and not confirmed, by number: scripts that look inside know it under this name."""
         return self._outgoing.receipts
 
-    def keep_receipts(self, wrap: Callable[[Store], Store]) -> Incoming:
+    def keep_receipts(self, wrap: Callable[[Store], Store]) -> HostIncoming:
         """For what keeps the receipts of messages itself, as database.Inbox does; before `start`. What the session
         records goes to the store that `wrap` makes of the client's own, and nothing is acknowledged before
         `acknowledge`, as with `manual_ack`. The result is what arrives, for who decides when it is acknowledged.

@@ -1,9 +1,16 @@
-"""What the application publishes, on CPython: as on a board (outgoing.py), bounded in bytes too, and counted."""
+"""What the application publishes, on CPython: as on a board (outgoing.py), bounded in bytes too, and counted. Who waits
+for room is woken when there is some for several messages, not for each that is confirmed.
+"""
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
+from ..store.base import Store
 from .messages import SENT, Receipt
 from .outgoing import Outgoing
+
+if TYPE_CHECKING:
+    from ..core.errors import MQTTError
 
 QUEUE_BYTES = 64 << 20
 
@@ -18,6 +25,11 @@ class HostOutgoing(Outgoing):
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
+        self._room = asyncio.Event()  # pulsed when there is room, and at the end
+        self._is_waited_for = False
+        # Messages fewer than `queue_max` at which there is room: no more than half of what is on its way at once, so
+        # that the broker never waits for the application.
+        self._step = max(min(self.queue_max // 16, self.life.session.window // 2), 1)
         self.counts = [0, 0, 0]
         self.sizes = [0, 0, 0]
         self._most = 0  # what the sizes of QoS 1 and 2 may come to before it is looked what is confirmed meanwhile
@@ -72,3 +84,30 @@ class HostOutgoing(Outgoing):
         self.counts[qos] += 1
         self.sizes[qos] += len(topic) + len(payload)
         return receipt
+
+    async def wait_for_room(self, qos: int, size: int) -> None:
+        """See Outgoing."""
+        life = self.life
+        if qos and type(life.store) is Store:
+            while not life.error and self.is_full(qos, size):
+                self._is_waited_for = True
+                await self._room.wait()
+        else:
+            await super().wait_for_room(qos, size)
+
+    def on_finished(self, seq: int, outcome: int) -> None:
+        """See Outgoing."""
+        has_step = not outcome and seq in self.receipts  # else somebody wants room for one
+        super().on_finished(seq, outcome)
+        if self._is_waited_for and len(self.receipts) <= self.queue_max - (self._step if has_step else 1):
+            self._wake()
+
+    def give_up(self, error: "MQTTError") -> None:
+        """See Outgoing."""
+        super().give_up(error)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._is_waited_for = False
+        self._room.set()
+        self._room.clear()

@@ -1,4 +1,4 @@
-"""A connected socket on CPython, TCP or Unix, as asyncio's BufferedProtocol.
+"""A connected socket on CPython, TCP or Unix, or a layer upon one, as asyncio's BufferedProtocol.
 
 Instead of asyncio's streams: those have a new buffer of 256 KiB allocated for each read, which cost more processor time
 than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
@@ -17,7 +17,9 @@ FIRST_BYTES = 512  # at the beginning of the connection that are kept: they say 
 
 
 class SocketTransport(asyncio.BufferedProtocol):
-    """See transport.Transport. What arrives while nobody reads is kept, one buffer at the most."""
+    """See transport.Transport; flow.py needs `give_to` and `send`, too. What arrives while nobody reads is kept: one
+    buffer at the most.
+    """
 
     def __init__(self) -> None:
         self._buffer = memoryview(bytearray(READ_SIZE))
@@ -26,9 +28,11 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._received = b""
         self._is_paused = False
         self._error: Exception | None = None
+        self._fault: Exception | None = None  # of `_take`
         self._unsent = 1 << 62  # bytes that the kernel had when `gets_rid` was called last
         self.ended = False  # nothing more comes
         self._reader: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None  # what arrives is given to this
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._lock = threading.Lock()  # for `write_beside`
@@ -48,11 +52,20 @@ class SocketTransport(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._buffer[:nbytes])
+        take = self._take
+        if take:
+            try:
+                if not take(data):
+                    return
+            except Exception as error:  # belongs to whoever waits in `give_to`
+                self._fault = error
+            self._take = None
+            self._pause()
+            self._wake()
+            return
         if self._received:
             data = self._received + data
-            self._is_paused = True
-            assert self._transport is not None
-            self._transport.pause_reading()
+            self._pause()
         self._received = data
         self._wake()
 
@@ -74,6 +87,12 @@ class SocketTransport(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._may_write.set()
 
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            assert self._transport is not None
+            self._transport.pause_reading()
+
     def _wake(self) -> None:
         if self._reader and not self._reader.done():
             self._reader.set_result(None)
@@ -87,29 +106,66 @@ class SocketTransport(asyncio.BufferedProtocol):
                 if self._error:
                     raise self._error
                 return b""
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
+            await self._next()
         data, self._received = self._received, b""
         if len(self.first) < FIRST_BYTES:
             self.first += data[:FIRST_BYTES]
+        self._resume()
+        return data
+
+    async def give_to(self, take: Callable[[bytes], bool]) -> bool:
+        """Call `take` with what arrives, at least one byte, in the instant in which it does: until it answers True or
+        raises, which is raised here. From then on what arrives is kept. False when the peer has closed, OSError when
+        the connection is lost.
+        """
+        data, self._received = self._received, b""
+        if data and take(data):
+            return True
+        self._take = take
+        self._resume()
+        try:
+            while self._take is not None and not self.ended:
+                await self._next()
+        finally:
+            self._take = None
+        if self._fault:
+            raise self._fault
+        if self.ended and self._error:
+            raise self._error
+        return not self.ended
+
+    async def _next(self) -> None:
+        """Something has happened that a reader waits for."""
+        self._reader = asyncio.get_running_loop().create_future()
+        await self._reader
+
+    def _resume(self) -> None:
         if self._is_paused:
             self._is_paused = False
             assert self._transport is not None
             self._transport.resume_reading()
-        return data
 
-    async def write(self, data: bytes | memoryview) -> None:
-        """Write `data`; returns when the kernel has it. OSError when the connection is lost."""
+    def send(self, data: bytes | memoryview) -> bool:
+        """Write `data`; whether the kernel has it. If not, wait for `taken` before anything else is written."""
         assert self._transport is not None
         with self._lock:
             if self._rest:
                 data = self._rest + data
                 self._rest = b""
             self._transport.write(data)
+        return self._may_write.is_set()
+
+    async def taken(self) -> None:
+        """Return when the kernel has everything. OSError when the connection is lost."""
         if not self._may_write.is_set():
             await self._may_write.wait()
         if self.ended and self._error:
             raise self._error
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Write `data`; returns when the kernel has it. OSError when the connection is lost."""
+        self.send(data)
+        await self.taken()
 
     @property
     def has_descriptor(self) -> bool:
@@ -153,5 +209,6 @@ class SocketTransport(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close at once; what was written is the kernel's."""
+        self._take = None
         if self._transport:
             self._transport.abort()

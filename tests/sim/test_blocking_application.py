@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.client import Client, incoming
+from mqttlite.client import Client, incoming_host
 from mqttlite.database import Inbox
 from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.process import Process
@@ -135,15 +135,15 @@ def test_a_kill_repeats_the_message_in_the_handler_and_no_other(how: str, qos: i
 
 
 def _never_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incoming, "GATHER_MS", 10**9)
-    monkeypatch.setattr(incoming, "GATHER_MAX", 10**9)
+    monkeypatch.setattr(incoming_host, "GATHER_MS", 10**9)
+    monkeypatch.setattr(incoming_host, "GATHER_MAX", 10**9)
 
 
 def _acknowledged_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
     async def look(self: Any, ms: int) -> None:
         pass
 
-    monkeypatch.setattr(incoming.Incoming, "look", look)
+    monkeypatch.setattr(incoming_host.HostIncoming, "look", look)
 
 
 def _not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +151,7 @@ def _not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         await self.look(ms)
         self.handled()
 
-    monkeypatch.setattr(incoming.Incoming, "breathe", breathe)
+    monkeypatch.setattr(incoming_host.HostIncoming, "breathe", breathe)
 
 
 @pytest.mark.parametrize(
