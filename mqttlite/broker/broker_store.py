@@ -30,7 +30,7 @@ class BrokerStore(SqliteWriter):
     async def open(self) -> BrokerState:
         """What was durable last. StoreError when it cannot be told."""
         state: BrokerState = await SqliteWriter.open(self)
-        self._last = max((session for session, _ in state.sessions.values()), default=0)
+        self._last = max([0, *state.times, *state.wills])
         return state
 
     def new_session(self) -> int:

@@ -132,8 +132,10 @@ class Delivery(Publishing):
         cost = len(head) + len(payload) + len(extra) + MESSAGE
         if (session.room < cost or self._tight) and not self.backpressure.make_room(client, cost, self.now):
             return False
-        if extra and client.form is None:
-            self.form_of(client)
+        if extra:
+            if client.form is None:
+                self.form_of(client)
+            session.may_expire(extra)
         session.room -= cost
         session.sizes.append(cost)
         self.ledger.queued += cost

@@ -22,12 +22,14 @@ from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import ClientSession, Peer
 from .sessions import Sessions, random_client_id
+from .sweep import Sweep
 from .welcome import reference
 from .wills import will_of
 
 log = logging.getLogger("mqttlite.broker")
 
 KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that waits for more
+SWEEP_MS = 10  # until the next look, while there is more to be swept
 TICK_MS = 1000  # between two looks at all deadlines, at most
 
 
@@ -48,6 +50,7 @@ class Engine(Sessions):
         Sessions.__init__(self, limits or Limits(), new_client_id, store, authenticate, server_reference)
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
+        self._sweep = Sweep(self.router, self.sessions, self.stats, self.limits.turn_work)
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
 
@@ -219,7 +222,9 @@ class Engine(Sessions):
         due_ms = self.wills.look(now)
         if due_ms is not None:
             wait_ms = min(wait_ms, due_ms)
-        self._keep_clock(now)
+        if self._sweep.look():
+            wait_ms = min(wait_ms, SWEEP_MS)
+        self._keep_clock(now, bool(self.wills.waiting) or self._sweep.is_timed)
         for client in list(self.sessions.values()):
             most_ms = client.expiry_ms or self.limits.session_expiry_ms
             if client.peer is None and now - client.offline_since >= most_ms:

@@ -83,6 +83,7 @@ class ClientSession:
         "told",
         "waiting",
         "when_full",
+        "will_number",
     )
 
     def __init__(
@@ -94,7 +95,8 @@ class ClientSession:
         self.clean = clean
         self.expiry_ms = 0  # how long it outlives its connection; 0: as long as the limits say
         self.speech = 0  # how its client is spoken to: one of those below
-        self.has_will = False  # in the store
+        self.has_will = False  # in the store ...
+        self.will_number = 0  # ... under this number, where the session is not
         self.session = Queue(limits.inbound, size_max, ledger)
         self.store: SessionStore | None = None
         if store and not clean:

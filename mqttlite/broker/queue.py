@@ -1,4 +1,6 @@
-"""What is queued for a client: the core's session with an account of its bytes. Imports core.session, ledger."""
+"""What is queued for a client: the core's session with an account of its bytes. Imports core.session, extras,
+ledger.
+"""
 
 from collections import deque
 from typing import TYPE_CHECKING
@@ -6,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.records import HELD as _HELD
 from ..core.session import FREE, HANDLED, INBOUND, Session
 from ..store.broker_tables import STARTED
+from .extras import deadline_of
 from .ledger import MESSAGE, Ledger
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 
 BEGUN_MAX = 256
+NEVER = 1 << 62
 
 
 class Queue(Session):
@@ -25,7 +29,7 @@ class Queue(Session):
     calls `settle`, not with each message: most of the time nobody needs to know.
     """
 
-    __slots__ = ("_ledger", "_oldest", "_settled", "begun", "form", "room", "size_max", "sizes")
+    __slots__ = ("_ledger", "_oldest", "_settled", "begun", "expires_at", "form", "room", "size_max", "sizes")
 
     def __init__(self, inbound_max: int, size_max: int, ledger: Ledger) -> None:
         Session.__init__(self, inbound_max=inbound_max)
@@ -36,6 +40,7 @@ class Queue(Session):
         self._settled = self.next  # the first message that counts
         self._ledger = ledger
         self.begun: set[int] = set()  # of the messages that may expire, those that were sent: they have to be finished
+        self.expires_at = NEVER  # no message that was not sent yet expires before (ms, the broker's clock)
         self._oldest = 0  # no message below this one can be dropped
 
     def take(self, first: int, packet_id: int, digest: int) -> None:
@@ -56,6 +61,12 @@ class Queue(Session):
         self.begun.add(seq)
         self._record(STARTED, seq)
 
+    def may_expire(self, extra: bytes) -> None:
+        """A message with this extra has been queued."""
+        deadline = deadline_of(extra)
+        if 0 <= deadline < self.expires_at:
+            self.expires_at = deadline
+
     @property
     def bytes(self) -> int:
         """What it holds; more than that when it is not settled."""
@@ -74,6 +85,8 @@ class Queue(Session):
         for seq in range(self.first, self.next):
             message = messages.get(seq)
             self.sizes.append(len(message[0]) + len(message[1]) + MESSAGE if message else 0)
+            if message and message[2]:
+                self.may_expire(message[2])
         size = sum(self.sizes)
         self.room -= size
         self._ledger.queued += size
@@ -105,16 +118,20 @@ class Queue(Session):
             message = self.messages.get(seq)
             if message and (seq >= self.sent_before or message[0][0] & 6 == 2):
                 self._oldest = seq + 1
-                self.give_up(seq)
-                if seq >= self._settled:
-                    size = self.sizes[seq - self._settled]
-                    self.sizes[seq - self._settled] = 0
-                    self.room += size
-                    self._ledger.queued -= size
+                self.drop(seq)
                 return True
             seq += 1
             self._oldest = seq  # not to be looked at again: whoever drops one message drops thousands
         return False
+
+    def drop(self, seq: int) -> None:
+        """Give up a message, and give back its bytes."""
+        self.give_up(seq)
+        if seq >= self._settled:
+            size = self.sizes[seq - self._settled]
+            self.sizes[seq - self._settled] = 0
+            self.room += size
+            self._ledger.queued -= size
 
     def forget(self) -> None:
         """The session ends: its account is closed."""

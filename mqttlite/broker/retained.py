@@ -1,4 +1,5 @@
-"""Retained messages (3.3.1.3): the last one of each topic, in a tree of topic levels. Imports ledger, limits.
+"""Retained messages (3.3.1.3): the last one of each topic, in a tree of topic levels. Imports ledger, limits,
+extras, queue.
 
 A search visits no more than what its filter can match, and can be left and taken up again at any place, whatever is
 published meanwhile.
@@ -7,8 +8,10 @@ published meanwhile.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .extras import deadline_of
 from .ledger import NODE, RETAINED_COST, Ledger
 from .limits import Limits
+from .queue import NEVER
 
 
 class Retained(NamedTuple):
@@ -36,6 +39,8 @@ class RetainedMessages:
         self._ledger = ledger
         self._messages: dict[bytes, Retained] = {}
         self._root = _Node()
+        self.timed: dict[bytes, None] = {}  # topics whose message expires ...
+        self.expires_at = NEVER  # ... none of them before (ms, the broker's clock)
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -65,6 +70,12 @@ class RetainedMessages:
         old = self._messages.get(topic)
         message = self._messages[topic] = Retained(topic, payload, qos, extra)
         self._ledger.retained += len(payload) + len(extra)
+        deadline = deadline_of(extra)
+        if deadline >= 0:
+            self.timed[topic] = None
+            self.expires_at = min(self.expires_at, deadline)
+        elif self.timed:
+            self.timed.pop(topic, None)
         if old is not None:
             self._ledger.retained -= len(old.payload) + len(old.extra)
         else:
@@ -83,6 +94,7 @@ class RetainedMessages:
         old = self._messages.pop(topic, None)
         if old is None:
             return
+        self.timed.pop(topic, None)
         self._ledger.retained -= _cost(topic) + len(old.payload) + len(old.extra)
         path = []
         node = self._root

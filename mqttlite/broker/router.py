@@ -359,6 +359,12 @@ class Router(Delivery):
         if self._store and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
             self._store.retain(topic, payload, published, extra)
 
+    def forget_retained(self, topic: bytes) -> None:
+        """The retained message of a topic has expired."""
+        self.retained.store(topic, b"", 0)
+        if self._store:
+            self._store.retain(topic, b"", 0)
+
     def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
         """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
         is acknowledged. LimitError (QoS 1 and 2), or False and counted: QoS 0 and wills, which nobody repeats.
@@ -427,7 +433,7 @@ class Router(Delivery):
             if message is not None and peer is not None:
                 topic, payload, qos, extra = message
                 if 0 <= deadline_of(extra) <= self.clock():
-                    self._retain(self._routes[topic], topic, b"", 0, b"")
+                    self.forget_retained(topic)
                     continue
                 cost = len(topic) + len(payload) + len(extra) + MESSAGE
                 room -= cost

@@ -31,7 +31,8 @@ from .wills import Wills, will_of
 
 log = logging.getLogger("mqttlite.broker")
 
-CLOCK_MS = 10_000  # at most so much of the time is lost in a crash: deadlines come later by as much
+CLOCK_MS = 10_000  # at most so much of the time is lost in a crash: deadlines come later by as much ...
+CLOCK_LATER_MS = 60_000  # ... and by so much when nothing came that expires
 
 
 def random_client_id() -> bytes:
@@ -68,7 +69,7 @@ class Sessions:
         self.half_open: dict[Peer, None] = {}  # connections without an accepted CONNECT; oldest first
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions
-        self.wills = Wills(self._publish_will)
+        self.wills = Wills(self._publish_will, store)
         self._status = Status(self.router, self.sessions, self.stats)
         self._new_client_id = new_client_id
         self._clock_at = 0  # ms; when the store was told the clock last
@@ -114,6 +115,7 @@ class Sessions:
         for topic, payload, qos, extra in kept.retained:
             self.router.retained.store(topic, payload, qos, extra)
         self._status.load()
+        self.wills.load({number: will for number, will in kept.wills.items() if number not in kept.times})
         for client, will in lost:
             self.wills.connection_ended(client, will, client.offline_since)
 
@@ -286,9 +288,12 @@ class Sessions:
         self.check_topic(will.topic)
         self.router.publish(None, will.flags, will.topic, will.payload, extra=will.extra)
 
-    def _keep_clock(self, now: int) -> None:
-        """The store is told what time it is, while there is something that will expire."""
-        if self._store and self.router.is_timed and now - self._clock_at >= CLOCK_MS:
+    def _keep_clock(self, now: int, is_timed: bool) -> None:
+        """The store is told what time it is, while there is something that will expire: soon after a message that does
+        has come, and later now and then (`is_timed`).
+        """
+        wait_ms = CLOCK_MS if self.router.is_timed else CLOCK_LATER_MS
+        if self._store and (is_timed or self.router.is_timed) and now - self._clock_at >= wait_ms:
             self._clock_at = now
             self.router.is_timed = False
             self._store.note(0, CLOCK, self.router.clock(), waits=False)

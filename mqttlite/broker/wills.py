@@ -1,18 +1,23 @@
 """Wills (3.1.2.5) that wait for their delay (5.0), which is never cut short but by the end of the session. Imports
 peer, broker_store.
 
-A will is in the store from CONNECT on where its session is: after a `kill -9`, the connection that it stands for is
-gone, and its delay begins. Section and statement numbers are those of 5.0.
+A will is in the store from CONNECT on, if there is a store: after a `kill -9`, the connection that it stands for is
+gone, and its delay begins, or its session has ended. Section and statement numbers are those of 5.0.
 """
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ..core.greeting import Connect
 from ..core.properties import WILL_DELAY, without
+from ..store.base import StoreError
 from ..store.broker_tables import WILL, Will
+from .broker_store import BrokerStore
 from .extras import extra_of
 from .peer import ClientSession
+
+log = logging.getLogger("mqttlite.broker")
 
 
 class Waiting(NamedTuple):
@@ -34,8 +39,9 @@ def will_of(connect: Connect, clock: int) -> Will | None:
 class Wills:
     """All wills that wait. `publish` takes one."""
 
-    def __init__(self, publish: Callable[[Will], None]) -> None:
+    def __init__(self, publish: Callable[[Will], None], store: BrokerStore | None) -> None:
         self._publish = publish
+        self._store = store
         self.waiting: dict[ClientSession, Waiting] = {}
 
     def keep(self, client: ClientSession, will: Will | None) -> None:
@@ -43,7 +49,7 @@ class Wills:
         is remembered.
         """
         had = self.waiting.pop(client, None) is not None
-        if client.store and (will or had or client.has_will):
+        if self._store and (will or had or client.has_will):
             self._note(client, will)
 
     def connection_ended(self, client: ClientSession, will: Will | None, now: int) -> None:
@@ -83,11 +89,35 @@ class Wills:
             self._note(client, None)  # in the commit with the message
         self._publish(will)
 
-    @staticmethod
-    def _note(client: ClientSession, will: Will | None) -> None:
-        assert client.store
+    def _note(self, client: ClientSession, will: Will | None) -> None:
+        """A session that ends with its connection is not in the store; its will is, under a number of its own."""
+        store = self._store
+        assert store
         client.has_will = will is not None
+        flags, topic, payload, extra = 0, b"", b"", b""
         if will:
-            client.store.record(WILL, will.delay_s << 3 | will.flags, will.topic, will.payload, will.extra)
-        else:
-            client.store.record(WILL, 0)
+            flags, topic, payload, extra = will.delay_s << 3 | will.flags, will.topic, will.payload, will.extra
+        if client.store:
+            client.store.record(WILL, flags, topic, payload, extra)
+        elif client.will_number or will:
+            if not client.will_number:
+                if not _fits(store, len(topic) + len(payload) + len(extra)):
+                    log.warning("%s: no room in the store: its will is lost if the broker is killed", client)
+                    client.has_will = False
+                    return
+                client.will_number = store.new_session()
+            store.note(client.will_number, WILL, flags, topic, payload, extra)
+
+    def load(self, kept: dict[int, Will]) -> None:
+        """Wills of sessions that have ended with the broker."""
+        assert self._store
+        for number, will in kept.items():
+            self._store.note(number, WILL, 0)
+            self._publish(will)
+
+
+def _fits(store: BrokerStore, size: int) -> bool:
+    try:
+        return store.fits(size)
+    except StoreError:
+        return False

@@ -11,7 +11,8 @@ are those of core/records.py (`extra` is its key, of which a broker makes broker
                                                         broker's limits say
     OFFLINE   yes       ms                              since when it has none, by the broker's clock; 0: it has one
     WILL      yes       delay    topic name   payload   QoS << 1 | RETAIN, and above 3 bits the delay (s) of its will,
-                                                        which has yet to be published; without a topic: there is none
+                                                        which has yet to be published; without a topic: there is none.
+                                                        Of a session that is not kept, under a number of its own
     STARTED   yes       seq                             a message that may expire was sent for the first time
     CLOCK     0         ms                              the broker's clock
 

@@ -3,6 +3,7 @@ process, also on a machine whose clock does not.
 """
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -193,3 +194,115 @@ async def test_a_will_that_was_deleted_does_not_come_back(path: Path) -> None:
         watcher.subscribe("w", 1)
         world.wait(60_000)
         assert watcher.messages() == []
+
+
+@statement("3.1.1", "MQTT-3.1.2-8")
+@statement("5.0", "MQTT-3.1.2-7", "MQTT-3.1.2-8")
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_will_of_a_session_that_is_not_kept_is_published_after_the_death_of_the_broker_too(
+    path: Path, version: int
+) -> None:
+    async with life(path) as world:
+        watcher = Five(world, "watcher", **LONG)
+        watcher.subscribe("w", 1)
+        watcher.cut()
+        for name in ("gone", "in order", "cut"):
+            if version == 4:
+                client = world.connect(name, will=("w", name.encode(), 1, False))
+            else:
+                client = Five(world, name, will=("w", name.encode(), 1, False), will_properties={"ContentType": name})  # type: ignore[assignment]
+            if name == "in order":
+                client.disconnect()
+            elif name == "cut":
+                client.cut()
+    for _ in range(2):  # once, and not again
+        async with life(path) as world:
+            watcher = Five(world, "watcher", clean=False, present=True, **LONG)
+            assert sorted(watcher.payloads()) == [b"cut", b"gone"]
+            watcher.cut()
+
+
+async def test_a_session_that_was_kept_and_ends_with_this_connection_leaves_its_will_once(path: Path) -> None:
+    async with life(path) as world:
+        watcher = Five(world, "watcher", **LONG)
+        watcher.subscribe("w", 1)
+        Five(world, "c", **LONG).subscribe("t")
+        client = Five(world, "c", clean=False, present=True, will=WILL)
+        client.cut()
+        assert watcher.payloads() == [b"gone"]
+        assert b"c" not in world.engine.sessions
+    async with life(path) as world:
+        assert world.stats.wills == 0
+
+
+# -- what has expired goes without anybody connecting
+
+
+def kept_topics(world: World) -> int:
+    """Retained messages of clients."""
+    return sum(not topic.startswith(b"$SYS/") for topic in world.engine.router.retained._messages)
+
+
+@statement("5.0", "MQTT-3.3.2-5")
+async def test_what_has_expired_leaves_memory_and_disk_without_anybody_connecting(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", ReceiveMaximum=1, **LONG)
+        client.subscribe("t", 1)
+        publisher = Five(world, "p")
+        publisher.publish("t", b"begun", qos=1, MessageExpiryInterval=10)
+        client.cut()
+        for n in range(100):
+            publisher.publish("t", b"queued", qos=1, MessageExpiryInterval=10 + n % 2 * 90)
+            publisher.publish(f"r/{n}", b"retained", retain=True, MessageExpiryInterval=10 + n % 2 * 90)
+        publisher.publish("r/ever", b"x", retain=True)
+        world.wait(9_999)
+        ledger = world.engine.ledger
+        queued, retained = ledger.queued, ledger.retained
+        assert len(world.engine.sessions[b"c"].session.messages) == 101
+        world.wait(1)
+        messages = world.engine.sessions[b"c"].session.messages
+        assert [message[1] for message in messages.values()].count(b"queued") == 50
+        assert b"begun" in [message[1] for message in messages.values()]
+        assert world.stats.dropped_expired == 50
+        assert kept_topics(world) == 51
+        assert (ledger.queued < queued * 0.6, ledger.retained < retained * 0.6) == (True, True)
+        world.engine.sessions[b"c"].session.check()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM outbound").fetchone() == (51,)
+        assert connection.execute("SELECT count(*) FROM retained").fetchone() == (51,)
+    async with life(path) as world:
+        world.wait(91_000)
+        assert len(world.engine.sessions[b"c"].session.messages) == 1
+        assert kept_topics(world) == 1
+        assert [m.payload for m in Five(world, "c", clean=False, present=True, **LONG).messages()] == [b"begun"]
+
+
+async def test_very_much_that_has_expired_goes_in_turns(path: Path) -> None:
+    world = World(turn_work=10)
+    client = Five(world, "c", **LONG)
+    client.subscribe("t", 1)
+    client.cut()
+    publisher = Five(world, "p")
+    for n in range(1000):
+        publisher.publish("t", b"%d" % n, qos=1, MessageExpiryInterval=1)
+    left = [1000]
+    world.now += 5000
+    while left[-1]:
+        assert world.engine.tick(world.now) <= 10 or len(left) > 5
+        left.append(len(world.engine.sessions[b"c"].session.messages))
+        assert left[-1] < left[-2]
+    assert len(left) > 5
+    assert world.engine.tick(world.now) > 10
+
+
+async def test_a_clock_that_stands_still_in_between_does_not_keep_messages_for_ever(path: Path) -> None:
+    async with life(path, 0) as world:
+        client = Five(world, "c", **LONG)
+        client.subscribe("t", 1)
+        client.cut()
+        Five(world, "p").publish("t", b"x", qos=1, MessageExpiryInterval=600)
+    for life_number in range(4):
+        async with life(path, 0) as world:
+            assert len(world.engine.sessions[b"c"].session.messages) == (life_number < 3)
+            for _ in range(300):
+                world.wait(1000)
