@@ -1,6 +1,6 @@
 """The broker's processor time for each delivered message, as source and compiled, beside Mosquitto in the same run.
 
-    python -m benchmarks.broker_cpu [--repeat N] [--seconds S]
+    python -m benchmarks.broker_cpu [--repeat N] [--seconds S] [--level 5]
 
 Only the broker's own time counts (user and system, from the kernel), divided by deliveries that the load generator
 (broker_load, a process of its own, the same for all) has verified one by one. Repetitions of the brokers alternate; the
@@ -102,9 +102,9 @@ def mosquitto(port: int, folder: Path) -> list[str]:
     return [str(program), "-c", str(config)]
 
 
-def load(port: int, qos: int, scenario: Scenario, count: int) -> int:
+def load(port: int, qos: int, scenario: Scenario, count: int, level: int = 4) -> int:
     """Run the load generator; the deliveries that it verified."""
-    words = (port, qos, scenario.publishers, scenario.subscribers, count, scenario.window_at(qos))
+    words = (port, qos, scenario.publishers, scenario.subscribers, count, scenario.window_at(qos), level)
     command = [sys.executable, "-m", "benchmarks.broker_load", *map(str, words)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -112,10 +112,10 @@ def load(port: int, qos: int, scenario: Scenario, count: int) -> int:
     return int(result.stdout)
 
 
-def measure(pid: int, port: int, qos: int, scenario: Scenario, count: int) -> float:
+def measure(pid: int, port: int, qos: int, scenario: Scenario, count: int, level: int = 4) -> float:
     """Microseconds of the broker for each delivered message."""
     before = cpu_us(pid)
-    delivered = load(port, qos, scenario, count)
+    delivered = load(port, qos, scenario, count, level)
     used = cpu_us(pid) - before
     assert delivered == count * max(scenario.publishers, scenario.subscribers)
     return used / delivered
@@ -137,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each broker (5)")
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="length of one, about (1)")
+    parser.add_argument("--level", type=int, default=4, choices=(4, 5), help="4: MQTT 3.1.1 (default); 5: MQTT 5.0")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -159,7 +160,7 @@ def main() -> None:
                 figures: dict[str, list[float]] = {name: [] for name in brokers}
                 for _ in range(args.repeat):
                     for name, (pid, port) in brokers.items():
-                        figures[name].append(measure(pid, port, qos, scenario, count))
+                        figures[name].append(measure(pid, port, qos, scenario, count, args.level))
                 medians = {name: statistics.median(values) for name, values in figures.items()}
                 row = f"{scenario.name:24}{qos:>3}"
                 for name, median in medians.items():

@@ -1,14 +1,15 @@
-"""A lean load for any MQTT 3.1.1 broker: publishers and subscribers in one process, over bare sockets.
+"""A lean load for any broker of MQTT 3.1.1 or 5.0: publishers and subscribers in one process, over bare sockets.
 
 Every message carries its number and its publisher's; each subscriber checks that it gets every one, in order and once.
 A publisher has at most WINDOW messages unfinished, and at QoS 0, which is not acknowledged, at most WINDOW messages
 that the slowest of its subscribers has not got, so that no broker has a reason to drop any.
 
-    python -m benchmarks.broker_load PORT QOS PUBLISHERS SUBSCRIBERS MESSAGES WINDOW
+    python -m benchmarks.broker_load PORT QOS PUBLISHERS SUBSCRIBERS MESSAGES WINDOW [LEVEL]
 
-Each publisher has a topic, and subscribers are dealt out to the topics in turn; where there are fewer subscribers, each
-of these has a topic, and publishers are dealt out. MESSAGES is for each publisher. Prints the number of deliveries, all
-verified. Fails as soon as one is missing, wrong, or late by TIMEOUT_S.
+LEVEL: 4 for MQTT 3.1.1, or 5 for 5.0 (messages without properties). Each publisher has a topic, and subscribers are
+dealt out to the topics in turn; where there are fewer subscribers, each of these has a topic, and publishers are dealt
+out. MESSAGES is for each publisher. Prints the number of deliveries, all verified. Fails as soon as one is missing,
+wrong, or late by TIMEOUT_S.
 """
 
 import selectors
@@ -16,7 +17,9 @@ import socket
 import sys
 from collections import Counter
 
+from mqttlite.core import wire5
 from mqttlite.core.codec import acknowledgement, publish_head
+from mqttlite.core.greeting import MQTT_5_0
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.wire4 import encode_connect, encode_subscribe
 
@@ -26,12 +29,19 @@ TIMEOUT_S = 30.0
 READ_BYTES = 256 * 1024
 
 
-def connected(port: int, client_id: str) -> socket.socket:
+def connected(port: int, client_id: str, level: int) -> socket.socket:
     """A socket on which the broker has answered CONNECT."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(encode_connect(client_id.encode(), True, 0))
-    expect(sock, b"\x20\2\0\0")
+    if level == MQTT_5_0:
+        sock.sendall(wire5.encode_connect(client_id.encode(), True, 0))
+        expect(sock, b"\x20")
+        size = sock.recv(1)[0]
+        expect(sock, b"\0\0")
+        sock.recv(size - 2)
+    else:
+        sock.sendall(encode_connect(client_id.encode(), True, 0))
+        expect(sock, b"\x20\2\0\0")
     return sock
 
 
@@ -50,12 +60,14 @@ def expect(sock: socket.socket, answer: bytes) -> None:
 class Subscriber:
     """Takes, verifies and acknowledges the messages of one topic."""
 
-    def __init__(self, port: int, number: int, topic: bytes, qos: int) -> None:
-        self.sock = connected(port, f"subscriber-{number}")
-        self.sock.sendall(encode_subscribe(1, [(topic, qos)]))
-        expect(self.sock, bytes((0x90, 3, 0, 1, qos)))
+    def __init__(self, port: int, number: int, topic: bytes, qos: int, level: int) -> None:
+        self.sock = connected(port, f"subscriber-{number}", level)
+        self._properties = b"\0" if level == MQTT_5_0 else b""
+        encode = wire5.encode_subscribe if level == MQTT_5_0 else encode_subscribe
+        self.sock.sendall(encode(1, [(topic, qos)]))
+        expect(self.sock, bytes((0x90, 3 + len(self._properties), 0, 1)) + self._properties + bytes((qos,)))
         self._qos = qos
-        self._head = publish_head(qos << 1, topic, PAYLOAD_BYTES)
+        self._head = publish_head(qos << 1, topic, len(self._properties) + PAYLOAD_BYTES)
         self._rest = b""
         self.received: Counter[int] = Counter()  # by publisher
 
@@ -66,7 +78,7 @@ class Subscriber:
             raise RuntimeError("the broker closed a subscriber's connection")
         head, qos = self._head, self._qos
         at_id = len(head)
-        at_payload = at_id + (2 if qos else 0)
+        at_payload = at_id + (2 if qos else 0) + len(self._properties)
         size = at_payload + PAYLOAD_BYTES
         at, end = 0, len(data)
         answers = bytearray()
@@ -86,7 +98,7 @@ class Subscriber:
                 raise RuntimeError(f"message {number} arrived where {due} was due, or with another head")
             self.received[publisher] = number + 1
             if qos:
-                answers += bytes((PUBACK if qos == 1 else PUBREC, 2)) + data[at + at_id : at + at_payload]
+                answers += bytes((PUBACK if qos == 1 else PUBREC, 2)) + data[at + at_id : at + at_id + 2]
             at += size
         self._rest = data[at:]
         if answers:
@@ -97,10 +109,11 @@ class Publisher:
     """Publishes `count` numbered messages to one topic, as fast as the window allows."""
 
     def __init__(
-        self, port: int, number: int, topic: bytes, qos: int, count: int, window: int, to: list[Subscriber]
+        self, port: int, number: int, topic: bytes, qos: int, count: int, window: int, to: list[Subscriber], level: int
     ) -> None:
-        self.sock = connected(port, f"publisher-{number}")
-        self._head = publish_head(qos << 1, topic, PAYLOAD_BYTES)
+        self.sock = connected(port, f"publisher-{number}", level)
+        self._properties = b"\0" if level == MQTT_5_0 else b""
+        self._head = publish_head(qos << 1, topic, len(self._properties) + PAYLOAD_BYTES)
         self._number = number
         self._end = bytes((number,)) + b"." * (PAYLOAD_BYTES - 9)
         self._qos = qos
@@ -122,7 +135,7 @@ class Publisher:
             out.append(self._head)
             if self._qos:
                 out.append((number % 65535 + 1).to_bytes(2, "big"))
-            out.append(number.to_bytes(8, "big") + self._end)
+            out.append(self._properties + number.to_bytes(8, "big") + self._end)
         self.sent = until
         self.sock.sendall(b"".join(out))
 
@@ -143,13 +156,14 @@ class Publisher:
             self.sock.sendall(out)
 
 
-def run(port: int, qos: int, publishers: int, subscribers: int, count: int, window: int) -> int:
+def run(port: int, qos: int, publishers: int, subscribers: int, count: int, window: int, level: int = 4) -> int:
     """Send everything and wait until everything has arrived and is acknowledged; the number of deliveries."""
     topics = [f"bench/topic/{number}".encode() for number in range(min(publishers, subscribers))]
     among = len(topics)
-    subs = [Subscriber(port, n, topics[n % among], qos) for n in range(subscribers)]
+    subs = [Subscriber(port, n, topics[n % among], qos, level) for n in range(subscribers)]
     pubs = [
-        Publisher(port, n, topics[n % among], qos, count, window, subs[n % among :: among]) for n in range(publishers)
+        Publisher(port, n, topics[n % among], qos, count, window, subs[n % among :: among], level)
+        for n in range(publishers)
     ]
     selector = selectors.DefaultSelector()
     ends: list[Publisher | Subscriber] = [*pubs, *subs]

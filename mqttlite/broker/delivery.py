@@ -70,7 +70,8 @@ class Delivery(Publishing):
         else:
             connect = peer.connect
             form = Form(session, self.clock, dropped, True, connect.packet_max, connect.topic_alias_max)
-        client.form = session.form = form
+        client.form = form
+        session.form = form.numbered
         return form
 
     def to_all(

@@ -59,6 +59,7 @@ class Engine(Sessions):
     def open(self, address: str, now: int) -> Peer:
         """Somebody opened a network connection."""
         self._at(now)
+        self.stats.sockets += 1
         peer = Peer(self, self.router, address, now)
         if len(self.peers) >= self.limits.connections:
             self.watch.hit("connections", address, "connection closed", now)
@@ -78,6 +79,7 @@ class Engine(Sessions):
         if peer.closed_because:
             return
         self.router.now = now
+        self.stats.bytes_received += len(data)
         self.dirty[peer] = None
         client = peer.client
         if client and not client.heard:
@@ -229,6 +231,7 @@ class Engine(Sessions):
             most_ms = client.expiry_ms or self.limits.session_expiry_ms
             if client.peer is None and now - client.offline_since >= most_ms:
                 self.watch.hit("session_expiry_ms", client, "session removed", now)
+                self.stats.expired += 1
                 self._discard(client)
         self._share_identifiers()
         self.backpressure.end_holds(now)

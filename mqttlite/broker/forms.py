@@ -21,13 +21,15 @@ Pieces = tuple[bytes, ...]
 
 
 class _Heads(dict[bytes, bytes]):
-    """Of the start of a PUBLISH of 3.1.1, the same for 5.0 with an empty block of properties."""
+    """Of the start of a PUBLISH of 3.1.1, the same for 5.0 with an empty block of properties, which stands behind the
+    packet identifier; at QoS 0 it belongs to the start.
+    """
 
     def __missing__(self, head: bytes) -> bytes:
         if len(self) >= HEADS_MAX:
             self.clear()
         size, at = varint(head, 1, len(head))
-        found = self[head] = head[:1] + remaining_length(size + 1) + head[at:]
+        found = self[head] = head[:1] + remaining_length(size + 1) + head[at:] + (b"" if head[0] & 6 else b"\0")
         return found
 
 
@@ -39,6 +41,8 @@ class Form:
     bytes; `alias_max`: how many topic aliases it takes. `clock`: tells the broker's time (ms); `dropped`: is told of
     each message that ends here, by the name of its counter.
     """
+
+    __slots__ = ("_alias_max", "_aliases", "_clock", "_dropped", "_is5", "_is_plain", "_packet_max", "_session")
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class Form:
         self._aliases: dict[bytes, int] = {}
         self._is_plain = is5 and not packet_max and not alias_max
 
-    def __call__(self, seq: int, message: tuple[bytes, bytes, bytes]) -> Pieces | None:
+    def numbered(self, seq: int, message: tuple[bytes, bytes, bytes]) -> Pieces | None:
         """As Session.form."""
         head, payload, extra = message
         session = self._session
@@ -67,7 +71,7 @@ class Form:
         if not extra:
             if self._is_plain:
                 start = heads5(head)
-                return repeated(start) if is_repeat else start, packet_id.to_bytes(2, "big"), b"\0", payload
+                return repeated(start) if is_repeat else start, (packet_id << 8).to_bytes(3, "big"), payload
             return self.pieces(head, payload, extra, packet_id, is_repeat)
         is_begun = seq in session.begun or deadline_of(extra) < 0
         pieces = self.pieces(head, payload, extra, packet_id, is_repeat, is_begun)
@@ -99,7 +103,9 @@ class Form:
             return repeated(head) if is_repeat else head, number, payload
         if not block and not self._alias_max:
             start = heads5(head)
-            pieces: Pieces = (repeated(start) if is_repeat else start, number, b"\0", payload)
+            pieces: Pieces = (start, payload)
+            if packet_id:
+                pieces = (repeated(start) if is_repeat else start, number, b"\0", payload)
         else:
             pieces = self._with_block(head, number, block, payload, is_repeat)
         if len(payload) + len(head) + len(block) + 16 > self._packet_max:

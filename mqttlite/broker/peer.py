@@ -157,7 +157,7 @@ class Publishing:
     work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
     check_topic: Callable[[bytes], object]  # ProtocolError for what is no topic name, LimitError for one not taken here
 
-    def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
+    def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
         """As Router's."""
         raise NotImplementedError
 

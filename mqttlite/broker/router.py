@@ -237,21 +237,19 @@ class Router(Delivery):
             self._find(topic)
         self.publish(None, qos << 1 | 1, topic, payload)
 
-    def publish(
-        self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"", extra: bytes = b""
-    ) -> int:
+    def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
 
         `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
-        `block`: its properties (5.0), which have been checked; `extra`: what the broker has made of them. Returns the
+        `extra`: what it has besides (extras.py). Returns the
         reason code for its acknowledgement. LimitError where the message is not taken, HeldBack (peer.py) where it has
         to wait: then nothing has been done.
         """
         route = self._routes[topic]
         stats = self._stats
         published = flags >> 1 & 3
-        if flags & 1 or route.asks or block or extra:
-            reason = self._publish_rich(route, publisher, flags, topic, payload, block, extra)
+        if flags & 1 or route.asks or extra:
+            reason = self._publish_rich(route, publisher, flags, topic, payload, extra)
             if reason >= 0:
                 return reason
         if publisher is not None:
@@ -273,7 +271,7 @@ class Router(Delivery):
                         for client in clients:
                             self.send(client, head, payload, b"")
                         continue
-                    message = (heads5(head), b"\0", payload)
+                    message = (heads5(head), payload)
                 for client in clients:
                     peer = client.peer
                     if peer is not None and peer.writable:
@@ -315,6 +313,12 @@ class Router(Delivery):
                 self._tight = ledger.queued > self._near
         return 0
 
+    def publish_with(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
+        """As `publish`, of a message with these properties, which have been checked (5.0)."""
+        extra = extra_of(block, self.clock())
+        self.is_timed = self.is_timed or deadline_of(extra) >= 0
+        return self.publish(publisher, flags, topic, payload, extra)
+
     def _publish_rich(
         self,
         route: Route,
@@ -322,7 +326,6 @@ class Router(Delivery):
         flags: int,
         topic: bytes,
         payload: bytes,
-        block: bytes,
         extra: bytes,
     ) -> int:
         """What most messages have not: RETAIN, an extra, something that may forbid them, somebody whose subscriptions
@@ -330,9 +333,6 @@ class Router(Delivery):
         """
         published = flags >> 1 & 3
         stats = self._stats
-        if block:
-            extra = extra_of(block, self.clock())
-            self.is_timed = self.is_timed or deadline_of(extra) >= 0
         if route.reserved and publisher is not None:
             stats.messages_received += 1
             stats.dropped_reserved += 1

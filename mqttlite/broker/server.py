@@ -398,6 +398,7 @@ class _Connection(asyncio.BufferedProtocol):
         data = b"".join(out)
         out.clear()
         peer.written += len(data)
+        self._engine.stats.bytes_sent += len(data)
         close = bool(peer.closed_because)
         gate = self._broker.commit_gate
         if gate and gate.is_closed and (data or close):

@@ -65,7 +65,7 @@ class Sessions:
         self.backpressure = self.router.backpressure
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
-        self.on_publish = self.router.publish
+        self.on_publish = self.router.publish_with
         self.half_open: dict[Peer, None] = {}  # connections without an accepted CONNECT; oldest first
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions

@@ -22,7 +22,11 @@ class Stats:
     dropped_reserved: int = 0  # a client published to $SYS
     dropped_expired: int = 0  # the message expiry interval was over before it could be sent (5.0)
     dropped_too_large: int = 0  # larger than the largest packet that its client takes (5.0)
+    sockets: int = 0  # network connections, whether CONNECT came over them or not
+    bytes_received: int = 0  # over all of them ...
+    bytes_sent: int = 0  # ... and given to the operating system to send
     connections: int = 0  # accepted with CONNACK 0
+    expired: int = 0  # sessions whose time was over
     refused: int = 0  # CONNACK other than 0
     takeovers: int = 0
     protocol_errors: int = 0

@@ -5,15 +5,22 @@ dropped for its session, by the limit that was the cause. NAME is its client ide
 and `_.-~` written as %XX, so that it is one level and has no wildcards. It is retained, is kept as the session is, and
 goes with it. While a gap lasts it is told every ten seconds with QoS 0; when it is over, with QoS 1. (To an MQTT 5
 client the next message can say the same in a user property: `_tell` is where.)
+
+What Mosquitto says there has its names and meaning, but for `messages/received` and `messages/sent`, which count
+PUBLISH alone, as `publish/messages/...` does, and `store/messages/bytes`, which is what the ledger has for them. Not
+there: `heap/...` and `publish/bytes/...`. `held/NAME` are the accounts of the ledger.
 """
 
 import contextlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .. import __version__
+from .load_averages import LoadAverages
 from .router import GAP, GAP_TOPICS, Router
+from .shares import PREFIX
 
 if TYPE_CHECKING:
     from .peer import ClientSession
@@ -34,8 +41,11 @@ class Status:
         self._router = router
         self._sessions = sessions
         self._stats = stats
-        self._said: dict[bytes, bytes] = {}
+        self._said: dict[str, bytes] = {}
         self._next_at: int | None = None
+        self._began_at = 0  # ms
+        self._clients_max = 0
+        self._loads = LoadAverages()
 
     def update(self, now: int) -> None:
         """Publish what has changed, if it is time."""
@@ -44,28 +54,65 @@ class Status:
         over = backpressure.over
         while over:
             self._tell(over.popitem()[0], 1)  # behind what it has got of its queue
-        if self._next_at is not None and now < self._next_at:
+        if self._next_at is None:
+            self._began_at = now
+        elif now < self._next_at:
             return
         self._next_at = now + EVERY_MS
         for client in list(backpressure.gaps):
             if client.dropped.total() != client.told:
                 self._tell(client, 0)
-        stats = self._stats
         backpressure.settle()
-        for name, value in (
-            (b"version", "mqttlite " + __version__),
-            (b"clients/connected", sum(client.peer is not None for client in self._sessions.values())),
-            (b"clients/total", len(self._sessions)),
-            (b"messages/received", stats.messages_received),
-            (b"messages/sent", stats.messages_sent),
-            (b"messages/dropped", stats.messages_dropped),
-            (b"retained messages/count", len(router.retained)),
-            *((b"bytes/" + name.encode(), size) for name, size in router.ledger.accounts()),
-        ):
+        for name, value in self._values(now):
             payload = str(value).encode()
             if self._said.get(name) != payload:
                 self._said[name] = payload
-                router.say(b"$SYS/broker/" + name, payload)
+                router.say(b"$SYS/broker/" + name.encode(), payload)
+
+    def _values(self, now: int) -> Iterator[tuple[str, object]]:
+        stats = self._stats
+        router = self._router
+        clients = self._sessions.values()
+        connected = sum(client.peer is not None for client in clients)
+        self._clients_max = max(self._clients_max, len(clients))
+        yield "version", "mqttlite " + __version__
+        yield "uptime", f"{(now - self._began_at) // 1000} seconds"
+        for name in ("connected", "active"):
+            yield f"clients/{name}", connected
+        for name in ("disconnected", "inactive"):
+            yield f"clients/{name}", len(clients) - connected
+        yield "clients/total", len(clients)
+        yield "clients/maximum", self._clients_max
+        yield "clients/expired", stats.expired
+        for name in ("messages", "publish/messages"):
+            yield f"{name}/received", stats.messages_received
+            yield f"{name}/sent", stats.messages_sent
+            yield f"{name}/dropped", stats.messages_dropped
+        yield "bytes/received", stats.bytes_received
+        yield "bytes/sent", stats.bytes_sent
+        shared = sum(topic_filter.startswith(PREFIX) for client in clients for topic_filter in client.subscriptions)
+        yield "subscriptions/count", sum(len(client.subscriptions) for client in clients) - shared
+        yield "shared_subscriptions/count", shared
+        yield "retained messages/count", len(router.retained)
+        stored = len(router.retained) + sum(len(client.session.messages) for client in clients)
+        yield "messages/stored", stored
+        yield "store/messages/count", stored
+        yield "store/messages/bytes", router.ledger.queued + router.ledger.retained
+        for name, size in router.ledger.accounts():
+            yield f"held/{name}", size
+        counters = {
+            "messages/received": stats.messages_received,
+            "messages/sent": stats.messages_sent,
+            "publish/received": stats.messages_received,
+            "publish/sent": stats.messages_sent,
+            "publish/dropped": stats.messages_dropped,
+            "bytes/received": stats.bytes_received,
+            "bytes/sent": stats.bytes_sent,
+            "sockets": stats.sockets,
+            "connections": stats.connections,
+        }
+        for name, average in self._loads.update(counters, now):
+            yield f"load/{name}", f"{average:.2f}"
 
     def _tell(self, client: "ClientSession", qos: int) -> None:
         client.told = client.dropped.total()

@@ -235,3 +235,35 @@ def test_the_broker_says_how_it_is_below_sys_and_nobody_else_may() -> None:
     world.connect("other")
     world.wait(10_000)
     assert client.payloads() == [b"2"]
+
+
+def test_counters_loads_and_what_is_held_are_told_each_ten_seconds() -> None:
+    world = World()
+    client = world.connect("c", clean=False)
+    client.subscribe("t", "$share/g/t", qos=1)
+    watcher = world.connect("w")
+    watcher.subscribe("$SYS/#")
+
+    def told() -> dict[str, str]:
+        return {topic.removeprefix("$SYS/broker/"): payload.decode() for topic, payload, *_ in watcher.messages()}
+
+    world.wait(0)
+    before = told()
+    assert (before["uptime"], before["clients/maximum"], before["load/sockets/1min"]) == ("0 seconds", "2", "0.00")
+    assert (before["subscriptions/count"], before["shared_subscriptions/count"]) == ("2", "1")
+    client.disconnect()
+    publisher = world.connect("p")
+    for _ in range(60):
+        publisher.publish("t", bytes(100), qos=1)
+    world.wait(10_000)
+    after = told()
+    assert after["uptime"] == "10 seconds"
+    assert (after["clients/disconnected"], after["clients/inactive"], after["clients/maximum"]) == ("1", "1", "3")
+    assert after["publish/messages/received"] == "60"
+    assert 360 * 0.1 < float(after["load/publish/received/1min"]) < 360 * 0.16  # of 360 a minute, ten seconds
+    assert float(after["load/publish/received/15min"]) < float(after["load/publish/received/5min"]) < 360 * 0.04
+    assert int(after["bytes/received"]) > 6000 > int(before["bytes/received"])
+    assert int(after["store/messages/count"]) >= 120
+    assert int(after["held/queued"]) > 12_000
+    world.wait(8 * 24 * 3600 * 1000)
+    assert told()["clients/expired"] == "1"

@@ -172,6 +172,7 @@ class World:
                     continue
                 data = b"".join(peer.out)
                 peer.written += len(data)
+                engine.stats.bytes_sent += len(data)
                 wire.take(data)
                 peer.out.clear()
                 peer.paused = peer.is_full

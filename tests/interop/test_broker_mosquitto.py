@@ -1,12 +1,14 @@
 """The broker with mosquitto_pub and mosquitto_sub as clients."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from mqttlite.broker import Broker
 from tests.broker.raw import port_of
-from tests.peers import MosquittoSub, end, mosquitto_pub
+from tests.broker.world import World
+from tests.peers import Mosquitto, MosquittoSub, end, mosquitto_pub
 from tests.statements import statement
 
 
@@ -81,3 +83,19 @@ async def test_a_mosquitto_sub_that_takes_over_goes_on_with_the_session(port: in
             await mosquitto_pub(port, "-t", "t", "-m", "two", "-q", "2")
             assert (await second.get()).payload == b"two"
         await end(process)
+
+
+async def test_what_mosquitto_says_of_itself_is_said_here_under_the_same_names(tmp_path: Path) -> None:
+    theirs: list[str] = []
+    with Mosquitto(tmp_path, persistence=False, settings={"sys_interval": 1}) as mosquitto:
+        async with MosquittoSub(mosquitto.port, "-t", "$SYS/broker/#") as sub:
+            while theirs.count("$SYS/broker/uptime") < 3:
+                theirs.append((await sub.get()).topic)
+    left_out = {"heap", "publish/bytes"}
+    names = {topic for topic in theirs if not any(topic.startswith(f"$SYS/broker/{each}/") for each in left_out)}
+    assert len(names) > 40
+    world = World()
+    client = world.connect("c")
+    world.wait(0)
+    client.subscribe("$SYS/#")
+    assert names <= {topic for topic, *_ in client.messages()}
