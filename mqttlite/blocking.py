@@ -29,6 +29,8 @@ from .client.statistics import Statistics
 from .client.subscription import Subscription as AsyncSubscription
 from .core.errors import MQTTError
 
+__all__ = ["Client", "Messages", "Receipt", "Subscription"]
+
 T = TypeVar("T")
 
 JOIN_S = 10.0  # how long the end of the thread is waited for
@@ -54,14 +56,17 @@ class Receipt:
 
     @property
     def seq(self) -> int:
+        """Its sequence number; -1 at QoS 0."""
         return self._receipt.seq
 
     @property
     def done(self) -> bool:
+        """Whether it is finished: confirmed, or not to be confirmed any more."""
         return self._receipt.done
 
     @property
     def error(self) -> MQTTError | None:
+        """Why it was not confirmed."""
         return self._receipt.error
 
     def __repr__(self) -> str:
@@ -287,6 +292,7 @@ class Client:
 
     @property
     def client_id(self) -> str:
+        """It identifies the session at the broker."""
         return self.asynchronous.client_id
 
     @property

@@ -19,7 +19,7 @@ from mqttlite.cli.measure.plot import svg
 from tests.cli.commands import mqttlite, running
 from tests.peers import Mosquitto, free_port
 
-QUICK = ("--seconds", "0.2", "--warm-up", "0.05")
+QUICK = ("--seconds", "0.4", "--warm-up", "0.05")
 
 
 async def measured(*args: str) -> dict[str, object]:
@@ -54,7 +54,7 @@ async def test_our_broker_is_measured_with_a_table_and_a_plot(tmp_path: Path) ->
         args = (broker.addresses[0], *QUICK, "--qos", "0,1", "-o", str(plot))
         result = await mqttlite("bench", *args, check=True)
     said = result.stdout.splitlines()
-    assert "payloads of 64 bytes, 1 pair of publisher and subscriber; 0.2 s each" in said[0]
+    assert "payloads of 64 bytes, 1 pair of publisher and subscriber; 0.4 s each" in said[0]
     assert [line[:16].rstrip() for line in said[2:6]] == [
         "0  one at a time",
         "0  18 under way",
