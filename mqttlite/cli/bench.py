@@ -145,13 +145,19 @@ def _broker(args: argparse.Namespace) -> int:
             print(line, flush=True)
 
     tell(report.introduction(where, args.protocol_version, loads[0]))
-    tell(report.HEAD)
     measuring = Measuring(
-        options, loads, lambda figures: tell(report.line(figures)), args.topic, far=args.far, is_one_client=is_serial
+        options,
+        loads,
+        lambda figures: tell(report.line(figures)),
+        tell,
+        args.topic,
+        far=args.far,
+        is_one_client=is_serial,
     )
     asyncio.run(measuring.run())
     found = measuring.found
     result = report.as_dict(where, args.protocol_version, loads[0], found, not measuring.is_stopped)
+    result["broker"] = measuring.broker or None
     if is_serial:
         result["runs"] = [{**run, "of_line": _of_line(args.url, run["bytes_per_s"])} for run in result["runs"]]
         for run in result["runs"]:

@@ -43,6 +43,7 @@ async def test_mosquitto_is_measured_at_each_qos_and_nothing_is_missing(mosquitt
     assert [(run["qos"], run["window"]) for run in runs] == [(qos, window) for qos in (0, 1, 2) for window in (1, 18)]
     assert all(complete(run) for run in runs)
     assert (found["mqtt"], found["pairs"], found["is_whole"]) == (version, 2, True)
+    assert str(found["broker"]).startswith("mosquitto version")
     one = [run for run in runs if run["window"] == 1]
     assert [run["confirmed_ms"]["p50"] is not None for run in one] == [False, True, True]
     assert all(run["own_cpu_us"] > 0 for run in runs)
@@ -55,7 +56,7 @@ async def test_our_broker_is_measured_with_a_table_and_a_plot(tmp_path: Path) ->
         result = await mqttlite("bench", *args, check=True)
     said = result.stdout.splitlines()
     assert "payloads of 64 bytes, 1 pair of publisher and subscriber; 0.4 s each" in said[0]
-    assert [line[:16].rstrip() for line in said[2:6]] == [
+    assert [line[:16].rstrip() for line in said if line[:1].isdigit()] == [
         "0  one at a time",
         "0  18 under way",
         "1  one at a time",
@@ -99,12 +100,23 @@ async def test_a_broker_that_goes_away_ends_it_with_its_reason(quick_mosquitto: 
         assert bench.stdout
         while not (await bench.stdout.readline()).startswith(b"QoS"):
             pass
-        await quick_mosquitto.logged("Received SUBSCRIBE")
+        await quick_mosquitto.logged("Received SUBSCRIBE", 2)  # who it is, and what is measured
         quick_mosquitto.kill()
         assert bench.stderr
         assert b"trying again" in await bench.stderr.readline()
         bench.send_signal(signal.SIGTERM)
         assert await bench.wait() == 143
+
+
+async def test_it_ends_at_once_on_ctrl_c_while_nobody_answers() -> None:
+    async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        async with running("bench", f"mqtt://127.0.0.1:{port}") as bench:
+            assert bench.stdout and b"after 0.5 s of warm-up" in await bench.stdout.readline()
+            began = asyncio.get_running_loop().time()
+            bench.send_signal(signal.SIGINT)
+            assert await bench.wait() == 130
+            assert asyncio.get_running_loop().time() - began < 8  # connecting would be given up after ten
 
 
 async def test_a_serial_line_is_measured_with_both_ends_here() -> None:

@@ -133,6 +133,7 @@ class Run:
         self._pairs = [Pair(load, f"{topic}/{number}", self.figures) for number in range(load.pairs)]
         self._stop = asyncio.Event()
         self._connections = 0
+        self.measures = False  # not connecting or warming up any more
 
     def stop(self) -> None:
         """End it now; the figures are those of what was measured until then."""
@@ -194,6 +195,7 @@ class Run:
             return
         for pair in self._pairs:
             pair.measures = True
+        self.measures = True
         began, cpu = time.perf_counter(), time.process_time()
         self.figures.is_whole = not await self._stopped_within(load.seconds)
         self.figures.seconds = time.perf_counter() - began

@@ -10,16 +10,21 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import MQTTError
+from ...client import Client
+from ...core.errors import MQTTError, SubscribeError
+from ..streams import one_line
 from .figures import Figures
 from .load import Load, Run
+from .report import HEAD
+
+SAYS_S = 0.5  # for a broker to say who it is
 
 
 class Measuring:
     """What was asked for, and what has been found so far.
 
-    `tell`: gets the figures of each run when it has ended. `topic`: below which it publishes. `far`: the port at the
-    other end of a serial line.
+    `tell`: gets the figures of each run when it has ended; `say`: what else there is to say. `topic`: below which it
+    publishes. `far`: the port at the other end of a serial line.
     """
 
     def __init__(
@@ -27,6 +32,7 @@ class Measuring:
         options: dict[str, Any],
         loads: Sequence[Load],
         tell: Callable[[Figures], None],
+        say: Callable[[str], None],
         topic: str,
         *,
         far: str | None = None,
@@ -35,13 +41,15 @@ class Measuring:
         self._options = options
         self._loads = loads
         self._tell = tell
+        self._say = say
         self._far = far
         self._is_one_client = is_one_client
         self._topic = f"{topic}/{secrets.token_hex(4)}"
         self._clients = 0
         self._run: Run | None = None
-        self._task: asyncio.Task[Figures] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self.found: list[Figures] = []
+        self.broker = ""  # its version, as it says of itself
         self.is_stopped = False
         self.signal = 0  # which has stopped it
         self.error: Exception | None = None  # which ended it, after the first run
@@ -53,6 +61,9 @@ class Measuring:
             loop.add_signal_handler(number, self._stop, number)
         try:
             async with self._other_end():
+                if not self._is_one_client:
+                    await self._ask()
+                self._say(HEAD)
                 for load in self._loads:
                     if self.is_stopped:
                         return
@@ -60,6 +71,17 @@ class Measuring:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    async def _ask(self) -> None:
+        """Who the broker is, if it says so; raises as `run` when there is no connection."""
+        self._task = asyncio.create_task(version_of(self._client_options()))
+        try:
+            self.broker = await self._task
+        except asyncio.CancelledError:
+            if not self.is_stopped:
+                raise
+        if self.broker:
+            self._say(f"it says of itself: {self.broker}")
 
     async def _one(self, load: Load) -> None:
         run = self._run = Run(load, f"{self._topic}/{len(self.found)}", self._client_options, self._is_one_client)
@@ -82,10 +104,10 @@ class Measuring:
             self._tell(figures)
 
     def _stop(self, number: int) -> None:
-        """The first signal ends the run that is under way, and what it has measured counts; the second one ends it
-        where it is.
+        """The first signal ends the run that is under way, and what it has measured counts; the second one, or the
+        first while nothing is measured, ends it where it is.
         """
-        if self.is_stopped and self._task:
+        if self._task and (self.is_stopped or not (self._run and self._run.measures)):
             self._task.cancel()
         self.is_stopped = True
         self.signal = number
@@ -127,3 +149,13 @@ class Measuring:
                     gateway.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await gateway
+
+
+async def version_of(options: dict[str, Any]) -> str:
+    """What a broker says about itself on $SYS/broker/version; "" where it says nothing within a moment."""
+    with contextlib.suppress(SubscribeError, TimeoutError):
+        async with Client(**options) as client, asyncio.timeout(SAYS_S):
+            await client.subscribe("$SYS/broker/version", qos=0)
+            async for message in client:
+                return one_line(message.payload.decode("utf-8", "replace"))[:80]
+    return ""
