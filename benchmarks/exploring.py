@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import get_context
 from typing import TypeVar
 
+from mqttlite.sim.features.feature import FEATURES
 from mqttlite.sim.small.faults import AT_ONCE, HOWS, PARTED_S, STALLED_S, WHERES, Extent, Fault
-from mqttlite.sim.small.schedule import SEED, Result, Schedule, try_out
+from mqttlite.sim.small.schedule import SEED, AnyWorld, Result, Schedule, try_out
 from mqttlite.sim.small.small import Small
 
 T = TypeVar("T")
 CHUNK = 40  # schedules that a processor takes at once
 
-WORLDS = (
+WORLDS: tuple[AnyWorld, ...] = (
     Small(0, 2),
     *(
         Small(qos, messages, producer, keys)
@@ -52,6 +53,7 @@ WORLDS = (
     Small(2, 2, "sqlite", changes=True),
     Small(2, 1, "sqlite", blackout=True, changes=True),
     Small(2, 1, "memory", changes=True),
+    *FEATURES,
 )
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 
@@ -101,7 +103,7 @@ def every(extent: Extent, after: Extent | None = None) -> list[Fault]:
     return found
 
 
-def baseline(small: Small, seed: int = SEED) -> Result:
+def baseline(small: AnyWorld, seed: int = SEED) -> Result:
     """The world without any fault. RuntimeError when even that does not go well."""
     result = try_out(Schedule(small, (), seed))
     if result.problems:
@@ -109,7 +111,7 @@ def baseline(small: Small, seed: int = SEED) -> Result:
     return result
 
 
-def singles(small: Small, seed: int = SEED) -> list[Schedule]:
+def singles(small: AnyWorld, seed: int = SEED) -> list[Schedule]:
     """Every single fault at every step of a world."""
     return [Schedule(small, (fault,), seed) for fault in every(baseline(small, seed).extent)]
 

@@ -89,7 +89,7 @@ class Sessions:
         self._at(now)
         assert self._store
         lost: list[tuple[ClientSession, Will]] = []
-        clock = max(wall, kept.clock)
+        clock = max([wall, kept.clock, *(offline for _, offline in kept.times.values())])
         self.router.epoch = clock - now
         self._store.note(0, CLOCK, clock, waits=False)
         for client_id, (number, state) in kept.sessions.items():

@@ -120,8 +120,7 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
     """
     from ..sim.chart import chart
     from ..sim.small.faults import parse
-    from ..sim.small.schedule import Schedule, shrink
-    from ..sim.small.small import named
+    from ..sim.small.schedule import Schedule, named, shrink
 
     schedule = Schedule(named(name), tuple(parse(fault) for fault in faults), seed)
     world = (run := schedule.run()).world

@@ -9,16 +9,19 @@ class Clock:
     """The monotonic and the wall clock of one machine.
 
     `offset`: what the monotonic clock shows at the world's time `begin`; `wall`: what the wall clock shows then.
-    `ppm`: how much faster than the world both run, in millionths; -999999 to 1000000.
+    `ppm`: how much faster than the world both run, in millionths; -999999 to 1000000. `kept`: whether the wall clock
+    goes on without power; else it begins again, as on a Pi, which has no battery for it.
     """
 
-    def __init__(self, *, begin: int = 0, offset: int = 0, wall: int = WALL, ppm: int = 0) -> None:
+    def __init__(self, *, begin: int = 0, offset: int = 0, wall: int = WALL, ppm: int = 0, kept: bool = True) -> None:
         if not -MILLION < ppm <= MILLION:
             raise ValueError(f"a clock that runs {ppm} millionths fast: must be more than -1000000, at most 1000000")
         self.begin = begin
         self.offset = offset
         self.wall = wall
         self.ppm = ppm
+        self.kept = kept
+        self._first = wall
 
     def monotonic(self, now: int) -> int:
         """What the monotonic clock shows at the world's time `now`."""
@@ -41,7 +44,7 @@ class Clock:
         return when
 
     def reboot(self, now: int) -> None:
-        """The machine has lost power: the monotonic clock begins again, the wall clock went on."""
-        self.wall = self.time(now)
+        """The machine has lost power: the monotonic clock begins again, the wall clock went on if it is `kept`."""
+        self.wall = self.time(now) if self.kept else self._first
         self.offset = 0
         self.begin = now

@@ -154,7 +154,7 @@ class Publishing:
         entry = self.ledger.try_(self.publisher, message, world.now)
         world.note(self.publisher.name, "publish", entry.name)
         self._look_at_doubts(client)  # the store may have to forget the oldest
-        receipt = await client.publish(message.topic, message.payload, message.qos, key=message.key)
+        receipt = await client.publish(message.topic, message.payload, message.qos, key=message.key, **message.more)
         entry.accepted = True
         world.note(self.publisher.name, "accepted", entry.name)
         if entry.qos:

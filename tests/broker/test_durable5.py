@@ -67,6 +67,36 @@ async def test_a_message_has_its_properties_and_the_time_that_it_has_left_after_
         ]
 
 
+async def test_a_deadline_comes_at_most_a_minute_later_for_each_loss_of_the_power_and_the_clock(path: Path) -> None:
+    """Found by the simulator: the clock was kept once, when the message came."""
+    async with life(path) as world:
+        Five(world, "c", **LONG).subscribe("t", 1)
+        Five(world, "p").publish("t", b"x", qos=1, MessageExpiryInterval=300)
+        world.engine.sessions[b"c"].peer.handle.cut()  # type: ignore[union-attr]
+        for _ in range(150):
+            world.wait(1000)
+    async with life(path, 0) as world:
+        for _ in range(100):
+            world.wait(1000)
+    async with life(path, 0) as world:
+        world.wait(9000)
+        (message,) = Five(world, "c", clean=False, present=True, **LONG).messages()
+        assert 300 - 259 <= message.properties["MessageExpiryInterval"] <= 300 - 259 + 2 * 60 + 1
+
+
+async def test_a_session_that_nobody_has_looked_at_since_the_start_ends_in_time_without_a_clock(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", SessionExpiryInterval=100)
+        client.subscribe("t")
+        for _ in range(500):
+            world.wait(1000)
+        client.cut()
+        world.wait(1000)
+    async with life(path, 0) as world:
+        world.wait(100_000)
+        assert b"c" not in world.engine.sessions
+
+
 @pytest.mark.parametrize("wall", [0, YEAR_MS // 2])
 async def test_no_deadline_comes_early_where_the_clock_is_lost_with_the_power(path: Path, wall: int) -> None:
     async with life(path) as world:

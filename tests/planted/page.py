@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mqttlite.sim.small.faults import parse
-from mqttlite.sim.small.schedule import SEED
-from mqttlite.sim.small.small import named
+from mqttlite.sim.small.schedule import SEED, named
 
 from .planting import CHECKERS, Bug, Change, Given, checker_of
 

@@ -20,8 +20,7 @@ import pytest
 
 from mqttlite.cli.variant import COMPILED
 from mqttlite.sim.small.faults import Fault
-from mqttlite.sim.small.schedule import SEED, Schedule, try_out
-from mqttlite.sim.small.small import Small
+from mqttlite.sim.small.schedule import SEED, AnyWorld, Schedule, try_out
 
 APART = 12  # steps from the hint that a single fault is tried at
 APART_PAIR = 3  # the same for each of two
@@ -179,7 +178,7 @@ class Bug(NamedTuple):
     name: str
     breaks: str
     checker: str
-    small: Small
+    small: AnyWorld
     faults: tuple[Fault, ...]
     seed: int
     change: Change | Given

@@ -91,8 +91,7 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
         scene: Scene = Large(seed, keep_trace=keep_trace)
     else:
         from benchmarks.exploring import baseline, every
-        from mqttlite.sim.small.schedule import Schedule
-        from mqttlite.sim.small.small import named
+        from mqttlite.sim.small.schedule import Schedule, named
 
         schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
         if name.endswith(FAULTS):

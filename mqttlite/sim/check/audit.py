@@ -24,7 +24,7 @@ class Audit:
     `stores`: how publishers open their own. `forgetful`: clients whose packet identifiers a broker may keep for ever
     (docs/guarantees.md). `may_doubt`: clients may keep messages in doubt, for their application to ask for.
     `never_taken`: topics of messages that may be set aside, and have to be if they are `owed`. `disk_faults`: how often
-    a disk has failed.
+    a disk has failed. `ended`: readers who are not there any more, and whose session is over.
     """
 
     def __init__(self, world: World, ledger: Ledger, clients: dict[str, Client], brokers: dict[str, Broker]) -> None:
@@ -33,6 +33,7 @@ class Audit:
         self.may_doubt = False
         self.never_taken: set[str] = set()
         self.owed = False
+        self.ended: set[str] = set()
         self.disk_faults = 0
         self._world = world
         self._ledger = ledger
@@ -119,7 +120,7 @@ class Audit:
         # Rows of an earlier session are of a handler that was committing meanwhile; the next life deletes them.
         kept = "mqttlite_received JOIN mqttlite_inbox USING (inbox, client_id, session)"
         received = connection.execute(f"SELECT count(*) FROM {kept}").fetchone()[0]
-        if received:
+        if received and name not in self.ended:
             self._ledger.noticed.append(f"the inbox of {name} keeps {received} identifiers")
         connection.close()
 

@@ -8,22 +8,28 @@ from collections import Counter
 from collections.abc import Callable
 
 from ...core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
-from ...core.properties import varint
+from ...core.properties import TOPIC_ALIAS, check_properties
 from ...core.session import WINDOW
 from ...core.versions import read_connect
 from ..net.packets import Packet
 from ..net.streams import Way
 
+ANY = bytes(range(0x2B))  # properties
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
 
 
-def without_properties(content: bytes) -> bytes:
+def without_properties(content: bytes, aliases: dict[int, bytes]) -> bytes:
     """The body of a PUBLISH at QoS 1 or 2 of 5.0, as it would be in 3.1.1: the same message goes out in either version,
-    and of its properties the time that it has left changes.
+    of its properties the time that it has left changes, and its topic has an alias or not. `aliases`: of the way.
     """
+    found: dict[int, int | bytes] = {}
     at = 4 + int.from_bytes(content[:2], "big")
-    size, begin = varint(content, at, len(content))
-    return content[:at] + content[begin + size :]
+    _, end = check_properties(content, at, len(content), ANY, found)
+    topic = content[: at - 2]
+    alias = found.get(TOPIC_ALIAS, 0)
+    if isinstance(alias, int) and alias:
+        topic = aliases[alias] = topic if len(topic) > 2 else aliases[alias]
+    return topic + content[at - 2 : at] + content[end:]
 
 
 class _Sender:
@@ -60,6 +66,7 @@ class Conduct:
         self._excused = excused
         self._clients: dict[Way, str] = {}  # of both ways of a connection
         self._levels: dict[Way, int] = {}  # of the protocol, of both ways of a connection
+        self._aliases: dict[Way, dict[int, bytes]] = {}  # topics by topic alias
         self._connected: set[Way] = set()  # ways up on whose connection CONNACK has been written
         self._this: dict[Way, set[int]] = {}  # identifiers published on this connection
         self._sessions: dict[tuple[str, bool], _Sender] = {}
@@ -120,6 +127,10 @@ class Conduct:
         """Whose connection it is, by client identifier."""
         return self._clients.get(packet.way, "")
 
+    def published(self, client: str, number: int) -> bytes:
+        """What a client has published under an identifier, as 3.1.1 has it."""
+        return self._sender(client, True).open.get(number, b"")
+
     def has_ended(self, client: str) -> bool:
         """Whether the answer to something that the client has published is under way, or lost."""
         return bool(self._sender(client, True).ended)
@@ -139,7 +150,8 @@ class Conduct:
         data, content = packet.data, packet.body
         length = int.from_bytes(content[:2], "big")
         if self._levels.get(packet.way) == MQTT_5_0:
-            content = without_properties(content)
+            content = without_properties(content, self._aliases.setdefault(packet.way, {}))
+            length = int.from_bytes(content[:2], "big")
         number = int.from_bytes(content[2 + length : 4 + length], "big")
         before = sender.open.get(number)
         here = self._this.setdefault(packet.way, set())

@@ -18,11 +18,12 @@ What is not promised any more when a store is lost, and what still is:
 """
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...core.session import WINDOW
 
 FOREVER = 1 << 62
+LONG_ENOUGH_S = 60  # of a message that expires: longer than what a fault lasts, and all that comes of it
 LOST_STORE = "the publisher lost its store"
 
 
@@ -38,7 +39,9 @@ class Publisher(NamedTuple):
 
 
 class ToPublish(NamedTuple):
-    """What is published. `stream`: within it, messages arrive in the order of their numbers; "": that of the topic."""
+    """What is published. `stream`: within it, messages arrive in the order of their numbers; "": that of the topic.
+    `more`: as Client.publish has it for 5.0.
+    """
 
     name: str
     number: int
@@ -47,18 +50,20 @@ class ToPublish(NamedTuple):
     qos: int
     key: tuple[str, int] | None = None
     stream: str = ""
+    more: dict[str, Any] = {}  # noqa: RUF012 - nobody changes it
 
 
 class Entry:
     """A message, as its publisher sees it. `sent_at`: when it was tried, or, where that is known, sent to the broker as
     a new one. `confirmed_at`: FOREVER until then. `void`: why its loss is no fault, "" when it would be one. `copies`:
-    how often the broker may get it as a new message.
+    how often the broker may get it as a new message. `expires_s`: how long it is of use to anybody, -1: for ever.
     """
 
     __slots__ = (
         "accepted",
         "confirmed_at",
         "copies",
+        "expires_s",
         "name",
         "number",
         "publisher",
@@ -85,6 +90,7 @@ class Entry:
         self.confirmed_at = FOREVER
         self.void = ""
         self.copies = 1
+        self.expires_s: int = message.more.get("expires_after_s", -1)
 
     @property
     def known_by(self) -> str:
@@ -105,16 +111,21 @@ class Entry:
 class Reading:
     """A reader, or the end of a bridge that reads and publishes at the broker `target`. `since`: from when its
     subscription has been there without a break, None: it is not there. `spans`: earlier times that it was there, ended
-    by UNSUBSCRIBE.
+    by UNSUBSCRIBE. `share`: of whose members one gets each message. `ends`: how often its session has ended, of which
+    it can know.
     """
 
-    def __init__(self, name: str, broker: str, topic_filter: str, qos: int, inbox: bool, target: str) -> None:
+    def __init__(
+        self, name: str, broker: str, topic_filter: str, qos: int, inbox: bool, target: str, share: str = ""
+    ) -> None:
         self.name = name
         self.broker = broker
         self.topic_filter = topic_filter
         self.qos = qos
         self.inbox = inbox
         self.target = target
+        self.share = share
+        self.ends = 0
         self.since: int | None = None
         self.spans: list[tuple[int, int]] = []
         self.first: dict[str, int] = {}  # when a message was handled for the first time
@@ -142,9 +153,18 @@ class Ledger:
         self.readings: dict[str, Reading] = {}
         self._told: dict[str, str] = {}  # brokers of devices with retained values
 
-    def add(self, name: str, broker: str, topic_filter: str, qos: int, inbox: bool = True, target: str = "") -> Reading:
+    def add(
+        self,
+        name: str,
+        broker: str,
+        topic_filter: str,
+        qos: int,
+        inbox: bool = True,
+        target: str = "",
+        share: str = "",
+    ) -> Reading:
         """Somebody who reads, as Reading has it."""
-        reading = self.readings[name] = Reading(name, broker, topic_filter, qos, inbox, target)
+        reading = self.readings[name] = Reading(name, broker, topic_filter, qos, inbox, target, share)
         return reading
 
     # -- publishers
@@ -204,6 +224,14 @@ class Ledger:
         if reading and reading.since is None:
             reading.since = now
 
+    def session_ended(self, client: str) -> None:
+        """A client is told that it has a new session, and had one before."""
+        reading = self.readings.get(client)
+        if reading and reading.since is not None:
+            reading.since = None
+            reading.spans = []
+            reading.ends += 1
+
     def unsubscribes(self, client: str, now: int) -> None:
         """A client is about to unsubscribe."""
         reading = self.readings[client]
@@ -236,15 +264,25 @@ class Ledger:
         return [
             Missing(reading.name, entry.name)
             for reading in self.readings.values()
-            for done in (set(reading.effects) if final else reading.first,)
+            for done in (self._done(reading, final),)
             for entry in self.entries.values()
             if entry.name not in done and self._is_promised(entry, reading)
         ]
+
+    def _done(self, reading: Reading, final: bool) -> set[str]:
+        """What a reader has got, or another member of its share."""
+        members = [other for other in self.readings.values() if other is reading or self._share(other, reading)]
+        return {name for member in members for name in (member.effects if final else member.first)}
+
+    def _share(self, one: Reading, other: Reading) -> bool:
+        return bool(one.share) and (one.share, one.broker) == (other.share, other.broker)
 
     def _is_promised(self, entry: Entry, reading: Reading) -> bool:
         """Whether the message must come to this reader."""
         if not entry.accepted or entry.void:
             return False  # not accepted: nothing promised
+        if 0 <= entry.expires_s < LONG_ENOUGH_S:
+            return False  # it may have expired before there was a way for it; check/times.py looks at when
         source, is_bridged = self.way(entry, reading)
         if source is None:
             return False
@@ -312,7 +350,7 @@ class Ledger:
                 ]
                 found += [f"lost: {text}" for text, _ in texts]
         for reading in self.readings.values():
-            found += self._check_repeats(reading)
+            found += self._check_repeats(reading) + self._check_shares(reading)
             late = self._check_order(reading)
             if len(late) > dropped[reading.broker]:  # what was dropped may be sent again, behind later ones
                 found += late
@@ -333,8 +371,23 @@ class Ledger:
             )
         return found
 
+    def _check_shares(self, reading: Reading) -> list[str]:
+        """Of a share each message goes to one member; to another only when the session of the first has ended."""
+        members = [other for other in self.readings.values() if self._share(other, reading)]
+        if not members or members[0] is not reading:
+            return []
+        ends = sum(member.ends for member in members)
+        counts = Counter(name for member in members for name in set(member.effects))
+        return [
+            f"shared: {name} was handled by {count} members of {reading.share}"
+            for name, count in counts.items()
+            if self.entries[name].is_counted and count > 1 + ends
+        ]
+
     def _check_order(self, reading: Reading) -> list[str]:
         """Messages of one publisher and topic (each QoS has its own) are first handled in the order of publishing."""
+        if reading.share:
+            return []  # what a member had when its session ended comes to another later
         found = []
         last: dict[str, int] = {}
         for name in dict.fromkeys(reading.effects):

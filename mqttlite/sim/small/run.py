@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...broker import forms
 from ...broker.limits import Limits
 from ...client import Client
-from ...core import earlier_life, invariants
+from ...core import earlier_life, invariants, outbound5
 from ...core import session as core
 from ...store.base import Store
 from ..check.ledger import Publisher, ToPublish
@@ -41,7 +42,7 @@ POISON = "poison"  # its topic, when it is the broker that does not take it; it 
 @contextlib.contextmanager
 def few_identifiers(few: bool) -> Iterator[None]:
     """While this lasts, sessions have few packet identifiers."""
-    owners: tuple[Any, ...] = (core, earlier_life, invariants) if few else ()
+    owners: tuple[Any, ...] = (core, earlier_life, invariants, outbound5, forms) if few else ()
     before = [owner.SPAN for owner in owners]
     for owner in owners:
         owner.SPAN = FEW

@@ -3,19 +3,30 @@
 import shlex
 from typing import NamedTuple
 
+from ..features import feature as features
+from ..features.feature import Feature
+from ..features.run import FeatureRun
 from ..scene import attempt
 from .faults import Extent, Fault
 from .placing import place
 from .run import Run
 from .small import Small
+from .small import named as small_named
+from .steps import Steps
 
 SEED = 1
+AnyWorld = Small | Feature
+
+
+def named(name: str) -> AnyWorld:
+    """The world of a name. ValueError when it is none."""
+    return features.named(name) or small_named(name)
 
 
 class Schedule(NamedTuple):
     """What is run."""
 
-    small: Small
+    small: AnyWorld
     faults: tuple[Fault, ...] = ()
     seed: int = SEED
 
@@ -28,8 +39,10 @@ class Schedule(NamedTuple):
         faults = "".join(f" --fault {shlex.quote(str(fault))}" for fault in self.faults)
         return f"mqttlite simulate --scenario {self.small} --seed {self.seed}{faults}"
 
-    def run(self) -> Run:
+    def run(self) -> Steps:
         """The world, not started yet."""
+        if isinstance(self.small, Feature):
+            return FeatureRun(self.small, self.seed, lambda run: place(run, list(self.faults)))
         return Run(self.small, self.seed, lambda run: place(run, list(self.faults)))
 
 

@@ -1,0 +1,189 @@
+"""The world of a feature on its way (feature.py): a producer, a broker, a consumer, and where it takes one, another
+member of a share or a lamp, which has a will. All are durable. Over when the script is, and everything is quiet.
+"""
+
+from collections.abc import Callable
+
+from ..check.ledger import FOREVER, Missing
+from ..check.links import Links
+from ..check.times import TICK, Times
+from ..clock import WALL, Clock
+from ..net.packets import Packet
+from ..process import Process
+from ..small.steps import REVIVE_S
+from ..timeline import SECOND
+from .actors import Producer, lamp, lamp_of, reader_of, will_of
+from .base import FeatureScene
+from .feature import Actor, Feature
+
+LIMIT_S = 300.0  # virtual seconds
+QUIET_S = 20.0
+OWED_S = 25  # a client that stays away for so long is missed, whatever happens meanwhile
+CLOCK_LOST_S = 60  # of the broker's time, when it loses its power and its clock (docs/server.md)
+YEAR_1970 = 0
+
+
+class FeatureRun(FeatureScene):
+    """One such world. `start` is called before anything happens: the place for faults."""
+
+    def __init__(self, feature: Feature, seed: int, start: "Callable[[FeatureRun], None] | None" = None) -> None:
+        super().__init__(feature, seed)
+        world = self.world
+        self.links = Links(world)
+        self.times = Times(self.links, self.ledger.noticed, self.conduct.client)
+        self.times.late_ns = self._late
+        self.finished = False  # the producer has ended in good order
+        self._power_cuts = 0  # of the broker
+        self._was_powered = True
+        self.others: list[Process] = []
+        clock = Clock(wall=YEAR_1970, kept=False) if feature.still else Clock(wall=WALL)
+        self.broker = world.process("broker", self.broker_of(), clock=clock)
+        self.consumer = self._actor("consumer", feature.consumer)
+        if feature.other:
+            self.others.append(self._actor("member" if feature.other.topic_filter else "lamp", feature.other))
+        self.producer = world.process("producer", self._produce)
+        for process in (self.producer, self.broker, self.consumer, *self.others):
+            self.add(process)
+        self.audit.stores["producer"] = lambda process: process.sqlite_store()
+        if start:
+            start(self)
+
+    def _actor(self, name: str, actor: Actor) -> Process:
+        if not actor.topic_filter:
+            return self.world.process(name, lamp_of(self, actor))
+        share = actor.topic_filter if actor.topic_filter.startswith("$share/") else ""
+        self.ledger.add(name, "broker", "#", self.feature.qos, share=share)
+        return self.world.process(name, reader_of(self, actor))
+
+    async def _produce(self, process: Process) -> None:
+        self.clients.pop(process.name, None)
+        await Producer(self, process).run()
+        self.finished = True
+
+    # -- what happens
+
+    def moment(self) -> bool:
+        """As Steps.moment."""
+        super().moment()
+        self.links.look()
+        powered = self.broker.powered
+        self._power_cuts += self._was_powered and not powered
+        self._was_powered = powered
+        return False
+
+    def _late(self) -> int:
+        """By how much the broker may be late (ns)."""
+        if not self.feature.still:
+            return 0
+        return round(self._power_cuts * (CLOCK_LOST_S + REVIVE_S) * SECOND) + TICK
+
+    def saw(self, packet: Packet) -> None:
+        """As Steps.saw."""
+        now = self.world.now
+        client = self.conduct.client(packet)
+        self.times.see(packet, now)
+        if packet.kind == "CONNACK" and not packet.data[3]:
+            if not packet.data[2] & 1:
+                self.ledger.session_ended(client)
+            for process in self.others:
+                if process.name == client == "lamp":
+                    self.ledger.try_(lamp(client), will_of(process), now)
+        self.links.see(packet, client)
+
+    def is_excused(self, packet: Packet, client: str, what: str) -> bool:
+        """As Scene.is_excused."""
+        now = self.world.now
+        if what.startswith("PUBREL"):  # what has expired is not sent again (docs/decisions/0039)
+            content = self.conduct.published(client, int.from_bytes(packet.data[2:4], "big"))
+            return any(sent.is_over(now) for sent in self.times.sent.values() if content.endswith(sent.message.payload))
+        return what.startswith("the broker has forgotten") and self.times.may_have_ended(client, now)
+
+    def is_revived(self, process: Process) -> bool:
+        """As Steps.is_revived."""
+        return process is not self.producer or not self.finished
+
+    # -- from beginning to end
+
+    def run(self) -> list[str]:
+        """As Scene.run."""
+        world = self.world
+        self.revive()
+        if not world.run_until(lambda: self.moment() or self._is_ready(), LIMIT_S):
+            return self.stuck("the consumer never got its subscription")
+        self.begun_at = world.now
+        if not world.run_until(lambda: self.moment() or self.finished, LIMIT_S):
+            return self.stuck("the producer waits for ever")
+        end = self.begun_at + round(self.feature.end_s * SECOND)
+        world.run_until(self.moment, max(end - world.now, 0) / SECOND)
+        self.extent = self.now()
+        self.done_at = world.now
+        world.run_until(self.moment, QUIET_S)
+        self._look_for_ended_sessions()
+        self.audit.quiet([self.broker.name])
+        self.stop(10)
+        self.audit.read(self.mortals)
+        self._owe_wills()
+        return [*self.ledger.problems(), *self._expired(), *self._retained(), *self._passed_over(), *self.errors()]
+
+    def _is_ready(self) -> bool:
+        readings = self.ledger.readings
+        actors = {"consumer": self.feature.consumer, "member": self.feature.other}
+        return bool(self.brokers) and all(
+            readings[name].since is not None
+            for name, actor in actors.items()
+            if name in readings and actor and actor.spans[0][0] == 0
+        )
+
+    def _look_for_ended_sessions(self) -> None:
+        """Of who does not come back, the session may be over without anybody being told."""
+        broker = self.brokers.get(self.broker.name)
+        for name, reading in self.ledger.readings.items():
+            if broker and name.encode() not in broker.engine.sessions:
+                reading.ends += 1
+                self.audit.ended.add(name)
+            if reading.ends and reading.share and reading.qos == 2:  # [MQTT-4.8.2-5]
+                for message, sent in self.times.sent.items():
+                    if name in sent.to:
+                        self.ledger.entries[message].void = f"it was on its way to {name}"
+
+    def _passed_over(self) -> list[str]:
+        """A member of a share that is slow makes no message wait for it, while there is another."""
+        slow = self.feature.other
+        if self.happened or not (slow and slow.window):
+            return []
+        waited = [name for name, sent in self.times.sent.items() if sent.went_on_at - sent.last_at > SECOND]
+        return [f"not passed over: {name} has waited for a slow member" for name in waited]
+
+    def _owe_wills(self) -> None:
+        """Who stayed away is missed: its will was owed."""
+        links = self.links.of.get("lamp", [])
+        for number, link in enumerate(links):
+            back = links[number + 1].begun if number + 1 < len(links) else self.world.now
+            if back - link.broken >= OWED_S * SECOND and not link.has_left:
+                self.ledger.entries[f"lamp {link.life}"].accepted = True
+
+    def _expired(self) -> list[str]:
+        """Messages whose time was short have arrived, or the broker has counted them."""
+        found = [
+            entry
+            for entry in self.ledger.entries.values()
+            if 0 <= entry.expires_s < 60 and entry.accepted and not entry.void
+        ]
+        done = {name for reading in self.ledger.readings.values() for name in reading.effects}
+        lost = [entry.name for entry in found if entry.name not in done]
+        counted = sum(stats.dropped_expired for _, stats in self.stats)
+        if len(lost) > counted and not any(said.more.get("retain") for said in self.feature.says):
+            return [f"lost early: {', '.join(lost)}; {counted} messages were counted as expired"]
+        return []
+
+    def _retained(self) -> list[str]:
+        """Who comes later has what was retained, and has not expired."""
+        reading = self.ledger.readings["consumer"]
+        missing = [
+            Missing(reading.name, name)
+            for said in self.feature.says
+            if said.more.get("retain") and not 0 <= said.more.get("expires_after_s", -1) < 60
+            for name in (f"message {said.name}",)
+            if self.ledger.entries[name].confirmed_at < FOREVER and name not in reading.effects
+        ]
+        return [f"not retained: {name} for {reader}" for reader, name in missing]
