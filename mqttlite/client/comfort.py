@@ -39,6 +39,7 @@ class ComfortableClient(BaseClient):
     _distribution: "Distribution | None" = None
     _handlers: "Handlers | None" = None
     _requests: "Requests | None" = None
+    _closing: "asyncio.Task[None] | None" = None
 
     @functools.cached_property
     def _tasks(self) -> "set[asyncio.Task[Any]]":
@@ -336,13 +337,20 @@ class ComfortableClient(BaseClient):
                 raise
 
     async def __aexit__(self, exc_type: object, *exc: object) -> None:
-        if self._handlers:
-            await self._handlers.stop(at_once=exc_type is not None)
-        await super().__aexit__(exc_type, *exc)
+        try:
+            if self._handlers:
+                await self._handlers.stop(at_once=exc_type is not None)
+            await super().__aexit__(exc_type, *exc)
+        except BaseException:
+            await self.close()  # cancelled while it waited for confirmations, perhaps
+            raise
 
     async def close(self) -> None:
+        closing = self._closing
+        if closing is None or closing.done():
+            closing = self._closing = self._in_background(super().close())
         try:
-            await super().close()
+            await asyncio.shield(closing)  # cancelled, it goes on: a store that is half closed is of no use to anybody
         finally:
             if self._handlers:
                 await self._handlers.stop(at_once=True)

@@ -71,13 +71,14 @@ class Subscription:
             raise RuntimeError(f"the subscription to '{self.topic_filter}' is in use; make another one")
         client = self._client
         distribution = self._distribution = client._distribute()
+        is_new = self._filter not in distribution.life.protocol.subscriptions
         distribution.add(self)
         try:
             qos = max([each.wanted for each in distribution.others(self)] + [self.wanted])
             self.qos = await client.subscribe(self.topic_filter, qos, **self._options)
         except BaseException as error:
-            self._leave(False)
-            if isinstance(error, asyncio.CancelledError) and not distribution.others(self):
+            self._leave(True)
+            if isinstance(error, asyncio.CancelledError) and is_new and not distribution.others(self):
                 client._in_background(client.unsubscribe(self.topic_filter))
             raise
         return self

@@ -104,10 +104,11 @@ class SqliteWriter:
         self._thread = ThreadPoolExecutor(1, "mqttlite store")
         try:
             state, self._room = await self._loop.run_in_executor(self._thread, self._open)
-        except BaseException:
-            self._thread.submit(self._file.close)  # whoever was cancelled while the file was being opened
-            self._thread.shutdown(wait=False)
-            self._thread = None
+        except (
+            BaseException
+        ):  # cancelled while the file was being opened, too: then it is let go of before anybody goes on
+            thread, self._thread = self._thread, None
+            await self._let_go(thread)
             raise
         self._measured = self._room
         self._failure = ""
@@ -189,8 +190,21 @@ class SqliteWriter:
         finally:
             self._thread = None
             self._failure = self._failure or f"{self.name} is closed"
-            await asyncio.shield(self._loop.run_in_executor(thread, self._file.close))
-            thread.shutdown()
+            await self._let_go(thread)
+
+    async def _let_go(self, thread: ThreadPoolExecutor) -> None:
+        """Close the file in its thread, and end that. Cancelled, this returns when it is done all the same."""
+        closing = self._loop.run_in_executor(thread, self._file.close)
+        cancelled: asyncio.CancelledError | None = None
+        while not closing.done():
+            try:
+                await asyncio.wait((closing,))
+            except asyncio.CancelledError as error:
+                cancelled = error
+        thread.shutdown()
+        closing.result()
+        if cancelled:
+            raise cancelled
 
     def _start(self, look: bool = False) -> None:
         """Have a batch written. `look`: count the room, whatever was written."""
