@@ -34,7 +34,6 @@ class HostConnector(Connector):
     guard: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
     connections = 0  # that were accepted, until now
     give_up_after_s: float | None = None  # without a connection (reconnect.py)
-    queue_high = inbox_high = 0  # messages, at most until now
     _giving_up: asyncio.TimerHandle | None = None
     incoming: HostIncoming
 

@@ -103,6 +103,7 @@ class Distribution:
         life.on_end = self.on_end
         incoming._acknowledge = self.handled  # type: ignore[method-assign]
         incoming.is_full = self.is_full  # type: ignore[method-assign]
+        incoming.waiting = self.count  # type: ignore[method-assign]
         self._flush()
 
     # -- subscriptions come and go
@@ -285,6 +286,10 @@ class Distribution:
         """Something was taken."""
         if self.incoming.is_held:
             self.incoming.has_room.set()
+
+    def count(self) -> int:
+        """Messages that are not given out."""
+        return len(self.incoming.inbox) + sum([len(each.queue) for each in self.subscriptions])
 
     def waiting(self) -> list[Message]:
         """What waits in the subscriptions."""

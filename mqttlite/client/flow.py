@@ -35,6 +35,9 @@ class Pulse(asyncio.Event):
 class Flow(asyncio.Event):
     """Of one client: `life.to_write`. As an Event it wakes the task that writes."""
 
+    queue_high = inbox_high = 0  # messages not confirmed, and not given out, at most until now
+    bytes_in = bytes_out = 0  # of all packets
+
     def __init__(self, connector: Connector, incoming: HostIncoming) -> None:
         super().__init__()
         self._connector = connector
@@ -61,6 +64,7 @@ class Flow(asyncio.Event):
         protocol = life.protocol
         out = protocol.out
         progress = self._progress
+        receipts = self._connector.outgoing.receipts
         # More is waiting only if what arrives makes us answer, and the answers cannot leave.
         answers_max = 4 * life.out_max + 3 * life.session.window
 
@@ -70,12 +74,19 @@ class Flow(asyncio.Event):
             """Process what has arrived; whether that is enough for now."""
             nonlocal has_received
             incoming.size += len(data)
+            self.bytes_in += len(data)
             incoming.has_received = False
+            unconfirmed = len(receipts)
+            if unconfirmed > self.queue_high:  # it sinks here alone
+                self.queue_high = unconfirmed
             try:
                 protocol.receive(data, now_ms())
             finally:
                 if incoming.has_received:
                     has_received = True
+                    waiting = incoming.waiting()
+                    if waiting > self.inbox_high:  # and this rises here alone
+                        self.inbox_high = waiting
                     if not self._is_due:  # behind whoever waits for messages: what it acknowledges at once goes along
                         self._is_due = True
                         self._loop.call_soon(self._due)
@@ -143,6 +154,7 @@ class Flow(asyncio.Event):
             super().set()
             return
         life.taken_out += len(out)
+        self.bytes_out += len(data)
         out.clear()
         if transport.send(data):
             self._has_left(True)
@@ -202,6 +214,7 @@ class Flow(asyncio.Event):
             size = min(len(out), life.out_max)
             del out[:size]
             life.taken_out += size
+            self.bytes_out += len(data)
             connector.is_writing = True
             if session.wanted or life.finished > life.finished_max:
                 session.wanted = False

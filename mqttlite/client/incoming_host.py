@@ -21,7 +21,12 @@ class HostIncoming(Incoming):
         super().__init__(*options)
         self.arrived = asyncio.Event()  # pulsed when there are messages, and at the end
         self.is_waited_for = False
+        self.count0 = self.count1 = self.count2 = 0  # messages that have arrived, by QoS
         self.names: dict[bytes, str] = {}  # the protocol's, of topics
+
+    def waiting(self) -> int:
+        """Messages that are not given out."""
+        return len(self.inbox)
 
     def wake(self) -> None:
         """There are messages, or there will be none."""
@@ -39,6 +44,12 @@ class HostIncoming(Incoming):
         if self.has_stalled and not first & 6 and self.is_full(1):
             life.qos0_dropped += 1
             return
+        if first & 4:
+            self.count2 += 1
+        elif first & 2:
+            self.count1 += 1
+        else:
+            self.count0 += 1
         message = Message(self.names.get(topic) or str(topic, "utf-8"), payload, first, packet_id, generation)
         if properties:
             message.properties = properties

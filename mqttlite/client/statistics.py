@@ -1,6 +1,6 @@
 """What a client has done until now: `client.statistics()`. Host only.
 
-Nothing is counted for it that can be derived; what is counted for each message is one number and its bytes, by QoS.
+Nothing is counted for it that can be derived: of a message that arrives, its QoS; all else once for each read or write.
 """
 
 from collections.abc import Mapping
@@ -30,6 +30,8 @@ class Statistics:
     """Of one client, from its beginning to the call; it does not change.
 
     published, published_bytes   messages that were accepted, and their topics and payloads
+    received                     messages that have arrived, repeats included that a handler was not given
+    bytes_in, bytes_out          of all packets, over TCP and Unix sockets (of a serial line: `client.link_stats()`)
     queue, queue_bytes           accepted and not confirmed, now; queue_high: messages, at most until now
     inbox, inbox_bytes           arrived and not given out, those of subscriptions included; inbox_high: messages, at
                                  most
@@ -48,6 +50,9 @@ class Statistics:
 
     published: ByQoS
     published_bytes: ByQoS
+    received: ByQoS
+    bytes_in: int
+    bytes_out: int
     queue: int
     queue_bytes: int
     queue_high: int
@@ -76,18 +81,21 @@ def statistics(client: "ComfortableClient") -> Statistics:
         "given_up": outgoing.given_up,
         **client._dropped,
     }
-    connections = client._connector.connections
+    connector = client._connector
     return Statistics(
         published=ByQoS(*outgoing.counts),
         published_bytes=ByQoS(*outgoing.sizes),
+        received=ByQoS(incoming.count0, incoming.count1, incoming.count2),
+        bytes_in=connector.flow.bytes_in,
+        bytes_out=connector.flow.bytes_out,
         queue=len(outgoing.receipts),
         queue_bytes=outgoing.queued_bytes(),
-        queue_high=client._connector.queue_high,
+        queue_high=max(connector.flow.queue_high, len(outgoing.receipts)),
         inbox=len(waiting),
         inbox_bytes=sum([len(message.payload) for message in waiting]),
-        inbox_high=client._connector.inbox_high,
-        connections=connections,
-        reconnections=max(connections - 1, 0),
+        inbox_high=max(connector.flow.inbox_high, len(waiting)),
+        connections=connector.connections,
+        reconnections=max(connector.connections - 1, 0),
         set_aside=len(life.session.doubts or ()),
         dropped=MappingProxyType({cause: count for cause, count in dropped.items() if count}),
     )

@@ -30,6 +30,27 @@ async def test_statistics_tell_what_was_published_and_what_waits(url: str) -> No
             now.dropped["x"] = 1  # type: ignore[index]
 
 
+async def test_what_arrives_is_counted_and_high_water_marks_stay(url: str) -> None:
+    async with Client(url) as client:
+        await client.subscribe("t/#")
+        async with client.subscription("t/1") as messages:
+            receipts = await client.publish_many([(f"t/{number % 2}", bytes(100), number % 3) for number in range(12)])
+            for receipt in receipts:
+                await receipt
+            full = client.statistics()
+            assert (full.inbox, full.inbox_bytes, full.queue) == (12, 1200, 0)
+            assert full.queue_high == 8
+            for _ in range(6):
+                await anext(client)
+                await anext(messages)
+            now = client.statistics()
+        assert dataclasses.astuple(now.received) == (4, 4, 4)
+        assert (now.inbox, now.inbox_bytes) == (0, 0)
+        assert (now.inbox_high, now.queue_high) == (12, 8)
+        assert 12 * 105 < now.bytes_in < 12 * 105 + 400
+        assert 12 * 105 < now.bytes_out < 12 * 105 + 400
+
+
 async def test_every_drop_is_counted_by_its_cause(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distribution, "UNCLAIMED_S", 0)
     client = Client(url, size_max=100)
