@@ -22,8 +22,9 @@ def at(broker: Mosquitto) -> tuple[str, ...]:
     return ("-h", "127.0.0.1", "-p", str(broker.port))
 
 
-@pytest.mark.parametrize("is_ours", [True, False], ids=["ours", "mosquitto"])
-@pytest.mark.parametrize("version", ["5.0", "mqttv311", "31"])
+@pytest.mark.parametrize(
+    ("version", "is_ours"), [("5.0", True), ("5.0", False), ("mqttv311", True), ("mqttv311", False), ("31", True)]
+)
 async def test_both_versions_mix_with_mosquittos_tools_at_each_qos(
     mosquitto: Mosquitto, tmp_path: Path, version: str, is_ours: bool
 ) -> None:
@@ -38,11 +39,11 @@ async def test_both_versions_mix_with_mosquittos_tools_at_each_qos(
                 await mosquitto_pub(port, "-V", "311", "-t", "a", "-q", qos, "-m", "theirs of 3.1.1")
             expected = [f"{qos} theirs of {of}" for qos in levels for of in ("5.0", "3.1.1")]
             assert (await sub.ended())[1].decode().splitlines() == expected
-        for theirs in ("5", "311"):
-            async with MosquittoSub(port, "-t", "a", "-q", "2", "-V", theirs) as reader:
-                for qos in levels:
-                    await mqttlite("pub", *to, "-t", "a", "-m", "ours", "-q", qos, "-V", version, check=True)
-                    assert await reader.get() == Message("a", b"ours", int(qos), False)
+        other = "311" if version == "5.0" else "5"
+        async with MosquittoSub(port, "-t", "a", "-q", "2", "-V", other) as reader:
+            for qos in levels:
+                await mqttlite("pub", *to, "-t", "a", "-m", "ours", "-q", qos, "-V", version, check=True)
+                assert await reader.get() == Message("a", b"ours", int(qos), False)
 
 
 async def test_a_socket_of_a_broker_is_named_by_its_path(tmp_path: Path) -> None:
