@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnswerError",
+    "Authentication",
     "Client",
     "ClosedError",
     "ConnectError",
@@ -21,6 +22,7 @@ __all__ = [
     "ProtocolError",
     "PublishError",
     "RawArea",
+    "ReasonCode",
     "Receipt",
     "Reconnect",
     "RefusedError",
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import Message as Message
     from .client import Receipt as Receipt
+    from .client.authentication import Authentication as Authentication
     from .client.reconnect import Reconnect as Reconnect
     from .client.requests import AnswerError as AnswerError
     from .client.statistics import Statistics as Statistics
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from .core.errors import SettingError as SettingError
     from .core.errors import StoreError as StoreError
     from .core.errors import SubscribeError as SubscribeError
+    from .core.reason_code import ReasonCode as ReasonCode
     from .store.area_raw import RawArea as RawArea
     from .store.journal import Journal as Journal
 else:
@@ -71,6 +75,10 @@ else:
             from .client import requests as home
         elif name == "Statistics":
             from .client import statistics as home
+        elif name == "Authentication":
+            from .client import authentication as home
+        elif name == "ReasonCode":
+            from .core import reason_code as home
         elif name == "Reconnect":
             from .client import reconnect as home
         elif name == "Will":

@@ -60,6 +60,13 @@ def with_arguments(function: Any, names: Iterable[str]) -> inspect.Signature:
     return found.replace(parameters=[*found.parameters.values(), *more])
 
 
+def asks_for_5(options: Mapping[str, Any]) -> bool:
+    """Whether Client has to say more than its fields, or wait for the broker to choose its name."""
+    if not options.keys().isdisjoint(ARGUMENTS5) or options.get("client_id", "") is None:
+        return True
+    return options.get("session_expiry_s") is not None and options.get("version") in ("5.0", 5)
+
+
 def check_message(topic: object, payload: object, qos: object, retain: object, key: object) -> None:
     """The arguments of `publish`."""
     _text("topic", topic)
@@ -187,6 +194,11 @@ def _will(name: str, value: object) -> None:
         check_properties(more, payload, "Will")
 
 
+def _expiry(name: str, value: object) -> None:
+    if value is not None:
+        check_number(name, value, 0, 0xFFFFFFFF)  # 3.1.2.11.2
+
+
 def _store(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (str, os.PathLike, Store)):
         raise wrong_type(name, "a path or a Store", value)
@@ -256,13 +268,21 @@ _NO_ARGUMENTS = {
 }
 
 # Looked at where they are used (tls_options.py), which only who has one loads.
+ARGUMENTS5 = (  # of Client, that only MQTT 5.0 has (options5.py)
+    "topic_alias_maximum",
+    "user_properties",
+    "request_response_information",
+    "request_problem_information",
+    "authentication",
+    "follow_server_reference",
+)
 TLS_ARGUMENTS = (
     "ca", "certificate", "key_file", "key_password", "alpn", "server_name", "fingerprint", "insecure", "tls",
 )  # fmt: skip
 
 _CLIENT: dict[str, Any] = {
     "version": _version,
-    "client_id": _text,
+    "client_id": _username,
     "clean_session": _clean,
     "keep_alive_s": _number(0, 65535),  # 3.1.2.10
     "username": _username,
@@ -280,7 +300,9 @@ _CLIENT: dict[str, Any] = {
     "retry_first": _flag,
     "on_connection": _callback,
     "on_oversized": _callback,
+    "session_expiry_s": _expiry,
+    "receive_maximum": _number(1, 65535),
     "queue_bytes": _number(1),
     "reconnect": _reconnect,
-    **dict.fromkeys(TLS_ARGUMENTS, lambda name, value: None),
+    **dict.fromkeys((*ARGUMENTS5, *TLS_ARGUMENTS), lambda name, value: None),  # elsewhere
 }

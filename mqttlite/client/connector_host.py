@@ -17,11 +17,13 @@ from .unreachable import PORTS, port_of, where, why_unreachable
 if TYPE_CHECKING:
     from ..serial.dialer_host import HostSerialDialer
     from ..serial.ports import HostPort
+    from .authentication import Exchange
     from .life import Life
     from .outgoing import Outgoing
     from .reconnect import Reconnect
     from .secure import Dialer
     from .tls_options import TlsOptions
+    from .url import Url
     from .watchdog import Guard
 
 
@@ -34,6 +36,9 @@ class HostConnector(Connector):
     guard: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
     connections = 0  # that were accepted, until now
     give_up_after_s: float | None = None  # without a connection (reconnect.py)
+    follows = False  # to the server that a broker of 5.0 names
+    home: "Url | None" = None  # where to go when that has ended
+    exchange: "Exchange | None" = None  # authentication in several packets (5.0)
     _giving_up: asyncio.TimerHandle | None = None
     incoming: HostIncoming
 
@@ -46,6 +51,8 @@ class HostConnector(Connector):
         """See Connector."""
         url = self.url
         self.transport = None
+        if self.exchange:
+            self.exchange.begin()
         if url.scheme == "mqtt":
             self.transport = (await open_tcp(SocketTransport, url.host or "localhost", port_of(url)))[1]
             return self.transport
@@ -102,7 +109,21 @@ class HostConnector(Connector):
         self.incoming.wake()
 
     async def connection(self) -> Exception:
-        """See Connector."""
+        """See Connector. Where the broker names another server, and the client follows, on to that one."""
+        error = await self.one_connection()
+        if self.follows:
+            from .server_reference import follow
+
+            return await follow(self, error)
+        return error
+
+    def go_to(self, url: "Url") -> None:
+        """Connect to this from now on."""
+        self.url = url
+        self.dialer = None
+
+    async def one_connection(self) -> Exception:
+        """As `connection`, of one server."""
         if self.give_up_after_s and not self._giving_up:  # it counts from the end of the last connection
             self._giving_up = asyncio.get_running_loop().call_later(self.give_up_after_s, self._give_up)
         try:

@@ -10,7 +10,7 @@ import os
 from ..core import const, wire4
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError
-from ..core.features import DOUBTS, JOURNAL, KEYS, V5
+from ..core.features import DOUBTS, HOST, JOURNAL, KEYS, V5
 from ..core.session import Session
 from ..core.text import to_utf8
 from ..serial.clock import now_ms
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any, Self, Unpack
 
+    from ..core.events import ConnectFields
     from ..core.events import Will as CheckedWill
     from ..core.message_properties import MessageProperties, Pairs
     from ..core.wire import ClientWire
@@ -61,6 +62,9 @@ class BaseClient:
                     one that was handled before are not delivered again. In 5.0 it is a user property; in 3.1.1 it
                     stands in front of the payload, so both ends must agree
     retry_first     True: keep trying when the first connection fails; default: raise
+    session_expiry_s  how long the broker keeps the session after the connection is lost (5.0): up to 4294967295, which
+                    is for ever. Default: for ever, and at a clean session not at all
+    receive_maximum how many QoS 1 and 2 messages the broker may send that are not acknowledged (5.0): 1 to 65535
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
                     acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
@@ -102,6 +106,8 @@ class BaseClient:
         retry_first: bool = False,
         on_connection: "Callable[[bool, str], None] | None" = None,
         on_oversized: "Callable[[str, int], None] | None" = None,
+        session_expiry_s: "int | None" = None,
+        receive_maximum: int = 0,
     ) -> None:
         self.url = Url(url)
         self.client_id = client_id or "mqttlite-" + "".join(["%02x" % byte for byte in os.urandom(6)])
@@ -146,6 +152,26 @@ class BaseClient:
         )
         life.protocol = self._protocol_type(
             life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire
+        )
+        if HOST:
+            self._connect_fields = fields
+        if V5 and (session_expiry_s is not None or receive_maximum):
+            self._say_5(fields, -1 if session_expiry_s is None else session_expiry_s, receive_maximum)
+
+    def _say_5(self, fields: "ConnectFields", session_expiry_s: int, receive_maximum: int) -> None:
+        """What CONNECT of 5.0 says besides."""
+        self._needs_5("session_expiry_s and receive_maximum")
+        protocol = self._life.protocol
+        session = protocol.session
+        if receive_maximum:
+            session.inbound_max = receive_maximum
+        from ..core.wire5 import encode_connect
+
+        protocol.connect_packet = encode_connect(
+            *fields,
+            receive_maximum=session.inbound_max,
+            size_max=protocol.parser.size_max,
+            session_expiry_s=session_expiry_s,
         )
 
     def _will(self, will: "tuple[str, str | bytes, int, bool]") -> "CheckedWill":

@@ -17,7 +17,9 @@ from ..core.text import to_utf8
 from ..serial.clock import now_ms
 from ..store.base import Store
 from .checks import (
+    ARGUMENTS5,
     TLS_ARGUMENTS,
+    asks_for_5,
     check_client,
     check_message,
     check_number,
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from ..core.message_properties import MessageProperties
+    from ..core.message_properties import MessageProperties, Pairs
+    from .authentication import Authentication
     from .reconnect import Reconnect
+    from .server_info import Server
     from .unconfirmed import PendingMessage
 
 log = logging.getLogger("mqttlite.client")
@@ -50,6 +54,18 @@ log = logging.getLogger("mqttlite.client")
 HELP = """\
     queue_bytes     topics and payloads accepted and not confirmed (64 MiB); `publish` waits beyond it, as for queue_max
     reconnect       Reconnect(least_s, greatest_s, give_up_after_s): between attempts to connect again, and for how long
+    """
+
+HELP5 = """\
+    Of MQTT 5.0 (docs/server.md):
+
+    topic_alias_maximum           how many topics the broker may send under a number (0)
+    user_properties               of CONNECT: a mapping of str to str, or pairs
+    request_response_information  True: ask for `client.server.response_information`
+    request_problem_information   False: the broker does not say in words why it refuses something
+    authentication                Authentication(method, answers): in several packets (client/authentication.py)
+    follow_server_reference       True: connect to another server if the broker names one; default: the error names it
+    client_id=None                the broker chooses; `client_id` has the name when the client is connected
     """
 
 TLS_HELP = """\
@@ -67,7 +83,7 @@ TLS_HELP = """\
 
 
 class Client(ComfortableClient):
-    __doc__ = f"{BaseClient.__doc__}\n{HELP}\n{TLS_HELP}"  # help(Client) tells all
+    __doc__ = f"{BaseClient.__doc__}\n{HELP}\n{HELP5}\n{TLS_HELP}"  # help(Client) tells all
 
     _connector_type = HostConnector
     _outgoing_type = HostOutgoing
@@ -97,6 +113,12 @@ class Client(ComfortableClient):
             tls: "ssl.SSLContext | None" = None,
             queue_bytes: int = QUEUE_BYTES,
             reconnect: "Reconnect | None" = None,
+            topic_alias_maximum: int = 0,
+            user_properties: "Pairs | None" = None,
+            request_response_information: bool = False,
+            request_problem_information: bool = True,
+            authentication: "Authentication | None" = None,
+            follow_server_reference: bool = False,
             **options: Any,
         ) -> None: ...
 
@@ -111,6 +133,11 @@ class Client(ComfortableClient):
                 tls = take_options(options)
             if isinstance(options.get("store"), os.PathLike):
                 options["store"] = os.fspath(options["store"])
+            five = None
+            if asks_for_5(options):
+                from .options5 import take
+
+                five = take(options)
             queue_bytes = options.pop("queue_bytes", QUEUE_BYTES)
             reconnect = options.pop("reconnect", None)
             is_3_1 = options.get("version") in ("3.1", 3)
@@ -121,6 +148,10 @@ class Client(ComfortableClient):
                 from .version31 import speak
 
                 speak(self._life.protocol, self.client_id)
+            if five:
+                from .options5 import apply
+
+                apply(self, five)
             self._outgoing.queue_bytes = queue_bytes
             if reconnect:
                 self._connector.set_delays(reconnect)
@@ -133,7 +164,9 @@ class Client(ComfortableClient):
             self._start = asyncio.Lock()  # a store is opened once, whoever starts the client
 
         # help() and inspect.signature show the arguments
-        __init__.__signature__ = with_arguments(BaseClient.__init__, ("queue_bytes", "reconnect", *TLS_ARGUMENTS))
+        __init__.__signature__ = with_arguments(
+            BaseClient.__init__, ("queue_bytes", "reconnect", *ARGUMENTS5, *TLS_ARGUMENTS)
+        )
 
         def __setattr__(self, name, value):
             if name[:3] == "on_":
@@ -225,7 +258,38 @@ class Client(ComfortableClient):
         async with self._start:
             await super().start(wait)
 
-    async def close(self) -> None:
+    @property
+    def server(self) -> "Server | None":
+        """What the broker has said about itself, when it was connected last; None: nothing (3.1.1)."""
+        limits = self._life.protocol.limits
+        if limits is None:
+            return None
+        from .server_info import server_of
+
+        return server_of(limits)
+
+    async def authenticate(self) -> None:
+        """Authenticate again while connected (5.0, `authentication`). Returns when the broker has agreed; ConnectError
+        when the connection ends first, which is how a broker refuses.
+        """
+        self._check_use()
+        exchange = self._connector.exchange
+        if exchange is None:
+            raise ValueError("the client has no authentication: write Client(..., authentication=...)")
+        await exchange.again()
+
+    async def close(self, *, session_expiry_s: int | None = None, with_will: bool = False) -> None:
+        """Disconnect and stop. The receipt of what is not confirmed by now raises ClosedError; a store keeps the
+        message for the next life, without one it is given up. Raises StoreError when the store fails meanwhile.
+
+        In MQTT 5.0 alone: `session_expiry_s`: how long the broker shall keep the session from now on, instead of what
+        the client has said before; `with_will`: the will is published all the same.
+        """
+        if session_expiry_s is not None or with_will:
+            self._needs_5("session_expiry_s and with_will")
+            from .goodbye import goodbye
+
+            self._life.protocol.goodbye = goodbye(self._life.protocol, session_expiry_s, with_will)
         if self._loop is not None:
             self._check_use()
         store = self._life.store

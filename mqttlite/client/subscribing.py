@@ -3,6 +3,7 @@ publishes goes without. Both runtimes.
 """
 
 from ..core import const
+from ..core.features import HOST
 from ..core.reason_codes import REFUSED
 from ..core.text import check_plain, check_topic_filter, to_utf8
 
@@ -26,6 +27,13 @@ async def ask(life: "Life", topic_filter: str, qos: int, properties: bytes = b""
         await life.progress.wait()
     if life.error:
         raise life.error
+    if HOST and protocol.limits and protocol.is_connected and qos >= 0:
+        code = protocol.limits.unfit_filter(name, properties)
+        if code:
+            from ..core.telling import explained
+            from .unconfirmed import refusal
+
+            raise explained(refusal(topic_filter, code), code, b"", 0)
     asked = protocol.subscribe(name, qos, properties)
     life.to_write.set()
     while asked.request:
@@ -37,5 +45,9 @@ async def ask(life: "Life", topic_filter: str, qos: int, properties: bytes = b""
     if asked.code >= REFUSED:
         from .unconfirmed import refusal
 
+        if HOST:
+            from ..core.telling import explained
+
+            raise explained(refusal(topic_filter, asked.code, qos), asked.code, asked.packet, 2)
         raise refusal(topic_filter, asked.code, qos)
     return asked.code

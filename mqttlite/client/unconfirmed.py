@@ -7,7 +7,7 @@ from collections import namedtuple
 from ..core import const
 from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
-from ..core.features import KEYS, V5
+from ..core.features import HOST, KEYS, V5
 from ..core.records import DONE
 from ..core.session import ASIDE, EXPIRED, IN_DOUBT
 from .messages import Receipt
@@ -91,6 +91,11 @@ def failure(life: "Life", seq: int, outcome: int) -> MQTTError:
 
         topic = str(topic_of(message[0]), "utf-8") if message else ""
         error = PublishError(outcome, "the broker refused message %d to '%s': %s" % (seq, topic, words(outcome)))
+        if HOST:
+            from ..core.telling import explained
+
+            parser = life.protocol.parser
+            explained(error, outcome, parser.buf[parser.start : parser.end], 3)  # PUBACK or PUBREC
     life.log(str(error))
     return error
 

@@ -6,18 +6,23 @@ Loaded only by who speaks 5.0. Statement numbers in this file are those of 5.0.
 from . import const
 from .codec import body_at, packet, prefixed, topic_of
 from .errors import ProtocolError, PublishError
+from .features import HOST
 from .properties import (
     ASSIGNED_IDENTIFIER,
+    IDENTIFIERS_AVAILABLE,
     MAXIMUM_PACKET_SIZE,
     MAXIMUM_QOS,
     RECEIVE_MAXIMUM,
     RETAIN_AVAILABLE,
     SERVER_KEEP_ALIVE,
+    SHARED_AVAILABLE,
     SIZE_MAX,
     TOPIC_ALIAS_MAXIMUM,
+    WILDCARD_AVAILABLE,
+    identifier_of,
     varint,
 )
-from .reason_codes import NO_RETAIN, NO_SUCH_QOS, PACKET_TOO_LARGE
+from .reason_codes import NO_IDENTIFIERS, NO_RETAIN, NO_SHARED, NO_SUCH_QOS, NO_WILDCARDS, PACKET_TOO_LARGE
 from .session import ASIDE
 
 TYPE_CHECKING = const(0)
@@ -38,13 +43,24 @@ class Limits:
         self.qos_max = 2
         self.retain_available = True
         self.packet_max = SIZE_MAX
+        if HOST:
+            self.found: "dict[int, int | bytes]" = {}
+            self.assigned = b""
 
     def take(self, found: "dict[int, int | bytes]") -> None:
         """CONNACK was accepted; `found`: values of its properties by identifier."""
         client = self._client
         assigned = found.pop(ASSIGNED_IDENTIFIER, None)
-        if isinstance(assigned, bytes):  # [MQTT-3.1.3-2]: the session goes on under this name
-            client.connect_packet = _named(client.connect_packet, assigned)
+        name = assigned if isinstance(assigned, bytes) else b""
+        if HOST:
+            self.found = found
+            self.assigned = name
+        if HOST and client.opening:
+            client.opening.accepted(found, name)
+        elif 0x15 in found or 0x16 in found:
+            raise ProtocolError("MQTT-4.12.0-6", "CONNACK with authentication, and we have no method")
+        elif name:  # [MQTT-3.1.3-2]: the session goes on under this name
+            client.connect_packet = _named(client.connect_packet, name)
         self._take_numbers(found)  # type: ignore[arg-type]
         alias_max: int = found.get(TOPIC_ALIAS_MAXIMUM, 0)  # type: ignore[assignment]
         if alias_max or client.outbound:
@@ -88,6 +104,17 @@ class Limits:
                 size = len(head) + len(payload) + (2 if head[0] & 6 else 0)
                 why = "packet of %d bytes; the broker takes %d" % (size, self.packet_max)
             raise PublishError(code, "message to '" + str(topic_of(head), "utf-8") + "' not accepted: " + why)
+
+    def unfit_filter(self, topic_filter: bytes, properties: bytes) -> int:
+        """The reason code with which the broker would refuse a subscription or even end the connection, or 0."""
+        found = self.found
+        if found.get(SHARED_AVAILABLE) == 0 and topic_filter[:7] == b"$share/":
+            return NO_SHARED
+        if found.get(WILDCARD_AVAILABLE) == 0 and (b"#" in topic_filter or b"+" in topic_filter):
+            return NO_WILDCARDS
+        if found.get(IDENTIFIERS_AVAILABLE) == 0 and identifier_of(properties):
+            return NO_IDENTIFIERS
+        return 0
 
     def takes(self, topic_filters: "list[bytes]", wanted: "dict[bytes, Subscription]") -> bool:
         """Whether a SUBSCRIBE or UNSUBSCRIBE of these can be one packet: properties go with one filter alone, and it is

@@ -11,7 +11,7 @@ from . import const, wire4
 from .codec import publish_head
 from .connection import Connection
 from .errors import ConnectError, broken
-from .features import V5
+from .features import HOST, V5
 from .packet_types import CONNACK, GONE_BY, PINGREQ, PINGRESP, SUBACK, UNSUBACK
 from .reason_codes import REFUSED
 from .records import SUBSCRIBED, UNSUBSCRIBED
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .announced import Limits
-    from .events import ClientEvents, ConnectFields
+    from .events import ClientEvents, ClientOpening, ConnectFields
     from .outbound5 import Outbound
     from .session import Session
     from .wire import ClientWire
@@ -40,6 +40,7 @@ class Subscription:
 
     code = 0
     properties = b""
+    packet = b""  # the body of SUBACK or UNSUBACK that has refused it, with the reason in words (5.0)
 
     def __init__(self, qos: int, request: int) -> None:
         self.qos = qos
@@ -58,6 +59,8 @@ class ClientProtocol(Connection):
     wire: "ClientWire"
     # Of 5.0:
     limits: "Limits | None" = None  # what the broker has announced (announced.py)
+    opening: "ClientOpening | None" = None  # what CONNECT says besides its fields (opening5.py)
+    goodbye = b""  # DISCONNECT, where it says more than that all is in order
     outbound: "Outbound | None" = None  # how messages leave, where it is not as they are kept (outbound5.py)
     wall_ms: "Callable[[], int] | None" = None  # ms since 1970; its owner's
 
@@ -93,6 +96,10 @@ class ClientProtocol(Connection):
         """A network connection was opened: CONNECT is the first packet on it [MQTT-3.1.0-1]."""
         self.parser = type(self.parser)(self.parser.size_max)
         self.parser.skips = True
+        if HOST and self.opening:
+            self.connect_packet = self.opening.packet()
+        if HOST and self.aliases:
+            self.aliases.clear()
         self.out.append(self.connect_packet)
         self.finished = False
         self.waiting_since = self.received_at = self.sent_at = now
@@ -107,7 +114,9 @@ class ClientProtocol(Connection):
         """Every packet that is not part of a QoS handshake."""
         if self.finished:  # the broker has not seen our DISCONNECT yet; nothing may answer it [MQTT-3.14.4-2]
             return
-        if not self.is_connected:
+        if HOST and first == GONE_BY and self.opening and self.parser.large is None:
+            self.opening.take(buf, start, end)
+        elif not self.is_connected:
             if first != CONNACK:
                 raise broken("MQTT-3.2.0-1")
             self._connack(buf, start, end)
@@ -144,6 +153,8 @@ class ClientProtocol(Connection):
             if wanted and wanted.request == request:
                 wanted.request = 0
                 wanted.code = code
+                if HOST and code >= REFUSED and self.wire.with_properties:
+                    wanted.packet = self.parser.buf[self.parser.start : self.parser.end]
                 self._answered(topic_filter, wanted)
             if request >> 16 == SUBACK:
                 self.events.on_suback(topic_filter, code)
@@ -164,6 +175,10 @@ class ClientProtocol(Connection):
     def _connack(self, buf: bytes, start: int, end: int) -> None:
         session_present, code, announced = self.wire.decode_connack(buf, start, end)
         if code:
+            if HOST:
+                from .telling import refused
+
+                raise refused(self.wire, code, announced)
             from .rare_errors import RefusedError  # hardly ever needed, so not loaded before
 
             raise RefusedError(code, "connection refused: " + self.wire.refusal(code, announced))
@@ -186,14 +201,30 @@ class ClientProtocol(Connection):
         have.
         """
         missing = []
+        if HOST:
+            unfit = []  # that this broker has said it does not take
         for topic_filter, wanted in self.subscriptions.items():
             if wanted.qos < 0:
                 self._request(UNSUBACK, [topic_filter])
+            elif HOST and self.limits and self.limits.unfit_filter(topic_filter, wanted.properties):
+                unfit.append(topic_filter)
             elif not session_present or wanted.request:
                 missing.append(topic_filter)
+        if HOST:
+            for topic_filter in unfit:
+                self._refuse(topic_filter)
         while missing:
             self._request(SUBACK, missing[:SUBSCRIBE_MAX])
             missing = missing[SUBSCRIBE_MAX:]
+
+    def _refuse(self, topic_filter: bytes) -> None:
+        """Answer in the place of a broker that would refuse, or end the connection."""
+        wanted = self.subscriptions[topic_filter]
+        assert self.limits
+        wanted.request = 0
+        wanted.code = self.limits.unfit_filter(topic_filter, wanted.properties)
+        self._answered(topic_filter, wanted)
+        self.events.on_suback(topic_filter, wanted.code)
 
     def _request(self, answer: int, topic_filters: "list[bytes]") -> None:
         """Send SUBSCRIBE or UNSUBSCRIBE, whichever is answered by `answer`."""
@@ -274,7 +305,7 @@ class ClientProtocol(Connection):
 
     def disconnect(self) -> None:
         """Orderly end [MQTT-3.14.4-1]: nothing is sent after it, and what still arrives is left to be repeated."""
-        self.out.append(self.wire.encode_disconnect())
+        self.out.append(self.goodbye if HOST and self.goodbye else self.wire.encode_disconnect())
         self.finished = True
         self.waiting_since = None
         self.end()

@@ -11,7 +11,7 @@ call `tick`. A ProtocolError from `receive` means: write what is in `out`, and c
 from . import const
 from .codec import decode_packet_id
 from .errors import ProtocolError, broken
-from .features import V5
+from .features import HOST, V5
 from .packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 from .parser import Parser
 
@@ -31,6 +31,8 @@ class Connection:
     """
 
     wire: "Wire"
+    aliases: "dict[int, bytes] | None" = None  # topics by alias, of who has announced that it takes some (5.0)
+    alias_max = 0  # so many
     session: "Session"  # a server has one from CONNACK on
 
     # Of a message's checksum, 26 bits tell it from another under its identifier. A board takes 14, 18 being left out:
@@ -107,6 +109,10 @@ class Connection:
         if V5 and self.wire.properties_of:
             begin, at = self.wire.properties_of(buf, at, end)
             properties = buf[begin:at]
+            if HOST and properties and (self.aliases is not None or 0x23 in properties):
+                from .inbound5 import named
+
+                topic, properties = named(self, topic, properties)
         self.check_topic(topic)  # all checks before the identifier is remembered
         payload = buf[at:end]
         if packet_id:

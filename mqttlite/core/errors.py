@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .rare_errors import RefusedError as RefusedError
     from .rare_errors import SetAsideError as SetAsideError
     from .rare_errors import SubscribeError as SubscribeError
+    from .reason_code import ReasonCode
 else:
 
     def __getattr__(name: str) -> type:
@@ -23,7 +24,17 @@ else:
 
 
 class MQTTError(Exception):
-    """Base of all errors raised by mqttlite."""
+    """Base of all errors raised by mqttlite.
+
+    `reason_code`: what the broker has said is wrong, as ReasonCode, where it has (5.0: any; 3.1.1: refusing CONNECT);
+    None: it has not. `reason_string`: what it said besides, "" for nothing. `server_reference`: another server that it
+    has named. Not on boards.
+    """
+
+    if TEXTS:
+        reason_code: "ReasonCode | None" = None
+        reason_string = ""
+        server_reference = ""
 
 
 class ProtocolError(MQTTError):

@@ -48,6 +48,21 @@ class ClientEvents(Protocol):
         """
 
 
+class ClientOpening(Protocol):
+    """How a client of 5.0 opens a connection (opening5.Opening)."""
+
+    session_expiry_s: int
+
+    def packet(self) -> bytes:
+        """CONNECT."""
+
+    def accepted(self, found: "dict[int, int | bytes]", assigned: bytes) -> None:
+        """CONNACK was accepted: values of its properties, and the client identifier that the server has chosen."""
+
+    def take(self, buf: bytes, start: int, end: int) -> None:
+        """AUTH came."""
+
+
 C = TypeVar("C", contravariant=True)  # a ServerConnection, or what is derived from it
 
 

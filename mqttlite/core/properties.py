@@ -32,6 +32,9 @@ MAXIMUM_QOS = const(0x24)
 RETAIN_AVAILABLE = const(0x25)
 _USER = const(0x26)
 MAXIMUM_PACKET_SIZE = const(0x27)
+WILDCARD_AVAILABLE = const(0x28)
+IDENTIFIERS_AVAILABLE = const(0x29)
+SHARED_AVAILABLE = const(0x2A)
 
 # The form of each property, by identifier (table 2-4): F a flag, 0 or 1; 2 and 4 a number of so many bytes; n and N
 # such a number but not 0; v a variable byte integer but not 0; B binary data; S a string; P two strings.

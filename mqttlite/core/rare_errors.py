@@ -4,6 +4,7 @@ They are had from errors.py, which loads this file when one of them is asked for
 """
 
 from .errors import ConnectError, MQTTError
+from .features import TEXTS
 
 
 class RefusedError(ConnectError):
@@ -12,6 +13,10 @@ class RefusedError(ConnectError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+        if TEXTS and code:
+            from .telling import tell
+
+            tell(self, code)
 
 
 class SubscribeError(MQTTError):
@@ -33,6 +38,10 @@ class PublishError(MQTTError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+        if TEXTS and code:
+            from .telling import tell
+
+            tell(self, code)
 
 
 class ExpiredError(PublishError):

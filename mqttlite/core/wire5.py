@@ -9,6 +9,7 @@ from binascii import crc32
 from . import const
 from .codec import decode_packet_id, packet, prefixed, remaining_length
 from .errors import ConnectError, MQTTError, ProtocolError, broken
+from .features import HOST, TEXTS
 from .packet_types import CONNECT, DISCONNECT, SUBSCRIBE, UNSUBSCRIBE
 from .properties import (
     EXPIRY_NEVER,
@@ -20,15 +21,15 @@ from .properties import (
     without_expiry,
 )
 from .properties import with_properties as with_properties
-from .reason_codes import MALFORMED, PROTOCOL_ERROR, RECEIVE_MAXIMUM_EXCEEDED, REFUSED, UNSUPPORTED_VERSION
+from .reason_codes import BAD_ALIAS, MALFORMED, PROTOCOL_ERROR, RECEIVE_MAXIMUM_EXCEEDED, REFUSED, UNSUPPORTED_VERSION
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from .events import Will
 
 # The properties that each packet from a server may have; any other makes it malformed (2.2.2.2).
-IN_CONNACK = b"\x11\x12\x13\x1a\x1c\x1f\x21\x22\x24\x25\x26\x27\x28\x29\x2a"  # no authentication [MQTT-4.12.0-6]
-IN_PUBLISH = b"\x01\x02\x03\x08\x09\x0b\x26"  # no topic alias, for we announce none [MQTT-3.1.2-27]
+IN_CONNACK = b"\x11\x12\x13\x15\x16\x1a\x1c\x1f\x21\x22\x24\x25\x26\x27\x28\x29\x2a"
+IN_PUBLISH = b"\x01\x02\x03\x08\x09\x0b\x23\x26" if HOST else b"\x01\x02\x03\x08\x09\x0b\x26"
 IN_ANSWER = b"\x1f\x26"  # PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK
 IN_DISCONNECT = b"\x1c\x1f\x26"  # no session expiry interval [MQTT-3.14.2-2]
 
@@ -67,6 +68,8 @@ def farewell(rule: str) -> bytes:
     """DISCONNECT for a peer that has broken a rule (4.13.1)."""
     if rule == "4.3.3":
         return encode_disconnect(RECEIVE_MAXIMUM_EXCEEDED)
+    if HOST and rule in ("MQTT-3.3.2-8", "3.3.2.3.4"):
+        return encode_disconnect(BAD_ALIAS)
     malformed = (rule != "2.2.2" and rule[:2] in ("1.", "2.")) or rule[:7] == "MQTT-1."
     return encode_disconnect(MALFORMED if malformed else PROTOCOL_ERROR)
 
@@ -84,12 +87,13 @@ def encode_connect(
     receive_maximum: int = 65535,
     size_max: int = 0,
     session_expiry_s: int = -1,
+    properties: bytes = b"",
 ) -> bytes:
     """CONNECT (3.1). As wire4's, but a password needs no user name, and no session an identifier.
 
     `receive_maximum`: 1 to 65535; `size_max`: largest Remaining Length that is accepted, in bytes, 0 for no limit;
     `session_expiry_s`: 0 to EXPIRY_NEVER; -1: never, but for a clean start, which then is as 3.1.1's clean session.
-    Properties with their default value are left out. We announce no topic aliases.
+    Properties with their default value are left out. `properties`: a block of others.
     """
     if session_expiry_s < 0:
         session_expiry_s = 0 if clean_start else EXPIRY_NEVER
@@ -99,7 +103,7 @@ def encode_connect(
         raise ProtocolError("3.1.2.11.2", "session expiry interval must be 0 to 4294967295 seconds")
     if not 0 < receive_maximum <= 65535:
         raise ProtocolError("3.1.2.11.3", "receive maximum must be 1 to 65535 messages")
-    block = limits(receive_maximum, size_max)
+    block = limits(receive_maximum, size_max) + properties
     if session_expiry_s:
         block = bytes((SESSION_EXPIRY,)) + session_expiry_s.to_bytes(4, "big") + block
     flags = 2 if clean_start else 0
@@ -160,7 +164,9 @@ def decode_connack(buf: bytes, start: int, end: int) -> "tuple[bool, int, dict[i
         raise ProtocolError("MQTT-3.2.2-8", "reserved reason code " + str(code) + " in CONNACK")
     if buf[start] and code:
         raise ProtocolError("MQTT-3.2.2-6", "session present in a refusal")
-    _, at = check_properties(buf, start + 2, end, IN_CONNACK, found)
+    begin, at = check_properties(buf, start + 2, end, IN_CONNACK, found)
+    if HOST and 0x26 in buf[begin:at]:
+        found[0] = buf[begin:at]  # for who wants user properties
     if at != end:
         raise ProtocolError("3.2.3", "CONNACK has " + str(end - at) + " bytes behind its properties")
     return buf[start] == 1, code, found
@@ -208,4 +214,8 @@ def unexpected(first: int, buf: bytes, start: int, end: int) -> MQTTError:
     code, found = decode_disconnect(buf, start, end)
     error = ConnectError("the broker ended the connection: " + refusal(code, found))
     error.ended = code
+    if TEXTS:
+        from .telling import tell
+
+        tell(error, code, found)
     return error

@@ -316,11 +316,11 @@ def test_messages_of_every_qos_are_delivered_and_acknowledged() -> None:
     [
         ("30 02 0001", 0x81),  # topic name longer than the packet
         ("30 03 0001 74", 0x81),  # no properties
-        ("30 07 0001 74 03 230001", 0x81),  # a topic alias
         ("30 03 0000 00", 0x82),  # no topic name
         ("30 04 0001 23 00", 0x82),  # a wildcard
         ("32 04 0001 74 00", 0x81),  # no packet identifier
         ("34 06 0001 74 0000 00", 0x82),  # packet identifier 0
+        ("30 07 0001 74 03 23 0001", 0x94),  # a topic alias, and none was announced
         ("f0 00", 0x81),  # AUTH
     ],
 )

@@ -10,7 +10,7 @@ PUBLIC: dict[str, dict[str, str]] = {
     "JOURNAL": {"Journal": "mqttlite.store.journal", "RawArea": "mqttlite.store.area_raw"},
     "DOUBTS": {"PendingMessage": "mqttlite"},
     "V5": {"ExpiredError": "mqttlite"},
-    "HOST": dict.fromkeys(("AnswerError", "Reconnect", "Statistics"), "mqttlite"),
+    "HOST": dict.fromkeys(("AnswerError", "Authentication", "ReasonCode", "Reconnect", "Statistics"), "mqttlite"),
 }
 
 WHOLE = "Client"  # whose parts become one object
@@ -41,8 +41,8 @@ OPTIONS = {
     "JOURNAL": ("store", "wait"),
     "KEYS": ("keys", "key"),
     "V5": (
-        "version", "properties", "no_local", "retain_as_published", "retain_handling", "user_properties",
-        "subscription_identifier",
+        "version", "session_expiry_s", "receive_maximum", "properties", "no_local", "retain_as_published",
+        "retain_handling", "user_properties", "subscription_identifier",
     ),
     "MANUAL_ACK": ("manual_ack",),
 }  # fmt: skip

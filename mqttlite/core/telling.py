@@ -1,0 +1,64 @@
+"""What an error tells of what the broker has said: reason code, reason string, another server. On boards, errors go
+without.
+"""
+
+from .errors import RefusedError
+from .properties import REASON_STRING, SERVER_REFERENCE, check_properties
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    from .reason_code import ReasonCode
+    from .wire import ClientWire
+
+    E = TypeVar("E")
+
+# What the return codes of 3.1.1's CONNACK (3.2.2.3) are here
+_OF_3_1_1 = (0, 0x84, 0x85, 0x88, 0x86, 0x87)
+
+
+def named(code: int) -> "ReasonCode | None":
+    """The reason code of this number, or of this return code of 3.1.1; None: there is none."""
+    if 0 < code < len(_OF_3_1_1):
+        code = _OF_3_1_1[code]
+    try:
+        from .reason_code import ReasonCode
+
+        return ReasonCode(code) if code else None
+    except ImportError:  # MicroPython, from source
+        return code  # type: ignore[return-value]
+    except ValueError:
+        return None
+
+
+def tell(error: "Any", code: int, found: "dict[int, int | bytes] | None" = None) -> None:
+    """Give an error (MQTTError) its reason code, and what the broker said besides (values of properties)."""
+    error.reason_code = named(code)
+    if found:
+        error.reason_string = _text(found, REASON_STRING)
+        error.server_reference = _text(found, SERVER_REFERENCE)
+
+
+def _text(found: "dict[int, int | bytes]", identifier: int) -> str:
+    value = found.get(identifier, b"")
+    return value.decode() if isinstance(value, bytes) else ""
+
+
+def refused(wire: "ClientWire", code: int, found: "dict[int, int | bytes] | None") -> RefusedError:
+    """The error for a CONNACK with another code than 0."""
+    error = RefusedError(code, "connection refused: " + wire.refusal(code, found))
+    tell(error, code, found)
+    return error
+
+
+def explained(error: "E", code: int, body: bytes, at: int) -> "E":
+    """An error with its reason code, and what the properties at `at` in the body of a packet say besides."""
+    found: "dict[int, int | bytes]" = {}
+    if len(body) > at:
+        check_properties(body, at, len(body), b"\x1f\x26", found)
+    tell(error, code, found)
+    words = _text(found, REASON_STRING)
+    if words:
+        error.args = (str(error) + "; the broker says: " + words,)  # type: ignore[attr-defined]
+    return error
