@@ -4,7 +4,7 @@ import asyncio
 
 from ..core import PORT, const
 from ..core.errors import SettingError
-from ..core.features import SERIAL
+from ..core.features import SERIAL, TLS
 from .connector import Connector
 from .face import BaseClient
 
@@ -48,14 +48,20 @@ class BoardConnector(Connector):
     """See Connector."""
 
     _starved = 0
+    tls: "Any" = None  # whom to trust, and the name to look for: as Client was told
+    server_name = ""
     _address = -1  # of the host's addresses, the one before the next to be tried
 
     async def open(self) -> "Transport":
         """See Connector."""
         url = self.url
-        if url.scheme == "mqtt":
+        if url.scheme == "mqtt" or (TLS and url.scheme == "mqtts"):
             host = url.host
             port = url.port or PORT
+            if TLS and url.scheme == "mqtts":
+                from . import board_tls
+
+                port = url.port or board_tls.PORT
             self._address += 1  # the next one, unless it turns out to be the broker
             try:
                 if self._address:
@@ -74,6 +80,8 @@ class BoardConnector(Connector):
                 stream.s.setsockopt(6, 1, 1)  # type: ignore[attr-defined]
             except OSError:
                 pass  # not every port of MicroPython has it
+            if TLS and url.scheme == "mqtts":
+                return board_tls.TlsTransport(stream, self.tls, self.server_name or url.host)
             return StreamTransport(stream)
         if SERIAL and url.scheme == "serial":
             return await self.open_serial()
@@ -105,15 +113,28 @@ class BoardConnector(Connector):
 
 class Client(BaseClient):
     """The client on a board; see BaseClient for its arguments and methods. Queues are smaller by default. A path as
-    `store` means a journal on the file system."""
+    `store` means a journal on the file system. For mqtts://, `tls` says whom to trust (board_tls.py), and `server_name`
+    under which name, if not that of the URL."""
 
     _connector_type = BoardConnector
     _clear_step = 128
 
     def __init__(
-        self, url: str, *, queue_max: int = 40, inbox_max: int = 20, inbox_bytes: int = 16384, **options: "Any"
+        self,
+        url: str,
+        *,
+        queue_max: int = 40,
+        inbox_max: int = 20,
+        inbox_bytes: int = 16384,
+        tls: "Any" = None,
+        server_name: str = "",
+        **options: "Any",
     ) -> None:
         BaseClient.__init__(self, url, queue_max=queue_max, inbox_max=inbox_max, inbox_bytes=inbox_bytes, **options)
+        if TLS:
+            connector = self._connector
+            connector.tls = tls  # type: ignore[attr-defined]
+            connector.server_name = server_name  # type: ignore[attr-defined]
         life = self._life
         life.protocol.digest_shift = 18
         life.out_max = 24  # what is written at once has to fit into a gap of a fragmented heap

@@ -45,9 +45,10 @@ OPTIONS = {
         "retain_handling", "user_properties", "subscription_identifier",
     ),
     "MANUAL_ACK": ("manual_ack",),
+    "TLS": ("tls", "server_name"),
 }  # fmt: skip
 
-FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "SERVER", "HOST", "TEXTS")
+FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TLS", "SERVER", "HOST", "TEXTS")
 OF_HOSTS = ("SERVER", "HOST", "TEXTS")  # that no board has
 
 
