@@ -9,6 +9,7 @@ from ..core import PORT
 from ..core.codec import REMAINING_MAX
 from ..core.sizes import PACKET_MAX
 from .lean import loading, needs_tls
+from .properties import expiry_s
 
 TLS_PORT = 8883
 if TYPE_CHECKING:
@@ -103,6 +104,13 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
         "--disable-clean-session",
         action="store_true",
         help="keep the session at the broker when this program ends; needs -i",
+    )
+    to.add_argument(
+        "-x",
+        "--session-expiry-interval",
+        type=expiry_s,
+        metavar="S",
+        help="keep it for S seconds after the connection has ended (-1: for ever); MQTT 5.0",
     )
     to.add_argument(
         "--store",
@@ -218,6 +226,14 @@ def session_options(args: argparse.Namespace, options: Mapping[str, Any]) -> dic
         raise ValueError(f"{option} keeps a session, and a session needs a client identifier: add -i")
     found: dict[str, Any] = {"clean_session": not (args.disable_clean_session or args.store is not None)}
     found |= args.properties["connect"]
+    if args.session_expiry_interval is not None:
+        if "session_expiry_s" in found:
+            raise ValueError("-x and -D connect session-expiry-interval are the same: give one of them")
+        if args.protocol_version != "5.0":
+            raise ValueError(
+                "-x needs MQTT 5.0: add -V 5.0; in 3.1.1 -c keeps a session for as long as the broker likes"
+            )
+        found["session_expiry_s"] = args.session_expiry_interval
     if args.store is not None:
         if not args.store:
             raise ValueError("--store takes the path of a file")

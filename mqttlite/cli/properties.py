@@ -33,7 +33,7 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return value
 
 
-def _is_text(word: str) -> bool:
+def _is_one(word: str) -> bool:
     return _number(0, 1)(word) == 1
 
 
@@ -41,7 +41,7 @@ _MESSAGE = {
     "content-type": Property("content_type", str),
     "correlation-data": Property("correlation_data", os.fsencode),
     "message-expiry-interval": Property("expires_after_s", _number(1, FOUR_BYTES)),
-    "payload-format-indicator": Property("payload_is_text", _is_text),
+    "payload-format-indicator": Property("payload_is_text", _is_one),
     "response-topic": Property("response_topic", str),
 }
 USER = "user-property"  # in every packet, as often as wanted
@@ -49,17 +49,22 @@ USER = "user-property"  # in every packet, as often as wanted
 PACKETS: dict[Packet, dict[str, Property]] = {
     "connect": {
         "maximum-packet-size": Property("size_max", _number(16, FOUR_BYTES)),
+        "receive-maximum": Property("receive_maximum", _number(1, 65535)),
+        "request-problem-information": Property("request_problem_information", _is_one),
+        "request-response-information": Property("request_response_information", _is_one),
+        "session-expiry-interval": Property("session_expiry_s", _number(0, FOUR_BYTES)),
+        "topic-alias-maximum": Property("topic_alias_maximum", _number(0, 65535)),
     },
     "publish": _MESSAGE,
     "subscribe": {"subscription-identifier": Property("subscription_identifier", _number(1, 268435455))},
     "unsubscribe": {},
+    "disconnect": {"session-expiry-interval": Property("session_expiry_s", _number(0, FOUR_BYTES))},
     "will": {**_MESSAGE, "will-delay-interval": Property("delay_s", _number(0, FOUR_BYTES))},
 }
 _NOT_HERE = {  # what mosquitto's tools take
     "topic-alias": "the client decides about topic aliases itself",
     "authentication-method": "a user name and a password (-u, -P) are what there is",
     "authentication-data": "a user name and a password (-u, -P) are what there is",
-    "request-problem-information": "the broker may always say why it refuses",
 }
 
 
@@ -113,13 +118,26 @@ def _checked(words: list[str]) -> tuple[Packet, str, str]:
     packet, name, value = words[0].lower(), words[1], words[2]
     if packet not in PACKETS:
         raise ValueError(f"{shown:.80}: there are properties of {', '.join(PACKETS)} here")
-    if (name != USER or packet == "connect") and name not in PACKETS[packet]:
+    if (name != USER or packet == "disconnect") and name not in PACKETS[packet]:
         why = _NOT_HERE.get(name) or f"there are {', '.join([*PACKETS[packet], USER])}"
         raise ValueError(f"-D {packet} {name} is not taken: {why}")
     return packet, name, value
 
 
+def expiry_s(word: str) -> int:
+    """The value of -x, for argparse: seconds, or what mosquitto takes for ever."""
+    if word in ("-1", "∞"):
+        return FOUR_BYTES
+    try:
+        return _number(0, FOUR_BYTES)(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or -1 for a session that does not expire") from None
+
+
 def help_text(*packets: Packet) -> str:
     """Which properties there are, for the end of a command's --help."""
-    lines = [f"  {packet:<12}{', '.join([*PACKETS[packet], USER + ' (NAME VALUE)'])}" for packet in packets]
+    own = {
+        packet: [*PACKETS[packet], *([] if packet == "disconnect" else [USER + " (NAME VALUE)"])] for packet in packets
+    }
+    lines = [f"  {packet:<12}{', '.join(names)}" for packet, names in own.items()]
     return "\n".join(["properties (-D PACKET NAME VALUE):", *lines]) + "\n\n"

@@ -28,7 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "pub",
         description="Publish messages. The options are those of mosquitto_pub, and some more.",
         usage="mqttlite pub [-h HOST] [-p PORT] -t TOPIC (-m TEXT | -l | -s | -n | -f FILE) [option ...]",
-        epilog=help_text("connect", "publish", "will") + _EXAMPLES + EXIT_CODES,
+        epilog=help_text("connect", "publish", "will", "disconnect") + _EXAMPLES + EXIT_CODES,
     )
     parser.add_argument("-t", "--topic", action="append", default=[], help="topic name to publish to")
     add_payload_options(parser)
@@ -39,7 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "-W", dest="timeout_s", type=float, metavar="S", help="end after S seconds at most, with exit code 27"
     )
-    add_property_option(parser, "connect, publish or will")
+    add_property_option(parser, "connect, publish, will or disconnect")
     add_connection_options(parser)
     add_session_options(parser)
     parser.set_defaults(run=run)

@@ -19,7 +19,7 @@ from ..client.unreachable import where
 from ..core.codec import REMAINING_MAX
 from ..core.errors import ClosedError, MQTTError
 from .progress import Progress
-from .running import log_of, run_until_done
+from .running import close_with, log_of, run_until_done
 from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
@@ -105,6 +105,7 @@ class Publisher:
             if self._unheard and not await client.heard():
                 self._perhaps_lost = self._perhaps_lost or "the broker has not answered any more"
             self._unheard = False  # what ends the connection from here on, is us
+            await close_with(client, args)
         log.debug("%d accepted, %d in doubt or lost", self._accepted, self._failed)
         if self._blank:
             log.warning("%d empty lines not published: they would end the retained message; -n does that", self._blank)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..client import Client, Message
 from .publisher import open_input, payload_of
-from .running import log_of, run_until_done
+from .running import close_with, log_of, run_until_done
 from .streams import say
 from .subscriber import TIMED_OUT, Printer
 
@@ -40,6 +40,7 @@ class Requester:
             async with asyncio.timeout(self._args.timeout_s) as limit, self._client as client:
                 await self._ask(client, payload)
                 await self._print(client)
+                await close_with(client, self._args)
         except TimeoutError:
             if not limit.expired():
                 raise

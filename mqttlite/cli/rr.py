@@ -33,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "rr",
         description=_DESCRIPTION,
         usage="mqttlite rr [-h HOST] [-p PORT] -t TOPIC [-e TOPIC] (-m TEXT | -s | -n | -f FILE) [option ...]",
-        epilog=FORMATS + help_text("connect", "publish", "subscribe", "will") + _EXAMPLES + EXIT_CODES,
+        epilog=FORMATS + help_text("connect", "publish", "subscribe", "will", "disconnect") + _EXAMPLES + EXIT_CODES,
     )
     parser.add_argument("-t", "--topic", action="append", default=[], help="topic name of the request")
     parser.add_argument(
@@ -52,7 +52,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("-R", dest="no_retained", action="store_true", help="a retained message is no answer")
     add_output_options(parser)
-    add_property_option(parser, "connect, publish, subscribe or will")
+    add_property_option(parser, "connect, publish, subscribe, will or disconnect")
     add_connection_options(parser)
     add_session_options(parser)
     parser.set_defaults(run=run, protocol_version="5.0", stdin_line=False)

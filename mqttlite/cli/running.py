@@ -5,8 +5,12 @@ import signal
 from argparse import Namespace
 from asyncio import CancelledError, current_task, get_running_loop, run
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from .streams import one_line
+
+if TYPE_CHECKING:
+    from ..client import Client
 
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
 
@@ -57,3 +61,10 @@ def log_of(args: Namespace, command: str) -> None:
     """The log of `pub`, `sub` and `rr` on standard error: with `-d` all, with `--quiet` nothing."""
     level = logging.DEBUG if args.debug else logging.CRITICAL + 1 if args.quiet else logging.WARNING
     log_to_stderr(f"mqttlite {command}: %(message)s", level)
+
+
+async def close_with(client: "Client", args: Namespace) -> None:
+    """Disconnect with what `-D disconnect` says, when all is done."""
+    if properties := args.properties["disconnect"]:
+        await client.drain()
+        await client.close(**properties)

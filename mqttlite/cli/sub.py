@@ -16,8 +16,8 @@ examples:
   mqttlite sub -t '#' -C 1 -W 5 -F %j                  the first message as JSON, within 5 seconds
   mqttlite sub -t 'room/#' --remove-retained --retained-only -W 1
                                                        ends all retained messages below room/, and prints them
-  mqttlite sub -t 'room/#' -V 5.0 -q 1 -C 1 -F '%p %E %P'
-                                                       with properties of MQTT 5.0
+  mqttlite sub -t 'room/#' -V 5.0 -x 3600 -i wall -c -q 1 -C 1 -F '%p %E %P'
+                                                       a session kept for an hour; properties of MQTT 5.0
   mqttlite sub -t 'sales/#' -q 2 -i till --store till.db -C 10
                                                        the next ten messages, of which a restart loses none
 
@@ -38,7 +38,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sub",
         description="Subscribe and print messages. The options are those of mosquitto_sub, and some more.",
         usage="mqttlite sub [-h HOST] [-p PORT] -t FILTER [-t FILTER ...] [option ...]",
-        epilog=FORMATS + help_text("connect", "subscribe", "unsubscribe", "will") + _EXAMPLES + EXIT_CODES,
+        epilog=FORMATS
+        + help_text("connect", "subscribe", "unsubscribe", "will", "disconnect")
+        + _EXAMPLES
+        + EXIT_CODES,
     )
     parser.add_argument("-t", "--topic", action="append", default=[], metavar="FILTER", help="topic filter; repeatable")
     parser.add_argument("-T", "--filter-out", action="append", default=[], metavar="FILTER", help="do not print these")
@@ -65,7 +68,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=RETAIN_HANDLING,
         help="whether retained messages come when it is made: always, only if it is new, or never",
     )
-    add_property_option(parser, "connect, subscribe, unsubscribe or will")
+    add_property_option(parser, "connect, subscribe, unsubscribe, will or disconnect")
     add_connection_options(parser)
     add_session_options(parser)
     parser.set_defaults(run=run)

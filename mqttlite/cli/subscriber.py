@@ -15,7 +15,7 @@ from ..client import Client, Message
 from ..core.errors import SubscribeError
 from ..core.matching import matches
 from .output_format import compile_format
-from .running import log_of, run_until_done
+from .running import close_with, log_of, run_until_done
 from .streams import say
 
 TIMED_OUT = 27  # as mosquitto_sub's
@@ -49,6 +49,7 @@ class Subscriber:
                     log.debug("unsubscribed from '%s'", topic_filter)
                 if self._args.only_subscribe:
                     await self._subscribe()
+                    await close_with(client, self._args)
                     return 0
                 printing = asyncio.create_task(self._print())  # beside: the first answer can be thousands of messages
                 try:
@@ -57,6 +58,7 @@ class Subscriber:
                 finally:
                     printing.cancel()
                     await asyncio.wait((printing,))
+                await close_with(client, self._args)
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ async def test_a_message_without_properties_prints_as_nothing_where_they_would_s
             assert (await sub.ended())[1] == b"|0|a\n"
 
 
+async def test_the_session_is_kept_for_as_long_as_x_says(mosquitto: Mosquitto) -> None:
+    session = (*at(mosquitto), "-V", "5", "-t", "a", "-q", "1", "-i", "reader", "-c")
+    for ending in (("-x", "0"), ("-x", "3600", "-D", "disconnect", "session-expiry-interval", "0")):
+        assert (await mqttlite("sub", *session, "-x", "3600", "-E")).code == 0
+        await mosquitto_pub(mosquitto.port, "-t", "a", "-q", "1", "-m", "kept")
+        assert (await mqttlite("sub", *session, *ending, "-C", "1")).stdout == "kept\n"
+        await mosquitto_pub(mosquitto.port, "-t", "a", "-q", "1", "-m", "lost")
+        assert (await mqttlite("sub", *session, "-x", "0", "-W", "0.5")).stdout == ""
+
+
 async def test_options_of_subscriptions_reach_the_broker(mosquitto: Mosquitto) -> None:
     await mosquitto_pub(mosquitto.port, "-t", "a", "-m", "old", "-r", "-q", "1")
     args = (*at(mosquitto), "-V", "5.0", "-t", "a", "-F", "%p %r")
@@ -79,8 +90,18 @@ async def test_the_wills_properties_arrive_with_it(mosquitto: Mosquitto) -> None
         assert (await watcher.ended())[1] == b"gone why:lost 9\n"
 
 
+async def test_what_the_connection_announces_can_be_said(mosquitto: Mosquitto) -> None:
+    """One message at a time is on its way to a client that has announced so."""
+    args = ("-V", "5", "-t", "a", "-q", "1", "-C", "20", "-D", "connect", "receive-maximum", "1")
+    async with Sub(*at(mosquitto), *args) as sub:
+        await mosquitto_pub(mosquitto.port, "-t", "a", "-l", "-q", "1", stdin=b"x\n" * 20)
+        assert (await sub.ended())[1] == b"x\n" * 20
+    steps = re.findall(r"Sending (PUBLISH) to mqttlite|Received (PUBACK) from mqttlite", mosquitto.log)
+    assert steps == [("PUBLISH", ""), ("", "PUBACK")] * 20
+
+
 async def test_user_properties_of_other_packets_are_taken(mosquitto: Mosquitto) -> None:
-    own = [word for packet in ("subscribe",) for word in ("-D", packet, "user-property", "a", "b")]
+    own = [word for packet in ("connect", "subscribe") for word in ("-D", packet, "user-property", "a", "b")]
     assert (await mqttlite("sub", *at(mosquitto), "-V", "5", "-t", "a", "-E", *own)).code == 0
     own = ["-D", "unsubscribe", "user-property", "a", "b"]
     assert (await mqttlite("sub", *at(mosquitto), "-V", "5", "-U", "a", "-E", *own)).code == 0
@@ -138,6 +159,10 @@ class _Refusing:
         ("-V 5 -D publish payload-format-indicator 2", "takes a whole number from 0 to 1"),
         ("-V 5 -D publish content-type a -D publish content-type b", "-D publish content-type is given twice"),
         ("-D publish content-type a", "-D needs MQTT 5.0, add -V 5.0"),
+        ("-x 5", "-x needs MQTT 5.0"),
+        ("-V 5 -x -2", "or -1 for a session that does not expire"),
+        ("-V 5 -x 5 -D connect session-expiry-interval 5", "are the same: give one of them"),
+        ("-V 5 -D disconnect user-property a b", "-D disconnect user-property is not taken"),
         ("-V 5 -D will content-type a", "options for a will need --will-topic"),
     ],
 )  # fmt: skip
