@@ -58,7 +58,7 @@ async def test_an_earlier_deadline_is_not_missed_for_a_later_one(mosquitto: Mosq
         with pytest.raises(ExpiredError):
             await receipt
         await client.close()
-        assert len(asyncio.all_tasks()) == 2  # this one, and the proxy's: nothing goes on
+        assert len(asyncio.all_tasks()) <= 2  # this one, and the proxy's: nothing goes on
 
 
 async def test_a_message_that_waits_for_room_longer_than_it_lives_is_not_accepted(mosquitto: Mosquitto) -> None:

@@ -10,13 +10,16 @@ from mqttlite.core.errors import MQTTError
 from mqttlite.store.base import StoreError
 from tests.client.test_store import Disk
 from tests.peers import Mosquitto
+from tests.statements import statement
 
 
 def url(mosquitto: Mosquitto) -> str:
     return f"mqtt://127.0.0.1:{mosquitto.port}"
 
 
+@statement("5.0", "MQTT-4.2-1")
 async def test_messages_travel_at_every_qos(mosquitto: Mosquitto) -> None:
+    """Over TCP."""
     async with Client(url(mosquitto), version=5, client_id="five") as client:
         assert await client.subscribe("a/#", 2) == 2
         for qos in (0, 1, 2):
