@@ -4,18 +4,22 @@
     outbox = Outbox(database)                      a message exists if and only if the transaction commits
     Sequence, Transitions                          what order alone cannot give, in the inbox's transaction
 
-adapter   one interface for databases; on_sqlite: sqlite3's; on_postgres: psycopg's and asyncpg's
+adapter   one interface for databases; on_sqlite: sqlite3's; on_postgres: psycopg's and asyncpg's;
+          on_sqlalchemy, on_django: what these have opened
 schema    the tables, all called mqttlite_*
 inbox     handlers, tries, dead letters                         receipts the store that makes PUBREC and PUBCOMP wait
 outbox    rows to messages, in order, once each                 ordering the two helpers
 
 Imports: downwards in this list (inbox imports outbox), and mqttlite.core, mqttlite.store, mqttlite.client.
-The drivers of PostgreSQL are never imported: the application hands over what it has opened.
+The drivers of PostgreSQL are never imported: the application hands over what it has opened. SQLAlchemy and Django are
+imported with the first database of theirs.
 """
 
 from .adapter import Database, DatabaseError, LostError
 from .inbox import Inbox
+from .on_django import django_database
 from .on_postgres import asyncpg_database, psycopg_database
+from .on_sqlalchemy import sqlalchemy_database
 from .on_sqlite import sqlite
 from .ordering import Sequence, TransitionError, Transitions
 from .outbox import Outbox
@@ -30,6 +34,8 @@ __all__ = [
     "TransitionError",
     "Transitions",
     "asyncpg_database",
+    "django_database",
     "psycopg_database",
+    "sqlalchemy_database",
     "sqlite",
 ]

@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from ..client.threads import HandlerThread
 from ..store.base import StoreError
 from .schema import TABLES, VERSION
 
@@ -129,6 +130,17 @@ class Database:
                     log.warning("the database is back")
                 return result
 
+    def handler_thread(self) -> HandlerThread:
+        """Where an inbox calls handlers; `release` it. Of a database that `has_threads`."""
+        return HandlerThread("mqttlite inbox")
+
+    def release(self, thread: HandlerThread) -> None:
+        """No handler is called there any more."""
+        thread.close()
+
+    def check_handler(self, handler: Callable[..., Any]) -> None:
+        """DatabaseError when this handler would not use the transaction of its message."""
+
     def is_inside(self) -> bool:
         """Whether the caller runs inside a transaction of this database."""
         current = _current.get()
@@ -198,13 +210,64 @@ class Database:
         raise NotImplementedError
 
 
+def driver_error(error: BaseException) -> BaseException:
+    """The driver's error behind that of SQLAlchemy or Django."""
+    return getattr(error, "orig", None) or (error.__cause__ if _is_wrapped(error) else None) or error
+
+
+def _is_wrapped(error: BaseException) -> bool:
+    return type(error).__module__ == "django.db.utils"
+
+
 def sqlstate(error: BaseException) -> str:
     """The code of PostgreSQL's error; "" without one."""
-    return str(getattr(error, "sqlstate", None) or "")
+    found = driver_error(error)
+    return str(getattr(found, "sqlstate", None) or getattr(found, "pgcode", None) or "")
+
+
+OPEN = "the connection is in a transaction that the application has not ended: commit it, or use database.transaction()"
+ENDED = "the handler has ended the transaction itself; leave commit and rollback to the inbox"
+
+_MAKERS = {
+    "sqlite3": "sqlite",
+    "psycopg": "psycopg_database",
+    "psycopg_pool": "psycopg_database",
+    "asyncpg": "asyncpg_database",
+    "sqlalchemy": "sqlalchemy_database",
+    "django": "django_database",
+}
+
+
+def is_opener(source: object) -> bool:
+    """Whether it is a function, and nothing of a driver's own that can be called (as a sqlite3.Connection can)."""
+    return callable(source) and type(source).__module__.split(".")[0] not in _MAKERS
+
+
+def not_accepted(name: str, accepted: str, value: object) -> TypeError:
+    """The error for what `name`(...) cannot use; another function that could is named."""
+    kind = type(value)
+    maker = _MAKERS.get(kind.__module__.split(".")[0], "")
+    hint = f"; for that, there is {maker}()" if maker and maker != name else ""
+    return TypeError(f"{name}() takes {accepted}, not {kind.__module__}.{kind.__qualname__}{hint}")
+
+
+def check_database(value: object) -> None:
+    """TypeError in words unless it is a Database."""
+    if isinstance(value, Database):
+        return
+    kind = type(value)
+    maker = _MAKERS.get(kind.__module__.split(".")[0])
+    hint = (
+        f"write {maker}(...) around it"
+        if maker
+        else f"made by {', '.join(f'{m}()' for m in sorted({*_MAKERS.values()}))}"
+    )
+    raise TypeError(f"database must be a Database, not {kind.__module__}.{kind.__qualname__}: {hint}")
 
 
 def explain(error: Exception) -> None:
     """Say what to do about an error of a driver, if it is that a table of ours is missing."""
+    error = driver_error(error)  # type: ignore[assignment]
     text = str(error)
     if "mqttlite_" in text and (text.startswith("no such table") or sqlstate(error) == "42P01"):
         raise DatabaseError(

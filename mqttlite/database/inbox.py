@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..client.checks import check_number, check_seconds, wrong_type
 from ..client.incoming import GATHER_MAX, GATHER_MS
-from ..client.threads import HandlerThread
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import EPOCHS, SPAN, is_seen, see
 from ..core.shown import shown
 from ..serial.clock import now_ms
 from ..store.base import Store, StoreError
-from .adapter import Database, DatabaseError
+from .adapter import Database, DatabaseError, check_database
 from .outbox import Outbox, bury
 from .receipts import ReceiptStore
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.messages import Message
+    from ..client.threads import HandlerThread
 
 log = logging.getLogger("mqttlite.database")
 
@@ -77,6 +77,7 @@ class Inbox:
         side_by_side: int = 0,
         pause_s: float = 0.1,
     ) -> None:
+        check_database(database)
         check_number("tries", tries, 1)
         check_number("side_by_side", side_by_side, 0)
         check_seconds("pause_s", pause_s, True)
@@ -122,11 +123,12 @@ class Inbox:
         """
         if self._running:
             raise RuntimeError("this inbox runs already; for handlers side by side, use side_by_side")
+        self.database.check_handler(handler)
         self._running = True
         try:
             await self.database.insist(self._load)
             if self.database.has_threads and not inspect.iscoroutinefunction(handler):
-                self._thread = HandlerThread("mqttlite inbox")
+                self._thread = self.database.handler_thread()
             if self.side_by_side > 1:
                 await self._run_side_by_side(handler)
             else:
@@ -134,7 +136,7 @@ class Inbox:
         finally:
             self._running = False
             if self._thread:
-                self._thread.close()
+                self.database.release(self._thread)
                 self._thread = None
 
     async def _load(self) -> None:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from .adapter import Database, DatabaseError, LostError, Row, at_once, explain, sqlstate
+from .adapter import OPEN, Database, DatabaseError, LostError, Row, at_once, explain, is_opener, not_accepted, sqlstate
 
 
 @functools.cache
-def _percent(sql: str) -> str:
+def percent(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
@@ -18,11 +18,6 @@ def _percent(sql: str) -> str:
 def _dollars(sql: str) -> str:
     parts = sql.split("?")
     return "".join(f"{part}${number}" for number, part in enumerate(parts[:-1], 1)) + parts[-1]
-
-
-_OPEN = (
-    "the connection is in a transaction that the application has not ended: commit it, or use database.transaction()"
-)
 
 
 class _Postgres(Database):
@@ -33,7 +28,7 @@ class _Postgres(Database):
     def __init__(self, source: Any, is_pool: bool) -> None:
         super().__init__()
         self._source = source
-        self._opens = callable(source)
+        self._opens = is_opener(source)
         self._kept: Any = None  # opened by `source`
         self.is_single = not is_pool
         self.reconnects = is_pool or self._opens
@@ -88,12 +83,20 @@ class _Psycopg(_Postgres):
     name = "psycopg_database"
 
     def __init__(self, source: Any) -> None:
-        super().__init__(source, hasattr(source, "getconn"))
+        is_pool = hasattr(source, "getconn") and inspect.iscoroutinefunction(source.getconn)
+        is_connection = hasattr(source, "info") and inspect.iscoroutinefunction(getattr(source, "execute", None))
+        if not (is_pool or is_connection or is_opener(source)):
+            raise not_accepted(
+                self.name,
+                "a psycopg.AsyncConnection, a psycopg_pool.AsyncConnectionPool or a function that opens a connection",
+                source,
+            )
+        super().__init__(source, is_pool)
 
     async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
         cursor = db.cursor(row_factory=_tuples)
         try:
-            begun = cursor.execute(_percent(sql) if args else sql, args or None)
+            begun = cursor.execute(percent(sql) if args else sql, args or None)
             if inspect.isawaitable(begun):
                 await begun
                 return await cursor.fetchall() if cursor.description else []
@@ -115,7 +118,7 @@ class _Psycopg(_Postgres):
     @asynccontextmanager
     async def _block(self, db: Any) -> AsyncIterator[None]:
         if db.info.transaction_status.name != "IDLE":
-            raise self._closed() if db.closed else DatabaseError(_OPEN)
+            raise self._closed() if db.closed else DatabaseError(OPEN)
         async with db.transaction():
             yield
 
@@ -139,7 +142,12 @@ class _Asyncpg(_Postgres):
     name = "asyncpg_database"
 
     def __init__(self, source: Any) -> None:
-        super().__init__(source, hasattr(source, "acquire"))
+        is_pool = hasattr(source, "acquire")
+        if not (is_pool or hasattr(source, "fetch") or is_opener(source)):
+            raise not_accepted(
+                self.name, "an asyncpg.Connection, an asyncpg.Pool or a function that opens a connection", source
+            )
+        super().__init__(source, is_pool)
 
     async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
         try:
@@ -160,7 +168,7 @@ class _Asyncpg(_Postgres):
         if db.is_closed():
             raise self._closed()
         if db.is_in_transaction():
-            raise DatabaseError(_OPEN)
+            raise DatabaseError(OPEN)
         async with db.transaction():
             yield
 

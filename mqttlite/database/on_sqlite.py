@@ -9,10 +9,12 @@ from typing import Any
 
 from ..store.folder import sync_folder
 from ..store.sqlite_leftovers import end_journal, settle_wal
-from .adapter import Database, DatabaseError, Row, at_once, explain
+from .adapter import Database, DatabaseError, Row, at_once, explain, not_accepted
 
 
-class SqliteDatabase(Database):
+class OnSqlite(Database):
+    """What holds of SQLite, whoever has the connection."""
+
     bytes_type = "BLOB"
     counter_type = "INTEGER PRIMARY KEY AUTOINCREMENT"
     for_share = for_update = ""
@@ -20,10 +22,46 @@ class SqliteDatabase(Database):
     # Where the database itself has failed: readonly, io error, corrupt, full, cannot open, not a database.
     _FAILED = frozenset((8, 10, 11, 13, 14, 26))
 
+    async def _synchronous(self, db: Any) -> int:
+        level: int = (await self.execute(db, "PRAGMA synchronous"))[0][0]
+        return level
+
+    async def _check(self, db: Any) -> None:
+        if await self._synchronous(db) < 2:
+            raise DatabaseError(
+                "commits of this connection do not wait for the disk: messages would be acknowledged too early; "
+                "execute PRAGMA synchronous = FULL"
+            )
+        (mode,) = (await self.execute(db, "PRAGMA journal_mode"))[0]
+        if mode in ("memory", "off") and await self._path(db):
+            raise DatabaseError(
+                f"journal_mode is {mode}: a transaction would be there in part after a crash; execute "
+                "PRAGMA journal_mode = WAL"
+            )
+
+    async def _lock_tables(self, db: Any) -> None:
+        """IMMEDIATE has locked everything. What an earlier process has left is durable from here on."""
+        path = await self._path(db)
+        if path:
+            try:
+                settle_wal(path)
+                end_journal(path)
+                sync_folder(path)
+            except OSError as error:
+                raise DatabaseError(f"the database has failed: {error}") from error
+
+    async def _path(self, db: Any) -> str:
+        """The file of the database; "": it has none."""
+        return os.fsdecode((await self.execute(db, "PRAGMA database_list"))[0][2])  # the first is "main"
+
+
+class SqliteDatabase(OnSqlite):
     _is_ours = False  # the connection was opened here
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__()
+        if not isinstance(connection, sqlite3.Connection):
+            raise not_accepted("sqlite", "a sqlite3.Connection, or the path of a database", connection)
         self.connection = connection
         if getattr(connection, "autocommit", None) is False:
             raise DatabaseError("a connection with autocommit=False is always in a transaction; open it without")
@@ -35,7 +73,11 @@ class SqliteDatabase(Database):
         cut undoes the commit.
         """
         try:
-            if not self._has_tables and not self.connection.in_transaction and await self._synchronous() == 2:
+            if (
+                not self._has_tables
+                and not self.connection.in_transaction
+                and await self._synchronous(self.connection) == 2
+            ):
                 self.connection.execute("PRAGMA synchronous = EXTRA")
         except Exception as error:
             if self._lost(self.connection, error):
@@ -46,10 +88,6 @@ class SqliteDatabase(Database):
     async def close(self) -> None:
         if self._is_ours:
             self.connection.close()
-
-    async def _synchronous(self) -> int:
-        level: int = (await self.execute(self.connection, "PRAGMA synchronous"))[0][0]
-        return level
 
     async def execute(self, db: Any, sql: str, *args: Any) -> list[Row]:
         cursor = db.cursor()
@@ -106,34 +144,6 @@ class SqliteDatabase(Database):
 
     def _lost(self, db: Any, error: BaseException) -> bool:
         return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in self._FAILED
-
-    async def _check(self, db: Any) -> None:
-        if await self._synchronous() < 2:
-            raise DatabaseError(
-                "commits of this connection do not wait for the disk: messages would be acknowledged too early; "
-                "execute PRAGMA synchronous = FULL"
-            )
-        (mode,) = (await self.execute(db, "PRAGMA journal_mode"))[0]
-        if mode in ("memory", "off") and await self._path(db):
-            raise DatabaseError(
-                f"journal_mode is {mode}: a transaction would be there in part after a crash; execute "
-                "PRAGMA journal_mode = WAL"
-            )
-
-    async def _lock_tables(self, db: Any) -> None:
-        """IMMEDIATE has locked everything. What an earlier process has left is durable from here on."""
-        path = await self._path(db)
-        if path:
-            try:
-                settle_wal(path)
-                end_journal(path)
-                sync_folder(path)
-            except OSError as error:
-                raise DatabaseError(f"the database has failed: {error}") from error
-
-    async def _path(self, db: Any) -> str:
-        """The file of the database; "": it has none."""
-        return os.fsdecode((await self.execute(db, "PRAGMA database_list"))[0][2])  # the first is "main"
 
 
 def _is_free(connection: sqlite3.Connection) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..client.checks import check_message
 from ..core.errors import InDoubtError, ProtocolError, PublishError
 from ..core.text import check_plain, check_topic_name, to_utf8
-from .adapter import Database, DatabaseError
+from .adapter import Database, DatabaseError, check_database
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -37,6 +37,7 @@ class Outbox:
     """
 
     def __init__(self, database: Database, name: str = "outbox", poll_s: float = 1.0) -> None:
+        check_database(database)
         self.database = database
         self.name = name
         self.poll_s = poll_s
