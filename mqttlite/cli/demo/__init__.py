@@ -27,6 +27,9 @@ Runs the whole way on real programs for a while: boards (each a MicroPython inte
 on serial lines with bit errors and dropped bytes, the gateway, a broker, and a subscriber that counts. Ends with a line
 for each QoS; the exit code is 1 if QoS 1 or 2 lost a message, QoS 2 duplicated one, or either came out of order. Ctrl-C
 ends it early and in good order, a second one at once.
+
+  mqttlite demo
+  mqttlite demo --seconds 60 --boards 5 --bit-errors 1e-3
 """
 
 NAMES = ("fast", "event", "count")  # of the topics, by QoS; see board/app.py
