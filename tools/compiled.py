@@ -44,6 +44,7 @@ INTERPRETED = {
     "core/records.py": "an interface for the type checker stands in it",
     "core/refusals.py": "words alone",
     "broker/__init__.py": "names alone",
+    "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",
     "broker/handshakes.py": "words alone",
     "broker/limits.py": "a dataclass whose fields have help texts",

@@ -157,6 +157,10 @@ class Publishing:
     work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
     check_topic: Callable[[bytes], object]  # ProtocolError for what is no topic name, LimitError for one not taken here
 
+    def is_for_nobody(self, topic: bytes) -> bool:
+        """As Router's."""
+        raise NotImplementedError
+
     def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
         """As Router's."""
         raise NotImplementedError
@@ -357,6 +361,8 @@ class Peer(ServerConnection):
                     else:
                         digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
                         client.session.take(first, packet_id, digest)
+                        if reason:
+                            self.out[-1] = acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason)
                 return
         publish5.publish(self, first, buf, start, end)
 
@@ -465,6 +471,10 @@ class Peer(ServerConnection):
 
     def part(self, error: ProtocolError) -> None:
         """As in the core; here the engine says it."""
+
+    def is_for_nobody(self, topic: bytes) -> bool:
+        """Whether nobody subscribes to it."""
+        return self._router.is_for_nobody(topic)
 
     def refused(self, error: Exception, reason: int) -> None:
         """A message is not taken, and the connection goes on (5.0)."""

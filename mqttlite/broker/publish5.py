@@ -10,7 +10,7 @@ from ..core.codec import acknowledgement, checksum, decode_packet_id
 from ..core.errors import ProtocolError
 from ..core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from ..core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, check_properties, without
-from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED
+from ..core.reason_codes import BAD_TOPIC, NO_SUBSCRIBERS, QUOTA_EXCEEDED
 from ..core.session import Session
 from .limits import LimitError
 
@@ -25,6 +25,7 @@ class Receiver(Protocol):
     digest_shift: int
 
     def check_topic(self, topic: bytes) -> None: ...
+    def is_for_nobody(self, topic: bytes) -> bool: ...
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None: ...
     def refused(self, error: Exception, reason: int) -> None: ...
 
@@ -85,6 +86,10 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
             if not delivery:
                 return
         peer.deliver(first, topic, payload, delivery, block)
+        if packet_id and peer.is_connected and peer.is_for_nobody(topic):
+            told = acknowledgement(PUBREC if first & 4 else PUBACK, packet_id)
+            if peer.out and peer.out[-1] == told:
+                peer.out[-1] = acknowledgement(told[0], packet_id, NO_SUBSCRIBERS)
     except LimitError as error:
         # The connection goes on: the limit is said in the acknowledgement, and at QoS 0 in the log.
         peer.refused(error, reason)

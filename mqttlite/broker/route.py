@@ -36,8 +36,8 @@ class Route:
         self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
         optioned = [client for client in rich if isinstance(client, ClientSession)]
         self.strict = [client for client in [*clients, *optioned] if client.when_full in STRICT]
-        # Whether there may be something about a message: no room, whose topic it is, how it is wanted.
-        self.asks = has_store or bool(self.strict) or self.reserved or bool(rich)
+        # Whether there may be something about a message: no room, whose topic it is, how it is wanted, nobody wants it.
+        self.asks = has_store or bool(self.strict) or self.reserved or bool(rich) or not clients
         self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items()) + len(rich)
         self.groups: dict[int, list[Group]] = {}  # by QoS of the message
         self.heads: dict[int, tuple[bytes, int]] = {}  # with what the message counts; by payload size << 2 | QoS

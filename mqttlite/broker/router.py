@@ -9,7 +9,7 @@ from ..core.characters import unwanted
 from ..core.codec import publish_head
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_5_0, Connect
-from ..core.reason_codes import BAD_FILTER, NOT_AUTHORISED, QUOTA_EXCEEDED
+from ..core.reason_codes import BAD_FILTER, NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ..core.records import SUBSCRIBED, UNSUBSCRIBED
 from ..core.text import check_topic_name
 from ..store.base import StoreError
@@ -319,6 +319,11 @@ class Router(Delivery):
         self.is_timed = self.is_timed or deadline_of(extra) >= 0
         return self.publish(publisher, flags, topic, payload, extra)
 
+    def is_for_nobody(self, topic: bytes) -> bool:
+        """Whether nobody subscribes to a topic that has a route."""
+        route = self._routes[topic]
+        return not (route.clients or route.rich)
+
     def _publish_rich(
         self,
         route: Route,
@@ -342,6 +347,9 @@ class Router(Delivery):
             return QUOTA_EXCEEDED
         if flags & 1:
             self._retain(route, topic, payload, published, extra)
+        if not (route.clients or route.rich):
+            stats.messages_received += publisher is not None
+            return NO_SUBSCRIBERS
         if not (extra or route.rich):
             return -1
         stats.messages_received += publisher is not None

@@ -6,7 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable
 
-from ..core.errors import ProtocolError
+from ..core.errors import MQTTError, ProtocolError
 from ..core.greeting import IDENTIFIER_REJECTED, MQTT_5_0, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.properties import identifier_of
 from ..core.reason_codes import ANOTHER_SERVER, BAD_TOPIC, NO_SUBSCRIPTION, PACKET_TOO_LARGE, REFUSED, TAKEN_OVER
@@ -284,8 +284,13 @@ class Sessions:
         return True
 
     def _publish_will(self, will: Will) -> None:
+        try:
+            self.check_topic(will.topic)
+        except MQTTError as error:  # the limits are others than when it came, before a restart
+            self.stats.dropped_refused += 1
+            log.warning("a will is dropped: %s", error)
+            return
         self.stats.wills += 1
-        self.check_topic(will.topic)
         self.router.publish(None, will.flags, will.topic, will.payload, extra=will.extra)
 
     def _keep_clock(self, now: int, is_timed: bool) -> None:

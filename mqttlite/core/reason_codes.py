@@ -6,6 +6,7 @@ some of them, too.
 
 from . import const
 
+NO_SUBSCRIBERS = const(0x10)
 NO_SUBSCRIPTION = const(0x11)
 REFUSED = const(0x80)  # for no reason that has a code of its own; in 3.1.1 the one of SUBACK
 MALFORMED = const(0x81)

@@ -22,17 +22,17 @@ YEAR_MS = 365 * 24 * 3600 * 1000
 class Life(World):
     """One life of a broker with a store; it ends without a goodbye to anybody."""
 
-    def __init__(self, store: BrokerStore) -> None:
-        self.engine = Engine(Limits(), store=store)
+    def __init__(self, store: BrokerStore, limits: Limits) -> None:
+        self.engine = Engine(limits, store=store)
         self.now = 1000
         self.stats = self.engine.stats
 
 
 @contextlib.asynccontextmanager
-async def life(path: Path, wall: int = YEAR_MS, now: int = 1000) -> AsyncIterator[Life]:
+async def life(path: Path, wall: int = YEAR_MS, now: int = 1000, **limits: int) -> AsyncIterator[Life]:
     """`wall`: what the machine's clock says at the start."""
     store = BrokerStore(path)
-    world = Life(store)
+    world = Life(store, Limits(**limits))
     world.now = now
     world.engine.load(await store.open(), now, wall)
     try:
@@ -263,6 +263,14 @@ async def test_a_session_that_was_kept_and_ends_with_this_connection_leaves_its_
         assert b"c" not in world.engine.sessions
     async with life(path) as world:
         assert world.stats.wills == 0
+
+
+async def test_a_will_whose_topic_is_not_allowed_any_more_does_not_keep_the_broker_from_starting(path: Path) -> None:
+    async with life(path) as world:
+        world.connect("clean", will=("w/a/b", b"gone", 1, False))
+        Five(world, "kept", will=("w/a/b", b"gone", 1, False), **LONG).subscribe("t")
+    async with life(path, topic_levels=2) as world:
+        assert (world.stats.wills, world.stats.dropped_refused) == (0, 2)
 
 
 # -- what has expired goes without anybody connecting

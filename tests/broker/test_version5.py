@@ -332,6 +332,25 @@ def test_a_limit_is_told_in_the_acknowledgement_and_the_connection_goes_on() -> 
     client.publish("t/" * 20, qos=1)
     client.publish("t", b"x", qos=1)
     found = [(got.kind, got.reason) for got in client.take()]
-    assert found == [(PUBACK, 0x97), (PUBREC, 0x97), (PUBACK, 0x90), (PUBACK, 0)]
+    assert found == [(PUBACK, 0x97), (PUBREC, 0x97), (PUBACK, 0x90), (PUBACK, 0x10)]
     client.publish("t", b"x", qos=2, dup=True)
     assert not client.closed
+
+
+@pytest.mark.parametrize("more", [{}, {"ContentType": "a"}])
+def test_who_publishes_to_nobody_is_told_so(more: dict[str, object]) -> None:
+    world = World()
+    client = Five(world, "c")
+    for filters, reason in ((), 0x10), (("t",), 0), (("$share/g/t",), 0):
+        for each in filters:
+            client.subscribe(each)
+        for qos in (1, 2):
+            client.publish("t", b"x", qos=qos, **more)
+            client.publish("other", b"x", qos=qos, **more)
+        acknowledged = [(got.kind, got.reason) for got in client.take() if got.kind in (PUBACK, PUBREC)]
+        assert acknowledged == [(PUBACK, reason), (PUBACK, 0x10), (PUBREC, reason), (PUBREC, 0x10)]
+        for each in filters:
+            client.unsubscribe(each)
+    world.engine.sessions[b"c"].session.check()
+    number = len(world.engine.sessions[b"c"].session.inbound)
+    assert number == 6

@@ -209,7 +209,9 @@ def test_topic_aliases_are_those_of_one_connection_in_both_directions() -> None:
 
 @statement("5.0", "MQTT-3.3.4-1", "MQTT-2.2.1-5", "MQTT-4.3.2-4", "MQTT-4.3.3-8", "MQTT-4.3.3-11")
 def test_each_qos_has_its_answer_with_the_same_packet_identifier() -> None:
-    client = Five(World(), "c")
+    world = World()
+    Five(world, "subscriber").subscribe("t")
+    client = Five(world, "c")
     for number in (1, 255, 256, 65535):
         identifier = number.to_bytes(2, "big")
         for qos, answers in ((0, []), (1, [PUBACK]), (2, [PUBREC])):
