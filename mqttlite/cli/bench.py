@@ -177,7 +177,9 @@ def _broker(args: argparse.Namespace) -> int:
     if measuring.error is not None:
         say(f"mqttlite bench: ended early: {measuring.error}")
         return 1
-    return 128 + measuring.signal if measuring.signal else 0
+    if measuring.signal:
+        return 128 + measuring.signal
+    return 0 if any(figures.arrived for figures in found) else 1
 
 
 def _of_line(url: str, bytes_per_s: float) -> float:

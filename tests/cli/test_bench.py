@@ -108,6 +108,16 @@ async def test_a_broker_that_goes_away_ends_it_with_its_reason(quick_mosquitto: 
         assert await bench.wait() == 143
 
 
+async def test_a_broker_that_lets_nothing_through_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic readwrite other/#\n")
+    with Mosquitto(tmp_path / "broker", settings={"acl_file": tmp_path / "acl"}) as broker:
+        result = await mqttlite(
+            "bench", broker.url, "--qos", "0", "--window", "2", "--seconds", "0.1", "--warm-up", "0"
+        )
+    assert result.code == 1
+    assert "Nothing arrived at QoS 0 2 under way: may this client publish and subscribe there" in result.stdout
+
+
 async def test_it_ends_at_once_on_ctrl_c_while_nobody_answers() -> None:
     async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]

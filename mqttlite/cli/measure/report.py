@@ -52,6 +52,8 @@ def remarks(found: Sequence[Figures]) -> list[str]:
         f"arrived {LAST_S:g} s after the end. A percentile beyond which fewer than {BEYOND} lie is not stated.",
         f"This machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: what else runs on it is in the figures.",
     ]
+    if empty := [f"QoS {f.qos} {f.name}" for f in found if not f.arrived]:
+        said.append(f"Nothing arrived at {', '.join(empty)}: may this client publish and subscribe there (--topic)?")
     if limited := [f for f in found if f.busy >= BUSY]:
         names = ", ".join(f"QoS {f.qos} {f.name}" for f in limited)
         said.append(f"This program was busy all the time at {names}: the broker may be able to do more than that.")
