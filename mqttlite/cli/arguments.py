@@ -29,9 +29,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 class Words(argparse.Action):
-    """An option that takes several words and may be repeated: a list of lists. The first word of its `option_strings`
-    that is long stands last.
-    """
+    """An option that takes several words and may be repeated: a list of lists. Its long name is the last one."""
 
     END = "\0"  # of a word; no word of a command line has it
 

@@ -13,7 +13,7 @@ from .sub import FORMATS, add_output_options
 _EXAMPLES = """\
 examples:
   mqttlite rr -t clock/ask -m now -W 5                 a request in MQTT 5.0, and the first answer within 5 seconds
-  mqttlite rr -t clock/ask -m now -C 0 -W 1 -v         all answers that come within a second, with their topic
+  mqttlite rr -t clock/ask -m now -C 0 -W 2 -v         all answers that come within two seconds, with their topic
   mqttlite rr -V 3.1.1 -t clock/ask -e clock/answers -m now -W 5
                                                        in 3.1.1, where both sides have to know the answers' topic
 

@@ -14,7 +14,7 @@ examples:
   mqttlite sub -t 'room/#' -v                          what is published below room/, with topics
   mqttlite sub -t 'room/+' -F '@H:@M:@S %-20t %p'      a format of one's own, see above
   mqttlite sub -t '#' -C 1 -W 5 -F %j                  the first message as JSON, within 5 seconds
-  mqttlite sub -t 'room/#' --remove-retained --retained-only -W 1
+  mqttlite sub -t 'room/#' --remove-retained --retained-only -W 2
                                                        ends all retained messages below room/, and prints them
   mqttlite sub -t 'room/#' -V 5.0 -x 3600 -i wall -c -q 1 -C 1 -F '%p %E %P'
                                                        a session kept for an hour; properties of MQTT 5.0

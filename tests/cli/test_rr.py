@@ -42,8 +42,8 @@ async def test_several_answers_are_taken_by_number_or_until_the_time_is_over(mos
     async with answering(mosquitto, "one", "two", "three"):
         ask = ("rr", *at(mosquitto), "-t", "ask", "-n", "-q", "1")
         assert (await mqttlite(*ask, "-C", "2")).stdout == "one\ntwo\n"
-        assert await mqttlite(*ask, "-C", "0", "-W", "1") == (0, "one\ntwo\nthree\n", "")
-        assert await mqttlite(*ask, "-C", "4", "-W", "1") == (
+        assert await mqttlite(*ask, "-C", "0", "-W", "2") == (0, "one\ntwo\nthree\n", "")
+        assert await mqttlite(*ask, "-C", "4", "-W", "2") == (
             27,
             "one\ntwo\nthree\n",
             "mqttlite rr: timed out; 3 answers to the request to 'ask'\n",
