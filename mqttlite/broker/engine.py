@@ -226,13 +226,15 @@ class Engine(Sessions):
             wait_ms = min(wait_ms, due_ms)
         if self._sweep.look():
             wait_ms = min(wait_ms, SWEEP_MS)
-        self._keep_clock(now, bool(self.wills.waiting) or self._sweep.is_timed)
+        is_timed = bool(self.wills.waiting) or self._sweep.is_timed
         for client in list(self.sessions.values()):
+            is_timed = is_timed or (client.peer is None and client.expiry_ms > 0)
             most_ms = client.expiry_ms or self.limits.session_expiry_ms
             if client.peer is None and now - client.offline_since >= most_ms:
                 self.watch.hit("session_expiry_ms", client, "session removed", now)
                 self.stats.expired += 1
                 self._discard(client)
+        self._keep_clock(now, is_timed)
         self._share_identifiers()
         self.backpressure.end_holds(now)
         self.backpressure.look_for_room()

@@ -84,6 +84,18 @@ async def test_a_deadline_comes_at_most_a_minute_later_for_each_loss_of_the_powe
         assert 300 - 259 <= message.properties["MessageExpiryInterval"] <= 300 - 259 + 2 * 60 + 1
 
 
+async def test_a_session_ends_at_most_a_minute_later_for_each_loss_of_the_power_and_the_clock(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", SessionExpiryInterval=300)
+        client.subscribe("t")
+        client.cut()
+        for _ in range(200):
+            world.wait(1000)
+    async with life(path, 0) as world:
+        world.wait(160_000)
+        assert b"c" not in world.engine.sessions
+
+
 async def test_a_session_that_nobody_has_looked_at_since_the_start_ends_in_time_without_a_clock(path: Path) -> None:
     async with life(path) as world:
         client = Five(world, "c", SessionExpiryInterval=100)

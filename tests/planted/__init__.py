@@ -6,13 +6,36 @@
 A new bug is a row in docs/mutations.md and a change here. Planting works on Python source, not on a compiled core.
 
 planting  how a bug is planted and found        page  the register        settings  what several bugs need
-session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories  the bugs
+session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories,
+features  the bugs
 """
 
-from . import brokers, connections, inboxes, memories, outgrown, session_records, session_resend, session_tables, stores
+from . import (
+    brokers,
+    connections,
+    features,
+    inboxes,
+    memories,
+    outgrown,
+    session_records,
+    session_resend,
+    session_tables,
+    stores,
+)
 from .page import read
 
-_MODULES = session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories
+_MODULES = (
+    session_records,
+    session_tables,
+    session_resend,
+    connections,
+    inboxes,
+    brokers,
+    stores,
+    outgrown,
+    memories,
+    features,
+)
 
 BUGS = read({name: change for module in _MODULES for name, change in module.CHANGES.items()})
 

@@ -67,6 +67,18 @@ CHECKERS = {
         "a client connects again and again without a pause",
         r"\w+ connects more than \d+ times in a second",
     ),
+    "time": (
+        "a message was sent after it had expired, had another time left than it should, or was given up early",
+        r"expired: |time left: |lost early: ",
+    ),
+    "will": ("a will was published early, or although its client was back", r"early will: "),
+    "ended": ("a client was told of a session that was over for long", r"session expiry: "),
+    "shared": (
+        "a message went to several members of a shared subscription, or waited for a slow one",
+        r"shared: |not passed over: ",
+    ),
+    "properties": ("a message arrived with other properties", r"properties of "),
+    "kept": ("a retained message was not there for who came later", r"not retained: "),
     "state": (
         "what must hold in a session after each step of its process does not (`core/invariants.py`)",
         r"the session of \w+ does not hold: ",

@@ -94,7 +94,7 @@ def reader_of(run: FeatureScene, actor: Actor) -> Program:
 
 
 def lamp_of(run: FeatureScene, actor: Actor) -> Program:
-    """Does nothing but to be there, and has a will. The will of each life has a name."""
+    """Does nothing but to be there (and to listen to something, in vain), and has a will. The will of each life has a name."""
 
     async def main(process: Process) -> None:
         for begin_s, end_s in actor.spans:
@@ -103,7 +103,8 @@ def lamp_of(run: FeatureScene, actor: Actor) -> Program:
             await run.until(begin_s)
             name = f"{process.name} {process.life}"
             will = Will(WILLS, name, WILL_QOS, False, delay_s=actor.delay_s, user_properties={"why": "lost"})
-            async with run.client(process, actor, will=will):
+            async with run.client(process, actor, will=will) as client:
+                await client.subscribe("lamp", 0)
                 await run.until(end_s)
                 run.leaves(process, actor)
         await asyncio.Event().wait()

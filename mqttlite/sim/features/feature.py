@@ -84,7 +84,7 @@ _RETAINED = (
 )
 _SHARE = "$share/s/t/#"
 _AWAY = Actor(((0.0, 1.0), (6.0, FOREVER_S)))
-_LAMP = Actor(((0.5, 2.0), (3.0, 5.0)), "", leaves="kill", delay_s=3)
+_LAMP = Actor(((0.5, 2.0), (3.0, 6.5)), "", leaves="kill", delay_s=3)
 _MORTAL = Actor(((0.0, 1.3),), _SHARE, expiry_s=3, leaves="kill", work_s=0.4)
 _VISITS = ((0.0, 1.0), (3.0, 4.0))
 
@@ -92,8 +92,8 @@ FEATURES = (
     Feature("expiry", _AWAY, _EXPIRY, 11.0),
     Feature("expiry-changes", _AWAY._replace(versions=("5.0", "3.1.1")), _EXPIRY, 11.0),
     Feature("expiry-still", Actor(((0.0, 1.0), (100.0, FOREVER_S))), _MIDDLE, 101.0, still=True),
-    Feature("will", Actor(ALWAYS), (), 13.0, _LAMP),
-    Feature("will-power", Actor(ALWAYS), (), 18.0, _LAMP._replace(leaves="power"), still=True),
+    Feature("will", Actor(ALWAYS), (), 14.5, _LAMP),
+    Feature("will-power", Actor(ALWAYS), (), 19.5, _LAMP._replace(leaves="power"), still=True),
     Feature("session", Actor((*_VISITS, (11.0, FOREVER_S)), expiry_s=4), _SESSION, 13.0),
     Feature(
         "session-still",
