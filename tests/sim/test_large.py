@@ -17,7 +17,7 @@ from mqttlite.sim.check.ledger import Ledger, Publisher, ToPublish
 from mqttlite.sim.large import large
 from mqttlite.sim.large.faults import Happened
 from mqttlite.sim.large.large import Large
-from mqttlite.sim.large.parts import draw
+from mqttlite.sim.large.parts import OLD_SEEDS, Device, Reader, draw
 from mqttlite.sim.large.picture import write
 from mqttlite.sim.large.selection import ALL, Selection, parse, written
 from mqttlite.sim.large.shrink import Failure, failure_of, kind_of, shrink
@@ -25,7 +25,7 @@ from mqttlite.sim.large.subject import Subject, subject_of
 from mqttlite.sim.scene import attempt
 from tests.planted import BUGS
 
-SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099)
+SEEDS = (30005, 30009, 30016, 30022, 30023, 30034, 30067, 30076, 30089, 30099, 100_001, 100_004, 100_007)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -57,6 +57,10 @@ def test_large_worlds_are_of_all_kinds() -> None:
     assert max(device.size[1] for device in devices) == 100_000
     assert any(device.first > 65000 for device in devices)
     assert any(plan.calm for plan in plans) and any(plan.faults.wipes for plan in plans)
+    assert {device.version for device in devices} == {"3.1.1"}, "old seeds are what they were"
+    plans = [draw(seed) for seed in range(OLD_SEEDS, OLD_SEEDS + 50)]
+    found = {(part.version, type(part)) for plan in plans for part in (*plan.devices, *plan.readers)}
+    assert found == {(version, kind) for version in ("3.1.1", "5.0", "changes") for kind in (Device, Reader)}
 
 
 def test_at_qos_0_a_message_that_is_sent_again_may_come_behind_later_ones_and_at_qos_1_it_may_not() -> None:

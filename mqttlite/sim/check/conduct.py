@@ -62,6 +62,7 @@ class Conduct:
         self.found: dict[str, tuple[int, str]] = {}
         self.connections: Counter[str] = Counter()
         self.may_repeat = False
+        self.content = b""  # of the PUBLISH that was looked at last, as 3.1.1 has it
         self._noticed = noticed
         self._excused = excused
         self._clients: dict[Way, str] = {}  # of both ways of a connection
@@ -152,6 +153,7 @@ class Conduct:
         if self._levels.get(packet.way) == MQTT_5_0:
             content = without_properties(content, self._aliases.setdefault(packet.way, {}))
             length = int.from_bytes(content[:2], "big")
+        self.content = content
         number = int.from_bytes(content[2 + length : 4 + length], "big")
         before = sender.open.get(number)
         here = self._this.setdefault(packet.way, set())

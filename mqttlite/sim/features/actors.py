@@ -94,7 +94,7 @@ def reader_of(run: FeatureScene, actor: Actor) -> Program:
 
 
 def lamp_of(run: FeatureScene, actor: Actor) -> Program:
-    """Does nothing but to be there (and to listen to something, in vain), and has a will. The will of each life has a name."""
+    """Is there, listens to something in vain, and has a will, with a name of its own in each life."""
 
     async def main(process: Process) -> None:
         for begin_s, end_s in actor.spans:

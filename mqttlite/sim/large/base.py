@@ -81,7 +81,7 @@ class LargeScene(Scene):
     def is_excused(self, packet: Packet, client: str, what: str) -> bool:
         """As Scene.is_excused."""
         # Conduct tells messages apart by their payloads, and these have none of their own.
-        start = packet.data[:40]
+        start = self.conduct.content[:40]
         is_same = what.startswith("sent again") and (b"/e/" in start or b"r/device" in start)
         # A new store has the broker release all identifiers, also those that QoS 1 has used before.
         is_clearing = what.startswith("PUBREL") and packet.is_up and self.conduct.has_ended(client)

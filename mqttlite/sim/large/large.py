@@ -175,7 +175,8 @@ class Large(LargeScene):
             got: dict[str, int] = {}
 
             async def look(process: Process, broker: str = broker, got: dict[str, int] = got) -> None:
-                async with Client(f"mqtt://{broker}", client_id=process.name, clean_session=True, keys=True) as client:
+                url, name, version = f"mqtt://{broker}", process.name, self.parts.version
+                async with Client(url, version=version, client_id=name, clean_session=True, keys=True) as client:
                     await client.subscribe("r/#", 1)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(5):

@@ -9,6 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 HOUR = 3600.0
+OLD_SEEDS = 100_000  # below it, all speak 3.1.1: what was found there stays where it was
 KINDS = ("kill", "power", "outage", "stall", "partition", "cut", "unplug", "part", "full", "sync")
 
 
@@ -17,7 +18,7 @@ class Device(NamedTuple):
 
     line: (gateway, baud) when it is on a serial line. store: memory, sqlite, journal. keys: "none"; "auto" (the
     client's own); "app" (the application's: it publishes again what is not confirmed). sleeps: it connects for each
-    burst. first: where its sequence numbers start, -1 anywhere.
+    burst. first: where its sequence numbers start, -1 anywhere. version: of MQTT, or "changes": from life to life.
     """
 
     name: str
@@ -39,11 +40,12 @@ class Device(NamedTuple):
     first: int
     retains: bool
     will: bool
+    version: str = "3.1.1"
 
 
 class Reader(NamedTuple):
     """A consumer, with an inbox or without. store: the client's. fickle: it unsubscribes at times. work_s: for each
-    message.
+    message. version: as a device's.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Reader(NamedTuple):
     work_s: tuple[float, float]
     inbox_max: int
     keep_alive_s: int
+    version: str = "3.1.1"
 
 
 class Bridge(NamedTuple):
@@ -90,7 +93,7 @@ class BadTime(NamedTuple):
 
 class Parts(NamedTuple):
     """A large world. `queue`: bytes of a queue from which on a broker holds publishers back, and that it has at most;
-    calm: nothing but noise.
+    calm: nothing but noise. `version`: of MQTT, of all that use keys, since these stand elsewhere in each version.
     """
 
     duration_s: float
@@ -102,6 +105,7 @@ class Parts(NamedTuple):
     bridges: tuple[Bridge, ...]
     faults: BadTime
     calm: bool
+    version: str = "3.1.1"
 
     @property
     def gates(self) -> dict[str, str]:
@@ -141,7 +145,7 @@ def draw(seed: int, size: int = 0) -> Parts:
         for number in range(pick((1, 1, 1, 2, 3)))
     )
     small = chance.random() < 0.12
-    return Parts(
+    parts = Parts(
         duration_s,
         brokers,
         (pick((1000, 5000)), pick((20_000, 200_000))) if small else (256 * 1024, 1 << 30),
@@ -152,6 +156,30 @@ def draw(seed: int, size: int = 0) -> Parts:
         _faults(chance, calm, duration_s),
         calm,
     )
+    return parts if seed < OLD_SEEDS else _with_versions(parts, Random(f"{seed} versions"))
+
+
+def _with_versions(parts: Parts, chance: Random) -> Parts:
+    """Who speaks which version of MQTT, drawn apart from all else."""
+    version = chance.choice(("3.1.1", "5.0", "5.0"))
+    kinds = ("3.1.1", "5.0", "changes")
+
+    def of(device: Device) -> str:
+        found = chance.choice(kinds)
+        if found == "changes" and device.store != "memory":  # its messages stay in the version in which they are kept
+            found = "5.0"
+        return found if device.keys == "none" else version
+
+    devices = tuple(device._replace(version=of(device)) for device in parts.devices)
+    readers = tuple(
+        reader._replace(version=version if reader.inbox else chance.choice(kinds)) for reader in parts.readers
+    )
+    return parts._replace(devices=devices, readers=readers, version=version)
+
+
+def spoken(version: str, life: int) -> str:
+    """The version of MQTT in a life of who speaks `version`."""
+    return ("3.1.1", "5.0")[life % 2] if version == "changes" else version
 
 
 def _device(

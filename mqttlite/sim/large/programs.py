@@ -13,7 +13,7 @@ from ..programs import Program, Publishing, count_from, handled, make_store, rea
 from ..timeline import SECOND
 from .base import LargeScene
 from .drawn import chance_of
-from .parts import Bridge, Device, Reader
+from .parts import Bridge, Device, Reader, spoken
 
 if TYPE_CHECKING:
     from ...client.messages import Receipt
@@ -56,6 +56,7 @@ class _Device(Publishing):
         url = f"mqtt://{device.broker}" if device.line is None else f"serial://{PORT}?baud={device.line[1]}"
         client = Client(
             url,
+            version=spoken(device.version, self.process.life),
             client_id=device.name,
             clean_session=device.clean,
             keep_alive_s=device.keep_alive_s,
@@ -117,6 +118,7 @@ def reader_of(large: LargeScene, part: Reader) -> Program:
         client = large.watched(
             Client(
                 f"mqtt://{part.broker}",
+                version=spoken(part.version, process.life),
                 client_id=part.name,
                 clean_session=False,
                 keep_alive_s=part.keep_alive_s,
@@ -156,6 +158,7 @@ def bridge_of(large: LargeScene, part: Bridge) -> Program:
         database = await _database(large, process)
         outbox = Outbox(database)
         options: dict[str, Any] = {
+            "version": large.parts.version,
             "clean_session": False,
             "keep_alive_s": part.keep_alive_s,
             "timeout_s": TIMEOUT_S,
