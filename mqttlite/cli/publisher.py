@@ -135,16 +135,19 @@ class Publisher:
             )
 
     async def _publish_lines(self, fd: int) -> None:
+        """What one read has brought shares a commit, if there is a store."""
         progress = Progress(fd)
         read = 0
         try:
-            async for line in _lines(fd):
-                read += len(line) + 1
-                if line or not self._args.retain:
-                    await self._publish(line)
-                else:
-                    self._blank += 1
-                progress.show(read, self._accepted, self._unconfirmed())
+            async for lines in _lines(fd):
+                for line in lines:
+                    read += len(line) + 1
+                    if line or not self._args.retain:
+                        await self._publish(line)
+                    else:
+                        self._blank += 1
+                    progress.show(read, self._accepted, self._unconfirmed())
+                await self._client.stored()
         finally:
             progress.end()
 
@@ -159,7 +162,8 @@ class Publisher:
             self._due = max(self._due, time.monotonic() - LATE_S) + 1 / args.rate
         if not args.qos:
             await self._connected.wait()  # rather than have it dropped
-        receipt = await self._client.publish(args.topic, payload, args.qos, args.retain, **args.properties["publish"])
+        accept = self._client.enqueue if args.stdin_line else self._client.publish
+        receipt = await accept(args.topic, payload, args.qos, args.retain, **args.properties["publish"])
         self._accepted += 1
         self._unheard = not args.qos
         if receipt.seq >= 0:
@@ -205,20 +209,20 @@ async def _all(fd: int) -> bytes:
     return b"".join(pieces)
 
 
-async def _lines(fd: int) -> AsyncIterator[bytes]:
-    """The lines of `fd` as they come, without their newlines; an end without newline is a line, too."""
+async def _lines(fd: int) -> AsyncIterator[list[bytes]]:
+    """The lines of `fd` as they come, those of a read together, without their newlines; an end without newline is a
+    line, too.
+    """
     rest = b""
     while data := await _read(fd):
         first, *more = data.split(b"\n")
         if more:
-            yield rest + first
-            for line in more[:-1]:
-                yield line
+            yield [rest + first, *more[:-1]]
             rest = more[-1]
         else:
             rest += first
     if rest:
-        yield rest
+        yield [rest]
 
 
 async def _read(fd: int) -> bytes:
