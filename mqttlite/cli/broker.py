@@ -10,7 +10,7 @@ from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
 from ..broker.listener import Listener
 from .broker_config import Settings, limit, load, option, queue_option
-from .broker_listeners import add_options, options_of
+from .broker_listeners import add_options, joined, options_of
 from .running import log_to_stderr
 
 log = logging.getLogger("mqttlite.broker")
@@ -139,7 +139,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         settings.listen, settings.listeners = args.listen, []
     elif not settings.listeners:
         settings.listen = settings.listen or [DEFAULT]
-    settings.tls = {**settings.tls, **options_of(args)}
+    settings.tls = joined(settings.tls, options_of(args))
     settings.origins = args.origin or settings.origins
     settings.store = args.store or settings.store
     settings.server_reference = args.server_reference or settings.server_reference

@@ -87,8 +87,14 @@ def make_listeners(
         where = f"[[listener]] number {number}"
         if "url" not in table:
             raise ValueError(f'{where}: url is missing, as in url = "mqtts://0.0.0.0:8883"')
-        found.append(Listener(table["url"], _tls({**tls, **own}, where), tuple(table.get("origins", origins))))
+        found.append(Listener(table["url"], _tls(joined(tls, own), where), tuple(table.get("origins", origins))))
     return found
+
+
+def joined(tls: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`own`, and what it does not say of `tls`: but with a certificate of its own it needs its own key."""
+    of_key = ("key_file", "key_password") if "certificate" in own else ()
+    return {**{name: value for name, value in tls.items() if name not in of_key}, **own}
 
 
 def _tls(table: Mapping[str, Any], where: str) -> Tls | None:

@@ -19,7 +19,7 @@ else:
         import ssl
 
 PORT = const(8883)  # registered for MQTT with TLS
-READ_SIZE = const(256)  # as without TLS
+AT_ONCE = const(256)  # bytes that are asked for, as without TLS
 
 # By mbedTLS's number, of which the lower seven bits may be those of another layer.
 _WORDS = {
@@ -58,7 +58,7 @@ class TlsTransport:
     async def read(self) -> bytes:
         """See Transport."""
         try:
-            return await self._stream.read(READ_SIZE)  # type: ignore[no-any-return]
+            return await self._stream.read(AT_ONCE)  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
             raise explained(error) from None
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.broker import Listener, Tls
 from mqttlite.broker.limits import NAMES, Limits, QueueRule
 from mqttlite.cli.arguments import CommandLine
 from mqttlite.cli.broker import add_parser, settings_of
@@ -102,6 +103,13 @@ def test_every_limit_is_an_option_a_line_of_the_file_and_a_line_of_the_help(name
         ("[[queue]]\nclients = 'a'\nmax_bytes = 0", "max_bytes has to be a number of bytes from 1 on"),
         ("[[queue]]\nclients = 'a'\npolicy = 0", "there is no key 'policy'; there are clients, when_full, max_bytes"),
         ("lisen = []", "there is no key 'lisen'; did you mean listen?"),
+        ("tls = 3", "tls has to be a table: write [tls]"),
+        ("[tls]\ncertificat = 'x'", "[tls]: there is no key 'certificat'; did you mean certificate?"),
+        ("[tls]\ncertificate = 1", "[tls]: certificate has to be a text in quotes, not 1"),
+        ("[tls]\nalpn = 'mqtt'", """[tls]: alpn has to be a list, as ["mqtt"], not 'mqtt'"""),
+        ("origins = 'x'", """origins has to be a list, as ["https://example.org"], not 'x'"""),
+        ("listener = 3", "write [[listener]] for each address"),
+        ("[[listener]]\nport = 1", "[[listener]] number 1: there is no key 'port'; there are url, certificate"),
         ("[limits", "Expected ']'"),
         (b"# \xff", "line 1 is not UTF-8"),
         ("x".encode("utf-16"), "is UTF-16"),
@@ -130,12 +138,73 @@ def test_a_mistake_in_the_file_is_named_with_file_key_and_what_is_expected(
         (["--limit", "filters=" + "9" * 5000], "--limit filters has to be a whole number"),
         (["--store", ""], "--store has an empty name"),
         (["--config", ""], "--config has an empty name"),
+        (["--cert", ""], "--cert has an empty name"),
+        (["--client-ca", ""], "--client-ca has an empty name"),
         (["--config", "/nowhere/broker.toml"], "cannot read /nowhere/broker.toml: No such file"),
     ],
 )
 def test_a_mistake_in_an_option_names_it(words: list[str], error: str) -> None:
     with pytest.raises(ValueError, match=re.escape(error)):
         given(*words)
+
+
+def test_what_a_file_says_of_tls_holds_for_all_listeners_but_where_one_has_its_own(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        listen = ["mqtt://127.0.0.1:1", "mqtts://127.0.0.1:2"]
+        origins = ["https://a.example"]
+
+        [tls]
+        certificate = "a.pem"
+        key_file = "a.key"
+
+        [[listener]]
+        url = "mqtts://127.0.0.1:3"
+        client_ca = "ca.pem"
+        client_certificates = "optional"
+        alpn = ["mqtt", "x-amzn-mqtt-ca"]
+
+        [[listener]]
+        url = "wss://127.0.0.1:4/mqtt"
+        certificate = "b.pem"
+        origins = ["*"]
+        """,
+    )
+    tls = Tls("a.pem", "a.key")
+    origins = ("https://a.example",)
+    own = Tls("a.pem", "a.key", None, "ca.pem", "optional", ["mqtt", "x-amzn-mqtt-ca"])
+    assert given("--config", path).make_listeners() == [
+        Listener("mqtt://127.0.0.1:1", tls, origins),
+        Listener("mqtts://127.0.0.1:2", tls, origins),
+        Listener("mqtts://127.0.0.1:3", own, origins),
+        Listener("wss://127.0.0.1:4/mqtt", Tls("b.pem"), ("*",)),
+    ]
+    url = "mqtts://[::1]:5"
+    options = ("--listen", url, "--cert", "c.pem", "--client-ca", "d.pem", "--origin", "null", "--origin", "http://b")
+    assert given("--config", path, *options).make_listeners() == [
+        Listener(url, Tls("c.pem", client_ca="d.pem"), ("null", "http://b"))
+    ]
+
+
+def test_without_listen_there_is_one_for_this_machine_unless_the_file_has_others(tmp_path: Path) -> None:
+    assert given().make_listeners() == [Listener("mqtt://127.0.0.1:1883")]
+    only = written(tmp_path, '[[listener]]\nurl = "ws://127.0.0.1:1"')
+    assert given("--config", only).make_listeners() == [Listener("ws://127.0.0.1:1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("[[listener]]\nkey_file = 'x'", "[[listener]] number 1: url is missing"),
+        ("[tls]\nkey_file = 'x'", "for mqtt://127.0.0.1:1883: key_file without a certificate: add certificate"),
+        ("[tls]\ncertificate = 'x'\nclient_certificates = 'y'", "client_certificates must be required or optional"),
+        ("[tls]\ncertificate = 'x'\nalpn = ['']", "a protocol for ALPN is a name of 1 to 255 ASCII characters"),
+    ],
+)
+def test_what_does_not_go_together_is_named(text: str, error: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(error)):
+        given("--config", written(tmp_path, text)).make_listeners()
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:

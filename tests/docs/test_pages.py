@@ -24,6 +24,7 @@ RUN_BY = {  # pages with programs, and what runs them
     "guarantees.md": "test_guarantees",
     "server.md": "test_server",
     "simulator.md": "test_simulator",
+    "tls.md": "test_tls",
 }
 FOLDERS = ("benchmarks/", "docs/", "examples/", "firmware/", "fuzz/", "hardware/", "mqttlite/", "tests/")
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
