@@ -8,6 +8,8 @@ import stat
 import sys
 import time
 
+from .streams import status
+
 EVERY_S = 0.5  # between two reports
 BAR = 24  # signs
 
@@ -20,8 +22,8 @@ class Progress:
         self._began = time.monotonic()
         self._next = self._began + EVERY_S if shows else float("inf")
         self._shown = False
-        status = os.fstat(fd) if shows else None
-        self._size = status.st_size if status and stat.S_ISREG(status.st_mode) else 0  # bytes; 0: not known
+        found = os.fstat(fd) if shows else None
+        self._size = found.st_size if found and stat.S_ISREG(found.st_mode) else 0  # bytes; 0: not known
 
     def show(self, read: int, accepted: int, unconfirmed: int) -> None:
         """So many bytes are read, so many messages accepted, and so many of those not confirmed."""
@@ -29,7 +31,7 @@ class Progress:
         if now >= self._next:
             self._next = now + EVERY_S
             self._shown = True
-            print(f"\r{self._line(now, read, accepted, unconfirmed)}", end="\x1b[K", file=sys.stderr, flush=True)
+            status(self._line(now, read, accepted, unconfirmed))
 
     def _line(self, now: float, read: int, accepted: int, unconfirmed: int) -> str:
         each = (accepted - unconfirmed) / (now - self._began)
@@ -43,4 +45,4 @@ class Progress:
     def end(self) -> None:
         """Leave no line behind."""
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            status("")

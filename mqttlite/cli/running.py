@@ -7,7 +7,7 @@ from asyncio import CancelledError, current_task, get_running_loop, run
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from .streams import one_line
+from .streams import clearing, one_line
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -46,7 +46,7 @@ class LogFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = one_line(record.message)
-        return super().formatMessage(record)
+        return clearing() + super().formatMessage(record)
 
 
 def log_to_stderr(form: str, level: int) -> None:

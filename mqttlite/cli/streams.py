@@ -25,6 +25,7 @@ _WORDS = {
 
 _closed: list[int] = []  # standard streams that were closed when the program started
 _quiet = False
+_has_status = False  # a line on standard error that is written over
 
 
 def open_closed_ones() -> None:
@@ -65,12 +66,27 @@ def be_quiet(quiet: bool = True) -> None:
     _quiet = quiet
 
 
+def status(text: str) -> None:
+    """A line on standard error, a terminal, that is written over by the next one, or by what is said; "": none."""
+    global _has_status
+    with contextlib.suppress(OSError, ValueError):
+        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+    _has_status = bool(text)
+
+
+def clearing() -> str:
+    """What stands in front of a line on standard error, so that it does not stand behind the status."""
+    global _has_status
+    had, _has_status = _has_status, False
+    return "\r\x1b[K" if had else ""
+
+
 def say(text: str) -> None:
     """A line on standard error, if there is one; what a terminal would obey is escaped."""
     if _quiet:
         return
     with contextlib.suppress(OSError, ValueError):
-        print(one_line(text), file=sys.stderr, flush=True)
+        print(clearing() + one_line(text), file=sys.stderr, flush=True)
 
 
 def why(error: Exception) -> str:

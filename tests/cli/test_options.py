@@ -150,17 +150,28 @@ async def test_a_pause_of_the_input_is_not_made_good_for_at_once(mosquitto: Mosq
 
 
 async def test_a_terminal_shows_how_far_a_file_is(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """And what is said meanwhile stands on a line of its own."""
     lines = tmp_path / "lines"
-    lines.write_bytes(b"x" * 99 + b"\n" + b"y" * 99 + b"\n" + b"z" * 99 + b"\n" + b"w\n")
+    lines.write_bytes(b"x" * 99 + b"\n" + b"\n" + b"y" * 99 + b"\n" + b"z" * 99 + b"\n" + b"w\n")
     ours, theirs = pty.openpty()
     with lines.open("rb") as stdin:
         pub = await asyncio.create_subprocess_exec(
-            *MQTTLITE, "pub", *at(mosquitto), "-t", "a", "-l", "-q", "1", "--rate", "2.5",
+            *MQTTLITE, "pub", *at(mosquitto), "-t", "a", "-l", "-q", "1", "-r", "--rate", "2.5", "-i", "feeder", "-c",
             stdin=stdin, stderr=theirs, cwd=ROOT,
         )  # fmt: skip
     os.close(theirs)
+    shown = ""
+    while "/s\x1b[K" not in shown:
+        shown += await read(ours)
+    mosquitto.restart()
     assert await pub.wait() == 0
-    shown = os.read(ours, 65536).decode()
+    shown += await read(ours)
     os.close(ours)
     assert re.search(r"\r\[#+-*\] +\d+%  \d messages published, \d not confirmed yet, \d/s\x1b\[K", shown)
-    assert shown.endswith("\r\x1b[K")  # no line is left behind
+    assert re.search(r"\x1b\[K\r\x1b\[Kmqttlite pub: feeder: [^\r]*trying again", shown)
+    assert shown.endswith("1 empty lines not published: they would end the retained message; -n does that\r\n")
+
+
+async def read(terminal: int) -> str:
+    """What there is to be read on it."""
+    return (await asyncio.to_thread(os.read, terminal, 65536)).decode()
