@@ -21,7 +21,7 @@ import hashlib
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..client.checks import check_number, check_seconds, wrong_type
@@ -100,6 +100,7 @@ class Inbox:
         self._failures: dict[bytes, int] | None = None  # tries that failed, by fingerprint
         self._running = False
         self._thread: HandlerThread | None = None  # where handlers are called
+        self._after: Callable[[Message], Awaitable[None]] | None = None  # what is done behind the transaction
 
     def _wrap(self, store: Store) -> Store:
         self._store = ReceiptStore(
@@ -121,13 +122,34 @@ class Inbox:
         PostgreSQL that is lost is waited for where another can be opened (`psycopg_database`, `asyncpg_database`); what
         was not committed is handled again, and counts as no try.
         """
+        await self._run(handler, handler)
+
+    async def serve(self, function: Callable[..., Any], into: Callable[..., Any] | None = None) -> None:
+        """Answer every request with what `function(db, message)` returns, until the client is closed; with `into`, as
+        of `Client.serve`, it is `function(db, value, message)`. Called as the handler of `run`, which see.
+
+        What it writes, its answer and the receipt commit together, and then the answer is published. Should it get lost
+        on the way, in a crash too: a request that is repeated with its key within a day gets that answer again.
+        AnswerError is an answer, too, and undoes what the function has written; whatever else it raises is tried again,
+        as by `run`.
+        """
+        from .answers import Answering
+
+        answering = Answering(self, function, into)
+        self._after = answering.committed
+        try:
+            await self._run(answering.handle, function)
+        finally:
+            self._after = None
+
+    async def _run(self, handler: Handler, function: Callable[..., Any]) -> None:
         if self._running:
             raise RuntimeError("this inbox runs already; for handlers side by side, use side_by_side")
-        self.database.check_handler(handler)
+        self.database.check_handler(function)
         self._running = True
         try:
             await self.database.insist(self._load)
-            if self.database.has_threads and not inspect.iscoroutinefunction(handler):
+            if self.database.has_threads and not inspect.iscoroutinefunction(function):
                 self._thread = self.database.handler_thread()
             if self.side_by_side > 1:
                 await self._run_side_by_side(handler)
@@ -213,10 +235,8 @@ class Inbox:
             try:
                 await self.database.insist(lambda: self._handle(handler, message))
                 self.handled += 1
-                return
             except _RepeatError:
                 self.repeats += 1
-                return
             except (StoreError, ClosedError):
                 raise  # not the message's fault
             except Exception as error:
@@ -228,8 +248,12 @@ class Inbox:
                     await self._give_up(message, error)
                     self.dead += 1
                     return
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, PAUSE_MAX_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, PAUSE_MAX_S)
+                continue
+            if self._after is not None:
+                await self._after(message)
+            return
 
     async def _give_up(self, message: "Message", error: Exception) -> None:
         with contextlib.suppress(_RepeatError):
@@ -241,7 +265,9 @@ class Inbox:
             await store.flush()
         async with self.database.transaction() as db:
             await self._check_new(db, message)
-            result = await self._thread.call(handler, db, message) if self._thread else handler(db, message)
+            # `serve` calls the function there itself
+            thread = self._thread if self._after is None else None
+            result = await thread.call(handler, db, message) if thread else handler(db, message)
             if inspect.isawaitable(result):
                 await result
             done = await self._keep_receipt(db, message)

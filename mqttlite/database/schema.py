@@ -32,4 +32,8 @@ TABLES = (
         topic text NOT NULL, payload {bytes} NOT NULL, PRIMARY KEY (sequence, key, number))""",
     """CREATE TABLE IF NOT EXISTS mqttlite_state (machine text NOT NULL, entity text NOT NULL, state text NOT NULL,
         PRIMARY KEY (machine, entity))""",
+    # First answers to the keys of requests (answers.py).
+    """CREATE TABLE IF NOT EXISTS mqttlite_answers (inbox text NOT NULL, request text NOT NULL,
+        content {bytes} NOT NULL, payload {bytes} NOT NULL, error text NOT NULL, time double precision NOT NULL,
+        PRIMARY KEY (inbox, request))""",
 )
