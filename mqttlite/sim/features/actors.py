@@ -57,6 +57,7 @@ def reader_of(run: FeatureScene, actor: Actor) -> Program:
     """Reads into an inbox while it is there."""
 
     async def main(process: Process) -> None:
+        run.clients.pop(process.name, None)
         database = await ledger_database(process)
         for number, (begin_s, end_s) in enumerate(actor.spans):
             if end_s <= run.script_s:
@@ -97,6 +98,7 @@ def lamp_of(run: FeatureScene, actor: Actor) -> Program:
     """Is there, listens to something in vain, and has a will, with a name of its own in each life."""
 
     async def main(process: Process) -> None:
+        run.clients.pop(process.name, None)
         for begin_s, end_s in actor.spans:
             if end_s <= run.script_s:
                 continue

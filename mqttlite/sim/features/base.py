@@ -4,9 +4,6 @@ import asyncio
 from typing import Any
 
 from ...client import Client
-from ...core.codec import packet
-from ...core.packet_types import CONNECT
-from ...core.properties import RECEIVE_MAXIMUM, SESSION_EXPIRY, with_properties, without
 from ..check.ledger import FOREVER, Publisher
 from ..process import Process
 from ..small.steps import Steps
@@ -41,6 +38,9 @@ class FeatureScene(Steps):
 
     def client(self, process: Process, actor: Actor | None = None, version: str = "5.0", **options: Any) -> Client:
         """A client of a process."""
+        if actor and version == "5.0":
+            options |= {"session_expiry_s": actor.expiry_s} if actor.expiry_s >= 0 else {}
+            options |= {"receive_maximum": actor.window} if actor.window else {}
         client = Client(
             "mqtt://broker",
             version=version,
@@ -51,8 +51,6 @@ class FeatureScene(Steps):
             timeout_s=TIMEOUT_S,
             **options,
         )
-        if actor and version == "5.0":
-            _announce(client, actor)
         return self.watched(client)
 
     def leaves(self, process: Process, actor: Actor) -> None:
@@ -60,17 +58,3 @@ class FeatureScene(Steps):
         if actor.leaves:
             self.died(process)
             (process.kill if actor.leaves == "kill" else process.cut_power)()
-
-
-def _announce(client: Client, actor: Actor) -> None:
-    """What it is to say in CONNECT beside what a client can be told."""
-    protocol = client._life.protocol
-    data = protocol.connect_packet
-    assert data[1] < 100 and data[12] < 100, "lengths of one byte"
-    block = data[13 : 13 + data[12]]
-    if actor.expiry_s >= 0:
-        block = bytes((SESSION_EXPIRY,)) + actor.expiry_s.to_bytes(4, "big") + without(block, SESSION_EXPIRY)
-    if actor.window:
-        client._life.session.inbound_max = actor.window
-        block = bytes((RECEIVE_MAXIMUM,)) + actor.window.to_bytes(2, "big") + without(block, RECEIVE_MAXIMUM)
-    protocol.connect_packet = packet(CONNECT, data[2:12], with_properties(block, data[13 + data[12] :]))
