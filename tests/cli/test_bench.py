@@ -71,6 +71,7 @@ async def test_at_a_rate_nobody_waits_for_what_is_under_way(mosquitto: Mosquitto
     (run,) = found["runs"]  # type: ignore[misc]
     assert 1 <= run["n"] <= 25 and complete(run)
     assert (run["rate"], run["window"]) == (40, None)
+    assert 0 <= run["left_late_ms"]["p50"] <= run["delivered_ms"]["p50"]
     assert "'a/b/" in mosquitto.log
 
 

@@ -54,6 +54,7 @@ class Figures:
     own_cpu_s: float = 0.0  # processor time of this program, in the time measured
     is_whole: bool = True  # not ended before its time
     delivered: Times = field(default_factory=Times)  # from publish to the subscriber
+    late: Times = field(default_factory=Times)  # at a rate: from when a message was due to its publish
     confirmed: Times = field(default_factory=Times)  # from publish to the broker's word; one at a time, QoS 1 and 2
 
     @property

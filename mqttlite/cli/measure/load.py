@@ -88,6 +88,8 @@ class Pair:
             number = self._next
             self._next += 1
             self._under_way[number] = sent = due if load.rate else time.perf_counter()
+            if load.rate and self.measures:
+                self._figures.late.add(time.perf_counter() - due)
             receipt = await client.publish(self._topic, number.to_bytes(NUMBER, "big") + rest, load.qos)
             if load.window == 1 and load.qos:
                 await self._confirmed(receipt, sent)

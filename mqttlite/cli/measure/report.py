@@ -52,6 +52,10 @@ def remarks(found: Sequence[Figures]) -> list[str]:
         f"arrived {LAST_S:g} s after the end. A percentile beyond which fewer than {BEYOND} lie is not stated.",
         f"This machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: what else runs on it is in the figures.",
     ]
+    if late := [f"{_ms(percentile(f.late.sorted(), 50.0))} ms at QoS {f.qos}" for f in found if f.rate]:
+        said.append(
+            f"Of that, a message left so much after it was due, this program's timer included: p50 {', '.join(late)}."
+        )
     if empty := [f"QoS {f.qos} {f.name}" for f in found if not f.arrived]:
         said.append(f"Nothing arrived at {', '.join(empty)}: may this client publish and subscribe there (--topic)?")
     if limited := [f for f in found if f.busy >= BUSY]:
@@ -96,6 +100,7 @@ def _run(found: Figures) -> dict[str, Any]:
         "bytes_per_s": round(found.per_s * found.size),
         "delivered_ms": _times(times),
         "confirmed_ms": _times(confirmed),
+        "left_late_ms": _times(found.late.sorted()),
         "missing": found.missing,
         "repeated": found.repeated,
         "reconnections": found.reconnections,
