@@ -53,9 +53,7 @@ def remarks(found: Sequence[Figures]) -> list[str]:
         f"This machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: what else runs on it is in the figures.",
     ]
     if late := [f"{_ms(percentile(f.late.sorted(), 50.0))} ms at QoS {f.qos}" for f in found if f.rate]:
-        said.append(
-            f"Of that, a message left so much after it was due, this program's timer included: p50 {', '.join(late)}."
-        )
+        said.append(f"In these times is how late messages left, this program's timer included: p50 {', '.join(late)}.")
     if empty := [f"QoS {f.qos} {f.name}" for f in found if not f.arrived]:
         said.append(f"Nothing arrived at {', '.join(empty)}: may this client publish and subscribe there (--topic)?")
     if limited := [f for f in found if f.busy >= BUSY]:
