@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mqttlite.client import Client
+from mqttlite.database import Inbox
 from tests.docs.pages import program, programs, text_of
 from tests.runtimes import ROOT
 
@@ -61,6 +62,25 @@ async def test_what_is_published_again_with_its_key_arrives_once(url: str) -> No
                 break
             amounts.append(message.payload)
     assert amounts == [b"4.20 EUR", b"1.10 EUR"]
+
+
+async def test_an_order_and_its_message_are_in_one_transaction_of_sqlalchemy(url: str) -> None:
+    with contextlib.closing(sqlite3.connect("shop.db")) as shop:
+        shop.execute("CREATE TABLE orders (text TEXT)")
+        names: dict[str, Any] = {}
+        await run(program(PAGE, "sqlalchemy_database"), url, names)
+        client = Client(url, client_id="shop")
+        inbox = Inbox(client, names["database"])
+        async with client, client.subscription("ordered") as ordered:
+            await client.subscribe("orders")
+            tasks = [asyncio.create_task(work) for work in (inbox.run(names["order"]), names["outbox"].forward(client))]
+            await client.publish("orders", "nuts", 2)
+            assert (await anext(ordered)).payload == b"nuts"
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        assert shop.execute("SELECT text FROM orders").fetchall() == [("nuts",)]
+    names["engine"].dispose()
 
 
 async def test_the_ledger_charges_once_and_sends_a_receipt(url: str, tmp_path: Path) -> None:

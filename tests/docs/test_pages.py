@@ -17,6 +17,7 @@ RUN_BY = {  # pages with programs, and what runs them
     "README.md": "test_readme",
     "authentication.md": "test_authentication",
     "board.md": "test_board",
+    "client.md": "test_client",
     "from-aiomqtt.md": "test_movers",
     "from-mqtt_as.md": "test_movers",
     "from-paho.md": "test_movers",
