@@ -223,7 +223,7 @@ class ComfortableClient(BaseClient):
         if self._handlers is None:
             from .handlers import Handlers
 
-            self._handlers = Handlers(self._life.wake)
+            self._handlers = Handlers(self._connector.ended.set)
         self._handlers.all.append(handler)
         if self._connector.task:
             self._handlers.begin(handler)
@@ -232,10 +232,12 @@ class ComfortableClient(BaseClient):
         """Return when the client is closed. Raises what has closed it, and what has ended a handler (`on`)."""
         self._check_use()
         life = self._life
+        ended = self._connector.ended
         while not life.error:
             if self._handlers and self._handlers.error:
                 raise self._handlers.error
-            await life.progress.wait()
+            ended.clear()
+            await ended.wait()
         if not isinstance(life.error, ClosedError):
             raise life.error
 

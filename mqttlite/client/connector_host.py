@@ -46,6 +46,7 @@ class HostConnector(Connector):
         super().__init__(life, outgoing, incoming, *options)
         self.flow = life.to_write = Flow(self, incoming)
         incoming.flush = self.flow.flush
+        self.ended = asyncio.Event()  # pulsed at the end, and when a function that is called has failed (comfort.py)
 
     async def open(self) -> Transport:
         """See Connector."""
@@ -106,6 +107,7 @@ class HostConnector(Connector):
 
     def _ended(self, error: MQTTError) -> None:
         super()._ended(error)
+        self.ended.set()
         self.incoming.wake()
 
     async def connection(self) -> Exception:

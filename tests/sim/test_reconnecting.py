@@ -63,7 +63,7 @@ def test_two_clients_with_one_identifier_do_not_throw_each_other_out_all_the_tim
 
 
 def test_a_back_off_that_does_not_grow_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "DELAY_MAX_MS", connector.DELAY_MS)
+    monkeypatch.setattr(connector.Connector, "greatest_ms", connector.DELAY_MS)
     assert twins(1, True)[0] > 60
 
 
