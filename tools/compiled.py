@@ -43,6 +43,7 @@ INTERPRETED = {
     "core/reasons.py": "words alone",
     "core/records.py": "an interface for the type checker stands in it",
     "core/refusals.py": "words alone",
+    "core/message_properties.py": "interfaces for the type checker stand in it",
     "broker/__init__.py": "names alone",
     "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",

@@ -181,7 +181,6 @@ class Peer(ServerConnection):
         "_router",
         "_turn_work",
         "address",
-        "aliases",
         "client",
         "closed_because",
         "exchange",
@@ -198,6 +197,7 @@ class Peer(ServerConnection):
         "received",
         "refused_because",
         "standing",
+        "topic_aliases",
         "unwritten",
         "waits_for",
         "writable",
@@ -208,7 +208,7 @@ class Peer(ServerConnection):
         limits = owner.limits
         ServerConnection.__init__(self, owner, now, limits.packet_bytes, LEVELS)
         self.is5 = False  # it speaks MQTT 5.0
-        self.aliases: dict[int, bytes] = {}  # topic names by topic alias (5.0)
+        self.topic_aliases: dict[int, bytes] = {}  # topic names by topic alias (5.0)
         self.method = b""  # of its authentication in several packets (5.0)
         self.exchange: Exchange | None = None  # while that lasts
         self.parser = QuickParser(self.parser.size_max)

@@ -20,7 +20,7 @@ class Receiver(Protocol):
 
     out: list[bytes]
     session: Session
-    aliases: dict[int, bytes]  # topic names by topic alias
+    topic_aliases: dict[int, bytes]  # topic names by topic alias
     is_connected: bool
     digest_shift: int
 
@@ -102,9 +102,9 @@ def _named(peer: Receiver, alias: int, topic: bytes) -> bytes:
     if not 0 < alias <= ALIASES_MAX:  # [MQTT-3.3.2-8] [MQTT-3.3.2-9]
         raise ProtocolError("MQTT-3.3.2-9", f"topic alias {alias}; 1 to {ALIASES_MAX} are accepted")
     if topic:
-        peer.aliases[alias] = topic
+        peer.topic_aliases[alias] = topic
         return topic
-    known = peer.aliases.get(alias)
+    known = peer.topic_aliases.get(alias)
     if known is None:
         raise ProtocolError("3.3.2.3.4", f"topic alias {alias} has not been set")
     return known

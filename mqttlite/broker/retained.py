@@ -39,6 +39,7 @@ class RetainedMessages:
         self._ledger = ledger
         self._messages: dict[bytes, Retained] = {}
         self._root = _Node()
+        self.own: set[bytes] = set()  # topics of what the broker says of itself: a fixed number, which does not count
         self.timed: dict[bytes, None] = {}  # topics whose message expires ...
         self.expires_at = NEVER  # ... none of them before (ms, the broker's clock)
 
@@ -58,7 +59,7 @@ class RetainedMessages:
         if old is not None:
             size -= len(old.payload)
         else:
-            size += _cost(topic)
+            size += self._cost(topic)
         # What shrinks is taken even where a restart with smaller limits has left too much.
         return "retained_bytes" if size > 0 and self._ledger.retained + size > self._limits.retained_bytes else ""
 
@@ -79,7 +80,7 @@ class RetainedMessages:
         if old is not None:
             self._ledger.retained -= len(old.payload) + len(old.extra)
         else:
-            self._ledger.retained += _cost(topic)
+            self._ledger.retained += self._cost(topic)
         node = self._root
         for level in topic.split(b"/"):
             if node.children is None:
@@ -90,12 +91,18 @@ class RetainedMessages:
             node = child
         node.message = message
 
+    def _cost(self, topic: bytes) -> int:
+        """What a retained message counts, beside its payload."""
+        if topic in self.own:
+            return 0
+        return RETAINED_COST + NODE * (topic.count(b"/") + 1) + 2 * len(topic)
+
     def _remove(self, topic: bytes) -> None:
         old = self._messages.pop(topic, None)
         if old is None:
             return
         self.timed.pop(topic, None)
-        self._ledger.retained -= _cost(topic) + len(old.payload) + len(old.extra)
+        self._ledger.retained -= self._cost(topic) + len(old.payload) + len(old.extra)
         path = []
         node = self._root
         for level in topic.split(b"/"):
@@ -139,8 +146,3 @@ class RetainedMessages:
                 else:
                     below = list(children.values())
                 stack.append((iter(below), depth if wanted == b"#" else depth + 1))
-
-
-def _cost(topic: bytes) -> int:
-    """What a retained message counts, beside its payload."""
-    return RETAINED_COST + NODE * (topic.count(b"/") + 1) + 2 * len(topic)

@@ -232,22 +232,28 @@ class Router(Delivery):
         return route
 
     def say(self, topic: bytes, payload: bytes, qos: int = 0) -> None:
-        """Publish, retained, what the broker says about itself; the limits of topics are not meant for it."""
-        if topic not in self._routes:
+        """Publish, retained, what the broker says about itself; the limits of topics are not meant for it. No route is
+        kept for that.
+        """
+        before = self.ledger.routes
+        is_new = topic not in self._routes
+        if is_new:
             self._find(topic)
         self.publish(None, qos << 1 | 1, topic, payload)
+        if is_new and topic in self._routes:
+            del self._routes[topic]
+            self.ledger.routes = min(before, self.ledger.routes)
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
 
         `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
-        `extra`: what it has besides (extras.py). Returns the
-        reason code for its acknowledgement. LimitError where the message is not taken, HeldBack (peer.py) where it has
-        to wait: then nothing has been done.
+        `extra`: what it has besides (extras.py). Returns the reason code for its acknowledgement. LimitError where the
+        message is not taken, HeldBack (peer.py) where it has to wait: then nothing has been done.
         """
         route = self._routes[topic]
         stats = self._stats
-        published = flags >> 1 & 3
+        published = flags >> 1
         if flags & 1 or route.asks or extra:
             reason = self._publish_rich(route, publisher, flags, topic, payload, extra)
             if reason >= 0:

@@ -67,7 +67,9 @@ class Status:
             payload = str(value).encode()
             if self._said.get(name) != payload:
                 self._said[name] = payload
-                router.say(b"$SYS/broker/" + name.encode(), payload)
+                topic = b"$SYS/broker/" + name.encode()
+                router.retained.own.add(topic)
+                router.say(topic, payload)
 
     def _values(self, now: int) -> Iterator[tuple[str, object]]:
         stats = self._stats
