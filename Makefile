@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz guided bench durability crash chaos simulate large size board qemu release diagrams cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz guided bench durability crash chaos simulate large size board qemu release interop diagrams cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -78,6 +78,9 @@ cuts: $(TESTING) ## power cuts at every operation of a board's flash while the w
 
 release: $(TESTING) ## wheel, sources, a ZIP file for boards (mip, mpremote), board data and their sums, into dist/
 	@$(PY) -m tools.release $(ARGS)
+
+interop: $(TESTING) ## every feature with Mosquitto's clients, paho-mqtt, aiomqtt, gmqtt, MQTT.js: the table in docs/interop.md
+	@$(PY) -m tests.interop.matrix.table -w $(ARGS)
 
 diagrams: .venv/.tools ## wiring diagrams and tables of hardware/ and docs/, where what they are made of has changed
 	@$(PY) -m tools.diagrams $(ARGS)
