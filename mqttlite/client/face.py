@@ -64,7 +64,8 @@ class BaseClient:
     retry_first     True: keep trying when the first connection fails; default: raise
     session_expiry_s  how long the broker keeps the session after the connection is lost (5.0): up to 4294967295, which
                     is for ever. Default: for ever, and at a clean session not at all
-    receive_maximum how many QoS 1 and 2 messages the broker may send that are not acknowledged (5.0): 1 to 65535
+    receive_maximum how many QoS 1 and 2 messages the broker may send that are not acknowledged (5.0): 1 to 65535; of
+                    one that sends more, all are taken
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
                     acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
@@ -155,6 +156,7 @@ class BaseClient:
         )
         if HOST:
             self._connect_fields = fields
+            self._receive_maximum = receive_maximum
         if V5 and (session_expiry_s is not None or receive_maximum):
             self._say_5(fields, -1 if session_expiry_s is None else session_expiry_s, receive_maximum)
 
@@ -162,14 +164,12 @@ class BaseClient:
         """What CONNECT of 5.0 says besides."""
         self._needs_5("session_expiry_s and receive_maximum")
         protocol = self._life.protocol
-        session = protocol.session
-        if receive_maximum:
-            session.inbound_max = receive_maximum
         from ..core.wire5 import encode_connect
 
+        # Announced, and not enforced (docs/decisions/0045): what has arrived is bounded by inbox_max and inbox_bytes.
         protocol.connect_packet = encode_connect(
             *fields,
-            receive_maximum=session.inbound_max,
+            receive_maximum=receive_maximum or protocol.session.inbound_max,
             size_max=protocol.parser.size_max,
             session_expiry_s=session_expiry_s,
         )

@@ -65,6 +65,7 @@ def apply(client: "Client", found: dict[str, Any]) -> None:
         fields = (b"", *fields[1:])
     expiry_s = -1 if found["session_expiry_s"] is None else found["session_expiry_s"]
     opening = Opening(protocol, fields, expiry_s, block)
+    opening.receive_maximum = client._receive_maximum or protocol.session.inbound_max
     protocol.connect_packet = opening.packet()
     if found["assigns"]:
 

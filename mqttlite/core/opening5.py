@@ -34,6 +34,7 @@ class Opening:
     on_success: "Callable[[bytes], None]"
     on_assigned: "Callable[[bytes], None] | None" = None  # is told the name that the broker has chosen
     is_again = False  # a re-authentication is under way
+    receive_maximum = 0  # what is announced; 0: as much as the session takes
 
     def __init__(self, client: "ClientProtocol", fields: "ConnectFields", session_expiry_s: int, block: bytes) -> None:
         self._client = client
@@ -52,7 +53,7 @@ class Opening:
         client = self._client
         return encode_connect(
             *self.fields,
-            receive_maximum=client.session.inbound_max,
+            receive_maximum=self.receive_maximum or client.session.inbound_max,
             size_max=client.parser.size_max,
             session_expiry_s=self.session_expiry_s,
             properties=self.block + (properties_of(self.method, self.data) if self.method else b""),
