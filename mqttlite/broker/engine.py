@@ -18,6 +18,7 @@ from ..core.session import WINDOW
 from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
 from .farewell import reason_of
+from .handshakes import spoken
 from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import ClientSession, Peer
@@ -263,7 +264,8 @@ class Engine(Sessions):
         """`error` ends the connection [MQTT-4.8.0-1]."""
         if isinstance(error, ProtocolError):
             self.stats.protocol_errors += 1
-            self._close(peer, f"protocol error: {error}", logging.WARNING, reason_of(error))
+            words = "" if peer.client else spoken(bytes(peer.parser.buf[:8]))
+            self._close(peer, words or f"protocol error: {error}", logging.WARNING, reason_of(error))
         elif isinstance(error, Refusal):  # [MQTT-4.12.1-2]
             self._close(peer, f"not authenticated again: {error}", logging.WARNING, error.code)
         elif isinstance(error, MQTTError):

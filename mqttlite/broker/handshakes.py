@@ -1,4 +1,6 @@
-"""Why a connection of a client ended in TLS or in the opening of a WebSocket, in words for the broker's log."""
+"""Why a connection of a client ended in TLS or in the opening of a WebSocket, or at the listener for the other one, in
+words for the broker's log.
+"""
 
 import ssl
 
@@ -25,6 +27,15 @@ def words(error: Exception, layer: Layer) -> str:
         if part in reason:
             return text
     return f"TLS: {reason.lower().replace('_', ' ') or error}"
+
+
+def spoken(first: bytes) -> str:
+    """What a client speaks that begins so at a listener for MQTT alone; "" when it is neither TLS nor HTTP."""
+    if first[:2] == b"\x16\x03":
+        return "it speaks TLS: the client needs mqtt:// (or this listener mqtts://)"
+    if first.startswith((b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ")):
+        return "it speaks HTTP: a browser needs a listener of ws:// or wss://"
+    return ""
 
 
 _REASONS = (

@@ -6,20 +6,25 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker
+from mqttlite.broker import Broker, Tls
 from mqttlite.client import Client
+from tests.certificates import Certificates
 from tests.peers import RUN_TIMEOUT_S
 
 uvloop: Any = pytest.importorskip("uvloop")
 
 
-@pytest.mark.parametrize("listener", ["mqtt://127.0.0.1:0", "unix"])
+@pytest.mark.parametrize("listener", ["mqtt://127.0.0.1:0", "mqtts://127.0.0.1:0", "wss://127.0.0.1:0", "unix"])
 def test_a_message_of_each_qos_goes_round_on_uvloop(listener: str, tmp_path: Path) -> None:
     async def work() -> None:
         assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
         url = f"unix://{tmp_path}/s" if listener == "unix" else listener
-        async with Broker([url], store=tmp_path / "broker.db") as broker:
-            async with Client(broker.addresses[0], client_id="c", store=str(tmp_path / "client.db")) as client:
+        made = Certificates(tmp_path)
+        pair = made.server()
+        options: dict[str, Any] = {"ca": made.ca} if url.startswith(("mqtts", "wss")) else {}
+        store = str(tmp_path / "client.db")
+        async with Broker([url], store=tmp_path / "broker.db", tls=Tls(pair.certificate, pair.key)) as broker:
+            async with Client(broker.addresses[0], client_id="c", store=store, **options) as client:
                 await client.subscribe("echo", 2)
                 for qos in (0, 1, 2):
                     for size in (1, 100_000):

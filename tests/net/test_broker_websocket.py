@@ -238,7 +238,9 @@ PORT_OF = {
 }
 
 
-async def test_whoever_takes_the_wrong_of_our_ports_is_told_what_it_may_be(tmp_path: Path) -> None:
+async def test_whoever_takes_the_wrong_of_our_ports_is_told_what_it_may_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = Certificates(tmp_path)
     pair = made.server()
     schemes = ("mqtt", "mqtts", "ws", "wss")
@@ -250,6 +252,8 @@ async def test_whoever_takes_the_wrong_of_our_ports_is_told_what_it_may_be(tmp_p
                 async with Client(f"{scheme}://127.0.0.1:{ports[there]}", **options):  # type: ignore[arg-type]
                     pass
             assert words in str(caught.value)
+        await until(lambda: "it speaks TLS: the client needs mqtt:// (or this listener mqtts://)" in caplog.text)
+        await until(lambda: "it speaks HTTP: a browser needs a listener of ws:// or wss://" in caplog.text)
 
 
 async def test_paho_speaks_websocket_to_it() -> None:
