@@ -25,7 +25,7 @@ from mqttlite.broker.authentication import Arriving, Refusal
 from mqttlite.broker.limits import Limits
 from mqttlite.client import Client
 from tests.client.network import Proxy
-from tests.peers import Mosquitto
+from tests.peers import RUN_TIMEOUT_S, Mosquitto
 
 LISTEN = ["mqtt://127.0.0.1:0"]
 
@@ -412,3 +412,30 @@ async def test_a_broker_that_sends_auth_to_who_has_no_method_is_told_so() -> Non
     async with Broker(listen=LISTEN) as broker, Client(broker.addresses[0], version="5.0") as client:
         with pytest.raises(ValueError, match="the client has no authentication"):
             await client.authenticate()
+
+
+async def test_of_a_broker_that_sends_more_at_once_than_it_may_everything_is_taken() -> None:
+    """As Mosquitto 2.0 does to a session that is resumed (docs/decisions/0045)."""
+    connects: list[bytes] = []
+    acknowledged = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connects.append(await reader.read(1000))
+        published = b"".join(b"\x32\x07\0\1a" + number.to_bytes(2, "big") + b"\0x" for number in range(1, 9))
+        writer.write(b"\x20\3\0\0\0" + published)
+        await reader.readexactly(8 * 4)
+        acknowledged.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Client(url, version="5.0", client_id="r", receive_maximum=3, manual_ack=True) as reader:
+            for _ in range(8):
+                message = await anext(reader)
+                assert message.payload == b"x"
+                reader.acknowledge(message)
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                await acknowledged.wait()
+    assert b"\x21\0\3" in connects[0] and len(connects) == 1

@@ -66,6 +66,7 @@ async def test_a_port_that_no_gateway_has_and_that_is_not_there_is_an_error(tmp_
     async with Program(*COMMAND, "console", str(tmp_path / "ttyUSB7")) as console:
         await console.says("does not exist")
         assert await console.ended() == 1
+        assert not any("Ctrl-] leaves" in line or "left" in line for line in console.lines), "it has never begun"
 
 
 async def test_a_socket_without_a_gateway_is_an_error(tmp_path: Path) -> None:
