@@ -20,6 +20,7 @@ from benchmarks.broker_cpu import COMPILED, ROOT, free_port, mosquitto, running
 OURS = ("mqttlite", "compiled")
 RIVALS = ("gmqtt", "mqttium")  # the cheapest of all known
 CLIENTS = (*OURS, "paho-mqtt", *RIVALS)
+OTHER_WAYS = ("comfort",)  # publish_many, and a subscription's own iterator: on request
 GOAL = 0.5  # of the better of RIVALS, at most
 TIMEOUT_S = 120
 
@@ -60,7 +61,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each client (5)")
     parser.add_argument("--count", type=int, default=5000, metavar="N", help="messages in each (5000)")
     parser.add_argument("--version", default="3.1.1", choices=("3.1.1", "5.0"), help="of MQTT (3.1.1)")
-    parser.add_argument("--clients", nargs="+", default=CLIENTS, choices=CLIENTS, help="which of them (all)")
+    parser.add_argument(
+        "--clients",
+        nargs="+",
+        default=CLIENTS,
+        choices=(*CLIENTS, *OTHER_WAYS),
+        help="which of them (all, but comfort: publish_many, subscription)",
+    )
     args = parser.parse_args()
     clients = [client for client in args.clients if client != "compiled" or COMPILED.exists()]
     port = free_port()

@@ -57,6 +57,38 @@ async def mqttlite_receive(qos: int, count: int, port: int) -> float:
         return cpu_us() - began
 
 
+async def comfort_publish(qos: int, count: int, port: int) -> float:
+    """As `mqttlite_publish`, by publish_many."""
+    from mqttlite.client import Client
+
+    async with Client(f"mqtt://127.0.0.1:{port}", version=VERSION, window=WINDOW) as client:
+        began = cpu_us()
+        for at in range(0, count, 1000):
+            await client.publish_many([(TOPIC, PAYLOAD)] * min(1000, count - at), qos)
+        if not qos:
+            await (await client.publish(TOPIC, PAYLOAD, 1)).completed()
+        await client.drain(600)
+        return cpu_us() - began
+
+
+async def comfort_receive(qos: int, count: int, port: int) -> float:
+    """As `mqttlite_receive`, by a subscription with messages of its own."""
+    from mqttlite.client import Client
+
+    async with (
+        Client(f"mqtt://127.0.0.1:{port}", version=VERSION) as client,
+        client.subscription(TOPIC, qos) as messages,
+    ):
+        print("ready", flush=True)
+        began = cpu_us()
+        async for _ in messages:
+            count -= 1
+            if not count:
+                break
+        return cpu_us() - began
+    raise RuntimeError("the client was closed")
+
+
 def paho_client(port: int) -> Any:
     import paho.mqtt.client as paho
     from paho.mqtt.enums import CallbackAPIVersion
@@ -215,6 +247,8 @@ TASKS = {
     ("mqttlite", "publish"): mqttlite_publish,
     ("mqttlite", "receive"): mqttlite_receive,
     ("mqttlite", "load"): load,
+    ("comfort", "publish"): comfort_publish,
+    ("comfort", "receive"): comfort_receive,
     ("paho-mqtt", "publish"): paho_publish,
     ("paho-mqtt", "receive"): paho_receive,
     ("gmqtt", "publish"): gmqtt_publish,

@@ -222,7 +222,7 @@ def _reconnect(name: str, value: object) -> None:
 
 
 _NO_CALLBACKS = {
-    "on_message": "messages come by 'async for message in client', or call 'await client.handle(function)'",
+    "on_message": "messages come by 'async for message in client'; or write '@client.on(FILTER)' above a function",
     "on_connect": "write Client(..., on_connection=function), which is called with (connected, reason)",
     "on_disconnect": "write Client(..., on_connection=function), which is called with (connected, reason)",
     "on_publish": "publish returns a receipt, and 'await receipt' returns when the broker has confirmed",
@@ -241,7 +241,14 @@ _NO_METHODS = {
     "username_pw_set": "write Client(..., username=..., password=...)",
     "will_set": "write Client(..., will=Will(topic, payload, qos, retain))",
     "tls_set": "write Client('mqtts://host', ca=..., certificate=..., key_file=...)",
-    "messages": "write 'async for message in client'",
+    "messages": "write 'async for message in client', or 'async with client.subscription(topic_filter) as messages'",
+    "filtered_messages": "write 'async with client.subscription(topic_filter) as messages'",
+    "unfiltered_messages": "write 'async for message in client': it gives what no subscription has",
+    "message_callback_add": "write '@client.on(topic_filter)' above the function",
+    "message_callback_remove": "'await client.handle(function, topic_filter)' runs until it is cancelled",
+    "reconnect_delay_set": "write Client(..., reconnect=Reconnect(least_s, greatest_s))",
+    "max_queued_messages_set": "write Client(..., queue_max=..., queue_bytes=...)",
+    "publish_batch": "write 'await client.publish_many(messages)'",
 }
 
 _ADDRESS = "it stands in the URL, as in Client('mqtt://localhost:1883')"

@@ -43,6 +43,10 @@ def check_options(options: Mapping[str, Any]) -> None:
             check_number(name, value, 0, 2)
         elif name == "subscription_identifier":
             check_number(name, value, 0, IDENTIFIER_MAX)
+        elif name != "user_properties":
+            known = ("no_local", "retain_as_published", "retain_handling", "subscription_identifier", "user_properties")
+            near = difflib.get_close_matches(name, known, 1)
+            raise TypeError(f"subscribe() has no argument '{name}'" + (f": use {near[0]}" if near else ""))
         elif value is not None:
             check_pairs(name, value)
 

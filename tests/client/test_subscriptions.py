@@ -309,3 +309,31 @@ async def test_cancelled_while_it_subscribes_it_leaves_no_subscription(url: str)
             assert not client._life.protocol.subscriptions, turns
             if client._distribution:
                 client._distribution.subscriptions.clear()
+
+
+async def test_options_of_a_subscription_are_those_of_subscribe(url: str) -> None:
+    """[MQTT-3.8.3-3]: with No Local, what this client publishes does not come back."""
+    async with Client(url, version="5.0") as client, Client(url, version="5.0") as other:
+        await other.publish("t", "old", 1, retain=True)
+        async with client.subscription("t", no_local=True, retain_handling=2) as messages:
+            await client.publish("t", "own", 1)
+            await other.publish("t", "new", 1, content_type="text/plain")
+            message = await anext(messages)
+            assert (message.payload, message.content_type) == (b"new", "text/plain")
+        with pytest.raises(TypeError, match="no argument 'nolocal'"):
+            async with client.subscription("t", nolocal=True):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("messages", "client.subscription"),
+        ("filtered_messages", "client.subscription"),
+        ("message_callback_add", "@client.on"),
+        ("reconnect_delay_set", "Reconnect"),
+    ],
+)
+def test_what_other_clients_call_it_is_told(name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=f"Client has no '{name}': .*{words}"):
+        getattr(Client("mqtt://localhost"), name)
