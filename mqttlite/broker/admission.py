@@ -89,6 +89,7 @@ class Admission:
             peer.address,
             _VERSIONS[connect.level],
             again,
+            peer.certificate() or None,
         )
         exchange = peer.exchange = Exchange(self._hook(who))
         self._step(peer, connect, *exchange.begin())

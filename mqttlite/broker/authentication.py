@@ -23,6 +23,7 @@ answer has as long as CONNECT may take. Section and statement numbers are those 
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..core.errors import MQTTError
 from ..core.reason_codes import REFUSED
@@ -33,7 +34,8 @@ log = logging.getLogger("mqttlite.broker")
 @dataclass(frozen=True, slots=True)
 class Arriving:
     """Who wants to connect. `method`, `data`: of its authentication in several packets; "": none. `client_id`: "" where
-    the broker will assign one. `again`: it is connected, and authenticates itself again.
+    the broker will assign one. `again`: it is connected, and authenticates itself again. `certificate`: the client's,
+    as `ssl.SSLSocket.getpeercert` has it, where the listener asks for one (tls.md) and it holds; None: there is none.
     """
 
     client_id: str
@@ -44,6 +46,7 @@ class Arriving:
     address: str
     version: str
     again: bool = False
+    certificate: dict[str, Any] | None = field(default=None, repr=False)
 
 
 Authenticate = Callable[[Arriving], Generator[bytes, bytes, bytes]]

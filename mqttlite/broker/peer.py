@@ -170,6 +170,10 @@ def _nothing_unwritten() -> int:
     return 0
 
 
+def _none() -> None:
+    return None
+
+
 class Peer(ServerConnection):
     """`address`: for logs. `handle`, `unwritten` (bytes that have not left yet) and `paused` belong to the shell."""
 
@@ -181,6 +185,7 @@ class Peer(ServerConnection):
         "_router",
         "_turn_work",
         "address",
+        "certificate",
         "client",
         "closed_because",
         "exchange",
@@ -213,6 +218,7 @@ class Peer(ServerConnection):
         self.exchange: Exchange | None = None  # while that lasts
         self.parser = QuickParser(self.parser.size_max)
         self.address = address
+        self.certificate: Callable[[], Any] = _none  # the client's, as ssl's getpeercert has it, where it holds
         self.handle: Any = None
         self.unwritten: Callable[[], int] = _nothing_unwritten
         self.paused = False  # not read now: its silence is our doing

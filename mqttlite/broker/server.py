@@ -344,6 +344,9 @@ class _Connection(asyncio.BufferedProtocol):
         self.peer: Peer = self._engine.open(address, _now())
         self.peer.handle = self
         self.peer.unwritten = self.unwritten
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.peer.certificate = tls.getpeercert
         if broker.stopped:  # accepted in the instant of the stop
             transport.abort()
         broker.changed()

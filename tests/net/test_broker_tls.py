@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mqttlite import Client
-from mqttlite.broker import Broker, Limits, Listener, Tls
+from mqttlite.broker import Arriving, Broker, Limits, Listener, Tls
 from mqttlite.core.errors import ConnectError, MQTTError
 from tests.broker.raw import port_of
 from tests.broker.test_server import until
@@ -130,6 +130,27 @@ async def test_a_client_has_to_show_a_certificate_where_it_is_required(
             with pytest.raises(ConnectError, match="does not accept the certificate of this client"):
                 await there_and_back(url, ca=made.ca, certificate=other.certificate, key_file=other.key)
         await until(lambda: "the client's certificate does not hold: " in caplog.text)
+
+
+async def test_a_program_that_says_who_may_connect_sees_the_certificate(made: Certificates, pair: Pair) -> None:
+    seen = []
+
+    def authenticate(who: Arriving) -> Generator[bytes, bytes, bytes]:
+        seen.append(who.certificate and dict(rdn[0] for rdn in who.certificate["subject"]))
+        return b""
+        yield
+
+    own = made.client()
+    tls = tls_of(pair, client_ca=made.ca, client_certificates="optional")
+    listeners = [Listener(LOCAL, tls), Listener("wss://127.0.0.1:0", tls), Listener("mqtt://127.0.0.1:0")]
+    async with Broker(listeners, authenticate=authenticate) as broker:
+        for url in broker.addresses[:2]:
+            await there_and_back(url, 10, ca=made.ca, certificate=own.certificate, key_file=own.key)
+            await there_and_back(url, 10, ca=made.ca)
+        await there_and_back(broker.addresses[2], 10)
+    assert [bool(subject) for subject in seen] == [True, False, True, False, False]
+    assert seen[0] == seen[2]
+    assert "commonName" in (seen[0] or {})
 
 
 async def test_what_is_spoken_wrongly_stands_in_the_log_in_words(
