@@ -125,6 +125,9 @@ class _Receiver:
     def check_topic(self, topic: bytes) -> None:
         check_topic_name(topic)
 
+    def is_for_nobody(self, topic: bytes) -> bool:
+        return topic == b"nobody"
+
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None:
         self.got = first, topic, payload, packet_id, properties
 

@@ -89,7 +89,7 @@ def guided(name: str, *, runs: int = 0, seconds: int = 0, seed: int = 1, corpus:
     for number, data in enumerate(target.seeds()):
         (corpus / f"seed-{number}").write_bytes(data)
     options = [f"-atheris_runs={runs or -1}", f"-max_total_time={seconds}", f"-seed={seed}", "-print_final_stats=1"]
-    options += [f"-max_len={target.size_max}", "-timeout=20", f"-artifact_prefix={corpus.parent}/{name}-", str(corpus)]
+    options += [f"-max_len={target.size_max}", "-timeout=300", f"-artifact_prefix={corpus.parent}/{name}-", str(corpus)]
     command = [sys.executable, "-m", "fuzz.guided", name, "--inside", *options]
     lines = []
     with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as process:

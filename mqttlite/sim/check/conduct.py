@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ...core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
-from ...core.properties import TOPIC_ALIAS, check_properties
+from ...core.properties import TOPIC_ALIAS, check_properties, without, without_expiry
 from ...core.session import WINDOW
 from ...core.versions import read_connect
 from ..net.packets import Packet
@@ -18,18 +18,20 @@ ANY = bytes(range(0x2B))  # properties
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
 
 
-def without_properties(content: bytes, aliases: dict[int, bytes]) -> bytes:
-    """The body of a PUBLISH at QoS 1 or 2 of 5.0, as it would be in 3.1.1: the same message goes out in either version,
-    of its properties the time that it has left changes, and its topic has an alias or not. `aliases`: of the way.
+def comparable(content: bytes, aliases: dict[int, bytes], up: bool) -> bytes:
+    """What of the body of a PUBLISH at QoS 1 or 2 of 5.0 is the same whenever it is sent again: its topic has an alias
+    or not, the time that it has left changes; and a broker sends the same message in either version, so that nothing of
+    its properties counts there, while those of a client have its key. `aliases`: of the way.
     """
     found: dict[int, int | bytes] = {}
     at = 4 + int.from_bytes(content[:2], "big")
-    _, end = check_properties(content, at, len(content), ANY, found)
+    begin, end = check_properties(content, at, len(content), ANY, found)
     topic = content[: at - 2]
     alias = found.get(TOPIC_ALIAS, 0)
     if isinstance(alias, int) and alias:
         topic = aliases[alias] = topic if len(topic) > 2 else aliases[alias]
-    return topic + content[at - 2 : at] + content[end:]
+    kept = without(without_expiry(content[begin:end]), TOPIC_ALIAS) if up else b""
+    return topic + content[at - 2 : at] + kept + content[end:]
 
 
 class _Sender:
@@ -62,7 +64,7 @@ class Conduct:
         self.found: dict[str, tuple[int, str]] = {}
         self.connections: Counter[str] = Counter()
         self.may_repeat = False
-        self.content = b""  # of the PUBLISH that was looked at last, as 3.1.1 has it
+        self.content = b""  # of the PUBLISH that was looked at last, to be compared
         self._noticed = noticed
         self._excused = excused
         self._clients: dict[Way, str] = {}  # of both ways of a connection
@@ -129,7 +131,7 @@ class Conduct:
         return self._clients.get(packet.way, "")
 
     def published(self, client: str, number: int) -> bytes:
-        """What a client has published under an identifier, as 3.1.1 has it."""
+        """What a client has published under an identifier, to be compared."""
         return self._sender(client, True).open.get(number, b"")
 
     def has_ended(self, client: str) -> bool:
@@ -151,7 +153,7 @@ class Conduct:
         data, content = packet.data, packet.body
         length = int.from_bytes(content[:2], "big")
         if self._levels.get(packet.way) == MQTT_5_0:
-            content = without_properties(content, self._aliases.setdefault(packet.way, {}))
+            content = comparable(content, self._aliases.setdefault(packet.way, {}), up)
             length = int.from_bytes(content[:2], "big")
         self.content = content
         number = int.from_bytes(content[2 + length : 4 + length], "big")
