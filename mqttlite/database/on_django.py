@@ -117,11 +117,14 @@ class _Django(Database):
         return LostError(f"the database has failed: {driver_error(error)!s}")
 
     def _lost(self, db: Any, error: BaseException) -> bool:
-        if sqlstate(error)[:3] in ("57P", "080"):
-            return True
-        if type(error).__module__ != "django.db.utils":
-            return False
-        return db.connection is None or bool(getattr(db.connection, "closed", False))
+        code = sqlstate(error)
+        if code:
+            return code[:3] in ("57P", "080")
+        # The driver itself says so, and no server. (The connection tells nothing: Django has another one already.)
+        return type(error).__module__ == "django.db.utils" and type(error).__name__ in (
+            "OperationalError",
+            "InterfaceError",
+        )
 
     async def close(self) -> None:
         await self._own.call(self._close)

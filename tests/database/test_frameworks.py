@@ -22,6 +22,7 @@ from mqttlite.database import (
     Database,
     DatabaseError,
     Inbox,
+    LostError,
     Outbox,
     asyncpg_database,
     django_database,
@@ -30,6 +31,7 @@ from mqttlite.database import (
     sqlite,
 )
 from tests.database.frameworks import KINDS, FrameworkWorld
+from tests.database.postgres import Postgres
 from tests.database.world import PUBCOMP, PUBREC, PUBREL, Script, answer, life, note, publish
 
 
@@ -104,6 +106,52 @@ async def test_a_message_of_the_outbox_exists_if_and_only_if_the_transaction_com
             forwarding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await forwarding
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        "engine postgresql+psycopg",
+        "async_engine postgresql+asyncpg",
+        "async_sessionmaker postgresql+psycopg",
+        "django postgresql",
+    ],
+    indirect=True,
+)
+async def test_an_inbox_goes_on_when_its_server_was_restarted(
+    world: FrameworkWorld, script: Script, postgres: Postgres
+) -> None:
+    entered = asyncio.Event()
+    leave = asyncio.Event()
+
+    async def slow(database: Database, db: Any, message: Message) -> None:
+        await note(database, db, message)
+        entered.set()
+        await leave.wait()
+
+    async with life(world, script, slow, tries=1) as (peer, inbox):
+        await peer.say(publish(2, 7, b"in the handler"))
+        await entered.wait()
+        await asyncio.to_thread(postgres.crash)
+        leave.set()
+        assert await peer.packet() == answer(PUBREC, 7)
+        await asyncio.to_thread(postgres.crash)
+        await peer.say(answer(PUBREL, 7))
+        assert await peer.packet() == answer(PUBCOMP, 7)
+        assert (inbox.handled, inbox.dead) == (1, 0), "it is not the message's fault"
+    assert await world.effects() == ["in the handler"]
+
+
+@pytest.mark.parametrize("world", ["session postgresql+psycopg", "async_session postgresql+asyncpg"], indirect=True)
+async def test_a_session_of_the_applications_own_does_not_come_back_and_says_so(
+    world: FrameworkWorld, postgres: Postgres
+) -> None:
+    database = await world.connect()
+    await database.create_tables()
+    await asyncio.to_thread(postgres.crash)
+    with pytest.raises(LostError, match=r"give sqlalchemy_database\(\) an engine or a sessionmaker"):
+        async with database.transaction() as db:
+            await database.execute(db, "SELECT 1")
 
 
 class _Base(orm.DeclarativeBase):
