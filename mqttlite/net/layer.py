@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
+from ..core.errors import ConnectError, MQTTError
+
 READ_SIZE = 65536  # bytes read at once
 PIECES_MAX = 500  # pieces that one turn of the loop takes out of what has been read: a frame may hold a single byte
 
@@ -66,17 +68,25 @@ class Layer(asyncio.BufferedProtocol, asyncio.Transport):
         """What has come from below."""
         if not self.established.done() and len(self.first) < 512:
             self.first += data[:512]
-        try:
-            for count, piece in enumerate(self.pieces(data), 1):
-                if piece:
-                    self._hand_up(piece)
-                if self._is_paused or self._is_lost:
-                    return
-                if count == PIECES_MAX:
-                    self._go_on_later()
-                    return
-        except Exception as error:
-            self.fail(error)
+        pieces = iter(self.pieces(data))
+        for _ in range(PIECES_MAX):
+            try:
+                piece = next(pieces, None)
+            except (OSError, MQTTError) as error:
+                self.fail(error)
+                return
+            except Exception as error:  # of a library, about what the peer has sent
+                failed = ConnectError(f"what came is wrong: {error}")
+                failed.__cause__ = error
+                self.fail(failed)
+                return
+            if piece is None:
+                return
+            if piece:
+                self._hand_up(piece)
+            if self._is_paused or self._is_lost:
+                return
+        self._go_on_later()
 
     def eof_received(self) -> bool:
         return self.has_ended()

@@ -68,9 +68,6 @@ class TlsLayer(Layer):
             return
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             self.has_ended()
-        except ssl.SSLError:
-            if not self._said_end:  # else it still sends, to nobody
-                raise
         finally:
             self._send()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mqttlite.core.errors import MQTTError
 from mqttlite.net.layer import PIECES_MAX, READ_SIZE, Layer
 from mqttlite.net.tls import TlsLayer
 from mqttlite.net.websocket import PONG_BEHIND_MAX, WebSocketClientLayer, WebSocketServerLayer
@@ -269,21 +270,27 @@ async def test_frames_that_are_none_end_the_connection(
     assert server.top.got == b""
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(40))
 async def test_noise_ends_a_connection_and_nothing_else(
     seed: int, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     """Before the handshake, and bytes turned over behind it: the connection ends or goes on, and nothing is raised."""
     rnd = random.Random(seed)
     for kind in KINDS:
-        server, client = ends(kind, contexts)
-        if rnd.random() < 0.5:
-            await settle(server, client)
-            client.top.transport.write(rnd.randbytes(3000))
-        data = bytearray(client.wire.out or rnd.randbytes(300))
+        two = ends(kind, contexts)
+        one, other = two if rnd.random() < 0.5 else two[::-1]
+        for _ in range(rnd.randrange(3)):
+            move(other, one)
+            move(one, other)
+        if other.upper.established.done():
+            await settle(one, other)
+            other.top.transport.write(rnd.randbytes(3000))
+        data = bytearray(other.wire.out or rnd.randbytes(300))
         for _ in range(rnd.randrange(1, 5)):
             data[rnd.randrange(len(data))] = rnd.randrange(256)
-        server.take(bytes(data))
-        server.take(rnd.randbytes(rnd.randrange(1, 20_000)))
-        await settle(server, client)
-        server.layer.connection_lost(None)
+        one.take(bytes(data))
+        one.take(rnd.randbytes(rnd.randrange(1, 20_000)))
+        await settle(one, other)
+        for end in two:
+            assert end.upper.error is None or isinstance(end.upper.error, (OSError, MQTTError))
+            end.layer.connection_lost(None)
