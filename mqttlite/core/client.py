@@ -274,6 +274,10 @@ class ClientProtocol(Connection):
 
             check_size(self.parser.size_max, topic, size + len(topic) + (4 if flags & 6 else 2))
 
+    def head(self, flags: int, topic: bytes, size: int) -> bytes:
+        """The start of a PUBLISH packet (codec.publish_head). `size`: of the payload."""
+        return publish_head(flags, topic, size)
+
     def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"", properties: bytes = b"") -> int:
         """Accept a message (`flags`: QoS << 1 | RETAIN; `key` as in records; `properties`: a block, 5.0); its sequence
         number, or -1 at QoS 0 (-2: QoS 0 and not connected). ProtocolError for a topic that is none or has control
@@ -282,7 +286,7 @@ class ClientProtocol(Connection):
         if V5 and self.wire.with_properties:
             payload = self.wire.with_properties(properties, payload)
         self._check(flags, topic, len(payload))
-        head = publish_head(flags, topic, len(payload))
+        head = self.head(flags, topic, len(payload)) if HOST else publish_head(flags, topic, len(payload))
         if V5 and self.limits and self.is_connected:
             self.limits.check(head, payload)
         if flags & 6:

@@ -51,6 +51,13 @@ class Parser:
         self._pieces.append(data)
         self._have += len(data)
 
+    def missing(self) -> int:
+        """How many bytes have to come before it pays to look at the packet that has begun; 0: none has."""
+        if self._pieces:
+            return self._need - self._have
+        left = len(self.buf) - self._at
+        return self._need - left if left else 0
+
     def next(self) -> int:
         """The first byte of the next packet, its body in `buf[start:end]`; 0 when more bytes are needed.
 
