@@ -2,8 +2,9 @@
 
 from mqttlite.client.connector import Connector
 from mqttlite.core.client import ClientProtocol
+from mqttlite.core.client_host import HostProtocol
 
-from .planting import Change, Given, text, value
+from .planting import Change, Given, all_of, text, value
 
 CHANGES: dict[str, Change | Given] = {
     "PUBLISH before CONNACK": text(
@@ -22,7 +23,8 @@ CHANGES: dict[str, Change | Given] = {
     ),
     "reconnection without a pause": text(Connector._keep_connected, {"self.pause(pause_ms)": "self.pause(0)"}),
     "the pause gets shorter": text(Connector._keep_connected, {"2 * delay_ms,": "delay_ms // 2,"}),
-    "bytes of the last connection are kept": text(
-        ClientProtocol.connect, {"self.parser = type(self.parser)(self.parser.size_max)": "pass"}
+    "bytes of the last connection are kept": all_of(
+        text(ClientProtocol.connect, {"self.parser = type(self.parser)(self.parser.size_max)": "pass"}),
+        value(HostProtocol, "receive", ClientProtocol.receive),  # its own is rid of them after one more connection
     ),
 }

@@ -1,6 +1,7 @@
 """Bugs in the rows of the handshakes."""
 
 from mqttlite.core import session as core
+from mqttlite.core.client_host import HostProtocol
 from mqttlite.core.connection import Connection
 from mqttlite.core.session import INBOUND, OUTBOUND, Session
 
@@ -31,6 +32,7 @@ CHANGES: dict[str, Change | Given] = {
             Connection._acknowledgement,
             {"self.session.released(": "self.deliver(*self.late); self.session.released("},
         ),
+        text(HostProtocol._usual, {"session.released(": "self.deliver(*self.late); session.released("}),
     ),
     "the loss of a connection is not foreseen: broker": _no_row_for_what_is_held,
     "the loss of a connection is not foreseen: consumer": _no_row_for_what_is_held,
