@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..core.errors import MQTTError, RefusedError
+from ..core.errors import ConnectError, MQTTError, RefusedError
 from . import streams
 from .arguments import CommandLine
 
@@ -90,7 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         streams.give_up_output()
         return OUTPUT_GONE
     except (MQTTError, OSError, ValueError) as error:
-        streams.say(f"{name}: {streams.why(error)}")
+        text = streams.why(error)
+        if isinstance(error, ConnectError) and name.split()[-1] in ("pub", "sub", "rr", "bench"):
+            from .connecting import in_options
+
+            text = in_options(text)
+        streams.say(f"{name}: {text}")
         if isinstance(error, OSError):
             streams.give_up_output()  # a full disk, perhaps
         return error.code if isinstance(error, RefusedError) else 1

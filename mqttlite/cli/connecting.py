@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,12 @@ def url_of(args: argparse.Namespace) -> tuple[str, str]:
         return split_topic(args.url)
     scheme, port = ("mqtts", TLS_PORT) if _tls_given(args) else ("mqtt", PORT)
     return _url_of_host(scheme, "localhost" if args.host is None else args.host, args.port or port), ""
+
+
+def in_options(text: str) -> str:
+    """An error of Client, with options of the command line in the place of the arguments that it names."""
+    options = {name: "--" + option.replace("_", "-") for option, name in reversed(_TLS.items())}
+    return re.sub(rf"\b({'|'.join(options)})=(True\b)?(?=(')?)", lambda m: options[m[1]] + (" " if m[3] else ""), text)
 
 
 def _tls_given(args: argparse.Namespace) -> list[str]:
