@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any, Self, Unpack
 
-    from ..core.events import ConnectFields
     from ..core.events import Will as CheckedWill
     from ..core.message_properties import MessageProperties, Pairs
     from ..core.wire import ClientWire
@@ -118,7 +117,7 @@ class BaseClient:
             username = self.url.username
         if password is None:
             password = self.url.password
-        if V5 and getattr(will, "more", None) and version not in ("5.0", 5):
+        if HOST and getattr(will, "more", None) and version not in ("5.0", 5):
             raise ValueError('delay and properties of a will need MQTT 5.0: write Client(..., version="5.0")')
         if store and not client_id:
             raise ValueError("a store needs a client_id: it keeps the session that the broker has under that name")
@@ -158,21 +157,9 @@ class BaseClient:
             self._connect_fields = fields
             self._receive_maximum = receive_maximum
         if V5 and (session_expiry_s is not None or receive_maximum):
-            self._say_5(fields, -1 if session_expiry_s is None else session_expiry_s, receive_maximum)
+            from .saying5 import connect
 
-    def _say_5(self, fields: "ConnectFields", session_expiry_s: int, receive_maximum: int) -> None:
-        """What CONNECT of 5.0 says besides."""
-        self._needs_5("session_expiry_s and receive_maximum")
-        protocol = self._life.protocol
-        from ..core.wire5 import encode_connect
-
-        # Announced, and not enforced (docs/decisions/0045): what has arrived is bounded by inbox_max and inbox_bytes.
-        protocol.connect_packet = encode_connect(
-            *fields,
-            receive_maximum=receive_maximum or protocol.session.inbound_max,
-            size_max=protocol.parser.size_max,
-            session_expiry_s=session_expiry_s,
-        )
+            connect(self, fields, session_expiry_s, receive_maximum)
 
     def _will(self, will: "tuple[str, str | bytes, int, bool]") -> "CheckedWill":
         from .will import checked
@@ -195,26 +182,6 @@ class BaseClient:
         if isinstance(payload, (bytes, bytearray, memoryview)):
             return bytes(payload)
         raise TypeError("payload must be bytes or str")
-
-    def _needs_5(self, what: str) -> None:
-        if not self._outgoing.flags & 2:
-            raise ValueError(what + ' need MQTT 5.0: write Client(..., version="5.0")')
-
-    async def _publish5(
-        self,
-        topic: str,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        key: "tuple[str, int] | None",
-        properties: "MessageProperties",
-        is_kept: bool,
-    ) -> Receipt:
-        """`publish`, or without `is_kept` `enqueue`, of a message with properties. A host checks them first."""
-        self._needs_5(" and ".join(properties))
-        from .publish5 import publish
-
-        return await publish(self._life, self._outgoing, topic, payload, qos, retain, key, properties, is_kept)
 
     # -- life
 
@@ -313,7 +280,9 @@ class BaseClient:
         """
         payload = self._checked(topic, payload, qos, retain, key)
         if V5 and properties:
-            return await self._publish5(topic, payload, qos, retain, key, properties, True)
+            from .saying5 import publish
+
+            return await publish(self, topic, payload, qos, retain, key, properties, True)
         outgoing = self._outgoing
         size = len(topic) + len(payload)
         if outgoing.is_full(qos, size):
@@ -338,7 +307,9 @@ class BaseClient:
         """
         payload = self._checked(topic, payload, qos, retain, key)
         if V5 and properties:
-            return await self._publish5(topic, payload, qos, retain, key, properties, False)
+            from .saying5 import publish
+
+            return await publish(self, topic, payload, qos, retain, key, properties, False)
         outgoing = self._outgoing
         size = len(topic) + len(payload)
         if outgoing.is_full(qos, size):
@@ -416,13 +387,18 @@ class BaseClient:
         """
         check_qos(qos)
         if V5 and (no_local or retain_as_published or retain_handling or user_properties or subscription_identifier):
-            self._needs_5("options of a subscription")
-            from ..core.subscription_options import options
+            from .saying5 import subscribe
 
-            flags, block = options(
-                topic_filter, no_local, retain_as_published, retain_handling, user_properties, subscription_identifier
+            return await subscribe(
+                self,
+                topic_filter,
+                qos,
+                no_local,
+                retain_as_published,
+                retain_handling,
+                user_properties,
+                subscription_identifier,
             )
-            return await self._ask(topic_filter, qos | flags, block)
         return await self._ask(topic_filter, qos)
 
     async def unsubscribe(self, topic_filter: str, *, user_properties: "Pairs | None" = None) -> None:
@@ -431,10 +407,9 @@ class BaseClient:
         Raises SubscribeError when the broker refuses (5.0), ProtocolError for an invalid topic filter, ClosedError.
         """
         if V5 and user_properties:
-            self._needs_5("user_properties")
-            from ..core.message_properties import encode_pairs
+            from .saying5 import unsubscribe
 
-            await self._ask(topic_filter, -1, encode_pairs(user_properties))
+            await unsubscribe(self, topic_filter, user_properties)
         else:
             await self._ask(topic_filter, -1)
 

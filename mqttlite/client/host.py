@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from ..core.message_properties import MessageProperties, Pairs
+    from ..core.message_properties import Pairs
     from .authentication import Authentication
     from .reconnect import Reconnect
     from .server_info import Server
@@ -286,8 +286,10 @@ class Client(ComfortableClient):
         the client has said before; `with_will`: the will is published all the same.
         """
         if session_expiry_s is not None or with_will:
-            self._needs_5("session_expiry_s and with_will")
             from .goodbye import goodbye
+            from .saying5 import needs_5
+
+            needs_5(self, "session_expiry_s and with_will")
 
             self._life.protocol.goodbye = goodbye(self._life.protocol, session_expiry_s, with_will)
         if self._loop is not None:
@@ -311,21 +313,6 @@ class Client(ComfortableClient):
             return payload.encode() if payload.isascii() else encoded("payload", payload)
         check_message(topic, payload, qos, retain, key)
         return encoded("payload", payload) if isinstance(payload, str) else bytes(payload)
-
-    async def _publish5(
-        self,
-        topic: str,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        key: tuple[str, int] | None,
-        properties: "MessageProperties",
-        is_kept: bool,
-    ) -> Receipt:
-        from .checks5 import check_properties
-
-        check_properties(properties, payload, "publish")
-        return await super()._publish5(topic, payload, qos, retain, key, properties, is_kept)
 
     async def _ask(self, topic_filter: str, qos: int, properties: bytes = b"") -> int:
         self._check_use()

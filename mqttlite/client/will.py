@@ -4,7 +4,7 @@ import sys
 from collections import namedtuple
 
 from ..core import const
-from ..core.features import V5
+from ..core.features import HOST, V5
 from ..core.text import check_plain, check_topic_name, to_utf8
 from .messages import check_qos
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
             cls, topic: str, payload: "str | bytes", qos: int, retain: bool, **more: Unpack[WillProperties]
         ) -> Self: ...
 
-elif V5:
+elif HOST:
     _Fields = namedtuple("Will", ("topic", "payload", "qos", "retain"))
 
     class Will(_Fields):
@@ -51,19 +51,25 @@ elif V5:
             return _Fields.__new__(cls, topic, payload, qos, retain)
 
         Will.__new__ = staticmethod(_new)
+elif V5:
+
+    def Will(topic, payload, qos, retain, **more):
+        return topic, payload, qos, retain, more
+
 else:
     Will = namedtuple("Will", ("topic", "payload", "qos", "retain"))
 
 
 def checked(will: "tuple[str, str | bytes, int, bool]") -> "CheckedWill":
     """A will as the protocol wants it; the last field, a block of properties, is only there if it has some."""
-    topic, payload, qos, retain = will
+    topic, payload, qos, retain = will if HOST or not V5 else will[:4]
     name = to_utf8(topic, "will topic")
     check_topic_name(name)
     check_plain(name)
     check_qos(qos, "QoS of the will")
-    if V5 and getattr(will, "more", None):
+    if V5 and (getattr(will, "more", None) if HOST else will[4:]):
         from ..core.message_properties import encode
 
-        return name, payload.encode() if isinstance(payload, str) else payload, qos, retain, encode(will.more)  # type: ignore[attr-defined]
+        block = encode(will.more if HOST else will[4])  # type: ignore[attr-defined, misc]
+        return name, payload.encode() if isinstance(payload, str) else payload, qos, retain, block
     return name, payload.encode() if isinstance(payload, str) else payload, qos, retain

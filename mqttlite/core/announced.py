@@ -5,7 +5,7 @@ Loaded only by who speaks 5.0. Statement numbers in this file are those of 5.0.
 
 from . import const
 from .codec import body_at, packet, prefixed, topic_of
-from .errors import ProtocolError, PublishError
+from .errors import ProtocolError, PublishError, broken
 from .features import HOST
 from .properties import (
     ASSIGNED_IDENTIFIER,
@@ -50,21 +50,21 @@ class Limits:
     def take(self, found: "dict[int, int | bytes]") -> None:
         """CONNACK was accepted; `found`: values of its properties by identifier."""
         client = self._client
-        assigned = found.pop(ASSIGNED_IDENTIFIER, None)
-        name = assigned if isinstance(assigned, bytes) else b""
+        assigned = found.pop(ASSIGNED_IDENTIFIER, None) if HOST else None  # a board has a name
         if HOST:
             self.found = found
-            self.assigned = name
-        if HOST and client.opening:
-            client.opening.accepted(found, name)
-        elif 0x15 in found or 0x16 in found:
-            raise ProtocolError("MQTT-4.12.0-6", "CONNACK with authentication, and we have no method")
-        elif name:  # [MQTT-3.1.3-2]: the session goes on under this name
-            client.connect_packet = _named(client.connect_packet, name)
+            self.assigned = name = assigned if isinstance(assigned, bytes) else b""
+            if client.opening:
+                client.opening.accepted(found, name)
+            elif 0x15 in found or 0x16 in found:
+                raise ProtocolError("MQTT-4.12.0-6", "CONNACK with authentication, and we have no method")
+            elif name:  # [MQTT-3.1.3-2]: the session goes on under this name
+                client.connect_packet = _named(client.connect_packet, name)
         self._take_numbers(found)  # type: ignore[arg-type]
-        alias_max: int = found.get(TOPIC_ALIAS_MAXIMUM, 0)  # type: ignore[assignment]
-        if alias_max or client.outbound:
-            client.get_outbound().connected(alias_max, self.packet_max)
+        if HOST:
+            alias_max: int = found.get(TOPIC_ALIAS_MAXIMUM, 0)  # type: ignore[assignment]
+            if alias_max or client.outbound:
+                client.get_outbound().connected(alias_max, self.packet_max)
         # Messages accepted before this broker's limits were known are set aside.
         session = client.session
         for seq in sorted(session.messages):
@@ -120,12 +120,16 @@ class Limits:
         """Whether a SUBSCRIBE or UNSUBSCRIBE of these can be one packet: properties go with one filter alone, and it is
         not too large. ProtocolError when that of a single one is.
         """
-        blocks = b"".join([wanted[topic_filter].properties for topic_filter in topic_filters])
-        size = 11 + len(blocks) + len(b"".join([prefixed(topic_filter) for topic_filter in topic_filters]))
-        if size + len(topic_filters) <= self.packet_max and (not blocks or len(topic_filters) == 1):
+        size = 11 + len(b"".join([prefixed(topic_filter) for topic_filter in topic_filters])) + len(topic_filters)
+        if HOST:
+            blocks = b"".join([wanted[topic_filter].properties for topic_filter in topic_filters])
+            size += len(blocks)
+            if blocks and len(topic_filters) > 1:
+                return False
+        if size <= self.packet_max:
             return True
         if len(topic_filters) == 1:
-            raise ProtocolError("MQTT-3.2.2-15", "the topic filter is too long for the broker's largest packet")
+            raise broken("MQTT-3.2.2-15")
         return False
 
 

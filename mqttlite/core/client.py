@@ -241,9 +241,9 @@ class ClientProtocol(Connection):
             wanted.request = request
             pairs.append((topic_filter, wanted.qos))
         if answer == SUBACK:
-            self.out.append(self.wire.encode_subscribe(packet_id, pairs, wanted.properties if V5 else b""))
+            self.out.append(self.wire.encode_subscribe(packet_id, pairs, wanted.properties if HOST else b""))
         else:
-            self.out.append(self.wire.encode_unsubscribe(packet_id, topic_filters, wanted.properties if V5 else b""))
+            self.out.append(self.wire.encode_unsubscribe(packet_id, topic_filters, wanted.properties if HOST else b""))
 
     def check_topic(self, topic: bytes) -> None:
         """Refuse a topic name that may not stand in PUBLISH."""
@@ -258,7 +258,7 @@ class ClientProtocol(Connection):
         if self.outbound is None:
             from .outbound5 import Outbound
 
-            self.outbound = self.session.form = Outbound(self.session, self.wall_ms or (lambda: 0))
+            self.outbound = self.session.form = Outbound(self.session, self.wall_ms)
         return self.outbound
 
     # -- requests of the application
@@ -293,7 +293,7 @@ class ClientProtocol(Connection):
             return self.session.publish(head, payload, key)
         if not self.is_connected:
             return -2
-        self.out += self.outbound.aliased(head, payload) if V5 and self.outbound else (head, payload)
+        self.out += self.outbound.aliased(head, payload) if HOST and self.outbound else (head, payload)
         return -1
 
     def subscribe(self, topic_filter: bytes, qos: int, properties: bytes = b"") -> Subscription:
@@ -301,7 +301,7 @@ class ClientProtocol(Connection):
         checked. In what this returns the answer will be. `properties`: a block that goes with the request (5.0).
         """
         wanted = self.subscriptions[topic_filter] = Subscription(qos, UNASKED)
-        if V5 and properties:
+        if HOST and properties:
             wanted.properties = properties
         if self.is_connected:
             self._request(UNSUBACK if qos < 0 else SUBACK, [topic_filter])

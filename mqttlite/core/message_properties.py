@@ -6,7 +6,8 @@ Loaded with the first message that has some. A host has checked the types (clien
 
 from . import const
 from .codec import prefixed
-from .errors import ProtocolError
+from .errors import broken
+from .features import HOST
 from .properties import _field_end, each, encode_user_properties, user_properties
 from .text import check_plain, check_topic_name, to_utf8
 
@@ -59,8 +60,7 @@ def encode(properties: "Mapping[str, object]") -> bytes:
             if value is not None:
                 block += _encoded(name, identifier, value)
     if left:
-        known = [entry[0] for entry in _NAMES]
-        raise TypeError("unknown property: " + ", ".join([name for name in properties if name not in known]))
+        raise TypeError(str(properties))
     return block
 
 
@@ -68,12 +68,9 @@ def _encoded(name: str, identifier: int, value: "object") -> bytes:
     if name == "user_properties":
         return encode_pairs(value)  # type: ignore[arg-type]
     if isinstance(value, int):  # True and False, too
-        if identifier == 0x01:
-            data = b"\1" if value else b"\0"
-        elif 0 <= value < 1 << 32:
-            data = value.to_bytes(4, "big")
-        else:
-            raise ProtocolError("3.3.2.3", name + " must be 0 to 4294967295 seconds")
+        if HOST and not 0 <= value < 1 << 32:
+            raise broken("3.3.2.3", name)
+        data = value.to_bytes(1 if identifier == 0x01 else 4, "big")
     elif name == "correlation_data":
         data = prefixed(bytes(value))  # type: ignore[call-overload]
     else:
@@ -87,7 +84,7 @@ def _encoded(name: str, identifier: int, value: "object") -> bytes:
 
 def encode_pairs(pairs: "Pairs") -> bytes:
     """A block of user properties: a mapping, or (name, value) pairs in an order [MQTT-3.3.2-18]."""
-    if isinstance(pairs, dict) or hasattr(pairs, "items"):
+    if hasattr(pairs, "items"):
         pairs = pairs.items()
     return encode_user_properties(
         [(to_utf8(name, "name of a user property"), to_utf8(value, "user property")) for name, value in pairs]

@@ -10,7 +10,7 @@ Loaded only by who speaks 5.0. Section and statement numbers in this file are th
 
 from . import const
 from .codec import prefixed, remaining_length
-from .errors import ProtocolError
+from .errors import ProtocolError, broken
 from .text import check_topic_name, check_utf8
 
 # Property identifiers (table 2-4), those that are used by name
@@ -60,17 +60,17 @@ def varint(buf: bytes, at: int, stop: int) -> "tuple[int, int]":
         value |= (byte & 127) << shift
         if byte < 128:
             if not byte and shift:
-                raise ProtocolError("MQTT-1.5.5-1", "a length in more bytes than it needs")
+                raise broken("MQTT-1.5.5-1")
             return value, at
         shift += 7
-    raise ProtocolError("1.5.5", "a length that does not end")
+    raise broken("1.5.5")
 
 
 def _field_end(buf: bytes, at: int, stop: int) -> int:
     """Where the field behind a length of two bytes ends (1.5.4, 1.5.6)."""
     end = stop + 1 if at + 2 > stop else at + 2 + (buf[at] << 8 | buf[at + 1])
     if end > stop:
-        raise ProtocolError("2.2.2.2", "a property is longer than its packet")
+        raise broken("2.2.2.2")
     return end
 
 
@@ -92,17 +92,17 @@ def _value(buf: bytes, at: int, stop: int, form: int) -> "tuple[int | None, int]
     if size:
         end = at + size
         if end > stop:
-            raise ProtocolError("2.2.2.2", "a property is longer than its packet")
+            raise broken("2.2.2.2")
         value = int.from_bytes(buf[at:end], "big")
         if value > 1 and form == _FLAG:
-            raise ProtocolError("2.2.2", "a property that is 0 or 1 is " + str(value))
+            raise broken("2.2.2 flag", value)
         if value or (form != _NOT_ZERO_2 and form != _NOT_ZERO_4):
             return value, end
     else:
         value, end = varint(buf, at, stop)
         if value:
             return value, end
-    raise ProtocolError("2.2.2", "a property that may not be 0 is 0")
+    raise broken("2.2.2 zero")
 
 
 def check_properties(
@@ -114,20 +114,20 @@ def check_properties(
     (2.2.2.2). `found` is filled with their values by identifier; of user properties, with nothing.
     """
     if at >= end:
-        raise ProtocolError("2.2.2.1", "packet ends before its properties")
+        raise broken("2.2.2.1 end")
     size, at = varint(buf, at, end)
     start = at
     stop = at + size
     if stop > end:
-        raise ProtocolError("2.2.2.1", "properties are longer than their packet")
+        raise broken("2.2.2.1")
     had = 0
     while at < stop:
         identifier = buf[at]
         if identifier not in allowed:
-            raise ProtocolError("2.2.2.2", "property " + str(identifier) + " may not stand in this packet")
+            raise broken("2.2.2.2 place", identifier)
         if identifier != _USER and identifier != SUBSCRIPTION_IDENTIFIER:
             if had >> identifier & 1:
-                raise ProtocolError("2.2.2", "property " + str(identifier) + " stands twice in a packet")
+                raise broken("2.2.2 twice", identifier)
             had |= 1 << identifier
         value, after = _value(buf, at + 1, stop, _FORMS[identifier])
         if identifier == _RESPONSE_TOPIC:

@@ -18,7 +18,7 @@ from mqttlite.core.opening5 import Opening
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.parser import Parser
 from mqttlite.core.session import Session
-from mqttlite.core.subscription_options import options
+from mqttlite.core.subscription_options import properties
 from mqttlite.core.versions import wire_of
 from tests.core.test_client5 import Application
 
@@ -177,7 +177,8 @@ def test_subscribe_and_unsubscribe(
     pairs: list[tuple[str, str]],
     identifier: int,
 ) -> None:
-    flags, block = options("a", no_local, as_published, handling, pairs or None, identifier)
+    flags = no_local << 2 | as_published << 3 | handling << 4
+    block = properties("a", no_local, pairs or None, identifier)
     data = wire5.encode_subscribe(7, [(name.encode(), qos | flags) for name, qos in filters], block)
     found = read(data)
     assert found.packet_id == 7 and found.user_properties == pairs

@@ -40,13 +40,11 @@ METHODS = {
 OPTIONS = {
     "JOURNAL": ("store", "wait"),
     "KEYS": ("keys", "key"),
-    "V5": (
-        "version", "session_expiry_s", "receive_maximum", "properties", "no_local", "retain_as_published",
-        "retain_handling", "user_properties", "subscription_identifier",
-    ),
+    "V5": ("version", "session_expiry_s", "properties", "no_local", "retain_as_published", "retain_handling"),
     "MANUAL_ACK": ("manual_ack",),
     "TLS": ("tls", "server_name"),
-}  # fmt: skip
+    "HOST": ("receive_maximum", "user_properties", "subscription_identifier"),
+}
 
 FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TLS", "SERVER", "HOST", "TEXTS")
 OF_HOSTS = ("SERVER", "HOST", "TEXTS")  # that no board has
