@@ -183,6 +183,9 @@ class BaseClient:
             return bytes(payload)
         raise TypeError("payload must be bytes or str")
 
+    def _check_properties(self, properties: "MessageProperties", payload: bytes) -> None:
+        """Of a message. A host looks closer."""
+
     # -- life
 
     async def __aenter__(self) -> "Self":

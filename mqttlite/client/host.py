@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from ..core.message_properties import Pairs
+    from ..core.message_properties import MessageProperties, Pairs
     from .authentication import Authentication
     from .reconnect import Reconnect
     from .server_info import Server
@@ -313,6 +313,11 @@ class Client(ComfortableClient):
             return payload.encode() if payload.isascii() else encoded("payload", payload)
         check_message(topic, payload, qos, retain, key)
         return encoded("payload", payload) if isinstance(payload, str) else bytes(payload)
+
+    def _check_properties(self, properties: "MessageProperties", payload: bytes) -> None:
+        from .checks5 import check_properties
+
+        check_properties(properties, payload, "publish")
 
     async def _ask(self, topic_filter: str, qos: int, properties: bytes = b"") -> int:
         self._check_use()

@@ -1,7 +1,7 @@
 """What the application publishes: accepted while there is room, and confirmed by its receipt. Both runtimes."""
 
 from ..core import const
-from ..core.features import JOURNAL, KEYS
+from ..core.features import JOURNAL, KEYS, V5
 from .messages import SENT, Receipt
 
 TYPE_CHECKING = const(0)
@@ -77,8 +77,7 @@ class Outgoing:
             if is_earlier:
                 return self.receipt(seq)
         else:
-            note = bytes((self.flags | 4,)) + expiry if expiry else self.note
-            seq = life.protocol.publish(flags, topic.encode(), payload, note, block)
+            seq = life.protocol.publish(flags, topic.encode(), payload, self.note_with(expiry) if V5 else b"", block)
         if seq == -2:
             life.qos0_dropped += 1
             return SENT
@@ -87,6 +86,10 @@ class Outgoing:
             return SENT
         receipt = self.receipts[seq] = Receipt(seq)
         return receipt
+
+    def note_with(self, expiry: bytes) -> bytes:
+        """The key of a message that has no other."""
+        return bytes((self.flags | 4,)) + expiry if expiry else self.note
 
     def load_keys(self) -> "Keys":
         """What is known about idempotency keys, from the store or from now on."""

@@ -77,9 +77,7 @@ async def publish(
     """As BaseClient.publish, or, without `is_kept`, as `enqueue`."""
     needs_5(client, " and ".join(properties))
     if HOST:
-        from .checks5 import check_properties
-
-        check_properties(properties, payload, "publish")
+        client._check_properties(properties, payload)
     life = client._life
     outgoing = client._outgoing
     block = encode(properties)

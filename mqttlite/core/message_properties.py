@@ -67,10 +67,10 @@ def encode(properties: "Mapping[str, object]") -> bytes:
 def _encoded(name: str, identifier: int, value: "object") -> bytes:
     if name == "user_properties":
         return encode_pairs(value)  # type: ignore[arg-type]
-    if isinstance(value, int):  # True and False, too
+    if isinstance(value, (int, bool)):  # on MicroPython, True is no int
         if HOST and not 0 <= value < 1 << 32:
             raise broken("3.3.2.3", name)
-        data = value.to_bytes(1 if identifier == 0x01 else 4, "big")
+        data = int(value).to_bytes(1 if identifier == 0x01 else 4, "big")
     elif name == "correlation_data":
         data = prefixed(bytes(value))  # type: ignore[call-overload]
     else:

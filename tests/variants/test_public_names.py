@@ -10,7 +10,7 @@ from tests.peers import MicroPython, Mosquitto, free_port
 from tests.variants.harness import APPS
 from tests.variants.variants import SOURCE, VARIANTS, features, library
 
-ALL = ("JOURNAL", "KEYS", "DOUBTS", "MANUAL_ACK")
+ALL = ("JOURNAL", "KEYS", "DOUBTS", "MANUAL_ACK", "V5")
 
 
 async def said(variant: str, bits: int, folder: Path, wanted: list[str]) -> list[str]:

@@ -163,6 +163,52 @@ async def by_hand():
         print("by hand", [message.payload for message in messages])
 
 
+async def five():
+    """What only MQTT 5.0 has."""
+    from mqttlite import ExpiredError
+
+    options = {"version": "5.0", "client_id": "five", "session_expiry_s": 60}
+    will = Will("will", b"gone", 1, False, delay_s=5, content_type="text")
+    async with Client(URL, will=will, **options) as client, Client(URL, version="5.0") as other:
+        print("granted", await client.subscribe("five/#", 2, no_local=True, retain_as_published=True))
+        await client.publish("five/own", b"not heard", 1)
+        for qos in range(3):
+            await other.publish(
+                "five/%d" % qos,
+                "21.5 °C",
+                qos,
+                expires_after_s=100,
+                content_type="text/plain",
+                response_topic="five/answers",
+                correlation_data=b"\0\1",
+                payload_is_text=True,
+                user_properties=[("unit", "°C"), ("unit", "K")],
+            )
+            message = await client.__anext__()
+            print(message.topic, message.qos, message.expires_after_s, message.content_type, message.response_topic)
+            print(message.correlation_data, message.payload_is_text, message.user_properties)
+        await other.publish("five/without", b"x", 1)
+        message = await client.__anext__()
+        print(message.expires_after_s, message.content_type, message.correlation_data, message.user_properties)
+        print(message.payload_is_text, message.subscription_identifiers)
+    async with Client(URL, **options) as client:
+        print("kept for a while:", client.session_present)
+    alone = Client(CLOSED_URL, **options)
+    later = await alone.publish("late", b"x", 2, expires_after_s=1000)
+    receipt = await alone.publish("late", b"x", 1, expires_after_s=1)
+    try:
+        await receipt.completed()
+    except ExpiredError as error:
+        print("expired", alone.expired, receipt.done, later.done, str(error)[:8] != "")
+    await alone.close()
+    async with Client(URL) as client:
+        for call in (client.publish("a", b"", 1, content_type="x"), client.subscribe("a", 1, no_local=True)):
+            try:
+                await call
+            except ValueError as error:
+                print(error)
+
+
 async def main():
     await connecting()
     async with Client(URL, client_id="main", clean_session=True) as client:
@@ -176,6 +222,8 @@ async def main():
         await stored()
     if "MANUAL_ACK" in FEATURES:
         await by_hand()
+    if "V5" in FEATURES:
+        await five()
     print("end")
 
 
