@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import MQTTError
-from ..core.reason_codes import REFUSED
+from ..core.reason_codes import NOT_AUTHORISED, REFUSED
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -49,19 +49,31 @@ class Arriving:
     certificate: dict[str, Any] | None = field(default=None, repr=False)
 
 
+# Reason codes of CONNACK (3.2.2.2), and those of them that DISCONNECT has (3.14.2.1)
+_OF_CONNACK = frozenset(bytes.fromhex("80818283848586878889 8A8C90959799 9A9B9C9D9F"))
+_OF_BOTH = _OF_CONNACK - frozenset(bytes.fromhex("84858688 8A8C"))
+
 Authenticate = Callable[[Arriving], Generator[bytes, bytes, bytes]]
 """What an application gives to `Broker` to say who may connect, as at the top of this module."""
 
 
 class Refusal(MQTTError):
     """Raised by an `authenticate`: the client may not connect, or not stay. `code`: a reason code from 0x80 on that
-    CONNACK and DISCONNECT have: 0x86 bad user name or password, 0x87 not authorised, 0x8C bad authentication method,
-    0x88 not available; a client of 3.1.1 gets the nearest return code. `why`: for the log.
+    CONNACK has: 0x86 bad user name or password, 0x87 not authorised, 0x8C bad authentication method, 0x88 not
+    available. A client of 3.1.1 gets the nearest return code, and DISCONNECT says 0x87 where it has not this. `why`:
+    for the log. ValueError: CONNACK has no such code.
     """
 
     def __init__(self, code: int, why: str) -> None:
+        if code not in _OF_CONNACK:
+            raise ValueError(f"Refusal: CONNACK has no reason code 0x{code:02X}; write 0x87 for not authorised")
         super().__init__(why)
         self.code = code
+
+    @property
+    def last_word(self) -> int:
+        """The reason code of DISCONNECT, which has not all that CONNACK has [MQTT-3.14.2-1]."""
+        return self.code if self.code in _OF_BOTH else NOT_AUTHORISED
 
 
 class Exchange:

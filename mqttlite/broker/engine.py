@@ -13,7 +13,7 @@ from ..core.codec import packet
 from ..core.errors import MQTTError, ProtocolError
 from ..core.packet_types import DISCONNECT
 from ..core.properties import with_properties
-from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN
+from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
 from ..core.session import WINDOW
 from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
@@ -267,7 +267,7 @@ class Engine(Sessions):
             words = "" if peer.client else spoken(bytes(peer.parser.buf[:8]))
             self._close(peer, words or f"protocol error: {error}", logging.WARNING, reason_of(error))
         elif isinstance(error, Refusal):  # [MQTT-4.12.1-2]
-            self._close(peer, f"not authenticated again: {error}", logging.WARNING, error.code)
+            self._close(peer, f"not authenticated again: {error}", logging.WARNING, error.last_word)
         elif isinstance(error, MQTTError):
             self.stats.limits["closed"] += 1
             self._close(peer, str(error), logging.WARNING, QUOTA_EXCEEDED)
@@ -315,7 +315,8 @@ class Engine(Sessions):
         """A client of 5.0 is told why its connection ends; before CONNACK, in CONNACK [MQTT-3.14.0-1]."""
         if not peer.is5:
             if peer.wire.has_reasons and not peer.refused_because:
-                peer.out.append(peer.wire.encode_connack(False, reason))
+                code = UNAVAILABLE if reason == SHUTTING_DOWN else reason  # [MQTT-3.2.2-8]
+                peer.out.append(peer.wire.encode_connack(False, code))
         elif peer.is_connected:
             if reason == SHUTTING_DOWN and self.server_reference and peer.connect:
                 block = with_properties(reference(self.server_reference, peer.connect.packet_max), b"")

@@ -242,6 +242,37 @@ def test_who_fails_to_do_it_again_is_disconnected_with_its_reason() -> None:
     assert client.closed
 
 
+@statement("5.0", "MQTT-3.14.2-1", "MQTT-3.2.2-8")
+def test_a_refusal_has_a_code_of_connack_and_disconnect_says_only_what_it_may() -> None:
+    for code in range(256):
+        if code in (0x80, 0x86, 0x87, 0x88, 0x8A, 0x8C, 0x9C):
+            assert Refusal(code, "").last_word == (code if code in (0x80, 0x87, 0x9C) else 0x87)
+        elif code in (0, 0x18, 0x7F, 0x8B, 0x8D, 0x8E, 0x8F, 0x91, 0x92, 0x93, 0x94, 0x96, 0x98, 0x9E, 0xA0, 0xFF):
+            with pytest.raises(ValueError, match="CONNACK has no reason code"):
+                Refusal(code, "")
+
+    def once(who: Arriving) -> Generator[bytes, bytes, bytes]:
+        if who.again:
+            raise Refusal(0x8C, "not this way")
+        return b""
+        yield
+
+    client = Client(Asking(once))
+    client.take()
+    client.auth(AGAIN, b"")
+    assert client.told() == (DISCONNECT, 0x87, b"")
+
+
+@statement("5.0", "MQTT-3.2.2-8")
+def test_who_is_being_asked_when_the_broker_stops_is_told_so_in_a_code_of_connack() -> None:
+    world = Asking()
+    client = Client(world, data=Scram().first)
+    client.take()
+    world.engine.shut_down()
+    world.flush()
+    assert client.told() == (CONNACK, 0x88, b"")
+
+
 @pytest.mark.parametrize(("reason", "method"), [(AGAIN, "PLAIN"), (CONTINUE, "SCRAM-SHA-256"), (0, "SCRAM-SHA-256")])
 def test_an_auth_that_nobody_waits_for_is_a_protocol_error(reason: int, method: str) -> None:
     client = arrived(Asking())
