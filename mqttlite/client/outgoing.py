@@ -42,7 +42,7 @@ class Outgoing:
         """Return when such a message may be accepted, or the client is closed."""
         life = self.life
         while not life.error and self.is_full(qos, size):
-            if JOURNAL and qos and not life.store.fits(size):
+            if JOURNAL and qos and len(self.receipts) < self.queue_max:
                 await life.commit()  # what has finished by now makes room
                 if life.finished or life.store.fits(size):
                     continue

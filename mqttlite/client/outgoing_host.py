@@ -93,7 +93,25 @@ class HostOutgoing(Outgoing):
                 self._is_waited_for = True
                 await self._room.wait()
         else:
-            await super().wait_for_room(qos, size)
+            while not life.error and self.is_full(qos, size):
+                if qos and self.is_over(size):
+                    await life.progress.wait()  # that a store has room helps nobody then
+                else:
+                    await self._wait_for_store(qos, size)
+
+    async def _wait_for_store(self, qos: int, size: int) -> None:
+        """As Outgoing.wait_for_room, one turn of it."""
+        life = self.life
+        if qos and len(self.receipts) < self.queue_max:
+            await life.commit()  # what has finished by now makes room
+            if life.finished or life.store.fits(size):
+                return
+            if not self.receipts and life.session.doubts:  # nothing else would ever make room
+                from .unconfirmed import forget_oldest
+
+                forget_oldest(life, life.session.doubts, "the store has no room")
+                return
+        await life.progress.wait()
 
     def on_finished(self, seq: int, outcome: int) -> None:
         """See Outgoing."""

@@ -126,6 +126,15 @@ async def test_publishing_waits_while_too_many_bytes_are_not_confirmed() -> None
         assert client._outgoing.queued_bytes() <= 5020
 
 
+async def test_bytes_are_bounded_with_a_store_too(url: str, tmp_path: Path) -> None:
+    async with Client(url, client_id="c", store=tmp_path / "state.db", queue_bytes=1000) as client:
+        most = 0
+        for receipt in [await client.enqueue("t", bytes(400), number % 2 + 1) for number in range(20)]:
+            most = max(most, client._outgoing.queued_bytes())
+            await receipt
+        assert 0 < most <= 1000
+
+
 async def test_what_may_wait_is_checked() -> None:
     with pytest.raises(ValueError, match="queue_bytes must be 1 or more"):
         Client("mqtt://localhost", queue_bytes=0)
