@@ -5,10 +5,15 @@ run, against Mosquitto; and what share that is of the better of gmqtt and mqttiu
 
 Only the client's own process counts (user and system): each run is a process of its own (client_worker), and what a
 receiver receives comes from another one. Repetitions of the clients alternate; the table has their medians.
+
+While messages arrive one by one ("receive"), most of the time goes into being woken, and how many come at once is up to
+the scheduler: the quicker client is woken more often. So "queued" stops the receiver until all of them are at the
+broker: then each client reads pieces of the same size.
 """
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -48,11 +53,14 @@ def result(process: "subprocess.Popen[str]") -> float:
 
 
 def measure(client: str, what: str, qos: int, count: int, port: int, version: str) -> float:
-    process = worker(client, what, qos, count, port, version)
-    if what == "receive":
+    process = worker(client, "publish" if what == "publish" else "receive", qos, count, port, version)
+    if what != "publish":
         assert process.stdout is not None
         process.stdout.readline()  # "ready"
+        if what == "queued":
+            process.send_signal(signal.SIGSTOP)
         result(worker("mqttlite", "load", qos, count, port))
+        process.send_signal(signal.SIGCONT)
     return result(process)
 
 
@@ -71,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     clients = [client for client in args.clients if client != "compiled" or COMPILED.exists()]
     port = free_port()
-    cases = [(what, qos) for what in ("publish", "receive") for qos in (0, 1, 2)]
+    cases = [(what, qos) for what in ("publish", "receive", "queued") for qos in (0, 1, 2)]
     figures: dict[tuple[str, str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, running(mosquitto(port, Path(folder)), port):
         for _ in range(args.repeat):

@@ -1,0 +1,108 @@
+"""The client's end on CPython finds usual packets by a way of its own: it has to come to what the parser comes to."""
+
+import random
+from typing import Any
+
+import pytest
+
+from mqttlite.core import wire4, wire5
+from mqttlite.core.client import ClientProtocol
+from mqttlite.core.client_host import NAME_MAX, NAMES_MAX, HostProtocol
+from mqttlite.core.codec import publish_head
+from mqttlite.core.errors import MQTTError
+from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
+from mqttlite.core.session import Session
+
+SIZE_MAX = 300
+CONNACKS = {wire4: b"\x20\2\0\0", wire5: b"\x20\3\0\0\0"}
+
+
+class Events:
+    """Writes down whatever it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *what: self.told.append((name, *what))
+
+
+def connected(kind: type[ClientProtocol], wire: Any = wire4) -> tuple[ClientProtocol, Events]:
+    """A client that has published twelve messages, of which eight are under way."""
+    events = Events()
+    fields = (b"c", True, 60, None, None, None)
+    client = kind(events, fields, Session(8, start=0), SIZE_MAX, 1000, wire)  # type: ignore[arg-type]
+    client.connect(0)
+    client.receive(CONNACKS[wire], 0)
+    for number in range(12):
+        client.publish((1 + number % 2) << 1, b"out", b"%d" % number)
+    return client, events
+
+
+def packets(dice: random.Random, wire: Any) -> bytes:
+    """What a broker may send, and now and then what it may not."""
+    stream = b""
+    for _ in range(dice.randint(1, 30)):
+        packet_id = dice.randint(0, 12).to_bytes(2, "big")
+        what = dice.random()
+        if what < 0.45:
+            qos = dice.randint(0, 2)
+            flags = qos << 1 | dice.randint(0, 1) | (8 if qos and dice.random() < 0.2 else 0)
+            topic = dice.choice([b"a", b"room/1/state", "é".encode() * 60, b"t" * (NAME_MAX + 1), b"bad/#"][:4])
+            payload = (b"\0" if wire is wire5 else b"") + bytes(dice.randint(0, dice.choice((3, 130, 400))))
+            stream += publish_head(flags, topic, len(payload)) + (packet_id if qos else b"") + payload
+        elif what < 0.9:
+            stream += bytes((dice.choice((PUBACK, PUBREC, PUBREL, PUBCOMP)), 2)) + packet_id
+        elif what < 0.98:
+            stream += b"\xd0\0"
+        else:
+            stream += dice.randbytes(dice.randint(1, 5))
+    return stream
+
+
+@pytest.mark.parametrize("wire", [wire4, wire5], ids=["3.1.1", "5.0"])
+def test_what_arrives_in_any_pieces_has_the_same_effects_as_through_the_parser_alone(wire: Any) -> None:
+    complete = 0
+    for seed in range(1500):
+        dice = random.Random(seed)
+        stream = packets(dice, wire)
+        cuts = sorted(dice.randint(0, len(stream)) for _ in range(dice.choice((0, 1, 5, 40))))
+        pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if a < b]
+        ends = [connected(HostProtocol, wire), connected(ClientProtocol, wire)]
+        errors = []
+        for client, _ in ends:
+            error = ""
+            try:
+                for now, piece in enumerate(pieces, 1):
+                    client.receive(piece, now)
+            except MQTTError as found:
+                error = repr(found)
+            errors.append(error)
+        (host, host_events), (other, other_events) = ends
+        assert errors[0] == errors[1], seed
+        assert host_events.told == other_events.told, seed
+        assert host.out == other.out, seed
+        assert host.received_at == other.received_at or errors[0], seed
+        assert host.session.inbound == other.session.inbound, seed
+        assert host.session.messages == other.session.messages, seed
+        complete += not errors[0]
+    assert 100 < complete < 1400, "both kinds have been tried"
+
+
+def test_a_broker_that_sends_ever_new_topics_costs_no_more_memory_than_some() -> None:
+    client, events = connected(HostProtocol)
+    assert isinstance(client, HostProtocol)
+    for number in range(3 * NAMES_MAX):
+        topic = b"topic/%d" % number
+        client.receive(publish_head(0, topic, 0) + publish_head(0, topic * 30, 0), 1)
+        assert len(client.names) <= NAMES_MAX
+        assert all(len(name) <= NAME_MAX for name in client.names)
+    assert sum(told[0] == "on_message" for told in events.told) == 6 * NAMES_MAX
+
+
+def test_heads_of_messages_that_are_alike_and_of_those_that_are_not_are_right() -> None:
+    client, _ = connected(HostProtocol)
+    client.out.clear()
+    for flags, topic, size in [(0, b"a", 3), (0, b"a", 3), (1, b"a", 3), (1, b"b", 3), (1, b"b", 4), (0, b"a", 3)]:
+        client.publish(flags, topic, bytes(size))
+        assert client.out[-2:] == [publish_head(flags, topic, size), bytes(size)]
