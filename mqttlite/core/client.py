@@ -201,30 +201,18 @@ class ClientProtocol(Connection):
         have.
         """
         missing = []
-        if HOST:
-            unfit = []  # that this broker has said it does not take
+        if HOST and self.limits:
+            from .telling import refuse_unfit
+
+            refuse_unfit(self)
         for topic_filter, wanted in self.subscriptions.items():
             if wanted.qos < 0:
                 self._request(UNSUBACK, [topic_filter])
-            elif HOST and self.limits and self.limits.unfit_filter(topic_filter, wanted.properties):
-                unfit.append(topic_filter)
             elif not session_present or wanted.request:
                 missing.append(topic_filter)
-        if HOST:
-            for topic_filter in unfit:
-                self._refuse(topic_filter)
         while missing:
             self._request(SUBACK, missing[:SUBSCRIBE_MAX])
             missing = missing[SUBSCRIBE_MAX:]
-
-    def _refuse(self, topic_filter: bytes) -> None:
-        """Answer in the place of a broker that would refuse, or end the connection."""
-        wanted = self.subscriptions[topic_filter]
-        assert self.limits
-        wanted.request = 0
-        wanted.code = self.limits.unfit_filter(topic_filter, wanted.properties)
-        self._answered(topic_filter, wanted)
-        self.events.on_suback(topic_filter, wanted.code)
 
     def _request(self, answer: int, topic_filters: "list[bytes]") -> None:
         """Send SUBSCRIBE or UNSUBSCRIBE, whichever is answered by `answer`."""

@@ -65,11 +65,11 @@ class Opening:
         if assigned:
             if fields[0]:
                 raise ProtocolError("MQTT-3.2.2-16", "the broker assigned a client identifier, and we have one")
-            fields = (assigned, *fields[1:])
+            fields = (assigned,) + fields[1:]
             if self.on_assigned:
                 self.on_assigned(assigned)
         if fields[1] and self.session_expiry_s > 0:  # a clean start is one start
-            fields = (fields[0], False, *fields[2:])
+            fields = fields[:1] + (False,) + fields[2:]
             self._client.clean_session = False
         self.fields = fields
         if self.method:

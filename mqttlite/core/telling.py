@@ -3,12 +3,12 @@ without.
 """
 
 from .errors import RefusedError
-from .properties import REASON_STRING, SERVER_REFERENCE, check_properties
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
+    from .client import ClientProtocol
     from .reason_code import ReasonCode
     from .wire import ClientWire
 
@@ -26,7 +26,7 @@ def named(code: int) -> "ReasonCode | None":
         from .reason_code import ReasonCode
 
         return ReasonCode(code) if code else None
-    except ImportError:  # MicroPython, from source
+    except (ImportError, MemoryError):  # MicroPython, from source
         return code  # type: ignore[return-value]
     except ValueError:
         return None
@@ -36,6 +36,8 @@ def tell(error: "Any", code: int, found: "dict[int, int | bytes] | None" = None)
     """Give an error (MQTTError) its reason code, and what the broker said besides (values of properties)."""
     error.reason_code = named(code)
     if found:
+        from .properties import REASON_STRING, SERVER_REFERENCE
+
         error.reason_string = _text(found, REASON_STRING)
         error.server_reference = _text(found, SERVER_REFERENCE)
 
@@ -56,9 +58,27 @@ def explained(error: "E", code: int, body: bytes, at: int) -> "E":
     """An error with its reason code, and what the properties at `at` in the body of a packet say besides."""
     found: "dict[int, int | bytes]" = {}
     if len(body) > at:
+        from .properties import check_properties
+
         check_properties(body, at, len(body), b"\x1f\x26", found)
     tell(error, code, found)
-    words = _text(found, REASON_STRING)
+    words = error.reason_string  # type: ignore[attr-defined]
     if words:
         error.args = (str(error) + "; the broker says: " + words,)  # type: ignore[attr-defined]
     return error
+
+
+def refuse_unfit(client: "ClientProtocol") -> None:
+    """Refuse the subscriptions that the broker has said it does not take, in the place of it: it might end the
+    connection for them.
+    """
+    limits = client.limits
+    assert limits
+    for topic_filter in list(client.subscriptions):
+        wanted = client.subscriptions[topic_filter]
+        code = limits.unfit_filter(topic_filter, wanted.properties) if wanted.qos >= 0 else 0
+        if code:
+            wanted.request = 0
+            wanted.code = code
+            client._answered(topic_filter, wanted)
+            client.events.on_suback(topic_filter, code)
