@@ -117,7 +117,7 @@ class _Receiver:
     def __init__(self) -> None:
         self.out: list[bytes] = []
         self.session = Session()
-        self.aliases = {7: b"of/seven"}
+        self.topic_aliases = {7: b"of/seven"}
         self.is_connected = True
         self.digest_shift = 6
         self.got: tuple[int, bytes, bytes, int, bytes] | None = None
