@@ -14,8 +14,6 @@ from .properties import expiry_s
 
 TLS_PORT = 8883
 if TYPE_CHECKING:
-    import ssl
-
     from ..client.will import Will
 
 _TLS = {  # options, and what they are for Client
@@ -187,22 +185,20 @@ def _tls_options(args: argparse.Namespace, url: str) -> dict[str, Any]:
         raise ValueError("--key needs --cert: a key alone says nothing")
     if args.insecure and args.fingerprint:
         raise ValueError("--insecure takes any certificate and --fingerprint a single one: give one of them")
+    options = {_TLS[name]: getattr(args, name) for name in given if name in _TLS}
     if args.insecure and (args.cafile or args.capath):
-        return {"tls": _context(args)}
-    return {_TLS[name]: getattr(args, name) for name in given if name in _TLS}
+        return _for_any_name(options, url)
+    return options
 
 
-def _context(args: argparse.Namespace) -> "ssl.SSLContext":
+def _for_any_name(options: dict[str, Any], url: str) -> dict[str, Any]:
     """As mosquitto's --insecure: signed by a CA that is known, but for any name."""
-    import ssl
+    with loading(url):
+        from ..client.tls_options import TlsOptions  # with all of the client, which no other option needs here
 
-    context = ssl.create_default_context(cafile=args.cafile, capath=args.capath)
+    context = TlsOptions(**{**options, "insecure": False}).context(url.partition("://")[0], url)
     context.check_hostname = False
-    if args.cert:
-        context.load_cert_chain(args.cert, args.key)
-    if args.tls_alpn:
-        context.set_alpn_protocols(args.tls_alpn.split(","))
-    return context
+    return {"tls": context, "server_name": options.get("server_name")}
 
 
 def client_options(args: argparse.Namespace, url: str) -> dict[str, Any]:

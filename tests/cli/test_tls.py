@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import ssl
 from pathlib import Path
 
 import pytest
 
-from mqttlite.cli import main
+from mqttlite.cli import main, parser_of
+from mqttlite.cli.connecting import client_options, url_of
 from tests.certificates import Certificates
 from tests.cli.commands import mqttlite
 from tests.peers import Mosquitto, free_port, program, run
@@ -77,6 +79,14 @@ async def test_bench_measures_through_both(tmp_path: Path) -> None:
         assert [run["n"] > 0 and not run["missing"] for run in json.loads(result.stdout)["runs"]] == [True, True]
 
 
+def test_a_certificate_for_any_name_is_asked_for_by_the_name_that_is_given(tmp_path: Path) -> None:
+    line = f"-h 127.0.0.1 --cafile {Certificates(tmp_path).ca} --insecure --server-name broker.example --tls-alpn mqtt"
+    args = parser_of("pub").parse_args(["-t", "a", "-m", "x", *line.split()])
+    options = client_options(args, url_of(args)[0])
+    assert options["server_name"] == "broker.example"
+    assert not options["tls"].check_hostname and options["tls"].verify_mode == ssl.CERT_REQUIRED
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -86,6 +96,9 @@ async def test_bench_measures_through_both(tmp_path: Path) -> None:
         ("--cafile a --capath b", "give either --cafile or --capath"),
         ("--insecure --fingerprint ab", "give one of them"),
         ("--fingerprint ab", "fingerprint"),
+        ("--insecure --cafile /dev/null/ca", "cannot read the CA in /dev/null/ca"),
+        ("--insecure --cafile /dev/null", "/dev/null holds no certificate"),
+        ("--insecure --capath / --cert /dev/null/cert", "cannot read the certificate in /dev/null/cert"),
     ],
 )
 def test_what_does_not_go_together_is_said(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
