@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ..core.codec import REMAINING_MAX
 from .arguments import Words
 
 FOUR_BYTES = 0xFFFFFFFF
@@ -48,7 +49,7 @@ USER = "user-property"  # in every packet, as often as wanted
 
 PACKETS: dict[Packet, dict[str, Property]] = {
     "connect": {
-        "maximum-packet-size": Property("size_max", _number(16, FOUR_BYTES)),
+        "maximum-packet-size": Property("size_max", _number(16, REMAINING_MAX)),
         "receive-maximum": Property("receive_maximum", _number(1, 65535)),
         "request-problem-information": Property("request_problem_information", _is_one),
         "request-response-information": Property("request_response_information", _is_one),

@@ -157,6 +157,7 @@ class _Refusing:
         ("-V 5 -D publish message-expiry-interval x", "-expiry-interval takes a whole number from 1 to 4294967295"),
         ("-V 5 -D publish message-expiry-interval 99999999999", "takes a whole number from 1 to 4294967295"),
         ("-V 5 -D publish payload-format-indicator 2", "takes a whole number from 0 to 1"),
+        ("-V 5 -D connect maximum-packet-size 4294967295", "takes a whole number from 16 to 268435455"),
         ("-V 5 -D publish content-type a -D publish content-type b", "-D publish content-type is given twice"),
         ("-D publish content-type a", "-D needs MQTT 5.0, add -V 5.0"),
         ("-x 5", "-x needs MQTT 5.0"),
