@@ -59,6 +59,7 @@ class Flow(asyncio.Event):
 
     async def read(self, transport: "SocketTransport") -> None:
         """See Connector._read."""
+        self._loop = loop = asyncio.get_running_loop()  # here: a peer may have spoken before `write` has begun
         life = self._life
         incoming = self._incoming
         protocol = life.protocol
@@ -89,7 +90,7 @@ class Flow(asyncio.Event):
                         self.inbox_high = waiting
                     if not self._is_due:  # behind whoever waits for messages: what it acknowledges at once goes along
                         self._is_due = True
-                        self._loop.call_soon(self._due)
+                        loop.call_soon(self._due)
                 else:
                     incoming.has_received = has_received
                     if out:
@@ -182,7 +183,6 @@ class Flow(asyncio.Event):
         life = self._life
         protocol = life.protocol
         self._transport = transport
-        self._loop = asyncio.get_running_loop()
         self._keeps = type(life.store) is not Store
         self._is_left = False
         self._left = None

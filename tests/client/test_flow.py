@@ -8,6 +8,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.client.sockets import SocketTransport
+from mqttlite.client.transport import Transport
 from mqttlite.core.codec import publish_head
 from tests.client.network import CONNACK, Peer, server
 from tests.peers import RUN_TIMEOUT_S
@@ -57,6 +58,29 @@ async def _take(client: Client, count: int) -> None:
         count -= 1
         if not count:
             return
+
+
+async def test_a_broker_that_speaks_before_it_is_spoken_to_ends_no_client() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.say(CONNACK + b"\x30\4\0\1tx")
+        while await peer.packet():
+            pass
+
+    async with server(serve) as url:
+        client = Client(url)
+        connector = client._connector
+        open_one = connector.open
+
+        async def opened() -> Transport:
+            transport = await open_one()
+            assert isinstance(transport, SocketTransport)
+            while not transport._received:
+                await transport._next()
+            return transport
+
+        connector.open = opened  # type: ignore[method-assign]
+        async with client:
+            assert (await asyncio.wait_for(anext(client), RUN_TIMEOUT_S)).payload == b"x"
 
 
 async def test_a_packet_that_breaks_a_rule_ends_the_connection_and_no_exception_reaches_the_event_loop() -> None:
