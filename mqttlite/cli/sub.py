@@ -113,6 +113,10 @@ def run(args: argparse.Namespace) -> int:
         check_topic_filter(to_utf8(topic_filter, "topic filter"))
     for topic_filter in args.topic + args.unsubscribe:
         check_plain(topic_filter.encode())
+        if topic_filter.startswith("$share/"):
+            from ..core.subscription_options import check_share
+
+            check_share(topic_filter)
     if args.count is not None and args.count < 1:
         raise ValueError("-C takes a count of at least 1")
     check_timeout(args)

@@ -1,7 +1,8 @@
 """Arguments of the wrong type or out of range, found before they do harm: TypeError or ValueError names the argument,
 says what it has to be, and shows what it was. CPython only: on a board the room for this is missing.
 
-What the standard says about topics and text is checked where it is implemented (core.text) and raises ProtocolError.
+What the standard says about topics and text is checked where it is implemented (core.text, and for shared subscriptions
+core.subscription_options) and raises ProtocolError.
 """
 
 import inspect
@@ -83,6 +84,10 @@ def check_subscription(topic_filter: object, qos: object = 0, options: Mapping[s
     if isinstance(topic_filter, (list, tuple, set, dict)):
         raise TypeError("topic_filter is one topic filter (str), not several: call subscribe once for each")
     _text("topic_filter", topic_filter)
+    if str(topic_filter).startswith("$share/"):
+        from ..core.subscription_options import check_share
+
+        check_share(str(topic_filter))
     check_qos("qos", qos)
     if options:
         from .checks5 import check_options

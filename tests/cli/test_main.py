@@ -70,6 +70,8 @@ async def test_without_a_command_help_is_shown_and_all_is_well() -> None:
         ("sub", "give a topic filter: -t FILTER"),
         ("sub -t a/#/b", "[MQTT-4.7.1-2]"),
         ("sub -t a -T a+", "[MQTT-4.7.1-3]"),
+        ("sub -t $share/x", "a shared subscription is $share/NAME/FILTER: FILTER is missing [MQTT-4.8.2-2]"),
+        ("sub -t a -t $share//a", "a shared subscription is $share/NAME/FILTER: NAME is missing [MQTT-4.8.2-1]"),
         ("sub -t a -C 0", "-C takes a count of at least 1"),
         ("sub -t a -W 0", "-W takes a number of seconds above 0"),
         ("sub -t a -R --retained-only", "not allowed with"),

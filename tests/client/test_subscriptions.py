@@ -337,3 +337,29 @@ async def test_options_of_a_subscription_are_those_of_subscribe(url: str) -> Non
 def test_what_other_clients_call_it_is_told(name: str, words: str) -> None:
     with pytest.raises(AttributeError, match=f"Client has no '{name}': .*{words}"):
         getattr(Client("mqtt://localhost"), name)
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+async def test_a_filter_that_is_none_of_a_shared_subscription_is_refused_before_it_is_sent(
+    broker_url: str, version: str
+) -> None:
+    async with Client(broker_url, version=version) as client:
+        for wrong, rule in (
+            ("$share/", "MQTT-4.8.2-1"),
+            ("$share//a", "MQTT-4.8.2-1"),
+            ("$share/x", "MQTT-4.8.2-2"),
+            ("$share/x/", "MQTT-4.8.2-2"),
+            ("$share/+/a", "MQTT-4.8.2-2"),
+            ("$share/a#/a", "MQTT-4.8.2-2"),
+        ):
+            said = r"a shared subscription is \$share/NAME/FILTER"
+            for ask in (client.subscribe, client.unsubscribe):
+                with pytest.raises(ProtocolError, match=said) as caught:
+                    await ask(wrong)
+                assert caught.value.rule == rule  # [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+            with pytest.raises(ProtocolError, match=said):
+                client.subscription(wrong)
+            with pytest.raises(ProtocolError, match=said):
+                client.on(wrong)(print)
+        assert not client._life.protocol.subscriptions
+        assert await client.subscribe("$share/x//", qos=1) == 1
