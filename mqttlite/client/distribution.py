@@ -174,14 +174,14 @@ class Distribution:
             self._flush()
         elif takers or (incoming.has_stalled and not first & 6 and self._look_up(topic)):
             inbox.pop()
+            copies = [message, *[copy.copy(message) for _ in takers[1:]]]
             arrival = self._arrivals.get(id(message))
-            for number, taker in enumerate(takers):
-                copied = copy.copy(message) if number else message
-                if number and arrival:
-                    arrival.left += 1
-                    arrival.copies.append(copied)
-                    self._arrivals[id(copied)] = arrival
-                self._give(taker, copied)
+            if arrival and takers:  # before anybody gets it: who drops it has handled it
+                arrival.left = len(takers)
+                arrival.copies = copies
+                self._arrivals.update({id(each): arrival for each in copies})
+            for taker, each in zip(takers, copies, strict=False):
+                self._give(taker, each)
         elif not self.is_iterated and self._loop.time() >= self._until:
             inbox.pop()
             self._drop(message, "unclaimed")

@@ -74,6 +74,40 @@ async def test_where_filters_overlap_each_gets_its_copy_and_one_acknowledgement_
         waiting.cancel()
 
 
+async def test_what_one_subscription_drops_is_not_acknowledged_before_another_has_handled_it() -> None:
+    asked = asyncio.Event()
+    acknowledged = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.packet()
+        await peer.say(CONNACK)
+        for _ in range(2):
+            subscribe = await peer.packet()
+            await peer.say(b"\x90\x03" + subscribe[2:4] + b"\x01")
+        await peer.say(b"\x30\x04\x00\x01ta" + b"\x32\x06\x00\x01t\x00\x08b")
+        await asked.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await peer.reader.readexactly(1)
+        acknowledged.set()
+        assert await peer.packet() == b"\x40\x02\x00\x08"
+        for _ in range(2):
+            unsubscribe = await peer.packet()
+            await peer.say(b"\xb0\x02" + unsubscribe[2:4])
+        await peer.packet()
+
+    async with (
+        server(script) as url,
+        Client(url) as client,
+        client.subscription("t", 1, queue_max=1, when_full="drop-newest") as display,
+        client.subscription("#", 1) as all_,
+    ):
+        assert await take(all_, 2) == ["a", "b"]
+        assert display.dropped == 1
+        asked.set()
+        await acknowledged.wait()  # b, which is not handled here, is not acknowledged
+
+
 async def test_a_subscription_ends_with_its_block(url: str) -> None:
     async with Client(url) as client, Client(url) as other:
         async with client.subscription("t") as messages:
