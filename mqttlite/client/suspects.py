@@ -33,6 +33,7 @@ import asyncio
 
 from ..core import const
 from ..core.codec import body_at
+from ..core.features import HOST
 from ..core.reason_codes import TAKEN_OVER
 from ..core.session import ASIDE
 from ..serial.clock import now_ms
@@ -229,3 +230,5 @@ def wait_longer(protocol: "ClientProtocol") -> None:
     protocol.connect_packet = (
         connect[:at] + min(4 * (connect[at] << 8 | connect[at + 1]), 65535).to_bytes(2, "big") + connect[at + 2 :]
     )
+    if HOST and protocol.opening:
+        protocol.opening.wait_longer()

@@ -56,6 +56,9 @@ class ClientOpening(Protocol):
     def packet(self) -> bytes:
         """CONNECT."""
 
+    def wait_longer(self) -> None:
+        """Ask for four times the keep alive from now on (client/suspects.py)."""
+
     def accepted(self, found: "dict[int, int | bytes]", assigned: bytes) -> None:
         """CONNACK was accepted: values of its properties, and the client identifier that the server has chosen."""
 

@@ -59,6 +59,11 @@ class Opening:
             properties=self.block + (properties_of(self.method, self.data) if self.method else b""),
         )
 
+    def wait_longer(self) -> None:
+        """See ClientOpening."""
+        fields = self.fields
+        self.fields = fields[:2] + (min(4 * fields[2], 65535),) + fields[3:]
+
     def accepted(self, found: "dict[int, int | bytes]", assigned: bytes) -> None:
         """CONNACK was."""
         fields = self.fields

@@ -24,6 +24,7 @@ from mqttlite.broker import Broker
 from mqttlite.broker.authentication import Arriving, Refusal
 from mqttlite.broker.limits import Limits
 from mqttlite.client import Client
+from mqttlite.client.suspects import wait_longer
 from tests.client.network import Proxy
 from tests.peers import RUN_TIMEOUT_S, Mosquitto
 
@@ -137,6 +138,15 @@ async def test_the_keep_alive_of_the_broker_counts() -> None:
     ):
         assert client.server is not None and client.server.keep_alive_s == 7
         assert client._life.protocol.keep_alive_ms == 6300
+
+
+@pytest.mark.parametrize("options", [{}, {"session_expiry_s": 5}])
+def test_a_broker_is_asked_to_wait_longer_whatever_else_the_client_says(options: dict[str, int]) -> None:
+    client = Client("mqtt://h", version="5.0", client_id="c", keep_alive_s=16, **options)  # type: ignore[arg-type]
+    protocol = client._life.protocol
+    wait_longer(protocol)
+    protocol.connect(0)
+    assert protocol.out[0].startswith(b"MQTT\5\0\0\x40", 4)
 
 
 async def test_no_more_is_sent_to_the_client_than_it_takes_at_once(port: int) -> None:
