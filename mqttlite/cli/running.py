@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..client import Client
 
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
+RETRY = "; trying again in "  # behind the reason of a lost connection, in the client's log
 
 
 def run_until_done(work: Callable[[], Awaitable[int]], terminated: int = TERMINATED) -> int:
@@ -41,12 +42,23 @@ def run_until_done(work: Callable[[], Awaitable[int]], terminated: int = TERMINA
 
 class LogFormatter(logging.Formatter):
     """One line for each record, whatever names, topics or reasons from elsewhere stand in it; a traceback of our own
-    follows as it is.
+    follows as it is. What the client says about its arguments names options.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        if record.name == "mqttlite.client":
+            record.message = _in_options(record)
         record.message = one_line(record.message)
         return clearing() + super().formatMessage(record)
+
+
+def _in_options(record: logging.LogRecord) -> str:
+    """The message of a record of the client. Topics and the like, which are arguments of it, stay as they are."""
+    from .connecting import in_options
+
+    values = record.args if isinstance(record.args, tuple) else ()
+    shown = (in_options(value) if isinstance(value, str) and RETRY in value else value for value in values)
+    return in_options(str(record.msg)) % tuple(shown) if values else record.getMessage()
 
 
 def log_to_stderr(form: str, level: int) -> None:

@@ -3,6 +3,7 @@ the file and says what to do; the words of OpenSSL alone ("[SSL] PEM lib (_ssl.c
 """
 
 import os
+import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,8 +72,9 @@ def _load_ca_data(context: ssl.SSLContext, name: str, data: bytes) -> None:
             raise ValueError(f"{name} holds no certificate, neither in PEM ('-----BEGIN CERTIFICATE-----') nor in DER")
         context.load_verify_locations(cadata=data.decode("ascii", "replace"))
     except ssl.SSLError as error:
-        what = "a private key, and no certificate" if b"PRIVATE KEY-----" in data else "no certificate that is whole"
-        raise ValueError(f"{name} holds {what}: {_words(error)}") from None
+        if b"-----BEGIN CERTIFICATE-----" not in data and b"PRIVATE KEY-----" in data:
+            raise ValueError(f"{name} holds a private key, and no certificate: give the file of the CA's") from None
+        raise ValueError(f"{name} holds no certificate that is whole: {_words(error)}") from None
 
 
 def protocols(names: "str | Sequence[str]") -> list[str]:
@@ -98,4 +100,4 @@ def _der_hint(text: bytes) -> str:
 
 def _words(error: Exception) -> str:
     reason = getattr(error, "reason", None)
-    return reason.lower().replace("_", " ") if reason else str(error)
+    return reason.lower().replace("_", " ") if reason else re.sub(r" \(_ssl\.c:\d+\)$", "", str(error))

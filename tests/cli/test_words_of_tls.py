@@ -1,11 +1,13 @@
 """What the client says about TLS names arguments of a program; on the command line, options."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from mqttlite.broker import Broker, Tls
 from mqttlite.cli.connecting import in_options
+from mqttlite.cli.running import LogFormatter
 from tests.certificates import Certificates
 from tests.cli.commands import mqttlite
 
@@ -36,3 +38,32 @@ async def test_a_broker_whose_certificate_is_not_known_is_reached_as_the_error_s
         pin = refused.stderr.partition("--fingerprint '")[2].partition("'")[0]
         assert (await mqttlite(*publish, "--fingerprint", pin)).code == 0
         assert (await mqttlite(*publish, "--cafile", str(pair.certificate))).code == 0
+
+
+async def test_the_warning_of_insecure_names_options(tmp_path: Path) -> None:
+    pair = Certificates(tmp_path).server(self_signed=True)
+    async with Broker(["mqtts://127.0.0.1:0"], tls=Tls(pair.certificate, pair.key)) as broker:
+        url = broker.addresses[0]
+        result = await mqttlite("pub", "-L", url, "-t", "a", "-m", "1", "--insecure", check=True)
+        assert result.stderr.startswith(f"mqttlite pub: --insecure: {url.removeprefix('mqtts://')} may be anybody;")
+        assert result.stderr.endswith("--cafile or --fingerprint makes it safe\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "values", "shown"),
+    [
+        (
+            "%s: %s",
+            ("c", "not pinned with fingerprint=: ask; trying again in 10 ms"),
+            "c: not pinned with --fingerprint:",
+        ),
+        ("%s: %s", ("c", "topic 'a/ca=1' is refused"), "c: topic 'a/ca=1' is refused"),
+        ("insecure=True: %s", ("mqtts://h/ca=1",), "--insecure: mqtts://h/ca=1"),
+        ("100% of ca=1", (), "100% of ca=1"),
+    ],
+)
+def test_a_line_of_the_clients_log_names_options_and_keeps_topics(
+    form: str, values: tuple[str, ...], shown: str
+) -> None:
+    record = logging.LogRecord("mqttlite.client", logging.WARNING, "", 0, form, values, None)
+    assert LogFormatter("%(message)s").format(record).startswith(shown)
