@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..core.opening5 import Opening
     from .life import Life
 
+DATA_MAX = 65535  # bytes of an answer
+
 
 class Authentication(NamedTuple):
     """How a client says who it is: the name of a method, and what makes a generator of its answers."""
@@ -44,6 +46,7 @@ class Exchange:
 
     def begin(self) -> bytes:
         """Another exchange; what it begins with."""
+        self._opening.is_again = False  # one that was under way has ended with its connection
         self._steps = self._authentication.answers()
         data = self._opening.data = self._step(None, "ended before it said anything")
         return data
@@ -61,6 +64,10 @@ class Exchange:
             raise ConnectError(f"the authentication {words}") from None
         except Exception as error:
             raise self._failed(error) from error
+        if not isinstance(answer, bytes | bytearray | memoryview):  # it may be a secret, and is not shown
+            raise ConnectError(f"the authentication yields {type(answer).__name__}: an answer must be bytes")
+        if len(bytes(answer)) > DATA_MAX:
+            raise ConnectError(f"the authentication yields more than {DATA_MAX} bytes")
         return bytes(answer)
 
     def _succeeded(self, data: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.message_properties import encode_pairs
 from ..core.opening5 import Opening
 from ..core.properties import TOPIC_ALIAS_MAXIMUM
-from .checks import check_number, wrong_type
+from .checks import check_function, check_number, encoded, wrong_type
 from .checks5 import check_pairs
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
     authentication = found["authentication"]
     if authentication is not None and not (isinstance(authentication, tuple) and len(authentication) == 2):
         raise wrong_type("authentication", "Authentication(method, answers)", authentication)
+    if authentication is not None:
+        method, answers = authentication
+        if not isinstance(method, str):
+            raise wrong_type("authentication's method", "str", method)
+        if not 0 < len(encoded("authentication's method", method)) <= 65535:
+            raise ValueError("authentication's method must have 1 to 65535 bytes: its name at the broker")
+        check_function("authentication's answers", answers)
     if found["assigns"]:
         if options.get("store") or options.get("keys"):
             raise ValueError("a store and keys need a client_id of your own, not one that the broker assigns")

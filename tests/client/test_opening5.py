@@ -254,6 +254,11 @@ def test_options_of_5_0_are_refused_in_3_1_1_and_of_the_wrong_type() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             Client("mqtt://localhost", **options)  # type: ignore[arg-type]
+    for authentication in ((b"X", answering().answers), ("X", 7)):
+        with pytest.raises(TypeError, match=r"^authentication's (method|answers) must be "):
+            Client("mqtt://localhost", version="5.0", authentication=authentication)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^authentication's method must have 1 to 65535 bytes"):
+        Client("mqtt://localhost", version="5.0", authentication=Authentication("", answering().answers))
     for option in ("authentication", "request_response_information", "user_properties"):
         with pytest.raises(TypeError, match=f"^{option} must be "):
             Client("mqtt://localhost", version="5.0", **{option: 7})  # type: ignore[arg-type]
@@ -394,6 +399,31 @@ async def test_a_wrong_answer_a_wrong_method_and_a_broker_that_is_not_known_end_
             await Client(url, version="5.0", authentication=answering(last=b"hello")).start()
         with pytest.raises(ConnectError, match="has no answer to what the broker asks"):
             await Client(url, version="5.0", authentication=("CHALLENGE", lambda: iter_once(b"me"))).start()
+
+
+async def test_an_authentication_that_was_given_up_does_not_stand_in_the_way_of_others() -> None:
+    options: dict[str, Any] = {"version": "5.0", "client_id": "c", "authentication": answering()}
+    async with (
+        Broker(listen=LISTEN, authenticate=challenging) as broker,
+        Proxy(port_of(broker)) as proxy,
+        Client(proxy.url, **options) as client,
+    ):
+        again = asyncio.create_task(client.authenticate())
+        await asyncio.sleep(0)  # it has begun, and is not answered yet
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+        proxy.cut()
+        await (await client.publish("a", b"x"))
+        assert proxy.connections == 2
+        await client.authenticate()
+
+
+@pytest.mark.parametrize("answer", ["me", None, 5, bytes(65536)])
+async def test_an_answer_that_is_none_is_told_in_words_and_nothing_is_sent(answer: Any) -> None:
+    async with Broker(listen=LISTEN, authenticate=challenging) as broker:
+        authentication = Authentication("CHALLENGE", lambda: iter_once(answer))
+        with pytest.raises(ConnectError, match=r"the authentication yields (str|NoneType|int|more)"):
+            await Client(broker.addresses[0], version="5.0", authentication=authentication).start()
 
 
 def iter_once(data: bytes) -> Generator[bytes, bytes, None]:
