@@ -5,6 +5,7 @@ readable for others. CPython only; imports the store's errors.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -98,6 +99,33 @@ def copy(path: str, to: str) -> str:
     finally:
         os.close(source)
     return to
+
+
+def why_not(path: str, error: Exception) -> str:
+    """Why a store cannot be opened, in the words of whoever has named its file: SQLite's files and `.lock` are not."""
+    folder = os.path.dirname(path) or "."
+    number = error.errno if isinstance(error, OSError) else 0
+    if number == errno.ENOENT and not os.path.isdir(folder):
+        return f"there is no folder {shown(folder)}: make it, or give the store another place"
+    if number == errno.ENOTDIR:
+        return f"{shown(folder)} is not a folder: give the store another place"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) and not os.access(folder, os.W_OK | os.X_OK):
+        return f"this user can make no files in {shown(folder)}: allow it, or give the store another place"
+    return str(error)
+
+
+def had_store(path: str) -> bool:
+    """Whether a store has been at `path`, as far as its lock file tells."""
+    try:
+        file = os.open(path + ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return MADE in os.read(file, 64)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 class Lock:

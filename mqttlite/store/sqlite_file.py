@@ -26,10 +26,10 @@ from typing import Any
 from . import sqlite_wal
 from .base import StoreError
 from .folder import sync_folder
-from .place import Lock, copy, demand_files, identity, shown, tighten_all
+from .place import Lock, copy, demand_files, identity, shown, tighten_all, why_not
 from .sqlite_found import beside, is_new, may_be_ours, move_aside
 from .sqlite_leftovers import settle_wal
-from .sqlite_reading import ADVICE, reading
+from .sqlite_reading import reading, what_is_wrong
 from .sqlite_reserve import Reserve
 from .sqlite_schema import Damaged, Tables, carry_over, check, load, migrate, row
 from .sqlite_tables import Connection
@@ -119,7 +119,7 @@ class SqliteFile:
             if isinstance(error, StoreError):
                 raise
             todo = "; make room on the disk, and start again" if _is_full(error) else ""
-            raise StoreError(f"{shown(self.path)} cannot be opened: {error}{todo}") from error
+            raise StoreError(f"{shown(self.path)} cannot be opened: {why_not(self.path, error)}{todo}") from error
 
     def _open(self) -> Any:
         self._lock = Lock(self.path)
@@ -133,9 +133,7 @@ class SqliteFile:
             if _code(error) not in _CORRUPT and not isinstance(error, Damaged):
                 raise
             if not self._allow_reset:
-                raise StoreError(
-                    f"{shown(self.path)} is damaged ({error}): {ADVICE.format(shown(self.path))}"
-                ) from error
+                raise StoreError(what_is_wrong(self.path, "is damaged", error)) from error
             self._disconnect()
             self._is_marked = self._lock.knew_store = False
             aside = move_aside(self.path, "corrupt")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from . import sqlite_wal
 from .base import StoreError
-from .place import demand_file, shown
+from .place import demand_file, had_store, shown
 from .sqlite_schema import Damaged, Tables, check, load, migrate, row
 
 # What can be done about a damaged file, for whoever reads the message.
@@ -34,7 +34,18 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
                 migrate(copy, path, tables)
                 return load(copy, tables)
     except (sqlite3.Error, Damaged) as error:
-        raise StoreError(f"{shown(path)} cannot be read: {error}; {ADVICE.format(shown(path))}") from error
+        raise StoreError(what_is_wrong(path, "cannot be read", error)) from error
+
+
+def what_is_wrong(path: str, what: str, error: Exception) -> str:
+    """In words, with what can be done: for a file that is damaged, or one that was never a store."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB and not had_store(path) and not sqlite_wal.examine(path).header:
+        return (
+            f"{shown(path)} is not a store of mqttlite: give the store the name of another file; if it was one, its"
+            f" beginning is lost, and `mqttlite store salvage {shown(path)}` takes out what is whole"
+        )
+    return f"{shown(path)} {what} ({error}): {ADVICE.format(shown(path))}"
 
 
 def missing(path: str) -> str:

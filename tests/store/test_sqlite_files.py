@@ -3,17 +3,21 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sqlite3
 import stat
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from mqttlite.core import records as r
+from mqttlite.store import sqlite_file
 from mqttlite.store.base import StoreError
 from mqttlite.store.sqlite import SqliteStore, read
 from mqttlite.store.sqlite_file import connect
@@ -145,16 +149,34 @@ async def damage(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("content", [None, b"This is not a database.\n" * 100, b"xx"])
+async def lose_the_beginning(path: Path) -> None:
+    async with opened(path) as (store, _):
+        await keep(store, accepted(0))
+    path.write_bytes(b"\xa5" * 4096 + path.read_bytes()[4096:])
+
+
+async def write_notes(path: Path) -> None:
+    path.write_bytes(b"This is not a database.\n" * 100)
+
+
+async def write_two_bytes(path: Path) -> None:
+    path.write_bytes(b"xx")
+
+
+DAMAGED = r"is damaged .*mqttlite store salvage .*mqttlite store reset"
+NO_STORE = r"is not a store of mqttlite: give the store the name of another file; if it was one, .* store salvage"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [(damage, DAMAGED), (lose_the_beginning, DAMAGED), (write_notes, NO_STORE), (write_two_bytes, NO_STORE)],
+)
 async def test_a_damaged_file_is_refused_and_moved_aside_only_if_allowed(
-    path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+    path: Path, make: Callable[[Path], Awaitable[None]], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if content is None:
-        await damage(path)
-    else:
-        path.write_bytes(content)
+    await make(path)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"is damaged .*mqttlite store salvage .*mqttlite store reset"):
+    with pytest.raises(StoreError, match=said):
         await SqliteStore(path).open()
     assert path.read_bytes() == before
     assert not caplog.records
@@ -180,8 +202,21 @@ async def test_a_second_damaged_file_does_not_replace_the_first(path: Path) -> N
 
 
 async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"missing/state\.db cannot be opened: .*No such file or directory"):
+    with pytest.raises(
+        StoreError, match=r"missing/state\.db cannot be opened: there is no folder /.*/missing: make it"
+    ):
         await SqliteStore(tmp_path / "missing" / "state.db").open()
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot be opened: /.*/file is not a folder: give the store another place"):
+        await SqliteStore(tmp_path / "file" / "state.db").open()
+
+
+async def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # as for a user that is not root
+    error = PermissionError(errno.EACCES, "Permission denied", "state.db.lock")
+    monkeypatch.setattr(sqlite_file, "Lock", Mock(side_effect=error))
+    with pytest.raises(StoreError, match=r"state\.db cannot be opened: this user can make no files in /"):
+        await SqliteStore(tmp_path / "state.db").open()
 
 
 async def test_without_wal_mode_the_store_is_refused(path: Path) -> None:
