@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,12 +38,26 @@ def test_it_takes_auth_and_its_flags_have_to_be_zero() -> None:
     assert read(QuickParser(200), [b"\xf1\0"]) == ["packet type 15 [2.2.1]"]
 
 
-@given(
+streams = given(
     st.lists(st.one_of(packets.map(encode), st.binary(max_size=6)), max_size=8).map(b"".join),
     st.lists(st.integers(0, 300), max_size=6),
     st.sampled_from([0, 1, 5, 126, 127, 128, 1000, 1 << 20]),
 )
-def test_it_finds_and_refuses_what_the_cores_does(data: bytes, cuts: list[int], size_max: int) -> None:
+
+
+def cut_up(data: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    pieces = [data[a:b] for a, b in itertools.pairwise(places)]
+    return [data[a:b] for a, b in itertools.pairwise(places)]
+
+
+@pytest.mark.source("derives from Parser")
+@streams
+def test_it_finds_and_refuses_what_the_cores_does(data: bytes, cuts: list[int], size_max: int) -> None:
+    pieces = cut_up(data, cuts)
     assert read(QuickParser(size_max), pieces) == read(WithAuth(size_max), pieces)
+
+
+@streams
+def test_without_auth_it_is_the_cores_in_either_build(data: bytes, cuts: list[int], size_max: int) -> None:
+    pieces = cut_up(data.replace(b"\xf0", b"\xf1"), cuts)
+    assert read(QuickParser(size_max), pieces) == read(Parser(size_max), pieces)
