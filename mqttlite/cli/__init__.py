@@ -65,6 +65,7 @@ examples:
 """
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+TIMED_OUT = 27  # as mosquitto_sub's
 OUTPUT_GONE = 141  # 128 + SIGPIPE
 
 

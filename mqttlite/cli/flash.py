@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import TIMED_OUT
 from .streams import say, why
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from ..boards.first_message import First
     from ..boards.report import Report
 
-TIMED_OUT = 27
 
 _DESCRIPTION = """\
 Puts MicroPython, mqttlite and an application on a board, starts it, and waits for its first message.

@@ -18,6 +18,7 @@ from ..client import Client, Receipt
 from ..client.unreachable import where
 from ..core.codec import REMAINING_MAX
 from ..core.errors import ClosedError, MQTTError
+from . import TIMED_OUT
 from .progress import Progress
 from .running import close_with, log_of, run_until_done
 from .streams import say
@@ -25,7 +26,6 @@ from .streams import say
 READ_SIZE = 65536  # bytes of standard input read at once
 RECEIPTS_MAX = 1000  # messages accepted and not confirmed, as the client has it
 LATE_S = 0.1  # that --rate makes good for, after a pause of the input or of the processor
-TIMED_OUT = 27  # as mosquitto_sub's
 
 log = logging.getLogger("mqttlite.pub")
 
@@ -81,9 +81,10 @@ class Publisher:
         except TimeoutError:
             if not limit.expired():
                 raise
+            left = self._unconfirmed()
             say(
-                f"mqttlite pub: timed out; {self._accepted} messages were published, {self._unconfirmed()} of them not "
-                f"confirmed{'; the next run with this --store sends them again' if self._args.store else ''}"
+                f"mqttlite pub: timed out; {self._accepted} messages were published, {left} of them not confirmed"
+                + ("; the next run with this --store sends them again" if left and self._args.store else "")
             )
             return TIMED_OUT
 

@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 from ..client import Client, Message
+from . import TIMED_OUT
 from .publisher import open_input, payload_of
 from .running import close_with, log_of, run_until_done
 from .streams import say
-from .subscriber import TIMED_OUT, Printer
+from .subscriber import Printer
 
 log = logging.getLogger("mqttlite.rr")
 

@@ -14,11 +14,11 @@ from typing import Any
 from ..client import Client, Message
 from ..core.errors import SubscribeError
 from ..core.matching import matches
+from . import TIMED_OUT
 from .output_format import compile_format
 from .running import close_with, log_of, run_until_done
 from .streams import say
 
-TIMED_OUT = 27  # as mosquitto_sub's
 SLICE = select.PIPE_BUF  # bytes that a pipe takes without blocking when it says it is writable
 
 log = logging.getLogger("mqttlite.sub")

@@ -7,13 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import TIMED_OUT
 from .streams import say
 
 if TYPE_CHECKING:
     from ..boards.devices import Device, Devices
     from ..boards.manifest import Release
-
-TIMED_OUT = 27
 
 _DESCRIPTION = """\
 Replaces what boards run, over MQTT: the application and mqttlite, or the whole image where the board has OTA slots.

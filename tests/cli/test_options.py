@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -127,6 +128,14 @@ async def test_pub_gives_up_when_its_time_is_over(mosquitto: Mosquitto) -> None:
         assert (
             await pub.stderr.read() == b"mqttlite pub: timed out; 1 messages were published, 0 of them not confirmed\n"
         )
+
+
+async def test_pub_promises_nothing_of_what_it_has_not_stored(tmp_path: Path) -> None:
+    store = ("-i", "meter", "--store", str(tmp_path / "meter.db"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        result = await mqttlite("pub", "-p", port, *store, "-t", "a", "-q", "1", "-m", "x", "-W", "0.5")
+    assert result == (27, "", "mqttlite pub: timed out; 0 messages were published, 0 of them not confirmed\n")
 
 
 async def test_a_rate_is_kept_over_the_whole_run(mosquitto: Mosquitto) -> None:
