@@ -54,7 +54,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "url", nargs="?", metavar="URL", help="of a broker or a serial line, as `mqttlite pub -L` has it"
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="of a broker or a serial line, as `mqttlite pub -L` has it, without a topic",
     )
     parser.add_argument("--size", type=int, default=64, metavar="BYTES", help="of a payload (64)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the result there: .svg a plot (not of "

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...client import Client, Receipt
 from ...core.errors import MQTTError
-from .figures import Figures, Times
+from .figures import Figures
 
 OVERDUE_S = 5.0  # after which a message makes room for another one; should it come, it counts all the same
 LAST_S = 2.0  # waited for what is under way at the end
@@ -223,6 +223,3 @@ async def _closed_at_once(client: Client) -> AsyncIterator[Client]:
     finally:
         with contextlib.suppress(MQTTError):
             await client.close()
-
-
-__all__ = ["Figures", "Load", "Run", "Times"]
