@@ -58,6 +58,7 @@ def look(life: "Life", deadline: int) -> None:
 async def _watch(life: "Life", found: "Outbound") -> None:
     while not life.error:
         wait_ms = found.sweep()
+        life.wake()  # who waits for room, or for the end of all, need not wait for a connection
         if wait_ms < 0:
             break
         wait_ms = min(wait_ms + LATE_MS, LOOK_MS if HOST else LOOK_BOARD_MS)

@@ -3,15 +3,16 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mqttlite import ExpiredError
+from mqttlite import ExpiredError, Reconnect
 from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.store.sqlite import SqliteStore
 from tests.client.network import Proxy
-from tests.peers import Mosquitto
+from tests.peers import RUN_TIMEOUT_S, Mosquitto
 
 
 async def gone(client: Client) -> None:
@@ -47,6 +48,21 @@ async def test_what_expires_without_a_connection_ends_on_time_and_the_others_go_
         assert [message.payload for message in got] == [b"long", b"plain"]
         assert 90 < got[0].expires_after_s <= 99  # what has passed here is taken off
         assert got[1].expires_after_s is None
+
+
+async def test_who_waits_for_the_end_of_what_expires_need_not_wait_for_a_connection(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"store": tmp_path / "state.db", "queue_max": 1, "reconnect": Reconnect(60, 60)}
+    async with Proxy(mosquitto.port) as proxy, Client(proxy.url, version=5, client_id="w", **options) as client:
+        await proxy.shut()
+        await gone(client)
+        async with asyncio.timeout(RUN_TIMEOUT_S):
+            await client.publish("a", expires_after_s=1)
+            await client.publish("b", expires_after_s=2)  # waits for room
+            assert await client.drain(10 * RUN_TIMEOUT_S)
+        assert client.expired == 2
+        await client.close()
 
 
 async def test_an_earlier_deadline_is_not_missed_for_a_later_one(mosquitto: Mosquitto) -> None:
