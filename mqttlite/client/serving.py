@@ -108,21 +108,22 @@ def failed(client: "ComfortableClient", name: str, message: "Message", error: Ex
 
 
 async def send(client: "ComfortableClient", message: "Message", request: Request, answer: Answer) -> None:
-    """Publish the answer, at the QoS of the request."""
-    payload, properties = encode_answer(request, answer.payload, answer.error)
-    if properties and not client._is_5():  # asked over 5.0, of a session that speaks 3.1.1 now
-        properties = {}
-    try:
-        await client.publish(request.answer_topic, payload, message.qos, **properties)
-    except (ClosedError, StoreError):
-        raise
-    except MQTTError as error:  # a topic that is none, or an answer that is too large
-        log.error(
-            "%s: the answer to a request to '%s' cannot be published: %s",
-            shown(client.client_id),
-            shown(message.topic, 200),
-            error,
-        )
-        if not isinstance(error, ProtocolError):
-            payload, properties = encode_answer(request, b"", FAILED)
+    """Publish the answer, at the QoS of the request. Where it cannot, the log says why, and FAILED is sent."""
+    for each in (answer, Answer(b"", b"", FAILED)):
+        payload, properties = encode_answer(request, each.payload, each.error)
+        if properties and not client._is_5():  # asked over 5.0, of a session that speaks 3.1.1 now
+            properties = {}
+        try:
             await client.publish(request.answer_topic, payload, message.qos, **properties)
+        except (ClosedError, StoreError):
+            raise
+        except MQTTError as error:  # a topic that is none, or an answer that is too large
+            log.error(
+                "%s: the answer to a request to '%s' cannot be published: %s",
+                shown(client.client_id),
+                shown(message.topic, 200),
+                error,
+            )
+            if not isinstance(error, ProtocolError):
+                continue
+        return

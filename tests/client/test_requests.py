@@ -23,7 +23,7 @@ VERSIONS = ("3.1.1", "5.0")
 @contextlib.asynccontextmanager
 async def serving(url: str, topic_filter: str, function: Callable[..., Any], **options: Any) -> AsyncIterator[Client]:
     """A client that serves; it is gone at the end of the block."""
-    of_client = {name: options.pop(name) for name in ("version", "client_id", "store") if name in options}
+    of_client = {name: options.pop(name) for name in ("version", "client_id", "store", "size_max") if name in options}
     async with Client(url, **of_client) as server:
         task = asyncio.create_task(server.serve(topic_filter, function, **options))
         while not any(wanted.request == 0 for wanted in server._life.protocol.subscriptions.values()):
@@ -175,6 +175,17 @@ async def test_what_nobody_waits_for_is_not_answered_and_a_wrong_topic_for_the_a
         assert await client.request("note", "c", 2, into=str) == "c"
     assert got == [b"a", b"b", b"mqttlite-request 1\nanswer: x", b"c"]
     assert "the answer to a request to 'note' cannot be published" in caplog.text
+
+
+async def test_a_request_that_leaves_no_room_for_words_of_an_error_costs_nobody_else_the_answer(url: str) -> None:
+    def large(message: Message) -> bytes:
+        return bytes(2000) if message.payload == b"large" else message.payload
+
+    async with serving(url, "large", large, size_max=1000), Client(url) as client:
+        await client.publish("large", b"mqttlite-request 1\nanswer: answer\nid: " + 930 * b"i" + b"\n\nlarge", 2)
+        with pytest.raises(AnswerError, match="the request failed"):
+            await client.request("large", "large", 2)
+        assert await client.request("large", "c", 2, into=str) == "c"
 
 
 async def test_gmqtt_asks_and_answers_by_response_topic(mosquitto: Mosquitto) -> None:
