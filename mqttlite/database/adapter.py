@@ -141,6 +141,16 @@ class Database:
     def check_handler(self, handler: Callable[..., Any]) -> None:
         """DatabaseError when this handler would not use the transaction of its message."""
 
+    @asynccontextmanager
+    async def savepoint(self, db: Any, error: type[Exception]) -> AsyncIterator[None]:
+        """Part of a transaction: `error` undoes it, and the transaction goes on; whatever else is raised ends that."""
+        await self.execute(db, "SAVEPOINT mqttlite_answer")
+        try:
+            yield
+        except error:
+            await self.execute(db, "ROLLBACK TO SAVEPOINT mqttlite_answer")
+            raise
+
     def is_inside(self) -> bool:
         """Whether the caller runs inside a transaction of this database."""
         current = _current.get()

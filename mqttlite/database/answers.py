@@ -59,17 +59,16 @@ class Answering:
     async def _call(self, db: Any, message: "Message") -> Answer:
         request = decode_request(message)
         given = message.payload
-        await self._execute(db, "SAVEPOINT mqttlite_answer")
         try:
             message.payload = request.payload
-            values = (message,) if self._into is None else (typed(request, self._into), message)
-            thread = self._inbox._thread
-            result = await thread.call(self.function, db, *values) if thread else self.function(db, *values)
-            if inspect.isawaitable(result):
-                result = await result
+            async with self._inbox.database.savepoint(db, AnswerError):
+                values = (message,) if self._into is None else (typed(request, self._into), message)
+                thread = self._inbox._thread
+                result = await thread.call(self.function, db, *values) if thread else self.function(db, *values)
+                if inspect.isawaitable(result):
+                    result = await result
             return Answer(b"", encoded(result))
         except AnswerError as error:  # is an answer; what was written before it is undone
-            await self._execute(db, "ROLLBACK TO SAVEPOINT mqttlite_answer")
             return Answer(b"", b"", str(error) or FAILED)
         finally:
             message.payload = given

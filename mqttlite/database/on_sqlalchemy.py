@@ -106,6 +106,17 @@ class _SqlAlchemy(Database):
                 await self._begun(db)
                 yield
 
+    @asynccontextmanager
+    async def savepoint(self, db: Any, error: type[Exception]) -> AsyncIterator[None]:
+        """See Database. A session forgets what it has not written yet, too."""
+        block = db.begin_nested()
+        if self._is_async:
+            async with block:
+                yield
+        else:
+            with block:
+                yield
+
     async def _begun(self, db: Any) -> None:
         """A transaction has begun."""
 

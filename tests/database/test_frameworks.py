@@ -12,10 +12,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 import sqlalchemy
+import sqlalchemy.ext.asyncio as asynchronous
 from django.db import connections, models, transaction
 from sqlalchemy import orm
 
-from mqttlite import Client
+from mqttlite import AnswerError, Client
 from mqttlite.broker import Broker
 from mqttlite.client.messages import Message
 from mqttlite.database import (
@@ -218,6 +219,41 @@ async def test_a_plain_function_uses_a_session_and_its_objects_in_a_thread(path:
     await _handle_at_a_broker(sqlalchemy_database(orm.sessionmaker(engine)), handler, 3)
     assert _texts(path) == ["0", "1", "2"]
     engine.dispose()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_answer_that_is_an_error_undoes_what_a_session_has_not_written_yet(path: Path, is_async: bool) -> None:
+    def charge(session: Any, value: str, _: Message) -> str:
+        session.add(_Effect(text=value))
+        if value == "poor":
+            raise AnswerError("refused")
+        return "booked"
+
+    async def charge_async(session: Any, value: str, message: Message) -> str:
+        return charge(session, value, message)
+
+    if is_async:
+        engine: Any = asynchronous.create_async_engine(f"sqlite+aiosqlite:///{path}")
+        database = sqlalchemy_database(asynchronous.async_sessionmaker(engine, autoflush=False))
+    else:
+        engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+        database = sqlalchemy_database(orm.sessionmaker(engine, autoflush=False))
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        client = Client(broker.addresses[0], client_id="server")
+        inbox = Inbox(client, database, pause_s=0)
+        async with client, Client(broker.addresses[0]) as asker:
+            await client.subscribe("charge", 2)
+            serving = asyncio.create_task(inbox.serve(charge_async if is_async else charge, into=str))
+            with pytest.raises(AnswerError, match="refused"):
+                await asker.request("charge", "poor", key="order-1")
+            assert await asker.request("charge", "rich", key="order-2", into=str) == "booked"
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+    assert _texts(path) == ["rich"]
+    disposing = engine.dispose()
+    if is_async:
+        await disposing
 
 
 async def test_a_plain_function_uses_djangos_models_and_an_outbox_in_a_thread(path: Path) -> None:
