@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ..client.checks import check_function
 from ..client.envelope import decode_request
@@ -29,14 +30,14 @@ class Answering:
         self._execute = inbox.database.execute
         self.function = function
         self._into = into
-        self._answers: dict[int, Answer] = {}  # by id of a message that is being handled
+        self._answers: WeakKeyDictionary[Message, Answer] = WeakKeyDictionary()  # to messages that are being handled
         self._until_cleared = 0
 
     async def handle(self, db: Any, message: "Message") -> None:
         """In the transaction: answer the request."""
         request = decode_request(message)
         if not request.key:
-            self._answers[id(message)] = await self._call(db, message)
+            self._answers[message] = await self._call(db, message)
             return
         content = digest(message, request)
         answer = await self._first(db, request.key)
@@ -44,15 +45,14 @@ class Answering:
             answer = await self._call(db, message)
             answer = Answer(content, answer.payload, answer.error)
             await self._keep(db, request.key, answer)
-        self._answers[id(message)] = answer if answer.content == content else Answer(content, b"", USED)
+        self._answers[message] = answer if answer.content == content else Answer(content, b"", USED)
 
     async def committed(self, message: "Message") -> None:
         """Behind the transaction, and for a message that was handled in an earlier life: publish the answer."""
         request = decode_request(message)
-        answer = self._answers.pop(id(message), None)
+        answer = self._answers.pop(message, None)
         if answer is None and request.key:
-            async with self._inbox.database.transaction() as db:
-                answer = await self._first(db, request.key)
+            answer = await self._inbox.database.insist(lambda: self._look_up(request.key))
         if answer and request.answer_topic:
             await send(self._inbox.client, message, request, answer)
 
@@ -72,6 +72,10 @@ class Answering:
             return Answer(b"", b"", str(error) or FAILED)
         finally:
             message.payload = given
+
+    async def _look_up(self, key: str) -> Answer | None:
+        async with self._inbox.database.transaction() as db:
+            return await self._first(db, key)
 
     async def _first(self, db: Any, key: str) -> Answer | None:
         rows = await self._execute(

@@ -10,8 +10,10 @@ import pytest
 
 from mqttlite import AnswerError, Client, ClosedError
 from mqttlite.broker import Broker
+from mqttlite.client.first_answers import Answer
 from mqttlite.client.messages import Message
-from mqttlite.database import Inbox
+from mqttlite.database import Inbox, LostError
+from mqttlite.database.answers import Answering
 from tests.database.world import World, until, write
 
 
@@ -109,3 +111,57 @@ async def test_an_answer_that_was_committed_and_not_sent_is_there_for_who_asks_a
             async with serving(world, url, charge, into=int):
                 assert await client.request("charge/1", "5", 2, key="order-1", into=int) == 6
             assert await world.effects() == ["5"]
+
+
+async def test_what_was_given_up_leaves_no_answer_for_another_request(tmp_path: Path) -> None:
+    """A message that comes again may have the place in memory of one whose transactions all failed at their end."""
+    world = World("sqlite", tmp_path / "application.db")
+    database = await world.connect()
+    inbox = Inbox(Client("mqtt://localhost", client_id="server"), database)
+    answering = Answering(inbox, lambda db, message: message.payload, None)
+    await database.create_tables()
+    message = Message("charge", b"mqttlite-request 1\nanswer: a\nid: 1\n\none", 4, 1, 0)
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as db:
+            await answering.handle(db, message)
+            raise ZeroDivisionError
+    assert len(answering._answers) == 1
+    del message
+    assert not answering._answers
+    await world.close()
+
+
+async def test_an_answer_is_looked_up_when_the_database_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World("sqlite", tmp_path / "application.db")
+    database = await world.connect()
+    inbox = Inbox(Client("mqtt://localhost", client_id="server"), database)
+    answering = Answering(inbox, lambda db, message: message.payload, None)
+    sent: list[Answer] = []
+
+    async def send(client: object, message: object, request: object, answer: Answer) -> None:
+        sent.append(answer)
+
+    monkeypatch.setattr("mqttlite.database.answers.send", send)
+    await database.create_tables()
+    message = Message("charge", b"mqttlite-request 1\nanswer: a\nid: 1\nkey: k\n\none", 4, 1, 0)
+    async with database.transaction() as db:
+        await answering.handle(db, message)
+    answering._answers.clear()  # an earlier life has committed
+    first = answering._first
+    tries = 0
+
+    async def away(db: Any, key: str) -> Answer | None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise LostError("the database is away")
+        return await first(db, key)
+
+    monkeypatch.setattr(answering, "_first", away)
+    monkeypatch.setattr(type(database), "reconnects", True)
+    await answering.committed(message)
+    assert tries == 2
+    assert [answer.payload for answer in sent] == [b"one"]
+    await world.close()
