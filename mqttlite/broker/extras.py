@@ -12,7 +12,7 @@ numbers are those of 5.0.
 """
 
 from ..core.codec import remaining_length
-from ..core.properties import MESSAGE_EXPIRY, SUBSCRIPTION_IDENTIFIER, parted
+from ..core.properties import MESSAGE_EXPIRY, SUBSCRIPTION_IDENTIFIER, parted, without
 
 DEADLINE = 1
 SHARE = 2
@@ -66,6 +66,12 @@ def with_identifiers(extra: bytes, identifiers: "list[int]") -> bytes:
     """The same, for who has subscribed with these identifiers [MQTT-3.3.4-3] [MQTT-3.3.4-4]."""
     block = b"".join([bytes((SUBSCRIPTION_IDENTIFIER,)) + remaining_length(number) for number in identifiers])
     return (extra or b"\0") + block if block else extra
+
+
+def without_identifiers(extra: bytes) -> bytes:
+    """The same, as if nobody had subscribed with an identifier: a copy of one subscription has one at most."""
+    at = _block_at(extra)
+    return extra[:at] + without(extra[at:], SUBSCRIPTION_IDENTIFIER)
 
 
 def block_of(extra: bytes, clock: int, whenever: bool = False) -> "bytes | None":

@@ -6,7 +6,7 @@ subscriptions and core.
 """
 
 from ..core.characters import unwanted
-from ..core.codec import publish_head
+from ..core.codec import publish_head, topic_of
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_5_0, Connect
 from ..core.reason_codes import BAD_FILTER, NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
@@ -15,7 +15,7 @@ from ..core.text import check_topic_name
 from ..store.base import StoreError
 from .broker_store import BrokerStore
 from .delivery import QOS, RETAIN_HANDLING, Delivery
-from .extras import deadline_of, extra_of, share_of
+from .extras import deadline_of, extra_of, share_of, without_identifiers
 from .forms import heads5
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, filter_cost
 from .limits import LimitError, Limits
@@ -185,8 +185,8 @@ class Router(Delivery):
             self._pass_on(client)
 
     def _pass_on(self, client: ClientSession) -> None:
-        """What the session had of shared subscriptions, and its client has not acknowledged, goes to other members; not
-        a message of QoS 2 that was sent to it [MQTT-4.8.2-5].
+        """What the session had of shared subscriptions, and its client has not acknowledged, goes to other members, to
+        each as its own subscription says; not a message of QoS 2 that was sent to it [MQTT-4.8.2-5].
         """
         session = client.session
         messages = session.messages
@@ -197,7 +197,9 @@ class Router(Delivery):
             if share is not None and (head[0] & 6 == 2 or seq >= begun):
                 member = share.next(head[0] >> 1 & 3)
                 if member is not None:
-                    self.give(member, head, payload, extra)
+                    topic = topic_of(head)
+                    values = [share.members[member]]
+                    self.to_one(member, values, None, head[0] & 7, topic, payload, without_identifiers(extra))
 
     # -- messages
 

@@ -203,6 +203,25 @@ def test_what_a_member_had_not_acknowledged_when_its_session_ended_goes_to_anoth
     assert [(m.payload, m.properties) for m in found] == [(b"1", {"ContentType": "a"}), (b"2", {"ContentType": "a"})]
 
 
+@statement("5.0", "MQTT-3.3.4-3", "MQTT-3.8.4-8")
+def test_what_goes_to_another_member_has_the_qos_and_the_identifier_of_its_own_subscription() -> None:
+    world = World()
+    a = Five(world, "a")
+    a.subscribe("$share/g/t", 2, SubscriptionIdentifier=3)
+    publisher = Five(world, "p")
+    for payload in (b"0", b"1"):
+        publisher.publish("t", payload, qos=1, ContentType="a")
+    assert [m.properties["SubscriptionIdentifier"] for m in a.messages()] == [[3], [3]]
+    b, c = Five(world, "b"), Five(world, "c")
+    b.subscribe("$share/g/t", 0)
+    c.subscribe("$share/g/t", 1, SubscriptionIdentifier=5)
+    a.cut()
+    (to_b,), (to_c,) = b.messages(), c.messages()
+    assert (to_b.payload, to_b.qos, to_b.properties) == (b"0", 0, {"ContentType": "a"})
+    assert (to_c.payload, to_c.qos) == (b"1", 1)
+    assert to_c.properties == {"ContentType": "a", "SubscriptionIdentifier": [5]}
+
+
 def test_a_share_gets_no_retained_messages() -> None:
     world = World()
     Five(world, "p").publish("t", b"kept", retain=True)
