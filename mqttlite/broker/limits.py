@@ -96,7 +96,7 @@ class Limits:
     output_bytes: int = _limit(64 * MIB, "unwritten output of all clients; who has most pays")
     persistent_sessions: int = _limit(200, "sessions that outlive their connection")
     session_expiry_ms: int = _limit(7 * 24 * 3600 * 1000, "after which the session of a client that stays away ends")
-    retained_message_bytes: int = _limit(256 * KIB, "payload of a retained message")
+    retained_message_bytes: int = _limit(256 * KIB, "payload and properties of a retained message")
     retained_bytes: int = _limit(64 * MIB, "retained messages, with what it takes to find them")
     store_bytes: int = _limit(256 * MIB, "file of --store; what does not fit is refused")
     routes_bytes: int = _limit(16 * MIB, "cached routes (topic name to clients)")

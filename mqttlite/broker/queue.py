@@ -84,7 +84,7 @@ class Queue(Session):
         self._settled = self.first
         for seq in range(self.first, self.next):
             message = messages.get(seq)
-            self.sizes.append(len(message[0]) + len(message[1]) + MESSAGE if message else 0)
+            self.sizes.append(sum(map(len, message)) + MESSAGE if message else 0)
             if message and message[2]:
                 self.may_expire(message[2])
         size = sum(self.sizes)

@@ -50,14 +50,14 @@ class RetainedMessages:
         """What is retained for `topic`."""
         return self._messages.get(topic)
 
-    def refusal(self, topic: bytes, payload: bytes) -> str:
+    def refusal(self, topic: bytes, payload: bytes, extra: bytes = b"") -> str:
         """The name of the limit that forbids to retain this, or "". Asked before `store`."""
-        size = len(payload)
+        size = len(payload) + len(extra) if payload else 0
         if size > self._limits.retained_message_bytes:
             return "retained_message_bytes"
         old = self._messages.get(topic)
         if old is not None:
-            size -= len(old.payload)
+            size -= len(old.payload) + len(old.extra)
         else:
             size += self._cost(topic)
         # What shrinks is taken even where a restart with smaller limits has left too much.

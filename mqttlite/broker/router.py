@@ -351,7 +351,7 @@ class Router(Delivery):
             stats.dropped_reserved += 1
             self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
             return NOT_AUTHORISED
-        if not self._admit(route, publisher, flags, payload):
+        if not self._admit(route, publisher, flags, payload, extra):
             return QUOTA_EXCEEDED
         if flags & 1:
             self._retain(route, topic, payload, published, extra)
@@ -381,22 +381,22 @@ class Router(Delivery):
         if self._store:
             self._store.retain(topic, b"", 0)
 
-    def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes) -> bool:
+    def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes, extra: bytes) -> bool:
         """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
         is acknowledged. LimitError (QoS 1 and 2), or False and counted: QoS 0 and wills, which nobody repeats.
         """
         if route.reserved:
             return True
         topic = route.topic
-        size = len(topic) + len(payload)
+        size = len(topic) + len(payload) + len(extra)
         published = flags >> 1 & 3
         name = ascii(topic.decode())
         limits = self._limits
         if flags & 1:
-            limit = self.retained.refusal(topic, payload)
+            limit = self.retained.refusal(topic, payload, extra)
             if limit:
                 allowed = getattr(limits, limit)
-                text = f"retained message of {len(payload)} bytes for {name}: {limit} is {allowed}"
+                text = f"retained message of {size - len(topic)} bytes for {name}: {limit} is {allowed}"
                 return self._refuse(limit, publisher, published, f"{text}; what was retained before stays")
         if self._store:
             # Each session has a copy on the disk.
@@ -404,7 +404,7 @@ class Router(Delivery):
             if published and publisher is not None:
                 copies = max(copies, 1)  # its packet identifier
             if copies:
-                text = f"a message of {len(payload)} bytes for {name}"
+                text = f"a message of {size - len(topic)} bytes for {name}"
                 try:
                     if not self._store.fits(_copied(size, copies)):
                         full = f"the store {self._store.name} is full"

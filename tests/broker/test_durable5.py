@@ -12,7 +12,7 @@ import pytest
 from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from tests.broker.five import Five
+from tests.broker.five import PUBACK, Five
 from tests.broker.world import World
 from tests.statements import statement
 
@@ -356,3 +356,33 @@ async def test_a_clock_that_stands_still_in_between_does_not_keep_messages_for_e
             assert len(world.engine.sessions[b"c"].session.messages) == (life_number < 3)
             for _ in range(300):
                 world.wait(1000)
+
+
+async def test_properties_count_in_the_account_of_a_queue_after_a_restart_as_before(path: Path) -> None:
+    async with life(path) as world:
+        client = Five(world, "c", **LONG)
+        client.subscribe("t", 1)
+        client.cut()
+        Five(world, "p").publish("t", b"x", qos=1, UserProperty=[("k", "v" * 5000)])
+        queued = world.engine.ledger.queued
+        assert queued > 5000
+    async with life(path) as world:
+        assert world.engine.ledger.queued == queued
+
+
+async def test_properties_count_where_the_store_is_asked_for_room(path: Path) -> None:
+    """A message for many sessions, whose copies would be more than the store may hold, is not taken."""
+    store = BrokerStore(path, size_max=1 << 20)
+    world = Life(store, Limits())
+    world.engine.load(await store.open(), 1000)
+    for number in range(30):
+        client = Five(world, f"c{number}", **LONG)
+        client.subscribe("t", 1)
+        client.cut()
+    publisher = Five(world, "p")
+    publisher.publish("t", b"x", qos=1)
+    await store.commit()
+    publisher.publish("t", b"x", qos=1, UserProperty=[("k", "v" * 60_000)])
+    await store.commit()
+    assert [(got.kind, got.reason) for got in publisher.take()] == [(PUBACK, 0), (PUBACK, 0x97)]
+    await store.close()

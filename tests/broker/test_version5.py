@@ -1,5 +1,7 @@
 """MQTT 5.0: what clients of both versions get from each other, and what they are told."""
 
+from typing import Any
+
 import pytest
 
 from tests.broker.five import DISCONNECT, PUBACK, PUBCOMP, PUBREC, PUBREL, Five, Message, packet
@@ -335,6 +337,23 @@ def test_a_limit_is_told_in_the_acknowledgement_and_the_connection_goes_on() -> 
     assert found == [(PUBACK, 0x97), (PUBREC, 0x97), (PUBACK, 0x90), (PUBACK, 0x10)]
     client.publish("t", b"x", qos=2, dup=True)
     assert not client.closed
+
+
+def test_the_properties_of_a_retained_message_count_as_its_payload_does() -> None:
+    world = World(retained_message_bytes=1000, retained_bytes=12_000)
+    client = Five(world, "c")
+    much: dict[str, Any] = {"UserProperty": [("k", "v" * 900)]}
+    client.publish("large", b"x", qos=1, retain=True, UserProperty=[("k", "v" * 1000)])
+    for number in range(10):
+        client.publish(f"t/{number}", b"first", qos=1, retain=True)
+    for number in range(10):
+        client.publish(f"t/{number}", b"x", qos=1, retain=True, **much)  # less payload, and more of it all
+    reasons = [got.reason for got in client.take()]
+    assert reasons[:12] == [0x97] + 11 * [0x10]
+    assert reasons[-5:] == 5 * [0x97]
+    assert world.engine.ledger.retained <= 12_000
+    client.publish("t/0", b"", qos=1, retain=True, **much)  # makes room, whatever comes with it
+    assert [got.reason for got in client.take()] == [0x10]
 
 
 @pytest.mark.parametrize("more", [{}, {"ContentType": "a"}])
