@@ -42,7 +42,7 @@ def keep_alive_of(connect: Connect, limits: Limits) -> int:
     """Its keep alive (s), or a shorter one that its client is told [MQTT-3.2.2-21] [MQTT-3.2.2-22]; 3.1.1 has no word
     for that.
     """
-    most_s = limits.keep_alive_ms // 1000
+    most_s = min(limits.keep_alive_ms // 1000, 0xFFFF)  # CONNACK has no more
     if connect.level == MQTT_5_0 and most_s and not 0 < connect.keep_alive_s <= most_s:
         return most_s
     return connect.keep_alive_s

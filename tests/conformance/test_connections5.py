@@ -133,6 +133,11 @@ def test_a_keep_alive_that_is_too_long_is_shortened_and_the_client_is_told(asked
     assert client.closed
 
 
+def test_a_limit_of_the_keep_alive_that_connack_has_no_room_for_is_the_longest_that_it_has() -> None:
+    client = Five(World(keep_alive_ms=24 * 3600 * 1000), "c", keep_alive_s=0)
+    assert client.announced["ServerKeepAlive"] == 65535
+
+
 @statement("5.0", "MQTT-3.2.2-22")
 def test_without_a_server_keep_alive_that_of_the_client_holds() -> None:
     world = World()
