@@ -39,13 +39,20 @@ def read(path: str | os.PathLike[str], tables: Tables) -> Any:
 
 def what_is_wrong(path: str, what: str, error: Exception) -> str:
     """In words, with what can be done: for a file that is damaged, or one that was never a store."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_NOTADB and not had_store(path) and not sqlite_wal.examine(path).header:
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB and _was_never_one(path):
         return (
             f"{shown(path)} is not a store of mqttlite: give the store the name of another file; if it was one, its"
             f" beginning is lost, and `mqttlite store salvage {shown(path)}` takes out what is whole"
         )
     return f"{shown(path)} {what} ({error}): {ADVICE.format(shown(path))}"
+
+
+def _was_never_one(path: str) -> bool:
+    """Whether a file that is no database was none before, either, as far as what is there tells."""
+    if had_store(path) or sqlite_wal.examine(path).header:
+        return False
+    with open(path, "rb") as file:
+        return any(file.read(16))  # else it has lost a block
 
 
 def missing(path: str) -> str:
