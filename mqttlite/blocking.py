@@ -16,6 +16,7 @@ what was about to be returned is returned by the next call. CPython only.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
@@ -80,23 +81,36 @@ class Messages:
         self._client = client
         self._source = source
         self._coming: concurrent.futures.Future[Message | None] | None = None
+        self._limit: asyncio.Timeout | None = None  # of what is coming
 
     def get(self, timeout_s: float | None = None) -> Message | None:
         """The next message; None when there is none within `timeout_s` seconds, or the client is closed."""
         if timeout_s is not None:
             check_seconds("timeout_s", timeout_s, True)
-        if self._coming is None:
+        coming = self._coming
+        if coming and coming.done() and not coming.cancelled() and not coming.exception() and not coming.result():
+            coming = None  # its time was over
+        if coming is None:
             self._coming = self._client._submit(self._next(timeout_s))
+        elif self._client._loop:  # of a call that was interrupted, with its own limit
+            self._client._wait(_call(self._set_limit, timeout_s))
+        assert self._coming
         message = self._coming.result()  # interrupted, it is still to come
         self._coming = None
         return message
 
     async def _next(self, timeout_s: float | None) -> Message | None:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as self._limit:
                 return await self._source()
         except (TimeoutError, StopAsyncIteration):
             return None
+
+    def _set_limit(self, timeout_s: float | None) -> None:
+        if self._limit:
+            with contextlib.suppress(RuntimeError):  # it is over
+                now = asyncio.get_running_loop().time()
+                self._limit.reschedule(None if timeout_s is None else now + timeout_s)
 
     def __iter__(self) -> Iterator[Message]:
         while (message := self.get()) is not None:

@@ -120,6 +120,29 @@ def test_its_own_thread_does_not_wait_for_itself(client: blocking.Client) -> Non
     assert "use client.asynchronous here" in found[0]
 
 
+def test_after_an_interruption_the_time_of_the_next_call_counts(
+    client: blocking.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.subscribe("a")
+
+    def interrupted(timeout_s: float | None) -> None:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr("concurrent.futures.Future.result", _interrupt)
+            next(client.messages(timeout_s))
+
+    interrupted(None)
+    assert list(client.messages(timeout_s=0.01)) == []
+    interrupted(0.01)
+    coming = client._rest._coming
+    assert coming and coming.result() is None
+    client.publish("a", "x")
+    assert next(client.messages(timeout_s=RUN_TIMEOUT_S)).payload == b"x"
+
+
+def _interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_ctrl_c_ends_what_waits_and_loses_no_message(mosquitto: Mosquitto) -> None:
     program = f"""
 import mqttlite.blocking
