@@ -91,6 +91,7 @@ class FileAnswers:
         self._thread = ThreadPoolExecutor(1, "mqttlite answers")
         self._db: sqlite3.Connection | None = None
         self._size = self._count = 0
+        self._version = -1  # of the file, when they were counted
 
     async def get(self, key: str) -> Answer | None:
         return await self._run(self._get, key)
@@ -120,10 +121,17 @@ class FileAnswers:
                 "CREATE TABLE IF NOT EXISTS answer (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, "
                 "content BLOB NOT NULL, payload BLOB NOT NULL, error TEXT NOT NULL, time REAL NOT NULL)"
             )
+            self._db = db
+            self._version = -1
+        return self._db
+
+    def _count_again(self, db: sqlite3.Connection) -> None:
+        """If anybody else has written: another `serve` of the client has the same file."""
+        (version,) = db.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version = version
             sizes = "SELECT count(*), coalesce(sum(length(key) + length(payload) + length(error) + ?), 0) FROM answer"
             self._count, self._size = db.execute(sizes, (OWN_BYTES,)).fetchone()
-            self._db = db
-        return self._db
 
     def _get(self, key: str) -> Answer | None:
         db = self._open()
@@ -136,6 +144,7 @@ class FileAnswers:
         count_max, bytes_max, keep_s = self._bounds
         db.execute("BEGIN IMMEDIATE")
         try:
+            self._count_again(db)
             self._forget(db, "time <= ?", time.time() - keep_s)
             sql = "INSERT OR REPLACE INTO answer (key, content, payload, error, time) VALUES (?, ?, ?, ?, ?)"
             db.execute(sql, (key, answer.content, answer.payload, answer.error, time.time()))

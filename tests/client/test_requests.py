@@ -244,6 +244,24 @@ async def test_first_answers_are_bounded_and_the_oldest_are_forgotten(
     await answers.close()
 
 
+async def test_two_that_keep_answers_in_one_file_share_its_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two functions that one client serves do."""
+    one, other = (FileAnswers(tmp_path / "answers", 3, 100_000, 60) for _ in range(2))
+    for key in "abc":
+        await one.put(key, Answer(b"x", b""))
+    await other.put("d", Answer(b"x", b""))
+    assert [await one.get(key) is not None for key in "abcd"] == [False, True, True, True]
+    later = first_answers.time.time() + 61
+    monkeypatch.setattr(first_answers.time, "time", lambda: later)
+    await other.put("e", Answer(b"x", b""))  # and forgets all others
+    await one.put("f", Answer(b"x", b""))
+    assert [await one.get(key) is not None for key in "def"] == [False, True, True]
+    await one.close()
+    await other.close()
+
+
 def test_what_is_no_payload_is_told() -> None:
     for value in (object(), float("nan"), {1j}):
         with pytest.raises(TypeError, match="a payload is bytes, str"):
