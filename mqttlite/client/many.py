@@ -42,6 +42,7 @@ def _checked(client: "ComfortableClient", messages: Iterable[Any], qos: int, ret
     """What is to be published: all of it has been checked before one message is accepted."""
     protocol = client._life.protocol
     room = protocol.parser.size_max - 16
+    none = 1 if client._is_5() else 0  # bytes that say that there are no properties
     known = set()  # topics that are
     found: list[Any] = []
     for message in messages:
@@ -50,13 +51,12 @@ def _checked(client: "ComfortableClient", messages: Iterable[Any], qos: int, ret
                 topic, payload, its_qos, its_retain = message + (qos, retain)[len(message) - 2 :]
                 payload = client._checked(topic, payload, its_qos, its_retain, None)
                 if topic not in known or 3 * len(topic) + len(payload) > room:
-                    protocol._check(its_qos << 1, topic.encode(), len(payload))
+                    protocol._check(its_qos << 1, topic.encode(), len(payload) + none)
                     known.add(topic)
                 found.append((topic, payload, its_qos, its_retain))
             elif isinstance(message, Mapping):
                 arguments = {"payload": b"", "qos": qos, "retain": retain, **message}
-                parts = [arguments.get(name) for name in ("topic", "payload", "qos", "retain", "key")]
-                client._checked(*parts)  # type: ignore[arg-type]
+                _check_arguments(client, **arguments)
                 found.append(arguments)
             else:
                 raise wrong_type("a message", _MESSAGE, message)
@@ -64,3 +64,28 @@ def _checked(client: "ComfortableClient", messages: Iterable[Any], qos: int, ret
             error.add_note(f"message {len(found)} of publish_many; none is accepted")
             raise
     return found
+
+
+def _check_arguments(
+    client: "ComfortableClient",
+    topic: Any = None,
+    payload: Any = b"",
+    qos: Any = 1,
+    retain: Any = False,
+    key: Any = None,
+    **properties: Any,
+) -> None:
+    """All that `publish` refuses in its arguments."""
+    payload = client._checked(topic, payload, qos, retain, key)
+    block = b""
+    if properties:
+        from ..core.message_properties import encode
+        from .saying5 import needs_5
+
+        needs_5(client, " and ".join(properties))
+        client._check_properties(properties, payload)  # type: ignore[arg-type]
+        block = encode(properties)
+    protocol = client._life.protocol
+    if protocol.wire.with_properties:
+        payload = protocol.wire.with_properties(block, payload)
+    protocol._check(qos << 1, topic.encode(), len(payload))

@@ -79,6 +79,9 @@ async def test_they_leave_in_one_write_and_are_stored_in_one_commit(tmp_path: Pa
         (("t",), TypeError, "a message must be a tuple"),
         ("t", TypeError, "a message must be a tuple"),
         ({"payload": "x"}, TypeError, "topic must be str"),
+        ({"topic": "t/#"}, ProtocolError, "MQTT-3.3.2-2"),
+        ({"topic": "t", "payload": bytes(2000)}, PublishError, "size_max"),
+        ({"topic": "t", "content_type": "text/plain"}, ValueError, "content_type need MQTT 5.0"),
         (("t", bytes(2000)), PublishError, "size_max"),
     ],
 )
@@ -93,6 +96,29 @@ async def test_a_wrong_one_is_named_by_its_number_and_none_is_accepted(
         for no_iterable in ("t", 7, {"topic": "t"}):
             with pytest.raises(TypeError, match="messages must be an iterable"):
                 await client.publish_many(no_iterable)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"retained": True}, TypeError, "has no argument 'retained'"),
+        ({"content_type": 7}, TypeError, "content_type must be str"),
+        ({"response_topic": "a/#"}, ProtocolError, "MQTT-3.3.2-2"),
+        ({"correlation_data": bytes(2000)}, PublishError, "size_max"),
+    ],
+)
+async def test_a_wrong_property_is_found_before_a_message_is_accepted(
+    url: str, wrong: dict[str, object], error: type[Exception], words: str
+) -> None:
+    async with Client(url, version="5.0", size_max=1000) as client:
+        with pytest.raises(error, match=words) as raised:
+            await client.publish_many([{"topic": "t", "content_type": "text/plain"}, {"topic": "t", **wrong}])
+        assert raised.value.__notes__ == ["message 1 of publish_many; none is accepted"]
+        with pytest.raises(PublishError) as raised:  # by the byte that says that there are no properties
+            await client.publish_many([("t", "a"), ("t", bytes(995))])
+        assert raised.value.__notes__ == ["message 1 of publish_many; none is accepted"]
+        assert not client.unconfirmed()
+        await client.publish_many([("t", bytes(994))])
 
 
 async def test_publishing_waits_while_too_many_bytes_are_not_confirmed() -> None:
