@@ -38,6 +38,7 @@ class Subscriber:
         self._client = Client(**options)
         self._hidden = [topic_filter.encode() for topic_filter in args.filter_out]
         self._printer = Printer(args)
+        self._removed: set[str] = set()  # topics of retained messages that this run has ended
 
     async def run(self) -> int:
         """Subscribe and print until there is a reason to stop."""
@@ -92,11 +93,14 @@ class Subscriber:
         args = self._args
         left = args.count
         async for message in self._client:
+            if args.retained_only and not message.payload and message.topic in self._removed:
+                continue  # what this run has published itself, among retained messages that are still to come
             if args.retained_only and not message.retain:
                 return
             if self._is_hidden(message):
                 continue
             if args.remove_retained and message.retain and message.payload:
+                self._removed.add(message.topic)
                 await self._client.publish(message.topic, b"", 1, True)
             if args.no_retained and message.retain:
                 continue

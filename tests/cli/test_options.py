@@ -97,6 +97,16 @@ async def test_retained_messages_are_removed_but_those_that_are_filtered_out(mos
     assert left.stdout == "r/keep\n"
 
 
+async def test_removing_many_retained_messages_does_not_end_at_the_echo_of_the_first() -> None:
+    names = [f"r/{number}" for number in range(100)]
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker, Client(broker.addresses[0]) as client:
+        await client.publish_many([(name, "x") for name in names], 1, True)
+        await client.drain()
+        args = ("-L", broker.addresses[0], "-t", "r/#", "-q", "1", "--remove-retained", "--retained-only", "-F", "%t")
+        result = await mqttlite("sub", *args, "-C", "100", "-W", "20", check=True)
+        assert sorted(result.stdout.splitlines()) == sorted(names)
+
+
 async def test_a_run_that_was_killed_is_finished_by_the_next_one_with_its_store(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
