@@ -237,6 +237,10 @@ def session_options(args: argparse.Namespace, options: Mapping[str, Any]) -> dic
                 "-x needs MQTT 5.0: add -V 5.0; in 3.1.1 -c keeps a session for as long as the broker likes"
             )
         found["session_expiry_s"] = args.session_expiry_interval
+    if args.properties["disconnect"].get("session_expiry_s") and not found.get(
+        "session_expiry_s", not found["clean_session"]
+    ):
+        raise ValueError("-D disconnect session-expiry-interval keeps a session that is not kept: add -x, or -c and -i")
     if args.store is not None:
         if not args.store:
             raise ValueError("--store takes the path of a file")

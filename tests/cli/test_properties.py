@@ -163,6 +163,8 @@ class _Refusing:
         ("-x 5", "-x needs MQTT 5.0"),
         ("-V 5 -x -2", "or -1 for a session that does not expire"),
         ("-V 5 -x 5 -D connect session-expiry-interval 5", "are the same: give one of them"),
+        ("-V 5 -i q -D disconnect session-expiry-interval 5", "that is not kept: add -x, or -c and -i"),
+        ("-V 5 -i q -x 0 -D disconnect session-expiry-interval 5", "that is not kept: add -x, or -c and -i"),
         ("-V 5 -D disconnect user-property a b", "-D disconnect user-property is not taken"),
         ("-V 5 -D will content-type a", "options for a will need --will-topic"),
     ],
