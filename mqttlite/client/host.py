@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mqttlite.client")
 
 HELP = """\
-    queue_bytes     topics and payloads accepted and not confirmed (64 MiB); `publish` waits beyond it, as for queue_max
+    queue_bytes     topics, properties and payloads accepted and not confirmed (64 MiB); `publish` waits beyond it
     reconnect       Reconnect(least_s, greatest_s, give_up_after_s): between attempts to connect again, and for how long
     """
 

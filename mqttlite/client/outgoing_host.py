@@ -16,8 +16,9 @@ QUEUE_BYTES = 64 << 20
 
 
 class HostOutgoing(Outgoing):
-    """See Outgoing. `queue_bytes`: of topics and payloads of QoS 1 and 2 that are accepted and not confirmed; a message
-    that is larger is accepted when there is no other. `counts`, `sizes`: messages and their bytes accepted, by QoS.
+    """See Outgoing. `queue_bytes`: of topics, properties and payloads of QoS 1 and 2 accepted and not confirmed;
+    a message that is larger is accepted when there is no other. `counts`, `sizes`: messages and their bytes accepted
+    (topics and payloads), by QoS.
     """
 
     queue_bytes = QUEUE_BYTES
@@ -69,6 +70,8 @@ class HostOutgoing(Outgoing):
             self.not_connected += life.qos0_dropped - dropped
             if life.qos0_dropped > dropped or (qos and life.session.next == before):  # dropped, or an earlier one
                 return receipt
+            if qos and more:
+                self._most -= len(more[0])  # the properties, which wait in memory as all else
         else:
             if life.error:
                 raise life.error

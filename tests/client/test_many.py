@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite import Client, ProtocolError, PublishError
+from mqttlite import Client, ClosedError, ProtocolError, PublishError
 from mqttlite.core.packet_types import PUBLISH
 from tests.client.network import CONNACK, Peer, server
+from tests.peers import free_port
 
 
 async def test_many_messages_arrive_in_order_and_each_has_its_receipt(broker_url: str) -> None:
@@ -159,6 +160,19 @@ async def test_bytes_are_bounded_with_a_store_too(url: str, tmp_path: Path) -> N
             most = max(most, client._outgoing.queued_bytes())
             await receipt
         assert 0 < most <= 1000
+
+
+async def test_properties_are_bytes_that_wait_too() -> None:
+    client = Client(f"mqtt://127.0.0.1:{free_port()}", version=5, retry_first=True, queue_bytes=1000)
+    await client.start(wait=False)
+    await client.publish("t", user_properties={"a": "x" * 600})
+    late = asyncio.create_task(client.publish("t", user_properties={"a": "x" * 600}))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not late.done() and client.unconfirmed() == 1
+    await client.close()
+    with pytest.raises(ClosedError):
+        await late
 
 
 async def test_what_may_wait_is_checked() -> None:
