@@ -28,6 +28,20 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=(width or 80) - 2)
 
 
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
 class Words(argparse.Action):
     """An option that takes several words and may be repeated: a list of lists. Its long name is the last one."""
 
@@ -49,6 +63,8 @@ class CommandLine(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", _formatter)
         super().__init__(add_help=False, allow_abbrev=False, **options)
+        self.register("type", int, _whole_number)
+        self.register("type", float, _number)
         self.add_argument("--help", action="help", help="show this and exit")
 
     def parse_known_args(  # type: ignore[override]

@@ -126,6 +126,7 @@ def _broker(args: argparse.Namespace) -> int:
         import asyncio
         import logging
 
+        from ..client import Client
         from ..client.checked_url import without_password
         from .measure import report
         from .measure.load import Load
@@ -147,6 +148,7 @@ def _broker(args: argparse.Namespace) -> int:
         if not args.json:
             print(line, flush=True)
 
+    Client(**options)  # what is wrong with them is said alone
     tell(report.introduction(where, args.protocol_version, loads[0]))
     measuring = Measuring(
         options,

@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"([0-9][0-9_]{,40})\s*(KiB|MiB|GiB|)")
 _SWITCHES = {each.name for each in fields(Limits) if isinstance(each.default, bool)}
 # Smaller ones would shut everybody out.
 _LEAST = {"packet_bytes": 16, "turn_work": 1, "parked_bytes": 1, "inbound": 1, "store_bytes": 1 << 18}
+_QUEUE = ("clients", "when_full", "max_bytes")  # keys of [[queue]]
 _MOST = {"packet_bytes": 268_435_455, "topic_bytes": 65_535, "client_id_bytes": 65_535}
 
 
@@ -144,24 +145,26 @@ def queue_option(text: str) -> QueueRule:
     table: dict[str, object] = {"clients": pattern, "when_full": when_full}
     if comma:
         table["max_bytes"] = size
-    return _queue(f"--queue {text}", table)
+    return _queue(f"--queue {text}", table, ("PATTERN", "RULE", "BYTES"))
 
 
-def _queue(where: str, table: dict[str, object]) -> QueueRule:
-    _check_names(where, table, ("clients", "when_full", "max_bytes"))
+def _queue(where: str, table: dict[str, object], shown: tuple[str, str, str] = _QUEUE) -> QueueRule:
+    """The rule of a table [[queue]]; `shown`: what its keys are called where it was written."""
+    _check_names(where, table, _QUEUE)
+    of_clients, of_rule, of_size = shown
     clients = table.get("clients")
     if not isinstance(clients, str) or not clients:
         raise ValueError(
-            f'{where}: clients has to be a pattern of client identifiers, as "pump-*", not {clients!r:.60}'
+            f'{where}: {of_clients} has to be a pattern of client identifiers, as "pump-*", not {clients!r:.60}'
         )
     when_full = table.get("when_full", WHEN_FULL[0])
     if when_full not in WHEN_FULL:
-        raise ValueError(f"{where}: when_full has to be one of {', '.join(WHEN_FULL)}, not {when_full!r:.60}")
+        raise ValueError(f"{where}: {of_rule} has to be one of {', '.join(WHEN_FULL)}, not {when_full!r:.60}")
     size = table.get("max_bytes", 0)
     number = _number(size, True)
     if number is None or ("max_bytes" in table and number < 1):
         raise ValueError(
-            f'{where}: max_bytes has to be a number of bytes from 1 on, or a size as "8 MiB", not {size!r:.60}'
+            f'{where}: {of_size} has to be a number of bytes from 1 on, or a size as "8 MiB", not {size!r:.60}'
         )
     return QueueRule(clients, str(when_full), number)
 

@@ -8,7 +8,7 @@ core.subscription_options) and raises ProtocolError.
 import inspect
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.codec import REMAINING_MAX
@@ -30,6 +30,18 @@ def check_client(url: object, options: Mapping[str, Any]) -> None:
             raise TypeError(no_callback(name))
         else:
             raise TypeError(f"Client() has no argument '{name}'{_hint(name)}")
+    check_version([name for name in ("session_expiry_s", "receive_maximum") if options.get(name) is not None], options)
+
+
+def check_version(what: Sequence[str], options: Mapping[str, Any]) -> None:
+    """ValueError for arguments of Client that its version of MQTT has not."""
+    if what and options.get("version") not in ("5.0", 5):
+        raise ValueError(needs_5(what))
+
+
+def needs_5(what: Sequence[str]) -> str:
+    """What to write for arguments that only MQTT 5.0 has."""
+    return f'{" and ".join(what)} need{"s" * (len(what) == 1)} MQTT 5.0: write Client(..., version="5.0")'
 
 
 def no_callback(name: str) -> str:

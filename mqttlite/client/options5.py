@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.message_properties import encode_pairs
 from ..core.opening5 import Opening
 from ..core.properties import TOPIC_ALIAS_MAXIMUM
-from .checks import check_function, check_number, encoded, wrong_type
+from .checks import check_function, check_number, check_version, encoded, wrong_type
 from .checks5 import check_pairs
 
 if TYPE_CHECKING:
@@ -24,11 +24,9 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
     found["assigns"] = options.get("client_id", "") is None
     found["session_expiry_s"] = options.get("session_expiry_s")
     if options.get("version") not in ("5.0", 5):
-        given = [name for name, value in DEFAULTS.items() if found[name] != value]
         if found["assigns"]:
             raise wrong_type("client_id", 'str (with version="5.0" None: the broker chooses)', None)
-        if given:
-            raise ValueError(f'{" and ".join(given)} need MQTT 5.0: write Client(..., version="5.0")')
+        check_version([name for name, value in DEFAULTS.items() if found[name] != value], options)
     check_number("topic_alias_maximum", found["topic_alias_maximum"], 0, 65535)
     if found["user_properties"] is not None:
         check_pairs("user_properties", found["user_properties"])

@@ -156,11 +156,15 @@ async def test_a_serial_line_is_measured_with_both_ends_here() -> None:
         ("mqtt://h --far /dev/null", "--far is the other end of a serial line"),
         ("serial:///dev/null --pairs 2", "a serial line has one client"),
         ("ftp://h", "'ftp' is not a known scheme"),
+        ("foo", "not a URL: 'foo'"),
+        ("mqtt://h -k 70000", "keep_alive_s must be 0 to 65535"),
     ],
 )
 def test_what_cannot_be_measured_is_said(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *line.split()]) == 1
-    assert message in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
 
 
 def test_a_percentile_is_the_nearest_rank_and_not_stated_of_a_few() -> None:

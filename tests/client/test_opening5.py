@@ -243,12 +243,14 @@ async def test_response_information_is_asked_for_and_problems_are_told_unless_un
 
 def test_options_of_5_0_are_refused_in_3_1_1_and_of_the_wrong_type() -> None:
     for options, said in (
-        ({"topic_alias_maximum": 5}, r"topic_alias_maximum need MQTT 5\.0"),
+        ({"topic_alias_maximum": 5}, r"topic_alias_maximum needs MQTT 5\.0"),
         (
             {"user_properties": {"a": "b"}, "follow_server_reference": True},
             "user_properties and follow_server_reference",
         ),
-        ({"session_expiry_s": 5}, r"session_expiry_s and receive_maximum need MQTT 5\.0"),
+        ({"session_expiry_s": 5}, r"^session_expiry_s needs MQTT 5\.0"),
+        ({"receive_maximum": 5}, r"^receive_maximum needs MQTT 5\.0"),
+        ({"session_expiry_s": 5, "receive_maximum": 5}, r"^session_expiry_s and receive_maximum need MQTT 5\.0"),
         ({"version": "5.0", "receive_maximum": 0}, "receive_maximum must be 1 to 65535"),
         ({"version": "5.0", "topic_alias_maximum": 1 << 16}, "topic_alias_maximum must be 0 to 65535"),
     ):

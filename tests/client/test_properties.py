@@ -73,12 +73,14 @@ async def test_a_message_of_3_1_1_has_no_properties(url: str) -> None:
 async def test_what_only_5_0_has_is_refused_in_3_1_1_before_it_is_sent(url: str) -> None:
     async with Client(url) as client:
         for name, value in ALL.items():
-            with pytest.raises(ValueError, match=rf'{name} need MQTT 5\.0: write Client\(\.\.\., version="5\.0"\)'):
+            with pytest.raises(ValueError, match=rf'{name} needs MQTT 5\.0: write Client\(\.\.\., version="5\.0"\)'):
                 await client.publish("a", b"x", **{name: value})
         for option in ({"no_local": True}, {"retain_handling": 2}, {"user_properties": {"a": "b"}}):
             with pytest.raises(ValueError, match=r"need MQTT 5\.0"):
                 await client.subscribe("a", **option)
-        with pytest.raises(ValueError, match=r"need MQTT 5\.0"):
+        with pytest.raises(ValueError, match=r"^content_type and response_topic need MQTT 5\.0"):
+            await client.publish("a", content_type="b", response_topic="c")
+        with pytest.raises(ValueError, match=r"needs MQTT 5\.0"):
             await client.unsubscribe("a", user_properties={"a": "b"})
         assert client.unconfirmed() == 0 and not client.pending()
     with pytest.raises(ValueError, match=r"will need MQTT 5\.0"):
