@@ -100,11 +100,22 @@ class _Django(Database):
 
     @asynccontextmanager
     async def _block(self, db: Any) -> AsyncIterator[None]:
-        from django.db import transaction
-
         if db.in_atomic_block:
             raise DatabaseError(OPEN)
-        block = transaction.atomic(using=self._alias, durable=True)
+        async with self._atomic(durable=True):
+            yield
+
+    @asynccontextmanager
+    async def savepoint(self, db: Any, error: type[Exception]) -> AsyncIterator[None]:
+        """See Database. After an error of the ORM, Django itself has to undo it: until then it executes nothing."""
+        async with self._atomic(durable=False):
+            yield
+
+    @asynccontextmanager
+    async def _atomic(self, durable: bool) -> AsyncIterator[None]:
+        from django.db import transaction
+
+        block = transaction.atomic(using=self._alias, durable=durable)
         await self._own.call(block.__enter__)
         try:
             yield

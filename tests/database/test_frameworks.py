@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy
 import sqlalchemy.ext.asyncio as asynchronous
-from django.db import connections, models, transaction
+from django.db import IntegrityError, connections, models, transaction
 from sqlalchemy import orm
 
 from mqttlite import AnswerError, Client
@@ -290,6 +290,35 @@ async def test_a_plain_function_uses_djangos_models_and_an_outbox_in_a_thread(pa
     inbox = Inbox(Client("mqtt://localhost", client_id="x"), database)
     with pytest.raises(DatabaseError, match="a handler for Django is a plain function"):
         await inbox.run(no_handler)
+    await database.close()
+
+
+async def test_an_error_of_djangos_models_may_become_the_answer(path: Path) -> None:
+    world = FrameworkWorld("django sqlite", path)
+    alias = world._alias("sqlite")
+    database = django_database(alias)
+
+    def charge(connection: Any, value: int, _: Message) -> str:
+        try:
+            _DjangoEffect.objects.using(alias).create(id=value, text=f"order {value}")
+        except IntegrityError as error:
+            raise AnswerError("there is one") from error
+        return "booked"
+
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        client = Client(broker.addresses[0], client_id="server")
+        inbox = Inbox(client, database, pause_s=0)
+        async with client, Client(broker.addresses[0]) as asker:
+            await client.subscribe("charge", 2)
+            serving = asyncio.create_task(inbox.serve(charge, into=int))
+            assert await asker.request("charge", "7", key="order-1", into=str) == "booked"
+            with pytest.raises(AnswerError, match="there is one"):
+                await asker.request("charge", "7", key="order-2")
+            assert await asker.request("charge", "8", key="order-3", into=str) == "booked"
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+    assert _texts(path) == ["order 7", "order 8"]
     await database.close()
 
 
