@@ -20,15 +20,16 @@ import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .client.checks import check_seconds
 from .client.host import Client as AsyncClient
 from .client.messages import Message
 from .client.messages import Receipt as AsyncReceipt
+from .client.other_names import NO_CALLBACKS, no_attribute, no_attribute_of_receipt, no_callback
 from .client.statistics import Statistics
 from .client.subscription import Subscription as AsyncSubscription
-from .core.errors import MQTTError
+from .core.errors import ClosedError, MQTTError
 
 __all__ = ["Client", "Messages", "Receipt", "Subscription"]
 
@@ -70,6 +71,11 @@ class Receipt:
         """Why it was not confirmed."""
         return self._receipt.error
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):  # called for what there is not
+            raise AttributeError(no_attribute_of_receipt(name, True), name=name, obj=self)
+
     def __repr__(self) -> str:
         return repr(self._receipt)
 
@@ -91,7 +97,10 @@ class Messages:
         if coming and coming.done() and not coming.cancelled() and not coming.exception() and not coming.result():
             coming = None  # its time was over
         if coming is None:
-            self._coming = self._client._submit(self._next(timeout_s))
+            try:
+                self._coming = self._client._submit(self._next(timeout_s))
+            except ClosedError:
+                return None
         elif self._client._loop:  # of a call that was interrupted, with its own limit
             self._client._wait(_call(self._set_limit, timeout_s))
         assert self._coming
@@ -155,10 +164,26 @@ class Client:
     """A client without async; the arguments are those of mqttlite.Client, which `asynchronous` is."""
 
     def __init__(self, url: str, **options: Any) -> None:
+        for name in options:
+            if name in NO_CALLBACKS:
+                raise TypeError(no_callback(name, True))
         self.asynchronous = AsyncClient(url, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._rest = Messages(self, self.asynchronous.__anext__)
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name, value):
+            if name[:3] == "on_":
+                raise AttributeError(no_callback(name, True))
+            super().__setattr__(name, value)
+
+        def __getattr__(self, name):  # called for what there is not
+            words = no_attribute(name, True)
+            if ":" not in words and name[:1] != "_" and hasattr(AsyncClient, name):
+                words += f"; the client in its event loop has: client.asynchronous.{name}"
+            raise AttributeError(words, name=name, obj=self)
 
     # -- from start to end
 
@@ -179,6 +204,8 @@ class Client:
     def start(self, wait: bool = True) -> None:
         """As Client.start; the thread begins."""
         if self._loop is None:
+            if self.asynchronous.error:
+                raise self.asynchronous.error
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name="mqttlite client", daemon=True)
             self._thread.start()
@@ -206,6 +233,8 @@ class Client:
     def _submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         if self._loop is None or threading.current_thread() is self._thread:
             work.close()
+            if self._loop is None and self.asynchronous.error:  # it has been started, and is closed
+                raise self.asynchronous.error
             raise RuntimeError(
                 "the client is not started: write 'with mqttlite.blocking.Client(...) as client:'"
                 if self._loop is None
@@ -325,6 +354,8 @@ class Client:
 
     def statistics(self) -> Statistics:
         """As Client.statistics."""
+        if self._loop is None:
+            return self.asynchronous.statistics()
         return self._wait(_call(self.asynchronous.statistics))
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from ..core.codec import REMAINING_MAX
 from ..store.base import Store
 from .checked_url import checked_url
+from .other_names import NO_CALLBACKS, no_callback
 
 _PAYLOAD = "bytes or str (text is sent as UTF-8; for a number write str(number))"
 _WILL = "Will(topic, payload, qos, retain), as in Will('room/state', b'lost', 1, True)"
@@ -26,7 +27,7 @@ def check_client(url: object, options: Mapping[str, Any]) -> None:
         check = _CLIENT.get(name)
         if check:
             check(name, value)
-        elif name in _NO_CALLBACKS:
+        elif name in NO_CALLBACKS:
             raise TypeError(no_callback(name))
         else:
             raise TypeError(f"Client() has no argument '{name}'{_hint(name)}")
@@ -42,19 +43,6 @@ def check_version(what: Sequence[str], options: Mapping[str, Any]) -> None:
 def needs_5(what: Sequence[str]) -> str:
     """What to write for arguments that only MQTT 5.0 has."""
     return f'{" and ".join(what)} need{"s" * (len(what) == 1)} MQTT 5.0: write Client(..., version="5.0")'
-
-
-def no_callback(name: str) -> str:
-    """What to write instead of `client.NAME = function`, which other clients have."""
-    return f"Client has no '{name}' to set: {_NO_CALLBACKS.get(name, 'callbacks are arguments of Client(...)')}"
-
-
-def no_attribute(name: str) -> str:
-    """What to write instead of reading `client.NAME`."""
-    if name in _NO_CALLBACKS:
-        return no_callback(name)
-    instead = _NO_METHODS.get(name)
-    return f"Client has no '{name}'" + (f": {instead}" if instead else "")
 
 
 def _hint(name: str) -> str:
@@ -105,6 +93,13 @@ def check_subscription(topic_filter: object, qos: object = 0, options: Mapping[s
         from .checks5 import check_options
 
         check_options(options)
+
+
+def check_filter_of(decorator: str, topic_filter: object) -> None:
+    """The topic filter of a decorator, which is easily written without one."""
+    if callable(topic_filter) and not isinstance(topic_filter, str):
+        raise TypeError(f"@client.{decorator} needs a topic filter: write @client.{decorator}('room/+/state')")
+    check_subscription(topic_filter)
 
 
 def check_seconds(name: str, value: object, or_none_at_all: bool = False) -> None:
@@ -237,36 +232,6 @@ def _reconnect(name: str, value: object) -> None:
         if not isinstance(value, Reconnect):
             raise wrong_type(name, "Reconnect(least_s, greatest_s, give_up_after_s)", value)
 
-
-_NO_CALLBACKS = {
-    "on_message": "messages come by 'async for message in client'; or write '@client.on(FILTER)' above a function",
-    "on_connect": "write Client(..., on_connection=function), which is called with (connected, reason)",
-    "on_disconnect": "write Client(..., on_connection=function), which is called with (connected, reason)",
-    "on_publish": "publish returns a receipt, and 'await receipt' returns when the broker has confirmed",
-    "on_subscribe": "'await client.subscribe(...)' returns when the broker has answered",
-    "on_unsubscribe": "'await client.unsubscribe(...)' returns when the broker has answered",
-    "on_log": "what there is to say goes to logging.getLogger('mqttlite.client')",
-}
-
-_NO_METHODS = {
-    "connect": "write 'async with Client(...) as client:', which connects",
-    "disconnect": "leave 'async with', or 'await client.close()'",
-    "reconnect": "it connects again by itself",
-    "loop_start": "it runs in the event loop: 'async with Client(...) as client:' is all",
-    "loop_stop": "it runs in the event loop: 'async with Client(...) as client:' is all",
-    "loop_forever": "'await client.handle(function)' runs until the client is closed",
-    "username_pw_set": "write Client(..., username=..., password=...)",
-    "will_set": "write Client(..., will=Will(topic, payload, qos, retain))",
-    "tls_set": "write Client('mqtts://host', ca=..., certificate=..., key_file=...)",
-    "messages": "write 'async for message in client', or 'async with client.subscription(topic_filter) as messages'",
-    "filtered_messages": "write 'async with client.subscription(topic_filter) as messages'",
-    "unfiltered_messages": "write 'async for message in client': it gives what no subscription has",
-    "message_callback_add": "write '@client.on(topic_filter)' above the function",
-    "message_callback_remove": "'await client.handle(function, topic_filter)' runs until it is cancelled",
-    "reconnect_delay_set": "write Client(..., reconnect=Reconnect(least_s, greatest_s))",
-    "max_queued_messages_set": "write Client(..., queue_max=..., queue_bytes=...)",
-    "publish_batch": "write 'await client.publish_many(messages)'",
-}
 
 _ADDRESS = "it stands in the URL, as in Client('mqtt://localhost:1883')"
 _TLS = "use tls for an ssl.SSLContext, or ca, certificate, key_file, fingerprint"

@@ -42,7 +42,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         elif name == "retain_handling":
             check_number(name, value, 0, 2)
         elif name == "subscription_identifier":
-            check_number(name, value, 0, IDENTIFIER_MAX)
+            check_number(name, value, 1, IDENTIFIER_MAX)
         elif name != "user_properties":
             known = ("no_local", "retain_as_published", "retain_handling", "subscription_identifier", "user_properties")
             near = difflib.get_close_matches(name, known, 1)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import ClosedError
+from .checks import check_filter_of
 from .face import BaseClient
 from .messages import Message, Receipt
 
@@ -124,8 +125,8 @@ class ComfortableClient(BaseClient):
         or a dict with arguments of `publish`; `qos` and `retain` are those of messages that say nothing else. Their
         receipts, in order. With a store they share one commit, and on the way they share writes.
 
-        All are checked first: a wrong one raises what `publish` does, with its number, and none is accepted. Waits as
-        `publish` while the queue is full. The messages of an asynchronous iterable are collected before.
+        All are checked first: a wrong one raises what `publish` does, its number in front, and none is accepted. Waits
+        as `publish` while the queue is full. The messages of an asynchronous iterable are collected before.
         """
         from .many import publish_many
 
@@ -195,6 +196,8 @@ class ComfortableClient(BaseClient):
         stops nothing else; with `on_error="raise"` it ends, and `run` raises it. `start` returns when the broker has
         granted all subscriptions.
         """
+
+        check_filter_of("on", topic_filter)
 
         def register(function: F) -> F:
             self._add(self._handler(function, topic_filter, qos, on_error, tries, pause_s, options))

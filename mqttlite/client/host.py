@@ -26,8 +26,6 @@ from .checks import (
     check_seconds,
     check_subscription,
     encoded,
-    no_attribute,
-    no_callback,
     with_arguments,
     wrong_type,
 )
@@ -36,6 +34,7 @@ from .connector_host import HostConnector
 from .face import BaseClient
 from .incoming_host import HostIncoming
 from .messages import Message, Receipt
+from .other_names import no_attribute, no_callback
 from .outgoing_host import QUEUE_BYTES, HostOutgoing
 from .unreachable import where
 

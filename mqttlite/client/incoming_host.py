@@ -21,6 +21,7 @@ class HostIncoming(Incoming):
         super().__init__(*options)
         self.arrived = asyncio.Event()  # pulsed when there are messages, and at the end
         self.is_waited_for = False
+        self.has_waiter = False  # a task waits for the next message
         self.count0 = self.count1 = self.count2 = 0  # messages that have arrived, by QoS
         self.names: dict[bytes, str] = {}  # the protocol's, of topics
 
@@ -80,8 +81,16 @@ class HostIncoming(Incoming):
                     if isinstance(error, ClosedError):
                         raise StopAsyncIteration
                     raise error
-                self.is_waited_for = True
-                await self.arrived.wait()
+                if self.has_waiter:
+                    raise RuntimeError(
+                        "two tasks iterate over one client, and each message goes to one of them: let one task "
+                        "iterate, or write 'async with client.subscription(topic_filter) as messages' in each"
+                    )
+                self.is_waited_for = self.has_waiter = True
+                try:
+                    await self.arrived.wait()
+                finally:
+                    self.has_waiter = False
                 self.since = now_ms()
             message = inbox.pop(0)
             if self.is_held:

@@ -61,7 +61,8 @@ def _checked(client: "ComfortableClient", messages: Iterable[Any], qos: int, ret
             else:
                 raise wrong_type("a message", _MESSAGE, message)
         except Exception as error:
-            error.add_note(f"message {len(found)} of publish_many; none is accepted")
+            words = str(error.args[0]) if error.args else ""
+            error.args = (f"message {len(found)} of publish_many (none is accepted): {words}", *error.args[1:])
             raise
     return found
 

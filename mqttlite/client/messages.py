@@ -3,7 +3,7 @@
 import asyncio
 
 from ..core import const
-from ..core.features import V5
+from ..core.features import HOST, V5
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -114,6 +114,13 @@ class Receipt:
     def __repr__(self) -> str:
         state = repr(self.error) if self.error else "confirmed" if self.done else "not confirmed"
         return "Receipt(%d): %s" % (self.seq, state)
+
+    if HOST and not TYPE_CHECKING:
+
+        def __getattr__(self, name):  # called for what there is not
+            from .other_names import no_attribute_of_receipt
+
+            raise AttributeError(no_attribute_of_receipt(name))
 
     def _finish(self, error: "MQTTError | None") -> None:
         self.error = error

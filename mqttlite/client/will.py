@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         retain: bool
 
     class Will(_Fields):
-        """A will: `Will("room/state", b"lost", 1, True)`; a plain tuple will do.
+        """A will: `Will("room/state", b"lost", 1, True)`; a plain tuple of all four will do.
+        Without more than a topic: an empty payload, QoS 0, not retained.
 
         In MQTT 5.0, `delay_s` is how many seconds after the loss it is published, unless the client has come back or
         its session has ended, and it has the properties that `publish` takes: `Will(..., delay_s=30,
@@ -32,14 +33,19 @@ if TYPE_CHECKING:
         more: WillProperties
 
         def __new__(
-            cls, topic: str, payload: "str | bytes", qos: int, retain: bool, **more: Unpack[WillProperties]
+            cls,
+            topic: str,
+            payload: "str | bytes" = b"",
+            qos: int = 0,
+            retain: bool = False,
+            **more: Unpack[WillProperties],
         ) -> Self: ...
 
 elif HOST:
     _Fields = namedtuple("Will", ("topic", "payload", "qos", "retain"))
 
     class Will(_Fields):
-        def __init__(self, topic, payload, qos, retain, **more):
+        def __init__(self, topic, payload=b"", qos=0, retain=False, **more):
             if _IS_BOARD:
                 super().__init__(topic, payload, qos, retain)
             self.more = more
@@ -47,9 +53,10 @@ elif HOST:
     _IS_BOARD = sys.implementation.name == "micropython"
     if not _IS_BOARD:  # there, a tuple gets its fields before __init__
 
-        def _new(cls, topic, payload, qos, retain, **more):
+        def _new(cls, topic, payload=b"", qos=0, retain=False, **more):
             return _Fields.__new__(cls, topic, payload, qos, retain)
 
+        _new.__qualname__ = "Will"  # what Python's error calls it when an argument is missing
         Will.__new__ = staticmethod(_new)
 elif V5:
 

@@ -11,7 +11,7 @@ import pytest
 
 import mqttlite
 from mqttlite import blocking
-from mqttlite.core.errors import ConnectError, PublishError
+from mqttlite.core.errors import ClosedError, ConnectError, PublishError
 from tests.peers import RUN_TIMEOUT_S, Mosquitto, free_port
 
 
@@ -98,6 +98,60 @@ def test_errors_are_those_of_the_other_client() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "mqttlite client"]
     with pytest.raises(TypeError, match="no argument 'host'"):
         blocking.Client("mqtt://localhost", host="x")
+
+
+def test_a_closed_client_says_that_it_is_closed(mosquitto: Mosquitto) -> None:
+    with blocking.Client(mosquitto.url) as client, client.subscription("t") as messages:
+        client.publish("t", "x").wait()
+    for use in (client.publish, client.subscribe, client.unsubscribe):
+        with pytest.raises(ClosedError, match="the client is closed"):
+            use("t")
+    with pytest.raises(ClosedError, match="the client is closed"), client:
+        pass
+    assert list(client) == []
+    assert messages.get() is None
+    assert client.statistics().published.total == 1
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("on_message", r"client\.messages\(\)"),
+        ("on_connect", "on_connection=function"),
+        ("loop_start", "'with Client"),
+        ("loop_forever", r"client\.run\(\)"),
+        ("connect", "'with Client"),
+        ("ws_set_options", "ws://host/path"),
+        ("max_inflight_messages_set", "window="),
+        ("handle", "@client.on"),
+    ],
+)
+def test_what_paho_calls_it_is_told_in_words_without_async(name: str, words: str) -> None:
+    client = blocking.Client("mqtt://localhost")
+    with pytest.raises(AttributeError, match=f"Client has no '{name}'.*{words}") as error:
+        getattr(client, name)
+    assert "await" not in str(error.value)
+    assert "async" not in str(error.value)
+    if name.startswith("on_"):
+        with pytest.raises(AttributeError, match=f"Client has no '{name}' to set: .*{words}"):
+            setattr(client, name, print)
+        with pytest.raises(TypeError, match=f"Client has no '{name}' to set: .*{words}"):
+            blocking.Client("mqtt://localhost", **{name: print})
+
+
+def test_what_only_the_client_in_its_event_loop_has_is_told() -> None:
+    with pytest.raises(AttributeError, match=r"client\.asynchronous\.heard"):
+        blocking.Client("mqtt://localhost").heard()  # type: ignore[attr-defined]
+
+
+def test_what_paho_calls_it_of_a_receipt_is_told(client: blocking.Client) -> None:
+    receipt = client.publish("t")
+    with pytest.raises(AttributeError, match=r"Receipt has no 'wait_for_publish': write receipt\.wait"):
+        receipt.wait_for_publish()  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"Receipt has no 'wait_for_publish': write 'await receipt'"):
+        receipt._receipt.wait_for_publish()  # type: ignore[attr-defined]
+    receipt.wait()
 
 
 def test_an_error_in_the_block_is_raised_and_the_thread_ends(mosquitto: Mosquitto) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mqttlite import Will
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client
 from mqttlite.core.errors import ClosedError, ConnectError, ProtocolError, PublishError, SubscribeError
@@ -99,6 +100,16 @@ def test_an_argument_out_of_range_is_named(name: str, value: object) -> None:
 def test_each_part_of_a_will_is_named(will: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Client("mqtt://localhost", will=will)
+
+
+def test_a_will_of_less_than_all_has_the_defaults_that_publishing_it_elsewhere_has() -> None:
+    assert Will("a") == ("a", b"", 0, False)
+    assert Will("a", "b", 1, delay_s=3) == ("a", "b", 1, False)
+    assert Will("a", "b", 1, delay_s=3).more == {"delay_s": 3}
+    assert Will("a", retain=True).retain
+    Client("mqtt://localhost", will=Will("a", b"b"))
+    with pytest.raises(TypeError, match=r"^Will\(\) missing .*'topic'"):
+        Will()  # type: ignore[call-arg]
 
 
 def test_a_password_is_in_no_error() -> None:

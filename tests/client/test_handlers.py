@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mqttlite import Client, Message, SubscribeError
+from mqttlite import Client, Message, SubscribeError, blocking
 from tests.client.network import CONNACK, Peer, server
 
 
@@ -170,6 +170,17 @@ async def test_a_refused_subscription_of_a_handler_is_told_at_the_start() -> Non
         with pytest.raises(SubscribeError, match="secret"):
             await client.start()
         assert not client.is_connected
+
+
+def test_a_decorator_without_its_topic_filter_is_told_at_once() -> None:
+    for client in (Client("mqtt://localhost"), blocking.Client("mqtt://localhost")):
+
+        def state(message: object) -> None: ...
+
+        with pytest.raises(TypeError, match=r"write @client\.on\('"):
+            client.on(state)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="topic_filter must be str"):
+            client.on(None)  # type: ignore[arg-type]
 
 
 async def test_one_that_is_added_later_is_called_too_and_wrong_arguments_are_told_at_once(

@@ -90,9 +90,8 @@ async def test_a_wrong_one_is_named_by_its_number_and_none_is_accepted(
     url: str, wrong: object, error: type[Exception], words: str
 ) -> None:
     async with Client(url, size_max=1000) as client:
-        with pytest.raises(error, match=words) as raised:
+        with pytest.raises(error, match=r"^message 1 of publish_many \(none is accepted\): .*" + words):
             await client.publish_many([("t", "a"), wrong])
-        assert raised.value.__notes__ == ["message 1 of publish_many; none is accepted"]
         assert not client.unconfirmed()
         for no_iterable in ("t", 7, {"topic": "t"}):
             with pytest.raises(TypeError, match="messages must be an iterable"):
@@ -114,10 +113,10 @@ async def test_a_wrong_property_is_found_before_a_message_is_accepted(
     async with Client(url, version="5.0", size_max=1000) as client:
         with pytest.raises(error, match=words) as raised:
             await client.publish_many([{"topic": "t", "content_type": "text/plain"}, {"topic": "t", **wrong}])
-        assert raised.value.__notes__ == ["message 1 of publish_many; none is accepted"]
+        assert str(raised.value).startswith("message 1 of publish_many (none is accepted): ")
         with pytest.raises(PublishError) as raised:  # by the byte that says that there are no properties
             await client.publish_many([("t", "a"), ("t", bytes(995))])
-        assert raised.value.__notes__ == ["message 1 of publish_many; none is accepted"]
+        assert str(raised.value).startswith("message 1 of publish_many (none is accepted): ")
         assert not client.unconfirmed()
         await client.publish_many([("t", bytes(994))])
 

@@ -278,6 +278,57 @@ async def test_a_subscription_is_used_by_one_task_in_one_block(url: str) -> None
         waiting.cancel()
 
 
+async def test_two_tasks_that_iterate_over_one_client_are_told_so(url: str) -> None:
+    async with Client(url) as client:
+        await client.subscribe("t")
+        waiting = asyncio.create_task(take(client, 2))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match=r"two tasks .*client\.subscription"):
+            await anext(client)
+        for payload in "ab":
+            await client.publish("t", payload)
+        assert await waiting == ["a", "b"]
+        waiting = asyncio.create_task(take(client, 1))
+        await asyncio.sleep(0)
+        waiting.cancel()  # who has given up does not wait any more
+        await asyncio.wait([waiting])
+        await client.publish("t", "c")
+        assert await take(client, 1) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "rule"),
+    [
+        ("$share/x", "MQTT-4.8.2-2"),
+        ("$share/x/", "MQTT-4.8.2-2"),
+        ("$share//a", "MQTT-4.8.2-1"),
+        ("$share/", "MQTT-4.8.2-1"),
+        ("$share/+/a", "MQTT-4.8.2-2"),
+        ("$share/x#/a", "MQTT-4.8.2-2"),
+    ],
+)
+async def test_what_is_no_shared_subscription_is_refused_before_it_is_sent(
+    url: str, topic_filter: str, rule: str
+) -> None:
+    """[MQTT-4.8.2-1] [MQTT-4.8.2-2]"""
+    for version in ("3.1.1", "5.0"):
+        async with Client(url, version=version) as client:
+            with pytest.raises(ProtocolError, match=r"\$share/") as error:
+                await client.subscribe(topic_filter)
+            assert error.value.rule == rule
+            with pytest.raises(ProtocolError, match=rule):
+                client.subscription(topic_filter)
+            assert await client.subscribe("$share/x/a") == 2  # nothing was sent: the connection is as it was
+            assert client.statistics().reconnections == 0
+
+
+async def test_a_subscription_identifier_of_0_is_refused(url: str) -> None:
+    """3.8.2.1.2: it is a Protocol Error."""
+    async with Client(url, version="5.0") as client:
+        with pytest.raises(ValueError, match="subscription_identifier must be 1 to 268435455, not 0"):
+            await client.subscribe("t", subscription_identifier=0)
+
+
 async def test_wrong_arguments_are_told_where_they_stand(url: str) -> None:
     client = Client(url)
     for wrong, words in (
@@ -366,6 +417,11 @@ async def test_options_of_a_subscription_are_those_of_subscribe(url: str) -> Non
         ("filtered_messages", "client.subscription"),
         ("message_callback_add", "@client.on"),
         ("reconnect_delay_set", "Reconnect"),
+        ("ws_set_options", "ws://host/path"),
+        ("max_inflight_messages_set", "window="),
+        ("connect_async", "wait=False"),
+        ("enable_logger", "getLogger"),
+        ("user_data_set", "of your own"),
     ],
 )
 def test_what_other_clients_call_it_is_told(name: str, words: str) -> None:
