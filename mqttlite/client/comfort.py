@@ -265,7 +265,7 @@ class ComfortableClient(BaseClient):
         key        an idempotency key, such as "order-17": a request that is repeated with the same key is not handled
                    again, but gets the answer that was given first (`serve`)
         into       a dataclass, a pydantic model, str, dict, list, or a function of the payload (bytes)
-        options    as those of `publish`
+        options    as those of `publish`, but response_topic and correlation_data, which it says itself
 
         AnswerError when the answer is an error; else what `publish` raises, and `into`. Where answers arrive, and what
         3.1.1 has instead of a response topic: docs/client.md.

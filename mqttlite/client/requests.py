@@ -46,6 +46,9 @@ class Requests:
         """See Client.request."""
         check_seconds("timeout_s", timeout_s)
         check_key(key)
+        for name in ("response_topic", "correlation_data"):
+            if name in options:
+                raise TypeError(f"request() says {name} itself; leave it out, or use publish() and subscription()")
         data = to_payload(payload)
         if isinstance(data, str):
             data = data.encode()
@@ -55,8 +58,8 @@ class Requests:
         data, properties = encode_request(is_5, self.topic, id, key or "", data)
         if is_5:
             properties["expires_after_s"] = math.ceil(timeout_s)
-            if "user_properties" in options:
-                more = options.pop("user_properties")
+            more = options.pop("user_properties", None)
+            if more is not None:
                 pairs = more.items() if hasattr(more, "items") else more
                 properties["user_properties"] = [*properties.get("user_properties", ()), *pairs]
         properties.update(options)

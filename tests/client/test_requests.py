@@ -101,6 +101,16 @@ async def test_a_function_that_raises_answers_with_an_error_and_goes_on(
         assert await client.request("charge", "2", into=float) == 0.5
 
 
+async def test_a_request_may_have_user_properties_or_none(url: str) -> None:
+    async with (
+        serving(url, "echo", lambda message: message.user_properties, version="5.0"),
+        Client(url, version="5.0") as client,
+    ):
+        assert await client.request("echo", user_properties=None, into=list) == []
+        assert await client.request("echo", user_properties={"a": "b"}, into=list) == [["a", "b"]]
+        assert await client.request("echo", user_properties=[("a", "b")] * 2, into=list) == [["a", "b"]] * 2
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_repeated_key_gets_the_first_answer_and_other_content_is_refused(url: str, version: str) -> None:
     calls: list[bytes] = []
@@ -279,6 +289,8 @@ async def test_wrong_arguments_of_a_request_are_told(url: str) -> None:
             ({"key": 7}, "key must be str"),
             ({"key": "a\nb"}, "printable"),
             ({"timeout_s": 0}, "timeout_s"),
+            ({"response_topic": "t"}, "request\\(\\) says response_topic itself"),
+            ({"correlation_data": b"1"}, "request\\(\\) says correlation_data itself"),
         ):
             with pytest.raises((TypeError, ValueError), match=words):
                 await client.request("t", **wrong)  # type: ignore[arg-type]
