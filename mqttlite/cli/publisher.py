@@ -20,7 +20,7 @@ from ..core.codec import REMAINING_MAX
 from ..core.errors import ClosedError, MQTTError
 from . import TIMED_OUT
 from .progress import Progress
-from .running import close_with, log_of, run_until_done
+from .running import close_with, log_of, run_until_done, timed_out
 from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
@@ -57,6 +57,7 @@ class Publisher:
         self._args = args
         self._client = Client(**options, on_connection=self._on_connection)
         self._connected = asyncio.Event()
+        self._is_unanswered = False  # it has asked for its first connection
         self._receipts: deque[Receipt] = deque()  # in order; finished ones are taken off from the left
         self._accepted = 0
         self._failed = 0
@@ -67,6 +68,7 @@ class Publisher:
 
     def _on_connection(self, connected: bool, reason: str) -> None:
         if connected:
+            self._is_unanswered = False
             self._connected.set()
         else:
             self._connected.clear()
@@ -82,15 +84,15 @@ class Publisher:
             if not limit.expired():
                 raise
             left = self._unconfirmed()
-            say(
-                f"mqttlite pub: timed out; {self._accepted} messages were published, {left} of them not confirmed"
-                + ("; the next run with this --store sends them again" if left and self._args.store else "")
-            )
+            again = "; the next run with this --store sends them again" if left and self._args.store else ""
+            what = f"; {self._accepted} messages were published, {left} of them not confirmed{again}"
+            say(f"mqttlite pub: {timed_out(self._client, self._is_unanswered, what)}")
             return TIMED_OUT
 
     async def _run(self, fd: int) -> int:
         args = self._args
         payload = b"" if args.stdin_line else await payload_of(args, fd)
+        self._is_unanswered = True
         async with self._client as client:
             log.debug("connected to %s as %s", where(client.url), client.client_id)
             self._go_on()

@@ -9,7 +9,7 @@ from typing import Any
 from ..client import Client, Message
 from . import TIMED_OUT
 from .publisher import open_input, payload_of
-from .running import close_with, log_of, run_until_done
+from .running import close_with, log_of, run_until_done, timed_out
 from .streams import say
 from .subscriber import Printer
 
@@ -30,6 +30,7 @@ class Requester:
     def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
         self._args = args
         self._client = Client(**options)
+        self._is_unanswered = True
         self._printer = Printer(args)
         self._correlation: bytes | None = None  # of this request; None: 3.1.1
         self._answers = 0
@@ -39,6 +40,7 @@ class Requester:
         payload = await payload_of(self._args, fd)
         try:
             async with asyncio.timeout(self._args.timeout_s) as limit, self._client as client:
+                self._is_unanswered = False
                 await self._ask(client, payload)
                 await self._print(client)
                 await close_with(client, self._args)
@@ -47,10 +49,9 @@ class Requester:
                 raise
             if self._answers and not self._args.count:
                 return 0
-            say(
-                f"mqttlite rr: timed out; {self._answers or 'no'} answer{'s' if self._answers != 1 else ''} to the "
-                f"request to '{self._args.topic}'"
-            )
+            answers = f"{self._answers or 'no'} answer{'s' if self._answers != 1 else ''}"
+            what = f"; {answers} to the request to '{self._args.topic}'"
+            say(f"mqttlite rr: {timed_out(self._client, self._is_unanswered, what)}")
             return TIMED_OUT
         return 0
 

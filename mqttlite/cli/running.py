@@ -75,6 +75,15 @@ def log_of(args: Namespace, command: str) -> None:
     log_to_stderr(f"mqttlite {command}: %(message)s", level)
 
 
+def timed_out(client: "Client", is_unanswered: bool, what: str = "") -> str:
+    """Words for -W: what has been done until then; or that nobody has answered CONNECT."""
+    if not is_unanswered:
+        return f"timed out{what}"
+    from ..client.unreachable import where
+
+    return f"timed out; {where(client.url)} has not answered CONNECT: is it a broker, and the right port?"
+
+
 async def close_with(client: "Client", args: Namespace) -> None:
     """Disconnect with what `-D disconnect` says, when all is done."""
     if properties := args.properties["disconnect"]:

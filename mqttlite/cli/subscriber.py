@@ -16,7 +16,7 @@ from ..core.errors import SubscribeError
 from ..core.matching import matches
 from . import TIMED_OUT
 from .output_format import compile_format
-from .running import close_with, log_of, run_until_done
+from .running import close_with, log_of, run_until_done, timed_out
 from .streams import say
 
 SLICE = select.PIPE_BUF  # bytes that a pipe takes without blocking when it says it is writable
@@ -36,6 +36,7 @@ class Subscriber:
     def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
         self._args = args
         self._client = Client(**options)
+        self._is_unanswered = True
         self._hidden = [topic_filter.encode() for topic_filter in args.filter_out]
         self._printer = Printer(args)
         self._removed: set[str] = set()  # topics of retained messages that this run has ended
@@ -44,6 +45,7 @@ class Subscriber:
         """Subscribe and print until there is a reason to stop."""
         try:
             async with asyncio.timeout(self._args.timeout_s) as limit, self._client as client:
+                self._is_unanswered = False
                 log.debug("connected as %s, session present: %s", client.client_id, client.session_present)
                 for topic_filter in self._args.unsubscribe:
                     await client.unsubscribe(topic_filter, **self._args.properties["unsubscribe"])
@@ -63,7 +65,7 @@ class Subscriber:
         except TimeoutError:
             if not limit.expired():
                 raise
-            say("mqttlite sub: timed out")
+            say(f"mqttlite sub: {timed_out(self._client, self._is_unanswered)}")
             return TIMED_OUT
         finally:
             if self._client.qos0_dropped:

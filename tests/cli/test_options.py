@@ -148,6 +148,24 @@ async def test_pub_promises_nothing_of_what_it_has_not_stored(tmp_path: Path) ->
     assert result == (27, "", "mqttlite pub: timed out; 0 messages were published, 0 of them not confirmed\n")
 
 
+@pytest.mark.parametrize(
+    "command", [("pub", "-m", "x"), ("sub",), ("rr", "-m", "x"), ("pub", "-l", "-q", "1")], ids=" ".join
+)
+async def test_what_times_out_before_anybody_has_answered_says_so(command: tuple[str, ...]) -> None:
+    """As a server does that speaks another protocol and waits for more."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+        result = await mqttlite(*command, "-h", "127.0.0.1", "-p", port, "-t", "a", "-W", "0.5")
+    said = f"timed out; 127.0.0.1:{port} has not answered CONNECT: is it a broker, and the right port?"
+    assert result == (27, "", f"mqttlite {command[0]}: {said}\n")
+
+
+async def test_pub_that_times_out_while_it_reads_blames_no_broker() -> None:
+    async with running("pub", "-p", str(free_port()), "-t", "a", "-s", "-W", "0.3") as pub:
+        assert await pub.wait() == 27
+        assert pub.stderr and b"timed out; 0 messages were published" in await pub.stderr.read()
+
+
 async def test_a_rate_is_kept_over_the_whole_run(mosquitto: Mosquitto) -> None:
     began = time.monotonic()
     await mqttlite("pub", *at(mosquitto), "-t", "a", "-m", "x", "--repeat", "21", "--rate", "40", check=True)
