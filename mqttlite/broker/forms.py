@@ -7,7 +7,7 @@ needs one: its client speaks 5.0, or something that is queued for it has an extr
 
 from collections.abc import Callable
 
-from ..core.codec import body_at, prefixed, remaining_length, repeated
+from ..core.codec import prefixed, remaining_length, repeated, topic_of
 from ..core.packet_types import PUBLISH
 from ..core.properties import TOPIC_ALIAS, varint
 from ..core.session import SPAN
@@ -116,7 +116,7 @@ class Form:
         return pieces
 
     def _with_block(self, head: bytes, number: bytes, block: bytes, payload: bytes, is_repeat: bool) -> Pieces:
-        topic = head[body_at(head) + 2 :]
+        topic = topic_of(head)
         alias = self._aliases.get(topic, 0)
         if alias:
             block += bytes((TOPIC_ALIAS,)) + alias.to_bytes(2, "big")

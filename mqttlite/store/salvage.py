@@ -241,11 +241,7 @@ def _one_by_one(connection: sqlite3.Connection, tables: Any, records: list[Any])
 def _drop_orphans(connection: sqlite3.Connection) -> list[str]:
     """What belongs to sessions that are lost: nobody could ever fetch it. (A will needs no session.)"""
     lost = []
-    for table, session in (
-        ("outbound", "id >> 40"),
-        ("inbound", "id >> 16"),
-        ("subscription", "session"),
-    ):
+    for table, session in (("outbound", "id >> 40"), ("inbound", "id >> 16"), ("subscription", "session")):
         count = connection.execute(f"DELETE FROM {table} WHERE {session} NOT IN (SELECT session FROM session)").rowcount
         if count:
             lost.append(f"{count} rows of the table {table} belong to sessions that are lost")

@@ -104,9 +104,7 @@ class SqliteWriter:
         self._thread = ThreadPoolExecutor(1, "mqttlite store")
         try:
             state, self._room = await self._loop.run_in_executor(self._thread, self._open)
-        except (
-            BaseException
-        ):  # cancelled while the file was being opened, too: then it is let go of before anybody goes on
+        except BaseException:  # also cancelled while the file was being opened: it is let go of before anybody goes on
             thread, self._thread = self._thread, None
             await self._let_go(thread)
             raise
