@@ -66,10 +66,14 @@ class Server:
             return failed(self._client, self._name, message, error)
 
     async def _result(self, message: "Message", request: Request) -> Any:
+        given = message.payload
         message.payload = request.payload
-        if self._into is None:
-            return await self._caller.call(message)
-        return await self._caller.call(typed(request, self._into), message)
+        try:
+            if self._into is None:
+                return await self._caller.call(message)
+            return await self._caller.call(typed(request, self._into), message)
+        finally:
+            message.payload = given  # should it be tried again
 
     def close(self) -> None:
         """Nothing more is asked."""

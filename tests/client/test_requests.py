@@ -11,7 +11,7 @@ import gmqtt
 import pydantic
 import pytest
 
-from mqttlite import AnswerError, Client, ClosedError, Message
+from mqttlite import AnswerError, Client, ClosedError, Message, StoreError
 from mqttlite.client import first_answers
 from mqttlite.client.first_answers import Answer, FileAnswers, MemoryAnswers
 from mqttlite.client.typed import from_payload, to_payload
@@ -99,6 +99,27 @@ async def test_a_function_that_raises_answers_with_an_error_and_goes_on(
             await client.request("charge", "0")
         assert "picky, at a request to 'charge': ZeroDivisionError" in caplog.text
         assert await client.request("charge", "2", into=float) == 0.5
+
+
+async def test_a_request_that_is_tried_again_is_still_one(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = MemoryAnswers()
+    put = answers.put
+    tries = 0
+
+    async def full(key: str, answer: Answer) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise StoreError("the disk is full")
+        await put(key, answer)
+
+    monkeypatch.setattr(answers, "put", full)
+    async with (
+        serving(url, "echo", lambda message: message.payload, answers=answers, tries=2, pause_s=0),
+        Client(url) as client,
+    ):
+        assert await client.request("echo", "a", key="order-1", into=str) == "a"
+    assert tries == 2
 
 
 async def test_a_request_may_have_user_properties_or_none(url: str) -> None:
