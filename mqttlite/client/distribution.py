@@ -15,10 +15,11 @@ import asyncio
 import copy
 import logging
 from collections import Counter, deque
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..core.errors import MQTTError
 from ..core.matching import matches
+from ..core.message_properties import value_of
 from ..core.shown import shown
 from ..serial.clock import now_ms
 from .incoming import GATHER_MS
@@ -36,6 +37,7 @@ class Taker(Protocol):
     """A subscription (subscription.py). `size`: bytes of the payloads in its queue."""
 
     topic_filter: str
+    identifier: int  # of a shared subscription, where its messages carry it (5.0); else 0
     wanted: int  # its QoS, as asked for
     size: int
     queue: "deque[Message]"
@@ -84,6 +86,7 @@ class Distribution:
         self._arrivals: dict[int, _Arrival] = {}  # by id of each copy of its message
         self._keys: dict[tuple[str, int, int], _Arrival] = {}  # of messages that are not acknowledged
         self._found: dict[bytes, list[Taker]] = {}  # by topic
+        self._has_shares = False  # shared subscriptions, whose messages say so
         self._left: set[int] = set()  # ids of messages that wait for whoever takes them, however long
         self._given: set[int] = set()  # ids of messages that are handled when `acknowledge` says so
         self._named: set[str] = set()
@@ -111,7 +114,7 @@ class Distribution:
     def add(self, subscription: Taker) -> None:
         """From now on it gets what matches; also of what has arrived and has nobody to take it."""
         self.subscriptions.append(subscription)
-        self._found.clear()
+        self._look_again()
         inbox = self.incoming.inbox
         if not self.is_iterated:
             claimed = [message for message in inbox if subscription.takes(message.topic.encode())]
@@ -125,7 +128,7 @@ class Distribution:
         """It ends. `unhandled`: what it has got, which waits for whoever takes it next; forever, if it `keeps`."""
         if subscription in self.subscriptions:
             self.subscriptions.remove(subscription)
-        self._found.clear()
+        self._look_again()
         if self.life.error:
             return  # it comes again in another life
         if self.is_iterated or keeps:
@@ -156,6 +159,8 @@ class Distribution:
         takers = self._found.get(topic)
         if takers is None:
             takers = self._look_up(topic)
+        if self._has_shares and len(takers) > 1:
+            takers = _meant(takers, properties)
         count = len(inbox)
         if incoming.has_stalled and takers:
             incoming.has_stalled = False  # at QoS 0, whose queue is full goes without, and nobody else
@@ -201,6 +206,11 @@ class Distribution:
         self._timer.cancel()
         for subscription in self.subscriptions:
             subscription.wake()
+
+    def _look_again(self) -> None:
+        """The subscriptions have changed."""
+        self._found.clear()
+        self._has_shares = any(each.identifier for each in self.subscriptions)
 
     def _look_up(self, topic: bytes) -> list[Taker]:
         if len(self._found) >= TOPICS_MAX:
@@ -319,6 +329,18 @@ class Distribution:
         for message in dropped:
             self._drop(message, "unclaimed")
         self.has_room()
+
+
+def _meant(takers: list[Taker], properties: bytes) -> list[Taker]:
+    """Those of `takers` whose copy of a message this is: a broker sends one for a shared subscription, and another one
+    for those that are not shared (4.8.2), and the first has the identifier of its subscription [MQTT-3.3.4-3].
+    """
+    shares = {each.identifier for each in takers if each.identifier}
+    if not shares:
+        return takers
+    found: Any = value_of(properties, "subscription_identifiers")
+    named = shares.intersection(found)
+    return [each for each in takers if (each.identifier in named if named else not each.identifier)] or takers
 
 
 def is_match(topic_filter: bytes, topic: bytes) -> bool:

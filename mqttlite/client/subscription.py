@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
+from zlib import crc32
 
 from ..core.errors import ClosedError
+from ..core.properties import IDENTIFIERS_AVAILABLE
 from ..core.shown import shown
 from ..core.text import check_plain, check_topic_filter, to_utf8
 from ..serial.clock import now_ms
 from .checks import check_number, check_subscription
+from .checks5 import IDENTIFIER_MAX
 from .distribution import Distribution, is_match, log
 from .incoming import GATHER_MAX, GATHER_MS
 from .messages import Message
@@ -53,6 +56,7 @@ class Subscription:
         self._client = client
         self._filter = name
         self.wanted = qos
+        self.identifier = 0  # of a shared subscription, where its messages carry it (5.0)
         self._queue_max = queue_max
         self._queue_bytes = queue_bytes
         self._when_full = when_full
@@ -72,16 +76,32 @@ class Subscription:
         client = self._client
         distribution = self._distribution = client._distribute()
         is_new = self._filter not in distribution.life.protocol.subscriptions
+        options = self._options
+        if self._filter.startswith(b"$share/"):
+            options = self._identified(distribution)
         distribution.add(self)
         try:
             qos = max([each.wanted for each in distribution.others(self)] + [self.wanted])
-            self.qos = await client.subscribe(self.topic_filter, qos, **self._options)
+            self.qos = await client.subscribe(self.topic_filter, qos, **options)
         except BaseException as error:
             self._leave(True)
             if isinstance(error, asyncio.CancelledError) and is_new and not distribution.others(self):
                 client._in_background(client.unsubscribe(self.topic_filter))
             raise
         return self
+
+    def _identified(self, distribution: Distribution) -> dict[str, Any]:
+        """The options, with an identifier by which the messages of a shared subscription are known, where the broker
+        has them. It is the same in each life: what waits in a kept session carries it.
+        """
+        limits = distribution.life.protocol.limits
+        options = self._options
+        if limits and limits.found.get(IDENTIFIERS_AVAILABLE) != 0:
+            options = {"subscription_identifier": crc32(self._filter) % IDENTIFIER_MAX + 1, **options}
+        self.identifier = options.get("subscription_identifier", 0)
+        for other in distribution.others(self):  # it is one subscription, which has the identifier that came last
+            other.identifier = self.identifier
+        return options
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *exc: object) -> None:
         distribution = self._distribution

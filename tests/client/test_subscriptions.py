@@ -200,6 +200,25 @@ async def test_a_full_queue_drops_what_it_was_told_to_and_nobody_waits(url: str,
         assert some.dropped == client._dropped["iterator_full"] == 2
 
 
+async def test_what_is_shared_and_what_is_not_come_once_to_each_iterator(broker_url: str) -> None:
+    """4.8.2: the client gets a copy for each; of the shared one the identifier says so [MQTT-3.3.4-3]."""
+    async with (
+        Client(broker_url, version="5.0") as client,
+        Client(broker_url) as other,
+        client.subscription("$share/g/one") as shared,
+        client.subscription("one") as plain,
+        client.subscription("$share/h/+") as second,
+        client.subscription("$share/g/one") as again,
+    ):
+        for number in range(6):
+            await (await other.publish("one", str(number), number % 3 or 1))
+        await (await other.publish("end", "end"))
+        assert await take(second, 7) == [*"012345", "end"]  # behind all that came for the topic before
+        for messages in (shared, plain, again):
+            assert await take(messages, 6) == [*"012345"]
+            assert not messages.queue
+
+
 async def test_a_full_queue_that_holds_stops_reading_and_goes_on_when_there_is_room(url: str) -> None:
     async with (
         Client(url) as client,
