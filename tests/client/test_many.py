@@ -82,7 +82,7 @@ async def test_they_leave_in_one_write_and_are_stored_in_one_commit(tmp_path: Pa
         ({"payload": "x"}, TypeError, "topic must be str"),
         ({"topic": "t/#"}, ProtocolError, "MQTT-3.3.2-2"),
         ({"topic": "t", "payload": bytes(2000)}, PublishError, "size_max"),
-        ({"topic": "t", "content_type": "text/plain"}, ValueError, "content_type need MQTT 5.0"),
+        ({"topic": "t", "content_type": "text/plain"}, ValueError, "content_type needs MQTT 5.0"),
         (("t", bytes(2000)), PublishError, "size_max"),
     ],
 )
