@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def needs_5(client: "BaseClient", what: str) -> None:
     """ValueError unless the client speaks MQTT 5.0."""
     if not client._outgoing.flags & 2:
-        if HOST and what.isidentifier():
+        if HOST and " " not in what:  # one name
             raise ValueError(what + ' needs MQTT 5.0: write Client(..., version="5.0")')
         raise ValueError(what + ' need MQTT 5.0: write Client(..., version="5.0")')
 
