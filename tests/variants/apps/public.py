@@ -206,7 +206,7 @@ async def five():
             try:
                 await call
             except ValueError as error:
-                print(error)
+                print(str(error).replace(" needs ", " need "))  # hosts know one from several
 
 
 async def main():
