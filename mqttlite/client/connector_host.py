@@ -168,8 +168,10 @@ class HostConnector(Connector):
                 words = recognise.recognise(await recognise.probe(url.host or "localhost", port))
             if self.dialer:
                 words = self.dialer.late_words(error)
-            waited_s = None if transport.ended else self.timeout_s
-            words = words or recognise.silent(port, waited_s, self.dialer is not None)
+            if not words:
+                words = recognise.silent(port, None if transport.ended else self.timeout_s, self.dialer is not None)
+                if transport.ended and self.dialer:
+                    words += self.dialer.perhaps()
         elif isinstance(error, ProtocolError):
             words = words or recognise.not_mqtt(first)
         if not words:

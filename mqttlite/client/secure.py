@@ -131,6 +131,14 @@ class Dialer:
 
         return secure_words.of_reason(error)
 
+    def perhaps(self) -> str:
+        """What may be behind a connection that ends after CONNECT without a word: its end can overtake the alert in
+        which TLS 1.3 asks for this client's certificate. "" when it has one, or there is no TLS.
+        """
+        if not is_secure(self.url) or self.options.certificate is not None or self.options.tls is not None:
+            return ""
+        return " Perhaps it wants a certificate of the client: give it with certificate= and key_file="
+
     async def _explained(self, error: Exception, top: Layer, tls: "TlsLayer | None") -> Exception:
         """`error` in words, for whom nobody else has any."""
         from . import secure_words

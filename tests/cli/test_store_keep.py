@@ -98,11 +98,11 @@ async def test_a_broker_whose_store_is_deleted_acknowledges_nothing_more_and_say
     async with Broker(["mqtt://127.0.0.1:0"], store=tmp_path / "broker.db") as broker:
         async with Client(broker.addresses[0], client_id="away", clean_session=False) as client:
             await client.subscribe("d/#", 1)
-        for file in tmp_path.glob("broker.db*"):
-            file.unlink()
         async with asyncio.timeout(RUN_TIMEOUT_S):
             client = Client(broker.addresses[0], client_id="producer", clean_session=True)
-            await client.start()
+            await client.start()  # before: a commit that is late would see the loss
+            for file in tmp_path.glob("broker.db*"):
+                file.unlink()
             receipt = await client.publish("d/x", "after", 1)
             assert "no longer the file that was opened" in str(await broker.failed)
             await client.close()

@@ -130,7 +130,7 @@ def test_a_checkpoint_in_place_of_writing_the_wal_again_would_be_found_out(monke
 def test_a_rollback_journal_whose_deletion_is_left_to_chance_would_be_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def never(self: AppDatabase) -> int:
+    async def never(self: AppDatabase, db: object) -> int:
         return 3
 
     monkeypatch.setattr(AppDatabase, "_synchronous", never)
