@@ -146,12 +146,15 @@ class MosquittoConnection(Connection):
 
     async def close(self) -> None:
         if self._process and self._process.returncode is None:
-            self._process.send_signal(signal.SIGINT)
+            waiting = asyncio.create_task(self._process.wait())
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    await self._process.wait()
+                    while not waiting.done():  # mosquitto_sub may miss one that comes while it looks elsewhere
+                        self._process.send_signal(signal.SIGINT)
+                        await asyncio.wait([waiting], timeout=1)
             finally:
                 await end(self._process)
+                await waiting
         if self._taking:
             await asyncio.gather(self._taking, return_exceptions=True)
 
