@@ -5,6 +5,7 @@ to the broker, and what a board tells of how it ended. Against Mosquitto, on bot
 import asyncio
 import itertools
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,12 @@ async def said(board: Board, text: str, times: int = 1) -> None:
         await asyncio.sleep(0.05)
 
 
+async def holds(board: Board, least: int) -> None:
+    """Wait until the board has said that so many messages are unconfirmed, or more: several come between two prints."""
+    while all(int(found) < least for found in re.findall(r"^unconfirmed (\d+) ", board.output, re.M)):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
 async def numbers(subscriber: MosquittoSub, up_to: int) -> list[int]:
     """The numbers of the readings that arrive, until `up_to` does; each with a time that grows."""
     found: list[int] = []
@@ -69,7 +76,7 @@ async def test_what_is_measured_before_there_is_a_broker_arrives_with_its_time_t
     board = board_of(tmp_path / "board", mosquitto.url, runtime)
     for unconfirmed in (2, 4, 8):
         async with board.running() as process:
-            await said(board, f"unconfirmed {unconfirmed}")
+            await holds(board, unconfirmed)
             process.kill()
     mosquitto.start()
     watching = MosquittoSub(mosquitto.port, "-t", f"{TOPIC}/count", "-q", "2")
