@@ -9,7 +9,6 @@ from .auth import AGAIN, CONTINUE, DATA, METHOD, decode_auth, encode_auth, prope
 from .errors import ProtocolError
 from .packet_types import GONE_BY
 from .parser import Parser
-from .properties import EXPIRY_NEVER
 from .wire5 import encode_connect
 
 TYPE_CHECKING = const(0)
@@ -117,8 +116,3 @@ class AuthParser(Parser):
     def _check_first(self, first: int) -> None:
         if first != GONE_BY:
             Parser._check_first(self, first)
-
-
-def kept_for(expiry_s: int) -> bytes:
-    """The property of DISCONNECT that changes for how long the session is kept."""
-    return b"\x11" + min(expiry_s, EXPIRY_NEVER).to_bytes(4, "big")
