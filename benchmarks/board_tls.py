@@ -12,7 +12,6 @@ import re
 import shutil
 import ssl
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -63,20 +62,7 @@ def build() -> None:
     source = port.fetched(port.SUITE)
     shutil.rmtree(FOLDER, ignore_errors=True)
     shutil.copytree(source, FOLDER / "source")
-    state = BUILT / f"apt-{port.SUITE}"
-    options = {
-        "Dir::Etc::SourceList": state / "sources.list",
-        "Dir::Etc::SourceParts": os.devnull,
-        "Dir::State::Lists": state / "lists",
-        "Dir::Cache": state / "cache",
-        "APT::Sandbox::User": "",
-    }
-    apt = ["apt-get", "-q", *[word for name, value in options.items() for word in ("-o", f"{name}={value}")]]
-    port.call("apt-get source of mbedTLS", [*apt, "source", "--download-only", "mbedtls"], state)
-    [archive] = state.glob("mbedtls_*.orig.tar.*")
-    with tarfile.open(archive) as tar:
-        tar.extractall(FOLDER / "unpacked", filter="data")
-    [unpacked] = (FOLDER / "unpacked").iterdir()
+    unpacked = port.packaged("mbedtls", port.SUITE)
     library = FOLDER / "source" / "lib" / "mbedtls"
     shutil.rmtree(library, ignore_errors=True)
     unpacked.rename(library)

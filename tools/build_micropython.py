@@ -65,6 +65,29 @@ def check_tools(bits: Iterable[int]) -> None:
             )
 
 
+def packaged(package: str, suite: str) -> Path:
+    """The sources of a package of Debian's, fetched and unpacked into a folder that is the caller's to move."""
+    state = OUTPUT / f"apt-{suite}"
+    for part in ("lists/partial", "cache/archives/partial"):
+        (state / part).mkdir(parents=True, exist_ok=True)
+    (state / "sources.list").write_text(f"deb-src {ARCHIVE} {suite} main\n")
+    options = {
+        "Dir::Etc::SourceList": state / "sources.list",
+        "Dir::Etc::SourceParts": os.devnull,
+        "Dir::State::Lists": state / "lists",
+        "Dir::Cache": state / "cache",
+        "APT::Sandbox::User": "",
+    }
+    apt = ["apt-get", "-q", *[word for name, value in options.items() for word in ("-o", f"{name}={value}")]]
+    call("apt-get update", [*apt, "update"], state)
+    call("apt-get source", [*apt, "source", "--download-only", package], state)
+    [archive] = state.glob(f"{package}_*.orig.tar.*")
+    with tarfile.open(archive) as tar:
+        tar.extractall(state / "unpacked", filter="data")
+    [unpacked] = (state / "unpacked").iterdir()
+    return unpacked
+
+
 def fetched(suite: str) -> Path:
     """The sources of Debian's package, in build/board; fetched if they are not there."""
     target = OUTPUT / f"source-{suite}"
@@ -75,25 +98,7 @@ def fetched(suite: str) -> Path:
                 "  git clone --depth 1 --branch v1.25.0 https://github.com/micropython/micropython\n"
                 "  python -m tools.build_micropython --source micropython"
             )
-        state = OUTPUT / f"apt-{suite}"
-        for part in ("lists/partial", "cache/archives/partial"):
-            (state / part).mkdir(parents=True, exist_ok=True)
-        (state / "sources.list").write_text(f"deb-src {ARCHIVE} {suite} main\n")
-        options = {
-            "Dir::Etc::SourceList": state / "sources.list",
-            "Dir::Etc::SourceParts": os.devnull,
-            "Dir::State::Lists": state / "lists",
-            "Dir::Cache": state / "cache",
-            "APT::Sandbox::User": "",
-        }
-        apt = ["apt-get", "-q", *[word for name, value in options.items() for word in ("-o", f"{name}={value}")]]
-        call("apt-get update", [*apt, "update"], state)
-        call("apt-get source", [*apt, "source", "--download-only", "micropython"], state)
-        [archive] = state.glob("micropython_*.orig.tar.*")
-        with tarfile.open(archive) as tar:
-            tar.extractall(state / "unpacked", filter="data")
-        [unpacked] = (state / "unpacked").iterdir()
-        unpacked.rename(target)
+        packaged("micropython", suite).rename(target)
     return target
 
 
