@@ -1,6 +1,6 @@
-"""The broker's asyncio shell: sockets, one write per connection and turn of the loop, one task for all deadlines.
+"""The broker's asyncio shell: what it listens on, its beginning and end, one task for all deadlines.
 
-It decides nothing about MQTT: bytes go to the engine, what it leaves in `dirty` is written, paused or closed.
+It decides nothing about MQTT: connection.py takes bytes to the engine and away from it, once in each turn (turns.py).
 """
 
 import asyncio
@@ -11,31 +11,23 @@ import socket
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from ..store.base import StoreError
-from . import handshakes
 from . import listen as listening
 from .authentication import Authenticate
 from .broker_store import BrokerStore
 from .commit_gate import CommitGate
+from .connection import Connection
 from .engine import Engine
 from .limits import Limits
 from .listener import Door, Listener, Tls
-from .peer import Peer
 from .stats import Stats
+from .turns import Turns, now_ms
 
 log = logging.getLogger("mqttlite.broker")
 
-READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets its own copy of what is in it
-LINGERING_MAX = 100  # closed connections whose clients have not closed yet; beyond it the oldest is not waited for
 LINGER_STOP_MS = 1000  # when the broker stops, for clients to close that have been sent everything
-FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
-FLUSH_BYTES = 4 << 20  # the same, bytes of QoS 0
-
-
-def _now() -> int:
-    return int(time.monotonic() * 1000)
 
 
 class Broker:
@@ -81,19 +73,12 @@ class Broker:
             self.limits, store=self.store, authenticate=authenticate, server_reference=server_reference
         )
         self.addresses: list[str] = []
-        self.connections: dict[_Connection, None] = {}
-        self.lingering: dict[_Connection, None] = {}  # of these, the closed ones whose clients have yet to close
-        self.read_buffer = bytearray(READ_BYTES)
+        self._turns = Turns(self.engine, self.commit_gate)
+        self.connections = self._turns.connections
         self._doors: list[Door] = []
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._flushing = False
-        self._sent_at_flush = 0
-        self._working = False
-        self._holding: asyncio.TimerHandle | None = None  # when somebody has been held back for long enough
-        self.stopped = False
 
     @property
     def stats(self) -> Stats:
@@ -101,10 +86,10 @@ class Broker:
         return self.engine.stats
 
     async def __aenter__(self) -> Self:
-        self._loop = loop = asyncio.get_running_loop()
-        self.failed: asyncio.Future[StoreError] = loop.create_future()
+        self._turns.start()
+        self.failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         if self.store:
-            self.engine.load(await self.store.open(), _now(), int(time.time() * 1000))
+            self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
         try:
             opened: list[tuple[Door, list[socket.socket]]] = []
             for listener in self._listeners:
@@ -138,7 +123,7 @@ class Broker:
 
     async def _stop(self) -> None:
         """Close everything: output leaves as far as clients take it within `close_ms`; no wills are published."""
-        self.stopped = True
+        self._turns.stop()
         if self.store:
             self.store.hurry()
         for sock in self._sockets:
@@ -147,8 +132,6 @@ class Broker:
             server.close()
         for sock in self._sockets:
             sock.close()
-        if self._holding:
-            self._holding.cancel()
         if self._timer:
             self._timer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -197,15 +180,15 @@ class Broker:
 
     async def _open(self, door: Door, sock: socket.socket) -> None:
         """Let in through `door` what comes to `sock`."""
-        assert self._loop
+        loop = asyncio.get_running_loop()
 
         def accept() -> asyncio.BaseProtocol:
-            return door.protocol(_Connection(self))
+            return door.protocol(Connection(self._turns))
 
         if sock.family == socket.AF_UNIX:
-            server = await self._loop.create_unix_server(accept, sock=sock)
+            server = await loop.create_unix_server(accept, sock=sock)
         else:
-            server = await self._loop.create_server(accept, sock=sock)
+            server = await loop.create_server(accept, sock=sock)
         self._servers.append(server)
         self._doors.append(door)
         self.addresses.append(listening.url_of(sock, door.listener.url))
@@ -222,7 +205,7 @@ class Broker:
 
     async def _watch_deadlines(self) -> None:
         while True:
-            now = _now()
+            now = now_ms()
             wait_ms = 1000
             try:
                 wait_ms = self.engine.tick(now)
@@ -233,64 +216,9 @@ class Broker:
                 log.exception("unexpected error while looking at deadlines")
             await asyncio.sleep(wait_ms / 1000)
 
-    def changed(self) -> None:
-        """The engine has been called: write what it leaves once this turn of the loop is over, or now if it is much."""
-        engine = self.engine
-        if engine.stats.messages_sent - self._sent_at_flush >= FLUSH_MESSAGES or engine.router.unwritten >= FLUSH_BYTES:
-            self.flush()
-        elif not self._flushing and engine.dirty:
-            self._flushing = True
-            assert self._loop
-            self._loop.call_soon(self._flush_soon)
-
-    def _flush_soon(self) -> None:
-        self._flushing = False
-        self.flush()
-
     def flush(self) -> None:
-        """Do what the engine wants of its peers. Writing can make the engine want more: until it has enough."""
-        engine = self.engine
-        dirty = engine.dirty
-        while dirty:
-            peers = list(dirty)
-            dirty.clear()
-            for peer in peers:
-                if peer.handle is not None:
-                    peer.handle.flush()
-                while engine.cut_off:  # before more is written
-                    cut_off = engine.cut_off.pop()
-                    if cut_off.handle is not None:
-                        cut_off.handle.transport.abort()
-        self._sent_at_flush = engine.stats.messages_sent
-        engine.router.unwritten = 0
-        if engine.busy or engine.backpressure.holding or self.commit_gate:
-            self._see_to_the_rest()
-
-    def _see_to_the_rest(self) -> None:
-        """There may be more to do, in the next turn of the loop or later."""
-        engine = self.engine
-        assert self._loop
-        if engine.busy and not self._working:
-            self._working = True
-            self._loop.call_soon(self._go_on_working)
-        if self.commit_gate and self.commit_gate.is_full:
-            self.commit_gate.begin()
-        if engine.backpressure.holding and not self._holding and not self.stopped:
-            self._holding = self._loop.call_later(self.limits.hold_ms / 1000, self._end_holds)
-
-    def _go_on_working(self) -> None:
-        """What was too much for one turn: after everybody else has been read."""
-        self._working = False
-        self.engine.go_on(_now())
-        self.flush()
-
-    def _end_holds(self) -> None:
-        self._holding = None
-        wait_ms = self.engine.end_holds(_now())
-        if wait_ms is not None:
-            assert self._loop
-            self._holding = self._loop.call_later(wait_ms / 1000, self._end_holds)
-        self.flush()
+        """Write at once what the engine has for its peers."""
+        self._turns.flush()
 
 
 def _checked(listen: object, limits: object, store: object, tls: object, origins: object) -> list[Listener]:
@@ -310,168 +238,3 @@ def _checked(listen: object, limits: object, store: object, tls: object, origins
         raise TypeError(f"origins must be a list, as in ['https://example.org'], not {origins!r:.60}")
     names = tuple(str(origin) for origin in origins)
     return [each if isinstance(each, Listener) else Listener(each, tls, names) for each in urls]
-
-
-class _Connection(asyncio.BufferedProtocol):
-    """One network connection: the engine's peer and asyncio's transport."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._engine = broker.engine
-        self._buffer = memoryview(broker.read_buffer)
-        self._paused = False
-        self._held = 0  # bytes that wait for a commit
-        self._closing_at: int | None = None  # when the peer was closed (ms)
-        self._written = False  # something has been sent
-        self._discarded = 0  # bytes that came after that
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport = cast(asyncio.Transport, transport)  # or uvloop's, which is no subclass
-        transport.set_write_buffer_limits(high=self._broker.limits.write_buffer_bytes)
-        sock: socket.socket = transport.get_extra_info("socket")
-        if sock.family == socket.AF_UNIX:
-            address = f"Unix socket {sock.getsockname()}"
-        else:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers that asked for no keep alive
-            name = transport.get_extra_info("peername") or ("an unknown address", 0)
-            address = f"{name[0]}:{name[1]}"
-        broker = self._broker
-        broker.connections[self] = None
-        self.peer: Peer = self._engine.open(address, _now())
-        self.peer.handle = self
-        self.peer.unwritten = self.unwritten
-        tls = transport.get_extra_info("ssl_object")
-        if tls is not None:
-            self.peer.certificate = tls.getpeercert
-        if broker.stopped:  # accepted in the instant of the stop
-            transport.abort()
-        broker.changed()
-
-    def unwritten(self) -> int:
-        """Bytes that the engine wants to be written and that the kernel does not have."""
-        return self._held + self.transport.get_write_buffer_size()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if self._closing_at is not None:
-            self._discarded += nbytes
-            if self._discarded > self._broker.limits.close_bytes:
-                self._engine.watch.hit("close_bytes", self.peer, "goes on sending after the end: cut off", _now())
-                self.transport.abort()
-            return
-        self._engine.receive(self.peer, bytes(self._buffer[:nbytes]), _now())
-        self._broker.changed()
-
-    def eof_received(self) -> bool:
-        return False  # asyncio closes the transport: a client that says nothing more is gone
-
-    def pause_writing(self) -> None:
-        self._engine.set_writable(self.peer, False, _now())
-
-    def resume_writing(self) -> None:
-        self._engine.set_writable(self.peer, True, _now())
-        self.pause_or_resume()
-        self._broker.changed()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._broker.connections.pop(self, None)
-        self._broker.lingering.pop(self, None)
-        layer = exc and self.transport.get_extra_info("layer")
-        why = handshakes.words(exc, layer) if exc and layer else exc
-        self._engine.lost(
-            self.peer, f"connection lost ({why})" if why else "connection closed without DISCONNECT", _now()
-        )
-        self.peer.handle = None
-        self.ended.set_result(None)
-        self._broker.changed()
-
-    def flush(self) -> None:
-        """Write, stop or go on reading, close: as the engine wants it."""
-        peer = self.peer
-        out = peer.out
-        if self._closing_at is not None or self.transport.is_closing():
-            out.clear()
-            return
-        data = b"".join(out)
-        out.clear()
-        peer.written += len(data)
-        self._engine.stats.bytes_sent += len(data)
-        close = bool(peer.closed_because)
-        gate = self._broker.commit_gate
-        if gate and gate.is_closed and (data or close):
-            self._held += len(data)
-            gate.hold(self._write_held, data, close)
-        else:
-            self._write(data, close)
-        if close:
-            return
-        if peer.standing or self.transport.get_write_buffer_size():
-            self._engine.count_output(peer)
-        if peer.more or peer.parked_bytes or not peer.writable or self._paused or gate:
-            self.pause_or_resume()
-
-    def _write_held(self, data: bytes, close: bool) -> None:
-        self._held -= len(data)
-        self._write(data, close)
-        if not self._paused:
-            return
-        self.pause_or_resume()
-
-    def _write(self, data: bytes, close: bool) -> None:
-        transport = self.transport
-        if self._closing_at is not None or transport.is_closing():
-            return
-        if data:
-            self._written = True
-            transport.write(data)
-        if close:
-            self._closing_at = _now()
-            if self._written:
-                self._linger()
-            else:
-                transport.close()
-
-    def _linger(self) -> None:
-        """End our half, and read until the client has ended its own: closing at once would reset the connection if the
-        client still sends, and it could lose what has just been written (CONNACK, its last acknowledgements).
-        """
-        transport = self.transport
-        try:
-            transport.write_eof()
-        except OSError:  # it is gone
-            transport.close()
-            return
-        if self._paused:
-            self._paused = False
-            transport.resume_reading()
-        lingering = self._broker.lingering
-        lingering[self] = None
-        if len(lingering) > LINGERING_MAX:
-            oldest = next(iter(lingering))
-            del lingering[oldest]
-            oldest.transport.close()
-
-    def pause_or_resume(self) -> None:
-        """Read, or do not: while there is more to do than a turn allows, while its answers do not leave, or while very
-        much waits for a commit.
-        """
-        gate = self._broker.commit_gate
-        peer = self.peer
-        pause = peer.is_full or (gate is not None and (self._held >= peer.output_max or gate.is_full))
-        if self._paused != pause and self._closing_at is None and not self.transport.is_closing():
-            self._paused = self.peer.paused = pause
-            if pause:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
-
-    def cut_off(self, now: int) -> None:
-        """A closed connection whose client does not read the rest, or does not close, has had its time."""
-        if self._closing_at is not None and now - self._closing_at >= self._broker.limits.close_ms:
-            self.transport.abort()

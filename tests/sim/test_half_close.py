@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import server
+from mqttlite.broker import connection
 from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect
 from mqttlite.sim.process import Process
@@ -78,10 +78,10 @@ def test_the_last_words_arrive_and_nothing_is_reset(end: str, seed: int) -> None
 
 
 def test_a_broker_that_closes_at_once_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def close(connection: Any) -> None:
-        connection.transport.close()
+    def close(ended: Any) -> None:
+        ended.transport.close()
 
-    monkeypatch.setattr(server._Connection, "_linger", close)
+    monkeypatch.setattr(connection.Connection, "_linger", close)
     talker = run(ENDS["disconnect"], 0)
     assert isinstance(talker.ended.result(), ConnectionError)
     assert talker.got == b"", "CONNACK and PUBACK were lost with the connection"
