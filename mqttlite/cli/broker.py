@@ -9,8 +9,9 @@ from pathlib import Path
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
 from ..broker.listener import Listener
-from .broker_config import Settings, limit, load, option, queue_option
-from .broker_listeners import add_options, joined, options_of
+from .broker_config import Settings, load, option, queue_option
+from .broker_config.listeners import joined
+from .broker_listeners import add_options, options_of
 from .running import log_to_stderr
 
 log = logging.getLogger("mqttlite.broker")
@@ -145,8 +146,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     settings.server_reference = args.server_reference or settings.server_reference
     settings.limits.update(option(text) for text in args.limit)
     if args.max_packet is not None:
-        name = "packet_bytes"
-        settings.limits[name] = limit("--max-packet: ", name, args.max_packet)
+        settings.limits.update([option(f"packet_bytes={args.max_packet}", "--max-packet")])
     settings.queues = [queue_option(text) for text in args.queue] + settings.queues
     return settings
 

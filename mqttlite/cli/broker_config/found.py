@@ -1,0 +1,161 @@
+"""What a TOML file holds, and in which line: so that every mistake names file, line, table and key.
+
+A place is a path of keys: ("limits", "filters"); in a list of tables with a number from 0 on: ("listener", 1, "url").
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+Key = str | int
+
+
+class Mistakes(ValueError):
+    """What is wrong with a file. `lines`: all of it, a line for each mistake, in the order of the file."""
+
+    def __init__(self, lines: list[str]) -> None:
+        more = f" (and {len(lines) - 1} more; --test-config shows all)" if lines[1:] else ""
+        super().__init__(lines[0] + more)
+        self.lines = lines
+
+
+class Found:
+    """The content of a file. `data`: as tomllib has it, or none of it could be read (OSError is a ValueError here)."""
+
+    def __init__(self, path: Path) -> None:
+        from ...client.toml_file import read_toml  # only who has a file loads it
+
+        self.path = path
+        self.data = read_toml(path)
+        self._mistakes: list[tuple[int, str]] = []
+        self._line = 0  # of the last `where`
+
+    def where(self, *at: Key) -> str:
+        """How an error about this place begins."""
+        self._line = self.line(*at)
+        line = f": line {self._line}" if self._line else ""
+        return f"{self.path}{line}: {label(self.data, at)}"
+
+    def mistake(self, at: tuple[Key, ...], text: object) -> ValueError:
+        """An error about this place, to be raised."""
+        return ValueError(f"{self.where(*at)}{text}")
+
+    @contextmanager
+    def gathering(self, *at: Key) -> Iterator[None]:
+        """A ValueError that ends the block is kept for `finish`, and the reader goes on behind it. `at`: the line of
+        one that was not made with `where`.
+        """
+        self._line = self.line(*at) if at else 0
+        try:
+            yield
+        except ValueError as error:
+            self._mistakes.append((self._line, str(error)))
+
+    def finish(self) -> None:
+        """Raise Mistakes where there are some."""
+        if self._mistakes:
+            raise Mistakes([text for _, text in sorted(self._mistakes, key=lambda each: each[0])])
+
+    def names(self, at: tuple[Key, ...], known: Iterable[str], what: str = "key") -> None:
+        """ValueError for a key below `at` that is none of `known`."""
+        for name in _below(self.data, at) if _has(self.data, at) else ():
+            self.name(at, name, known, what)
+
+    def name(self, at: tuple[Key, ...], name: str, known: Iterable[str], what: str = "key") -> None:
+        """ValueError where the key `name` below `at` is none of `known`."""
+        try:
+            check_name(name, known, what)
+        except ValueError as error:
+            raise self.mistake((*at, name), error) from None
+
+    def table(self, key: str) -> dict[str, Any]:
+        """The table of this name; an empty one where there is none."""
+        value = self.data.get(key, {})
+        if not isinstance(value, dict):
+            raise self.mistake((key,), f"{key} has to be a table: write [{key}], and a line NAME = VALUE for each")
+        return value
+
+    def tables(self, key: str, for_each: str) -> list[dict[str, Any]]:
+        """The tables [[key]]. `for_each`: what there is one for, as in "each pattern"."""
+        value = self.data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise self.mistake((key,), f"{key}: write [[{key}]] for {for_each}")
+        return value
+
+    def line(self, *at: Key) -> int:
+        """The line in which this place begins; 0: there is none.
+
+        A file is cut off behind a line, and what is left is read: the place begins in the line behind the longest
+        part that can be read and has it not. That is right for every form that TOML has for it.
+        """
+        lines = self.path.read_text(encoding="utf-8-sig").split("\n")
+        while at and not _has(self.data, at):
+            at = at[:-1]
+        if not at:
+            return 0
+        low, high = 0, len(lines)  # a part of `low` lines has it not, one of `high` lines has it
+        while high - low > 1:
+            middle = (low + high) // 2
+            part = middle
+            while part > low and (data := _read(lines[:part])) is None:
+                part -= 1
+            if part == low:  # from `low` to `middle` is one value of several lines, perhaps the one that is looked for
+                part = middle
+                while (data := _read(lines[:part])) is None:
+                    part += 1
+                if part >= high or _has(data, at):
+                    return low + 1
+                low = part
+            elif _has(data, at):
+                high = part
+            else:
+                low = part
+        return high
+
+
+def _read(lines: list[str]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads("\n".join(lines))
+    except ValueError:
+        return None
+
+
+def _below(data: Any, at: tuple[Key, ...]) -> Any:
+    for key in at:
+        data = data[key]
+    return data
+
+
+def _has(data: Any, at: tuple[Key, ...]) -> bool:
+    try:
+        _below(data, at)
+    except (LookupError, TypeError):
+        return False
+    return True
+
+
+def label(data: Any, at: tuple[Key, ...]) -> str:
+    """How the table is written in which this place is, before what is said about it."""
+    shown, name = "", ""
+    for key in at:
+        data = data[key] if _has(data, (key,)) else None
+        if isinstance(key, int):
+            shown = f"[[{name}]] number {key + 1}: "
+        elif isinstance(data, dict):
+            name = f"{name}.{key}" if name else key
+            shown = f"[{name}]: "
+        else:
+            name = f"{name}.{key}" if name else key
+    return shown
+
+
+def check_name(name: str, known: Iterable[str], what: str = "key") -> None:
+    """ValueError for a name that is none of `known`, with the one that may be meant."""
+    names = list(known)
+    if name not in names:
+        near = get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+        raise ValueError(f"there is no {what} {name!r:.60}{hint}")

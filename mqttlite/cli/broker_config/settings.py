@@ -1,0 +1,38 @@
+"""What a broker is told, by its file and by its command line."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...broker.limits import Limits, QueueRule
+from ...broker.listener import Listener
+from .found import Found, Key, label
+from .listeners import make_listeners
+
+
+@dataclass
+class Settings:
+    """What a broker needs to be told. `limits`: values by the name of a field of Limits. `found`: the file that says
+    it, for what turns out to be wrong when all of it is put together.
+    """
+
+    listen: list[str] = field(default_factory=list)
+    store: str | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
+    queues: list[QueueRule] = field(default_factory=list)
+    server_reference: str = ""
+    tls: dict[str, Any] = field(default_factory=dict)
+    origins: list[str] = field(default_factory=list)
+    listeners: list[dict[str, Any]] = field(default_factory=list)
+    found: Found | None = field(default=None, compare=False, repr=False)
+
+    def where(self, *at: Key) -> str:
+        """How an error about this place of the file begins."""
+        return self.found.where(*at) if self.found else label({}, at)
+
+    def make_listeners(self) -> list[Listener]:
+        """What to listen on. ValueError for what does not go together."""
+        return make_listeners(self.listen, self.listeners, self.tls, self.origins, self.where)
+
+    def make_limits(self) -> Limits:
+        """Limits with these values."""
+        return Limits(**self.limits, queues=tuple(self.queues))
