@@ -10,7 +10,8 @@ router        messages: topic -> clients, queues           retained, subscriptio
 delivery      a message to one client, with all options    forms      how it leaves, in the client's version
 backpressure  who has to wait for whom
 admission     asks who may connect                     authentication   what an application says of that
-peer          a client's session, its network connection   publish5, long_requests   what it sends
+peer          a client's network connection   publish5, long_requests   what it sends
+client_session   its session
 queue         the core's session, an account of its bytes  extras     what a message has of 5.0
 broker_store  what is kept, and how sessions tell it       parsing    the core's parser, quicker for servers
 ledger        the bytes of all that, in one place          limits, stats   what they say

@@ -18,9 +18,10 @@ Imports peer, ledger, limits, stats.
 
 import logging
 
+from .client_session import ClientSession
 from .ledger import Ledger
 from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
-from .peer import ClientSession, HeldBack, Peer, StoreRoom
+from .peer import HeldBack, Peer, StoreRoom
 from .stats import Stats, Watch
 
 log = logging.getLogger("mqttlite.broker")

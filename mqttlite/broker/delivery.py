@@ -8,11 +8,12 @@ Section and statement numbers are those of 5.0.
 from ..core.codec import publish_head
 from .backpressure import Backpressure
 from .broker_store import BrokerStore
+from .client_session import ClientSession
 from .extras import with_identifiers, with_share
 from .forms import Form
 from .ledger import MESSAGE, Ledger
 from .limits import Limits
-from .peer import ClientSession, Peer, Publishing
+from .peer import Peer, Publishing
 from .shares import Share
 from .stats import Stats, Watch
 

@@ -17,11 +17,12 @@ from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTIN
 from ..core.session import WINDOW
 from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
+from .client_session import ClientSession
 from .farewell import reason_of
 from .handshakes import spoken
 from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
-from .peer import ClientSession, Peer
+from .peer import Peer
 from .sessions import Sessions, random_client_id
 from .sweep import Sweep
 from .welcome import reference

@@ -1,5 +1,4 @@
-"""A client's session, and its network connection as the engine sees it: the core's server end, and what the shell has
-to do with it. They know each other, so they stand in one file.
+"""A client's network connection as the engine sees it: the core's server end, and what the shell has to do with it.
 
 - The shell looks at every peer in `Engine.dirty`: writes and empties `out`, reads or not as `is_full` says, and closes
   the connection when `closed_because` is set.
@@ -8,11 +7,10 @@ to do with it. They know each other, so they stand in one file.
 - A turn has a budget of work (Limits.turn_work). What is left then is done in the next turn of the loop (`more`), after
   the others.
 
-Persistent sessions live in the broker's store, if it has one. Imports core.server, parsing, queue, broker_store,
-ledger, limits; knows nothing of routing.
+Imports core.server, client_session, parsing, farewell, ledger, limits; knows nothing of routing.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -26,19 +24,15 @@ from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PU
 from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED, REFUSED
 from ..core.server import ServerConnection
 from . import publish5
-from .broker_store import SessionStore
+from .client_session import ClientSession
 from .farewell import return_code, why_refused
-from .ledger import MESSAGE, Ledger
-from .limits import LimitError, Limits
+from .ledger import MESSAGE
+from .limits import LimitError
 from .long_requests import PIECE, in_pieces
 from .parsing import QuickParser
-from .queue import Queue
 
 if TYPE_CHECKING:
     from .authentication import Exchange
-    from .broker_store import BrokerStore
-    from .forms import Form
-    from .retained import Retained
 
 
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
@@ -46,98 +40,6 @@ LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
-
-
-# How a client is spoken to: in 3.1.1; in 5.0; in 5.0 with limits of its own, so that each message has to be looked at
-PLAIN4, PLAIN5, BY_FORM = range(3)
-
-
-class ClientSession:
-    """Session state (4.1) of one client identifier [MQTT-3.1.3-2]. `clean`: it ends with its network connection."""
-
-    __slots__ = (
-        "clean",
-        "client_id",
-        "deferred",
-        "dropped",
-        "expiry_ms",
-        "filters_bytes",
-        "form",
-        "gap_at",
-        "gap_from",
-        "has_will",
-        "heard",
-        "held_since",
-        "hold_left",
-        "hold_room",
-        "mark",
-        "marked_at",
-        "offline_since",
-        "peer",
-        "search",
-        "session",
-        "speech",
-        "store",
-        "subscriptions",
-        "takeovers",
-        "told",
-        "waiting",
-        "when_full",
-        "will_number",
-    )
-
-    def __init__(
-        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, store: "BrokerStore | None" = None
-    ) -> None:
-        rule = limits.rule_for(client_id)
-        size_max = rule.max_bytes or limits.queue_bytes
-        self.client_id = client_id
-        self.clean = clean
-        self.expiry_ms = 0  # how long it outlives its connection; 0: as long as the limits say
-        self.speech = 0  # how its client is spoken to: one of those below
-        self.has_will = False  # in the store ...
-        self.will_number = 0  # ... under this number, where the session is not
-        self.session = Queue(limits.inbound, size_max, ledger)
-        self.store: SessionStore | None = None
-        if store and not clean:
-            self.store = self.session.store = SessionStore(store, client_id, self.session)
-        self.form: Form | None = None  # of its session
-        self.subscriptions: dict[bytes, int] = {}  # by topic filter: granted QoS and options (subscriptions.py)
-        self.filters_bytes = 0  # what they count in the ledger
-        self.peer: Peer | None = None  # None: offline
-        self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
-        self.offline_since = 0  # ms
-        self.takeovers: list[int] = []  # when (ms), during the last minute
-        self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
-        self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
-        # Owned by backpressure.Backpressure:
-        self.when_full = rule.when_full
-        self.hold_left = limits.hold_ms  # for how long publishers may still be held back for this client (ms)
-        # With less room than this they are; a queue that is short is not full before they are.
-        self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
-        self.held_since = 0  # ms; since when they are, while `waiting` has some
-        self.waiting: dict[Peer, None] = {}  # publishers whose PUBLISH waits for this client
-        self.mark = 0  # how far the client had got ...
-        self.marked_at = 0  # ... at this time (ms)
-        self.dropped: Counter[str] = Counter()  # messages by cause (the name of a limit)
-        self.gap_from = -1  # how many were dropped before the gap that has not ended; -1: there is none
-        self.gap_at = 0  # ms; when the last one was dropped
-        self.told = 0  # how many its subscriber has been told of
-
-    @property
-    def is_unheard_of(self) -> bool:
-        """Whether the client may never have received CONNACK for this session, and nothing is in it."""
-        session = self.session
-        return not (self.heard or self.subscriptions or session.inbound or session.messages)
-
-    @property
-    def unsent(self) -> int:
-        """Messages accepted for the client and not sent yet."""
-        return self.session.next - self.session.sent
-
-    def __str__(self) -> str:
-        where = " at " + self.peer.address if self.peer else " (offline)"
-        return ascii(self.client_id.decode()) + where
 
 
 class StoreRoom:

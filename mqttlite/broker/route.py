@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from ..core.codec import publish_head
 from .backpressure import STRICT
+from .client_session import ClientSession
 from .delivery import Rich
 from .ledger import MESSAGE
-from .peer import ClientSession
 
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
 

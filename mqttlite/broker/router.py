@@ -14,12 +14,13 @@ from ..core.records import SUBSCRIBED, UNSUBSCRIBED
 from ..core.text import check_topic_name
 from ..store.base import StoreError
 from .broker_store import BrokerStore
+from .client_session import BY_FORM, PLAIN4, PLAIN5, ClientSession
 from .delivery import QOS, RETAIN_HANDLING, Delivery
 from .extras import deadline_of, extra_of, share_of, without_identifiers
 from .forms import heads5
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, filter_cost
 from .limits import LimitError, Limits
-from .peer import BY_FORM, PLAIN4, PLAIN5, ClientSession, HeldBack, Peer
+from .peer import HeldBack, Peer
 from .retained import RetainedMessages
 from .route import HEADS_MAX, Route, Routes
 from .shares import PREFIX, Share, ShareError, parted

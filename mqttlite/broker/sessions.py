@@ -16,11 +16,12 @@ from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
 from .admission import Admission
 from .authentication import Authenticate
 from .broker_store import BrokerStore, SessionStore
+from .client_session import ClientSession
 from .delivery import IDENTIFIER as IDENTIFIER_BITS
 from .delivery import NO_LOCAL
 from .limits import Limits
 from .long_requests import check_answer
-from .peer import ClientSession, Peer
+from .peer import Peer
 from .route import is_bridge_state
 from .router import Router
 from .shares import PREFIX

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import MQTTError
 
 if TYPE_CHECKING:
-    from .peer import ClientSession
+    from .client_session import ClientSession
 
 PREFIX = b"$share/"
 

@@ -23,7 +23,7 @@ from .router import GAP, GAP_TOPICS, Router
 from .shares import PREFIX
 
 if TYPE_CHECKING:
-    from .peer import ClientSession
+    from .client_session import ClientSession
     from .stats import Stats
 
 EVERY_MS = 10_000

@@ -8,8 +8,8 @@ nothing is due. What is due is looked for in turns, like all work of the broker.
 from collections.abc import Iterator
 from itertools import islice
 
+from .client_session import ClientSession
 from .extras import deadline_of
-from .peer import ClientSession
 from .queue import NEVER
 from .router import Router
 from .stats import Stats

@@ -14,8 +14,8 @@ from ..core.properties import WILL_DELAY, without
 from ..store.base import StoreError
 from ..store.broker_tables import WILL, Will
 from .broker_store import BrokerStore
+from .client_session import ClientSession
 from .extras import extra_of
-from .peer import ClientSession
 
 log = logging.getLogger("mqttlite.broker")
 
