@@ -85,6 +85,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._turns.connections.pop(self, None)
         self._turns.lingering.pop(self, None)
+        self._turns.closing.pop(self, None)
         layer = exc and self.transport.get_extra_info("layer")
         why = handshakes.words(exc, layer) if exc and layer else exc
         self._engine.lost(
@@ -135,6 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             transport.write(data)
         if close:
             self._closing_at = now_ms()
+            self._turns.closing[self] = None
             if self._written:
                 self._linger()
             else:
@@ -168,10 +170,12 @@ class Connection(asyncio.BufferedProtocol):
         peer = self.peer
         pause = peer.is_full or (gate is not None and (self._held >= peer.output_max or gate.is_full))
         if self._paused != pause and self._closing_at is None and not self.transport.is_closing():
-            self._paused = self.peer.paused = pause
+            self._paused = pause
             if pause:
+                peer.paused = True
                 self.transport.pause_reading()
             else:
+                self._engine.resumed(peer, now_ms())
                 self.transport.resume_reading()
 
     def cut_off(self, now: int) -> None:

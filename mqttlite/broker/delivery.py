@@ -9,11 +9,13 @@ from ..core.codec import publish_head
 from .backpressure import Backpressure
 from .broker_store import BrokerStore
 from .client_session import ClientSession
+from .deadlines import Deadlines
 from .extras import with_identifiers, with_share
 from .forms import Form
 from .ledger import MESSAGE, Ledger
 from .limits import Limits
 from .peer import Peer, Publishing
+from .queue import NEVER
 from .shares import Share
 from .stats import Stats, Watch
 
@@ -52,6 +54,7 @@ class Delivery(Publishing):
         self.backpressure = Backpressure(limits, stats, watch, self.ledger, dirty, busy)
         self.now = 0
         self.epoch = 0
+        self.expiring: Deadlines[ClientSession] = Deadlines()  # queues in which something may expire (broker's clock)
         self.is_timed = False  # a message with a deadline has come
 
     def clock(self) -> int:
@@ -138,6 +141,8 @@ class Delivery(Publishing):
             if client.form is None:
                 self.form_of(client)
             session.may_expire(extra)
+            if session.expires_at < NEVER:
+                self.expiring.at(client, session.expires_at)
         session.room -= cost
         session.sizes.append(cost)
         self.ledger.queued += cost

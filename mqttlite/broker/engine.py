@@ -14,13 +14,12 @@ from ..core.errors import MQTTError, ProtocolError
 from ..core.packet_types import DISCONNECT
 from ..core.properties import with_properties
 from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
-from ..core.session import WINDOW
 from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
 from .client_session import ClientSession
+from .deadlines import Deadlines
 from .farewell import reason_of
 from .handshakes import spoken
-from .ledger import IDENTIFIER
 from .limits import HOLD, Limits
 from .peer import Peer
 from .sessions import Sessions, random_client_id
@@ -52,7 +51,10 @@ class Engine(Sessions):
         Sessions.__init__(self, limits or Limits(), new_client_id, store, authenticate, server_reference)
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
-        self._sweep = Sweep(self.router, self.sessions, self.stats, self.limits.turn_work)
+        self.deadlines: Deadlines[Peer] = Deadlines()  # of these, as they say themselves (`Peer.deadline`)
+        self._unwritable: dict[Peer, None] = {}  # whose write buffer is above its limit
+        self._standing: dict[Peer, None] = {}  # of whose output the ledger has something
+        self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
 
@@ -70,6 +72,7 @@ class Engine(Sessions):
             return peer
         self.peers[peer] = None
         self.half_open[peer] = None
+        self._look_at(peer, now)
         oldest = next(iter(self.half_open))
         if len(self.half_open) > self.limits.half_open and now - oldest.opened_at >= self.limits.half_open_ms:
             self.watch.hit("half_open", oldest.address, "connection without CONNECT closed", now)
@@ -147,6 +150,7 @@ class Engine(Sessions):
         self._at(now)
         peer.writable = writable
         if writable:
+            self._unwritable.pop(peer, None)
             self._count_output(peer, 0)
             client = peer.client
             if client:
@@ -157,6 +161,7 @@ class Engine(Sessions):
             peer.mark = peer.taken()
             peer.marked_at = now
             if not peer.closed_because:
+                self._unwritable[peer] = None
                 self.count_output(peer)
 
     def count_output(self, peer: Peer) -> None:
@@ -175,6 +180,10 @@ class Engine(Sessions):
     def _count_output(self, peer: Peer, size: int) -> None:
         self.ledger.output += size - peer.standing
         peer.standing = size
+        if size:
+            self._standing[peer] = None
+        else:
+            self._standing.pop(peer, None)
 
     def end_holds(self, now: int) -> int | None:
         """Whoever has been held back for long enough goes on; in how many milliseconds to call again."""
@@ -194,56 +203,69 @@ class Engine(Sessions):
         self.dirty.pop(peer, None)
 
     def tick(self, now: int) -> int:
-        """Close what is overdue; in how many milliseconds to call again."""
+        """Close what is overdue; in how many milliseconds to call again. What it costs grows with what is due and what
+        stands, not with how many clients there are.
+        """
         self._at(now)
-        wait_ms = TICK_MS
-        for peer in list(self.peers):
-            if peer.standing and peer.writable:
+        for peer in list(self._standing):
+            if peer.writable:
                 self._count_output(peer, peer.unwritten())
-            if not peer.writable and self.backpressure.stands(peer, now):
+        for peer in list(self._unwritable):
+            if self.backpressure.stands(peer, now):
                 self.watch.hit("min_rate", peer, "takes too little of its output", now)
                 self._close(peer, "stalled: its output stands")
-                continue
-            client = peer.client
-            if client and self.router.takes_retained(client):  # the store may have got room
-                self.busy[peer] = None
-            if peer.paused:  # its silence is our doing
-                peer.received_at = now
-                continue
-            deadline = peer.deadline()
-            if deadline is None:
-                continue
-            if deadline > now:
-                wait_ms = min(wait_ms, deadline - now)
-                continue
-            try:
-                peer.tick(now)
-            except ProtocolError as error:
-                self._fail(peer, error)
+        for client in self.router.waiting_for_retained():  # the store may have got room
+            if client.peer:
+                self.busy[client.peer] = None
+        wait_ms = self._end_silent(now)
         for peer in self.backpressure.stalled(now):
             self.watch.hit("min_rate", peer, "takes too little of its queue", now)
             self._close(peer, "stalled: it is behind and takes too little")
-        due_ms = self.wills.look(now)
-        if due_ms is not None:
-            wait_ms = min(wait_ms, due_ms)
+        wait_ms = self.wills.look(now, wait_ms)
         if self._sweep.look():
             wait_ms = min(wait_ms, SWEEP_MS)
-        is_timed = bool(self.wills.waiting) or self._sweep.is_timed
-        for client in list(self.sessions.values()):
-            is_timed = is_timed or (client.peer is None and client.expiry_ms > 0)
-            most_ms = client.expiry_ms or self.limits.session_expiry_ms
-            if client.peer is None and now - client.offline_since >= most_ms:
-                self.watch.hit("session_expiry_ms", client, "session removed", now)
-                self.stats.expired += 1
-                self._discard(client)
-        self._keep_clock(now, is_timed)
-        self._share_identifiers()
+        self._end_expired(now)
+        self._keep_clock(now, bool(self.wills.waiting) or self._sweep.is_timed or bool(self.timed))
+        self._census.look(now)
         self.backpressure.end_holds(now)
         self.backpressure.look_for_room()
         self.backpressure.end_gaps(now)
         self._disconnect_overdue()
         self._status.update(now)
         return wait_ms
+
+    def _end_silent(self, now: int) -> int:
+        """Close the connections whose deadline is over; in how many milliseconds the next one may be."""
+        wait_ms = TICK_MS
+        for peer in self.deadlines.until(now + TICK_MS):
+            if peer.paused:  # its silence is our doing
+                peer.received_at = now
+                self.deadlines.at(peer, now + TICK_MS)
+                continue
+            deadline = peer.deadline()
+            if deadline is None:
+                continue
+            if deadline > now:
+                wait_ms = min(wait_ms, deadline - now)
+                self.deadlines.at(peer, deadline)
+                continue
+            try:
+                peer.tick(now)
+            except ProtocolError as error:
+                self._fail(peer, error)
+            else:
+                self._look_at(peer, now)
+        return wait_ms
+
+    def _look_at(self, peer: Peer, now: int) -> None:
+        deadline = peer.deadline()
+        if deadline is not None:
+            self.deadlines.at(peer, deadline)
+
+    def resumed(self, peer: Peer, now: int) -> None:
+        """`peer` is read again: until now, its silence was our doing."""
+        peer.paused = False
+        peer.received_at = now
 
     def shut_down(self) -> None:
         """The broker stops: every connection is closed, without wills, since nobody is left to get them."""
@@ -287,6 +309,8 @@ class Engine(Sessions):
         peer.closed_because = why
         self.dirty[peer] = None
         self.peers.pop(peer, None)
+        self.deadlines.forget(peer)
+        self._unwritable.pop(peer, None)
         self.half_open.pop(peer, None)
         self.busy.pop(peer, None)
         self.backpressure.overdue.pop(peer, None)
@@ -301,6 +325,7 @@ class Engine(Sessions):
             return
         peer.client = None
         client.peer = None
+        self.stats.connected -= 1
         client.offline_since = self.router.now
         if client.store and not client.clean:
             client.store.offline(self.router.clock())
@@ -308,7 +333,9 @@ class Engine(Sessions):
         peer.will = None  # [MQTT-3.1.2-10]
         if client.clean:
             self._discard(client)
-        elif not self._is_waited_for(client):
+        else:
+            self._expires(client)
+        if not client.clean and not self._is_waited_for(client):
             self.backpressure.forget(client)
         self.wills.connection_ended(client, will, self.router.now)  # [MQTT-3.1.2-8]
 
@@ -324,21 +351,6 @@ class Engine(Sessions):
                 peer.out.append(packet(DISCONNECT, bytes((ANOTHER_SERVER,)), block))
             else:
                 peer.out.append(peer.wire.encode_disconnect(reason))
-
-    def _share_identifiers(self) -> None:
-        """Count the QoS 2 identifiers; when there are too many, no session may have more than its share."""
-        limits = self.limits
-        ledger = self.ledger
-        before = ledger.identifiers
-        ledger.identifiers = IDENTIFIER * sum(len(client.session.inbound) for client in self.sessions.values())
-        most = limits.inbound
-        if ledger.identifiers > limits.identifiers_bytes:
-            most = min(most, max(WINDOW, limits.identifiers_bytes // IDENTIFIER // len(self.sessions)))
-            self.watch.hit("identifiers_bytes", "all clients", f"each may have {most}", self.router.now)
-        elif before <= limits.identifiers_bytes:
-            return
-        for client in self.sessions.values():
-            client.session.inbound_max = most
 
     def _is_waited_for(self, client: ClientSession) -> bool:
         """Whether publishers go on waiting although the client has gone: so its rule says."""

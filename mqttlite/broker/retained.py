@@ -1,9 +1,4 @@
-"""Retained messages (3.3.1.3): the last one of each topic, in a tree of topic levels. Imports ledger, limits,
-extras, queue.
-
-A search visits no more than what its filter can match, and can be left and taken up again at any place, whatever is
-published meanwhile.
-"""
+"""Retained messages (3.3.1.3): the last one of each topic. Imports ledger, limits, extras, queue, topic_tree."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,6 +7,7 @@ from .extras import deadline_of
 from .ledger import NODE, RETAINED_COST, Ledger
 from .limits import Limits
 from .queue import NEVER
+from .topic_tree import TopicTree
 
 
 class Retained(NamedTuple):
@@ -23,14 +19,6 @@ class Retained(NamedTuple):
     extra: bytes = b""
 
 
-class _Node:
-    __slots__ = ("children", "message")
-
-    def __init__(self) -> None:
-        self.children: dict[bytes, _Node] | None = None
-        self.message: Retained | None = None
-
-
 class RetainedMessages:
     """All retained messages. `ledger.retained` has their bytes."""
 
@@ -38,7 +26,7 @@ class RetainedMessages:
         self._limits = limits
         self._ledger = ledger
         self._messages: dict[bytes, Retained] = {}
-        self._root = _Node()
+        self._tree: TopicTree[Retained] = TopicTree()
         self.own: set[bytes] = set()  # topics of what the broker says of itself: a fixed number, which does not count
         self.timed: dict[bytes, None] = {}  # topics whose message expires ...
         self.expires_at = NEVER  # ... none of them before (ms, the broker's clock)
@@ -81,15 +69,7 @@ class RetainedMessages:
             self._ledger.retained -= len(old.payload) + len(old.extra)
         else:
             self._ledger.retained += self._cost(topic)
-        node = self._root
-        for level in topic.split(b"/"):
-            if node.children is None:
-                node.children = {}
-            child = node.children.get(level)
-            if child is None:
-                child = node.children[level] = _Node()
-            node = child
-        node.message = message
+        self._tree.put(topic, message)
 
     def _cost(self, topic: bytes) -> int:
         """What a retained message counts, beside its payload."""
@@ -103,18 +83,7 @@ class RetainedMessages:
             return
         self.timed.pop(topic, None)
         self._ledger.retained -= self._cost(topic) + len(old.payload) + len(old.extra)
-        path = []
-        node = self._root
-        for level in topic.split(b"/"):
-            siblings = node.children
-            assert siblings is not None
-            node = siblings[level]
-            path.append((siblings, level, node))
-        node.message = None
-        for siblings, level, node in reversed(path):
-            if node.message is not None or node.children:
-                return
-            del siblings[level]
+        self._tree.remove(topic)
 
     def matching(self, topic_filter: bytes) -> Iterator[Retained | None]:
         """The retained messages whose topic matches a valid topic filter; None for each step that finds nothing, so
@@ -123,26 +92,4 @@ class RetainedMessages:
         if b"+" not in topic_filter and b"#" not in topic_filter:
             yield self._messages.get(topic_filter)
             return
-        levels = topic_filter.split(b"/")
-        stack = [(iter([self._root]), 0)]
-        while stack:
-            nodes, depth = stack[-1]
-            node = next(nodes, None)
-            if node is None:
-                stack.pop()
-            elif depth == len(levels):
-                yield node.message
-            else:
-                wanted = levels[depth]
-                # The parent level itself matches, too (4.7.1.2)
-                yield node.message if wanted == b"#" else None
-                children = node.children
-                if not children:
-                    continue
-                if wanted != b"#" and wanted != b"+":
-                    below = [children[wanted]] if wanted in children else []
-                elif node is self._root:  # `$...` needs a literal first level [MQTT-4.7.2-1]
-                    below = [child for level, child in children.items() if level[:1] != b"$"]
-                else:
-                    below = list(children.values())
-                stack.append((iter(below), depth if wanted == b"#" else depth + 1))
+        yield from self._tree.matching(topic_filter)

@@ -8,7 +8,8 @@ from ..core.codec import publish_head
 from .backpressure import STRICT
 from .client_session import ClientSession
 from .delivery import Rich
-from .ledger import MESSAGE
+from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger
+from .topic_tree import TopicTree
 
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
 
@@ -25,12 +26,13 @@ def is_bridge_state(topic: bytes) -> bool:
 
 
 class Route:
-    """Where messages of one topic name go. Valid until a subscription changes."""
+    """Where messages of one topic name go. Valid until a subscription changes that matches it."""
 
-    __slots__ = ("asks", "clients", "groups", "heads", "reserved", "rich", "stored", "strict", "topic")
+    __slots__ = ("asks", "clients", "cost", "groups", "heads", "reserved", "rich", "stored", "strict", "topic")
 
     def __init__(self, topic: bytes, clients: dict[ClientSession, int], rich: Rich, has_store: bool) -> None:
         self.topic = topic
+        self.cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * (len(clients) + len(rich))  # in the ledger
         self.clients = clients  # granted QoS
         self.rich = rich  # those whose subscriptions have options, and shares
         self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
@@ -61,10 +63,46 @@ class Route:
 
 
 class Routes(dict[bytes, Route]):
-    """Routes by topic name; `find` makes those that are missing."""
+    """Routes by topic name; `find` makes those that are missing. A route is never changed: who has one may go on with
+    it, and the next message finds another.
+    """
 
-    def __init__(self, find: Callable[[bytes], Route]) -> None:
+    def __init__(self, find: Callable[[bytes], Route], ledger: Ledger) -> None:
         self._find = find
+        self._ledger = ledger
+        self._tree: TopicTree[Route] = TopicTree()  # the same
 
     def __missing__(self, topic: bytes) -> Route:
         return self._find(topic)
+
+    def keep(self, route: Route) -> None:
+        """Until it is forgotten."""
+        self[route.topic] = route
+        self._tree.put(route.topic, route)
+        self._ledger.routes += route.cost
+
+    def forget(self, topic: bytes) -> None:
+        """The route of one topic."""
+        route = self.pop(topic, None)
+        if route is not None:
+            self._tree.remove(topic)
+            self._ledger.routes -= route.cost
+
+    def forget_matching(self, topic_filter: bytes) -> int:
+        """The routes of all topics that a filter matches; in how many steps they were found."""
+        if not self:
+            return 0
+        if b"+" not in topic_filter and b"#" not in topic_filter:
+            self.forget(topic_filter)
+            return 1
+        found = list(self._tree.matching(topic_filter))
+        for route in found:
+            if route is not None:
+                self.forget(route.topic)
+        return len(found)
+
+    def forget_all(self) -> None:
+        """Every route."""
+        self.clear()
+        self._tree = TopicTree()
+        self._ledger.routes = 0

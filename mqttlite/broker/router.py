@@ -1,46 +1,31 @@
 """Messages: from a topic name to the clients that subscribe to it, into their sessions and output.
 
-A route (which clients, with which QoS) is computed once for a topic name and kept until a subscription changes. A
-message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports backpressure, retained,
-subscriptions and core.
+A message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports subscribing, backpressure,
+retained and core.
 """
 
-from ..core.characters import unwanted
 from ..core.codec import publish_head, topic_of
-from ..core.errors import ProtocolError
-from ..core.greeting import MQTT_5_0, Connect
-from ..core.reason_codes import BAD_FILTER, NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
-from ..core.records import SUBSCRIBED, UNSUBSCRIBED
-from ..core.text import check_topic_name
+from ..core.reason_codes import NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ..store.base import StoreError
 from .broker_store import BrokerStore
-from .client_session import BY_FORM, PLAIN4, PLAIN5, ClientSession
-from .delivery import QOS, RETAIN_HANDLING, Delivery
+from .client_session import BY_FORM, ClientSession
+from .delivery import QOS
 from .extras import deadline_of, extra_of, share_of, without_identifiers
 from .forms import heads5
-from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, filter_cost
+from .ledger import MESSAGE
 from .limits import LimitError, Limits
 from .peer import HeldBack, Peer
 from .retained import RetainedMessages
-from .route import HEADS_MAX, Route, Routes
-from .shares import PREFIX, Share, ShareError, parted
+from .route import Route
 from .stats import Stats, Watch
-from .subscriptions import PLAIN, SubscriptionTree
+from .subscribing import GAP_TOPICS, Subscribing
 
-GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 GAP = b"/dropped"
 SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
-STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
 
 
-def _shown(topic: bytes) -> str:
-    """A topic or filter for a log line: escaped, and not longer than it is worth."""
-    text = ascii(topic.decode())
-    return text if len(text) <= 100 else text[:100] + "...'"
-
-
-class Router(Delivery):
-    """Subscriptions, retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
+class Router(Subscribing):
+    """Retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
 
     def __init__(
         self,
@@ -51,127 +36,11 @@ class Router(Delivery):
         busy: dict[Peer, None],
         store: BrokerStore | None = None,
     ) -> None:
-        Delivery.__init__(self, limits, stats, watch, dirty, busy, store)
-        self._routes = Routes(self._route)
-        # Asked before each `publish`, and mostly no more than a look into a dictionary: ProtocolError or LimitError
-        # unless messages may be published to a topic.
-        self.check_topic = self._routes.__getitem__
-        self._tree: SubscriptionTree[ClientSession | Share] = SubscriptionTree()
-        self._shares: dict[bytes, Share] = {}  # by topic filter
+        Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
         self.retained = RetainedMessages(limits, self.ledger)
         self.unwritten = (
             0  # bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many
         )
-
-    # -- subscriptions
-
-    def subscribe(self, client: ClientSession, topic_filter: bytes, value: int) -> int:
-        """The reason code for SUBACK: the granted QoS, or from 0x80 on [MQTT-3.8.4-5]. `value`: as in subscriptions.py.
-        Retained messages: `send_retained`.
-        """
-        limits = self._limits
-        matched = topic_filter
-        if topic_filter.startswith(PREFIX):
-            try:
-                _, matched = parted(topic_filter)
-            except ShareError as error:
-                if client.speech:
-                    raise ProtocolError("MQTT-4.8.2-1", str(error)) from None
-                return BAD_FILTER
-        if len(topic_filter) > limits.topic_bytes and not topic_filter.startswith(GAP_TOPICS):
-            self._watch.hit("topic_bytes", client, "topic filter refused", self.now)
-            return BAD_FILTER
-        if not limits.control_characters and unwanted(topic_filter.decode()):  # 1.5.3: it MAY be refused
-            self._watch.hit("control_characters", client, f"topic filter refused: {_shown(topic_filter)}", self.now)
-            return BAD_FILTER
-        if matched.count(b"/") >= limits.topic_levels:
-            self._watch.hit("topic_levels", client, "topic filter refused", self.now)
-            return BAD_FILTER
-        is_new = topic_filter not in client.subscriptions
-        if is_new:
-            limit = self._lacks_room(client, topic_filter)
-            if limit:
-                self._watch.hit(limit, client, "topic filter refused", self.now)
-                return QUOTA_EXCEEDED
-        kept = value & ~RETAIN_HANDLING
-        self.restore(client, topic_filter, kept)
-        if client.store:
-            client.store.record(SUBSCRIBED, kept, topic_filter)
-        handling = value & RETAIN_HANDLING
-        # Also for a filter that was there already, unless the client says otherwise
-        # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] of 5.0; never for a shared one (4.8.2)
-        if matched is topic_filter and (not handling or (handling == 0x10 and is_new)):
-            client.deferred[topic_filter] = None
-        return value & QOS
-
-    def _lacks_room(self, client: ClientSession, topic_filter: bytes) -> str:
-        """The name of the limit that forbids one more topic filter, or ""."""
-        limits = self._limits
-        cost = filter_cost(topic_filter)
-        if len(client.subscriptions) >= limits.filters:
-            return "filters"
-        if client.filters_bytes + cost > limits.filters_bytes:
-            return "filters_bytes"
-        if self.ledger.filters + cost > limits.all_filters_bytes:
-            return "all_filters_bytes"
-        if client.store and self._store and not self._store.fits(len(topic_filter)):
-            return "store"
-        return ""
-
-    def restore(self, client: ClientSession, topic_filter: bytes, value: int) -> None:
-        """A subscription that the broker has granted."""
-        if topic_filter not in client.subscriptions:
-            cost = filter_cost(topic_filter)
-            client.filters_bytes += cost
-            self.ledger.filters += cost
-        client.subscriptions[topic_filter] = value
-        if topic_filter.startswith(PREFIX):
-            share = self._shares.get(topic_filter)
-            if share is None:
-                share = self._shares[topic_filter] = Share(topic_filter)
-                self._tree.add(parted(topic_filter)[1], share, PLAIN + 1)
-            share.members[client] = value
-        else:
-            self._tree.add(topic_filter, client, value)
-        self._forget_routes()
-
-    def unsubscribe(self, client: ClientSession, topic_filter: bytes) -> None:
-        """Nothing new is added for this filter [MQTT-3.10.4-2]; what the session has already is still delivered."""
-        if client.subscriptions.pop(topic_filter, None) is not None:
-            cost = filter_cost(topic_filter)
-            client.filters_bytes -= cost
-            self.ledger.filters -= cost
-            client.deferred.pop(topic_filter, None)
-            if client.search and client.search[0] == topic_filter:
-                client.search = None
-            if client.store:
-                client.store.record(UNSUBSCRIBED, 0, topic_filter)
-            if topic_filter.startswith(PREFIX):
-                self._leave(client, topic_filter)
-            else:
-                self._tree.remove(topic_filter, client)
-            self._forget_routes()
-
-    def _leave(self, client: ClientSession, topic_filter: bytes) -> None:
-        share = self._shares[topic_filter]
-        del share.members[client]
-        if not share.members:
-            del self._shares[topic_filter]
-            self._tree.remove(parted(topic_filter)[1], share)
-
-    def speaks(self, client: ClientSession, connect: Connect) -> None:
-        """How a client is spoken to from now on."""
-        speech = PLAIN4
-        if connect.level == MQTT_5_0:
-            speech = BY_FORM if connect.packet_max or connect.topic_alias_max else PLAIN5
-        if client.speech != speech:
-            client.speech = speech
-            if client.subscriptions:
-                self._forget_routes()
-
-    def _forget_routes(self) -> None:
-        self._routes.clear()
-        self.ledger.routes = 0
 
     def end(self, client: ClientSession) -> None:
         """The session ends, with its subscriptions and everything that was queued for it."""
@@ -181,6 +50,7 @@ class Router(Delivery):
         for topic_filter in list(client.subscriptions):
             self.unsubscribe(client, topic_filter)
         self.backpressure.ended(client)
+        self.expiring.forget(client)
         client.session.forget()
         if self._shares:
             self._pass_on(client)
@@ -204,48 +74,16 @@ class Router(Delivery):
 
     # -- messages
 
-    def _route(self, topic: bytes) -> Route:
-        """The route of a topic that has none yet. ProtocolError or LimitError where no client may publish to it."""
-        check_topic_name(topic)
-        limits = self._limits
-        if len(topic) > limits.topic_bytes:
-            raise LimitError(f"topic name of {len(topic)} bytes; at most {limits.topic_bytes} are accepted here")
-        if not limits.control_characters and (found := unwanted(topic.decode())):  # 1.5.3: MAY close
-            self._watch.counted("control_characters")
-            raise LimitError(
-                f"topic name {_shown(topic)} has {found}, for which subscribers may close their connection; "
-                "the limit control_characters lets it pass"
-            )
-        if topic.count(b"/") >= limits.topic_levels:
-            raise LimitError(f"topic name with more than {limits.topic_levels} levels")
-        return self._find(topic)
-
-    def _find(self, topic: bytes) -> Route:
-        limits = self._limits
-        tree = self._tree
-        steps = tree.steps
-        found = tree.match(topic)
-        self.work += (tree.steps - steps) // STEPS
-        clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # a Share is never plain
-        cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * (len(clients) + len(found.rich))
-        if self.ledger.routes + cost > limits.routes_bytes:
-            self._forget_routes()
-        route = self._routes[topic] = Route(topic, clients, found.rich, self._store is not None)
-        self.ledger.routes += cost
-        return route
-
     def say(self, topic: bytes, payload: bytes, qos: int = 0) -> None:
         """Publish, retained, what the broker says about itself; the limits of topics are not meant for it. No route is
         kept for that.
         """
-        before = self.ledger.routes
         is_new = topic not in self._routes
         if is_new:
             self._find(topic)
         self.publish(None, qos << 1 | 1, topic, payload)
-        if is_new and topic in self._routes:
-            del self._routes[topic]
-            self.ledger.routes = min(before, self.ledger.routes)
+        if is_new:
+            self._routes.forget(topic)
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
         """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
@@ -457,6 +295,13 @@ class Router(Delivery):
                 value = client.subscriptions[topic_filter]
                 if not qos or not value & QOS or self._has_room_for_retained(client, cost):
                     self.to_one(client, [value], None, qos << 1, topic, payload, extra, True)  # [MQTT-3.3.1-8]
+
+    def waiting_for_retained(self) -> list[ClientSession]:
+        """Those who take retained messages, and have not been sent all of them."""
+        for client in list(self._retaining):
+            if not (client.search or client.deferred):
+                del self._retaining[client]
+        return [client for client in self._retaining if self.takes_retained(client)]
 
     def takes_retained(self, client: ClientSession) -> bool:
         """Whether there are retained messages to be sent to `client`, and it takes them at once."""

@@ -74,7 +74,7 @@ class Broker:
         )
         self.addresses: list[str] = []
         self._turns = Turns(self.engine, self.commit_gate)
-        self.connections = self._turns.connections
+        self.connections: dict[Connection, None] = self._turns.connections
         self._doors: list[Door] = []
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -209,7 +209,7 @@ class Broker:
             wait_ms = 1000
             try:
                 wait_ms = self.engine.tick(now)
-                for connection in list(self.connections):
+                for connection in list(self._turns.closing):
                     connection.cut_off(now)
                 self.flush()
             except Exception:  # a fault of ours: without this task nobody would ever time out again

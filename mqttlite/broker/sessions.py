@@ -16,12 +16,15 @@ from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
 from .admission import Admission
 from .authentication import Authenticate
 from .broker_store import BrokerStore, SessionStore
+from .census import Census
 from .client_session import ClientSession
+from .deadlines import Deadlines
 from .delivery import IDENTIFIER as IDENTIFIER_BITS
 from .delivery import NO_LOCAL
 from .limits import Limits
 from .long_requests import check_answer
 from .peer import Peer
+from .queue import NEVER
 from .route import is_bridge_state
 from .router import Router
 from .shares import PREFIX
@@ -71,7 +74,10 @@ class Sessions:
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions
         self.wills = Wills(self._publish_will, store)
-        self._status = Status(self.router, self.sessions, self.stats)
+        self._census = Census(self.sessions, self.ledger, limits, self.watch)
+        self._status = Status(self.router, self.sessions, self.stats, self._census)
+        self.timed: dict[ClientSession, None] = {}  # sessions without a connection, whose end their client has chosen
+        self._expiring: Deadlines[ClientSession] = Deadlines()  # all without one
         self._new_client_id = new_client_id
         self._clock_at = 0  # ms; when the store was told the clock last
 
@@ -81,6 +87,10 @@ class Sessions:
 
     def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0) -> None:
         """The connection has ended."""
+        raise NotImplementedError
+
+    def _look_at(self, peer: Peer, now: int) -> None:
+        """The deadline of `peer` may have come nearer."""
         raise NotImplementedError
 
     def load(self, kept: BrokerState, now: int, wall: int = 0) -> None:
@@ -105,11 +115,14 @@ class Sessions:
             if not offline:
                 client.store.offline(clock)
             self.sessions[client_id] = client
+            self._expires(client)
             if any(message[2] for message in state.messages.values()):
                 self.router.form_of(client)
             for topic_filter, qos in state.subscriptions.items():
                 self.router.restore(client, topic_filter, qos)
             client.session.begun = kept.started.get(number, set())
+            if client.session.expires_at < NEVER:
+                self.router.expiring.at(client, client.session.expires_at)
             if number in kept.wills:
                 client.has_will = True
                 lost.append((client, kept.wills[number]))
@@ -166,6 +179,8 @@ class Sessions:
         peer.keep_alive_ms = keep_alive_s * 1500  # [MQTT-3.1.2-22]
         self.router.speaks(client, connect)
         self.half_open.pop(peer, None)
+        self.timed.pop(client, None)
+        self.stats.connected += 1
         self.stats.connections += 1
         kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
         log.info("%s connected (%s, keep alive %d s)", client, kind, keep_alive_s)
@@ -182,6 +197,7 @@ class Sessions:
         if peer.is5 or client.form:
             self.router.form_of(client)
         peer.accept(session, present, block)
+        self._look_at(peer, self.router.now)
         self.backpressure.begin(client, self.router.now)
         if client.unsent:
             self.backpressure.queued(client, None, self.router.now)
@@ -315,9 +331,29 @@ class Sessions:
 
         return log
 
+    def _expires(self, client: ClientSession) -> None:
+        """A session without a connection: its time has begun."""
+        if client.expiry_ms:
+            self.timed[client] = None
+        self._expiring.at(client, self._expires_at(client))
+
+    def _expires_at(self, client: ClientSession) -> int:
+        return client.offline_since + (client.expiry_ms or self.limits.session_expiry_ms)
+
+    def _end_expired(self, now: int) -> None:
+        for client in self._expiring.until(now):
+            if client.peer is None and self._expires_at(client) > now:
+                self._expiring.at(client, self._expires_at(client))
+            elif client.peer is None:
+                self.watch.hit("session_expiry_ms", client, "session removed", now)
+                self.stats.expired += 1
+                self._discard(client)
+
     def _discard(self, client: ClientSession) -> None:
         """The session ends, with everything that was queued for it."""
         del self.sessions[client.client_id]
+        self.timed.pop(client, None)
+        self._expiring.forget(client)
         self.wills.session_ended(client)
         self.router.end(client)
         self._status.forget(client)

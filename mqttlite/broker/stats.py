@@ -26,6 +26,7 @@ class Stats:
     bytes_received: int = 0  # over all of them ...
     bytes_sent: int = 0  # ... and given to the operating system to send
     connections: int = 0  # accepted with CONNACK 0
+    connected: int = 0  # of these, the ones that have not ended
     expired: int = 0  # sessions whose time was over
     refused: int = 0  # CONNACK other than 0
     takeovers: int = 0

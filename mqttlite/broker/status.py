@@ -19,10 +19,11 @@ from urllib.parse import quote
 
 from .. import __version__
 from .load_averages import LoadAverages
-from .router import GAP, GAP_TOPICS, Router
-from .shares import PREFIX
+from .router import GAP, Router
+from .subscribing import GAP_TOPICS
 
 if TYPE_CHECKING:
+    from .census import Census
     from .client_session import ClientSession
     from .stats import Stats
 
@@ -37,10 +38,13 @@ def gap_topic(client_id: bytes) -> bytes:
 class Status:
     """Publishes each value that has changed, every ten seconds, with QoS 0; the end of a gap within a second."""
 
-    def __init__(self, router: Router, sessions: "dict[bytes, ClientSession]", stats: "Stats") -> None:
+    def __init__(
+        self, router: Router, sessions: "dict[bytes, ClientSession]", stats: "Stats", census: "Census"
+    ) -> None:
         self._router = router
         self._sessions = sessions
         self._stats = stats
+        self._census = census
         self._said: dict[str, bytes] = {}
         self._next_at: int | None = None
         self._began_at = 0  # ms
@@ -62,7 +66,6 @@ class Status:
         for client in list(backpressure.gaps):
             if client.dropped.total() != client.told:
                 self._tell(client, 0)
-        backpressure.settle()
         for name, value in self._values(now):
             payload = str(value).encode()
             if self._said.get(name) != payload:
@@ -74,16 +77,16 @@ class Status:
     def _values(self, now: int) -> Iterator[tuple[str, object]]:
         stats = self._stats
         router = self._router
-        clients = self._sessions.values()
-        connected = sum(client.peer is not None for client in clients)
-        self._clients_max = max(self._clients_max, len(clients))
+        connected = stats.connected
+        clients = len(self._sessions)
+        self._clients_max = max(self._clients_max, clients)
         yield "version", "mqttlite " + __version__
         yield "uptime", f"{(now - self._began_at) // 1000} seconds"
         for name in ("connected", "active"):
             yield f"clients/{name}", connected
         for name in ("disconnected", "inactive"):
-            yield f"clients/{name}", len(clients) - connected
-        yield "clients/total", len(clients)
+            yield f"clients/{name}", clients - connected
+        yield "clients/total", clients
         yield "clients/maximum", self._clients_max
         yield "clients/expired", stats.expired
         for name in ("messages", "publish/messages"):
@@ -92,11 +95,10 @@ class Status:
             yield f"{name}/dropped", stats.messages_dropped
         yield "bytes/received", stats.bytes_received
         yield "bytes/sent", stats.bytes_sent
-        shared = sum(topic_filter.startswith(PREFIX) for client in clients for topic_filter in client.subscriptions)
-        yield "subscriptions/count", sum(len(client.subscriptions) for client in clients) - shared
-        yield "shared_subscriptions/count", shared
+        yield "subscriptions/count", router.subscriptions
+        yield "shared_subscriptions/count", router.shared_subscriptions
         yield "retained messages/count", len(router.retained)
-        stored = len(router.retained) + sum(len(client.session.messages) for client in clients)
+        stored = len(router.retained) + self._census.messages
         yield "messages/stored", stored
         yield "store/messages/count", stored
         yield "store/messages/bytes", router.ledger.queued + router.ledger.retained

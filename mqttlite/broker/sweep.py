@@ -20,13 +20,16 @@ STEP = 16  # messages that are looked at for one of the budget of a turn
 class Sweep:
     """`look` once a second."""
 
-    def __init__(self, router: Router, sessions: dict[bytes, ClientSession], stats: Stats, turn_work: int) -> None:
+    def __init__(self, router: Router, stats: Stats, turn_work: int) -> None:
         self._router = router
-        self._sessions = sessions
         self._stats = stats
         self._turn_work = max(1, turn_work)
         self._search: Iterator[None] | None = None
-        self.is_timed = False  # something may expire, as far as the last search has seen
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether something may expire."""
+        return len(self._router.expiring) > 0 or self._router.retained.expires_at < NEVER
 
     def look(self) -> bool:
         """Search, as far as a turn allows; whether there is more to do at once."""
@@ -40,15 +43,11 @@ class Sweep:
 
     def _everywhere(self) -> Iterator[None]:
         router = self._router
-        is_timed = False
-        for client in list(self._sessions.values()):
-            if client.session.expires_at <= router.clock():
-                yield from self._queue(client)
-            is_timed = is_timed or client.session.expires_at < NEVER
+        for client in router.expiring.until(router.clock()):
+            yield from self._queue(client)
         retained = router.retained
         if retained.expires_at <= router.clock():
             yield from self._retained()
-        self.is_timed = is_timed or retained.expires_at < NEVER
 
     def _queue(self, client: ClientSession) -> Iterator[None]:
         """What was sent has to be finished [MQTT-4.3.3-7]."""
@@ -69,6 +68,8 @@ class Sweep:
             if not seq % STEP:
                 yield
         session.expires_at = min(session.expires_at, least)
+        if session.expires_at < NEVER:
+            self._router.expiring.at(client, session.expires_at)
         self._router.catch_up(client)
 
     def _retained(self) -> Iterator[None]:

@@ -6,13 +6,10 @@ All that the connections of one broker share stands here (connection.py).
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .commit_gate import CommitGate
 from .engine import Engine
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets its own copy of what is in it
 FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
@@ -30,8 +27,9 @@ class Turns:
     def __init__(self, engine: Engine, commit_gate: CommitGate | None) -> None:
         self.engine = engine
         self.commit_gate = commit_gate
-        self.connections: dict[Connection, None] = {}
-        self.lingering: dict[Connection, None] = {}  # of these, the closed ones whose clients have yet to close
+        self.connections: dict[Any, None] = {}  # each a connection.Connection
+        self.lingering: dict[Any, None] = {}  # of these, the closed ones whose clients have yet to close
+        self.closing: dict[Any, None] = {}  # closed by the engine, and not gone yet
         self.read_buffer = bytearray(READ_BYTES)
         self.stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -15,6 +15,7 @@ from ..store.base import StoreError
 from ..store.broker_tables import WILL, Will
 from .broker_store import BrokerStore
 from .client_session import ClientSession
+from .deadlines import Deadlines
 from .extras import extra_of
 
 log = logging.getLogger("mqttlite.broker")
@@ -43,6 +44,7 @@ class Wills:
         self._publish = publish
         self._store = store
         self.waiting: dict[ClientSession, Waiting] = {}
+        self._deadlines: Deadlines[ClientSession] = Deadlines()
 
     def keep(self, client: ClientSession, will: Will | None) -> None:
         """A connection begins: what was left of an earlier one is not published any more [MQTT-3.1.3-9]; its own will
@@ -60,7 +62,9 @@ class Wills:
             if client.has_will:
                 self._note(client, None)
         elif will.delay_s and not client.clean:
-            self.waiting[client] = Waiting(now + will.delay_s * 1000, will)
+            due = now + will.delay_s * 1000
+            self.waiting[client] = Waiting(due, will)
+            self._deadlines.at(client, due)
         else:
             self._out(client, will)
 
@@ -74,13 +78,18 @@ class Wills:
         """Its client is back before the delay was over [MQTT-3.1.3-9]."""
         self.waiting.pop(client, None)
 
-    def look(self, now: int) -> int | None:
-        """Publish what is due; in how many ms to look again."""
-        wait_ms = None
-        for client, (due, will) in list(self.waiting.items()):
+    def look(self, now: int, wait_ms: int) -> int:
+        """Publish what is due; in how many ms to look again, `wait_ms` at most."""
+        for client in self._deadlines.until(now + wait_ms):
+            waiting = self.waiting.get(client)
+            if waiting is None:
+                continue
+            due, will = waiting
             if due > now:
-                wait_ms = due - now if wait_ms is None else min(wait_ms, due - now)
-            elif self.waiting.pop(client, None):
+                wait_ms = min(wait_ms, due - now)
+                self._deadlines.at(client, due)
+            else:
+                del self.waiting[client]
                 self._out(client, will)
         return wait_ms
 

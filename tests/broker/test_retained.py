@@ -136,7 +136,7 @@ def test_the_account_of_retained_messages_is_that_of_what_is_there(changes: list
     for topic in wanted:
         retained.store(topic, b"", 0)
     assert ledger.retained == len(retained) == 0
-    assert not retained._root.children
+    assert not retained._tree
 
 
 def test_a_search_can_be_left_and_taken_up_whatever_happens_meanwhile() -> None:

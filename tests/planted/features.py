@@ -33,7 +33,9 @@ CHANGES: dict[str, Change | Given] = {
     "the time of a session begins again with the broker": text(
         Sessions.load, {"now - (clock - offline if offline else 0)": "now"}
     ),
-    "a session ends with its connection": text(Engine.tick, {"client.expiry_ms or": "client.expiry_ms and 1 or"}),
+    "a session ends with its connection": text(
+        Engine._expires_at, {"client.expiry_ms or": "client.expiry_ms and 1 or"}
+    ),
     "each member of a share gets a message": text(
         Delivery.to_all,
         {
