@@ -1,5 +1,5 @@
-"""The command `mqttlite`: broker, pub, sub, rr, gateway, console, board, flash, update, doctor, bench, store, explain,
-simulate, demo.
+"""The command `mqttlite`: broker, passwd, pub, sub, rr, gateway, console, board, flash, update, doctor, bench, store,
+explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "broker": "an MQTT broker",
+    "passwd": "users and passwords of the broker",
     "pub": "publish messages, as mosquitto_pub does",
     "sub": "subscribe and print messages, as mosquitto_sub does",
     "rr": "publish a request and print the answers, as mosquitto_rr does",

@@ -1,0 +1,31 @@
+"""Files with secrets: one that everybody on this machine can read is none, and is refused."""
+
+import os
+import stat
+from pathlib import Path
+
+
+def refuse_public(path: Path, what: str) -> None:
+    """ValueError where every user of this machine may read or change the file. `what`: it has, as in "passwords"."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
+        verb = "read" if mode & stat.S_IROTH else "change"
+        raise ValueError(
+            f"{path} has {what}, and every user of this machine can {verb} it (mode {stat.S_IMODE(mode):04o}): "
+            f"chmod o-rwx {path}"
+        )
+
+
+def read_secret(path: Path, what: str) -> str:
+    """The text of such a file. ValueError: it cannot be read, is no UTF-8, or is no secret."""
+    refuse_public(path, what)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
