@@ -48,6 +48,8 @@ INTERPRETED = {
     "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",
     "broker/connection.py": "an asyncio protocol class, which gains nothing",
+    "broker/audit.py": "words alone",
+    "broker/doors.py": "once for each listener; the simulator gives it other sockets",
     "broker/handshakes.py": "words alone",
     "broker/limits.py": "a dataclass whose fields have help texts",
     "broker/listen.py": "the simulator gives it other sockets",

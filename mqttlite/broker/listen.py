@@ -22,8 +22,10 @@ class ListenError(MQTTError):
     """The broker cannot listen on an address."""
 
 
-def open_sockets(url: str) -> list[socket.socket]:
-    """Listening sockets for `url`: several where a host name has several addresses. ListenError says why not."""
+def open_sockets(url: str, is_shared: bool = False) -> list[socket.socket]:
+    """Listening sockets for `url`: several where a host name has several addresses. ListenError says why not.
+    `is_shared`: another socket of this process, which is about to be closed and has SO_REUSEPORT, may have the port.
+    """
     _check(url)
     try:
         parts = urlsplit(url)
@@ -47,7 +49,7 @@ def open_sockets(url: str) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(_tcp_socket(url, family, address))
+            sockets.append(_tcp_socket(url, family, address, is_shared))
     except ListenError:
         for sock in sockets:
             sock.close()
@@ -71,16 +73,22 @@ def _check(url: str) -> None:
         raise ListenError(f"cannot listen on {url}: an address to listen on has no options")
 
 
-def _tcp_socket(url: str, family: int, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
+def _tcp_socket(
+    url: str, family: int, address: tuple[str | int, ...] | tuple[int, bytes], is_shared: bool
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     port = int(address[1])
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for old connections
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 is a socket of its own
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
         sock.listen(BACKLOG)
         sock.setblocking(False)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:

@@ -7,21 +7,20 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from ..store.base import StoreError
-from . import listen as listening
 from .authentication import Authenticate
 from .broker_store import BrokerStore
 from .commit_gate import CommitGate
 from .connection import Connection
+from .doors import ASKED, WELCOME, Doors
 from .engine import Engine
 from .limits import Limits
-from .listener import Door, Listener, Tls
+from .listener import Listener, Tls
 from .stats import Stats
 from .turns import Turns, now_ms
 
@@ -72,13 +71,16 @@ class Broker:
         self.engine = Engine(
             self.limits, store=self.store, authenticate=authenticate, server_reference=server_reference
         )
-        self.addresses: list[str] = []
         self._turns = Turns(self.engine, self.commit_gate)
         self.connections: dict[Connection, None] = self._turns.connections
-        self._doors: list[Door] = []
-        self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._doors = Doors(lambda: Connection(self._turns))
+        self._strangers = WELCOME if authenticate is None else ASKED
         self._timer: asyncio.Task[None] | None = None
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, with the real ports."""
+        return self._doors.addresses
 
     @property
     def stats(self) -> Stats:
@@ -91,24 +93,13 @@ class Broker:
         if self.store:
             self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
         try:
-            opened: list[tuple[Door, list[socket.socket]]] = []
-            for listener in self._listeners:
-                sockets = listening.open_sockets(listener.url)
-                self._sockets += sockets
-                opened.append((Door(listener), sockets))
-            for door, sockets in opened:
-                for sock in sockets:
-                    await self._open(door, sock)
+            await self._doors.take(self._doors.prepare(self._listeners, self._strangers))
         except BaseException:
             await self._stop()
             raise
         self._timer = asyncio.create_task(self._watch_deadlines(), name="deadlines of the broker")
-        for sock, url, door in zip(self._sockets, self.addresses, self._doors, strict=True):
+        for url in self.addresses:
             log.info("listening on %s", url)
-            if not listening.is_local(sock) and not door.asks_for_certificates:
-                log.warning(
-                    "%s can be reached from other machines, and everybody may connect: there are no user names yet", url
-                )
         if self.store:
             engine = self.engine
             log.info("%s: %d sessions, %d retained", self.store.path, len(engine.sessions), len(engine.router.retained))
@@ -126,12 +117,7 @@ class Broker:
         self._turns.stop()
         if self.store:
             self.store.hurry()
-        for sock in self._sockets:
-            listening.remove_file(sock)
-        for server in self._servers:
-            server.close()
-        for sock in self._sockets:
-            sock.close()
+        self._doors.close()
         if self._timer:
             self._timer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -168,8 +154,7 @@ class Broker:
             return
         self.failed.set_result(error)
         log.critical("%s; all connections are closed", error)
-        for server in self._servers:
-            server.close()
+        self._doors.refuse()
         for connection in self.connections:
             connection.transport.abort()
 
@@ -178,30 +163,12 @@ class Broker:
         for connection in self.connections:
             connection.pause_or_resume()
 
-    async def _open(self, door: Door, sock: socket.socket) -> None:
-        """Let in through `door` what comes to `sock`."""
-        loop = asyncio.get_running_loop()
-
-        def accept() -> asyncio.BaseProtocol:
-            return door.protocol(Connection(self._turns))
-
-        if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(accept, sock=sock)
-        else:
-            server = await loop.create_server(accept, sock=sock)
-        self._servers.append(server)
-        self._doors.append(door)
-        self.addresses.append(listening.url_of(sock, door.listener.url))
-
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again: new connections get what is in them, those that are there
         stay as they are. How many listeners have TLS. ValueError says which file is not as it should be: then nothing
         has changed, for none of them.
         """
-        prepared = [(door, door.prepare()) for door in dict.fromkeys(self._doors)]
-        for door, context in prepared:
-            door.take(context)
-        return sum(context is not None for _, context in prepared)
+        return self._doors.reload_certificates()
 
     async def _watch_deadlines(self) -> None:
         while True:

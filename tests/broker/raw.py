@@ -15,7 +15,7 @@ TIMEOUT_S = 60.0
 
 
 def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
+    return int(address.rpartition(":")[2].partition("/")[0])
 
 
 class RawClient:
