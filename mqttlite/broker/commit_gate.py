@@ -28,7 +28,7 @@ class CommitGate:
     @property
     def is_closed(self) -> bool:
         """Whether output has to wait."""
-        return self._store.wanted or self._task is not None
+        return self._store.wanted or self._task is not None or bool(self._waiting)
 
     @property
     def is_full(self) -> bool:
@@ -36,19 +36,37 @@ class CommitGate:
         return self.bytes > WAITING_MAX or self._store.pending_bytes > WAITING_MAX
 
     def hold(self, write: Callable[[bytes, bool], None], data: bytes, close: bool) -> None:
-        """Call `write(data, close)` once everything recorded by now is durable."""
+        """Call `write(data, close)` once everything recorded by now is durable; `begin` has to follow soon."""
         self._waiting.append((write, data, close))
         self.bytes += len(data)
-        self.begin()
 
     def begin(self) -> None:
-        """Have committed what the store has, whether somebody has something to say about it or not."""
-        if self._task is None:
+        """Have committed what waits, or what the store has if that is much. On a disk that is quick, it is done when
+        this returns.
+        """
+        if self._task is None and self._is_wanted():
+            try:
+                if not self._store.wanted or self._store.commit_now():
+                    self._store.wanted = False
+                    self._write()
+                    return
+            except StoreError as error:
+                self._fail(error)
+                return
             self._task = asyncio.get_running_loop().create_task(self._pass(), name="commits of the broker")
+
+    def _is_wanted(self) -> bool:
+        return bool(self._waiting) or (self.is_full and self._store.wanted)
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for write, data, close in waiting:
+            self.bytes -= len(data)
+            write(data, close)
 
     async def _pass(self) -> None:
         try:
-            while self._waiting or (self.is_full and self._store.wanted):
+            while self._is_wanted():
                 waiting, self._waiting = self._waiting, []
                 was_full = self.is_full
                 if self._store.wanted:
@@ -60,11 +78,14 @@ class CommitGate:
                 if was_full and not self.is_full:
                     self._opened()
         except StoreError as error:
-            self._waiting.clear()
-            self.bytes = 0
-            self._failed(error)
+            self._fail(error)
         finally:
             self._task = None
+
+    def _fail(self, error: StoreError) -> None:
+        self._waiting.clear()
+        self.bytes = 0
+        self._failed(error)
 
     async def passed(self) -> None:
         """Wait until nothing waits any more."""

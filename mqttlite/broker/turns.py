@@ -88,7 +88,7 @@ class Turns:
         if engine.busy and not self._working:
             self._working = True
             self._loop.call_soon(self._go_on_working)
-        if self.commit_gate and self.commit_gate.is_full:
+        if self.commit_gate:
             self.commit_gate.begin()
         if engine.backpressure.holding and not self._holding and not self.stopped:
             self._holding = self._loop.call_later(self.engine.limits.hold_ms / 1000, self._end_holds)

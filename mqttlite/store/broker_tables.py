@@ -25,8 +25,9 @@ from typing import Any, NamedTuple
 from ..core import records as r
 from ..core.codec import released
 from ..core.records import State
+from . import batches
 from .sqlite_schema import row
-from .sqlite_tables import LIFE, LOG, Connection, parts, prefixed, ranges
+from .sqlite_tables import LIFE, LOG, Connection, ranges
 
 BEGUN = 32
 ENDED = 33
@@ -149,11 +150,11 @@ class BrokerTables:
 
     def encode(self, batch: list[Record]) -> bytes:
         """The records one after the other: length, number of the session, record."""
-        return b"".join([prefixed(record[0].to_bytes(4, "big") + r.encode(*record[1:])) for record in batch])
+        return batches.encode_of_sessions(batch)
 
     def decode(self, data: bytes) -> list[Record]:
         """The records that `encode` made these bytes from."""
-        return [(int.from_bytes(record[:4], "big"), *r.decode(record[4:])) for record in parts(data)]
+        return batches.decode_of_sessions(data)
 
     def write(self, connection: Connection, batch: list[Record]) -> None:
         """Write the sum of a batch; in a transaction. What came and went within it is not written."""

@@ -1,7 +1,8 @@
 """The store on SQLite, `store="state.db"`: CPython's default. CPython only; imports its library, core and store.
 
-Records gather in a list while a thread writes a batch to the file (sqlite_file.py); the next batch takes all that have
-gathered. Who waits for a commit starts a batch; records that nobody waits for are written after `LINGER_S`.
+Records gather in a list while a batch is written to the file (sqlite_file.py); the next batch takes all that have
+gathered. Who waits for a commit starts a batch; records that nobody waits for are written after `LINGER_S`. A batch is
+written by a thread, or on the loop's own while the disk is quick (pace.py).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from ..core import records as r
 from ..core.records import State
 from . import sqlite_reading, sqlite_reserve
 from .base import Store, StoreError
+from .pace import Pace
 from .place import shown
 from .sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, connect
 from .sqlite_schema import Tables
@@ -74,6 +76,7 @@ class SqliteWriter:
         self.name = shown(self.path)  # as messages have it
         self.size_max = size_max
         self._file = SqliteFile(self.path, self._tables(), size_max, log_max, allow_reset, connect, reserve)
+        self._pace = Pace()
         self._failure = f"{self.name} is not open"  # why nothing can be committed; "": it can
         self._retry: asyncio.TimerHandle | None = None  # of the batch that waits for room
         self._hurries = False  # nothing may wait for room
@@ -156,6 +159,20 @@ class SqliteWriter:
         waiting.append(future)
         await future
 
+    def commit_now(self) -> bool:
+        """Make every record taken until now durable before this returns; False: that has to be waited for (`commit`),
+        since the disk is slow, a batch is being written or there is no room. StoreError as `commit`.
+        """
+        if self._failure:
+            raise StoreError(self._failure)
+        if self._busy or not self._pace.is_quick:
+            return False
+        if self._records or self._wanted:
+            self._start()
+            if self._failure:
+                raise StoreError(self._failure)
+        return not self._busy
+
     def fits(self, size: int) -> bool:
         """Whether a message of `size` bytes (topic and payload) can be accepted now. If not, ask again after a commit
         of what has finished. StoreError when it never can.
@@ -216,32 +233,35 @@ class SqliteWriter:
         self._written = self._waiting
         self._waiting = []
         empty_log = self._wanted > 0 or 2 * self._room < self._measured
-        count = empty_log or look
-        written = self._loop.run_in_executor(self._thread, self._write, batch, count, empty_log and not look)
-        written.add_done_callback(partial(self._finished, batch))
+        job = partial(self._write, batch, empty_log or look, empty_log and not look)
+        if self._pace.is_quick and not look and not empty_log and not self._file.is_log_full:
+            self._finished(batch, job())
+        else:
+            self._loop.run_in_executor(self._thread, job).add_done_callback(
+                lambda written: self._finished(batch, written.result())
+            )
 
-    def _write(self, batch: list[Any], count: bool, empty_log: bool) -> "int | Full":
-        """In the thread: write, and count the room if that is wanted, else -1."""
+    def _write(self, batch: list[Any], count: bool, empty_log: bool) -> int | StoreError:
+        """Write, and count the room if that is wanted, else -1. In the thread, mostly; no exception leaves it."""
         try:
             if batch or (empty_log and not self._file.is_full):
                 self._file.write(batch, empty_log)
-        except Full as full:
-            return full
-        return self._file.room() if count or self._file.is_full else -1
+                self._pace.took(self._file.took_s)
+            return self._file.room() if count or self._file.is_full else -1
+        except StoreError as error:
+            return error
+        except Exception as error:
+            return StoreError(str(error))
 
-    def _finished(self, batch: list[Any], result: "asyncio.Future[int | Full]") -> None:
+    def _finished(self, batch: list[Any], result: int | StoreError) -> None:
         """A batch is durable, or will never be; or waits for room."""
         written = self._written
         self._written = []
-        error = result.exception()
-        found = -1 if error else result.result()
-        if isinstance(found, Full):
-            if not self._hurries:
-                self._wait_for_room(batch, written, found)
-                return
-            error, found = found, -1
-        if error:
-            self._failure = str(error)
+        if isinstance(result, Full) and not self._hurries:
+            self._wait_for_room(batch, written, result)
+            return
+        if isinstance(result, StoreError):
+            self._failure = str(result)
             if self.on_failure:
                 self.on_failure(StoreError(self._failure))
             written += self._waiting
@@ -249,17 +269,17 @@ class SqliteWriter:
         for future in written:
             if future.done():  # cancelled
                 continue
-            if error:
+            if self._failure:
                 future.set_exception(StoreError(self._failure))
             else:
                 future.set_result(None)
         self._busy = False
-        if error:
+        if isinstance(result, StoreError):
             return
         self._is_stuck = False
-        if found >= 0:
-            self._measured = found
-            self._room = room = found - self._needed
+        if result >= 0:
+            self._measured = result
+            self._room = room = result - self._needed
             if self._wanted and self._wanted <= room:
                 self._wanted = 0
                 if self.on_room:

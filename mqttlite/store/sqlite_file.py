@@ -36,7 +36,7 @@ from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
-LOG_MAX = 256 << 10  # bytes of records in the log
+LOG_MAX = 1 << 20  # bytes of records in the log
 CHECKPOINT_FULL = 32  # the same while the disk is full: the WAL must not grow
 PATIENCE = 30.0  # seconds that a program which writes to the file by itself is waited for
 LOOK_S = 1.0  # how often all files are looked at, and not only the database after each commit ...
@@ -59,7 +59,8 @@ class Full(StoreError):
 
 def connect(path: str) -> sqlite3.Connection:
     """A connection for writing, with the settings that are not about what is promised."""
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    # Whoever uses it is the only one: while a thread writes a batch, the loop begins none (sqlite.py).
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
     connection.execute("PRAGMA secure_delete = OFF")  # overwriting what was deleted would double what is written
     return connection
@@ -100,6 +101,7 @@ class SqliteFile:
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
         self._logged: list[Any] = []  # records that are in the log
+        self.took_s = 0.0  # how long the last commit took
         self._written = 0  # bytes since the last look at how much the database will grow
 
     def open(self) -> Any:
@@ -218,12 +220,19 @@ class SqliteFile:
             raise StoreError(f"{shown(self.path)} is closed")
         try:
             data = self._tables.encode(batch)
+            began = time.perf_counter()
             try:
-                self._write(connection, batch, data, empty_log or self._log_bytes + len(data) > self._log_max)
+                self._write(
+                    connection,
+                    batch,
+                    data,
+                    empty_log or self.is_log_full or self._log_bytes + len(data) > self._log_max,
+                )
             except Exception as error:
                 if not _is_full(error) or len(data) > self.size_max - self.reserve:
                     raise
                 self._write_in_need(connection, batch, data, error)
+            self.took_s = time.perf_counter() - began
             self._demand_unmoved()
             self._written += len(data)
             if 0 < self._room_kept.kept < 16 * self._written:
@@ -241,6 +250,11 @@ class SqliteFile:
             )
             logger.error("%s", failure)
             raise StoreError(failure) from error
+
+    @property
+    def is_log_full(self) -> bool:
+        """Whether the next batch will have the log carried over, which takes its time."""
+        return self._log_bytes > self._log_max - (self._log_max >> 3)
 
     def _write(self, connection: Connection, batch: list[Any], data: bytes, empty_log: bool) -> None:
         if empty_log:

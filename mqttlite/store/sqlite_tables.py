@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core import records as r
 from ..core.codec import released
 from ..core.records import State
+from . import batches
 
 if TYPE_CHECKING:
     from ..core.records import Record
@@ -57,20 +58,6 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Any = ..., /) -> Iterable[Any]: ...
     def executemany(self, sql: str, parameters: Any, /) -> Any: ...
     def close(self) -> None: ...
-
-
-def prefixed(data: bytes) -> bytes:
-    """`data` behind the 4 bytes of its length."""
-    return len(data).to_bytes(4, "big") + data
-
-
-def parts(data: bytes) -> "Iterator[bytes]":
-    """What `prefixed` was given, one after the other."""
-    at = 0
-    while at < len(data):
-        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : end]
-        at = end
 
 
 class _Sum:
@@ -129,11 +116,11 @@ class ClientTables:
 
     def encode(self, batch: "list[Record]") -> bytes:
         """The records one after the other, each behind the 4 bytes of its length."""
-        return b"".join([prefixed(r.encode(*record)) for record in batch])
+        return batches.encode(batch)
 
     def decode(self, data: bytes) -> "list[Record]":
         """The records that `encode` made these bytes from."""
-        return [r.decode(record) for record in parts(data)]
+        return batches.decode(data)
 
     def write(self, connection: Connection, batch: "list[Record]") -> None:
         """Write the sum of a batch; in a transaction."""
