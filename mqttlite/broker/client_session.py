@@ -40,16 +40,17 @@ class ClientSession:
         "held_since",
         "hold_left",
         "hold_room",
+        "home",
         "mark",
         "marked_at",
         "offline_since",
         "peer",
+        "returned",
         "search",
         "session",
         "speech",
         "store",
         "subscriptions",
-        "takeovers",
         "told",
         "waiting",
         "when_full",
@@ -77,7 +78,8 @@ class ClientSession:
         self.peer: Peer | None = None  # None: offline
         self.heard = False  # a packet has come after CONNACK: the client knows that it has this session
         self.offline_since = 0  # ms
-        self.takeovers: list[int] = []  # when (ms), during the last minute
+        self.home = ""  # the address (gates.addresses) that it was made from
+        self.returned = False  # its client has come back to it
         self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
         self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
         # Owned by backpressure.Backpressure:
@@ -99,6 +101,21 @@ class ClientSession:
         """Whether the client may never have received CONNACK for this session, and nothing is in it."""
         session = self.session
         return not (self.heard or self.subscriptions or session.inbound or session.messages)
+
+    @property
+    def holder(self) -> str:
+        """Whose it is, where it counts how many they have: an address."""
+        return self.home
+
+    @property
+    def has_content(self) -> bool:
+        """Whether something would be lost with it."""
+        return bool(self.session.messages or self.session.inbound)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it, nor will be."""
+        return not (self.subscriptions or self.session.messages or self.session.inbound or self.has_will)
 
     @property
     def unsent(self) -> int:

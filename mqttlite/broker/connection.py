@@ -47,6 +47,9 @@ class Connection(asyncio.BufferedProtocol):
         self.peer: Peer = self._engine.open(address, now_ms())
         self.peer.handle = self
         self.peer.unwritten = self.unwritten
+        layer = transport.get_extra_info("layer")
+        if layer is not None:
+            self.peer.has_begun = lambda: handshakes.has_begun(layer)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.peer.certificate = tls.getpeercert

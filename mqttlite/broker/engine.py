@@ -20,7 +20,7 @@ from .client_session import ClientSession
 from .deadlines import Deadlines
 from .farewell import reason_of
 from .handshakes import spoken
-from .limits import HOLD, Limits
+from .limits import HOLD, LimitError, Limits
 from .peer import Peer
 from .sessions import Sessions, random_client_id
 from .sweep import Sweep
@@ -65,18 +65,13 @@ class Engine(Sessions):
         self._at(now)
         self.stats.sockets += 1
         peer = Peer(self, self.router, address, now)
-        if len(self.peers) >= self.limits.connections:
-            self.watch.hit("connections", address, "connection closed", now)
-            peer.closed_because = "too many connections"
+        peer.closed_because = self._entrance.refusal(peer, now)
+        if peer.closed_because:
             self.dirty[peer] = None
             return peer
         self.peers[peer] = None
-        self.half_open[peer] = None
+        self._entrance.entered(peer, now)
         self._look_at(peer, now)
-        oldest = next(iter(self.half_open))
-        if len(self.half_open) > self.limits.half_open and now - oldest.opened_at >= self.limits.half_open_ms:
-            self.watch.hit("half_open", oldest.address, "connection without CONNECT closed", now)
-            self._close(oldest, "no CONNECT, and others want to connect")
         return peer
 
     def receive(self, peer: Peer, data: bytes, now: int) -> None:
@@ -138,8 +133,13 @@ class Engine(Sessions):
     def _count_received(self, peer: Peer, now: int) -> None:
         """Something waits in `peer`, or did when it was looked at last."""
         waiting = peer.waiting_bytes
+        if not peer.received or peer.received_at >= now:  # another packet than the one that was not complete before
+            peer.packet_at, peer.packet_had = now, peer.incomplete
         self.ledger.received += waiting - peer.received
+        begins = not peer.received
         peer.received = waiting
+        if begins:
+            self._look_at(peer, now)
         if self.ledger.received > self.limits.received_bytes:
             most = max(self.peers, key=lambda each: each.received)
             self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)
@@ -251,7 +251,9 @@ class Engine(Sessions):
                 continue
             try:
                 peer.tick(now)
-            except ProtocolError as error:
+            except (ProtocolError, LimitError) as error:
+                if not peer.is_connected or isinstance(error, LimitError):
+                    self.watch.hit(peer.late, peer, f"{error}: closed", now)
                 self._fail(peer, error)
             else:
                 self._look_at(peer, now)
@@ -265,7 +267,7 @@ class Engine(Sessions):
     def resumed(self, peer: Peer, now: int) -> None:
         """`peer` is read again: until now, its silence was our doing."""
         peer.paused = False
-        peer.received_at = now
+        peer.received_at = peer.packet_at = now
 
     def shut_down(self) -> None:
         """The broker stops: every connection is closed, without wills, since nobody is left to get them."""
@@ -311,7 +313,7 @@ class Engine(Sessions):
         self.peers.pop(peer, None)
         self.deadlines.forget(peer)
         self._unwritable.pop(peer, None)
-        self.half_open.pop(peer, None)
+        self._entrance.left(peer)
         self.busy.pop(peer, None)
         self.backpressure.overdue.pop(peer, None)
         self.backpressure.gone(peer)

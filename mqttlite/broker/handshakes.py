@@ -29,6 +29,13 @@ def words(error: Exception, layer: Layer) -> str:
     return f"TLS: {reason.lower().replace('_', ' ') or error}"
 
 
+def has_begun(layer: Layer) -> bool:
+    """Whether a byte has come through `layer` (the uppermost), of whatever it was."""
+    while isinstance(layer.below, Layer):
+        layer = layer.below
+    return bool(layer.first)
+
+
 def spoken(first: bytes) -> str:
     """What a client speaks that begins so at a listener for MQTT alone; "" when it is neither TLS nor HTTP."""
     if first[:2] == b"\x16\x03":

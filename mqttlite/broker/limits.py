@@ -48,14 +48,23 @@ def _limit(default: int, text: str) -> int:
 class Limits:
     """Sizes in bytes (`_bytes`), times in milliseconds (`_ms`), the others are counts."""
 
-    # One connection. CONNECT has limits of its own (core.server): 10 s, 8 KiB.
+    # One connection
     # What a client with default settings publishes.
     packet_bytes: int = _limit(PACKET_MAX, "largest packet that a client may send; a larger one ends its connection")
     # Below the usual limit of 1,024 open files.
-    connections: int = _limit(1000, "network connections at once")
+    connections: int = _limit(1000, "network connections at once; beyond it one goes of the address with most of them")
+    connections_per_address: int = _limit(0, "of these for one address, but this machine; 0: as many as there are")
     half_open: int = _limit(50, "connections without CONNECT; beyond it the oldest goes after half_open_ms")
+    half_open_per_address: int = _limit(10, "the same for one address, but this machine")
     # CONNECT normally comes with the first bytes: several clients in the same instant are no attack.
-    half_open_ms: int = _limit(1000, "time that such a connection has at least")
+    half_open_ms: int = _limit(1000, "time that such a connection has at least, while there is another one left")
+    first_byte_ms: int = _limit(5000, "for the first byte of a connection")
+    connect_ms: int = _limit(10_000, "for all of CONNECT, handshakes before it included")
+    connect_bytes: int = _limit(4096, "largest CONNECT, with a will twice that; 8 KiB at most")
+    packet_ms: int = _limit(30_000, "for a packet that has begun, in which less than min_rate comes")
+    connects_a_second: int = _limit(500, "connections that are opened, but from this machine; 0: any number")
+    connects_per_address: int = _limit(20, "the same from one address; ten times as many at once; 0: any number")
+    failed_logins_a_minute: int = _limit(30, "of one address, before it is refused unasked; ten at once; 0: any number")
     write_buffer_bytes: int = _limit(
         256 * KIB, "unwritten output of a client before it gets no QoS 0; at twice as much it is not read any more"
     )
@@ -65,11 +74,16 @@ class Limits:
     client_id_bytes: int = _limit(256, "length of a client identifier")
     # 1 MB of memory. Mosquitto drops beyond 20.
     inbound: int = _limit(10_000, "QoS 2 messages that a client has not released")
+    # (CVE-2020-13849: a long one holds a connection for ever.)
     keep_alive_ms: int = _limit(
-        0, "longest keep alive of a client of 5.0, which is told it (server keep alive); 0: as it says"
+        600_000,
+        "longest keep alive, also of who wants none, but on this machine; 5.0 is told it; 0: as the client says",
     )
+    keep_alive_local_ms: int = _limit(0, "the same on this machine")
     # Two clients that share it reach this in a second, a bad line never.
-    takeovers_a_minute: int = _limit(20, "of one client identifier, before the newcomer is refused")
+    takeovers_a_minute: int = _limit(
+        5, "of one client identifier by another address, before it is refused; four times as many by the same address"
+    )
     turn_work: int = _limit(2000, "packets and deliveries for one connection before the others have their turn")
 
     # One session
@@ -94,7 +108,10 @@ class Limits:
     identifiers_bytes: int = _limit(64 * MIB, "memory for QoS 2 identifiers; when used up, each session has a share")
     received_bytes: int = _limit(64 * MIB, "held back and half received packets of all clients; who has most pays")
     output_bytes: int = _limit(64 * MIB, "unwritten output of all clients; who has most pays")
-    persistent_sessions: int = _limit(200, "sessions that outlive their connection")
+    persistent_sessions: int = _limit(
+        1000, "sessions that outlive their connection; beyond it one goes that is empty, or away for longest"
+    )
+    sessions_per_user: int = _limit(20, "of these for one user, if there are users; 0: any number")
     session_expiry_ms: int = _limit(7 * 24 * 3600 * 1000, "after which the session of a client that stays away ends")
     retained_message_bytes: int = _limit(256 * KIB, "payload and properties of a retained message")
     retained_bytes: int = _limit(64 * MIB, "retained messages, with what it takes to find them")

@@ -26,8 +26,9 @@ from ..core.server import ServerConnection
 from . import publish5
 from .client_session import ClientSession
 from .farewell import return_code, why_refused
+from .gates.addresses import key_of
 from .ledger import MESSAGE
-from .limits import LimitError
+from .limits import LimitError, Limits
 from .long_requests import PIECE, in_pieces
 from .parsing import QuickParser
 
@@ -90,14 +91,20 @@ class Peer(ServerConnection):
         "certificate",
         "client",
         "closed_because",
+        "connected_at",
         "exchange",
         "handle",
+        "has_begun",
         "is5",
+        "limits",
         "mark",
         "marked_at",
         "method",
         "more",
+        "origin",
         "output_max",
+        "packet_at",
+        "packet_had",
         "parked",
         "parked_bytes",
         "paused",
@@ -112,7 +119,8 @@ class Peer(ServerConnection):
     )
 
     def __init__(self, owner: Any, router: Publishing, address: str, now: int) -> None:
-        limits = owner.limits
+        limits: Limits = owner.limits
+        self.limits = limits
         ServerConnection.__init__(self, owner, now, limits.packet_bytes, LEVELS)
         self.is5 = False  # it speaks MQTT 5.0
         self.topic_aliases: dict[int, bytes] = {}  # topic names by topic alias (5.0)
@@ -120,6 +128,11 @@ class Peer(ServerConnection):
         self.exchange: Exchange | None = None  # while that lasts
         self.parser = QuickParser(self.parser.size_max)
         self.address = address
+        self.origin = key_of(address)  # what counts as its address
+        self.has_begun: Callable[[], bool] | None = None  # where something stands below MQTT: whether a byte has come
+        self.connected_at = now  # ms; when CONNECT was accepted
+        self.packet_at = now  # ms; since when, in a packet that is not complete ...
+        self.packet_had = 0  # ... there is more than so many bytes
         self.certificate: Callable[[], Any] = _none  # the client's, as ssl's getpeercert has it, where it holds
         self.handle: Any = None
         self.unwritten: Callable[[], int] = _nothing_unwritten
@@ -339,6 +352,55 @@ class Peer(ServerConnection):
             except HeldBack:
                 return
 
+    # -- time
+
+    def deadline(self) -> int | None:
+        """As the core's, with what a connection has for its first byte, for CONNECT, and within a packet."""
+        limits = self.limits
+        if not self.is_connected:
+            return self.opened_at + (limits.connect_ms if self._has_said_something() else limits.first_byte_ms)
+        due = ServerConnection.deadline(self)
+        if self.received and not self.more and self.incomplete:
+            packet_due = self.packet_at + limits.packet_ms
+            return packet_due if due is None else min(due, packet_due)
+        return due
+
+    def tick(self, now: int) -> None:
+        """ProtocolError or LimitError when one of these is over; `late` says which limit it was."""
+        limits = self.limits
+        if not self.is_connected:
+            limit = self.late
+            most_ms = getattr(limits, limit)
+            if now - self.opened_at >= most_ms:
+                raise ProtocolError(
+                    "3.1.4", f"no {'byte' if limit == 'first_byte_ms' else 'CONNECT'} within {most_ms} ms"
+                )
+            return
+        if self.received and not self.more and now - self.packet_at >= limits.packet_ms:
+            have = self.incomplete
+            if have and (have - self.packet_had) * 1000 < limits.min_rate * limits.packet_ms:
+                raise LimitError(
+                    f"a packet that does not end: {have} bytes of it, too few in the last {limits.packet_ms} ms"
+                )
+            self.packet_at, self.packet_had = now, have
+        ServerConnection.tick(self, now)
+
+    @property
+    def late(self) -> str:
+        """The name of the limit for what has to come next."""
+        if self.is_connected:
+            return "packet_ms"
+        return "connect_ms" if self._has_said_something() else "first_byte_ms"
+
+    def _has_said_something(self) -> bool:
+        return bool(self.connect or (self.has_begun() if self.has_begun else self.incomplete))
+
+    @property
+    def incomplete(self) -> int:
+        """How many bytes there are of a packet that is not complete, where all that is complete is done."""
+        parser = self.parser  # its own affair, but a board has no bytes for a method that only a broker needs
+        return parser._have if parser._pieces else len(parser.buf) - parser._at
+
     @property
     def is_full(self) -> bool:
         """Whether nothing more should be read: it has to be processed first, or the client takes no answers."""
@@ -349,9 +411,7 @@ class Peer(ServerConnection):
     @property
     def waiting_bytes(self) -> int:
         """What has been read and not processed."""
-        parser = self.parser
-        # The parser's own affair, but a board has no bytes for a method that only a broker needs.
-        return self.parked_bytes + (parser._have if parser._pieces else len(parser.buf) - parser._at)
+        return self.parked_bytes + self.incomplete
 
     def taken(self) -> int:
         """Bytes of its output that have left."""

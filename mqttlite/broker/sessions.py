@@ -21,6 +21,10 @@ from .client_session import ClientSession
 from .deadlines import Deadlines
 from .delivery import IDENTIFIER as IDENTIFIER_BITS
 from .delivery import NO_LOCAL
+from .gates import hoards
+from .gates.addresses import is_local
+from .gates.entrance import Entrance
+from .gates.takeovers import Takeovers
 from .limits import Limits
 from .long_requests import check_answer
 from .peer import Peer
@@ -70,7 +74,9 @@ class Sessions:
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish_with
-        self.half_open: dict[Peer, None] = {}  # connections without an accepted CONNECT; oldest first
+        self._entrance = Entrance(limits, self.watch, self._close)
+        self.half_open = self._entrance.half_open  # connections without an accepted CONNECT; oldest first
+        self._takeovers = Takeovers(limits)
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions
         self.wills = Wills(self._publish_will, store)
@@ -155,13 +161,13 @@ class Sessions:
         if before and before.peer and not self._take_over(before, before.peer, peer):
             return
         clean, expiry_ms = expiry_of(connect, self.limits)
-        block = properties(connect, client_id, self.limits) + words
+        block = properties(connect, client_id, self.limits, is_local(peer.origin)) + words
         if not self._is_heard(peer, connect, block):
             return
         client = self._resume(client_id, connect.clean_session)
         present = client is not None  # [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
         if client is None:
-            limit = "" if clean else self._lacks_room(client_id)
+            limit = "" if clean else self._lacks_room(client_id, peer)
             if limit:
                 self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
                 self._refuse_for_room(peer)
@@ -169,16 +175,17 @@ class Sessions:
             client = ClientSession(client_id, clean, self.limits, self.ledger, self._store)
             client.session.log = self._reuse_log(client)
             self.sessions[client_id] = client
-        if before:
-            client.takeovers = before.takeovers
+            client.home = before.home if before else peer.origin
+        else:
+            client.returned = True
         client.peer = peer
         client.clean = clean
         peer.client = client
         peer.is5 = connect.level == MQTT_5_0
-        keep_alive_s = keep_alive_of(connect, self.limits)
+        keep_alive_s = keep_alive_of(connect, self.limits, is_local(peer.origin))
         peer.keep_alive_ms = keep_alive_s * 1500  # [MQTT-3.1.2-22]
         self.router.speaks(client, connect)
-        self.half_open.pop(peer, None)
+        self._entrance.connected(peer, self.router.now)
         self.timed.pop(client, None)
         self.stats.connected += 1
         self.stats.connections += 1
@@ -285,15 +292,12 @@ class Sessions:
     def _take_over(self, client: ClientSession, old: Peer, new: Peer) -> bool:
         """Disconnect `old`, whose client identifier `new` has [MQTT-3.1.4-2]; False when `new` is refused instead."""
         now = self.router.now
-        times = client.takeovers
-        times[:] = [at for at in times if now - at < 60_000]
-        if len(times) >= self.limits.takeovers_a_minute:
+        if not self._takeovers.may(client, old.origin, new.origin, now):
             self.watch.hit(
                 "takeovers_a_minute", client, f"two clients share its identifier; refused {new.address}", now
             )
             new.refuse(SERVER_UNAVAILABLE)
             return False
-        times.append(now)
         self.stats.takeovers += 1
         self._let_go(old)
         old.out.clear()
@@ -358,10 +362,16 @@ class Sessions:
         self.router.end(client)
         self._status.forget(client)
 
-    def _lacks_room(self, client_id: bytes) -> str:
-        """The name of the limit that forbids one more persistent session, or ""."""
+    def _lacks_room(self, client_id: bytes, peer: Peer) -> str:
+        """The name of the limit that forbids one more persistent session, or ""; another one may end for it."""
         if sum(not client.clean for client in self.sessions.values()) >= self.limits.persistent_sessions:
-            return "persistent_sessions"
+            now = self.router.now
+            spare = hoards.spare(self.sessions.values(), peer.origin, now)
+            if spare is None:
+                return "persistent_sessions"
+            what = f"its session ends, with {len(spare.session.messages)} messages, for one of {peer.address}"
+            self.watch.hit("persistent_sessions", spare, what, now)
+            self._discard(spare)
         return "store" if self._store and not self._store.fits(len(client_id)) else ""
 
     def _at(self, now: int) -> None:

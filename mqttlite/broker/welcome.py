@@ -38,17 +38,18 @@ def expiry_ms(expiry_s: int, limits: Limits) -> tuple[bool, int]:
     return False, expiry_s * 1000
 
 
-def keep_alive_of(connect: Connect, limits: Limits) -> int:
-    """Its keep alive (s), or a shorter one that its client is told [MQTT-3.2.2-21] [MQTT-3.2.2-22]; 3.1.1 has no word
-    for that.
+def keep_alive_of(connect: Connect, limits: Limits, is_local: bool) -> int:
+    """Its keep alive (s), or a shorter one that its client is told [MQTT-3.2.2-21] [MQTT-3.2.2-22]. 3.1.1 has no word
+    for that, and lets a server disconnect who is silent at any time (3.1.2.10). On this machine it is as asked for.
     """
-    most_s = min(limits.keep_alive_ms // 1000, 0xFFFF)  # CONNACK has no more
-    if connect.level == MQTT_5_0 and most_s and not 0 < connect.keep_alive_s <= most_s:
+    most_ms = limits.keep_alive_local_ms if is_local else limits.keep_alive_ms
+    most_s = min(most_ms // 1000, 0xFFFF)  # CONNACK has no more
+    if most_s and not 0 < connect.keep_alive_s <= most_s:
         return most_s
     return connect.keep_alive_s
 
 
-def properties(connect: Connect, client_id: bytes, limits: Limits) -> bytes:
+def properties(connect: Connect, client_id: bytes, limits: Limits, is_local: bool) -> bytes:
     """The block of CONNACK, beside what the core announces."""
     if connect.level != MQTT_5_0:
         return b""
@@ -56,7 +57,7 @@ def properties(connect: Connect, client_id: bytes, limits: Limits) -> bytes:
     most_s = limits.session_expiry_ms // 1000
     if connect.session_expiry_s > most_s:  # 3.2.2.3.2
         block += bytes((SESSION_EXPIRY,)) + most_s.to_bytes(4, "big")
-    keep_alive_s = keep_alive_of(connect, limits)
+    keep_alive_s = keep_alive_of(connect, limits, is_local)
     if keep_alive_s != connect.keep_alive_s:
         block += bytes((SERVER_KEEP_ALIVE,)) + keep_alive_s.to_bytes(2, "big")
     if not connect.client_id:

@@ -133,7 +133,7 @@ async def test_what_the_broker_takes_can_be_asked_for(port: int) -> None:
 
 async def test_the_keep_alive_of_the_broker_counts() -> None:
     async with (
-        Broker(listen=LISTEN, limits=Limits(keep_alive_ms=7000)) as broker,
+        Broker(listen=LISTEN, limits=Limits(keep_alive_local_ms=7000)) as broker,
         Client(broker.addresses[0], version="5.0", keep_alive_s=100) as client,
     ):
         assert client.server is not None and client.server.keep_alive_s == 7

@@ -207,5 +207,5 @@ def test_a_ping_is_answered() -> None:
     assert client.take() == [Got(13, 0, b"")]
 
 
-def test_limits_have_no_server_keep_alive_by_default() -> None:
-    assert Limits().keep_alive_ms == 0
+def test_ten_minutes_are_the_longest_keep_alive_by_default() -> None:
+    assert Limits().keep_alive_ms == 600_000
