@@ -13,11 +13,10 @@ from ..core.greeting import Connect
 from ..core.packet_types import DISCONNECT
 from ..core.reason_codes import BAD_METHOD, PACKET_TOO_LARGE, REFUSED
 from .authentication import Arriving, Authenticate, Exchange, Refusal
+from .events import VERSIONS
 from .peer import Peer
 
 log = logging.getLogger("mqttlite.broker")
-
-_VERSIONS = {3: "3.1", 4: "3.1.1", 5: "5.0"}
 
 
 class Admission:
@@ -87,7 +86,7 @@ class Admission:
             peer.method.decode(),
             data,
             peer.address,
-            _VERSIONS[connect.level],
+            VERSIONS[connect.level],
             again,
             peer.certificate() or None,
         )

@@ -4,14 +4,18 @@ retained messages.
 A session tells its `SessionStore`; all of them share one `BrokerStore`, hence one commit: what is recorded while a
 PUBLISH is processed (its identifier, an entry for every subscriber) becomes durable together. While `wanted` is set,
 something has been recorded that packets in the output may tell of: the shell writes them after the next commit.
-Imports store; knows nothing of routing.
+Imports store, histogram; knows nothing of routing.
 """
+
+import os
+from typing import Any
 
 from ..core.session import Session
 from ..store.base import Store
 from ..store.broker_tables import BEGUN, ENDED, OFFLINE, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
 from ..store.sqlite_schema import Tables
+from .histogram import Histogram
 
 
 class BrokerStore(SqliteWriter):
@@ -19,10 +23,20 @@ class BrokerStore(SqliteWriter):
 
     wanted = False
 
+    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+        SqliteWriter.__init__(self, path, **options)
+        self.syncs = Histogram()  # how long batches took to be written and synced
+        self.on_written = self.syncs.add
+
     @property
     def pending_bytes(self) -> int:
         """What was recorded and is in no commit yet, about."""
         return self._needed
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a batch waits for room on the disk."""
+        return self._is_stuck
 
     def _tables(self) -> Tables:
         return BrokerTables()

@@ -2,14 +2,16 @@
 
 While something is being committed, everything that the broker wants to write waits, in order; what gathers meanwhile
 shares the next commit. So a commit serves all connections, and the price of a message falls as load rises. Imports
-broker_store.
+broker_store, histogram.
 """
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from ..store.base import StoreError
 from .broker_store import BrokerStore
+from .histogram import Histogram
 
 WAITING_MAX = 16 << 20  # bytes that wait; beyond it, connections are not read
 
@@ -24,6 +26,8 @@ class CommitGate:
         self._waiting: list[tuple[Callable[[bytes, bool], None], bytes, bool]] = []
         self._task: asyncio.Task[None] | None = None
         self.bytes = 0
+        self.times = Histogram()  # of commits, as who waits sees them
+        self.began_at = 0.0  # s, monotonic; when the commit began that is being made, 0: none is
 
     @property
     def is_closed(self) -> bool:
@@ -46,8 +50,11 @@ class CommitGate:
         """
         if self._task is None and self._is_wanted():
             try:
+                began_at = monotonic()
                 if not self._store.wanted or self._store.commit_now():
-                    self._store.wanted = False
+                    if self._store.wanted:
+                        self._store.wanted = False
+                        self.times.add(monotonic() - began_at)
                     self._write()
                     return
             except StoreError as error:
@@ -71,7 +78,10 @@ class CommitGate:
                 was_full = self.is_full
                 if self._store.wanted:
                     self._store.wanted = False
+                    began_at = self.began_at = monotonic()
                     await self._store.commit()
+                    self.began_at = 0.0
+                    self.times.add(monotonic() - began_at)
                 for write, data, close in waiting:
                     self.bytes -= len(data)
                     write(data, close)

@@ -14,6 +14,7 @@ from ..core.errors import MQTTError, ProtocolError
 from ..core.packet_types import DISCONNECT
 from ..core.properties import with_properties
 from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
+from . import events
 from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
 from .client_session import ClientSession
@@ -305,7 +306,7 @@ class Engine(Sessions):
         """The connection has ended, for whatever reason. The will is published unless DISCONNECT has removed it.
         `reason`: what a client of 5.0 is told.
         """
-        log.log(level, "%s closed: %s", peer, why)
+        events.closed(peer, why, level, self.router.now)
         if reason:
             self._tell(peer, reason)
         peer.closed_because = why

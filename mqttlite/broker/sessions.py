@@ -13,6 +13,7 @@ from ..core.reason_codes import ANOTHER_SERVER, BAD_TOPIC, NO_SUBSCRIPTION, PACK
 from ..core.server import ServerConnection
 from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
+from . import events
 from .admission import Admission
 from .authentication import Authenticate
 from .broker_store import BrokerStore, SessionStore
@@ -190,7 +191,7 @@ class Sessions:
         self.stats.connected += 1
         self.stats.connections += 1
         kind = "clean session" if client.clean else "persistent session, resumed" if present else "persistent session"
-        log.info("%s connected (%s, keep alive %d s)", client, kind, keep_alive_s)
+        events.connected(peer, kind, keep_alive_s)
         session = client.session
         if 2 * len(session.inbound) > session.inbound_max:  # lives of a publisher without memory leave them behind
             session.earlier = [packet_id for packet_id, value in session.inbound.items() if value & 15 == HELD]

@@ -68,4 +68,5 @@ class Watch:
             total = self._counts[limit]
             self._logged[limit] = (now, total)
             again = f" ({total - count} times since the last such line)" if total - count > 1 else ""
-            log.warning("limit %s: %s: %s%s", limit, who, what, again)
+            fields = {"event": "limit", "fields": {"limit": limit, "count": total}}
+            log.warning("limit %s: %s: %s%s", limit, who, what, again, extra=fields)

@@ -9,10 +9,10 @@ from pathlib import Path
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
 from ..broker.listener import Listener
+from . import broker_operating, log_forms
 from .broker_config import Settings, load, option, queue_option
 from .broker_config.listeners import joined
 from .broker_listeners import add_options, options_of
-from .running import log_to_stderr
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -48,8 +48,8 @@ A message for a session whose queue is full (queue_bytes) is dealt with as --que
   refuse        its publisher's connection is closed before the acknowledgement: it keeps the message
   hold          its publishers wait, with PUBLISH alone, until the client has taken half of its queue
 What is dropped is counted, logged, and told below $SYS/broker/clients/. A file for --config has listen, store,
-server_reference, origins, tables [limits], [tls] and [[listener]] (docs/tls.md), and tables [[queue]] with clients,
-when_full and max_bytes; options count more than the file.
+server_reference, origins, tables [limits], [tls] and [[listener]] (docs/tls.md), [metrics], [control] and [log]
+(docs/operating.md), and tables [[queue]] with clients, when_full and max_bytes; options count more than the file.
 
 limits (--limit NAME=VALUE; names in _bytes take sizes as 8MiB, those in _ms are milliseconds):
 {limits}"""
@@ -113,6 +113,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"what to do when a session's queue is full, by client identifier: {', '.join(WHEN_FULL)}; repeatable",
     )
     add_options(parser)
+    broker_operating.add_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions, too")
     parser.set_defaults(run=run)
 
@@ -122,10 +123,8 @@ def run(args: argparse.Namespace) -> int:
     store cannot be used, ValueError for settings that are none.
     """
     settings = settings_of(args)
-    log_to_stderr("%(asctime)s %(levelname)s %(message)s", logging.DEBUG if args.verbose else logging.INFO)
-    return asyncio.run(
-        _serve(settings.make_listeners(), settings.make_limits(), settings.store, settings.server_reference)
-    )
+    log_forms.start(settings.log, logging.DEBUG if args.verbose else logging.INFO)
+    return asyncio.run(_serve(settings, settings.make_listeners(), settings.make_limits()))
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -148,16 +147,20 @@ def settings_of(args: argparse.Namespace) -> Settings:
     if args.max_packet is not None:
         settings.limits.update([option(f"packet_bytes={args.max_packet}", "--max-packet")])
     settings.queues = [queue_option(text) for text in args.queue] + settings.queues
+    broker_operating.take(args, settings)
     return settings
 
 
-async def _serve(listen: list[Listener], limits: Limits, store: str | None, server_reference: str) -> int:
+async def _serve(settings: Settings, listen: list[Listener], limits: Limits) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: still starting")
-    async with Broker(listen, limits, store, server_reference=server_reference) as broker:
+    async with (
+        Broker(listen, limits, settings.store, server_reference=settings.server_reference) as broker,
+        broker_operating.operated(broker, settings),
+    ):
         loop.add_signal_handler(signal.SIGHUP, _reload, broker)
         broker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()

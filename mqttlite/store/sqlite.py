@@ -61,6 +61,7 @@ class SqliteWriter:
 
     on_failure: Callable[[StoreError], None] | None = None
     on_room: Callable[[], None] | None = None
+    on_written: Callable[[float], None] | None = None  # a batch is durable, after so long (s); in any thread
 
     def __init__(
         self,
@@ -247,6 +248,8 @@ class SqliteWriter:
             if batch or (empty_log and not self._file.is_full):
                 self._file.write(batch, empty_log)
                 self._pace.took(self._file.took_s)
+                if batch and self.on_written:
+                    self.on_written(self._file.took_s)
             return self._file.room() if count or self._file.is_full else -1
         except StoreError as error:
             return error

@@ -23,6 +23,9 @@ class Settings:
     tls: dict[str, Any] = field(default_factory=dict)
     origins: list[str] = field(default_factory=list)
     listeners: list[dict[str, Any]] = field(default_factory=list)
+    metrics: str = ""  # HOST:PORT; none
+    control: str | None = ""  # path of its Unix socket; "": where `mqttlite ctl` looks for it, None: there is none
+    log: str = ""  # one of log_forms.FORMS; "": as it fits
     found: Found | None = field(default=None, compare=False, repr=False)
 
     def where(self, *at: Key) -> str:

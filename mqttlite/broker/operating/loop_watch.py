@@ -1,0 +1,43 @@
+"""How late the event loop is: what somebody waits at least for whom it has something to do. Imports histogram."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from ..histogram import Histogram
+
+EVERY_S = 0.25
+BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class LoopWatch:
+    """Asks to be called four times a second, and counts in `lag` how much later it was: `async with LoopWatch(): ...`
+
+    `beats`: how often it was.
+    """
+
+    def __init__(self) -> None:
+        self.lag = Histogram(BOUNDS_S)
+        self.beats = 0
+        self._next: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._ask()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._next:
+            self._next.cancel()
+            self._next = None
+
+    def _ask(self) -> None:
+        self._due = self._loop.time() + EVERY_S
+        self._next = self._loop.call_at(self._due, self._beat)
+
+    def _beat(self) -> None:
+        self.beats += 1
+        self.lag.add(max(0.0, self._loop.time() - self._due))
+        self._ask()

@@ -1,0 +1,129 @@
+"""/metrics for Prometheus and /healthz for whoever watches, over HTTP, on an address of their own.
+
+    curl -s http://127.0.0.1:9883/metrics
+
+It is read only, tells no names of clients, and asks nobody who they are: for 127.0.0.1. GET and HEAD; a connection
+carries one request. Imports metrics, health, loop_watch.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from . import health
+from .loop_watch import LoopWatch
+from .metrics import CONTENT_TYPE, exposition
+
+if TYPE_CHECKING:
+    from ..server import Broker
+
+log = logging.getLogger("mqttlite.broker")
+
+REQUEST_MAX = 8192  # bytes
+REQUEST_S = 5.0  # for the whole request, and for taking the answer
+CONNECTIONS_MAX = 16  # at once; beyond it, the newest is closed
+_WORDS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """HOST:PORT in two; ValueError says what is expected."""
+    host, mark, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not mark or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"metrics: {text!r:.60} is no HOST:PORT, such as 127.0.0.1:9883")
+    return host, int(port)
+
+
+class MetricsPage:
+    """`async with Broker(...) as broker, MetricsPage(broker, "127.0.0.1:9883") as page:`; port 0: any that is free.
+
+    `address`: the real one, as HOST:PORT. Entering the block raises OSError where it cannot be had.
+    """
+
+    def __init__(self, broker: "Broker", address: str) -> None:
+        self._broker = broker
+        self._host, self._port = address_of(address)
+        self._loop_watch = LoopWatch()
+        self._requests: set[asyncio.Task[None]] = set()
+        self.address = address
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._server = await asyncio.start_server(self._accept, self._host, self._port, limit=REQUEST_MAX)
+        except OSError as error:
+            raise OSError(f"metrics: cannot listen on {self.address}: {error.strerror or error}") from error
+        await self._loop_watch.__aenter__()
+        sock: socket.socket = self._server.sockets[0]
+        host, port = sock.getsockname()[:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        log.info("metrics on http://%s/metrics", self.address)
+        if not _is_loopback(host):
+            log.warning("metrics: everybody who reaches %s can read them; nobody is asked for a name", self.address)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._loop_watch.__aexit__(kind, error, trace)
+        self._server.close()
+        for task in self._requests:
+            task.cancel()
+        await asyncio.gather(*self._requests, return_exceptions=True)
+        await asyncio.sleep(0)  # asyncio closes sockets in the next turn of the loop
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._requests) >= CONNECTIONS_MAX or not self._server.is_serving():
+            writer.transport.abort()
+            return
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                try:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                except asyncio.LimitOverrunError:
+                    head = b""
+                writer.write(self._answer(head))
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop ends
+                writer.transport.abort()
+
+    def _answer(self, head: bytes) -> bytes:
+        words = head.partition(b"\r\n")[0].split(b" ")
+        if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
+            return _response(400, "this is HTTP/1.1: GET /metrics\n", False)
+        method, target, _ = words
+        path = target.partition(b"?")[0]
+        bare = method == b"HEAD"
+        if method not in (b"GET", b"HEAD"):
+            return _response(405, "GET and HEAD alone\n", bare, extra="Allow: GET, HEAD\r\n")
+        if path == b"/metrics":
+            return _response(200, exposition(self._broker, self._loop_watch), bare, CONTENT_TYPE)
+        if path == b"/healthz":
+            trouble = health.trouble(self._broker)
+            return _response(503 if trouble else 200, f"{trouble or 'ok'}\n", bare)
+        return _response(404, "there are /metrics and /healthz\n", bare)
+
+
+def _response(code: int, text: str, bare: bool, kind: str = "text/plain; charset=utf-8", extra: str = "") -> bytes:
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 {code} {_WORDS[code]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{extra}Connection: close\r\n\r\n"
+    )
+    return head.encode() if bare else head.encode() + body
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"

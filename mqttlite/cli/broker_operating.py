@@ -1,0 +1,46 @@
+"""What runs beside a broker while `mqttlite broker` does: its page of metrics, its control socket, what systemd hears;
+and the options for that.
+"""
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from ..broker import Broker
+from .broker_config import Settings
+from .broker_config.operating import log_form, metrics
+from .log_forms import FORMS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of metrics, control and log."""
+    group = parser.add_argument_group("looking at it and after it (docs/operating.md)")
+    group.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="/metrics for Prometheus and /healthz over HTTP, as 127.0.0.1:9883; nobody is asked for a name (none)",
+    )
+    group.add_argument(
+        "--log",
+        metavar="FORM",
+        help=f"{', '.join(FORMS)} (journal where standard error goes to systemd's journal, else text)",
+    )
+
+
+def take(args: argparse.Namespace, settings: Settings) -> None:
+    """What the options say counts more. ValueError for what is none."""
+    if args.metrics is not None:
+        settings.metrics = metrics("--metrics: ", args.metrics)
+    if args.log is not None:
+        settings.log = log_form("--log: ", args.log)
+
+
+@asynccontextmanager
+async def operated(broker: Broker, settings: Settings) -> AsyncIterator[None]:
+    """All that the settings ask for, while the block runs."""
+    async with AsyncExitStack() as stack:
+        if settings.metrics:
+            from ..broker.operating.metrics_page import MetricsPage
+
+            await stack.enter_async_context(MetricsPage(broker, settings.metrics))
+        yield
