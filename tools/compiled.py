@@ -45,6 +45,7 @@ INTERPRETED = {
     "core/refusals.py": "words alone",
     "core/message_properties.py": "interfaces for the type checker stand in it",
     "broker/__init__.py": "names alone",
+    "broker/asking.py": "awaits, once for each CONNECT",
     "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",
     "broker/connection.py": "an asyncio protocol class, which gains nothing",

@@ -7,10 +7,13 @@ commit_gate   output waits for the commit of what it tells of
 engine        connections come and go, limits              status     what the broker says about itself
 sessions      CONNECT, sessions, subscriptions             welcome, farewell, wills   what they say
 router        messages: topic -> clients, queues           retained, subscriptions, shares, route   what they say
+access/       users and rights: identity, rules, guard, hooks
+rights, publishable   kept with routes and connections          new_guard   when they change
 delivery      a message to one client, with all options    forms      how it leaves, in the client's version
 backpressure  who has to wait for whom
+asking        awaits who somebody is
 admission     asks who may connect                     authentication   what an application says of that
-peer          a client's network connection   publish5, long_requests   what it sends
+peer          a client's network connection   publish4, publish5, long_requests   what it sends
 client_session   its session
 queue         the core's session, an account of its bytes  extras     what a message has of 5.0
 broker_store  what is kept, and how sessions tell it       parsing    the core's parser, quicker for servers
@@ -21,9 +24,27 @@ listener know sockets or a clock; everything else takes bytes and `now` (ms), so
 it.
 """
 
+from .access.access import Access
+from .access.hooks import Hooks, Message
+from .access.identity import Identity
+from .access.rules import Rule, Rules
 from .authentication import Arriving, Authenticate, Refusal
 from .limits import Limits
 from .listener import Listener, Tls
 from .server import Broker
 
-__all__ = ["Arriving", "Authenticate", "Broker", "Limits", "Listener", "Refusal", "Tls"]
+__all__ = [
+    "Access",
+    "Arriving",
+    "Authenticate",
+    "Broker",
+    "Hooks",
+    "Identity",
+    "Limits",
+    "Listener",
+    "Message",
+    "Refusal",
+    "Rule",
+    "Rules",
+    "Tls",
+]

@@ -1,5 +1,5 @@
-"""Asks an application whether a client may connect (authentication.py), in one packet or several (AUTH). Imports
-peer, core.
+"""Asks whether a client may connect: the guard (access/guard.py), or an application in one packet or several (AUTH,
+authentication.py). Imports access, peer, core.
 
 Section and statement numbers are those of 5.0.
 """
@@ -12,23 +12,35 @@ from ..core.errors import ProtocolError
 from ..core.greeting import Connect
 from ..core.packet_types import DISCONNECT
 from ..core.reason_codes import BAD_METHOD, PACKET_TOO_LARGE, REFUSED
+from .access.guard import ALLOW_ALL, Guard
+from .access.identity import HOOK, Identity
+from .access.pending import Pending, Question
 from .authentication import Arriving, Authenticate, Exchange, Refusal
 from .events import VERSIONS
+from .limits import Limits
 from .peer import Peer
 
 log = logging.getLogger("mqttlite.broker")
 
 
 class Admission:
-    """Asks `hook` about each CONNECT; None: everybody may connect, and none in several packets. `enter`: what is done
-    with a client that may, and with the properties of its CONNACK.
+    """Asks `hook` about each CONNECT; None: asks `guard`, and nobody is asked in several packets. `enter`: what is done
+    with a client that may, and with the properties of its CONNACK. `now` is kept up to date by the engine.
     """
 
-    def __init__(self, hook: Authenticate | None, enter: Callable[[Peer, Connect, bytes], None]) -> None:
+    def __init__(
+        self,
+        hook: Authenticate | None,
+        guard: Guard,
+        limits: Limits,
+        enter: Callable[[Peer, Connect, bytes], None],
+    ) -> None:
         self._hook = hook
+        self.guard = guard
         self._enter = enter
+        self.pending = Pending(limits.authentications, limits.authentications_waiting)
 
-    def connect(self, peer: Peer, connect: Connect) -> None:
+    def connect(self, peer: Peer, connect: Connect, now: int) -> None:
         """A valid CONNECT."""
         method = connect.properties.get(METHOD, b"")
         data = connect.properties.get(DATA, b"")
@@ -36,15 +48,47 @@ class Admission:
         if self._hook is None:
             if METHOD in connect.properties:
                 peer.refuse(BAD_METHOD)  # [MQTT-4.12.0-1]
-            else:
+            elif self.guard is ALLOW_ALL:
                 self._enter(peer, connect, b"")
+            else:
+                self._ask_guard(peer, connect, now)
             return
         peer.method = method
         try:
             self._begin(peer, connect, data, False)
         except Refusal as refusal:  # [MQTT-4.12.0-4]
-            log.warning("%s: not authenticated: %s", peer, refusal)
-            peer.refuse(refusal.code)
+            self._refuse(peer, refusal)
+
+    def _ask_guard(self, peer: Peer, connect: Connect, now: int) -> None:
+        try:
+            found = self.guard.admit(_arriving(peer, connect))
+            if isinstance(found, Identity):
+                peer.identity = found
+            else:
+                question = Question(peer, found, now)
+                self.pending.add(question)
+                peer.question = question
+                return
+        except Refusal as refusal:
+            self._refuse(peer, refusal)
+            return
+        self._enter(peer, connect, b"")
+
+    def answered(self, peer: Peer, answer: Identity | Refusal) -> None:
+        """What was asked about a CONNECT, which has waited for it."""
+        peer.question = None
+        connect = peer.connect
+        assert connect
+        if isinstance(answer, Refusal):
+            self._refuse(peer, answer)
+            return
+        peer.identity = answer
+        self._enter(peer, connect, b"")
+
+    @staticmethod
+    def _refuse(peer: Peer, refusal: Refusal) -> None:
+        log.warning("%s: not authenticated: %s", peer, refusal)
+        peer.refuse(refusal.code)
 
     def packet(self, peer: Peer, first: int, buf: bytes, start: int, end: int) -> None:
         """AUTH, or whatever comes while CONNECT has no answer yet. Refusal: a connection has to end for it."""
@@ -72,24 +116,13 @@ class Admission:
             try:
                 self._step(peer, connect, *exchange.go_on(data))
             except Refusal as refusal:
-                log.warning("%s: not authenticated: %s", peer, refusal)
-                peer.refuse(refusal.code)
+                self._refuse(peer, refusal)
         else:
             raise ProtocolError("4.12", f"AUTH with reason code {reason} is not what comes next")
 
     def _begin(self, peer: Peer, connect: Connect, data: bytes, again: bool) -> None:
         assert self._hook
-        who = Arriving(
-            connect.client_id.decode(),
-            None if connect.username is None else connect.username.decode(),
-            connect.password,
-            peer.method.decode(),
-            data,
-            peer.address,
-            VERSIONS[connect.level],
-            again,
-            peer.certificate() or None,
-        )
+        who = _arriving(peer, connect, data, again)
         exchange = peer.exchange = Exchange(self._hook(who))
         self._step(peer, connect, *exchange.begin())
 
@@ -104,6 +137,8 @@ class Admission:
         if peer.is_connected:
             self._send(peer, connect, encode_auth(SUCCESS, peer.method, data))
         else:
+            if connect.username:
+                peer.identity = Identity(connect.username.decode(), how=HOOK)
             self._enter(peer, connect, properties_of(peer.method, data) if peer.method else b"")  # [MQTT-4.12.0-6]
 
     @staticmethod
@@ -111,3 +146,17 @@ class Admission:
         if 0 < connect.packet_max < len(packet):  # [MQTT-3.1.2-24]
             raise Refusal(PACKET_TOO_LARGE, f"AUTH of {len(packet)} bytes; its client takes {connect.packet_max}")
         peer.out.append(packet)
+
+
+def _arriving(peer: Peer, connect: Connect, data: bytes = b"", again: bool = False) -> Arriving:
+    return Arriving(
+        connect.client_id.decode(),
+        None if connect.username is None else connect.username.decode(),
+        connect.password,
+        peer.method.decode(),
+        data,
+        peer.address,
+        VERSIONS[connect.level],
+        again,
+        peer.certificate() or None,
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.session import Session
 from ..store.base import Store
-from ..store.broker_tables import BEGUN, ENDED, OFFLINE, RETAINED, BrokerState, BrokerTables
+from ..store.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
 from ..store.sqlite_schema import Tables
 from .histogram import Histogram
@@ -84,12 +84,22 @@ class SessionStore(Store):
         self._client_id = client_id
         self._session = session
         self._number = number  # 0: not stored yet
+        self._owner = b""
 
     def begin(self) -> None:
         """The session is to be remembered, even if it is empty."""
         if not self._number:
             self._number = self._store.new_session()
             self._store.note(self._number, BEGUN, self._session.next, self._client_id)
+            if self._owner:
+                self._store.note(self._number, OWNER, 0, self._owner)
+
+    def owned(self, owner: bytes, is_known: bool = False) -> None:
+        """To whom the session belongs (access/identity.py). `is_known`: the store has said so."""
+        if owner != self._owner:
+            self._owner = owner
+            if self._number and not is_known:
+                self._store.note(self._number, OWNER, 0, owner)
 
     def end(self) -> None:
         """The session ends."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .access.identity import Identity
 from .broker_store import SessionStore
 from .ledger import Ledger
 from .limits import Limits
@@ -44,6 +45,7 @@ class ClientSession:
         "mark",
         "marked_at",
         "offline_since",
+        "owner",
         "peer",
         "returned",
         "search",
@@ -80,6 +82,7 @@ class ClientSession:
         self.offline_since = 0  # ms
         self.home = ""  # the address (gates.addresses) that it was made from
         self.returned = False  # its client has come back to it
+        self.owner: Identity | None = None  # to whom it belongs; None: not known, of before there were owners
         self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
         self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
         # Owned by backpressure.Backpressure:

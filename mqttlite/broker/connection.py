@@ -120,7 +120,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if peer.standing or self.transport.get_write_buffer_size():
             self._engine.count_output(peer)
-        if peer.more or peer.parked_bytes or not peer.writable or self._paused or gate:
+        if peer.more or peer.parked_bytes or peer.question or not peer.writable or self._paused or gate:
             self.pause_or_resume()
 
     def _write_held(self, data: bytes, close: bool) -> None:

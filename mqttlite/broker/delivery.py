@@ -6,6 +6,7 @@ Section and statement numbers are those of 5.0.
 """
 
 from ..core.codec import publish_head
+from .access.guard import ALLOW_ALL, Guard
 from .backpressure import Backpressure
 from .broker_store import BrokerStore
 from .client_session import ClientSession
@@ -16,6 +17,7 @@ from .ledger import MESSAGE, Ledger
 from .limits import Limits
 from .peer import Peer, Publishing
 from .queue import NEVER
+from .rights import NOBODY_BARRED, Barred
 from .shares import Share
 from .stats import Stats, Watch
 
@@ -55,6 +57,7 @@ class Delivery(Publishing):
         self.now = 0
         self.epoch = 0
         self.expiring: Deadlines[ClientSession] = Deadlines()  # queues in which something may expire (broker's clock)
+        self.guard: Guard = ALLOW_ALL
         self.is_timed = False  # a message with a deadline has come
 
     def clock(self) -> int:
@@ -79,14 +82,23 @@ class Delivery(Publishing):
         return form
 
     def to_all(
-        self, rich: Rich, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes
+        self,
+        rich: Rich,
+        publisher: Peer | None,
+        flags: int,
+        topic: bytes,
+        payload: bytes,
+        extra: bytes,
+        barred: Barred = NOBODY_BARRED,
     ) -> None:
-        """To each of `rich` as its subscriptions say. `flags`: QoS << 1 | RETAIN, as published."""
+        """To each of `rich` as its subscriptions say. `flags`: QoS << 1 | RETAIN, as published. `barred`: members of
+        shares that may not receive it.
+        """
         for client, values in rich.items():
             share = b""
             if isinstance(client, Share):
                 share = client.name
-                member = client.next(flags >> 1 & 3)
+                member = client.next(flags >> 1 & 3, barred)
                 if member is None:
                     self._stats.dropped_offline += 1
                     continue

@@ -13,8 +13,11 @@ from ..core.codec import packet
 from ..core.errors import MQTTError, ProtocolError
 from ..core.packet_types import DISCONNECT
 from ..core.properties import with_properties
-from ..core.reason_codes import ANOTHER_SERVER, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
-from . import events
+from ..core.reason_codes import ANOTHER_SERVER, NOT_AUTHORISED, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
+from . import events, new_guard
+from .access.guard import ALLOW_ALL, Guard
+from .access.identity import Identity
+from .access.pending import Question
 from .authentication import Authenticate, Refusal
 from .broker_store import BrokerStore
 from .client_session import ClientSession
@@ -38,7 +41,8 @@ TICK_MS = 1000  # between two looks at all deadlines, at most
 class Engine(Sessions):
     """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none.
     `store`: where persistent sessions and retained messages are kept; `load` takes what it has kept. `authenticate`:
-    who may connect (authentication.py); `server_reference`: another server, for clients for whom there is no room.
+    who may connect (authentication.py); otherwise `guard` says so, and what all may do (access/). `server_reference`:
+    another server, for clients for whom there is no room.
     """
 
     def __init__(
@@ -48,8 +52,9 @@ class Engine(Sessions):
         store: BrokerStore | None = None,
         authenticate: Authenticate | None = None,
         server_reference: str = "",
+        guard: Guard = ALLOW_ALL,
     ) -> None:
-        Sessions.__init__(self, limits or Limits(), new_client_id, store, authenticate, server_reference)
+        Sessions.__init__(self, limits or Limits(), new_client_id, store, authenticate, server_reference, guard)
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
         self.deadlines: Deadlines[Peer] = Deadlines()  # of these, as they say themselves (`Peer.deadline`)
@@ -82,7 +87,7 @@ class Engine(Sessions):
         self.router.now = now
         self.stats.bytes_received += len(data)
         self.dirty[peer] = None
-        client = peer.client
+        client: ClientSession | None = peer.client
         if client and not client.heard:
             client.heard = True
             if client.store:
@@ -103,6 +108,33 @@ class Engine(Sessions):
                 self._work(peer, now)
         self._disconnect_overdue()
 
+    def answered(self, question: Question, answer: Identity | Refusal, now: int) -> None:
+        """The shell has awaited a question of `pending`."""
+        self._at(now)
+        if self.pending.finish(question):
+            self._answer(question, answer, now)
+
+    def _answer(self, question: Question, answer: Identity | Refusal, now: int) -> None:
+        peer = question.peer
+        assert isinstance(peer, Peer)
+        self.dirty[peer] = None
+        try:
+            self._admission.answered(peer, answer)
+        except Exception as error:
+            self._fail(peer, error)
+            return
+        peer.received_at = now
+        self._work(peer, now)
+        self._disconnect_overdue()
+
+    def set_guard(self, guard: Guard, now: int) -> None:
+        """Other users and rules from now on (new_guard.py)."""
+        self._at(now)
+        self._admission.guard = guard
+        for peer in new_guard.take(self, guard):
+            self._close(peer, f"{peer.identity.text} may not be here any more", logging.WARNING, NOT_AUTHORISED)
+        self._disconnect_overdue()
+
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""
         try:
@@ -117,7 +149,7 @@ class Engine(Sessions):
             else:
                 self._close(peer, "disconnected")
             return
-        client = peer.client
+        client: ClientSession | None = peer.client
         if client and (client.deferred or client.search or (self._behind and client in self._behind)):
             self.router.catch_up(client)
             if self.router.takes_retained(client):
@@ -153,7 +185,7 @@ class Engine(Sessions):
         if writable:
             self._unwritable.pop(peer, None)
             self._count_output(peer, 0)
-            client = peer.client
+            client: ClientSession | None = peer.client
             if client:
                 self.router.catch_up(client)
                 if self.router.takes_retained(client):
@@ -219,6 +251,10 @@ class Engine(Sessions):
             if client.peer:
                 self.busy[client.peer] = None
         wait_ms = self._end_silent(now)
+        for question in self.pending.overdue(now, self.limits.authentication_ms):
+            self.watch.hit("authentication_ms", question.peer.address, "no answer who it is: CONNECT refused", now)
+            question.end()
+            self._answer(question, Refusal(UNAVAILABLE, "the answer takes too long"), now)
         for peer in self.backpressure.stalled(now):
             self.watch.hit("min_rate", peer, "takes too little of its queue", now)
             self._close(peer, "stalled: it is behind and takes too little")
@@ -310,6 +346,11 @@ class Engine(Sessions):
         if reason:
             self._tell(peer, reason)
         peer.closed_because = why
+        if peer.question:
+            self.pending.drop(peer.question)
+            peer.question = None
+        if peer.rights:
+            peer.rights.forget()
         self.dirty[peer] = None
         self.peers.pop(peer, None)
         self.deadlines.forget(peer)
@@ -323,7 +364,7 @@ class Engine(Sessions):
         peer.received = 0
         self._count_output(peer, 0)
         peer.end()
-        client = peer.client
+        client: ClientSession | None = peer.client
         if client is None:
             return
         peer.client = None

@@ -8,6 +8,7 @@
     filters      a client's            router            filters_bytes, all_...        its SUBSCRIBE is refused
     retained     the broker's          retained          retained_bytes                the publisher is refused
     routes       the broker's (cache)  router            routes_bytes                  they are forgotten
+    rights       a connection's        rights            rights_bytes                  its own are forgotten
     the disk     the store's           store (`fits`)    store_bytes, the disk         publishers wait
 
 Sizes are those of the data, with a lump for what Python needs around it; memory is a small multiple of them. What is
@@ -22,7 +23,7 @@ ROUTE = 1024  # for a cached topic
 ROUTE_CLIENT = 160  # for each client in it
 
 
-ACCOUNTS = ("filters", "identifiers", "output", "queued", "received", "retained", "routes")
+ACCOUNTS = ("filters", "identifiers", "output", "queued", "received", "retained", "rights", "routes")
 
 
 class Ledger:
@@ -36,6 +37,7 @@ class Ledger:
         self.identifiers = 0
         self.retained = 0
         self.routes = 0
+        self.rights = 0
 
     def accounts(self) -> list[tuple[str, int]]:
         """Names and bytes."""

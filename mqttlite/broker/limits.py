@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 
 from ..core.errors import MQTTError
+from ..core.reason_codes import NOT_AUTHORISED
 from ..core.sizes import PACKET_MAX
 
 KIB = 1024
@@ -22,8 +23,16 @@ WHEN_FULL = (DROP_NEWEST, DROP_OLDEST, REFUSE, HOLD)
 
 class LimitError(MQTTError):
     """A limit of this broker, not of the standard; MQTT 3.1.1 has no answer to it but closing [MQTT-4.8.0-2]. What a
-    PUBLISH of 5.0 gets instead is 0x97 (quota exceeded) in its acknowledgement.
+    PUBLISH of 5.0 gets instead is 0x97 (quota exceeded) in its acknowledgement, or `code`.
     """
+
+    code = 0
+
+
+class Denied(LimitError):
+    """A right that a client has not. PUBLISH of 5.0 gets 0x87 (not authorised) in its acknowledgement."""
+
+    code = NOT_AUTHORISED
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,10 @@ class Limits:
     takeovers_a_minute: int = _limit(
         5, "of one client identifier by another address, before it is refused; four times as many by the same address"
     )
+    # A password costs up to 50 ms of a processor: more than it has would not be faster.
+    authentications: int = _limit(4, "passwords that are checked, or hooks that are asked, at the same time")
+    authentications_waiting: int = _limit(200, "clients that wait for that; a quarter of it from one address")
+    authentication_ms: int = _limit(5000, "for such an answer, before CONNECT is refused")
     turn_work: int = _limit(2000, "packets and deliveries for one connection before the others have their turn")
 
     # One session
@@ -116,6 +129,7 @@ class Limits:
     retained_message_bytes: int = _limit(256 * KIB, "payload and properties of a retained message")
     retained_bytes: int = _limit(64 * MIB, "retained messages, with what it takes to find them")
     store_bytes: int = _limit(256 * MIB, "file of --store; what does not fit is refused")
+    rights_bytes: int = _limit(16 * MIB, "topic names to which clients may publish, as far as they have asked")
     routes_bytes: int = _limit(16 * MIB, "cached routes (topic name to clients)")
 
     queues: tuple[QueueRule, ...] = ()  # the first whose pattern matches counts

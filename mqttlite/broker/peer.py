@@ -7,13 +7,13 @@
 - A turn has a budget of work (Limits.turn_work). What is left then is done in the next turn of the loop (`more`), after
   the others.
 
-Imports core.server, client_session, parsing, farewell, ledger, limits; knows nothing of routing.
+Imports core.server, queue, parsing, farewell, ledger, limits; knows nothing of routing.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.auth import AUTH
 from ..core.codec import acknowledgement, checksum
@@ -21,19 +21,22 @@ from ..core.connection import BYTE_MS
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, UNSUBSCRIBE
-from ..core.reason_codes import BAD_TOPIC, QUOTA_EXCEEDED, REFUSED
-from ..core.server import ServerConnection
-from . import publish5
-from .client_session import ClientSession
+from ..core.reason_codes import BAD_TOPIC, NOT_AUTHORISED, QUOTA_EXCEEDED, REFUSED
+from ..core.server import CONNECT_SIZE_MAX, ServerConnection
+from . import publish4, publish5
+from .access.identity import NOBODY
+from .access.pending import Question
 from .farewell import return_code, why_refused
 from .gates.addresses import key_of
 from .ledger import MESSAGE
-from .limits import LimitError, Limits
+from .limits import Denied, LimitError, Limits
 from .long_requests import PIECE, in_pieces
 from .parsing import QuickParser
+from .queue import Queue
 
 if TYPE_CHECKING:
     from .authentication import Exchange
+    from .publishable import Publishable
 
 
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
@@ -89,12 +92,14 @@ class Peer(ServerConnection):
         "_turn_work",
         "address",
         "certificate",
+        "check",
         "client",
         "closed_because",
         "connected_at",
         "exchange",
         "handle",
         "has_begun",
+        "identity",
         "is5",
         "limits",
         "mark",
@@ -108,8 +113,10 @@ class Peer(ServerConnection):
         "parked",
         "parked_bytes",
         "paused",
+        "question",
         "received",
         "refused_because",
+        "rights",
         "standing",
         "topic_aliases",
         "unwritten",
@@ -134,16 +141,21 @@ class Peer(ServerConnection):
         self.packet_at = now  # ms; since when, in a packet that is not complete ...
         self.packet_had = 0  # ... there is more than so many bytes
         self.certificate: Callable[[], Any] = _none  # the client's, as ssl's getpeercert has it, where it holds
+        self.identity = NOBODY  # who it is, from the answer to CONNECT on
+        self.question: Question | None = None  # while CONNECT waits for the answer to it: nothing else is done
+        # Asked for each PUBLISH: an error unless its topic is one, and one that this client may publish to.
+        self.check: Callable[[bytes], object] = router.check_topic
+        self.rights: Publishable | None = None  # whose that is, if not the router's
         self.handle: Any = None
         self.unwritten: Callable[[], int] = _nothing_unwritten
         self.paused = False  # not read now: its silence is our doing
-        self.client: ClientSession | None = None  # from CONNACK 0 until the end
+        self.client: Any = None  # its ClientSession (which knows this class), from CONNACK 0 until the end
         self.writable = True  # false while the write buffer is above its limit
         self.written = 0  # bytes given to the shell until now
         self.mark = 0  # how much of that had left ...
         self.marked_at = now  # ... at this time (ms), while it is not writable
         self.standing = 0  # of what has not left, what the ledger has
-        self.waits_for: dict[ClientSession | StoreRoom, None] = {}  # PUBLISH is parked until all have caught up
+        self.waits_for: dict[Any, None] = {}  # clients, or the store: PUBLISH is parked until all have caught up
         self.parked: deque[tuple[int, bytes]] = deque()  # first byte and body of each PUBLISH that waits
         self.parked_bytes = 0
         self.received = 0  # bytes that wait here, parked or in a packet that is not complete, as the ledger has them
@@ -164,7 +176,9 @@ class Peer(ServerConnection):
         enough = router.work + self._turn_work
         self.more = False
         parks = False
-        if self._request or self.parked:
+        if self._request or self.parked or self.question:
+            if self.question:
+                return
             self.received_at = min(now, self.received_at + BYTE_MS * size)
             if self._request and not self._go_on_with_request(enough):
                 return
@@ -191,6 +205,8 @@ class Peer(ServerConnection):
                 if self.closed_because:
                     return
                 self.control(first, parser.buf, parser.start, parser.end, now)
+                if self.question:
+                    return
                 publish = self._publish5 if self.is5 else self._publish  # which may come in the same read as CONNECT
             elif kind == PUBLISH:
                 if not parks and not self.waits_for:
@@ -223,30 +239,33 @@ class Peer(ServerConnection):
 
     def _publish(self, first: int, buf: bytes, start: int, end: int) -> None:
         """As in the core, in one step for most of it: QoS 0, and others under an identifier that stands for nothing."""
-        if end - start > 1:
-            at = start + 2 + (buf[start] << 8 | buf[start + 1])
-            router = self._router
-            if not first & 6:
-                if at <= end:
-                    topic = buf[start + 2 : at]
-                    router.check_topic(topic)
-                    router.publish(self, first & 7, topic, buf[at:end])
-                    return
-            elif at + 2 <= end:
-                packet_id = buf[at] << 8 | buf[at + 1]
-                session = self.session
-                inbound = session.inbound
-                if packet_id and packet_id not in inbound and len(inbound) < session.inbound_max:
-                    topic = buf[start + 2 : at]
-                    router.check_topic(topic)
-                    payload = buf[at + 2 : end]
-                    digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
-                    router.publish(self, first & 7, topic, payload)
-                    client = self.client
-                    if client and self.is_connected:  # else the message led to the end of this connection
-                        client.session.take(first, packet_id, digest)
-                    return
-        ServerConnection._publish(self, first, buf, start, end)
+        try:
+            if end - start > 1:
+                at = start + 2 + (buf[start] << 8 | buf[start + 1])
+                router = self._router
+                if not first & 6:
+                    if at <= end:
+                        topic = buf[start + 2 : at]
+                        self.check(topic)
+                        router.publish(self, first & 7, topic, buf[at:end])
+                        return
+                elif at + 2 <= end:
+                    packet_id = buf[at] << 8 | buf[at + 1]
+                    session = self.session
+                    inbound = session.inbound
+                    if packet_id and packet_id not in inbound and len(inbound) < session.inbound_max:
+                        topic = buf[start + 2 : at]
+                        self.check(topic)
+                        payload = buf[at + 2 : end]
+                        digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
+                        router.publish(self, first & 7, topic, payload)
+                        if self.client and self.is_connected:  # else the message led to the end of this connection
+                            cast(Queue, session).take(first, packet_id, digest)
+                        return
+            ServerConnection._publish(self, first, buf, start, end)
+        except Denied as error:
+            self.refused(error, NOT_AUTHORISED)  # which may end the connection
+            publish4.take_denied(self, first, buf, start, end)
 
     def _publish5(self, first: int, buf: bytes, start: int, end: int) -> None:
         """The same in 5.0, where most messages have no properties."""
@@ -256,10 +275,10 @@ class Peer(ServerConnection):
                 topic = buf[start + 2 : at]
                 router = self._router
                 try:
-                    router.check_topic(topic)
+                    self.check(topic)
                     router.publish(self, first & 7, topic, buf[at + 1 : end])
                 except LimitError as error:
-                    self.refused(error, QUOTA_EXCEEDED)
+                    self.refused(error, error.code or QUOTA_EXCEEDED)
                 return
         elif start + 2 < at < end - 2 and not buf[at + 2]:
             packet_id = buf[at] << 8 | buf[at + 1]
@@ -270,18 +289,18 @@ class Peer(ServerConnection):
                 router = self._router
                 reason = BAD_TOPIC
                 try:
-                    router.check_topic(topic)
+                    self.check(topic)
                     reason = QUOTA_EXCEEDED
                     reason = router.publish(self, first & 7, topic, payload)
                 except LimitError as error:
+                    reason = error.code or reason
                     self.refused(error, reason)
-                client = self.client
-                if client and self.is_connected:  # else the message led to the end of this connection
+                if self.client and self.is_connected:  # else the message led to the end of this connection
                     if reason >= REFUSED:
                         self.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))
                     else:
                         digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
-                        client.session.take(first, packet_id, digest)
+                        cast(Queue, session).take(first, packet_id, digest)
                         if reason:
                             self.out[-1] = acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason)
                 return
@@ -406,6 +425,8 @@ class Peer(ServerConnection):
         """Whether nothing more should be read: it has to be processed first, or the client takes no answers."""
         if self.more or self.parked_bytes >= self._parked_max:
             return True
+        if self.question and self.waiting_bytes > CONNECT_SIZE_MAX:
+            return True
         return not self.writable and self.unwritten() >= self.output_max
 
     @property
@@ -443,6 +464,10 @@ class Peer(ServerConnection):
     def is_for_nobody(self, topic: bytes) -> bool:
         """Whether nobody subscribes to it."""
         return self._router.is_for_nobody(topic)
+
+    def check_topic(self, topic: bytes) -> None:
+        """As `check`."""
+        self.check(topic)
 
     def refused(self, error: Exception, reason: int) -> None:
         """A message is not taken, and the connection goes on (5.0)."""

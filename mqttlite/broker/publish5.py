@@ -92,6 +92,7 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
                 peer.out[-1] = acknowledgement(told[0], packet_id, NO_SUBSCRIBERS)
     except LimitError as error:
         # The connection goes on: the limit is said in the acknowledgement, and at QoS 0 in the log.
+        reason = error.code or reason
         peer.refused(error, reason)
         if packet_id and peer.is_connected:
             peer.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))

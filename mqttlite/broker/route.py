@@ -9,6 +9,7 @@ from .backpressure import STRICT
 from .client_session import ClientSession
 from .delivery import Rich
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger
+from .rights import NOBODY_BARRED, Barred
 from .topic_tree import TopicTree
 
 HEADS_MAX = 16  # encoded heads kept with a route: one for each QoS and payload size
@@ -28,12 +29,32 @@ def is_bridge_state(topic: bytes) -> bool:
 class Route:
     """Where messages of one topic name go. Valid until a subscription changes that matches it."""
 
-    __slots__ = ("asks", "clients", "cost", "groups", "heads", "reserved", "rich", "stored", "strict", "topic")
+    __slots__ = (
+        "asks",
+        "barred",
+        "clients",
+        "cost",
+        "groups",
+        "heads",
+        "reserved",
+        "rich",
+        "stored",
+        "strict",
+        "topic",
+    )
 
-    def __init__(self, topic: bytes, clients: dict[ClientSession, int], rich: Rich, has_store: bool) -> None:
+    def __init__(
+        self,
+        topic: bytes,
+        clients: dict[ClientSession, int],
+        rich: Rich,
+        has_store: bool,
+        barred: Barred = NOBODY_BARRED,
+    ) -> None:
         self.topic = topic
         self.cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * (len(clients) + len(rich))  # in the ledger
         self.clients = clients  # granted QoS
+        self.barred = barred  # members of shares that may not receive it
         self.rich = rich  # those whose subscriptions have options, and shares
         self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
         optioned = [client for client in rich if isinstance(client, ClientSession)]

@@ -16,6 +16,7 @@ from .ledger import MESSAGE
 from .limits import LimitError, Limits
 from .peer import HeldBack, Peer
 from .retained import RetainedMessages
+from .rights import barred_of, may_receive
 from .route import Route
 from .stats import Stats, Watch
 from .subscribing import GAP_TOPICS, Subscribing
@@ -38,9 +39,8 @@ class Router(Subscribing):
     ) -> None:
         Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
         self.retained = RetainedMessages(limits, self.ledger)
-        self.unwritten = (
-            0  # bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many
-        )
+        # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
+        self.unwritten = 0
 
     def end(self, client: ClientSession) -> None:
         """The session ends, with its subscriptions and everything that was queued for it."""
@@ -66,9 +66,10 @@ class Router(Subscribing):
             head, payload, extra = messages[seq]
             share = self._shares.get(share_of(extra)) if extra else None
             if share is not None and (head[0] & 6 == 2 or seq >= begun):
-                member = share.next(head[0] >> 1 & 3)
+                topic = topic_of(head)
+                barred = barred_of(self.guard, share, topic)
+                member = share.next(head[0] >> 1 & 3, barred)
                 if member is not None:
-                    topic = topic_of(head)
                     values = [share.members[member]]
                     self.to_one(member, values, None, head[0] & 7, topic, payload, without_identifiers(extra))
 
@@ -206,7 +207,7 @@ class Router(Subscribing):
             for client in clients:
                 self.give(client, head, payload, extra, publisher)
         if route.rich:
-            self.to_all(route.rich, publisher, flags, topic, payload, extra)
+            self.to_all(route.rich, publisher, flags, topic, payload, extra, route.barred)
         return 0
 
     def _retain(self, route: Route, topic: bytes, payload: bytes, published: int, extra: bytes) -> None:
@@ -289,6 +290,8 @@ class Router(Subscribing):
                 topic, payload, qos, extra = message
                 if 0 <= deadline_of(extra) <= self.clock():
                     self.forget_retained(topic)
+                    continue
+                if not self.guard.is_open and not may_receive(self.guard, client, topic):
                     continue
                 cost = len(topic) + len(payload) + len(extra) + MESSAGE
                 room -= cost

@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from ..store.base import StoreError
+from .access.access import Access, guard_of
+from .access.hooks import Hooks
 from .authentication import Authenticate
 from .broker_store import BrokerStore
 from .commit_gate import CommitGate
@@ -42,6 +44,8 @@ class Broker:
     where the file cannot be used; when it fails later, the broker closes all connections and `failed` is done.
     Without a store, everything lives in memory.
     `authenticate`: a generator function that says who may connect (authentication.py); without one, everybody may.
+    `access`: users, rules and who may be anonymous (access/access.py); without one, everybody may everything. `hooks`:
+    functions of the program's own that have a say in it (access/hooks.py).
     `server_reference`: HOST:PORT of another server, of which clients are told when there is no room, or at the end.
     """
 
@@ -54,6 +58,8 @@ class Broker:
         tls: Tls | None = None,
         origins: Iterable[str] = (),
         authenticate: Authenticate | None = None,
+        access: Access | None = None,
+        hooks: Hooks | None = None,
         server_reference: str = "",
     ) -> None:
         self._listeners = _checked(listen, limits, store, tls, origins)
@@ -69,7 +75,11 @@ class Broker:
             self.store.on_failure = self._fail
         self.commit_gate = CommitGate(self.store, self._fail, self._go_on) if self.store else None
         self.engine = Engine(
-            self.limits, store=self.store, authenticate=authenticate, server_reference=server_reference
+            self.limits,
+            store=self.store,
+            authenticate=authenticate,
+            server_reference=server_reference,
+            guard=guard_of(access, hooks),
         )
         self._turns = Turns(self.engine, self.commit_gate)
         self.connections: dict[Connection, None] = self._turns.connections
@@ -122,6 +132,7 @@ class Broker:
             self._timer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._timer
+            await self._turns.asking.stop()
             await self._end_connections()
             log.info("stopped")
         if self.store:

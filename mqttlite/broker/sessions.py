@@ -14,6 +14,8 @@ from ..core.server import ServerConnection
 from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
 from . import events
+from .access.guard import PUBLISH, Guard
+from .access.identity import Identity, decoded, encoded, owns, placed
 from .admission import Admission
 from .authentication import Authenticate
 from .broker_store import BrokerStore, SessionStore
@@ -26,10 +28,12 @@ from .gates import hoards
 from .gates.addresses import is_local
 from .gates.entrance import Entrance
 from .gates.takeovers import Takeovers
-from .limits import Limits
+from .limits import Denied, Limits
 from .long_requests import check_answer
 from .peer import Peer
+from .publishable import shown
 from .queue import NEVER
+from .rights import give_rights
 from .route import is_bridge_state
 from .router import Router
 from .shares import PREFIX
@@ -59,10 +63,12 @@ class Sessions:
         store: BrokerStore | None,
         authenticate: Authenticate | None,
         server_reference: str,
+        guard: Guard,
     ) -> None:
         self.limits = limits
         self.server_reference = server_reference.encode()
-        self._admission = Admission(authenticate, self._enter)
+        self._admission = Admission(authenticate, guard, limits, self._enter)
+        self.pending = self._admission.pending  # for the shell
         self.on_auth = self._admission.packet
         self.stats = Stats()
         self.watch = Watch(self.stats)
@@ -70,6 +76,7 @@ class Sessions:
         self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
         self._store = store
         self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, store)
+        self.router.guard = guard
         self.ledger = self.router.ledger
         self.backpressure = self.router.backpressure
         # Straight to the router: each message takes this way.
@@ -123,6 +130,9 @@ class Sessions:
                 client.store.offline(clock)
             self.sessions[client_id] = client
             self._expires(client)
+            if number in kept.owners:
+                client.owner = decoded(kept.owners[number], client_id)
+                client.store.owned(kept.owners[number], True)
             if any(message[2] for message in state.messages.values()):
                 self.router.form_of(client)
             for topic_filter, qos in state.subscriptions.items():
@@ -142,10 +152,11 @@ class Sessions:
 
     def on_connect(self, connection: ServerConnection, connect: Connect) -> None:
         """A valid CONNECT."""
-        self._admission.connect(_peer(connection), connect)
+        self._admission.connect(_peer(connection), connect, self.router.now)
 
     def _enter(self, peer: Peer, connect: Connect, words: bytes) -> None:
         """A client that may connect. `words`: properties of CONNACK about its authentication."""
+        guard = self.router.guard
         if connect.will:
             self.check_topic(connect.will[0])
             if connect.will[0].startswith(b"$") and not is_bridge_state(connect.will[0]):
@@ -158,7 +169,18 @@ class Sessions:
         client_id = connect.client_id
         while not client_id or (not connect.client_id and client_id in self.sessions):
             client_id = self._new_client_id()  # [MQTT-3.1.3-6]
+        identity = peer.identity = placed(peer.identity, peer.address, client_id)
+        if connect.will and not guard.is_open and not guard.may(identity, PUBLISH, connect.will[0]):
+            text = f"{identity.text} may not have a will for {shown(connect.will[0])}: CONNECT refused"
+            self.watch.hit("will_denied", peer, text, self.router.now)
+            peer.refuse(NOT_AUTHORISED)
+            return
         before = self.sessions.get(client_id)
+        if before and not owns(before.owner, identity):
+            text = f"{before} belongs to another user; refused {identity.text}"
+            self.watch.hit("session_owner", peer, text, self.router.now)
+            peer.refuse(NOT_AUTHORISED)
+            return
         if before and before.peer and not self._take_over(before, before.peer, peer):
             return
         clean, expiry_ms = expiry_of(connect, self.limits)
@@ -179,9 +201,11 @@ class Sessions:
             client.home = before.home if before else peer.origin
         else:
             client.returned = True
+        self._own(client, identity)
         client.peer = peer
         client.clean = clean
         peer.client = client
+        give_rights(peer, guard, self.check_topic, self.ledger, self.limits)
         peer.is5 = connect.level == MQTT_5_0
         keep_alive_s = keep_alive_of(connect, self.limits, is_local(peer.origin))
         peer.keep_alive_ms = keep_alive_s * 1500  # [MQTT-3.1.2-22]
@@ -209,6 +233,14 @@ class Sessions:
         self.backpressure.begin(client, self.router.now)
         if client.unsent:
             self.backpressure.queued(client, None, self.router.now)
+
+    def _own(self, client: ClientSession, identity: Identity) -> None:
+        """A session belongs to who has connected to it."""
+        before, client.owner = client.owner, identity
+        if client.store:
+            client.store.owned(encoded(identity))
+        if before != identity and client.subscriptions and not self.router.guard.is_open:
+            self.router.forget_routes()
 
     def _is_heard(self, peer: Peer, connect: Connect, block: bytes) -> bool:
         """Whether the client takes a packet as large as its CONNACK [MQTT-3.1.2-24]; if not, it is refused."""
@@ -261,7 +293,15 @@ class Sessions:
         return bytes(codes)
 
     def on_refused(self, peer: Peer, error: Exception, reason: int) -> None:
-        """A message of a client of 5.0 is not taken, and it is told so; its connection goes on."""
+        """A message of a client is not taken, and its connection goes on: in 5.0 it is told so, and in 3.1.1 a message
+        that it may not publish is acknowledged, or ends the connection, as the guard says [MQTT-3.3.5-2].
+        """
+        if isinstance(error, Denied):
+            self.stats.dropped_denied += 1
+            self.watch.hit("publish_denied", peer, str(error), self.router.now)
+            if self.router.guard.closes_denied and not peer.is5:
+                raise error
+            return
         log.warning("%s: %s: %s", peer, "message refused" if reason != BAD_TOPIC else "topic name refused", error)
 
     def on_disconnect(self, connection: ServerConnection) -> None:
@@ -385,6 +425,6 @@ def _peer(connection: ServerConnection) -> Peer:
 
 
 def _client(connection: ServerConnection) -> ClientSession:
-    client = _peer(connection).client
+    client: ClientSession | None = _peer(connection).client
     assert client is not None
     return client

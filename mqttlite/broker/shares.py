@@ -6,6 +6,7 @@ for one that has a session. What a member had not acknowledged when its session 
 of QoS 2 what was never sent to it.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ..core.errors import MQTTError
@@ -37,12 +38,14 @@ class Share:
         self.name = name
         self.members: dict[ClientSession, int] = {}
 
-    def next(self, qos: int) -> "ClientSession | None":
-        """Whose turn it is for a message of this QoS; None: nobody can have it."""
+    def next(self, qos: int, barred: "Collection[ClientSession]" = ()) -> "ClientSession | None":
+        """Whose turn it is for a message of this QoS; None: nobody can have it. `barred`: who may not."""
         members = self.members
         second: ClientSession | None = None
         chosen: ClientSession | None = None
         for client in members:
+            if barred and client in barred:
+                continue
             peer = client.peer
             session = client.session
             if peer is not None and peer.writable and session.unfinished < session.window:

@@ -20,6 +20,7 @@ class Stats:
     dropped_queue_full: int = 0  # QoS 1 and 2, the session's queue at its budget, or all queues together
     dropped_refused: int = 0  # retained messages of QoS 0 and wills for which a limit or the store has no room
     dropped_reserved: int = 0  # a client published to $SYS
+    dropped_denied: int = 0  # no right to publish it, or not any more to receive it
     dropped_expired: int = 0  # the message expiry interval was over before it could be sent (5.0)
     dropped_too_large: int = 0  # larger than the largest packet that its client takes (5.0)
     sockets: int = 0  # network connections, whether CONNECT came over them or not
@@ -44,6 +45,7 @@ class Stats:
             + self.dropped_queue_full
             + self.dropped_refused
             + self.dropped_reserved
+            + self.dropped_denied
             + self.dropped_expired
             + self.dropped_too_large
         )

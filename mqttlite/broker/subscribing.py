@@ -7,15 +7,19 @@ A route is computed once for a topic name and kept until a subscription changes 
 from ..core.characters import unwanted
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_5_0, Connect
-from ..core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED
+from ..core.reason_codes import BAD_FILTER, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ..core.records import SUBSCRIBED, UNSUBSCRIBED
 from ..core.text import check_topic_name
+from .access.guard import SUBSCRIBE
+from .access.identity import NOBODY
 from .broker_store import BrokerStore
 from .client_session import BY_FORM, PLAIN4, PLAIN5, ClientSession
 from .delivery import QOS, RETAIN_HANDLING, Delivery
 from .ledger import filter_cost
 from .limits import LimitError, Limits
 from .peer import Peer
+from .publishable import shown
+from .rights import NOBODY_BARRED, keep_permitted
 from .route import Route, Routes
 from .shares import PREFIX, Share, ShareError, parted
 from .stats import Stats, Watch
@@ -23,12 +27,6 @@ from .subscriptions import PLAIN, SubscriptionTree
 
 GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
-
-
-def shown(topic: bytes) -> str:
-    """A topic or filter for a log line: escaped, and not longer than it is worth."""
-    text = ascii(topic.decode())
-    return text if len(text) <= 100 else text[:100] + "...'"
 
 
 class Subscribing(Delivery):
@@ -76,6 +74,9 @@ class Subscribing(Delivery):
         if matched.count(b"/") >= limits.topic_levels:
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
             return BAD_FILTER
+        if not self.guard.is_open and not self.guard.may(client.owner or NOBODY, SUBSCRIBE, matched):
+            self._watch.hit("subscribe_denied", client, f"may not subscribe to {shown(topic_filter)}", self.now)
+            return NOT_AUTHORISED
         is_new = topic_filter not in client.subscriptions
         if is_new:
             limit = self._lacks_room(client, topic_filter)
@@ -208,8 +209,11 @@ class Subscribing(Delivery):
         steps = tree.steps
         found = tree.match(topic)
         self.work += (tree.steps - steps) // STEPS
+        barred = NOBODY_BARRED
+        if not self.guard.is_open:
+            barred = keep_permitted(self.guard, found, topic)
         clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # a Share is never plain
-        route = Route(topic, clients, found.rich, self._store is not None)
+        route = Route(topic, clients, found.rich, self._store is not None, barred)
         if self.ledger.routes + route.cost > self._limits.routes_bytes:
             self._routes.forget_all()
         self._routes.keep(route)

@@ -1,5 +1,6 @@
 """What the engine leaves is done once in each turn of the event loop: one write for each connection, however much has
-come for it meanwhile. Imports engine, commit_gate.
+come for it meanwhile. Imports engine, commit_gate,
+asking.
 
 All that the connections of one broker share stands here (connection.py).
 """
@@ -8,6 +9,7 @@ import asyncio
 import time
 from typing import Any
 
+from .asking import Asking
 from .commit_gate import CommitGate
 from .engine import Engine
 
@@ -31,6 +33,7 @@ class Turns:
         self.lingering: dict[Any, None] = {}  # of these, the closed ones whose clients have yet to close
         self.closing: dict[Any, None] = {}  # closed by the engine, and not gone yet
         self.read_buffer = bytearray(READ_BYTES)
+        self.asking = Asking(engine, now_ms, self.changed)
         self.stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flushing = False
@@ -78,7 +81,7 @@ class Turns:
                         cut_off.handle.transport.abort()
         self._sent_at_flush = engine.stats.messages_sent
         engine.router.unwritten = 0
-        if engine.busy or engine.backpressure.holding or self.commit_gate:
+        if engine.busy or engine.backpressure.holding or self.commit_gate or engine.pending.waiting:
             self._see_to_the_rest()
 
     def _see_to_the_rest(self) -> None:
@@ -90,6 +93,8 @@ class Turns:
             self._loop.call_soon(self._go_on_working)
         if self.commit_gate:
             self.commit_gate.begin()
+        if engine.pending.waiting and not self.stopped:
+            self.asking.start()
         if engine.backpressure.holding and not self._holding and not self.stopped:
             self._holding = self._loop.call_later(self.engine.limits.hold_ms / 1000, self._end_holds)
 

@@ -15,6 +15,7 @@ are those of core/records.py (`extra` is its key, of which a broker makes broker
                                                         Of a session that is not kept, under a number of its own
     STARTED   yes       seq                             a message that may expire was sent for the first time
     CLOCK     0         ms                              the broker's clock
+    OWNER     yes                owner                  to whom the session belongs (broker/access/identity.py)
 
 A message is in a row for each session that it is queued for. Rows have the session in the upper bits of their number,
 so that what belongs to a session lies side by side.
@@ -37,6 +38,7 @@ OFFLINE = 36
 WILL = 37
 CLOCK = 38
 STARTED = 39
+OWNER = 40
 
 Record = tuple[int, int, int, bytes, bytes, bytes]
 
@@ -72,6 +74,8 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE TABLE clock (ms INTEGER)",
         "INSERT INTO clock VALUES (0)",
     ),
+    # Of whom it was before there were owners: NULL
+    ("ALTER TABLE session ADD COLUMN owner BLOB",),
 ]
 
 _SEQ = 40  # bits of a sequence number
@@ -97,7 +101,8 @@ class Times(NamedTuple):
 
 class BrokerState(NamedTuple):
     """What a broker has kept: sessions by client identifier, with their number; by that, when they end and their wills;
-    retained messages (topic, payload, QoS, extra); its clock; by number, messages that may expire and were sent.
+    retained messages (topic, payload, QoS, extra); its clock; by number, messages that may expire and were sent, and to
+    whom a session belongs.
     """
 
     sessions: dict[bytes, tuple[int, State]]
@@ -106,6 +111,7 @@ class BrokerState(NamedTuple):
     wills: dict[int, Will]
     clock: int
     started: dict[int, set[int]]
+    owners: dict[int, bytes]
 
 
 class BrokerTables:
@@ -119,10 +125,13 @@ class BrokerTables:
         sessions: dict[bytes, tuple[int, State]] = {}
         states: dict[int, State] = {}
         times: dict[int, Times] = {}
-        for session, client_id, after, expiry_ms, offline in connection.execute(
-            "SELECT session, client_id, next, expiry, offline FROM session"
+        owners: dict[int, bytes] = {}
+        for session, client_id, after, expiry_ms, offline, owner in connection.execute(
+            "SELECT session, client_id, next, expiry, offline, owner FROM session"
         ):
             times[session] = Times(expiry_ms, offline)
+            if owner is not None:
+                owners[session] = owner
             state = states[session] = State()
             state.client_id = client_id
             state.next = after
@@ -146,7 +155,7 @@ class BrokerTables:
             for session, flags, delay_s, topic, payload, extra in connection.execute("SELECT * FROM will")
         }
         (clock,) = row(connection, "SELECT max(ms) FROM clock")
-        return BrokerState(sessions, retained, times, wills, clock, started)
+        return BrokerState(sessions, retained, times, wills, clock, started, owners)
 
     def encode(self, batch: list[Record]) -> bytes:
         """The records one after the other: length, number of the session, record."""
@@ -212,7 +221,7 @@ class BrokerTables:
                 )
             elif kind in (EXPIRY, OFFLINE):
                 times.setdefault(session, {})["expiry" if kind == EXPIRY else "offline"] = number
-            elif kind in (WILL, CLOCK):
+            elif kind in (WILL, CLOCK, OWNER):
                 _write_rare(connection, session, kind, number, head, payload, extra)
             elif kind == RETAINED:
                 retained.pop(head, None)  # the order of publication is kept
@@ -240,6 +249,9 @@ def _write_rare(
 ) -> None:
     if kind == CLOCK:
         connection.execute("UPDATE clock SET ms = ?", (number,))
+        return
+    if kind == OWNER:
+        connection.execute("UPDATE session SET owner = ? WHERE session = ?", (head, session))
         return
     connection.execute("DELETE FROM will WHERE session = ?", (session,))
     if head:

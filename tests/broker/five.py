@@ -83,6 +83,8 @@ class Five:
         keep_alive_s: int = 0,
         will: tuple[str, bytes, int, bool] | None = None,
         will_properties: dict[str, Any] | None = None,
+        user: str | None = None,
+        password: bytes = b"",
         **values: Any,
     ) -> None:
         self.wire = world.open(f"address of {client_id}")
@@ -93,6 +95,9 @@ class Five:
             flags |= 4 | will[2] << 3 | will[3] << 5
             fields += properties(PacketTypes.WILLMESSAGE, will_properties or {})
             fields += prefixed(will[0].encode()) + prefixed(will[1])
+        if user is not None:
+            flags |= 0xC0
+            fields += prefixed(user.encode()) + prefixed(password)
         start = b"\0\4MQTT\5" + bytes((flags,)) + keep_alive_s.to_bytes(2, "big")
         self.wire.raw(packet(0x10, start + properties(CONNECT, values) + fields))
         got = self.take()

@@ -1,0 +1,188 @@
+"""Who may connect and what they may do, put together: users, rules, certificates, hooks. Imports guard, rules, hooks.
+
+The engine knows nothing of this but `Guard`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ...core.reason_codes import BAD_CREDENTIALS, NOT_AUTHORISED, UNAVAILABLE
+from ..authentication import Arriving, Refusal
+from ..gates.addresses import is_local, key_of
+from .guard import ALLOW_ALL, Guard, Later
+from .hooks import Hooks
+from .identity import ANONYMOUS, CERTIFICATE, PASSWORD, Identity
+from .rules import Rules
+
+log = logging.getLogger("mqttlite.broker")
+
+LOCAL = "local"
+
+
+class UserBase(Protocol):
+    """Users and their passwords (users.py has them from a file)."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def groups_of(self, name: str) -> frozenset[str]:
+        """The groups that a user is in."""
+        ...
+
+    def quick(self, name: str, password: bytes) -> bool | None:
+        """Whether that is the password; None: it takes long, so `check` is called in a thread."""
+        ...
+
+    def check(self, name: str, password: bytes) -> bool:
+        """Whether that is the password; called in a thread."""
+        ...
+
+
+CertificateName = Callable[[Mapping[str, Any]], str | None]
+
+
+class Access(Guard):
+    """`users`: who may connect with a password; None: nobody is asked for one. `rules`: what they may do; None:
+    everything. `anonymous`: whether clients without a user name may connect: True, False, or "local" for those of this
+    machine alone; None: False where there are users or `hooks.authenticate`, else True. `certificate_name`: the user
+    that a client's certificate names (as `ssl.SSLSocket.getpeercert` has it); None: certificates name nobody.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: UserBase | None = None,
+        rules: Rules | None = None,
+        anonymous: bool | str | None = None,
+        certificate_name: CertificateName | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        if anonymous not in (True, False, LOCAL, None):
+            raise ValueError(f'Access: anonymous is True, False or "local", not {anonymous!r:.60}')
+        self.users = users
+        self.rules = rules
+        self.hooks = hooks or Hooks()
+        self.anonymous = users is None and certificate_name is None if anonymous is None else anonymous
+        self.certificate_name = certificate_name
+        self.is_open = rules is None and self.hooks.authenticate is None and self.hooks.authorise is None
+
+    def with_hooks(self, hooks: Hooks) -> "Access":
+        """The same, with these hooks."""
+        return Access(
+            users=self.users,
+            rules=self.rules,
+            anonymous=self.anonymous,
+            certificate_name=self.certificate_name,
+            hooks=hooks,
+        )
+
+    # -- who it is
+
+    def admit(self, arriving: Arriving) -> Identity | Later:
+        """As Guard.admit."""
+        if self.hooks.authenticate is not None:
+            return lambda: self._ask_hook(arriving)
+        if self.certificate_name is not None and arriving.certificate:
+            name = self.certificate_name(arriving.certificate)
+            if name is not None:
+                return self._identity(arriving, name, CERTIFICATE)
+        name = arriving.username
+        if name is None or self.users is None:  # a name that nobody checks is none
+            if self.anonymous is True or (self.anonymous == LOCAL and is_local(key_of(arriving.address))):
+                return self._identity(arriving, None, ANONYMOUS)
+            raise Refusal(NOT_AUTHORISED, "it has shown no user name and password, and has to")
+        password = arriving.password
+        if password is None:
+            raise Refusal(BAD_CREDENTIALS, f"user {name!a} without a password")
+        is_right = self.users.quick(name, password)
+        if is_right is None:
+            return lambda: self._check(arriving, name, password)
+        return self._checked(arriving, name, is_right)
+
+    async def _check(self, arriving: Arriving, name: str, password: bytes) -> Identity:
+        assert self.users
+        job = asyncio.ensure_future(asyncio.to_thread(self.users.check, name, password))
+        try:
+            is_right = await asyncio.shield(job)
+        except asyncio.CancelledError:
+            await asyncio.wait([job])  # a thread cannot be stopped, so its place is not free before
+            raise
+        return self._checked(arriving, name, is_right)
+
+    def _checked(self, arriving: Arriving, name: str, is_right: bool) -> Identity:
+        if not is_right:
+            raise Refusal(BAD_CREDENTIALS, f"unknown user or wrong password, user name {name!a}")
+        return self._identity(arriving, name, PASSWORD)
+
+    async def _ask_hook(self, arriving: Arriving) -> Identity:
+        assert self.hooks.authenticate
+        try:
+            found: object = await self.hooks.authenticate(arriving)
+        except Refusal:
+            raise
+        except Exception as error:
+            log.exception("unexpected error in the hook authenticate")
+            raise Refusal(UNAVAILABLE, "the hook authenticate failed") from error
+        if found is None:
+            raise Refusal(BAD_CREDENTIALS, f"the hook authenticate has refused user name {arriving.username!a:.100}")
+        if not isinstance(found, Identity):
+            log.error("the hook authenticate must return an Identity or None, not %.60r", found)
+            raise Refusal(UNAVAILABLE, "the hook authenticate failed")
+        return found
+
+    def _identity(self, arriving: Arriving, name: str | None, how: str) -> Identity:
+        groups = self.users.groups_of(name) if self.users is not None and name is not None else frozenset()
+        return Identity(name, groups, how, arriving.address, arriving.client_id)
+
+    def known(self, identity: Identity) -> Identity | None:
+        """As Guard.known. Whom a hook has let in stays as the hook has said."""
+        name = identity.user
+        if identity.how == PASSWORD:
+            if self.users is None or name not in self.users:
+                return None
+        elif identity.how == CERTIFICATE:
+            if self.certificate_name is None:
+                return None
+        elif identity.how == ANONYMOUS:
+            if not self.anonymous or (
+                self.anonymous == LOCAL and identity.address and not is_local(key_of(identity.address))
+            ):
+                return None
+            return identity
+        else:
+            return identity
+        groups = self.users.groups_of(name) if self.users is not None and name is not None else frozenset()
+        if groups == identity.groups:
+            return identity
+        return Identity(name, groups, identity.how, identity.address, identity.client_id)
+
+    # -- what it may
+
+    def may(self, identity: Identity, action: str, topic: bytes) -> bool:
+        """As Guard.may."""
+        if self.hooks.authorise is not None:
+            try:
+                answer = self.hooks.authorise(identity, action, topic.decode())
+            except Exception:
+                log.exception("unexpected error in the hook authorise: %s is denied", action)
+                return False
+            if answer is not None:
+                return answer is True
+        if self.rules is not None:
+            return self.rules.may(identity, action, topic)
+        return not identity.rules or _OWN.may(identity, action, topic)
+
+
+def guard_of(access: Access | None, hooks: Hooks | None) -> Guard:
+    """What `Broker` is given, as the engine asks it. TypeError where it is something else."""
+    if access is not None and not isinstance(access, Access):
+        raise TypeError(f"access must be Access(...), not {access!r:.60}")
+    if hooks is not None and not isinstance(hooks, Hooks):
+        raise TypeError(f"hooks must be Hooks(...), not {hooks!r:.60}")
+    if access is None:
+        return ALLOW_ALL if hooks is None else Access(hooks=hooks)
+    return access if hooks is None else access.with_hooks(hooks)
+
+
+_OWN = Rules()  # where an identity's own are all that there are

@@ -1,0 +1,94 @@
+"""Who a client is, as the broker has found out. Imports rule.
+
+An identity is what rights are asked for (guard.py), what a session belongs to, and what is kept with a retained message
+and a will, so that the right to publish them can be asked for again. `encoded` and `decoded` are for the store.
+"""
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .rule import Rule
+
+# How a client has shown who it is
+ANONYMOUS = "anonymous"
+PASSWORD = "password"
+CERTIFICATE = "certificate"
+HOOK = "hook"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`user`: the user name, None for a client without one that is known to be true; `groups` of the user; `how` it was
+    shown; `address` of the connection; `client_id`. `rules`: rights of its own beside those of the rules for all, as a
+    hook gives them (hooks.py); they live as long as the identity.
+    """
+
+    user: str | None = None
+    groups: frozenset[str] = frozenset()
+    how: str = ANONYMOUS
+    address: str = field(default="", compare=False)
+    client_id: str = ""
+    rules: tuple[Rule, ...] = ()
+    # Rights as they were worked out last, for whoever has done that (rules.py)
+    rights: Any = field(default=None, compare=False, repr=False)
+
+    def keep_rights(self, rights: object) -> None:
+        """Remember what was worked out for it."""
+        object.__setattr__(self, "rights", rights)
+
+    @property
+    def text(self) -> str:
+        """For log lines."""
+        return "without a user name" if self.user is None else f"user {self.user!a}"
+
+
+NOBODY = Identity()
+
+
+def placed(identity: Identity, address: str, client_id: bytes) -> Identity:
+    """The same, of a connection from `address` with this client identifier, which is the one that counts."""
+    return replace(identity, address=address, client_id=client_id.decode(), rights=None)
+
+
+def owns(owner: Identity | None, newcomer: Identity) -> bool:
+    """Whether a session of `owner` may go on with `newcomer`: it is the same user, or the session was nobody's: of a
+    client without a user name, which anybody could have been. None: of before there were owners.
+    """
+    return owner is None or owner.user is None or owner.user == newcomer.user
+
+
+def encoded(identity: Identity) -> bytes:
+    """As the store keeps it, without the address; empty for who is nobody in particular."""
+    found: dict[str, Any] = {}
+    if identity.user is not None:
+        found["user"] = identity.user
+    if identity.groups:
+        found["groups"] = sorted(identity.groups)
+    if identity.how != ANONYMOUS:
+        found["how"] = identity.how
+    if identity.rules:
+        found["rules"] = [
+            [rule.filter, sorted(rule.actions), rule.allow, rule.user, rule.group, rule.client]
+            for rule in identity.rules
+        ]
+    return json.dumps(found, separators=(",", ":")).encode() if found else b""
+
+
+def decoded(data: bytes, client_id: bytes) -> Identity:
+    """What `encoded` has made, of the client with this identifier. ValueError where it is something else."""
+    if not data:
+        return Identity(client_id=client_id.decode())
+    found = json.loads(data)
+    try:
+        rules = tuple(Rule(each[0], frozenset(each[1]), *each[2:]) for each in found.get("rules", ()))
+        return Identity(
+            found.get("user"),
+            frozenset(found.get("groups", ())),
+            found.get("how", ANONYMOUS),
+            "",
+            client_id.decode(),
+            rules,
+        )
+    except (TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"no identity: {error}") from None

@@ -1,0 +1,56 @@
+"""Rights on the way of a message, worked out when a route is made and kept with it: a route has no client in it that
+may not receive its topic. What a connection may publish is in publishable.py. Both are thrown away when there is a new
+guard (new_guard.py). Imports access, peer, publishable, shares, subscriptions.
+"""
+
+from collections.abc import Callable
+
+from .access.guard import RECEIVE, Guard
+from .access.identity import NOBODY
+from .client_session import ClientSession
+from .ledger import Ledger
+from .limits import Limits
+from .peer import Peer
+from .publishable import Publishable
+from .shares import Share
+from .subscriptions import Found
+
+Barred = frozenset[ClientSession]
+NOBODY_BARRED: Barred = frozenset()
+
+
+def may_receive(guard: Guard, client: ClientSession, topic: bytes) -> bool:
+    """Whether messages of `topic` may go to the one to whom a session belongs."""
+    return guard.may(client.owner or NOBODY, RECEIVE, topic)
+
+
+def barred_of(guard: Guard, share: Share, topic: bytes) -> Barred:
+    """The members of a share that may not receive `topic`."""
+    if guard.is_open:
+        return NOBODY_BARRED
+    return frozenset([member for member in share.members if not may_receive(guard, member, topic)])
+
+
+def keep_permitted(guard: Guard, found: "Found[ClientSession | Share]", topic: bytes) -> Barred:
+    """Take out of a match who may not receive `topic`; those members of shares for whom the same holds."""
+    barred: list[ClientSession] = []
+    plain = found.plain
+    for client in [each for each in plain if not may_receive(guard, each, topic)]:  # type: ignore[arg-type]
+        del plain[client]  # a Share is never plain
+    for each in list(found.rich):
+        if isinstance(each, Share):
+            barred += barred_of(guard, each, topic)
+        elif not may_receive(guard, each, topic):
+            del found.rich[each]
+    return frozenset(barred) if barred else NOBODY_BARRED
+
+
+def give_rights(peer: Peer, guard: Guard, check: Callable[[bytes], object], ledger: Ledger, limits: Limits) -> None:
+    """What `peer` may publish is what `guard` says of its identity from now on. `check`: as Router.check_topic."""
+    if peer.rights:
+        peer.rights.forget()
+        peer.rights = None
+    peer.check = check
+    if not guard.is_open:
+        peer.rights = Publishable(guard, peer.identity, check, ledger, limits)
+        peer.check = peer.rights.__getitem__
