@@ -5,6 +5,7 @@ The -shm is not simulated (locking_mode=EXCLUSIVE): it is never a source of what
 SQLite's own chance, so what is written (not where, nor how much) differs from run to run.
 """
 
+import contextlib
 import errno
 import itertools
 from collections.abc import Callable
@@ -139,6 +140,26 @@ def _place(path: str) -> tuple[Files, str]:
     return _disks[number], name
 
 
+class _Connection(apsw.Connection):
+    """SQLite passes over what goes wrong when it carries over its WAL behind a commit: that stands. apsw would raise it
+    as if the commit had failed.
+    """
+
+    def execute(self, sql: str, *args: Any) -> Any:  # type: ignore[override]
+        name, _, pages = sql.partition("PRAGMA wal_autocheckpoint = ")
+        if name or not pages:
+            return super().execute(sql, *args)
+        self.set_wal_hook(lambda connection, database, there: _carry_over(connection, database, there, int(pages)))
+        return iter(())
+
+
+def _carry_over(connection: apsw.Connection, database: str, there: int, pages: int) -> int:
+    if there >= pages > 0:
+        with contextlib.suppress(apsw.Error):
+            connection.wal_checkpoint(database)
+    return apsw.SQLITE_OK
+
+
 def connect(disk: Files, path: str, *, checkpoint: int = CHECKPOINT) -> Any:
     """A connection with the settings of store.sqlite_file.connect. `checkpoint`: pages in the WAL for one."""
     global _file_system
@@ -148,7 +169,7 @@ def connect(disk: Files, path: str, *, checkpoint: int = CHECKPOINT) -> Any:
     if number is None:
         number = disk.sqlite_number = str(next(_numbers))  # type: ignore[attr-defined]
         _disks[number] = disk
-    connection = apsw.Connection(f"/{number}/{name_of(path)}", vfs=_NAME)
+    connection = _Connection(f"/{number}/{name_of(path)}", vfs=_NAME)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint}")
     connection.execute("PRAGMA secure_delete = OFF")
