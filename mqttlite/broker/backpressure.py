@@ -21,7 +21,8 @@ import logging
 from .client_session import ClientSession
 from .ledger import Ledger
 from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
-from .peer import HeldBack, Peer, StoreRoom
+from .peer import Peer
+from .publishing import HeldBack, StoreRoom
 from .stats import Stats, Watch
 
 log = logging.getLogger("mqttlite.broker")

@@ -15,7 +15,8 @@ from .extras import with_identifiers, with_share
 from .forms import Form
 from .ledger import MESSAGE, Ledger
 from .limits import Limits
-from .peer import Peer, Publishing
+from .peer import Peer
+from .publishing import Publishing
 from .queue import NEVER
 from .rights import NOBODY_BARRED, Barred
 from .shares import Share
@@ -79,6 +80,7 @@ class Delivery(Publishing):
             form = Form(session, self.clock, dropped, True, connect.packet_max, connect.topic_alias_max)
         client.form = form
         session.form = form.numbered
+        session.is_plain5 = form.is_plain
         return form
 
     def to_all(

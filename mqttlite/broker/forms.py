@@ -9,31 +9,15 @@ from collections.abc import Callable
 
 from ..core.codec import prefixed, remaining_length, repeated, topic_of
 from ..core.packet_types import PUBLISH
-from ..core.properties import TOPIC_ALIAS, varint
+from ..core.properties import TOPIC_ALIAS
 from ..core.session import SPAN
 from .extras import block_of, deadline_of
+from .heads import heads5
 from .queue import Queue
 
 ALIASED = 9  # bytes of a topic name for which an alias pays: it costs 3
-HEADS_MAX = 4096
 
 Pieces = tuple[bytes, ...]
-
-
-class _Heads(dict[bytes, bytes]):
-    """Of the start of a PUBLISH of 3.1.1, the same for 5.0 with an empty block of properties, which stands behind the
-    packet identifier; at QoS 0 it belongs to the start.
-    """
-
-    def __missing__(self, head: bytes) -> bytes:
-        if len(self) >= HEADS_MAX:
-            self.clear()
-        size, at = varint(head, 1, len(head))
-        found = self[head] = head[:1] + remaining_length(size + 1) + head[at:] + (b"" if head[0] & 6 else b"\0")
-        return found
-
-
-heads5 = _Heads().__getitem__
 
 
 class Form:
@@ -42,7 +26,7 @@ class Form:
     each message that ends here, by the name of its counter.
     """
 
-    __slots__ = ("_alias_max", "_aliases", "_clock", "_dropped", "_is5", "_is_plain", "_packet_max", "_session")
+    __slots__ = ("_alias_max", "_aliases", "_clock", "_dropped", "_is5", "_packet_max", "_session", "is_plain")
 
     def __init__(
         self,
@@ -60,7 +44,7 @@ class Form:
         self._packet_max = packet_max or 1 << 30
         self._alias_max = alias_max
         self._aliases: dict[bytes, int] = {}
-        self._is_plain = is5 and not packet_max and not alias_max
+        self.is_plain = is5 and not packet_max and not alias_max
 
     def numbered(self, seq: int, message: tuple[bytes, bytes, bytes]) -> Pieces | None:
         """As Session.form."""
@@ -69,7 +53,7 @@ class Form:
         is_repeat = seq < session.sent_before
         packet_id = seq % SPAN + 1
         if not extra:
-            if self._is_plain:
+            if self.is_plain:
                 start = heads5(head)
                 return repeated(start) if is_repeat else start, (packet_id << 8).to_bytes(3, "big"), payload
             return self.pieces(head, payload, extra, packet_id, is_repeat)

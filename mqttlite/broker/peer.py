@@ -12,7 +12,6 @@ Imports core.server, queue, parsing, farewell, ledger, limits; knows nothing of 
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.auth import AUTH
@@ -32,7 +31,9 @@ from .ledger import MESSAGE
 from .limits import Denied, LimitError, Limits
 from .long_requests import PIECE, in_pieces
 from .parsing import QuickParser
+from .publishing import HeldBack, Publishing
 from .queue import Queue
+from .runs import acknowledge_all, publish_all
 
 if TYPE_CHECKING:
     from .authentication import Exchange
@@ -44,32 +45,6 @@ LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
-
-
-class StoreRoom:
-    """Room in the store, as what publishers wait for: like a client that has not caught up."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[Peer, None] = {}
-
-
-class HeldBack(Exception):
-    """A PUBLISH has to wait, and nothing has been done about it yet."""
-
-
-class Publishing:
-    """What a connection does with the messages that it brings: the router's face to it."""
-
-    work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
-    check_topic: Callable[[bytes], object]  # ProtocolError for what is no topic name, LimitError for one not taken here
-
-    def is_for_nobody(self, topic: bytes) -> bool:
-        """As Router's."""
-        raise NotImplementedError
-
-    def publish(self, publisher: "Peer | None", flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
-        """As Router's."""
-        raise NotImplementedError
 
 
 def _nothing_unwritten() -> int:
@@ -177,14 +152,7 @@ class Peer(ServerConnection):
         self.more = False
         parks = False
         if self._request or self.parked or self.question:
-            if self.question:
-                return
-            self.received_at = min(now, self.received_at + BYTE_MS * size)
-            if self._request and not self._go_on_with_request(enough):
-                return
-            if self.parked and not self.waits_for and not self._unpark(enough):
-                return
-            if self.parked_bytes >= self._parked_max:
+            if not self._go_on_with_what_waits(now, size, enough):
                 return
             parks = bool(self.parked)
         parser = self.parser
@@ -193,7 +161,9 @@ class Peer(ServerConnection):
         self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
         whole = False
         publish = self._publish5 if self.is5 else self._publish
-        for _ in repeat(None, self._turn_work):
+        left = self._turn_work
+        while left > 0:
+            left -= 1
             first = next_packet()
             if not first:
                 if not whole:
@@ -211,6 +181,15 @@ class Peer(ServerConnection):
             elif kind == PUBLISH:
                 if not parks and not self.waits_for:
                     try:
+                        # Another one behind it: mostly to the same topic, and both go one way in one step
+                        if (
+                            parser.end < len(parser.buf)
+                            and parser.buf[parser.end] == first
+                            and publish_all(self, router, first, enough)
+                        ):
+                            if router.work >= enough:
+                                break
+                            continue
                         publish(first, parser.buf, parser.start, parser.end)
                     except HeldBack:
                         parks = self._park(first, parser.buf[parser.start : parser.end])
@@ -223,9 +202,15 @@ class Peer(ServerConnection):
             elif first in _ACKNOWLEDGEMENTS:
                 buf = parser.buf
                 start = parser.start
-                packet_id = buf[start] << 8 | buf[start + 1] if parser.end - start == 2 else 0
+                end = parser.end
+                packet_id = buf[start] << 8 | buf[start + 1] if end - start == 2 else 0
+                if packet_id and end + 2 < len(buf) and buf[end] == first:
+                    count = acknowledge_all(self, first, packet_id)
+                    if count:
+                        left -= count >> 2
+                        continue
                 if not packet_id:
-                    self._acknowledgement(first, buf, start, parser.end)  # reads more, or says what is wrong with it
+                    self._acknowledgement(first, buf, start, end)  # reads more, or says what is wrong with it
                 elif first == PUBREL:
                     self.session.released(packet_id)
                 else:
@@ -236,6 +221,17 @@ class Peer(ServerConnection):
                     break
                 parks = bool(self.parked)
         self.more = True  # as far as anybody can tell
+
+    def _go_on_with_what_waits(self, now: int, size: int, enough: int) -> bool:
+        """Whether what has come since may have its turn."""
+        if self.question:
+            return False
+        self.received_at = min(now, self.received_at + BYTE_MS * size)
+        if self._request and not self._go_on_with_request(enough):
+            return False
+        if self.parked and not self.waits_for and not self._unpark(enough):
+            return False
+        return self.parked_bytes < self._parked_max
 
     def _publish(self, first: int, buf: bytes, start: int, end: int) -> None:
         """As in the core, in one step for most of it: QoS 0, and others under an identifier that stands for nothing."""

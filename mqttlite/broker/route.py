@@ -34,6 +34,7 @@ class Route:
         "barred",
         "clients",
         "cost",
+        "fan",
         "groups",
         "heads",
         "reserved",
@@ -62,6 +63,7 @@ class Route:
         # Whether there may be something about a message: no room, whose topic it is, how it is wanted, nobody wants it.
         self.asks = has_store or bool(self.strict) or self.reserved or bool(rich) or not clients
         self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items()) + len(rich)
+        self.fan = max(1, len(clients))  # how many get a message
         self.groups: dict[int, list[Group]] = {}  # by QoS of the message
         self.heads: dict[int, tuple[bytes, int]] = {}  # with what the message counts; by payload size << 2 | QoS
 

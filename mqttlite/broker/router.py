@@ -11,10 +11,11 @@ from .broker_store import BrokerStore
 from .client_session import BY_FORM, ClientSession
 from .delivery import QOS
 from .extras import deadline_of, extra_of, share_of, without_identifiers
-from .forms import heads5
+from .heads import heads5
 from .ledger import MESSAGE
 from .limits import LimitError, Limits
-from .peer import HeldBack, Peer
+from .peer import Peer
+from .publishing import HeldBack
 from .retained import RetainedMessages
 from .rights import barred_of, may_receive
 from .route import Route
@@ -22,6 +23,7 @@ from .stats import Stats, Watch
 from .subscribing import GAP_TOPICS, Subscribing
 
 GAP = b"/dropped"
+HEAD_MAX = 7  # bytes of the start of a PUBLISH, beside its topic name
 SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
 
 
@@ -160,6 +162,87 @@ class Router(Subscribing):
             else:
                 self._tight = ledger.queued > self._near
         return 0
+
+    def known_route(self, topic: bytes) -> Route | None:
+        """The route of a topic, if there is one already."""
+        return self._routes.get(topic)
+
+    def publish_all(self, publisher: Peer, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> bool:
+        """As `publish`, of each; False, and nothing done, where one of them might find no room, or somebody behind.
+        `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
+        """
+        count = len(payloads)
+        groups = route.groups.get(flags) or route.group(flags)
+        sizes = list(map(len, payloads))
+        size = sum(sizes)
+        is_even = sizes.count(sizes[0]) == count
+        if flags:
+            cost = size + count * (len(route.topic) + HEAD_MAX + MESSAGE)  # at most
+            if self._tight or self.ledger.queued + cost * route.fan > self._near:
+                return False
+            for qos, clients, _, _ in groups:
+                for client in clients if qos else ():
+                    session = client.session
+                    peer = client.peer
+                    if peer is not None and not peer.writable:
+                        return False
+                    room = client.hold_room + cost
+                    if session.room < room and session.settle() < room:
+                        return False
+        stats = self._stats
+        stats.messages_received += count
+        dirty = self._dirty
+        for qos, clients, number, speech in groups:
+            self.work += number * count
+            if qos:
+                key = len(payloads[0]) << 2 | qos
+                if is_even:
+                    head, cost = route.heads.get(key) or route.head(key)
+                    messages = [(head, payload, b"") for payload in payloads]
+                    costs = [cost] * count
+                else:
+                    heads = [route.heads.get(len(p) << 2 | qos) or route.head(len(p) << 2 | qos) for p in payloads]
+                    messages = [(head, payload, b"") for (head, _), payload in zip(heads, payloads, strict=True)]
+                    costs = [cost for _, cost in heads]
+                size = sum(costs)
+                for client in clients:
+                    session = client.session
+                    session.room -= size
+                    session.sizes.extend(costs)
+                    session.publish_all(messages)
+                    if client.peer is not None:
+                        dirty[client.peer] = None
+                stats.messages_sent += count * number
+                self.ledger.queued += size * number
+                continue
+            data = whole
+            if speech or not whole:
+                pieces = []
+                for payload in payloads:
+                    key = len(payload) << 2
+                    head, _ = route.heads.get(key) or route.head(key)
+                    if speech == BY_FORM:
+                        for client in clients:
+                            self.send(client, head, payload, b"")
+                    pieces.append(heads5(head) if speech else head)
+                    pieces.append(payload)
+                if speech == BY_FORM:
+                    continue
+                data = b"".join(pieces)
+            if size > SMALL * count:
+                self.unwritten += len(data) * number
+            for client in clients:
+                peer = client.peer
+                if peer is not None and peer.writable:
+                    peer.out.append(data)
+                    dirty[peer] = None
+                    stats.messages_sent += count
+                elif peer is None:
+                    stats.dropped_offline += count
+                else:
+                    for _ in payloads:
+                        self.backpressure.drop(client, "write_buffer_bytes", self.now)
+        return True
 
     def publish_with(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
         """As `publish`, of a message with these properties, which have been checked (5.0)."""
