@@ -97,10 +97,14 @@ class Backpressure:
         self._wait(self.store_room, publisher)
         self._watch.hit("store", publisher, f"{why}: it is held back until there is room", now)
 
+    def hold_for(self, room: StoreRoom, publisher: Peer) -> None:
+        """`publisher` waits (HeldBack) until `let_go_on`."""
+        self._wait(room, publisher)
+
     def look_for_room(self) -> None:
         """Whoever waits for the store asks it again."""
         if self.store_room.waiting:
-            self._let_go_on(self.store_room)
+            self.let_go_on(self.store_room)
 
     def caught_up(self, client: ClientSession, now: int) -> bool:
         """Whether `client` has room again (half its limit, lest it is back at once); then its publishers go on."""
@@ -124,9 +128,10 @@ class Backpressure:
 
     def _release(self, client: ClientSession) -> None:
         self.holding.pop(client, None)
-        self._let_go_on(client)
+        self.let_go_on(client)
 
-    def _let_go_on(self, other: ClientSession | StoreRoom) -> None:
+    def let_go_on(self, other: ClientSession | StoreRoom) -> None:
+        """Nobody has to wait for `other` any more."""
         for publisher in other.waiting:
             del publisher.waits_for[other]
             if not publisher.waits_for:

@@ -18,7 +18,8 @@ from .limits import Limits
 from .peer import Peer
 from .publishing import Publishing
 from .queue import NEVER
-from .rights import NOBODY_BARRED, Barred
+from .queues.taker import Taker
+from .rights import NOBODY_BARRED, Barred, may_receive
 from .shares import Share
 from .stats import Stats, Watch
 
@@ -29,7 +30,7 @@ RETAIN_AS_PUBLISHED = 8
 RETAIN_HANDLING = 0x30
 IDENTIFIER = 8  # bits that the subscription identifier is above the options
 
-Rich = dict["ClientSession | Share", list[int]]
+Rich = dict["ClientSession | Share | Taker", list[int]]
 
 
 class Delivery(Publishing):
@@ -60,6 +61,10 @@ class Delivery(Publishing):
         self.expiring: Deadlines[ClientSession] = Deadlines()  # queues in which something may expire (broker's clock)
         self.guard: Guard = ALLOW_ALL
         self.is_timed = False  # a message with a deadline has come
+
+    def may_receive(self, client: ClientSession, topic: bytes) -> bool:
+        """Whether a message of this topic may go to `client`."""
+        return self.guard.is_open or may_receive(self.guard, client, topic)
 
     def clock(self) -> int:
         """The broker's time, in ms."""
@@ -98,6 +103,10 @@ class Delivery(Publishing):
         """
         for client, values in rich.items():
             share = b""
+            if isinstance(client, Taker):
+                self.work += 1
+                client.take(flags, topic, payload, extra)
+                continue
             if isinstance(client, Share):
                 share = client.name
                 member = client.next(flags >> 1 & 3, barred)

@@ -63,6 +63,8 @@ class Engine(Sessions):
         self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
+        self._awake = self.depot.awake
+        self.depot.configure()
 
     # -- called by the shell
 
@@ -94,6 +96,8 @@ class Engine(Sessions):
                 client.store.begin()
         peer.parser.feed(data)
         self._work(peer, now, len(data))
+        if self._awake:
+            self._serve()
         if self._overdue:
             self._disconnect_overdue()
 
@@ -106,7 +110,14 @@ class Engine(Sessions):
             if not peer.closed_because:
                 self.dirty[peer] = None
                 self._work(peer, now)
+        self._serve()
         self._disconnect_overdue()
+
+    def _serve(self) -> None:
+        """Named queues and streams hand out what can be sent at once."""
+        for client in self.depot.pump():
+            if client.peer:
+                self.busy[client.peer] = None
 
     def answered(self, question: Question, answer: Identity | Refusal, now: int) -> None:
         """The shell has awaited a question of `pending`."""
@@ -190,6 +201,8 @@ class Engine(Sessions):
                 self.router.catch_up(client)
                 if self.router.takes_retained(client):
                     self.busy[peer] = None
+                self.depot.connected(client)
+                self._serve()
         else:
             peer.mark = peer.taken()
             peer.marked_at = now
@@ -230,6 +243,7 @@ class Engine(Sessions):
             self._let_go(peer)
             if not peer.closed_because:
                 self._close(peer, why)
+            self._serve()
             self._disconnect_overdue()
         peer.out.clear()
         self._count_output(peer, 0)
@@ -262,7 +276,10 @@ class Engine(Sessions):
         if self._sweep.look():
             wait_ms = min(wait_ms, SWEEP_MS)
         self._end_expired(now)
-        self._keep_clock(now, bool(self.wills.waiting) or self._sweep.is_timed or bool(self.timed))
+        self.depot.look(now)
+        self._serve()
+        is_timed = bool(self.wills.waiting) or self._sweep.is_timed or bool(self.timed) or self.depot.is_timed
+        self._keep_clock(now, is_timed)
         self._census.look(now)
         self.backpressure.end_holds(now)
         self.backpressure.look_for_room()

@@ -51,6 +51,11 @@ def _block_at(extra: bytes) -> int:
     return at
 
 
+def properties_of(extra: bytes) -> bytes:
+    """Its properties of 5.0, as they came; subscription identifiers behind them."""
+    return extra[_block_at(extra) :]
+
+
 def with_share(extra: bytes, share: bytes) -> bytes:
     """The same, for a member of a shared subscription; b"": for nobody's."""
     at = 1 + (_DEADLINE_SIZE if extra and extra[0] & DEADLINE else 0)

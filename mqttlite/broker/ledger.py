@@ -6,6 +6,7 @@
     output       a connection's        engine            output_bytes                  who has most is disconnected
     identifiers  a session's, QoS 2    engine            inbound, identifiers_bytes    who sends more is disconnected
     filters      a client's            router            filters_bytes, all_...        its SUBSCRIBE is refused
+    named        named queues'         queues/           their rules, named_bytes      as their rules say
     retained     the broker's          retained          retained_bytes                the publisher is refused
     routes       the broker's (cache)  router            routes_bytes                  they are forgotten
     rights       a connection's        rights            rights_bytes                  its own are forgotten
@@ -23,7 +24,7 @@ ROUTE = 1024  # for a cached topic
 ROUTE_CLIENT = 160  # for each client in it
 
 
-ACCOUNTS = ("filters", "identifiers", "output", "queued", "received", "retained", "rights", "routes")
+ACCOUNTS = ("filters", "identifiers", "named", "output", "queued", "received", "retained", "rights", "routes")
 
 
 class Ledger:
@@ -35,6 +36,7 @@ class Ledger:
         self.output = 0
         self.filters = 0
         self.identifiers = 0
+        self.named = 0
         self.retained = 0
         self.routes = 0
         self.rights = 0

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from ..core.errors import MQTTError
 from ..core.reason_codes import NOT_AUTHORISED
 from ..core.sizes import PACKET_MAX
+from .queues.rules import NamedRule
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -131,6 +132,27 @@ class Limits:
     store_bytes: int = _limit(256 * MIB, "file of --store; what does not fit is refused")
     rights_bytes: int = _limit(16 * MIB, "topic names to which clients may publish, as far as they have asked")
     routes_bytes: int = _limit(16 * MIB, "cached routes (topic name to clients)")
+
+    # Named queues and streams (docs/queues.md); each has bounds of its own
+    named_queues: int = _limit(
+        100, "named queues and streams that subscriptions have made; 0: only the configured ones"
+    )
+    named_bytes: int = _limit(64 * MIB, "messages in all of them; 64 bytes more count for each")
+    queue_return_ms: int = _limit(
+        60_000, "a consumer of a named queue may be away, before what it has not acknowledged goes to another"
+    )
+
+    # Repeats of producers with idempotency keys
+    deduplicate: bool = field(
+        default=True, metadata={"help": "with --store, a key that was seen is acknowledged and not delivered again"}
+    )
+    deduplicate_in_memory: bool = field(
+        default=False, metadata={"help": "the same without a store, for as long as the broker runs"}
+    )
+    deduplicate_bytes: int = _limit(4 * MIB, "memory for their numbers: 512 bytes for a producer at a topic")
+    deduplicate_ms: int = _limit(7 * 24 * 3600 * 1000, "without a message, after which a producer is forgotten")
+
+    named: tuple[NamedRule, ...] = ()  # the first of a name counts
 
     queues: tuple[QueueRule, ...] = ()  # the first whose pattern matches counts
 

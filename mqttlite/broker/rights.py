@@ -12,6 +12,7 @@ from .ledger import Ledger
 from .limits import Limits
 from .peer import Peer
 from .publishable import Publishable
+from .queues.taker import Taker
 from .shares import Share
 from .subscriptions import Found
 
@@ -31,17 +32,17 @@ def barred_of(guard: Guard, share: Share, topic: bytes) -> Barred:
     return frozenset([member for member in share.members if not may_receive(guard, member, topic)])
 
 
-def keep_permitted(guard: Guard, found: "Found[ClientSession | Share]", topic: bytes) -> Barred:
+def keep_permitted(guard: Guard, found: "Found[ClientSession | Share | Taker]", topic: bytes) -> Barred:
     """Take out of a match who may not receive `topic`; those members of shares for whom the same holds."""
     barred: list[ClientSession] = []
     plain = found.plain
     for client in [each for each in plain if not may_receive(guard, each, topic)]:  # type: ignore[arg-type]
-        del plain[client]  # a Share is never plain
+        del plain[client]  # the others are never plain
     for each in list(found.rich):
         if isinstance(each, Share):
             barred += barred_of(guard, each, topic)
-        elif not may_receive(guard, each, topic):
-            del found.rich[each]
+        elif isinstance(each, ClientSession) and not may_receive(guard, each, topic):
+            del found.rich[each]  # for takers it is asked when they hand out
     return frozenset(barred) if barred else NOBODY_BARRED
 
 

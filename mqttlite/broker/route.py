@@ -9,6 +9,8 @@ from .backpressure import STRICT
 from .client_session import ClientSession
 from .delivery import Rich
 from .ledger import MESSAGE, ROUTE, ROUTE_CLIENT, Ledger
+from .queues.names import RESERVED
+from .queues.taker import Taker
 from .rights import NOBODY_BARRED, Barred
 from .topic_tree import TopicTree
 
@@ -41,6 +43,7 @@ class Route:
         "rich",
         "stored",
         "strict",
+        "takers",
         "topic",
     )
 
@@ -56,8 +59,10 @@ class Route:
         self.cost = ROUTE + HEADS_MAX * len(topic) + ROUTE_CLIENT * (len(clients) + len(rich))  # in the ledger
         self.clients = clients  # granted QoS
         self.barred = barred  # members of shares that may not receive it
-        self.rich = rich  # those whose subscriptions have options, and shares
-        self.reserved = topic.startswith(b"$SYS/") and not is_bridge_state(topic)  # clients may not publish it
+        self.rich = rich  # those whose subscriptions have options, shares, and takers
+        # Clients may not publish it.
+        self.reserved = topic.startswith(RESERVED) or (topic.startswith(b"$SYS/") and not is_bridge_state(topic))
+        self.takers = [taker for taker in rich if isinstance(taker, Taker)]
         optioned = [client for client in rich if isinstance(client, ClientSession)]
         self.strict = [client for client in [*clients, *optioned] if client.when_full in STRICT]
         # Whether there may be something about a message: no room, whose topic it is, how it is wanted, nobody wants it.

@@ -15,7 +15,9 @@ from .heads import heads5
 from .ledger import MESSAGE
 from .limits import LimitError, Limits
 from .peer import Peer
+from .publishable import shown
 from .publishing import HeldBack
+from .queues.repeats import ENVELOPE
 from .retained import RetainedMessages
 from .rights import barred_of, may_receive
 from .route import Route
@@ -272,10 +274,22 @@ class Router(Subscribing):
         if route.reserved and publisher is not None:
             stats.messages_received += 1
             stats.dropped_reserved += 1
-            self._watch.hit("reserved", publisher, "published to $SYS; nobody gets it", self.now)  # [MQTT-3.3.5-2]
+            self._watch.hit(
+                "reserved", publisher, f"published to {shown(topic)}; nobody gets it", self.now
+            )  # [MQTT-3.3.5-2]
             return NOT_AUTHORISED
+        repeats = self.repeats
+        name = b""
+        number = 0
+        if repeats is not None and published and publisher is not None and (extra or payload[:1] == ENVELOPE):
+            name, number = repeats.key_of(publisher, topic, payload, extra)
+            if name and repeats.is_repeat(name, number):
+                stats.messages_received += 1
+                return 0
         if not self._admit(route, publisher, flags, payload, extra):
             return QUOTA_EXCEEDED
+        if repeats is not None and name:
+            repeats.remember(name, number)
         if flags & 1:
             self._retain(route, topic, payload, published, extra)
         if not (route.clients or route.rich):
@@ -340,6 +354,8 @@ class Router(Subscribing):
         if published and publisher is not None:
             for client in route.strict:
                 self.backpressure.admit(client, size + MESSAGE, publisher, self.now)
+            for taker in route.takers:
+                taker.admit(publisher, size + MESSAGE)
         return True
 
     def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:

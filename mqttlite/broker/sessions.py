@@ -33,6 +33,8 @@ from .long_requests import check_answer
 from .peer import Peer
 from .publishable import shown
 from .queue import NEVER
+from .queues.depot import Depot
+from .queues.names import SUBSCRIBED as NAMED
 from .rights import give_rights
 from .route import is_bridge_state
 from .router import Router
@@ -92,6 +94,7 @@ class Sessions:
         self._status = Status(self.router, self.sessions, self.stats, self._census)
         self.timed: dict[ClientSession, None] = {}  # sessions without a connection, whose end their client has chosen
         self._expiring: Deadlines[ClientSession] = Deadlines()  # all without one
+        self.depot = Depot(self.router, limits, self.stats, self.watch, store)
         self._new_client_id = new_client_id
         self._clock_at = 0  # ms; when the store was told the clock last
 
@@ -145,6 +148,7 @@ class Sessions:
                 lost.append((client, kept.wills[number]))
         for topic, payload, qos, extra in kept.retained:
             self.router.retained.store(topic, payload, qos, extra)
+        self.depot.load(kept.queues, {client: client.subscriptions for client in self.sessions.values()})
         self._status.load()
         self.wills.load({number: will for number, will in kept.wills.items() if number not in kept.times})
         for client, will in lost:
@@ -230,7 +234,12 @@ class Sessions:
             self.router.form_of(client)
         peer.accept(session, present, block)
         self._look_at(peer, self.router.now)
+        self._begin(client)
+
+    def _begin(self, client: ClientSession) -> None:
+        """A client takes what is there for it from now on."""
         self.backpressure.begin(client, self.router.now)
+        self.depot.connected(client)
         if client.unsent:
             self.backpressure.queued(client, None, self.router.now)
 
@@ -275,7 +284,8 @@ class Sessions:
         for topic_filter, options in subscriptions:
             if options & NO_LOCAL and topic_filter.startswith(PREFIX):
                 raise ProtocolError("MQTT-3.8.3-4", "No Local for a shared subscription")
-            code = self.router.subscribe(client, topic_filter, identifier | options)
+            subscribe = self.depot.subscribe if topic_filter.startswith(NAMED) else self.router.subscribe
+            code = subscribe(client, topic_filter, identifier | options)
             codes.append(code if code < REFUSED or client.speech else REFUSED)
             if tells:
                 what = "subscription refused" if code >= REFUSED else f"subscribed with QoS {code}"
@@ -290,6 +300,7 @@ class Sessions:
         for topic_filter in topic_filters:
             codes.append(0 if topic_filter in client.subscriptions else NO_SUBSCRIPTION)
             self.router.unsubscribe(client, topic_filter)
+            self.depot.unsubscribe(client, topic_filter)
         return bytes(codes)
 
     def on_refused(self, peer: Peer, error: Exception, reason: int) -> None:
@@ -309,6 +320,7 @@ class Sessions:
         another time than CONNECT said (5.0).
         """
         client = _client(connection)
+        self.depot.leaves(client)
         connect = connection.connect
         if client.speech and connect and not client.clean:
             client.clean, client.expiry_ms = expiry_ms(connect.session_expiry_s, self.limits)
@@ -400,6 +412,7 @@ class Sessions:
         self.timed.pop(client, None)
         self._expiring.forget(client)
         self.wills.session_ended(client)
+        self.depot.ended(client)
         self.router.end(client)
         self._status.forget(client)
 

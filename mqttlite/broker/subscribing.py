@@ -19,6 +19,8 @@ from .ledger import filter_cost
 from .limits import LimitError, Limits
 from .peer import Peer
 from .publishable import shown
+from .queues.repeats import Repeats
+from .queues.taker import Taker
 from .rights import NOBODY_BARRED, keep_permitted
 from .route import Route, Routes
 from .shares import PREFIX, Share, ShareError, parted
@@ -46,18 +48,19 @@ class Subscribing(Delivery):
         # Asked before each `publish`, and mostly no more than a look into a dictionary: ProtocolError or LimitError
         # unless messages may be published to a topic.
         self.check_topic = self._routes.__getitem__
-        self._tree: SubscriptionTree[ClientSession | Share] = SubscriptionTree()
+        self._tree: SubscriptionTree[ClientSession | Share | Taker] = SubscriptionTree()
         self._shares: dict[bytes, Share] = {}  # by topic filter
+        self.repeats: Repeats | None = None  # None: not looked for
         self.subscriptions = 0  # how many there are, ...
         self.shared_subscriptions = 0  # ... and of the shared ones, by client
         self._retaining: dict[ClientSession, None] = {}  # who has not been sent all retained messages
 
-    def subscribe(self, client: ClientSession, topic_filter: bytes, value: int) -> int:
+    def subscribe(self, client: ClientSession, topic_filter: bytes, value: int, matched: bytes = b"") -> int:
         """The reason code for SUBACK: the granted QoS, or from 0x80 on [MQTT-3.8.4-5]. `value`: as in subscriptions.py.
-        Retained messages: `send_retained`.
+        `matched`: what it matches, where that is another. Retained messages: `send_retained`.
         """
         limits = self._limits
-        matched = topic_filter
+        matched = matched or topic_filter
         if topic_filter.startswith(PREFIX):
             try:
                 _, matched = parted(topic_filter)
@@ -151,6 +154,16 @@ class Subscribing(Delivery):
                 self._tree.remove(topic_filter, client)
             self._forget_routes(matched)
 
+    def add_taker(self, topic_filter: bytes, taker: Taker) -> None:
+        """`taker` gets what a filter matches from now on."""
+        self._tree.add(topic_filter, taker, PLAIN + 1)
+        self._forget_routes(topic_filter)
+
+    def remove_taker(self, topic_filter: bytes, taker: Taker) -> None:
+        """It gets it no more."""
+        self._tree.remove(topic_filter, taker)
+        self._forget_routes(topic_filter)
+
     def _count(self, topic_filter: bytes, count: int) -> None:
         if topic_filter.startswith(PREFIX):
             self.shared_subscriptions += count
@@ -212,8 +225,8 @@ class Subscribing(Delivery):
         barred = NOBODY_BARRED
         if not self.guard.is_open:
             barred = keep_permitted(self.guard, found, topic)
-        clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # a Share is never plain
-        route = Route(topic, clients, found.rich, self._store is not None, barred)
+        clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # the others are never plain
+        route = Route(topic, clients, found.rich, self._store is not None or self.repeats is not None, barred)
         if self.ledger.routes + route.cost > self._limits.routes_bytes:
             self._routes.forget_all()
         self._routes.keep(route)

@@ -3,6 +3,7 @@ common. What runs in it: programs.py; what decides whether all is well: check/.
 """
 
 import traceback
+from dataclasses import replace
 from typing import Any
 
 from ..broker import Broker
@@ -59,6 +60,7 @@ class Scene:
         def serves(process: Process, broker: Broker) -> None:
             self.brokers[process.name] = broker
 
+        limits = replace(limits or Limits(), deduplicate=False)  # repeats are for whoever reads
         return broker("sqlite", limits=limits, made=made, serves=serves)
 
     def watched(self, client: Client) -> Client:

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 from ..core import records as r
 from ..core.codec import released
 from ..core.records import State
-from . import batches
+from . import batches, queue_tables
+from .queue_tables import EMPTY, QueuesState
 from .sqlite_schema import row
 from .sqlite_tables import LIFE, LOG, Connection, ranges
 
@@ -76,6 +77,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
     ),
     # Of whom it was before there were owners: NULL
     ("ALTER TABLE session ADD COLUMN owner BLOB",),
+    queue_tables.MIGRATION,
 ]
 
 _SEQ = 40  # bits of a sequence number
@@ -112,6 +114,7 @@ class BrokerState(NamedTuple):
     clock: int
     started: dict[int, set[int]]
     owners: dict[int, bytes]
+    queues: QueuesState = EMPTY
 
 
 class BrokerTables:
@@ -155,7 +158,8 @@ class BrokerTables:
             for session, flags, delay_s, topic, payload, extra in connection.execute("SELECT * FROM will")
         }
         (clock,) = row(connection, "SELECT max(ms) FROM clock")
-        return BrokerState(sessions, retained, times, wills, clock, started, owners)
+        named = queue_tables.load(connection)
+        return BrokerState(sessions, retained, times, wills, clock, started, owners, named)
 
     def encode(self, batch: list[Record]) -> bytes:
         """The records one after the other: length, number of the session, record."""
@@ -236,9 +240,10 @@ class BrokerTables:
                     connection.execute("DELETE FROM subscription WHERE session = ?", (session,))
                     connection.execute("DELETE FROM will WHERE session = ?", (session,))
                     connection.execute("DELETE FROM session WHERE session = ?", (session,))
-            else:
+            elif kind < queue_tables.FIRST:
                 raise ValueError(f"unknown record {kind}")
         write_messages()
+        queue_tables.write(connection, batch)
         many("DELETE FROM retained WHERE topic = ?", [(topic,) for topic in retained])
         rows: Any = [row for row in retained.values() if row[1]]
         many("INSERT INTO retained VALUES (?, ?, ?, ?)", rows)

@@ -19,12 +19,13 @@ from .folder import sync_folder
 from .journal import Journal
 from .kinds import BROKER, JOURNAL, Reading, kind_of, tables_of
 from .place import Lock, copy, demand_files, shown
+from .queue_tables import TABLES as QUEUE_TABLES
 from .sqlite_found import beside, move_aside
 
 SIZE_AT = 28  # in a database: how many pages it has
 _TABLES = {
     "client": ("meta", "outbound", "inbound", "subscription", "origin", "seen"),
-    "broker": ("session", "outbound", "inbound", "subscription", "retained", "will", "clock"),
+    "broker": ("session", "outbound", "inbound", "subscription", "retained", "will", "clock", *QUEUE_TABLES),
 }
 
 
