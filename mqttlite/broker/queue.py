@@ -122,7 +122,7 @@ class Queue(Session):
         state = _ANSWERED[first]
         start = self.first + (packet_id - 1 - self.first) % SPAN
         end = start + count
-        if end > self.sent or self.releasing:
+        if end > self.sent or self.releasing or self.on_finished:  # who asks is told of each
             return False
         messages = self.messages
         for seq in range(start, end):

@@ -7,6 +7,7 @@ import pytest
 from mqttlite.broker.limits import Limits
 from mqttlite.broker.queues.names import NamedError, delayed, inner, parted
 from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.core.codec import acknowledgement
 from tests.broker.five import PUBACK, PUBREC, Five
 from tests.broker.world import Wire, World
 
@@ -145,6 +146,24 @@ def test_a_consumer_that_does_not_acknowledge_has_a_window_of_messages_and_no_mo
     assert len(here.engine.sessions[b"slow"].session.messages) == 20
     quick.subscribe(JOBS, qos=1)
     assert quick.finish() == numbers(80, 20)
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_acknowledgements_that_come_in_one_read_count_each(qos: int) -> None:
+    here = world()
+    client = here.connect("c")
+    client.subscribe(JOBS, qos=qos)
+    publish(here, 30, qos)
+    got = [packet.fields["packet_id"] for packet in client.packets()]
+    answers = [acknowledgement(0x40 if qos == 1 else 0x50, number) for number in got]
+    client.raw(b"".join(answers))
+    if qos == 2:
+        client.raw(b"".join([acknowledgement(0x70, number) for number in got]))
+    assert len(here.engine.depot.queues[b"jobs"].items) == 10
+    client.cut()
+    other = here.connect("o")
+    other.subscribe(JOBS, qos=qos)
+    assert other.finish() == numbers(10, 20)
 
 
 def test_receive_maximum_bounds_what_a_consumer_has() -> None:
