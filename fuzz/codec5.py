@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mqttlite.broker import publish5
 from mqttlite.broker.extras import block_of, deadline_of, extra_of, share_of, with_identifiers, with_share
+from mqttlite.broker.limits import LimitError, Limits
 from mqttlite.core import wire5, wire5_server
 from mqttlite.core.codec import acknowledgement, body_at, packet, prefixed
 from mqttlite.core.errors import MQTTError
@@ -120,6 +121,7 @@ class _Receiver:
         self.topic_aliases = {7: b"of/seven"}
         self.is_connected = True
         self.digest_shift = 6
+        self.limits = Limits(properties=1000, user_properties=1000)
         self.got: tuple[int, bytes, bytes, int, bytes] | None = None
 
     def check_topic(self, topic: bytes) -> None:
@@ -133,6 +135,9 @@ class _Receiver:
 
     def refused(self, error: Exception, reason: int) -> None:
         raise error
+
+    def exceeds(self, limit: str, what: str) -> LimitError:
+        raise AssertionError(f"{limit}: {what}")
 
 
 def _publish(buf: bytes, start: int, end: int) -> Any:

@@ -11,16 +11,19 @@ from ..core.auth import AGAIN, AUTH, CONTINUE, DATA, METHOD, SUCCESS, decode_aut
 from ..core.errors import ProtocolError
 from ..core.greeting import Connect
 from ..core.packet_types import DISCONNECT
-from ..core.reason_codes import BAD_METHOD, PACKET_TOO_LARGE, REFUSED
+from ..core.reason_codes import BAD_CREDENTIALS, BAD_METHOD, NOT_AUTHORISED, PACKET_TOO_LARGE, REFUSED
 from .access.guard import ALLOW_ALL, Guard
 from .access.identity import HOOK, Identity
 from .access.pending import Pending, Question
 from .authentication import Arriving, Authenticate, Exchange, Refusal
 from .events import VERSIONS
+from .gates.logins import Logins
 from .limits import Limits
 from .peer import Peer
 
 log = logging.getLogger("mqttlite.broker")
+
+TOO_FAST = 0x9F  # connection rate exceeded
 
 
 class Admission:
@@ -33,10 +36,12 @@ class Admission:
         hook: Authenticate | None,
         guard: Guard,
         limits: Limits,
+        logins: Logins,
         enter: Callable[[Peer, Connect, bytes], None],
     ) -> None:
         self._hook = hook
         self.guard = guard
+        self._logins = logins
         self._enter = enter
         self.pending = Pending(limits.authentications, limits.authentications_waiting)
 
@@ -45,19 +50,25 @@ class Admission:
         method = connect.properties.get(METHOD, b"")
         data = connect.properties.get(DATA, b"")
         assert isinstance(method, bytes) and isinstance(data, bytes)
-        if self._hook is None:
+        if self._asks and connect.username is not None and not self._logins.may_try(peer.address, _user(connect), now):
+            peer.refuse(TOO_FAST)
+        elif self._hook is None:
             if METHOD in connect.properties:
                 peer.refuse(BAD_METHOD)  # [MQTT-4.12.0-1]
             elif self.guard is ALLOW_ALL:
                 self._enter(peer, connect, b"")
             else:
                 self._ask_guard(peer, connect, now)
-            return
-        peer.method = method
-        try:
-            self._begin(peer, connect, data, False)
-        except Refusal as refusal:  # [MQTT-4.12.0-4]
-            self._refuse(peer, refusal)
+        else:
+            peer.method = method
+            try:
+                self._begin(peer, connect, data, False)
+            except Refusal as refusal:  # [MQTT-4.12.0-4]
+                self._refuse(peer, refusal)
+
+    @property
+    def _asks(self) -> bool:
+        return self._hook is not None or self.guard is not ALLOW_ALL
 
     def _ask_guard(self, peer: Peer, connect: Connect, now: int) -> None:
         try:
@@ -85,8 +96,9 @@ class Admission:
         peer.identity = answer
         self._enter(peer, connect, b"")
 
-    @staticmethod
-    def _refuse(peer: Peer, refusal: Refusal) -> None:
+    def _refuse(self, peer: Peer, refusal: Refusal) -> None:
+        if refusal.code in (BAD_CREDENTIALS, NOT_AUTHORISED) and peer.connect:
+            self._logins.failed(peer.address, _user(peer.connect))
         log.warning("%s: not authenticated: %s", peer, refusal)
         peer.refuse(refusal.code)
 
@@ -146,6 +158,10 @@ class Admission:
         if 0 < connect.packet_max < len(packet):  # [MQTT-3.1.2-24]
             raise Refusal(PACKET_TOO_LARGE, f"AUTH of {len(packet)} bytes; its client takes {connect.packet_max}")
         peer.out.append(packet)
+
+
+def _user(connect: Connect) -> str | None:
+    return None if connect.username is None else connect.username.decode()
 
 
 def _arriving(peer: Peer, connect: Connect, data: bytes = b"", again: bool = False) -> Arriving:

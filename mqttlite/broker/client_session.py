@@ -56,6 +56,7 @@ class ClientSession:
         "told",
         "waiting",
         "when_full",
+        "wildcards",
         "will_number",
     )
 
@@ -76,6 +77,7 @@ class ClientSession:
             self.store = self.session.store = SessionStore(store, client_id, self.session)
         self.form: Form | None = None  # of its session
         self.subscriptions: dict[bytes, int] = {}  # by topic filter: granted QoS and options (subscriptions.py)
+        self.wildcards = 0  # topic filters that count as such (gates.wildcards)
         self.filters_bytes = 0  # what they count in the ledger
         self.peer: Peer | None = None  # None: offline
         self.heard = False  # a packet has come after CONNACK: the client knows that it has this session

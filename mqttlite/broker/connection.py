@@ -49,7 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self.peer.unwritten = self.unwritten
         layer = transport.get_extra_info("layer")
         if layer is not None:
-            self.peer.has_begun = lambda: handshakes.has_begun(layer)
+            self.peer.began_below = lambda: handshakes.has_begun(layer)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.peer.certificate = tls.getpeercert
@@ -71,7 +71,10 @@ class Connection(asyncio.BufferedProtocol):
                 self._engine.watch.hit("close_bytes", self.peer, "goes on sending after the end: cut off", now_ms())
                 self.transport.abort()
             return
-        self._engine.receive(self.peer, bytes(self._buffer[:nbytes]), now_ms())
+        now = now_ms()
+        self._engine.receive(self.peer, bytes(self._buffer[:nbytes]), now)
+        if self.peer.more:
+            self._engine.paced(now_ms() - now)
         self._turns.changed()
 
     def eof_received(self) -> bool:

@@ -23,6 +23,7 @@ from .broker_store import BrokerStore
 from .client_session import ClientSession
 from .deadlines import Deadlines
 from .farewell import reason_of
+from .gates import progress
 from .handshakes import spoken
 from .limits import HOLD, LimitError, Limits
 from .peer import Peer
@@ -35,6 +36,7 @@ log = logging.getLogger("mqttlite.broker")
 
 KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that waits for more
 SWEEP_MS = 10  # until the next look, while there is more to be swept
+TURN_MIN = 10  # packets, for one of very many that have more to do than fits in a turn
 TICK_MS = 1000  # between two looks at all deadlines, at most
 
 
@@ -61,6 +63,8 @@ class Engine(Sessions):
         self._unwritable: dict[Peer, None] = {}  # whose write buffer is above its limit
         self._standing: dict[Peer, None] = {}  # of whose output the ledger has something
         self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
+        self._pace = max(1, self.limits.turn_work)  # what is done in a turn in `turn_ms`, at most
+        self._share_turn(0)
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
         self._awake = self.depot.awake
@@ -106,6 +110,7 @@ class Engine(Sessions):
         self._at(now)
         busy = list(self.busy)
         self.busy.clear()
+        self._share_turn(len(busy))
         for peer in busy:
             if not peer.closed_because:
                 self.dirty[peer] = None
@@ -145,6 +150,20 @@ class Engine(Sessions):
         for peer in new_guard.take(self, guard):
             self._close(peer, f"{peer.identity.text} may not be here any more", logging.WARNING, NOT_AUTHORISED)
         self._disconnect_overdue()
+
+    def paced(self, took_ms: int) -> None:
+        """A turn in which not everything was done has taken so long, by a clock that the engine has not: the next ones
+        have less to do, or more again.
+        """
+        if took_ms > self.limits.turn_ms:
+            self._pace = max(TURN_MIN, self._pace * self.limits.turn_ms // (took_ms + 1))
+        else:
+            self._pace = min(max(1, self.limits.turn_work), self._pace + self._pace // 4 + 1)
+        self._share_turn(len(self.busy))
+
+    def _share_turn(self, count: int) -> None:
+        """So many have work for more than a turn: all of them together have one."""
+        self.router.turn_work = max(min(TURN_MIN, self._pace), self._pace // max(1, count))
 
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""
@@ -307,7 +326,7 @@ class Engine(Sessions):
                 peer.tick(now)
             except (ProtocolError, LimitError) as error:
                 if not peer.is_connected or isinstance(error, LimitError):
-                    self.watch.hit(peer.late, peer, f"{error}: closed", now)
+                    self.watch.hit(progress.limit_of(peer), peer, f"{error}: closed", now)
                 self._fail(peer, error)
             else:
                 self._look_at(peer, now)

@@ -99,6 +99,13 @@ class Limits:
     authentications_waiting: int = _limit(200, "clients that wait for that; a quarter of it from one address")
     authentication_ms: int = _limit(5000, "for such an answer, before CONNECT is refused")
     turn_work: int = _limit(2000, "packets and deliveries for one connection before the others have their turn")
+    turn_ms: int = _limit(
+        5, "time that this may take, about, however slow the machine is and however many send at once"
+    )
+    properties: int = _limit(32, "properties of a packet of 5.0")
+    user_properties: int = _limit(16, "user properties among them")
+    properties_bytes: int = _limit(4096, "all of them together")
+    ack_properties_bytes: int = _limit(256, "the same in an acknowledgement")
 
     # One session
     hold_bytes: int = _limit(256 * KIB, "queue of a connected client from which on its publishers are held back")
@@ -109,6 +116,9 @@ class Limits:
     # A home automation server has 600.
     filters: int = _limit(10_000, "topic filters of one client")
     filters_bytes: int = _limit(16 * MIB, "memory for the topic filters of one client")
+    wildcards: int = _limit(
+        256, "topic filters of one client with more than two +: each may double what matching costs"
+    )
     topic_bytes: int = _limit(512, "length of a topic name or topic filter")
     topic_levels: int = _limit(16, "levels of a topic name or topic filter")
     control_characters: bool = field(
@@ -119,6 +129,9 @@ class Limits:
     # All together
     queues_bytes: int = _limit(64 * MIB, "queues of all sessions; what is below its fair share may go on growing")
     all_filters_bytes: int = _limit(64 * MIB, "memory for the topic filters of all clients")
+    all_wildcards: int = _limit(
+        2048, "topic filters with more than two + of all clients; 16 each may have all the same"
+    )
     identifiers_bytes: int = _limit(64 * MIB, "memory for QoS 2 identifiers; when used up, each session has a share")
     received_bytes: int = _limit(64 * MIB, "held back and half received packets of all clients; who has most pays")
     output_bytes: int = _limit(64 * MIB, "unwritten output of all clients; who has most pays")
@@ -153,6 +166,10 @@ class Limits:
     deduplicate_ms: int = _limit(7 * 24 * 3600 * 1000, "without a message, after which a producer is forgotten")
 
     named: tuple[NamedRule, ...] = ()  # the first of a name counts
+
+    log_lines_a_second: int = _limit(
+        20, "lines of the log of a kind that comes with a connection or packet; 0: any number"
+    )
 
     queues: tuple[QueueRule, ...] = ()  # the first whose pattern matches counts
 

@@ -19,14 +19,16 @@ from ..core.codec import acknowledgement, checksum
 from ..core.connection import BYTE_MS
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
-from ..core.packet_types import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, UNSUBSCRIBE
+from ..core.packet_types import CONNECT, DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBSCRIBE, UNSUBSCRIBE
 from ..core.reason_codes import BAD_TOPIC, NOT_AUTHORISED, QUOTA_EXCEEDED, REFUSED
 from ..core.server import CONNECT_SIZE_MAX, ServerConnection
 from . import publish4, publish5
 from .access.identity import NOBODY
 from .access.pending import Question
 from .farewell import return_code, why_refused
+from .gates import progress
 from .gates.addresses import key_of
+from .gates.properties import excess_of_packet
 from .ledger import MESSAGE
 from .limits import Denied, LimitError, Limits
 from .long_requests import PIECE, in_pieces
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
+WILL = 4  # the flag of CONNECT that says that there is one (3.1.2.5)
 LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
@@ -64,8 +67,8 @@ class Peer(ServerConnection):
         "_parked_max",
         "_request",
         "_router",
-        "_turn_work",
         "address",
+        "began_below",
         "certificate",
         "check",
         "client",
@@ -73,7 +76,6 @@ class Peer(ServerConnection):
         "connected_at",
         "exchange",
         "handle",
-        "has_begun",
         "identity",
         "is5",
         "limits",
@@ -108,10 +110,10 @@ class Peer(ServerConnection):
         self.topic_aliases: dict[int, bytes] = {}  # topic names by topic alias (5.0)
         self.method = b""  # of its authentication in several packets (5.0)
         self.exchange: Exchange | None = None  # while that lasts
-        self.parser = QuickParser(self.parser.size_max)
+        self.parser = QuickParser(min(self.parser.size_max, 2 * limits.connect_bytes))
         self.address = address
         self.origin = key_of(address)  # what counts as its address
-        self.has_begun: Callable[[], bool] | None = None  # where something stands below MQTT: whether a byte has come
+        self.began_below: Callable[[], bool] | None = None  # where TLS or WebSocket is below: whether a byte has come
         self.connected_at = now  # ms; when CONNECT was accepted
         self.packet_at = now  # ms; since when, in a packet that is not complete ...
         self.packet_had = 0  # ... there is more than so many bytes
@@ -139,7 +141,6 @@ class Peer(ServerConnection):
         self.closed_because = ""  # why the engine is done with it; the shell writes `out` and closes
         self._request: Iterator[None] | None = None  # a long SUBSCRIBE or UNSUBSCRIBE that is not done yet
         self._router = router
-        self._turn_work = max(1, limits.turn_work)
         self._parked_max = max(1, limits.parked_bytes)
         self.output_max = 2 * limits.write_buffer_bytes
 
@@ -148,7 +149,8 @@ class Peer(ServerConnection):
         complete, within the budget of a turn; `more` says whether it was too small.
         """
         router = self._router
-        enough = router.work + self._turn_work
+        turn_work = router.turn_work
+        enough = router.work + turn_work
         self.more = False
         parks = False
         if self._request or self.parked or self.question:
@@ -161,7 +163,7 @@ class Peer(ServerConnection):
         self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
         whole = False
         publish = self._publish5 if self.is5 else self._publish
-        left = self._turn_work
+        left = turn_work
         while left > 0:
             left -= 1
             first = next_packet()
@@ -303,6 +305,8 @@ class Peer(ServerConnection):
         publish5.publish(self, first, buf, start, end)
 
     def _request_or_control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
+        if self.is5:
+            self._check_properties(first, buf, start, end)
         if end - start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
             self._request = in_pieces(self, first, buf[start:end])
             return
@@ -316,13 +320,33 @@ class Peer(ServerConnection):
         if (first == AUTH or (self.exchange and not self.is_connected)) and self.connect and not self.finished:
             self.events.on_auth(self, first, buf, start, end)  # type: ignore[attr-defined]
         else:
+            if not self.connect and first == CONNECT and end - start > 10:
+                if end - start > self.limits.connect_bytes and not buf[start + 7] & WILL:
+                    self._exceeds("connect_bytes", f"a CONNECT of {end - start} bytes")
+                self._check_properties(first, buf, start, end)
             ServerConnection.control(self, first, buf, start, end, now)
 
     def _acknowledgement(self, first: int, buf: bytes, start: int, end: int) -> None:
         """As in the core, which takes any reason code."""
         if self.is5:
+            if end - start > 5 + self.limits.ack_properties_bytes:
+                self._exceeds("ack_properties_bytes", f"an acknowledgement of {end - start} bytes")
             publish5.check_reason(first, buf, start, end)
         ServerConnection._acknowledgement(self, first, buf, start, end)
+
+    def _check_properties(self, first: int, buf: bytes, start: int, end: int) -> None:
+        limit = excess_of_packet(first, buf, start, end, self.limits)
+        if limit:
+            self._exceeds(limit, f"properties of packet type {first >> 4}")
+
+    def exceeds(self, limit: str, what: str) -> LimitError:
+        """`what` is more than `limit` allows: counted, and an error that says so."""
+        text = f"{what}: {limit} is {getattr(self.limits, limit)}"
+        self.events.watch.hit(limit, self, text, self.received_at)  # type: ignore[attr-defined]
+        return LimitError(text)
+
+    def _exceeds(self, limit: str, what: str) -> None:
+        raise self.exceeds(limit, what)
 
     # -- PUBLISH that waits
 
@@ -370,45 +394,23 @@ class Peer(ServerConnection):
     # -- time
 
     def deadline(self) -> int | None:
-        """As the core's, with what a connection has for its first byte, for CONNECT, and within a packet."""
-        limits = self.limits
+        """As the core's, or what comes before it (gates.progress)."""
+        due = progress.deadline(self)
         if not self.is_connected:
-            return self.opened_at + (limits.connect_ms if self._has_said_something() else limits.first_byte_ms)
-        due = ServerConnection.deadline(self)
-        if self.received and not self.more and self.incomplete:
-            packet_due = self.packet_at + limits.packet_ms
-            return packet_due if due is None else min(due, packet_due)
-        return due
+            return due
+        silent = ServerConnection.deadline(self)
+        return due if silent is None else silent if due is None else min(due, silent)
 
     def tick(self, now: int) -> None:
-        """ProtocolError or LimitError when one of these is over; `late` says which limit it was."""
-        limits = self.limits
-        if not self.is_connected:
-            limit = self.late
-            most_ms = getattr(limits, limit)
-            if now - self.opened_at >= most_ms:
-                raise ProtocolError(
-                    "3.1.4", f"no {'byte' if limit == 'first_byte_ms' else 'CONNECT'} within {most_ms} ms"
-                )
-            return
-        if self.received and not self.more and now - self.packet_at >= limits.packet_ms:
-            have = self.incomplete
-            if have and (have - self.packet_had) * 1000 < limits.min_rate * limits.packet_ms:
-                raise LimitError(
-                    f"a packet that does not end: {have} bytes of it, too few in the last {limits.packet_ms} ms"
-                )
-            self.packet_at, self.packet_had = now, have
-        ServerConnection.tick(self, now)
+        """ProtocolError or LimitError when something has not come in time."""
+        progress.check(self, now)
+        if self.is_connected:
+            ServerConnection.tick(self, now)
 
     @property
-    def late(self) -> str:
-        """The name of the limit for what has to come next."""
-        if self.is_connected:
-            return "packet_ms"
-        return "connect_ms" if self._has_said_something() else "first_byte_ms"
-
-    def _has_said_something(self) -> bool:
-        return bool(self.connect or (self.has_begun() if self.has_begun else self.incomplete))
+    def has_begun(self) -> bool:
+        """Whether a byte has come, of whichever protocol."""
+        return bool(self.connect or (self.began_below() if self.began_below else self.incomplete))
 
     @property
     def incomplete(self) -> int:

@@ -12,7 +12,8 @@ from ..core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from ..core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, check_properties, without
 from ..core.reason_codes import BAD_TOPIC, NO_SUBSCRIBERS, QUOTA_EXCEEDED
 from ..core.session import Session
-from .limits import LimitError
+from .gates.properties import excess
+from .limits import LimitError, Limits
 
 
 class Receiver(Protocol):
@@ -23,11 +24,13 @@ class Receiver(Protocol):
     topic_aliases: dict[int, bytes]  # topic names by topic alias
     is_connected: bool
     digest_shift: int
+    limits: Limits
 
     def check_topic(self, topic: bytes) -> None: ...
     def is_for_nobody(self, topic: bytes) -> bool: ...
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None: ...
     def refused(self, error: Exception, reason: int) -> None: ...
+    def exceeds(self, limit: str, what: str) -> LimitError: ...
 
 
 IN_CLIENTS_PUBLISH = b"\x01\x02\x03\x08\x09\x0b\x23\x26"
@@ -78,6 +81,9 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
     try:
         peer.check_topic(topic)
         reason = QUOTA_EXCEEDED
+        limit = excess(block, peer.limits) if block else ""
+        if limit:
+            raise peer.exceeds(limit, f"properties of {len(block)} bytes")
         payload = buf[at:end]
         delivery = 0
         if packet_id:

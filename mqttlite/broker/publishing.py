@@ -20,6 +20,7 @@ class Publishing:
     """What a connection does with the messages that it brings: the router's face to it."""
 
     work = 0  # packets, deliveries and steps of a search until now: budgets are counted with it
+    turn_work = 1  # how much of that is a turn (Limits.turn_work, or less while many want one)
     check_topic: Callable[[bytes], object]  # ProtocolError for what is no topic name, LimitError for one not taken here
 
     def known_route(self, topic: bytes) -> Any:

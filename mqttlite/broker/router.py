@@ -371,7 +371,7 @@ class Router(Subscribing):
         takes at once; whoever looks at `client.deferred` and `client.search` goes on.
         """
         peer = client.peer
-        enough = self.work + self._limits.turn_work
+        enough = self.work + self.turn_work
         room = self._limits.write_buffer_bytes
         while room > 0 and self.work < enough and self.takes_retained(client):
             if client.search is None:

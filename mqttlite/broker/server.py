@@ -21,6 +21,7 @@ from .commit_gate import CommitGate
 from .connection import Connection
 from .doors import ASKED, WELCOME, Doors
 from .engine import Engine
+from .gates.log_rate import LogRate
 from .limits import Limits
 from .listener import Listener, Tls
 from .stats import Stats
@@ -85,6 +86,7 @@ class Broker:
         self.connections: dict[Connection, None] = self._turns.connections
         self._doors = Doors(lambda: Connection(self._turns))
         self._strangers = WELCOME if authenticate is None else ASKED
+        self._log_rate = LogRate(self.limits.log_lines_a_second, now_ms)
         self._timer: asyncio.Task[None] | None = None
 
     @property
@@ -99,6 +101,7 @@ class Broker:
 
     async def __aenter__(self) -> Self:
         self._turns.start()
+        log.addFilter(self._log_rate)
         self.failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         if self.store:
             self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
@@ -135,6 +138,7 @@ class Broker:
             await self._turns.asking.stop()
             await self._end_connections()
             log.info("stopped")
+        log.removeFilter(self._log_rate)
         if self.store:
             with contextlib.suppress(StoreError):  # said already
                 await self.store.close()
@@ -187,6 +191,8 @@ class Broker:
             wait_ms = 1000
             try:
                 wait_ms = self.engine.tick(now)
+                for line in self._log_rate.summaries():
+                    log.warning("%s", line)
                 for connection in list(self._turns.closing):
                     connection.cut_off(now)
                 self.flush()

@@ -27,6 +27,7 @@ from .delivery import NO_LOCAL
 from .gates import hoards
 from .gates.addresses import is_local
 from .gates.entrance import Entrance
+from .gates.logins import Logins
 from .gates.takeovers import Takeovers
 from .limits import Denied, Limits
 from .long_requests import check_answer
@@ -69,11 +70,12 @@ class Sessions:
     ) -> None:
         self.limits = limits
         self.server_reference = server_reference.encode()
-        self._admission = Admission(authenticate, guard, limits, self._enter)
-        self.pending = self._admission.pending  # for the shell
-        self.on_auth = self._admission.packet
         self.stats = Stats()
         self.watch = Watch(self.stats)
+        self._logins = Logins(limits, self.watch)
+        self._admission = Admission(authenticate, guard, limits, self._logins, self._enter)
+        self.pending = self._admission.pending  # for the shell
+        self.on_auth = self._admission.packet
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
         self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
         self._store = store

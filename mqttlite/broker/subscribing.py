@@ -15,6 +15,7 @@ from .access.identity import NOBODY
 from .broker_store import BrokerStore
 from .client_session import BY_FORM, PLAIN4, PLAIN5, ClientSession
 from .delivery import QOS, RETAIN_HANDLING, Delivery
+from .gates import wildcards
 from .ledger import filter_cost
 from .limits import LimitError, Limits
 from .peer import Peer
@@ -53,6 +54,7 @@ class Subscribing(Delivery):
         self.repeats: Repeats | None = None  # None: not looked for
         self.subscriptions = 0  # how many there are, ...
         self.shared_subscriptions = 0  # ... and of the shared ones, by client
+        self._wildcards = 0  # topic filters that count as such (gates.wildcards)
         self._retaining: dict[ClientSession, None] = {}  # who has not been sent all retained messages
 
     def subscribe(self, client: ClientSession, topic_filter: bytes, value: int, matched: bytes = b"") -> int:
@@ -110,7 +112,7 @@ class Subscribing(Delivery):
             return "all_filters_bytes"
         if client.store and self._store and not self._store.fits(len(topic_filter)):
             return "store"
-        return ""
+        return wildcards.lacks_room(client.wildcards, self._wildcards, limits) if wildcards.counts(topic_filter) else ""
 
     def restore(self, client: ClientSession, topic_filter: bytes, value: int) -> None:
         """A subscription that the broker has granted."""
@@ -121,7 +123,7 @@ class Subscribing(Delivery):
             cost = filter_cost(topic_filter)
             client.filters_bytes += cost
             self.ledger.filters += cost
-            self._count(topic_filter, 1)
+            self._count(client, topic_filter, 1)
         client.subscriptions[topic_filter] = value
         matched = topic_filter
         if topic_filter.startswith(PREFIX):
@@ -141,7 +143,7 @@ class Subscribing(Delivery):
             cost = filter_cost(topic_filter)
             client.filters_bytes -= cost
             self.ledger.filters -= cost
-            self._count(topic_filter, -1)
+            self._count(client, topic_filter, -1)
             client.deferred.pop(topic_filter, None)
             if client.search and client.search[0] == topic_filter:
                 client.search = None
@@ -164,7 +166,10 @@ class Subscribing(Delivery):
         self._tree.remove(topic_filter, taker)
         self._forget_routes(topic_filter)
 
-    def _count(self, topic_filter: bytes, count: int) -> None:
+    def _count(self, client: ClientSession, topic_filter: bytes, count: int) -> None:
+        if wildcards.counts(topic_filter):
+            client.wildcards += count
+            self._wildcards += count
         if topic_filter.startswith(PREFIX):
             self.shared_subscriptions += count
         else:

@@ -101,7 +101,10 @@ class Turns:
     def _go_on_working(self) -> None:
         """What was too much for one turn: after everybody else has been read."""
         self._working = False
-        self.engine.go_on(now_ms())
+        now = now_ms()
+        self.engine.go_on(now)
+        if self.engine.busy:
+            self.engine.paced(now_ms() - now)
         self.flush()
 
     def _end_holds(self) -> None:

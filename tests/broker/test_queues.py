@@ -265,7 +265,9 @@ def test_a_subscriber_is_told_of_its_gap_with_its_causes_and_the_log_sums_it_up(
     assert late.messages() == []
 
 
-@pytest.mark.parametrize("limits", [{}, {"topic_levels": 1, "topic_bytes": 5}, {"client_id_bytes": 8000}])
+@pytest.mark.parametrize(
+    "limits", [{}, {"topic_levels": 1, "topic_bytes": 5}, {"client_id_bytes": 8000, "connect_bytes": 8192}]
+)
 def test_a_long_client_identifier_is_told_of_its_gap_whatever_the_limits_of_topics(limits: dict[str, int]) -> None:
     world = World(**rule("drop-newest"), **limits)
     name = "c" + "ü" * (limits.get("client_id_bytes", 200) // 3)

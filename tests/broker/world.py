@@ -10,6 +10,7 @@ assert a.messages() == [("t", b"x", 1, False)]
 import itertools
 from typing import Any
 
+from mqttlite.broker.authentication import Authenticate
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
 from tests.core.packets import Packet, decode, encode
@@ -132,8 +133,8 @@ class Wire:
 class World:
     """The engine and its clock (`now`, ms). Its clients are as silent as they say, if no limit says otherwise."""
 
-    def __init__(self, **limits: Any) -> None:
-        self.engine = Engine(Limits(**{"keep_alive_ms": 0} | limits))
+    def __init__(self, *, authenticate: Authenticate | None = None, **limits: Any) -> None:
+        self.engine = Engine(Limits(**{"keep_alive_ms": 0} | limits), authenticate=authenticate)
         self.now = 1000
         self.stats = self.engine.stats
 

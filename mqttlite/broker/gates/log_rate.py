@@ -8,6 +8,7 @@ template when `summaries` is called.
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from .addresses import key_of
 from .rates import Rate
@@ -16,13 +17,12 @@ EVERY_MS = 10_000
 
 
 class LogRate(logging.Filter):
-    """Lines are `burst` at once and `a_second` after that; a fifth of them for one address. `now` (ms) is kept up to
-    date by whoever has it.
-    """
+    """Lines are ten times `a_second` at once, then `a_second`; a fifth of them for one address. `clock`: ms."""
 
-    def __init__(self, a_second: int, burst: int) -> None:
+    def __init__(self, a_second: int, clock: Callable[[], int]) -> None:
         logging.Filter.__init__(self)
-        self.now = 0
+        self._clock = clock
+        burst = 10 * a_second
         self._of_all = Rate(60 * a_second, burst)
         self._of_one = Rate(12 * a_second, max(1, burst // 5))
         self._left_out: dict[str, Counter[str]] = {}
@@ -36,15 +36,16 @@ class LogRate(logging.Filter):
         if not address and not record.exc_info:
             return True
         key = key_of(address)
-        if self._of_one.left(f"{template} {key}", self.now) > 0 and self._of_all.take(template, self.now):
-            self._of_one.owe(f"{template} {key}", self.now, 1)
+        now = self._clock()
+        if self._of_one.left(f"{template} {key}", now) > 0 and self._of_all.take(template, now):
+            self._of_one.owe(f"{template} {key}", now, 1)
             return True
         self._left_out.setdefault(template, Counter())[key] += 1
         return False
 
-    def summaries(self, now: int) -> list[str]:
+    def summaries(self) -> list[str]:
         """What has been left out, a line for each template, every ten seconds."""
-        self.now = now
+        now = self._clock()
         if not self._left_out or now - self._said_at < EVERY_MS:
             return []
         self._said_at = now

@@ -20,18 +20,20 @@ class Logins:
         self._limits = limits
         self._watch = watch
         self._rate = Rate(limits.failed_logins_a_minute, BURST)
+        self._now = 0
 
     def may_try(self, address: str, username: str | None, now: int) -> bool:
         """Whether a login may be tried now; False is counted and logged."""
+        self._now = now
         if self._rate.left(_key(address, username), now) > 0:
             return True
         most = self._limits.failed_logins_a_minute
         self._watch.hit("failed_logins_a_minute", address, f"not asked for its password, above {most} a minute", now)
         return False
 
-    def failed(self, address: str, username: str | None, now: int) -> None:
-        """A login has failed."""
-        self._rate.owe(_key(address, username), now, 1)
+    def failed(self, address: str, username: str | None) -> None:
+        """A login has failed that was tried a moment ago."""
+        self._rate.owe(_key(address, username), self._now, 1)
 
 
 def _key(address: str, username: str | None) -> str:

@@ -1,26 +1,14 @@
 """Who gets in, and who makes room: connections, half-open ones, take-overs and persistent sessions, by address."""
 
-import logging
 import re
 
 import pytest
 
 from mqttlite.broker.gates.addresses import is_local, key_of
-from mqttlite.broker.gates.log_rate import LogRate
 from mqttlite.broker.gates.rates import KEYS_MAX, Rate
-from mqttlite.broker.limits import Limits
-from tests.broker.world import Wire, World
+from tests.broker.gates.comers import come
+from tests.broker.world import World
 from tests.statements import statement
-
-
-def _come(world: World, address: str, client_id: str = "", **more: object) -> Wire:
-    """A client from an address; closed where it is not accepted."""
-    wire = world.open(address)
-    if not wire.closed:
-        fields = {"keep_alive_s": 0, "username": None, "password": None, "will": None, "clean_session": True} | more
-        wire.send("connect", client_id=client_id, **fields)
-    return wire
-
 
 # -- addresses
 
@@ -73,9 +61,9 @@ def test_an_attacker_with_very_many_addresses_does_not_choose_the_memory_of_a_ra
 
 def test_a_thousand_idle_connections_of_one_address_keep_nobody_out() -> None:
     world = World(connections=50, connects_per_address=0)
-    idle = [_come(world, f"192.0.2.9:{number}", f"idle{number}") for number in range(50)]
+    idle = [come(world, f"192.0.2.9:{number}", f"idle{number}") for number in range(50)]
     world.wait(5000)
-    honest = [_come(world, f"192.0.2.{number}:1", f"honest{number}") for number in range(20)]
+    honest = [come(world, f"192.0.2.{number}:1", f"honest{number}") for number in range(20)]
     assert not any(wire.closed for wire in honest)
     assert [wire.closed for wire in idle] == [True] * 20 + [False] * 30, "those that have been idle for longest"
     assert world.stats.limits == {"connections": 20}
@@ -83,53 +71,53 @@ def test_a_thousand_idle_connections_of_one_address_keep_nobody_out() -> None:
 
 def test_who_shares_the_address_with_idle_connections_gets_in_and_who_is_of_use_stays() -> None:
     world = World(connections=20)
-    home = _come(world, "127.0.0.1:1", "home")
+    home = come(world, "127.0.0.1:1", "home")
     home.subscribe("#")
-    sensor = _come(world, "127.0.0.1:2", "sensor")
+    sensor = come(world, "127.0.0.1:2", "sensor")
     world.wait(100)
     sensor.publish("t", b"1")
-    idle = [_come(world, f"127.0.0.1:{number}", f"idle{number}") for number in range(100, 118)]
+    idle = [come(world, f"127.0.0.1:{number}", f"idle{number}") for number in range(100, 118)]
     world.wait(60_000)
-    late = [_come(world, f"127.0.0.1:{number}", f"late{number}") for number in range(10)]
+    late = [come(world, f"127.0.0.1:{number}", f"late{number}") for number in range(10)]
     assert not any(wire.closed for wire in [home, sensor, *late])
     assert sum(wire.closed for wire in idle) == 10
 
 
 def test_an_address_does_not_throw_others_out_to_have_even_more() -> None:
     world = World(connections=10, connects_per_address=0)
-    others = [_come(world, f"192.0.2.{number}:1") for number in range(4)]
-    flood = [_come(world, f"198.51.100.1:{number}") for number in range(100)]
+    others = [come(world, f"192.0.2.{number}:1") for number in range(4)]
+    flood = [come(world, f"198.51.100.1:{number}") for number in range(100)]
     assert not any(wire.closed for wire in others)
     assert sum(not wire.closed for wire in flood) == 6
 
 
 def test_an_address_can_have_a_number_of_its_own() -> None:
     world = World(connections_per_address=3)
-    wires = [_come(world, f"192.0.2.1:{number}") for number in range(4)]
+    wires = [come(world, f"192.0.2.1:{number}") for number in range(4)]
     assert [wire.closed for wire in wires] == [False, False, False, True]
     world.wait(2000)
-    assert not _come(world, "192.0.2.1:9").closed
+    assert not come(world, "192.0.2.1:9").closed
     assert [wire.closed for wire in wires[:3]] == [True, False, False], "an idle one of its own goes"
-    assert not any(_come(world, f"127.0.0.1:{number}").closed for number in range(5)), "this machine is many programs"
+    assert not any(come(world, f"127.0.0.1:{number}").closed for number in range(5)), "this machine is many programs"
     assert world.stats.limits == {"connections_per_address": 2}
 
 
 def test_connects_have_a_rate_by_address_that_lets_a_house_come_back_at_once() -> None:
     world = World(connections=10_000)
-    house = [_come(world, f"192.0.2.1:{number}") for number in range(300)]
+    house = [come(world, f"192.0.2.1:{number}") for number in range(300)]
     assert sum(not wire.closed for wire in house) == 200
-    assert not _come(world, "192.0.2.2:1").closed
+    assert not come(world, "192.0.2.2:1").closed
     world.wait(1000)
-    assert sum(not _come(world, f"192.0.2.1:{number}").closed for number in range(100)) == 20
-    assert not any(_come(world, f"127.0.0.1:{number}").closed for number in range(300)), "this machine has none"
+    assert sum(not come(world, f"192.0.2.1:{number}").closed for number in range(100)) == 20
+    assert not any(come(world, f"127.0.0.1:{number}").closed for number in range(300)), "this machine has none"
     assert world.stats.limits == {"connects_per_address": 180}
 
 
 def test_a_flood_from_many_addresses_leaves_half_of_the_rate_to_those_that_have_not_come_lately() -> None:
     world = World(connections=10_000, connects_a_second=100)
-    flood = [_come(world, f"198.51.100.{number % 10}:{number}") for number in range(500)]
+    flood = [come(world, f"198.51.100.{number % 10}:{number}") for number in range(500)]
     assert sum(not wire.closed for wire in flood) <= 60
-    assert not any(_come(world, f"192.0.2.{number}:1").closed for number in range(40))
+    assert not any(come(world, f"192.0.2.{number}:1").closed for number in range(40))
     assert world.stats.limits["connects_a_second"] >= 440
 
 
@@ -143,8 +131,8 @@ def test_a_flood_of_half_open_connections_lets_everybody_else_in() -> None:
         world.now += number % 3 == 0
         flood.append(world.open(f"198.51.100.1:{number}"))
         if number % 100 == 0:
-            assert not _come(world, f"192.0.2.{number // 100}:1").closed
-            assert not _come(world, "198.51.100.1:1").closed, "from the same address, when its CONNECT comes at once"
+            assert not come(world, f"192.0.2.{number // 100}:1").closed
+            assert not come(world, "198.51.100.1:1").closed, "from the same address, when its CONNECT comes at once"
     assert sum(not wire.closed for wire in flood) <= 100
     world.wait(6000)
     assert all(wire.closed for wire in flood)
@@ -240,7 +228,7 @@ def test_the_time_of_a_packet_begins_with_it() -> None:
 @pytest.mark.parametrize(("asked_s", "had_s"), [(0, 600), (60, 60), (65535, 600)])
 def test_whoever_comes_from_another_machine_has_a_keep_alive_of_ten_minutes_at_most(asked_s: int, had_s: int) -> None:
     world = World(keep_alive_ms=600_000)
-    far, near = (_come(world, f"{host}:1", host, keep_alive_s=asked_s) for host in ("192.0.2.1", "127.0.0.1"))
+    far, near = (come(world, f"{host}:1", host, keep_alive_s=asked_s) for host in ("192.0.2.1", "127.0.0.1"))
     world.wait(had_s * 1500 - 1)
     assert not far.closed
     world.wait(1)
@@ -253,12 +241,12 @@ def test_whoever_comes_from_another_machine_has_a_keep_alive_of_ten_minutes_at_m
 
 def test_a_stranger_cannot_lock_the_owner_of_an_identifier_out() -> None:
     world = World()
-    owner = _come(world, "192.0.2.1:1", "pump", clean_session=False)
+    owner = come(world, "192.0.2.1:1", "pump", clean_session=False)
     owner.subscribe("t", qos=1)
     for _ in range(30):
-        stranger = _come(world, "198.51.100.1:1", "pump", clean_session=False)
+        stranger = come(world, "198.51.100.1:1", "pump", clean_session=False)
         world.wait(1000)
-        owner = _come(world, "192.0.2.1:1", "pump", clean_session=False)
+        owner = come(world, "192.0.2.1:1", "pump", clean_session=False)
         assert not owner.closed
         world.wait(1000)
     assert stranger.closed
@@ -268,16 +256,16 @@ def test_a_stranger_cannot_lock_the_owner_of_an_identifier_out() -> None:
 
 def test_the_log_names_both_addresses_of_a_fight(caplog: pytest.LogCaptureFixture) -> None:
     world = World(takeovers_a_minute=1)
-    _come(world, "192.0.2.1:1", "pump")
-    _come(world, "198.51.100.1:2", "pump")
-    _come(world, "198.51.100.3:3", "pump")
+    come(world, "192.0.2.1:1", "pump")
+    come(world, "198.51.100.1:2", "pump")
+    come(world, "198.51.100.3:3", "pump")
     assert re.search("'pump' at 198.51.100.1:2: two clients share .* refused 198.51.100.3:3", caplog.text)
 
 
 def test_a_client_whose_connection_is_cut_often_comes_back_each_time() -> None:
     world = World()
     for _ in range(60):
-        client = _come(world, "192.0.2.1:1", "board", clean_session=False)
+        client = come(world, "192.0.2.1:1", "board", clean_session=False)
         assert not client.closed
         world.wait(4000)
 
@@ -287,19 +275,19 @@ def test_a_client_whose_connection_is_cut_often_comes_back_each_time() -> None:
 
 def test_two_hundred_strangers_with_persistent_sessions_keep_no_new_one_out(caplog: pytest.LogCaptureFixture) -> None:
     world = World(persistent_sessions=200, connects_per_address=0)
-    pump = _come(world, "192.0.2.1:1", "pump", clean_session=False)
+    pump = come(world, "192.0.2.1:1", "pump", clean_session=False)
     pump.subscribe("pump", qos=1)
     pump.cut()
     for number in range(300):
-        _come(world, f"198.51.100.1:{number}", f"stranger{number}", clean_session=False).cut()
+        come(world, f"198.51.100.1:{number}", f"stranger{number}", clean_session=False).cut()
     for number in range(150):
-        stranger = _come(world, f"198.51.100.1:{number}", f"reader{number}", clean_session=False)
+        stranger = come(world, f"198.51.100.1:{number}", f"reader{number}", clean_session=False)
         stranger.subscribe("pump", qos=1)
         stranger.cut()
-    _come(world, "192.0.2.2:1").publish("pump", b"x", qos=1)
+    come(world, "192.0.2.2:1").publish("pump", b"x", qos=1)
     world.wait(1000)
     for number in range(30):
-        assert not _come(world, f"192.0.2.{3 + number}:1", f"honest{number}", clean_session=False).closed
+        assert not come(world, f"192.0.2.{3 + number}:1", f"honest{number}", clean_session=False).closed
     assert b"pump" in world.engine.sessions
     assert len(world.engine.sessions) <= 201
     assert "limit persistent_sessions: 'stranger0' (offline): its session ends, with 0 messages" in caplog.text
@@ -308,40 +296,13 @@ def test_two_hundred_strangers_with_persistent_sessions_keep_no_new_one_out(capl
 def test_a_session_with_messages_ends_for_another_owner_or_after_an_hour_not_at_once() -> None:
     world = World(persistent_sessions=3, connects_per_address=0)
     for name in "abc":
-        wire = _come(world, "127.0.0.1:1", name, clean_session=False)
+        wire = come(world, "127.0.0.1:1", name, clean_session=False)
         wire.subscribe("t", qos=1)
         wire.cut()
-    _come(world, "127.0.0.1:2").publish("t", b"x", qos=1)
-    assert _come(world, "127.0.0.1:1", "d", clean_session=False).closed
-    assert not _come(world, "192.0.2.1:1", "e", clean_session=False).closed
+    come(world, "127.0.0.1:2").publish("t", b"x", qos=1)
+    assert come(world, "127.0.0.1:1", "d", clean_session=False).closed
+    assert not come(world, "192.0.2.1:1", "e", clean_session=False).closed
     world.wait(3_600_000)
-    assert not _come(world, "127.0.0.1:1", "d", clean_session=False).closed
+    assert not come(world, "127.0.0.1:1", "d", clean_session=False).closed
     assert set(world.engine.sessions) >= {b"c", b"d", b"e"}
     assert world.stats.limits["persistent_sessions"] == 3
-
-
-# -- the log
-
-
-def _record(template: str, *args: object) -> logging.LogRecord:
-    return logging.LogRecord("mqttlite.broker", logging.INFO, "", 0, template, args, None)
-
-
-def test_lines_of_a_flood_are_few_and_summed_up_and_other_addresses_keep_theirs() -> None:
-    world = World()
-    rate = LogRate(20, 200)
-    flood, honest = world.open("198.51.100.1:1").peer, world.open("192.0.2.1:1").peer
-    rate.now = 1000
-    assert sum(rate.filter(_record("%s connected", flood)) for _ in range(10_000)) == 40
-    assert rate.filter(_record("%s connected", honest))
-    assert rate.filter(_record("%s closed: %s", flood, "x")), "each template has its own"
-    assert all(rate.filter(_record("listening on %s", "mqtt://x")) for _ in range(1000))
-    (line,) = rate.summaries(11_000)
-    assert line == "log: 9960 more lines like '%s connected' left out, 9960 of them of 198.51.100.1"
-    assert rate.summaries(30_000) == []
-    assert rate.filter(_record("%s connected", flood))
-
-
-def test_each_limit_has_a_help_text_and_a_default_that_says_what_it_is() -> None:
-    for name in ("half_open_per_address", "connects_per_address", "first_byte_ms", "packet_ms"):
-        assert getattr(Limits(), name) > 0
