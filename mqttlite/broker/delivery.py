@@ -105,7 +105,7 @@ class Delivery(Publishing):
             share = b""
             if isinstance(client, Taker):
                 self.work += 1
-                client.take(flags, topic, payload, extra)
+                client.take(publisher, flags, topic, payload, extra)
                 continue
             if isinstance(client, Share):
                 share = client.name

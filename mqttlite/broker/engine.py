@@ -295,7 +295,7 @@ class Engine(Sessions):
         if self._sweep.look():
             wait_ms = min(wait_ms, SWEEP_MS)
         self._end_expired(now)
-        self.depot.look(now)
+        wait_ms = self.depot.look(now, wait_ms)
         self._serve()
         is_timed = bool(self.wills.waiting) or self._sweep.is_timed or bool(self.timed) or self.depot.is_timed
         self._keep_clock(now, is_timed)

@@ -36,6 +36,14 @@ def deadline_of(extra: bytes) -> int:
     return int.from_bytes(extra[1 : 1 + _DEADLINE_SIZE], "big") if extra and extra[0] & DEADLINE else -1
 
 
+def delayed_by(extra: bytes, delay_ms: int) -> bytes:
+    """The same, of a message that is published so much later: its time begins then."""
+    deadline = deadline_of(extra)
+    if deadline < 0:
+        return extra
+    return extra[:1] + (deadline + delay_ms).to_bytes(_DEADLINE_SIZE, "big") + extra[1 + _DEADLINE_SIZE :]
+
+
 def share_of(extra: bytes) -> bytes:
     """The shared subscription whose member has it; b"": none."""
     if not extra or not extra[0] & SHARE:

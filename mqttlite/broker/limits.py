@@ -151,6 +151,9 @@ class Limits:
         100, "named queues and streams that subscriptions have made; 0: only the configured ones"
     )
     named_bytes: int = _limit(64 * MIB, "messages in all of them; 64 bytes more count for each")
+    delay_ms: int = _limit(4_294_967_000, "longest delay of a message that is published to $delayed/SECONDS/TOPIC")
+    delayed: int = _limit(1000, "such messages of one client that wait")
+    delayed_bytes: int = _limit(16 * MIB, "all of them; 64 bytes more count for each")
     queue_return_ms: int = _limit(
         60_000, "a consumer of a named queue may be away, before what it has not acknowledged goes to another"
     )

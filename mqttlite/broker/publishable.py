@@ -8,6 +8,7 @@ from .access.guard import PUBLISH, Guard
 from .access.identity import Identity
 from .ledger import Ledger
 from .limits import Denied, Limits
+from .queues.names import undelayed
 
 TOPIC = 128  # bytes for a topic name that a connection may publish to, beside its length
 
@@ -27,7 +28,7 @@ class Publishable(dict[bytes, None]):
 
     def __missing__(self, topic: bytes) -> None:
         self._check(topic)
-        if not self._guard.may(self._identity, PUBLISH, topic):
+        if not self._guard.may(self._identity, PUBLISH, undelayed(topic)):
             raise Denied(f"{self._identity.text} may not publish to {shown(topic)}")
         cost = len(topic) + TOPIC
         ledger = self._ledger

@@ -17,6 +17,7 @@ from .limits import LimitError, Limits
 from .peer import Peer
 from .publishable import shown
 from .publishing import HeldBack
+from .queues.names import DELAYED_PREFIX
 from .queues.repeats import ENVELOPE
 from .retained import RetainedMessages
 from .rights import barred_of, may_receive
@@ -290,7 +291,7 @@ class Router(Subscribing):
             return QUOTA_EXCEEDED
         if repeats is not None and name:
             repeats.remember(name, number)
-        if flags & 1:
+        if flags & 1 and not topic.startswith(DELAYED_PREFIX):
             self._retain(route, topic, payload, published, extra)
         if not (route.clients or route.rich):
             stats.messages_received += publisher is not None
@@ -329,7 +330,7 @@ class Router(Subscribing):
         published = flags >> 1 & 3
         name = ascii(topic.decode())
         limits = self._limits
-        if flags & 1:
+        if flags & 1 and not topic.startswith(DELAYED_PREFIX):
             limit = self.retained.refusal(topic, payload, extra)
             if limit:
                 allowed = getattr(limits, limit)

@@ -4,6 +4,8 @@ name. Imports delivery, retained, subscriptions.
 A route is computed once for a topic name and kept until a subscription changes that matches it.
 """
 
+from collections.abc import Callable
+
 from ..core.characters import unwanted
 from ..core.errors import ProtocolError
 from ..core.greeting import MQTT_5_0, Connect
@@ -20,13 +22,14 @@ from .ledger import filter_cost
 from .limits import LimitError, Limits
 from .peer import Peer
 from .publishable import shown
+from .queues.names import DELAYED_PREFIX
 from .queues.repeats import Repeats
 from .queues.taker import Taker
 from .rights import NOBODY_BARRED, keep_permitted
 from .route import Route, Routes
 from .shares import PREFIX, Share, ShareError, parted
 from .stats import Stats, Watch
-from .subscriptions import PLAIN, SubscriptionTree
+from .subscriptions import PLAIN, Found, SubscriptionTree
 
 GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
@@ -52,6 +55,7 @@ class Subscribing(Delivery):
         self._tree: SubscriptionTree[ClientSession | Share | Taker] = SubscriptionTree()
         self._shares: dict[bytes, Share] = {}  # by topic filter
         self.repeats: Repeats | None = None  # None: not looked for
+        self.later: Callable[[bytes], Taker] | None = None  # what a topic leads to that begins with $delayed/
         self.subscriptions = 0  # how many there are, ...
         self.shared_subscriptions = 0  # ... and of the shared ones, by client
         self._wildcards = 0  # topic filters that count as such (gates.wildcards)
@@ -225,7 +229,11 @@ class Subscribing(Delivery):
     def _find(self, topic: bytes) -> Route:
         tree = self._tree
         steps = tree.steps
-        found = tree.match(topic)
+        if self.later is not None and topic.startswith(DELAYED_PREFIX):
+            found: Found[ClientSession | Share | Taker] = Found()
+            found.rich[self.later(topic)] = [PLAIN + 1]
+        else:
+            found = tree.match(topic)
         self.work += (tree.steps - steps) // STEPS
         barred = NOBODY_BARRED
         if not self.guard.is_open:

@@ -15,6 +15,7 @@ from ..limits import Limits
 from ..router import Router
 from ..stats import Stats, Watch
 from .consumer import Consumer
+from .delayed import Delayed
 from .means import Means
 from .named_queue import Item, NamedQueue, untagged
 from .names import QUEUE, Named, NamedError, parted
@@ -40,6 +41,8 @@ class Depot:
         if limits.deduplicate and (store or limits.deduplicate_in_memory):
             self.repeats = Repeats(means)
         router.repeats = self.repeats
+        self.delayed = Delayed(means)
+        router.later = self.delayed.of_topic
 
     # -- subscriptions
 
@@ -158,8 +161,8 @@ class Depot:
                     self.queues[name].hand_out()
         return [each for each in self.awake if isinstance(each, ClientSession)]
 
-    def look(self, now: int) -> None:
-        """Once a second."""
+    def look(self, now: int, wait_ms: int) -> int:
+        """Once a second at least; in how many ms again, `wait_ms` at most."""
         if self.repeats is not None:
             self.repeats.look()
         clock = self._router.clock()
@@ -175,11 +178,12 @@ class Depot:
         for client, consumer in list(self.consumers.items()):
             if client.peer is None and consumer.lent and now - client.offline_since >= back_ms:
                 consumer.return_all("its consumer is away", False)
+        return self.delayed.look(wait_ms)
 
     @property
     def is_timed(self) -> bool:
         """Whether something here waits for a time, so that the store has to be told the clock."""
-        return bool(self.queues or (self.repeats is not None and len(self.repeats)))
+        return bool(self.queues or len(self.delayed) or (self.repeats is not None and len(self.repeats)))
 
     # -- queues
 
@@ -267,6 +271,7 @@ class Depot:
                     consumer.lent[seq] = (held, number)
         if self.repeats is not None:
             self.repeats.load(kept.numbers)
+        self.delayed.load(kept.delayed)
         self.configure()
 
     # -- for whoever operates it

@@ -110,7 +110,7 @@ class NamedQueue(Lender):
         means.watch.hit("named_queue_full", self, f"is full ({bound}): a message of {publisher} is refused", now)
         raise LimitError(f"{self} is full ({bound}); the message is not taken")
 
-    def take(self, flags: int, topic: bytes, payload: bytes, extra: bytes) -> None:
+    def take(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes) -> None:
         """As Taker.take."""
         means = self.means
         item = Item(means.router.clock(), publish_head(flags & 6, topic, len(payload)), payload, extra)

@@ -13,7 +13,7 @@ class Taker:
         `size` bytes, and the rule says so.
         """
 
-    def take(self, flags: int, topic: bytes, payload: bytes, extra: bytes) -> None:
+    def take(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes) -> None:
         """A message. `flags`: QoS << 1 | RETAIN, as published."""
         raise NotImplementedError
 
