@@ -10,4 +10,4 @@ log = logging.getLogger("mqttlite.audit")
 
 def audit(by: str, what: str) -> None:
     """Say that `what` has been changed. `by`: whoever did it, as in "SIGHUP" or "control socket, user pi"."""
-    log.info("audit: %s: %s", by, what)
+    log.info("audit: %s: %s", by, what, extra={"event": "audit", "fields": {"by": by, "what": what}})

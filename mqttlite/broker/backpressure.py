@@ -256,7 +256,7 @@ class Backpressure:
                 count = len(client.session.messages)
                 end = f", and {count} messages end with its clean session"
                 self._stats.dropped_queue_full += count
-                self._open_gap(client, limit, count, now)
+                self.open_gap(client, limit, count, now)
             self._watch.hit(limit, client, f"does not take its messages: disconnected{end}", now)
             self.overdue[peer] = f"its queue is full ({limit}){end}"
 
@@ -264,7 +264,7 @@ class Backpressure:
 
     def drop(self, client: ClientSession, cause: str, now: int) -> None:
         """A message for `client` is dropped. `cause`: the name of a limit."""
-        self._open_gap(client, cause, 1, now)
+        self.open_gap(client, cause, 1, now)
         number = client.dropped.total()
         if cause == "write_buffer_bytes":
             self._stats.dropped_slow += 1
@@ -276,7 +276,8 @@ class Backpressure:
                 cause, client, f"queue is full: the {which} message is dropped, number {number} of its session", now
             )
 
-    def _open_gap(self, client: ClientSession, cause: str, count: int, now: int) -> None:
+    def open_gap(self, client: ClientSession, cause: str, count: int, now: int) -> None:
+        """`count` messages for `client` are not delivered to it."""
         if client.gap_from < 0:
             client.gap_from = client.dropped.total()
             self.gaps[client] = None

@@ -348,6 +348,32 @@ class Engine(Sessions):
             peer.will = None
             self._close(peer, "the broker stops", reason=SHUTTING_DOWN)
 
+    # -- called for the operator (operating/actions.py)
+
+    def disconnect(self, client: ClientSession, why: str, reason: int, now: int) -> None:
+        """End the connection of a client, if it has one. `reason`: what it is told, if it speaks 5.0."""
+        self._at(now)
+        peer = client.peer
+        if peer is not None:
+            self._let_go(peer)
+            if not peer.closed_because:
+                self._close(peer, why, logging.WARNING, reason)
+            self._disconnect_overdue()
+
+    def hand_over(self, client: ClientSession, owner: Identity, why: str, reason: int, now: int) -> None:
+        """A session belongs to somebody else from now on; who is connected with it is not any more. What outlives its
+        connection alone can be handed over.
+        """
+        self.disconnect(client, why, reason, now)
+        self._own(client, owner)
+
+    def remove(self, client: ClientSession, why: str, reason: int, now: int) -> None:
+        """End a session, with what is queued for it and with its connection."""
+        self.disconnect(client, why, reason, now)
+        if self.sessions.get(client.client_id) is client:
+            self._discard(client)
+            self._disconnect_overdue()
+
     # -- connections end
 
     def _let_go(self, peer: Peer) -> None:

@@ -59,8 +59,8 @@ def about(peer: "Peer") -> dict[str, object]:
 
 
 def user_of(peer: "Peer") -> str | None:
-    """The user name with which it was let in, where users are known."""
-    return getattr(getattr(peer, "identity", None), "user", None)
+    """The user name with which it was let in; None: without one."""
+    return peer.identity.user
 
 
 def _say(level: int, event: str, text: str, args: tuple[object, ...], fields: dict[str, object]) -> None:

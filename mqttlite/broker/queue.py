@@ -283,6 +283,16 @@ class Queue(Session):
             self.room += size
             self._ledger.queued -= size
 
+    def can_be_given_up(self, seq: int) -> bool:
+        """Whether there is such a message, and its client has not taken it at QoS 2."""
+        message = self.messages.get(seq)
+        return message is not None and message[0][0] & 6 != RELEASED
+
+    def give_up_now(self, seq: int) -> None:
+        """Give up a message, and send what there is room for instead."""
+        self.drop(seq)
+        self._pump()
+
     def forget(self) -> None:
         """The session ends: its account is closed."""
         self._ledger.queued -= self.bytes

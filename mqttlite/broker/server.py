@@ -99,6 +99,10 @@ class Broker:
         """What has been counted since the start: messages, bytes, drops by cause."""
         return self.engine.stats
 
+    def changed(self) -> None:
+        """The engine has been called from elsewhere: what it leaves is written soon."""
+        self._turns.changed()
+
     async def __aenter__(self) -> Self:
         self._turns.start()
         log.addFilter(self._log_rate)

@@ -25,6 +25,7 @@ class Stats:
     repeats: int = 0  # of producers with keys: acknowledged, and not delivered again
     dead_letters: int = 0  # published because a named queue has tried them often enough
     dropped_too_large: int = 0  # larger than the largest packet that its client takes (5.0)
+    dropped_operator: int = 0  # its operator has dropped it (mqttlite ctl drop)
     sockets: int = 0  # network connections, whether CONNECT came over them or not
     bytes_received: int = 0  # over all of them ...
     bytes_sent: int = 0  # ... and given to the operating system to send
@@ -50,6 +51,7 @@ class Stats:
             + self.dropped_denied
             + self.dropped_expired
             + self.dropped_too_large
+            + self.dropped_operator
         )
 
 

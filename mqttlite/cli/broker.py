@@ -159,7 +159,7 @@ async def _serve(settings: Settings, listen: list[Listener], limits: Limits) -> 
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: still starting")
     async with (
         Broker(listen, limits, settings.store, server_reference=settings.server_reference) as broker,
-        broker_operating.operated(broker, settings),
+        broker_operating.operated(broker, settings, lambda: _read_again(broker)),
     ):
         loop.add_signal_handler(signal.SIGHUP, _reload, broker)
         broker.failed.add_done_callback(lambda _: stop.set())
@@ -168,13 +168,19 @@ async def _serve(settings: Settings, listen: list[Listener], limits: Limits) -> 
 
 
 def _reload(broker: Broker) -> None:
-    """SIGHUP: the certificates may have been renewed."""
+    """SIGHUP."""
+    try:
+        log.info("SIGHUP: %s", _read_again(broker))
+    except ValueError as error:
+        log.error("SIGHUP: %s", error)
+
+
+def _read_again(broker: Broker) -> str:
+    """The certificates may have been renewed; what has been done. ValueError: why nothing has."""
     try:
         count = broker.reload_certificates()
     except ValueError as error:
-        log.error("SIGHUP: the certificates stay as they are: %s", error)
-        return
+        raise ValueError(f"the certificates stay as they are: {error}") from None
     if count:
-        log.info("SIGHUP: the certificates of %d listener%s are read again", count, "s"[: count > 1])
-    else:
-        log.info("SIGHUP: the broker reads no file again, and goes on")
+        return f"the certificates of {count} listener{'s'[: count > 1]} are read again"
+    return "the broker reads no file again, and goes on"

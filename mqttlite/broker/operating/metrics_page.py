@@ -7,14 +7,13 @@ carries one request. Imports metrics, health, loop_watch.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from . import health
-from .loop_watch import LoopWatch
+from .loop_watch import TURNS, LoopWatch
 from .metrics import CONTENT_TYPE, exposition
 
 if TYPE_CHECKING:
@@ -72,7 +71,8 @@ class MetricsPage:
         for task in self._requests:
             task.cancel()
         await asyncio.gather(*self._requests, return_exceptions=True)
-        await asyncio.sleep(0)  # asyncio closes sockets in the next turn of the loop
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._requests) >= CONNECTIONS_MAX or not self._server.is_serving():
@@ -80,7 +80,11 @@ class MetricsPage:
             return
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
+        task.add_done_callback(lambda task: self._gone(task, writer))
+
+    def _gone(self, task: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:
+        self._requests.discard(task)
+        writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -95,9 +99,6 @@ class MetricsPage:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass
-        finally:
-            with contextlib.suppress(RuntimeError):  # the loop ends
-                writer.transport.abort()
 
     def _answer(self, head: bytes) -> bytes:
         words = head.partition(b"\r\n")[0].split(b" ")

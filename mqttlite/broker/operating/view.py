@@ -163,7 +163,7 @@ def one(broker: "Broker", client: "ClientSession") -> dict[str, Any]:
         "unwritten_bytes": peer.unwritten() if peer else 0,
         "parked_bytes": peer.parked_bytes if peer else 0,
         "session_expiry_s": None if client.clean else (client.expiry_ms or broker.limits.session_expiry_ms) // 1000,
-        "owner": getattr(client, "owner", None),
+        "owner": client.owner.user if client.owner else None,
         "queue_bytes_max": session.size_max,
         "when_full": client.when_full,
         "will": will[0].decode() if will else None,
