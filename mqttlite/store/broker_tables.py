@@ -17,16 +17,16 @@ are those of core/records.py (`extra` is its key, of which a broker makes broker
     CLOCK     0         ms                              the broker's clock
     OWNER     yes                owner                  to whom the session belongs (broker/access/identity.py)
 
-A message is in a row for each session that it is queued for. Rows have the session in the upper bits of their number,
-so that what belongs to a session lies side by side.
+What is queued for sessions is in blocks (broker_blocks.py). Rows have the session in the upper bits of their number, so
+that what belongs to a session lies side by side.
 """
 
 from typing import Any, NamedTuple
 
 from ..core import records as r
-from ..core.codec import released
 from ..core.records import State
-from . import batches, queue_tables
+from . import batches, broker_blocks, queue_tables
+from .broker_blocks import Blocks, Waiting
 from .queue_tables import EMPTY, QueuesState
 from .sqlite_schema import row
 from .sqlite_tables import LIFE, LOG, Connection, ranges
@@ -78,9 +78,10 @@ MIGRATIONS: list[tuple[str, ...]] = [
     # Of whom it was before there were owners: NULL
     ("ALTER TABLE session ADD COLUMN owner BLOB",),
     queue_tables.MIGRATION,
+    broker_blocks.MIGRATION,  # since when `outbound` is empty
 ]
 
-_SEQ = 40  # bits of a sequence number
+_SEQ = broker_blocks.SEQ
 _PACKET_ID = 16
 
 
@@ -103,8 +104,8 @@ class Times(NamedTuple):
 
 class BrokerState(NamedTuple):
     """What a broker has kept: sessions by client identifier, with their number; by that, when they end and their wills;
-    retained messages (topic, payload, QoS, extra); its clock; by number, messages that may expire and were sent, and to
-    whom a session belongs.
+    retained messages (topic, payload, QoS, extra); its clock; by number, messages that may expire and were sent, to
+    whom a session belongs, and those of its messages that are not in memory.
     """
 
     sessions: dict[bytes, tuple[int, State]]
@@ -114,14 +115,34 @@ class BrokerState(NamedTuple):
     clock: int
     started: dict[int, set[int]]
     owners: dict[int, bytes]
+    waiting: dict[int, list[Waiting]]
     queues: QueuesState = EMPTY
 
 
 class BrokerTables:
-    """What a broker keeps."""
+    """What a broker keeps. `keep`: messages of a session that `load` gives back; those behind stay on the disk. 0: it
+    gives back all.
+    """
 
     application_id = APPLICATION_ID
     migrations = MIGRATIONS
+
+    def __init__(self, keep: int = 0) -> None:
+        self.blocks = Blocks()
+        self._keep = keep
+
+    def prepare(self, connection: Connection) -> None:
+        """Before `write`: what has to be known of the file for that."""
+        broker_blocks.take_over(connection, self.blocks)
+        self.blocks.index(connection)
+
+    def committed(self) -> None:
+        """What was written is durable."""
+        self.blocks.committed()
+
+    def rolled_back(self, connection: Connection) -> None:
+        """What was written is not in the file."""
+        self.blocks.rolled_back()
 
     def load(self, connection: Connection) -> BrokerState:
         """The state that the file holds."""
@@ -140,14 +161,14 @@ class BrokerTables:
             state.next = after
             sessions[client_id] = (session, state)
         started: dict[int, set[int]] = {}
-        for number, bits, head, payload, extra in connection.execute("SELECT * FROM outbound ORDER BY id"):
-            states[number >> _SEQ].messages[number & (1 << _SEQ) - 1] = (
-                released(head) if bits & 1 else head,
-                payload,
-                extra,
-            )
-            if bits & 2:
-                started.setdefault(number >> _SEQ, set()).add(number & (1 << _SEQ) - 1)
+        waiting: dict[int, list[Waiting]] = {}
+        broker_blocks.take_over(connection, self.blocks)
+        for session, loaded in self.blocks.load(connection, self._keep):
+            states[session].messages.update(loaded.messages)
+            if loaded.started:
+                started.setdefault(session, set()).update(loaded.started)
+            if loaded.waiting:
+                waiting.setdefault(session, []).append(loaded.waiting)
         for number, digest in connection.execute("SELECT id, digest FROM inbound"):
             states[number >> _PACKET_ID].held[number & 0xFFFF] = digest
         for session, topic_filter, qos in connection.execute("SELECT * FROM subscription"):
@@ -159,7 +180,7 @@ class BrokerTables:
         }
         (clock,) = row(connection, "SELECT max(ms) FROM clock")
         named = queue_tables.load(connection)
-        return BrokerState(sessions, retained, times, wills, clock, started, owners, named)
+        return BrokerState(sessions, retained, times, wills, clock, started, owners, waiting, named)
 
     def encode(self, batch: list[Record]) -> bytes:
         """The records one after the other: length, number of the session, record."""
@@ -180,12 +201,14 @@ class BrokerTables:
         retained: dict[bytes, tuple[bytes, bytes, int, bytes]] = {}
         times: dict[int, dict[str, int]] = {}  # expiry and offline by session
         many = connection.executemany
+        blocks = self.blocks
 
         def write_messages() -> None:
-            many("UPDATE outbound SET released = released | 1 WHERE id BETWEEN ? AND ?", ranges(owned))
-            many("UPDATE outbound SET released = released | 2 WHERE id BETWEEN ? AND ?", ranges(started))
-            many("DELETE FROM outbound WHERE id BETWEEN ? AND ?", ranges(done))
-            many("INSERT OR REPLACE INTO outbound VALUES (?, ?, ?, ?, ?)", messages.values())
+            blocks.mark(connection, owned, broker_blocks.RELEASED)
+            blocks.mark(connection, started, broker_blocks.STARTED)
+            blocks.mark(connection, done, broker_blocks.DONE)
+            if messages:
+                blocks.write(connection, messages.values())
             many(
                 "DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, digest in held.items() if digest < 0])
             )
@@ -209,7 +232,7 @@ class BrokerTables:
             elif kind in (r.RELEASED, STARTED):
                 key = session << _SEQ | number
                 if key in messages:
-                    bits = messages[key][1] | (1 if kind == r.RELEASED else 2)
+                    bits = messages[key][1] | (broker_blocks.RELEASED if kind == r.RELEASED else broker_blocks.STARTED)
                     messages[key] = (key, bits, *messages[key][2:])
                 else:
                     (owned if kind == r.RELEASED else started).append(key)
@@ -232,11 +255,10 @@ class BrokerTables:
                 retained[head] = (head, payload, number, extra)
             elif kind == r.LOST or kind == ENDED:
                 write_messages()  # in order: what it has gathered for this session goes, too
-                spans = [("inbound", _PACKET_ID)] if kind == r.LOST else [("inbound", _PACKET_ID), ("outbound", _SEQ)]
-                for table, bits in spans:
-                    first, beyond = session << bits, (session + 1) << bits
-                    connection.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", (first, beyond))
+                first, beyond = session << _PACKET_ID, (session + 1) << _PACKET_ID
+                connection.execute("DELETE FROM inbound WHERE id >= ? AND id < ?", (first, beyond))
                 if kind == ENDED:
+                    blocks.end(connection, session)
                     connection.execute("DELETE FROM subscription WHERE session = ?", (session,))
                     connection.execute("DELETE FROM will WHERE session = ?", (session,))
                     connection.execute("DELETE FROM session WHERE session = ?", (session,))

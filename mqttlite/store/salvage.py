@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from . import damage, sqlite_reading, sqlite_schema, sqlite_wal
+from . import broker_blocks, damage, sqlite_reading, sqlite_schema, sqlite_wal
 from .area_host import FileArea
 from .base import StoreError
 from .folder import sync_folder
@@ -25,7 +25,19 @@ from .sqlite_found import beside, move_aside
 SIZE_AT = 28  # in a database: how many pages it has
 _TABLES = {
     "client": ("meta", "outbound", "inbound", "subscription", "origin", "seen"),
-    "broker": ("session", "outbound", "inbound", "subscription", "retained", "will", "clock", *QUEUE_TABLES),
+    "broker": (
+        "session",
+        "outbound",
+        "block",
+        "content",
+        "mark",
+        "inbound",
+        "subscription",
+        "retained",
+        "will",
+        "clock",
+        *QUEUE_TABLES,
+    ),
 }
 
 
@@ -165,6 +177,8 @@ def _transfer(source: sqlite3.Connection, target: str, kind: str, problems: list
             if problem:
                 lost.append(f"rows of the table {table} are lost: {problem}")
         connection.execute("COMMIT")
+        if kind == BROKER:
+            lost += broker_blocks.mend(connection) + _drop_orphans(connection)
         lost += _carry_over(source, connection, tables)
         if kind == BROKER:
             lost += _drop_orphans(connection)
@@ -242,7 +256,8 @@ def _one_by_one(connection: sqlite3.Connection, tables: Any, records: list[Any])
 def _drop_orphans(connection: sqlite3.Connection) -> list[str]:
     """What belongs to sessions that are lost: nobody could ever fetch it. (A will needs no session.)"""
     lost = []
-    for table, session in (("outbound", "id >> 40"), ("inbound", "id >> 16"), ("subscription", "session")):
+    owned = {"outbound": "id >> 40", "block": "id >> 40", "inbound": "id >> 16", "subscription": "session"}
+    for table, session in owned.items():
         count = connection.execute(f"DELETE FROM {table} WHERE {session} NOT IN (SELECT session FROM session)").rowcount
         if count:
             lost.append(f"{count} rows of the table {table} belong to sessions that are lost")

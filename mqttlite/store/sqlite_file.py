@@ -313,7 +313,7 @@ class SqliteFile:
     def _roll_back(self, connection: Connection) -> None:
         with contextlib.suppress(Exception):  # SQLite may have done so already
             connection.execute("ROLLBACK")
-        self._tables.load(connection)  # which knows what is in the tables
+        self._tables.rolled_back(connection)
 
     def _fill(self, why: str) -> None:
         self.is_full = True

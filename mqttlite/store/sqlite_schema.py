@@ -22,6 +22,9 @@ class Tables(Protocol):
 
     def load(self, connection: Connection) -> Any: ...
     def write(self, connection: Connection, batch: list[Any]) -> None: ...
+    def prepare(self, connection: Connection) -> None: ...
+    def committed(self) -> None: ...
+    def rolled_back(self, connection: Connection) -> None: ...
     def encode(self, batch: list[Any]) -> bytes: ...
     def decode(self, data: bytes) -> list[Any]: ...
 
@@ -64,14 +67,12 @@ def check(connection: Connection, path: str, tables: Tables) -> int:
 
 def load(connection: Connection, tables: Tables) -> Any:
     """What the file holds, once its log is carried over. Damaged: a batch of the log is not as it was written."""
-    state = tables.load(connection)
     batches, wrong = logged(connection)
     if wrong:
         raise Damaged(f"{wrong} of the batches in its log are not as they were written")
-    records = tables.decode(b"".join(batches))
-    if not records:
-        return state
-    carry_over(connection, tables, records)
+    if batches:
+        tables.prepare(connection)
+        carry_over(connection, tables, tables.decode(b"".join(batches)))
     return tables.load(connection)
 
 
@@ -96,3 +97,4 @@ def carry_over(connection: Connection, tables: Tables, records: list[Any]) -> No
     tables.write(connection, records)
     connection.execute("DELETE FROM log")
     connection.execute("COMMIT")
+    tables.committed()

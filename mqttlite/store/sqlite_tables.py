@@ -114,6 +114,17 @@ class ClientTables:
         self._seen = set(state.seen)  # whose windows are in the file
         return state
 
+    def prepare(self, connection: Connection) -> None:
+        """Before `write`: what has to be known of the file for that."""
+        self.load(connection)
+
+    def committed(self) -> None:
+        """What was written is durable."""
+
+    def rolled_back(self, connection: Connection) -> None:
+        """What was written is not in the file."""
+        self.load(connection)
+
     def encode(self, batch: "list[Record]") -> bytes:
         """The records one after the other, each behind the 4 bytes of its length."""
         return batches.encode(batch)

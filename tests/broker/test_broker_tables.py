@@ -134,6 +134,7 @@ def test_what_comes_back_is_the_sum_of_what_was_recorded(batches: list[list[Reco
             connection.execute("BEGIN")
             tables.write(connection, batch)
             connection.execute("COMMIT")
+            tables.committed()
         kept: BrokerState = tables.load(connection)
     sessions, retained, times, wills, clock = model(batches)
     for state in sessions.values():

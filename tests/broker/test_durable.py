@@ -177,7 +177,7 @@ async def test_an_ended_session_does_not_come_back_and_a_clean_one_is_never_stor
             publisher.publish("t", b"x", 1)
             await publisher.packet()
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        for table in ("session", "subscription", "outbound", "inbound"):
+        for table in ("session", "subscription", "block", "mark", "content", "inbound"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     async with running(path) as port, client(port, "s"):
         pass
