@@ -79,6 +79,7 @@ class Certificates:
         certificate = begun.sign(issuer_key, hashes.SHA256())
         paths = self.folder / f"{file}.pem", self.folder / f"{file}.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        paths[1].touch(0o600)
         paths[1].write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,

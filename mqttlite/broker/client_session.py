@@ -101,6 +101,16 @@ class ClientSession:
         self.gap_at = 0  # ms; when the last one was dropped
         self.told = 0  # how many its subscriber has been told of
 
+    def take_limits(self, limits: Limits) -> None:
+        """Others from now on, and other rules for queues. What is queued stays."""
+        rule = limits.rule_for(self.client_id)
+        size_max = rule.max_bytes or limits.queue_bytes
+        self.session.room += size_max - self.session.size_max
+        self.session.size_max = size_max
+        self.when_full = rule.when_full
+        self.hold_left = min(self.hold_left, limits.hold_ms)
+        self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
+
     @property
     def is_unheard_of(self) -> bool:
         """Whether the client may never have received CONNACK for this session, and nothing is in it."""

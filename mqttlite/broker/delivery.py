@@ -48,7 +48,7 @@ class Delivery(Publishing):
         store: BrokerStore | None = None,
     ) -> None:
         self._limits = limits
-        self._near = limits.queues_bytes - limits.queues_bytes // 8  # bytes in all queues, near to their limit
+        self.take_limits(limits)
         self._tight = False  # they are: a message may be too much for all of them together
         self._stats = stats
         self._watch = watch
@@ -65,6 +65,10 @@ class Delivery(Publishing):
     def may_receive(self, client: ClientSession, topic: bytes) -> bool:
         """Whether a message of this topic may go to `client`."""
         return self.guard.is_open or may_receive(self.guard, client, topic)
+
+    def take_limits(self, limits: Limits) -> None:
+        """Others from now on."""
+        self._near = limits.queues_bytes - limits.queues_bytes // 8  # bytes in all queues, near to their limit
 
     def clock(self) -> int:
         """The broker's time, in ms."""

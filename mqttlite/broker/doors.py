@@ -114,6 +114,8 @@ class Doors:
         for entrance, door in exchange.then:
             if entrance.door.listener != door.listener:
                 changes += [f"listens on {address} with other settings" for address in entrance.addresses]
+            elif entrance.door.content != door.content:
+                changes += [f"another certificate at {address}" for address in entrance.addresses]
             entrance.door = door
         self._entrances = [entrance for entrance, _ in exchange.then]
         for entrance in exchange.opened:
@@ -151,16 +153,26 @@ class Doors:
             entrance.close()
 
 
+def check_listener(listener: Listener, strangers: str) -> None:
+    """As `prepare`, without listening: ListenError says what is wrong, but not whether a port is taken."""
+    door = Door(listener)
+    if strangers == UNWANTED and not door.asks_for_certificates and not listening.is_local_url(listener.url):
+        raise _exposed(listener.url)
+
+
 def _check_exposure(entrance: _Entrance, door: Door, strangers: str) -> None:
     """ListenError where strangers can connect and are not welcome."""
     if door.asks_for_certificates or all(map(listening.is_local, entrance.sockets)):
         return
-    if strangers == WELCOME:
-        for address in entrance.addresses:
-            log.warning("%s can be reached from other machines, and everybody there may connect", address)
-        return
-    raise ListenError(
-        f"{entrance.addresses[0]} can be reached from other machines, and there are no users, so everybody there could "
+    if strangers != WELCOME:
+        raise _exposed(entrance.addresses[0])
+    for address in entrance.addresses:
+        log.warning("%s can be reached from other machines, and everybody there may connect", address)
+
+
+def _exposed(url: str) -> ListenError:
+    return ListenError(
+        f"{url} can be reached from other machines, and there are no users, so everybody there could "
         "read and publish everything. Make users and a certificate in one step (mqttlite broker --init FOLDER), or a "
         "password file alone (mqttlite passwd, then --password-file); or listen on 127.0.0.1 or a Unix socket; or say "
         "--let-anybody-on-the-network-in, if that is what you want"

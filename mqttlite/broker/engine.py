@@ -14,7 +14,7 @@ from ..core.errors import MQTTError, ProtocolError
 from ..core.packet_types import DISCONNECT
 from ..core.properties import with_properties
 from ..core.reason_codes import ANOTHER_SERVER, NOT_AUTHORISED, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
-from . import events, new_guard
+from . import events, new_guard, new_limits
 from .access.guard import ALLOW_ALL, Guard
 from .access.identity import Identity
 from .access.pending import Question
@@ -164,6 +164,11 @@ class Engine(Sessions):
     def _share_turn(self, count: int) -> None:
         """So many have work for more than a turn: all of them together have one."""
         self.router.turn_work = max(min(TURN_MIN, self._pace), self._pace // max(1, count))
+
+    def set_limits(self, limits: Limits, now: int) -> None:
+        """Other limits from now on (new_limits.py)."""
+        self._at(now)
+        new_limits.take(self, limits)
 
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""

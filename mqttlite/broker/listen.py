@@ -26,6 +26,25 @@ def open_sockets(url: str, is_shared: bool = False) -> list[socket.socket]:
     """Listening sockets for `url`: several where a host name has several addresses. ListenError says why not.
     `is_shared`: another socket of this process, which is about to be closed and has SO_REUSEPORT, may have the port.
     """
+    path, found = _resolved(url)
+    if path:
+        return [_unix_socket(url, path)]
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in found:
+            sockets.append(_tcp_socket(url, family, address, is_shared))
+    except ListenError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+_Address = tuple[str | int, ...] | tuple[int, bytes]
+
+
+def _resolved(url: str) -> tuple[str, list[tuple[int, _Address]]]:
+    """The path of a Unix socket, or families and addresses of TCP. ListenError: `url` is no address to listen on."""
     _check(url)
     try:
         parts = urlsplit(url)
@@ -35,7 +54,7 @@ def open_sockets(url: str, is_shared: bool = False) -> list[socket.socket]:
             f"cannot listen on {url}: the port has to be a number from 0 to 65535, an IPv6 address in brackets"
         ) from None
     if parts.scheme == "unix" and parts.path and not parts.netloc:
-        return [_unix_socket(url, parts.path)]
+        return parts.path, []
     has_path = parts.path not in ("", "/") and parts.scheme not in ("ws", "wss")
     if parts.scheme not in PORTS or not parts.hostname or has_path:
         raise ListenError(
@@ -46,15 +65,13 @@ def open_sockets(url: str, is_shared: bool = False) -> list[socket.socket]:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ListenError(f"cannot listen on {url}: {parts.hostname}: {error.strerror}") from None
-    sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(_tcp_socket(url, family, address, is_shared))
-    except ListenError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
+    return "", [(family, address) for family, _, _, _, address in dict.fromkeys(found)]
+
+
+def is_local_url(url: str) -> bool:
+    """Whether only programs on this machine could connect there. ListenError: it is no address to listen on."""
+    path, found = _resolved(url)
+    return bool(path) or all(ipaddress.ip_address(str(address[0])).is_loopback for _, address in found)
 
 
 def _check(url: str) -> None:
@@ -73,9 +90,7 @@ def _check(url: str) -> None:
         raise ListenError(f"cannot listen on {url}: an address to listen on has no options")
 
 
-def _tcp_socket(
-    url: str, family: int, address: tuple[str | int, ...] | tuple[int, bytes], is_shared: bool
-) -> socket.socket:
+def _tcp_socket(url: str, family: int, address: _Address, is_shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     port = int(address[1])
     try:

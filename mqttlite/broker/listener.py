@@ -6,12 +6,16 @@ are there keep theirs, new ones get the new one.
 """
 
 import asyncio
+import contextlib
+import hashlib
+import pathlib
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
 
 from ..net.pem import load_ca, load_certificate, protocols
+from .access.secret_files import refuse_public
 from .listen import ListenError
 
 TLS_SCHEMES = ("mqtts", "wss")
@@ -52,11 +56,22 @@ class Tls:
             raise TypeError(f"alpn must be a list of names, as ['mqtt'], not {self.alpn!r:.60}")
         protocols(self.alpn)
 
+    def content(self) -> bytes:
+        """A digest of its files: another one where one of them is."""
+        found = hashlib.sha256()
+        for file in (self.certificate, self.key_file, self.client_ca):
+            with contextlib.suppress(OSError):  # a folder, or it is not there: whoever reads it says so
+                found.update(pathlib.Path(file).read_bytes())
+        return found.digest()
+
     def context(self, is_web: bool) -> ssl.SSLContext:
         """A context for a server. ValueError names the file that is not as it should be."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        key = pathlib.Path(self.key_file or self.certificate)
+        if self.key_password is None and key.is_file() and b"PRIVATE KEY-----" in key.read_bytes():
+            refuse_public(key, "the key of the certificate")
         load_certificate(context, self.certificate, self.key_file or None, self.key_password)
         if self.client_ca:
             load_ca(context, self.client_ca)
@@ -100,6 +115,7 @@ class Door:
         """ListenError when it cannot be one."""
         listener.check()
         self.listener = listener
+        self.content = b""  # of the files that were read last
         self._context: ssl.SSLContext | None = None
         self._is_web = listener.scheme in WEB_SCHEMES
         if self._is_web:
@@ -128,6 +144,7 @@ class Door:
         listener = self.listener
         if listener.tls is None or listener.scheme not in TLS_SCHEMES:
             return None
+        self.content = listener.tls.content()
         return listener.tls.context(self._is_web)
 
     def take(self, context: ssl.SSLContext | None) -> None:

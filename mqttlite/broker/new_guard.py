@@ -25,7 +25,7 @@ def take(engine: Sessions, guard: Guard) -> list[Peer]:
         if peer is None:
             continue
         identity = guard.known(peer.identity)
-        if identity is None:
+        if identity is None or not guard.stays(peer.identity):
             gone.append(peer)
             continue
         peer.identity = client.owner = identity

@@ -9,21 +9,25 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from ..store.base import StoreError
 from .access.access import Access, guard_of
+from .access.guard import Guard
 from .access.hooks import Hooks
+from .audit import audit
 from .authentication import Authenticate
 from .broker_store import BrokerStore
 from .commit_gate import CommitGate
 from .connection import Connection
-from .doors import ASKED, WELCOME, Doors
+from .doors import Doors
 from .engine import Engine
 from .gates.log_rate import LogRate
 from .limits import Limits
 from .listener import Listener, Tls
+from .reloading import differences, differences_of_access, strangers, succeed
 from .stats import Stats
 from .turns import Turns, now_ms
 
@@ -68,7 +72,7 @@ class Broker:
             raise TypeError(f"authenticate must be a generator function, not {authenticate!r:.60}")
         if not isinstance(server_reference, str):
             raise TypeError(f"server_reference must be a string, as 'host:1883', not {server_reference!r:.60}")
-        self.limits = limits or Limits()
+        self.limits = replace(limits or Limits())  # one of its own, which changes (new_limits.py)
         self.store = (
             BrokerStore(store, size_max=self.limits.store_bytes) if isinstance(store, (str, os.PathLike)) else store
         )
@@ -85,14 +89,19 @@ class Broker:
         self._turns = Turns(self.engine, self.commit_gate)
         self.connections: dict[Connection, None] = self._turns.connections
         self._doors = Doors(lambda: Connection(self._turns))
-        self._strangers = WELCOME if authenticate is None else ASKED
         self._log_rate = LogRate(self.limits.log_lines_a_second, now_ms)
+        self._has_authenticate = authenticate is not None
         self._timer: asyncio.Task[None] | None = None
 
     @property
     def addresses(self) -> list[str]:
         """Where it listens, with the real ports."""
         return self._doors.addresses
+
+    @property
+    def guard(self) -> Guard:
+        """Who says who may connect and do what."""
+        return self.engine.router.guard
 
     @property
     def stats(self) -> Stats:
@@ -110,7 +119,7 @@ class Broker:
         if self.store:
             self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
         try:
-            await self._doors.take(self._doors.prepare(self._listeners, self._strangers))
+            await self._doors.take(self._doors.prepare(self._listeners, strangers(self.guard, self._has_authenticate)))
         except BaseException:
             await self._stop()
             raise
@@ -181,6 +190,32 @@ class Broker:
         """There is room for more output."""
         for connection in self.connections:
             connection.pause_or_resume()
+
+    async def reload(
+        self,
+        listen: "Iterable[str | Listener]",
+        limits: Limits,
+        access: Access | None = None,
+        hooks: Hooks | None = None,
+        *,
+        by: str = "the program",
+    ) -> int:
+        """Other listeners, limits, users and rules, all of them or none: how many things are different. Certificates
+        are read again. Connections stay, but for those that may not be here any more. ListenError, ValueError or
+        TypeError says what is wrong, and then nothing has changed. `by`: who wants it, for the log (audit.py).
+        """
+        listeners = _checked(listen, limits, None, None, ())
+        guard = guard_of(access, hooks)
+        changes = [*differences(self.limits, limits), *differences_of_access(self.guard, guard)]
+        exchange = self._doors.prepare(listeners, strangers(guard, self._has_authenticate))
+        succeed(self.guard, guard)
+        self.engine.set_limits(limits, now_ms())
+        self.engine.set_guard(guard, now_ms())  # before anybody comes in at a new listener
+        self.flush()
+        changes += await self._doors.take(exchange)
+        for change in changes:
+            audit(by, change)
+        return len(changes)
 
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again: new connections get what is in them, those that are there

@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(args, int):
             code = args
         else:
-            name = f"{name} {getattr(args, 'subcommand', '')}".rstrip()
+            name = f"{name} {getattr(args, 'subcommand', None) or ''}".rstrip()
             streams.be_quiet(getattr(args, "quiet", False))
             code = args.run(args)
         streams.flush()

@@ -4,15 +4,18 @@ import argparse
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
-from ..broker.listener import Listener
-from . import broker_operating, log_forms
+from . import broker_access, broker_import, broker_init, broker_operating, log_forms
+from .broker_check import check
 from .broker_config import Settings, load, option, queue_option
 from .broker_config.listeners import joined
+from .broker_config.make_access import doubts, make_access
 from .broker_listeners import add_options, options_of
+from .broker_reload import Reloader
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -22,12 +25,15 @@ LIMITS = Limits()
 EXAMPLES = """\
 examples:
   mqttlite broker                                     for programs on this machine
-  mqttlite broker --listen mqtt://0.0.0.0:1883        for everybody who can reach this machine
+  mqttlite broker --init                              users, rules and certificates for a network, in one step
+  mqttlite broker --listen mqtt://0.0.0.0:1883 --password-file users     for users, whom mqttlite passwd adds
   mqttlite broker --listen mqtt://127.0.0.1:1883 --listen unix:///run/mqtt.sock
-  mqttlite broker --listen mqtts://0.0.0.0:8883 --cert broker.pem --key broker.key
-  mqttlite broker --listen mqtt://127.0.0.1:1883 --listen ws://0.0.0.0:8080/mqtt
+  mqttlite broker --listen mqtts://0.0.0.0:8883 --cert broker.pem --key broker.key --password-file users
+  mqttlite broker --listen mqtt://127.0.0.1:1883 --listen ws://127.0.0.1:8080/mqtt
   mqttlite broker --store broker.db                   nothing acknowledged is lost, whatever ends it
   mqttlite broker --config broker.toml                what the options say, in a file (examples/broker.toml)
+  mqttlite broker --config broker.toml --test-config  whether it is in order, and in which line it is not
+  mqttlite broker import mosquitto.conf               the same for who comes from Mosquitto
   mqttlite broker --limit retained_message_bytes=1MiB --queue 'pump-*=refuse,32MiB'
 
   then, in another terminal:
@@ -36,20 +42,21 @@ examples:
 
 It speaks MQTT 3.1, 3.1.1 and 5.0 at QoS 0, 1 and 2. With --store, sessions that outlive their connection, the
 messages queued for them and retained messages are on the disk before anything is acknowledged; without it they live
-in memory, and a restart loses them. There are no user names and passwords yet: whoever can connect may do everything.
+in memory, and a restart loses them. Without users, programs of this machine may do everything, and nobody else may
+connect: the broker does not start on an address that others can reach, unless there are users, all clients have to show
+a certificate, or --let-anybody-on-the-network-in says that everybody may.
 Counters are published below $SYS/broker/. SIGINT (Ctrl-C) and SIGTERM stop it: exit code 0; a store that fails: 1.
-SIGHUP reads the certificates again: new connections get the new ones, those that are there stay; a file that is not as
-it should be is refused, with a line in the log, and the old ones stay. Nothing else is read again, and a terminal that
-is closed leaves the broker running.
+SIGHUP reads all files again: users, rules, certificates, listeners, limits. All of it holds from then on, with a line
+in the log for each change, or nothing, with lines that say why. Connections stay, but for those of users who are gone
+or have another password. store, server_reference, [metrics], [control] and [log] need a restart.
 
 A message for a session whose queue is full (queue_bytes) is dealt with as --queue says for its client identifier:
   drop-newest   it is dropped for this session (the default)
   drop-oldest   the oldest that was not sent yet is dropped
   refuse        its publisher's connection is closed before the acknowledgement: it keeps the message
   hold          its publishers wait, with PUBLISH alone, until the client has taken half of its queue
-What is dropped is counted, logged, and told below $SYS/broker/clients/. A file for --config has listen, store,
-server_reference, origins, tables [limits], [tls] and [[listener]] (docs/tls.md), [metrics], [control] and [log]
-(docs/operating.md), and tables [[queue]] with clients, when_full and max_bytes; options count more than the file.
+What is dropped is counted, logged, and told below $SYS/broker/clients/. docs/configuration.md has what a file for
+--config may say; options count more than the file.
 
 limits (--limit NAME=VALUE; names in _bytes take sizes as 8MiB, those in _ms are milliseconds):
 {limits}"""
@@ -87,7 +94,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FILE",
         help="SQLite file for sessions, queued and retained messages; made if it is not there, mode 0600 (memory)",
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file with what these options say, and the limits")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with what these options say, and more")
+    parser.add_argument(
+        "--test-config", action="store_true", help="look at all of it, say what is wrong, and end: exit code 0 or 1"
+    )
+    parser.add_argument(
+        "--init",
+        metavar="FOLDER",
+        nargs="?",
+        const=broker_init.FOLDER,
+        help="make a user, rules and certificates for a network in FOLDER, say what clients need, and end",
+    )
     parser.add_argument(
         "--server-reference",
         metavar="HOST:PORT",
@@ -112,19 +129,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="PATTERN=RULE[,BYTES]",
         help=f"what to do when a session's queue is full, by client identifier: {', '.join(WHEN_FULL)}; repeatable",
     )
+    broker_access.add_options(parser)
     add_options(parser)
     broker_operating.add_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions, too")
     parser.set_defaults(run=run)
+    actions = parser.add_subparsers(title="other actions", dest="subcommand", metavar="ACTION", required=False)
+    broker_init.add_parser(actions)
+    broker_import.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the broker until a signal stops it; the exit code. ListenError when it cannot listen, StoreError when its
     store cannot be used, ValueError for settings that are none.
     """
+    if args.init is not None:
+        return broker_init.init(args.init)
+    if args.test_config:
+        return check(lambda: settings_of(args), args.config or "what the options say")
     settings = settings_of(args)
     log_forms.start(settings.log, logging.DEBUG if args.verbose else logging.INFO)
-    return asyncio.run(_serve(settings, settings.make_listeners(), settings.make_limits()))
+    return asyncio.run(_serve(settings, lambda: settings_of(args)))
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -147,40 +172,26 @@ def settings_of(args: argparse.Namespace) -> Settings:
     if args.max_packet is not None:
         settings.limits.update([option(f"packet_bytes={args.max_packet}", "--max-packet")])
     settings.queues = [queue_option(text) for text in args.queue] + settings.queues
+    broker_access.take(args, settings)
     broker_operating.take(args, settings)
     return settings
 
 
-async def _serve(settings: Settings, listen: list[Listener], limits: Limits) -> int:
+async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
+    listeners, limits, access = settings.make_listeners(), settings.make_limits(), make_access(settings)
+    for doubt in doubts(settings, access):
+        log.warning("doubtful: %s", doubt)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: still starting")
-    async with (
-        Broker(listen, limits, settings.store, server_reference=settings.server_reference) as broker,
-        broker_operating.operated(broker, settings, lambda: _read_again(broker)),
-    ):
-        loop.add_signal_handler(signal.SIGHUP, _reload, broker)
-        broker.failed.add_done_callback(lambda _: stop.set())
-        await stop.wait()
-        return 1 if broker.failed.done() else 0
-
-
-def _reload(broker: Broker) -> None:
-    """SIGHUP."""
-    try:
-        log.info("SIGHUP: %s", _read_again(broker))
-    except ValueError as error:
-        log.error("SIGHUP: %s", error)
-
-
-def _read_again(broker: Broker) -> str:
-    """The certificates may have been renewed; what has been done. ValueError: why nothing has."""
-    try:
-        count = broker.reload_certificates()
-    except ValueError as error:
-        raise ValueError(f"the certificates stay as they are: {error}") from None
-    if count:
-        return f"the certificates of {count} listener{'s'[: count > 1]} are read again"
-    return "the broker reads no file again, and goes on"
+    async with Broker(
+        listeners, limits, settings.store, access=access, server_reference=settings.server_reference
+    ) as broker:
+        reloader = Reloader(broker, settings, read)
+        async with broker_operating.operated(broker, settings, lambda: reloader.reload("control socket")):
+            reloader.start()
+            broker.failed.add_done_callback(lambda _: stop.set())
+            await stop.wait()
+            return 1 if broker.failed.done() else 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker, Limits
+from mqttlite.broker import Access, Broker, Limits
 from mqttlite.broker.listen import ListenError
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.statements import statement
@@ -78,7 +78,7 @@ async def test_it_says_where_it_listens_that_sessions_are_in_memory_and_what_is_
         assert f"listening on {broker.addresses[0]}" in caplog.text
         assert "sessions live in memory: they do not survive a restart" in caplog.text
         assert "everybody" not in caplog.text
-    async with Broker(["mqtt://0.0.0.0:0"]):
+    async with Broker(["mqtt://0.0.0.0:0"], access=Access(anonymous=True)):
         assert "can be reached from other machines, and everybody there may connect" in caplog.text
 
 

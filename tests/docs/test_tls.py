@@ -43,7 +43,7 @@ async def test_its_broker_is_reached_by_who_has_the_certificate_or_its_fingerpri
         url = broker.addresses[0]
         async with Client(url, ca=tmp_path / "broker.pem") as client:
             await client.subscribe("room/#")
-            source = program(PAGE, "fingerprint=").replace("15:AE:F5:D0:…", fingerprint)
+            source = program(PAGE, "pinned =").replace("15:AE:F5:D0:…", fingerprint)
             source = source.replace("mqtts://pi.local", f"mqtts://localhost:{port_of(url)}")
             await run(sys.executable, "-c", source.replace("mqtts://192.168.1.10", url), folder=tmp_path)
             messages = [await asyncio.wait_for(anext(client), 60) for _ in range(2)]

@@ -228,14 +228,15 @@ async def test_sighup_reads_the_certificates_and_a_broken_file_is_a_line_in_the_
         port = int(line.rpartition(b":")[2])
         renewed = folder.server()
         process.send_signal(signal.SIGHUP)
-        assert b"SIGHUP: the certificates of 1 listener are read again" in await process.stderr.readline()
+        assert b"audit: SIGHUP: another certificate at mqtts://127.0.0.1" in await process.stderr.readline()
+        assert b"SIGHUP: all files are read again: 1 change" in await process.stderr.readline()
         assert await shown(port, folder.ca) == renewed.fingerprint
         while b"connection lost" not in await process.stderr.readline():
             pass
         pair.key.write_text("")
         process.send_signal(signal.SIGHUP)
         said = await process.stderr.readline()
-        assert b"SIGHUP: the certificates stay as they are: " in said
+        assert b"SIGHUP: nothing is changed: " in said
         assert b"server.key holds no private key in PEM" in said
         assert await shown(port, folder.ca) == renewed.fingerprint
 

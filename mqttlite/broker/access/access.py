@@ -65,6 +65,7 @@ class Access(Guard):
         self.hooks = hooks or Hooks()
         self.anonymous = users is None and certificate_name is None if anonymous is None else anonymous
         self.certificate_name = certificate_name
+        self.other_passwords: frozenset[str] = frozenset()  # users who have others than under the guard before
         self.is_open = rules is None and self.hooks.authenticate is None and self.hooks.authorise is None
 
     def with_hooks(self, hooks: Hooks) -> "Access":
@@ -156,6 +157,10 @@ class Access(Guard):
         if groups == identity.groups:
             return identity
         return Identity(name, groups, identity.how, identity.address, identity.client_id)
+
+    def stays(self, identity: Identity) -> bool:
+        """As Guard.stays."""
+        return identity.how != PASSWORD or identity.user not in self.other_passwords
 
     # -- what it may
 

@@ -35,6 +35,12 @@ class Guard:
         """
         return identity
 
+    def stays(self, identity: Identity) -> bool:
+        """Whether a connection that an earlier guard has let in may go on: not, if what it has shown does not hold any
+        more. Its session stays its own.
+        """
+        return True
+
     def may(self, identity: Identity, action: str, topic: bytes) -> bool:
         """Whether `identity` may do `action` (PUBLISH, SUBSCRIBE, RECEIVE) with `topic`: a topic name, or for SUBSCRIBE
         a topic filter, without the `$share/...` in front of it.

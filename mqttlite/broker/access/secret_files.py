@@ -1,21 +1,24 @@
-"""Files with secrets: one that everybody on this machine can read is none, and is refused."""
+"""Files that decide who gets in: a secret that everybody on this machine can read is none, rules that everybody can
+change are none, and both are refused.
+"""
 
 import os
 import stat
 from pathlib import Path
 
 
-def refuse_public(path: Path, what: str) -> None:
+def refuse_public(path: Path, what: str, *, may_be_read: bool = False) -> None:
     """ValueError where every user of this machine may read or change the file. `what`: it has, as in "passwords"."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
-        verb = "read" if mode & stat.S_IROTH else "change"
+    bits = mode & (stat.S_IWOTH | (0 if may_be_read else stat.S_IROTH))
+    if stat.S_ISREG(mode) and bits:
+        verb, remedy = ("read", "o-rwx") if bits & stat.S_IROTH else ("change", "o-w")
         raise ValueError(
             f"{path} has {what}, and every user of this machine can {verb} it (mode {stat.S_IMODE(mode):04o}): "
-            f"chmod o-rwx {path}"
+            f"chmod {remedy} {path}"
         )
 
 

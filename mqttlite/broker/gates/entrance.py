@@ -28,13 +28,17 @@ class Entrance:
         self._limits = limits
         self._watch = watch
         self._close = close
-        each, all_ = limits.connects_per_address, limits.connects_a_second
-        self._rate = Rate(60 * each, BURST_S * each)
-        self._rate_of_all = Rate(60 * all_, all_)
+        self.take_limits()
         self.connections: dict[str, dict[Peer, None]] = {}  # by address, the oldest first
         self.half_open: dict[Peer, None] = {}  # those without an accepted CONNECT, the oldest first ...
         self._half_open: dict[str, dict[Peer, None]] = {}  # ... and by address
         self.count = 0
+
+    def take_limits(self) -> None:
+        """The limits are others: counting begins anew."""
+        each, all_ = self._limits.connects_per_address, self._limits.connects_a_second
+        self._rate = Rate(60 * each, BURST_S * each)
+        self._rate_of_all = Rate(60 * all_, all_)
 
     # -- a connection opens
 

@@ -22,6 +22,10 @@ class Takeovers:
     """By client identifier; a session that begins anew under it is the same contest."""
 
     def __init__(self, limits: Limits) -> None:
+        self.take_limits(limits)
+
+    def take_limits(self, limits: Limits) -> None:
+        """Others from now on: counting begins anew."""
         self._a_minute = limits.takeovers_a_minute
         self._between = Rate(self._a_minute, self._a_minute)
         self._within = Rate(WITHIN * self._a_minute, WITHIN * self._a_minute)

@@ -12,7 +12,7 @@ settings         what all of them fill                found    what a file holds
 
 from pathlib import Path
 
-from . import general, limits, listener_tables, operating, queues
+from . import access, general, limits, listener_tables, operating, queues
 from .found import Found, Mistakes
 from .limits import option
 from .queues import queue_option
@@ -20,7 +20,7 @@ from .settings import Settings
 
 __all__ = ["Mistakes", "Settings", "load", "option", "queue_option"]
 
-TABLES = (general, listener_tables, limits, queues, operating)
+TABLES = (general, listener_tables, access, limits, queues, operating)
 
 
 def load(path: Path) -> Settings:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...broker.access.rule import Rule
 from ...broker.limits import Limits, QueueRule
 from ...broker.listener import Listener
 from .found import Found, Key, label
@@ -26,6 +27,9 @@ class Settings:
     metrics: str = ""  # HOST:PORT; none
     control: str | None = ""  # path of its Unix socket; "": where `mqttlite ctl` looks for it, None: there is none
     log: str = ""  # one of log_forms.FORMS; "": as it fits
+    access: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+    rules: list[Rule] | None = None
     found: Found | None = field(default=None, compare=False, repr=False)
 
     def where(self, *at: Key) -> str:

@@ -1,0 +1,84 @@
+"""`mqttlite broker --test-config`: all that a start would look at, but for ports and the store's content."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ..broker.access.access import Access
+from ..broker.access.users import Users
+from ..broker.doors import check_listener
+from ..broker.reloading import strangers
+from ..core.errors import MQTTError
+from .broker_config import Mistakes, Settings
+from .broker_config.make_access import doubts, make_access
+from .streams import say
+
+_T = TypeVar("_T")
+
+
+def check(read: Callable[[], Settings], name: str) -> int:
+    """Say all that is wrong, a line for each; the exit code. `name`: of the file, for what is said."""
+    wrong: list[str] = []
+
+    def tried(what: Callable[[], _T]) -> _T | None:
+        try:
+            return what()
+        except Mistakes as mistakes:
+            wrong.extend(mistakes.lines)
+        except (MQTTError, OSError, ValueError) as error:
+            wrong.append(str(error))
+        return None
+
+    settings = tried(read)
+    access: Access | None = None
+    listeners = []
+    if settings is not None:
+        listeners = tried(settings.make_listeners) or []
+        tried(settings.make_limits)
+        before = len(wrong)
+        access = tried(lambda: make_access(settings))
+        if len(wrong) == before:
+            from ..broker.access.access import guard_of
+
+            who = strangers(guard_of(access, None), False)
+            for listener in listeners:
+                tried(lambda listener=listener: check_listener(listener, who))  # type: ignore[misc]
+        tried(lambda: _check_store(settings.store))
+    for line in wrong:
+        say(line)
+    if settings is None or wrong:
+        say(f"{name}: {len(wrong)} mistake{'s' if len(wrong) != 1 else ''}; the broker would not start with it")
+        return 1
+    for doubt in doubts(settings, access):
+        say(f"doubtful: {doubt}")
+    print(f"{name} is in order: {_summary(settings, access, len(listeners))}")
+    return 0
+
+
+def _check_store(store: str | None) -> None:
+    if store is None:
+        return
+    path = Path(store)
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise ValueError(f"store: {store} is a folder, not a file")
+    if not folder.is_dir():
+        raise ValueError(f"store: there is no folder {folder}, and so no file {store}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ValueError(f"store: this user may not write {store}")
+
+
+def _summary(settings: Settings, access: Access | None, listeners: int) -> str:
+    parts = [_count(listeners, "listener"), "a store" if settings.store else "no store"]
+    if access is None:
+        parts.append("no users: everybody of this machine may do everything")
+    else:
+        if isinstance(access.users, Users):
+            parts.append(_count(len(access.users), "user"))
+        parts.append("no rules" if access.rules is None else _count(len(access.rules), "rule"))
+    return ", ".join([*parts, *([_count(len(settings.limits), "limit") + " of its own"] if settings.limits else [])])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

@@ -1,0 +1,74 @@
+"""Who may connect and what they may do, from what [access], [groups] and [[rule]] say and the files that they name."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from ...broker.access.access import LOCAL, Access
+from ...broker.access.acl_file import read_rules as read_acl_file
+from ...broker.access.rule import Rule
+from ...broker.access.rules import Rules
+from ...broker.access.users import Users, name_of, read_users
+from .access import ANYBODY, LOOPBACK, NOBODY, read_rule_file
+from .found import check_name
+from .settings import Settings
+
+_ANONYMOUS: Mapping[str, bool | str] = {NOBODY: False, LOOPBACK: LOCAL, ANYBODY: True}
+
+
+def make_access(settings: Settings) -> Access | None:
+    """None where nothing is said about it: then everybody of this machine may everything. ValueError names the file
+    that is broken, or can be read or changed by everybody on this machine.
+    """
+    told = settings.access
+    if not told and settings.rules is None:
+        return None
+    groups, rules = dict(settings.groups), settings.rules
+    if "rule_file" in told:
+        more_groups, more = read_rule_file(Path(told["rule_file"]))
+        if both := sorted(groups.keys() & more_groups.keys()):
+            raise ValueError(f"{settings.where('groups', both[0])}{both[0]} is also in {told['rule_file']}")
+        groups.update(more_groups)
+        rules = [*(rules or ()), *more]
+    if "acl_file" in told:
+        rules = [*(rules or ()), *read_acl_file(Path(told["acl_file"]))]
+    users = read_users(Path(told["password_file"]), groups) if "password_file" in told else None
+    which = told.get("certificate_users", "")
+    anonymous = _ANONYMOUS[told["anonymous"]] if "anonymous" in told else None
+    if anonymous is None:
+        anonymous = False if users is not None or which else LOCAL
+    return Access(
+        users=users,
+        rules=None if rules is None else Rules(rules),
+        anonymous=anonymous,
+        certificate_name=partial(name_of, which=which) if which else None,
+    )
+
+
+def doubts(settings: Settings, access: Access | None) -> list[str]:
+    """What may be meant, and is more likely a mistake: for the log."""
+    if access is None:
+        return []
+    found = []
+    users = access.users
+    rules: list[Rule] = list(access.rules or ())
+    if access.rules is not None and not rules:
+        found.append("there is no rule, so nobody may publish or subscribe to anything")
+    if isinstance(users, Users):
+        if not len(users):
+            found.append(f"{settings.access['password_file']} has no user: mqttlite passwd adds one")
+        names = [("[[rule]]", rule.user) for rule in rules if rule.user]
+        names += [(f"group {group}", name) for group, members in settings.groups.items() for name in sorted(members)]
+        for place, name in dict.fromkeys(names):
+            if name not in users and access.certificate_name is None:
+                try:
+                    check_name(name, users, "user")
+                except ValueError as error:
+                    found.append(f"{place}: {error}")
+    if access.certificate_name is not None and not _asks_for_certificates(settings):
+        found.append("certificate_users is of no use: no listener has client_ca")
+    return found
+
+
+def _asks_for_certificates(settings: Settings) -> bool:
+    return "client_ca" in settings.tls or any("client_ca" in table for table in settings.listeners)
