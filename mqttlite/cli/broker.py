@@ -190,7 +190,7 @@ async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
         listeners, limits, settings.store, access=access, server_reference=settings.server_reference
     ) as broker:
         reloader = Reloader(broker, settings, read)
-        async with broker_operating.operated(broker, settings, lambda: reloader.reload("control socket")):
+        async with broker_operating.operated(broker, settings, reloader.reload):
             reloader.start()
             broker.failed.add_done_callback(lambda _: stop.set())
             await stop.wait()

@@ -11,6 +11,7 @@ from ..broker import Broker
 from ..broker.operating.actions import Reload
 from ..broker.operating.control import Control
 from ..broker.operating.control_path import default_path
+from ..broker.operating.systemd import Service
 from .broker_config import Settings
 from .broker_config.operating import log_form, metrics
 from .log_forms import FORMS
@@ -64,4 +65,5 @@ async def operated(broker: Broker, settings: Settings, reload: Reload) -> AsyncI
                 await stack.enter_async_context(Control(broker, path, reload))
             else:
                 log.info("no control socket: this user has no folder for one; --control PATH says where")
+        await stack.enter_async_context(Service(broker))
         yield

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 
 from ..broker import Broker
+from ..broker.operating.systemd import reloading
 from ..core.errors import MQTTError
 from .broker_config import Mistakes, Settings
 from .broker_config.make_access import doubts, make_access
@@ -56,7 +57,8 @@ class Reloader:
     async def reload(self, by: str) -> str:
         """Read all of it again, for `by`; what has come of it, in words. ValueError: why nothing is changed."""
         try:
-            return await self._take(by)
+            with reloading():
+                return await self._take(by)
         except Mistakes:
             raise
         except (MQTTError, OSError, ValueError) as error:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ..client_session import ClientSession
     from ..server import Broker
 
-Reload = Callable[[], "str | Awaitable[str]"]  # says what it has done; ValueError: nothing, and why
+# Told who has asked for it; says what it has done; ValueError: nothing, and why
+Reload = Callable[[str], "str | Awaitable[str]"]
 
 ADMINISTRATIVE_ACTION = 0x98  # reason code of DISCONNECT (5.0)
 SLICE = 500  # clients or topics before the broker has its turn
@@ -237,8 +238,7 @@ class Actions:
     async def _do_reload(self, arguments: _Arguments, by: str) -> str:
         if self._reload is None:
             raise ValueError("this broker has no file to be read again")
-        audit(by, "reload")
-        done = self._reload()
+        done = self._reload(by)
         return done if isinstance(done, str) else await done
 
     async def _backup(self, arguments: _Arguments, by: str) -> str:

@@ -266,11 +266,11 @@ async def test_a_backup_of_the_store_is_whole_and_goes_on(tmp_path: Path) -> Non
 
 
 async def test_reload_does_what_it_was_given_and_says_what_is_wrong(tmp_path: Path) -> None:
-    async def reload() -> str:
+    async def reload(by: str) -> str:
         raise ValueError("broker.toml: line 3: no")
 
-    async with controlled(tmp_path, reload=lambda: "read again") as it:
-        assert await it.ask("reload") == "read again"
+    async with controlled(tmp_path, reload=lambda by: f"read again, by {by}") as it:
+        assert (await it.ask("reload")).startswith("read again, by control socket (user ")
     async with controlled(tmp_path, reload=reload) as it:
         assert await it.refused("reload") == "broker.toml: line 3: no"
     async with controlled(tmp_path) as it:
