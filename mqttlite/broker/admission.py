@@ -93,7 +93,11 @@ class Admission:
         if isinstance(answer, Refusal):
             self._refuse(peer, answer)
             return
-        peer.identity = answer
+        known = self.guard.known(answer)  # it may be another guard by now
+        if known is None:
+            self._refuse(peer, Refusal(NOT_AUTHORISED, f"there is no {answer.text} any more"))
+            return
+        peer.identity = known
         self._enter(peer, connect, b"")
 
     def _refuse(self, peer: Peer, refusal: Refusal) -> None:

@@ -42,17 +42,20 @@ class ClientSession:
         "hold_left",
         "hold_room",
         "home",
+        "is_known",
         "mark",
         "marked_at",
         "offline_since",
         "owner",
         "peer",
+        "recheck",
         "returned",
         "search",
         "session",
         "speech",
         "store",
         "subscriptions",
+        "suspended",
         "told",
         "waiting",
         "when_full",
@@ -85,6 +88,9 @@ class ClientSession:
         self.home = ""  # the address (gates.addresses) that it was made from
         self.returned = False  # its client has come back to it
         self.owner: Identity | None = None  # to whom it belongs; None: not known, of before there were owners
+        self.is_known = True  # there is still such a user
+        self.recheck = 0  # of what is queued, messages below this number are checked again before they are sent
+        self.suspended: dict[bytes, None] = {}  # filters for which there is no right now
         self.deferred: dict[bytes, None] = {}  # filters whose retained messages have yet to be sent
         self.search: tuple[bytes, Iterator[Retained | None]] | None = None  # the filter whose turn it is
         # Owned by backpressure.Backpressure:

@@ -5,7 +5,7 @@ shares, extras and core.
 Section and statement numbers are those of 5.0.
 """
 
-from ..core.codec import publish_head
+from ..core.codec import publish_head, topic_of
 from .access.guard import ALLOW_ALL, Guard
 from .backpressure import Backpressure
 from .broker_store import BrokerStore
@@ -47,7 +47,7 @@ class Delivery(Publishing):
         busy: dict[Peer, None],
         store: BrokerStore | None = None,
     ) -> None:
-        self._limits = limits
+        self.limits = self._limits = limits
         self.take_limits(limits)
         self._tight = False  # they are: a message may be too much for all of them together
         self._stats = stats
@@ -90,7 +90,26 @@ class Delivery(Publishing):
         client.form = form
         session.form = form.numbered
         session.is_plain5 = form.is_plain
+        if client.recheck:
+            self._recheck(client, form)
         return form
+
+    def _recheck(self, client: ClientSession, form: Form) -> None:
+        """What is queued now is sent if its client may still receive it."""
+        session = client.session
+        if session.first >= client.recheck:
+            client.recheck = 0
+            return
+
+        def numbered(seq: int, message: tuple[bytes, bytes, bytes]) -> tuple[bytes, ...] | None:
+            if seq >= client.recheck or self.may_receive(client, topic_of(message[0])):
+                return form.numbered(seq, message)
+            self._stats.dropped_denied += 1
+            self._watch.hit("receive_denied", client, "may not receive what is queued for it any more", self.now)
+            return session.withdraw(seq)
+
+        session.form = numbered
+        session.is_plain5 = False
 
     def to_all(
         self,

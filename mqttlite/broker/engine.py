@@ -147,7 +147,7 @@ class Engine(Sessions):
         """Other users and rules from now on (new_guard.py)."""
         self._at(now)
         self._admission.guard = guard
-        for peer in new_guard.take(self, guard):
+        for peer in new_guard.take(self.router, list(self.sessions.values()), guard):
             self._close(peer, f"{peer.identity.text} may not be here any more", logging.WARNING, NOT_AUTHORISED)
         self._disconnect_overdue()
 
@@ -416,8 +416,9 @@ class Engine(Sessions):
         if peer.question:
             self.pending.drop(peer.question)
             peer.question = None
-        if peer.rights:
-            peer.rights.forget()
+        rights = peer.rights
+        if rights is not None:
+            rights.forget()
         self.dirty[peer] = None
         self.peers.pop(peer, None)
         self.deadlines.forget(peer)
@@ -440,7 +441,7 @@ class Engine(Sessions):
         client.offline_since = self.router.now
         if client.store and not client.clean:
             client.store.offline(self.router.clock())
-        will = will_of(peer.connect, self.router.clock()) if peer.will and peer.connect else None
+        will = will_of(peer.connect, self.router.clock(), rights) if peer.will and peer.connect else None
         peer.will = None  # [MQTT-3.1.2-10]
         if client.clean:
             self._discard(client)

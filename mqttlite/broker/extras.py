@@ -1,9 +1,10 @@
 """What a message has besides topic, payload, QoS and RETAIN: when it expires, whose share it is, its properties. As
 bytes, beside the message in queues and in the store; empty for almost all. Imports core.
 
-    flags   1   DEADLINE, SHARE
+    flags   1   DEADLINE, SHARE, SOURCE
     time    6   until when the message may be sent on (ms, as the broker's clock counts); with DEADLINE
     share   2+n the shared subscription whose member has it; with SHARE
+    source  2+n who has published it (access/identity.py); with SOURCE, which only retained messages and wills have
     block       its properties of MQTT 5.0, as they came, but for the expiry interval and the topic alias; then the
                 subscription identifiers of who gets it
 
@@ -16,6 +17,7 @@ from ..core.properties import MESSAGE_EXPIRY, SUBSCRIPTION_IDENTIFIER, parted, w
 
 DEADLINE = 1
 SHARE = 2
+SOURCE = 4
 
 _DEADLINE_SIZE = 6  # bytes
 _EXPIRY = bytes((MESSAGE_EXPIRY,))
@@ -52,9 +54,16 @@ def share_of(extra: bytes) -> bytes:
     return extra[at + 2 : at + 2 + (extra[at] << 8 | extra[at + 1])]
 
 
-def _block_at(extra: bytes) -> int:
+def _source_at(extra: bytes) -> int:
     at = 1 + (_DEADLINE_SIZE if extra[0] & DEADLINE else 0)
     if extra[0] & SHARE:
+        at += 2 + (extra[at] << 8 | extra[at + 1])
+    return at
+
+
+def _block_at(extra: bytes) -> int:
+    at = _source_at(extra)
+    if extra[0] & SOURCE:
         at += 2 + (extra[at] << 8 | extra[at + 1])
     return at
 
@@ -64,12 +73,32 @@ def properties_of(extra: bytes) -> bytes:
     return extra[_block_at(extra) :]
 
 
+def source_of(extra: bytes) -> bytes:
+    """Who has published it; b"": nobody in particular."""
+    if not extra or not extra[0] & SOURCE:
+        return b""
+    at = _source_at(extra)
+    return extra[at + 2 : at + 2 + (extra[at] << 8 | extra[at + 1])]
+
+
+def with_source(extra: bytes, source: bytes) -> bytes:
+    """The same, published by `source`; b"": by nobody in particular."""
+    if not extra:
+        return bytes((SOURCE,)) + len(source).to_bytes(2, "big") + source if source else b""
+    at = _source_at(extra)
+    before, block = extra[1:at], extra[_block_at(extra) :]
+    flags = extra[0] & ~SOURCE
+    if source:
+        return bytes((flags | SOURCE,)) + before + len(source).to_bytes(2, "big") + source + block
+    return bytes((flags,)) + before + block if flags or block else b""
+
+
 def with_share(extra: bytes, share: bytes) -> bytes:
     """The same, for a member of a shared subscription; b"": for nobody's."""
     at = 1 + (_DEADLINE_SIZE if extra and extra[0] & DEADLINE else 0)
     kept = extra[1:at]
-    block = extra[_block_at(extra) :] if extra else b""
-    flags = extra[0] & ~SHARE if extra else 0
+    block = extra[_block_at(extra) :] if extra else b""  # a message on its way has no source
+    flags = extra[0] & DEADLINE if extra else 0
     if share:
         return bytes((flags | SHARE,)) + kept + len(share).to_bytes(2, "big") + share + block
     return bytes((flags,)) + kept + block if flags or block else b""

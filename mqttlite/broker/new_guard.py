@@ -1,34 +1,59 @@
-"""Users or rules have changed while the broker runs: what becomes of connections, sessions and routes. Imports sessions
-and what is below; engine.py calls it.
+"""Users or rules have changed, while the broker runs or while it did not: what becomes of connections, subscriptions
+and messages that are queued. Imports router and what is below.
 
 - A connection whose user is gone is closed; another one has the groups that its user has now, and its right to publish
   is asked for again, topic by topic.
-- A session stays with the one to whom it belongs. What it has subscribed to stays, too: routes are made again, without
-  those who may not receive their topics, and with them again when they may.
+- A session stays with the one to whom it belongs, also when there is no such user any more: then it gets nothing until
+  there is one again, or it expires.
+- A subscription without a right is suspended: it gets nothing until there is one again. (Its client believes that it
+  has it.) All routes are made again, without those who may not receive their topics.
+- What is queued is looked at when it leaves: a long queue costs a new rule nothing.
 """
 
-from .access.guard import Guard
+from collections.abc import Iterable
+
+from .access.guard import SUBSCRIBE, Guard
+from .access.identity import NOBODY
+from .client_session import ClientSession
 from .peer import Peer
 from .rights import give_rights
-from .sessions import Sessions
+from .router import Router
+from .shares import PREFIX, parted
 
 
-def take(engine: Sessions, guard: Guard) -> list[Peer]:
+def take(router: Router, clients: Iterable[ClientSession], guard: Guard) -> list[Peer]:
     """`guard` says from now on who may what; those whose connections have to end for it."""
-    router = engine.router
     router.guard = guard
     gone: list[Peer] = []
-    for client in list(engine.sessions.values()):
+    for client in clients:
+        reconsider(router, client)
         peer = client.peer
-        if client.owner is not None:
-            client.owner = guard.known(client.owner)
         if peer is None:
             continue
-        identity = guard.known(peer.identity)
-        if identity is None or not guard.stays(peer.identity):
+        if not client.is_known or not guard.stays(peer.identity):
             gone.append(peer)
-            continue
-        peer.identity = client.owner = identity
-        give_rights(peer, guard, engine.check_topic, engine.ledger, engine.limits)
+        elif client.owner is not None:
+            peer.identity = client.owner
+            give_rights(peer, guard, router.check_topic, router.ledger, router.limits)
     router.forget_routes()
     return gone
+
+
+def reconsider(router: Router, client: ClientSession) -> None:
+    """The rules are others, or the one to whom a session belongs has got others."""
+    guard = router.guard
+    if client.owner is not None:
+        known = guard.known(client.owner)
+        client.is_known = known is not None
+        client.owner = known or client.owner
+    owner = client.owner or NOBODY
+    for topic_filter in client.subscriptions:
+        wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else topic_filter
+        if guard.is_open or (client.is_known and guard.may(owner, SUBSCRIBE, wanted)):
+            router.resume(client, topic_filter)
+        else:
+            router.suspend(client, topic_filter)
+    session = client.session
+    if session.messages and not guard.is_open:
+        client.recheck = session.next
+        router.form_of(client)

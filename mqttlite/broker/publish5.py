@@ -99,6 +99,9 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
     except LimitError as error:
         # The connection goes on: the limit is said in the acknowledgement, and at QoS 0 in the log.
         reason = error.code or reason
+        if first & 4 and packet_id in peer.session.inbound:  # it was taken, and its PUBREC got lost
+            peer.session.received(first, packet_id, checksum(topic, buf[at:end]) >> peer.digest_shift)
+            return
         peer.refused(error, reason)
         if packet_id and peer.is_connected:
             peer.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))

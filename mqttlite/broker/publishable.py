@@ -5,7 +5,7 @@ in place of the routes, which fills with what the guard has said. Imports access
 from collections.abc import Callable
 
 from .access.guard import PUBLISH, Guard
-from .access.identity import Identity
+from .access.identity import Identity, source
 from .ledger import Ledger
 from .limits import Denied, Limits
 from .queues.names import undelayed
@@ -25,6 +25,14 @@ class Publishable(dict[bytes, None]):
         self._ledger = ledger
         self._bytes_max = limits.rights_bytes
         self._bytes = 0
+        self._source: bytes | None = None
+
+    @property
+    def source(self) -> bytes:
+        """Whose messages are, as it is kept with those that are retained."""
+        if self._source is None:
+            self._source = source(self._identity)
+        return self._source
 
     def __missing__(self, topic: bytes) -> None:
         self._check(topic)

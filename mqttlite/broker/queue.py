@@ -5,6 +5,7 @@ ledger.
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ..core.codec import acknowledgement
 from ..core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from ..core.records import ACCEPTED, DONE, FREED
 from ..core.records import HELD as _HELD
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
     from ..core.records import State
 
+
+# What goes on where session.OUTBOUND ends: a message that was sent, and may not be sent again
+WITHDRAW = 1
+WITHDRAWN = {SENT2 << 8 | WITHDRAW: RELEASED << 8 | PUBREL}  # as if PUBREC had come
 
 BEGUN_MAX = 256
 NEVER = 1 << 62
@@ -203,6 +208,19 @@ class Queue(Session):
             self.sent = seq
         if seq < end:
             Session._pump(self)
+
+    def withdraw(self, seq: int) -> tuple[bytes, ...] | None:
+        """Its client may not have this message any more, which is about to be sent. None: it ends here. At QoS 2 the
+        client may know it by its identifier, which must not come to another message before it is released: so that is
+        said, and nothing else, and whoever does not know it answers all the same.
+        """
+        head, payload, extra = self.messages[seq]
+        row = WITHDRAWN.get((head[0] & 6) << 8 | WITHDRAW, 0) if seq < self.sent_before else 0
+        if not row:
+            return None
+        self.messages[seq] = (released_head(head), payload, extra)
+        self._record(RELEASED_RECORD, seq)
+        return (acknowledgement(row & 0xFF, seq % SPAN + 1),)
 
     def begin(self, seq: int) -> None:
         """A message that may expire is sent for the first time."""

@@ -5,9 +5,10 @@ guard (new_guard.py). Imports access, peer, publishable, shares, subscriptions.
 
 from collections.abc import Callable
 
-from .access.guard import RECEIVE, Guard
-from .access.identity import NOBODY
+from .access.guard import PUBLISH, RECEIVE, Guard
+from .access.identity import NOBODY, Identity, of_source
 from .client_session import ClientSession
+from .extras import source_of
 from .ledger import Ledger
 from .limits import Limits
 from .peer import Peer
@@ -17,12 +18,13 @@ from .shares import Share
 from .subscriptions import Found
 
 Barred = frozenset[ClientSession]
+SOURCES = 1024  # publishers that are remembered
 NOBODY_BARRED: Barred = frozenset()
 
 
 def may_receive(guard: Guard, client: ClientSession, topic: bytes) -> bool:
     """Whether messages of `topic` may go to the one to whom a session belongs."""
-    return guard.may(client.owner or NOBODY, RECEIVE, topic)
+    return client.is_known and guard.may(client.owner or NOBODY, RECEIVE, topic)
 
 
 def barred_of(guard: Guard, share: Share, topic: bytes) -> Barred:
@@ -46,9 +48,32 @@ def keep_permitted(guard: Guard, found: "Found[ClientSession | Share | Taker]", 
     return frozenset(barred) if barred else NOBODY_BARRED
 
 
+class Sources:
+    """Who has published retained messages and wills: whether that is still allowed, asked when they go out. Those of
+    nobody in particular (of before there were users, of the broker) go out.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Identity | None] = {}
+        self._guard: Guard | None = None
+
+    def permits(self, guard: Guard, extra: bytes, topic: bytes) -> bool:
+        """Whether a message with this extra may go out."""
+        source = source_of(extra)
+        if not source or guard.is_open:
+            return True
+        if guard is not self._guard or len(self._known) >= SOURCES:
+            self._known.clear()
+            self._guard = guard
+        if source not in self._known:
+            self._known[source] = guard.known(of_source(source))
+        identity = self._known[source]
+        return identity is not None and guard.may(identity, PUBLISH, topic)
+
+
 def give_rights(peer: Peer, guard: Guard, check: Callable[[bytes], object], ledger: Ledger, limits: Limits) -> None:
     """What `peer` may publish is what `guard` says of its identity from now on. `check`: as Router.check_topic."""
-    if peer.rights:
+    if peer.rights is not None:
         peer.rights.forget()
         peer.rights = None
     peer.check = check

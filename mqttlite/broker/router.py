@@ -10,7 +10,7 @@ from ..store.base import StoreError
 from .broker_store import BrokerStore
 from .client_session import BY_FORM, ClientSession
 from .delivery import QOS
-from .extras import deadline_of, extra_of, share_of, without_identifiers
+from .extras import deadline_of, extra_of, share_of, source_of, with_source, without_identifiers
 from .heads import heads5
 from .ledger import MESSAGE
 from .limits import LimitError, Limits
@@ -20,7 +20,7 @@ from .publishing import HeldBack
 from .queues.names import DELAYED_PREFIX
 from .queues.repeats import ENVELOPE
 from .retained import RetainedMessages
-from .rights import barred_of, may_receive
+from .rights import Sources, barred_of
 from .route import Route
 from .stats import Stats, Watch
 from .subscribing import GAP_TOPICS, Subscribing
@@ -44,6 +44,9 @@ class Router(Subscribing):
     ) -> None:
         Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
         self.retained = RetainedMessages(limits, self.ledger)
+        self.source = b""  # of a will that is being published
+        self._sources = Sources()
+        self._inspected = False  # the message in hand
         # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
         self.unwritten = 0
 
@@ -253,6 +256,33 @@ class Router(Subscribing):
         self.is_timed = self.is_timed or deadline_of(extra) >= 0
         return self.publish(publisher, flags, topic, payload, extra)
 
+    def _inspect(self, publisher: Peer, flags: int, topic: bytes, payload: bytes, extra: bytes) -> int:
+        """A message is shown to the guard, and goes on as that returns it."""
+        found = self.guard.inspect(publisher.identity, flags, topic, payload)
+        if found is None:
+            self._stats.messages_received += 1
+            self._stats.dropped_denied += 1
+            text = f"its message for {shown(topic)} is not taken after inspection"
+            self._watch.hit("inspection", publisher, text, self.now)
+            return NOT_AUTHORISED
+        self._inspected = True
+        try:
+            return self.publish(publisher, found[0], topic, found[1], extra)
+        finally:
+            self._inspected = False
+
+    def publish_will(self, flags: int, topic: bytes, payload: bytes, extra: bytes) -> bool:
+        """Whether its client may still publish it; `check_topic` has been asked."""
+        if not self._sources.permits(self.guard, extra, topic):
+            self._stats.dropped_denied += 1
+            text = f"its client may not publish to {shown(topic)} any more; it is dropped"
+            self._watch.hit("will_denied", "a will", text, self.now)
+            return False
+        self.source = source_of(extra)
+        self.publish(None, flags, topic, payload, with_source(extra, b""))
+        self.source = b""
+        return True
+
     def is_for_nobody(self, topic: bytes) -> bool:
         """Whether nobody subscribes to a topic that has a route."""
         route = self._routes[topic]
@@ -272,6 +302,8 @@ class Router(Subscribing):
         """
         published = flags >> 1 & 3
         stats = self._stats
+        if self.guard.inspects and publisher is not None and not self._inspected:
+            return self._inspect(publisher, flags, topic, payload, extra)
         if route.reserved and publisher is not None:
             stats.messages_received += 1
             stats.dropped_reserved += 1
@@ -292,7 +324,7 @@ class Router(Subscribing):
         if repeats is not None and name:
             repeats.remember(name, number)
         if flags & 1 and not topic.startswith(DELAYED_PREFIX):
-            self._retain(route, topic, payload, published, extra)
+            self._retain(route, publisher, topic, payload, published, extra)
         if not (route.clients or route.rich):
             stats.messages_received += publisher is not None
             return NO_SUBSCRIBERS
@@ -308,7 +340,12 @@ class Router(Subscribing):
             self.to_all(route.rich, publisher, flags, topic, payload, extra, route.barred)
         return 0
 
-    def _retain(self, route: Route, topic: bytes, payload: bytes, published: int, extra: bytes) -> None:
+    def _retain(
+        self, route: Route, publisher: Peer | None, topic: bytes, payload: bytes, published: int, extra: bytes
+    ) -> None:
+        source = publisher.rights.source if publisher is not None and publisher.rights is not None else self.source
+        if source and payload:
+            extra = with_source(extra, source)
         self.retained.store(topic, payload, published, extra)
         if self._store and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
             self._store.retain(topic, payload, published, extra)
@@ -391,8 +428,9 @@ class Router(Subscribing):
                 if 0 <= deadline_of(extra) <= self.clock():
                     self.forget_retained(topic)
                     continue
-                if not self.guard.is_open and not may_receive(self.guard, client, topic):
+                if not (self.may_receive(client, topic) and self._sources.permits(self.guard, extra, topic)):
                     continue
+                extra = with_source(extra, b"") if extra else extra
                 cost = len(topic) + len(payload) + len(extra) + MESSAGE
                 room -= cost
                 value = client.subscriptions[topic_filter]

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from ..store.base import StoreError
-from .access.access import Access, guard_of
+from .access.access import Access, by_kind, guard_of
 from .access.guard import Guard
-from .access.hooks import Hooks
+from .access.hooks import Authenticating, Hooks
 from .audit import audit
 from .authentication import Authenticate
 from .broker_store import BrokerStore
@@ -48,7 +48,8 @@ class Broker:
     whatever ends the process, and nothing is acknowledged before it is durable. Entering the block raises StoreError
     where the file cannot be used; when it fails later, the broker closes all connections and `failed` is done.
     Without a store, everything lives in memory.
-    `authenticate`: a generator function that says who may connect (authentication.py); without one, everybody may.
+    `authenticate`: a generator function that says who may connect (authentication.py), or a coroutine function that
+    says who somebody is, the same as Hooks(authenticate=...); without one, everybody may.
     `access`: users, rules and who may be anonymous (access/access.py); without one, everybody may everything. `hooks`:
     functions of the program's own that have a say in it (access/hooks.py).
     `server_reference`: HOST:PORT of another server, of which clients are told when there is no room, or at the end.
@@ -62,14 +63,15 @@ class Broker:
         *,
         tls: Tls | None = None,
         origins: Iterable[str] = (),
-        authenticate: Authenticate | None = None,
+        authenticate: Authenticate | Authenticating | None = None,
         access: Access | None = None,
         hooks: Hooks | None = None,
         server_reference: str = "",
     ) -> None:
         self._listeners = _checked(listen, limits, store, tls, origins)
         if authenticate is not None and not callable(authenticate):
-            raise TypeError(f"authenticate must be a generator function, not {authenticate!r:.60}")
+            raise TypeError(f"authenticate must be a generator or coroutine function, not {authenticate!r:.60}")
+        steps, hooks = by_kind(authenticate, hooks)
         if not isinstance(server_reference, str):
             raise TypeError(f"server_reference must be a string, as 'host:1883', not {server_reference!r:.60}")
         self.limits = replace(limits or Limits())  # one of its own, which changes (new_limits.py)
@@ -82,7 +84,7 @@ class Broker:
         self.engine = Engine(
             self.limits,
             store=self.store,
-            authenticate=authenticate,
+            authenticate=steps,
             server_reference=server_reference,
             guard=guard_of(access, hooks),
         )

@@ -13,7 +13,7 @@ from ..core.reason_codes import ANOTHER_SERVER, BAD_TOPIC, NO_SUBSCRIPTION, PACK
 from ..core.server import ServerConnection
 from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
-from . import events
+from . import events, new_guard
 from .access.guard import PUBLISH, Guard
 from .access.identity import Identity, decoded, encoded, owns, placed
 from .admission import Admission
@@ -148,6 +148,8 @@ class Sessions:
             if number in kept.wills:
                 client.has_will = True
                 lost.append((client, kept.wills[number]))
+            if not self.router.guard.is_open:
+                new_guard.reconsider(self.router, client)
         for topic, payload, qos, extra in kept.retained:
             self.router.retained.store(topic, payload, qos, extra)
         self.depot.load(kept.queues, {client: client.subscriptions for client in self.sessions.values()})
@@ -163,11 +165,7 @@ class Sessions:
     def _enter(self, peer: Peer, connect: Connect, words: bytes) -> None:
         """A client that may connect. `words`: properties of CONNACK about its authentication."""
         guard = self.router.guard
-        if connect.will:
-            self.check_topic(connect.will[0])
-            if connect.will[0].startswith(b"$") and not is_bridge_state(connect.will[0]):
-                peer.refuse(NOT_AUTHORISED)
-                return
+        now = self.router.now
         if len(connect.client_id) > self.limits.client_id_bytes:
             self.watch.hit("client_id_bytes", peer, "CONNECT refused", self.router.now)
             peer.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-9]
@@ -176,15 +174,12 @@ class Sessions:
         while not client_id or (not connect.client_id and client_id in self.sessions):
             client_id = self._new_client_id()  # [MQTT-3.1.3-6]
         identity = peer.identity = placed(peer.identity, peer.address, client_id)
-        if connect.will and not guard.is_open and not guard.may(identity, PUBLISH, connect.will[0]):
-            text = f"{identity.text} may not have a will for {shown(connect.will[0])}: CONNECT refused"
-            self.watch.hit("will_denied", peer, text, self.router.now)
-            peer.refuse(NOT_AUTHORISED)
+        if connect.will and not self._takes_will(peer, connect, connect.will):
             return
         before = self.sessions.get(client_id)
         if before and not owns(before.owner, identity):
             text = f"{before} belongs to another user; refused {identity.text}"
-            self.watch.hit("session_owner", peer, text, self.router.now)
+            self.watch.hit("session_owner", peer, text, now)
             peer.refuse(NOT_AUTHORISED)
             return
         if before and before.peer and not self._take_over(before, before.peer, peer):
@@ -231,8 +226,8 @@ class Sessions:
             if client.heard:
                 client.store.offline(0)
         client.expiry_ms = expiry_ms
-        self.wills.keep(client, will_of(connect, self.router.clock()))
-        if peer.is5 or client.form:
+        self.wills.keep(client, will_of(connect, self.router.clock(), peer.rights))
+        if peer.is5 or client.form or client.recheck:
             self.router.form_of(client)
         peer.accept(session, present, block)
         self._look_at(peer, self.router.now)
@@ -245,13 +240,37 @@ class Sessions:
         if client.unsent:
             self.backpressure.queued(client, None, self.router.now)
 
+    def _takes_will(self, peer: Peer, connect: Connect, will: tuple[bytes, bytes, int, bool]) -> bool:
+        """Whether a client may have its will, which counts as a message that it publishes; if not, it is refused."""
+        guard = self.router.guard
+        now = self.router.now
+        topic, payload, qos, retain = will
+        self.check_topic(topic)
+        if topic.startswith(b"$") and not is_bridge_state(topic):
+            peer.refuse(NOT_AUTHORISED)
+            return False
+        if not guard.is_open and not guard.may(peer.identity, PUBLISH, topic):
+            text = f"{peer.identity.text} may not have a will for {shown(topic)}: CONNECT refused"
+            self.watch.hit("will_denied", peer, text, now)
+            peer.refuse(NOT_AUTHORISED)
+            return False
+        if guard.inspects:
+            found = guard.inspect(peer.identity, qos << 1 | retain, topic, payload)
+            if found is None:
+                self.watch.hit("inspection", peer, f"its will for {shown(topic)} is not taken: CONNECT refused", now)
+                peer.refuse(NOT_AUTHORISED)
+                return False
+            connect.will = (topic, found[1], qos, bool(found[0] & 1))
+        return True
+
     def _own(self, client: ClientSession, identity: Identity) -> None:
         """A session belongs to who has connected to it."""
         before, client.owner = client.owner, identity
         if client.store:
             client.store.owned(encoded(identity))
-        if before != identity and client.subscriptions and not self.router.guard.is_open:
-            self.router.forget_routes()
+        if before != identity and not self.router.guard.is_open:
+            new_guard.reconsider(self.router, client)
+            self.router.forget_routes_of(client)
 
     def _is_heard(self, peer: Peer, connect: Connect, block: bytes) -> bool:
         """Whether the client takes a packet as large as its CONNACK [MQTT-3.1.2-24]; if not, it is refused."""
@@ -366,8 +385,7 @@ class Sessions:
             self.stats.dropped_refused += 1
             log.warning("a will is dropped: %s", error)
             return
-        self.stats.wills += 1
-        self.router.publish(None, will.flags, will.topic, will.payload, extra=will.extra)
+        self.stats.wills += self.router.publish_will(will.flags, will.topic, will.payload, will.extra)
 
     def _keep_clock(self, now: int, is_timed: bool) -> None:
         """The store is told what time it is, while there is something that will expire: soon after a message that does

@@ -121,7 +121,7 @@ class Subscribing(Delivery):
     def restore(self, client: ClientSession, topic_filter: bytes, value: int) -> None:
         """A subscription that the broker has granted."""
         known = client.subscriptions.get(topic_filter, -1)
-        if known == value:
+        if known == value and topic_filter not in client.suspended:
             return
         if known < 0:
             cost = filter_cost(topic_filter)
@@ -129,6 +129,10 @@ class Subscribing(Delivery):
             self.ledger.filters += cost
             self._count(client, topic_filter, 1)
         client.subscriptions[topic_filter] = value
+        client.suspended.pop(topic_filter, None)
+        self._plant(client, topic_filter, value)
+
+    def _plant(self, client: ClientSession, topic_filter: bytes, value: int) -> None:
         matched = topic_filter
         if topic_filter.startswith(PREFIX):
             _, matched = parted(topic_filter)
@@ -153,12 +157,33 @@ class Subscribing(Delivery):
                 client.search = None
             if client.store:
                 client.store.record(UNSUBSCRIBED, 0, topic_filter)
-            matched = topic_filter
-            if topic_filter.startswith(PREFIX):
-                matched = self._leave(client, topic_filter)
+            if topic_filter in client.suspended:
+                del client.suspended[topic_filter]
             else:
-                self._tree.remove(topic_filter, client)
-            self._forget_routes(matched)
+                self._uproot(client, topic_filter)
+
+    def _uproot(self, client: ClientSession, topic_filter: bytes) -> None:
+        matched = topic_filter
+        if topic_filter.startswith(PREFIX):
+            matched = self._leave(client, topic_filter)
+        else:
+            self._tree.remove(topic_filter, client)
+        self._forget_routes(matched)
+
+    def suspend(self, client: ClientSession, topic_filter: bytes) -> None:
+        """A subscription for which there is no right any more gets nothing until there is one (`resume`)."""
+        if topic_filter not in client.suspended:
+            client.suspended[topic_filter] = None
+            client.deferred.pop(topic_filter, None)
+            if client.search and client.search[0] == topic_filter:
+                client.search = None
+            self._uproot(client, topic_filter)
+
+    def resume(self, client: ClientSession, topic_filter: bytes) -> None:
+        """There is a right again."""
+        if topic_filter in client.suspended:
+            del client.suspended[topic_filter]
+            self._plant(client, topic_filter, client.subscriptions[topic_filter])
 
     def add_taker(self, topic_filter: bytes, taker: Taker) -> None:
         """`taker` gets what a filter matches from now on."""
@@ -200,6 +225,12 @@ class Subscribing(Delivery):
                 if not topic_filter.startswith(PREFIX):
                     self._forget_routes(topic_filter)
 
+    def forget_routes_of(self, client: ClientSession) -> None:
+        """What decides about the client is another."""
+        for topic_filter in client.subscriptions:
+            matched = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else topic_filter
+            self._forget_routes(matched)
+
     def _forget_routes(self, topic_filter: bytes) -> None:
         """Those of topics that a filter matches."""
         self.work += self._routes.forget_matching(topic_filter) // STEPS
@@ -240,6 +271,7 @@ class Subscribing(Delivery):
             barred = keep_permitted(self.guard, found, topic)
         clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # the others are never plain
         route = Route(topic, clients, found.rich, self._store is not None or self.repeats is not None, barred)
+        route.asks = route.asks or self.guard.inspects
         if self.ledger.routes + route.cost > self._limits.routes_bytes:
             self._routes.forget_all()
         self._routes.keep(route)

@@ -16,7 +16,8 @@ from ..store.broker_tables import WILL, Will
 from .broker_store import BrokerStore
 from .client_session import ClientSession
 from .deadlines import Deadlines
-from .extras import extra_of
+from .extras import extra_of, with_source
+from .publishable import Publishable
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -28,13 +29,16 @@ class Waiting(NamedTuple):
     will: Will
 
 
-def will_of(connect: Connect, clock: int) -> Will | None:
-    """The will of a CONNECT."""
+def will_of(connect: Connect, clock: int, rights: Publishable | None) -> Will | None:
+    """The will of a CONNECT. `rights`: of its client, where there are rules."""
     if not connect.will:
         return None
     topic, payload, qos, retain = connect.will
     block = without(connect.will_properties, WILL_DELAY)
-    return Will(topic, payload, qos << 1 | retain, connect.will_delay_s, extra_of(block, clock))
+    extra = extra_of(block, clock)
+    if rights is not None:
+        extra = with_source(extra, rights.source)
+    return Will(topic, payload, qos << 1 | retain, connect.will_delay_s, extra)
 
 
 class Wills:

@@ -4,15 +4,17 @@ The engine knows nothing of this but `Guard`.
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, cast
 
 from ...core.reason_codes import BAD_CREDENTIALS, NOT_AUTHORISED, UNAVAILABLE
-from ..authentication import Arriving, Refusal
+from ..authentication import Arriving, Authenticate, Refusal
 from ..gates.addresses import is_local, key_of
 from .guard import ALLOW_ALL, Guard, Later
-from .hooks import Hooks
+from .hooks import Authenticating, Hooks, Message
 from .identity import ANONYMOUS, CERTIFICATE, PASSWORD, Identity
 from .rules import Rules
 
@@ -45,8 +47,10 @@ CertificateName = Callable[[Mapping[str, Any]], str | None]
 class Access(Guard):
     """`users`: who may connect with a password; None: nobody is asked for one. `rules`: what they may do; None:
     everything. `anonymous`: whether clients without a user name may connect: True, False, or "local" for those of this
-    machine alone; None: False where there are users or `hooks.authenticate`, else True. `certificate_name`: the user
-    that a client's certificate names (as `ssl.SSLSocket.getpeercert` has it); None: certificates name nobody.
+    machine alone; None: False where users can be told apart, else "local". `certificate_name`: the user that a client's
+    certificate names (as `ssl.SSLSocket.getpeercert` has it); None: certificates name nobody. `hooks`: what a program
+    has a say in. `close_denied`: a client of 3.1.1 that publishes what it may not is disconnected, instead of its
+    message being acknowledged and dropped [MQTT-3.3.5-2].
     """
 
     def __init__(
@@ -57,13 +61,19 @@ class Access(Guard):
         anonymous: bool | str | None = None,
         certificate_name: CertificateName | None = None,
         hooks: Hooks | None = None,
+        close_denied: bool = False,
     ) -> None:
         if anonymous not in (True, False, LOCAL, None):
             raise ValueError(f'Access: anonymous is True, False or "local", not {anonymous!r:.60}')
         self.users = users
         self.rules = rules
         self.hooks = hooks or Hooks()
-        self.anonymous = users is None and certificate_name is None if anonymous is None else anonymous
+        if anonymous is None:
+            asks = users is not None or certificate_name is not None or self.hooks.authenticate is not None
+            anonymous = False if asks else LOCAL
+        self.anonymous = anonymous
+        self.closes_denied = close_denied
+        self.inspects = self.hooks.inspect is not None
         self.certificate_name = certificate_name
         self.other_passwords: frozenset[str] = frozenset()  # users who have others than under the guard before
         self.is_open = rules is None and self.hooks.authenticate is None and self.hooks.authorise is None
@@ -76,6 +86,7 @@ class Access(Guard):
             anonymous=self.anonymous,
             certificate_name=self.certificate_name,
             hooks=hooks,
+            close_denied=self.closes_denied,
         )
 
     # -- who it is
@@ -178,6 +189,23 @@ class Access(Guard):
             return self.rules.may(identity, action, topic)
         return not identity.rules or _OWN.may(identity, action, topic)
 
+    def inspect(self, identity: Identity, flags: int, topic: bytes, payload: bytes) -> tuple[int, bytes] | None:
+        """As Guard.inspect."""
+        hook = self.hooks.inspect
+        assert hook
+        message = Message(topic.decode(), payload, flags >> 1, bool(flags & 1))
+        try:
+            found: object = hook(identity, message)
+        except Exception:
+            log.exception("unexpected error in the hook inspect: a message is not taken")
+            return None
+        if found is None:
+            return None
+        if not isinstance(found, Message) or (found.topic, found.qos) != (message.topic, message.qos):
+            log.error("the hook inspect must return a Message with topic and QoS as they were, or None: %.100r", found)
+            return None
+        return flags & 6 | found.retain, bytes(found.payload)
+
 
 def guard_of(access: Access | None, hooks: Hooks | None) -> Guard:
     """What `Broker` is given, as the engine asks it. TypeError where it is something else."""
@@ -188,6 +216,19 @@ def guard_of(access: Access | None, hooks: Hooks | None) -> Guard:
     if access is None:
         return ALLOW_ALL if hooks is None else Access(hooks=hooks)
     return access if hooks is None else access.with_hooks(hooks)
+
+
+def by_kind(
+    authenticate: Authenticate | Authenticating | None, hooks: Hooks | None
+) -> tuple[Authenticate | None, Hooks | None]:
+    """The generator function that `Broker` was given as its `authenticate`, and its hooks with the coroutine function
+    that it was given there. TypeError where it has got two.
+    """
+    if not inspect.iscoroutinefunction(authenticate):
+        return cast("Authenticate | None", authenticate), hooks
+    if hooks is not None and hooks.authenticate is not None:
+        raise TypeError("Broker: authenticate stands in hooks, too: give it once")
+    return None, replace(hooks or Hooks(), authenticate=authenticate)
 
 
 _OWN = Rules()  # where an identity's own are all that there are

@@ -23,6 +23,7 @@ class Guard:
     """
 
     is_open = True  # `may` would always say yes, so it is not asked
+    inspects = False  # messages are shown to `inspect`
     closes_denied = False  # what 3.1.1 does about a PUBLISH that is denied: close, or acknowledge and drop it
 
     def admit(self, arriving: Arriving) -> Identity | Later:
@@ -46,6 +47,10 @@ class Guard:
         a topic filter, without the `$share/...` in front of it.
         """
         return True
+
+    def inspect(self, identity: Identity, flags: int, topic: bytes, payload: bytes) -> tuple[int, bytes] | None:
+        """What is taken of a message: its flags (QoS << 1 | RETAIN) and its payload; None: nothing."""
+        return flags, payload
 
 
 ALLOW_ALL = Guard()

@@ -22,7 +22,7 @@ log = logging.getLogger("mqttlite.broker")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a client wants to publish, or has as its will. `qos`: 0 to 2."""
+    """What a client wants to publish. `qos`: 0 to 2."""
 
     topic: str
     payload: bytes
@@ -46,9 +46,9 @@ class Hooks:
     message, and its answer is kept until `Broker.reload`; it must not wait for anything. What has to be asked of a
     server or a database is asked when the client connects, and becomes its rules.
 
-    `inspect(identity, message)`: asked for each message that a client publishes, after its right to; the message, or
-    another one for the same topic in its place; None: it is not taken. It must not wait for anything, and costs its
-    time for each message.
+    `inspect(identity, message)`: asked for each message that a client publishes and has the right to, and for its will
+    when it connects. The message, or one with another payload or `retain` in its place; None: it is not taken. It must
+    not wait for anything, and costs its time for each message. One that has to wait for a slow client is shown again.
     """
 
     authenticate: Authenticating | None = None

@@ -59,14 +59,8 @@ def owns(owner: Identity | None, newcomer: Identity) -> bool:
 
 
 def encoded(identity: Identity) -> bytes:
-    """As the store keeps it, without the address; empty for who is nobody in particular."""
-    found: dict[str, Any] = {}
-    if identity.user is not None:
-        found["user"] = identity.user
-    if identity.groups:
-        found["groups"] = sorted(identity.groups)
-    if identity.how != ANONYMOUS:
-        found["how"] = identity.how
+    """As the store keeps the owner of a session, whose client identifier it has; empty for nobody in particular."""
+    found = _said(identity)
     if identity.rules:
         found["rules"] = [
             [rule.filter, sorted(rule.actions), rule.allow, rule.user, rule.group, rule.client]
@@ -75,20 +69,41 @@ def encoded(identity: Identity) -> bytes:
     return json.dumps(found, separators=(",", ":")).encode() if found else b""
 
 
+def _said(identity: Identity) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if identity.user is not None:
+        found["user"] = identity.user
+    if identity.groups:
+        found["groups"] = sorted(identity.groups)
+    if identity.how != ANONYMOUS:
+        found["how"] = identity.how
+    return found
+
+
 def decoded(data: bytes, client_id: bytes) -> Identity:
     """What `encoded` has made, of the client with this identifier. ValueError where it is something else."""
-    if not data:
-        return Identity(client_id=client_id.decode())
-    found = json.loads(data)
+    return _read(json.loads(data) if data else {}, client_id.decode())
+
+
+def _read(found: Any, client_id: str) -> Identity:
     try:
         rules = tuple(Rule(each[0], frozenset(each[1]), *each[2:]) for each in found.get("rules", ()))
-        return Identity(
-            found.get("user"),
-            frozenset(found.get("groups", ())),
-            found.get("how", ANONYMOUS),
-            "",
-            client_id.decode(),
-            rules,
-        )
+        groups = frozenset(found.get("groups", ()))
+        return Identity(found.get("user"), groups, found.get("how", ANONYMOUS), "", client_id, rules)
     except (TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"no identity: {error}") from None
+
+
+def source(identity: Identity) -> bytes:
+    """As it is kept with a retained message or a will that it has published; empty where that needs no right later:
+    rules that only this client had ended with its connection.
+    """
+    if identity.rules:
+        return b""
+    return json.dumps({"client": identity.client_id} | _said(identity), separators=(",", ":")).encode()
+
+
+def of_source(data: bytes) -> Identity:
+    """What `source` has made. ValueError where it is something else."""
+    found = json.loads(data)
+    return _read(found, found["client"])

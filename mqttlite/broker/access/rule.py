@@ -68,6 +68,7 @@ def pattern_of(topic_filter: bytes) -> Pattern:
     rest = levels[-1] == b"#"
     if rest:
         levels.pop()
+        levels = levels or [b"+"]  # which is the same, for each topic has a level
     return Pattern(tuple(None if level == b"+" else level for level in levels), rest)
 
 
@@ -77,17 +78,17 @@ def matches(pattern: Pattern, name: list[bytes]) -> bool:
     count = len(levels)
     if len(name) < count or (len(name) > count and not rest):
         return False
-    if name[0][:1] == b"$" and (not count or levels[0] is None):
+    if levels[0] is None and name[0][:1] == b"$":
         return False
     return all(wanted is None or wanted == level for wanted, level in zip(levels, name, strict=False))
 
 
 def _is_reserved(pattern: Pattern) -> bool:
-    return bool(pattern.levels) and (pattern.levels[0] or b"")[:1] == b"$"
+    return (pattern.levels[0] or b"")[:1] == b"$"
 
 
 def _is_wild(pattern: Pattern) -> bool:
-    return not pattern.levels or pattern.levels[0] is None
+    return pattern.levels[0] is None
 
 
 def covers(wide: Pattern, narrow: Pattern) -> bool:

@@ -73,7 +73,7 @@ def _filled(rule: Rule, values: dict[str, str]) -> Pattern | None:
             text = level.decode()
             for value in [values[mark] for mark in PLACEHOLDERS if mark in text]:
                 if not value or any(chr(byte) in value for byte in _NO_LEVEL):
-                    return None if rule.allow else Pattern(tuple(levels), True)
+                    return None if rule.allow else Pattern(tuple(levels) or (None,), True)
             level = _replaced(text, values).encode()
         levels.append(level)
     return Pattern(tuple(levels), pattern.rest)
