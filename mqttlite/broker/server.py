@@ -120,6 +120,8 @@ class Broker:
         self.failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         if self.store:
             self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
+        else:
+            self.engine.router.epoch = int(time.time() * 1000) - now_ms()
         try:
             await self._doors.take(self._doors.prepare(self._listeners, strangers(self.guard, self._has_authenticate)))
         except BaseException:

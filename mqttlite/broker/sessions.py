@@ -152,7 +152,8 @@ class Sessions:
                 new_guard.reconsider(self.router, client)
         for topic, payload, qos, extra in kept.retained:
             self.router.retained.store(topic, payload, qos, extra)
-        self.depot.load(kept.queues, {client: client.subscriptions for client in self.sessions.values()})
+        numbers = {self.sessions[client_id]: number for client_id, (number, _) in kept.sessions.items()}
+        self.depot.load(kept.queues, numbers)
         self._status.load()
         self.wills.load({number: will for number, will in kept.wills.items() if number not in kept.times})
         for client, will in lost:
@@ -305,8 +306,10 @@ class Sessions:
         for topic_filter, options in subscriptions:
             if options & NO_LOCAL and topic_filter.startswith(PREFIX):
                 raise ProtocolError("MQTT-3.8.3-4", "No Local for a shared subscription")
-            subscribe = self.depot.subscribe if topic_filter.startswith(NAMED) else self.router.subscribe
-            code = subscribe(client, topic_filter, identifier | options)
+            if topic_filter.startswith(NAMED):
+                code = self.depot.subscribe(client, topic_filter, identifier | options, block)
+            else:
+                code = self.router.subscribe(client, topic_filter, identifier | options)
             codes.append(code if code < REFUSED or client.speech else REFUSED)
             if tells:
                 what = "subscription refused" if code >= REFUSED else f"subscribed with QoS {code}"

@@ -5,14 +5,15 @@ Records as in broker_tables.py. `session` is the number of the queue or stream w
 *at* in front of it begins with a time by the broker's clock (ms) in 6 bytes.
 
     kind        session  number         head         payload       extra
-    COLLECTOR   owner    kind           name         topic filter  at (used last)
+    COLLECTOR   owner    kind, above    name         topic filter  at (used last)
+                         it when made
     DELETED     owner                                                  it ends, with all that it holds
     COLLECTED   owner    number         as PUBLISH   payload       at, extra
     TAKEN       owner    number                                    it has left for good
     TRIED       owner    number         tries (4 bytes)
     TRIMMED     owner    number                                    all below it have left
     READ_TO        yes      offset         topic filter               what its reader is sent next
-    UNREAD      yes                     topic filter; b"": all
+    UNREAD      yes                     topic filter
     DELAYED     0        number         as PUBLISH   payload       at (due), extra
     PUBLISHED   0        number
     NUMBER_SEEN        0        sequence       name of a window           at
@@ -37,6 +38,8 @@ PUBLISHED = 57
 NUMBER_SEEN = 58
 FORGOTTEN = 59
 
+SESSION_ENDED = 33  # broker_tables.ENDED
+
 FIRST = COLLECTOR  # kinds from here on are of these tables
 TIME_SIZE = 6  # bytes
 
@@ -59,9 +62,10 @@ Record = tuple[int, int, int, bytes, bytes, bytes]
 
 
 class Collector(NamedTuple):
-    """A queue or stream; its messages by number: at, tries, head, payload, extra."""
+    """A queue or stream; its messages by number: at, tries, head, payload, extra. `made`: when (ms)."""
 
     kind: int
+    made: int
     name: bytes
     filter: bytes
     used: int
@@ -89,7 +93,7 @@ def load(connection: Connection) -> QueuesState:
     for number, kind, name, topic_filter, used, after in connection.execute(
         "SELECT id, kind, name, filter, used, next FROM collector ORDER BY id"
     ):
-        collectors[number] = Collector(kind, name, topic_filter, used, after, {})
+        collectors[number] = Collector(kind & 1, kind >> 1, name, topic_filter, used, after, {})
     for number, at, tries, head, payload, extra in connection.execute("SELECT * FROM collected ORDER BY id"):
         collector = collectors.get(number >> _SEQ)
         if collector:
@@ -105,7 +109,7 @@ def load(connection: Connection) -> QueuesState:
 
 def write(connection: Connection, batch: list[Record]) -> None:
     """Write the sum of the records that are of these tables; in a transaction."""
-    named = [record for record in batch if record[1] >= FIRST]
+    named = [record for record in batch if record[1] >= FIRST or record[1] == SESSION_ENDED]
     if named:
         _Sum(connection).write(named)
 
@@ -167,10 +171,9 @@ class _Sum:
         elif kind == TRIMMED:
             execute("DELETE FROM collected WHERE id >= ? AND id < ?", (owner << _SEQ, owner << _SEQ | number))
         elif kind == UNREAD:
-            if head:
-                execute("DELETE FROM reader WHERE session = ? AND topic_filter = ?", (owner, head))
-            else:
-                execute("DELETE FROM reader WHERE session = ?", (owner,))
+            execute("DELETE FROM reader WHERE session = ? AND topic_filter = ?", (owner, head))
+        elif kind == SESSION_ENDED:
+            execute("DELETE FROM reader WHERE session = ?", (owner,))
         elif kind == FORGOTTEN:
             execute("DELETE FROM numbers WHERE name = ?", (head,))
         else:

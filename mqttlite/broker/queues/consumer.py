@@ -1,4 +1,5 @@
-"""A client as one that gets messages of named queues: what they have lent it until it acknowledges. Imports means.
+"""A client as one that gets messages of named queues, which lend them to it until it acknowledges, and of streams.
+Imports means, stream.
 
 A message stays the queue's until its consumer has it for good: PUBACK; at QoS 2 PUBREC, after which it is never given
 to another. So the queue's record of that is made with the session's, or, where the session is not kept, in its place
@@ -10,6 +11,7 @@ from ...core.session import EXPIRED
 from ...core.session import RELEASED as IS_RELEASED
 from ..client_session import ClientSession
 from .means import Means
+from .stream import Reader
 from .taker import Lender
 
 REFUSED = 0x80  # reason codes of PUBACK and PUBREC from here on
@@ -23,6 +25,7 @@ class Consumer:
     def __init__(self, client: ClientSession, means: Means) -> None:
         self.client = client
         self.queues: dict[bytes, bytes] = {}  # names by topic filter
+        self.readers: dict[bytes, Reader] = {}  # of streams, the same
         self.lent: dict[int, tuple[Lender, int]] = {}
         self.has_left = False  # in good order
         self._means = means

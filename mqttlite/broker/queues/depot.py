@@ -6,8 +6,9 @@ The engine tells who subscribes, comes and goes; calls `pump` after it has serve
 
 import logging
 
+from ...core.properties import user_property
 from ...core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED, REFUSED
-from ...store.queue_tables import COLLECTOR, DELETED, TIME_SIZE, QueuesState
+from ...store.queue_tables import COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
 from ..broker_store import BrokerStore
 from ..client_session import ClientSession
 from ..extras import share_of
@@ -18,23 +19,26 @@ from .consumer import Consumer
 from .delayed import Delayed
 from .means import Means
 from .named_queue import Item, NamedQueue, untagged
-from .names import QUEUE, Named, NamedError, parted
+from .names import QUEUE, SUBSCRIBED, Named, NamedError, parted
 from .repeats import Repeats
 from .rules import DEFAULTS, NamedRule
+from .stream import ID_PROPERTY, OFFSET_PROPERTY, Entry, Reader, Stream
 
 log = logging.getLogger("mqttlite.broker")
 
 USED_MS = 60_000  # how often the store is told that a queue is in use
+WORDS = ("queue", "stream")  # for kinds
 
 
 class Depot:
-    """`queues`: by name. `repeats`: None where they are not looked for."""
+    """`queues`, `streams`: by name. `repeats`: None where they are not looked for."""
 
     def __init__(self, router: Router, limits: Limits, stats: Stats, watch: Watch, store: BrokerStore | None) -> None:
         self._router = router
         self._means = means = Means(router, limits, stats, watch, store)
         self.awake = means.awake
         self.queues: dict[bytes, NamedQueue] = {}
+        self.streams: dict[bytes, Stream] = {}
         self.consumers: dict[ClientSession, Consumer] = {}
         self._last = 0  # number of the last one made
         self.repeats: Repeats | None = None
@@ -48,66 +52,121 @@ class Depot:
 
     def subscribe(self, client: ClientSession, topic_filter: bytes, value: int, block: bytes = b"") -> int:
         """As Router.subscribe, of a filter that begins as one of names.SUBSCRIBED. `block`: properties of SUBSCRIBE."""
+        start = of_id = b""
+        if block:
+            start = user_property(block, OFFSET_PROPERTY) or b""
+            of_id = user_property(block, ID_PROPERTY) or b""
         try:
             named = parted(topic_filter)
-            self._check(named)
+            self._check(named, start)
         except NamedError as error:
             self._means.watch.hit("named", client, f"{topic_filter.decode()!a}: {error}", self._router.now)
             return BAD_FILTER
-        if named.name not in self.queues and self._made >= self._means.limits.named_queues:
-            words = f"{topic_filter.decode()!a}: no room for one more queue"
+        if self._found(named) is None and self._made >= self._means.limits.named_queues:
+            words = f"{topic_filter.decode()!a}: no room for one more {WORDS[named.kind]}"
             self._means.watch.hit("named_queues", client, words, self._router.now)
             return QUOTA_EXCEEDED
         code = self._router.subscribe(client, topic_filter, value, self.filter_of(topic_filter))
         if code < REFUSED:
-            self._join(client, topic_filter, named, value)
+            if named.kind == QUEUE:
+                self._consume(client, topic_filter, named, value)
+            else:
+                self._read(client, topic_filter, named, value, start, of_id)
         return code
 
-    def _check(self, named: Named) -> None:
-        """NamedError where there is no such queue, or another one under this name."""
-        queue = self.queues.get(named.name)
+    def _found(self, named: Named) -> NamedQueue | Stream | None:
+        return self.queues.get(named.name) if named.kind == QUEUE else self.streams.get(named.name)
+
+    def _check(self, named: Named, start: bytes) -> None:
+        """NamedError where there is no such queue or stream, or another one under this name; or no such place in it."""
+        found = self._found(named)
         name = named.name.decode()
+        word = WORDS[named.kind]
+        if found is None and not named.filter:
+            raise NamedError(f"there is no {word} {name}: the first who subscribes says what it collects")
+        if found and named.filter and named.filter != found.filter:
+            kept = ascii(found.filter.decode())
+            raise NamedError(f"{word} {name} collects {kept}: subscribe to ${word}/{name}, or take another name")
         if named.kind != QUEUE:
-            raise NamedError("streams are not there yet")
-        if queue is None and not named.filter:
-            raise NamedError(f"there is no queue {name}: the first who subscribes says what it collects")
-        if queue and named.filter and named.filter != queue.filter:
-            kept = ascii(queue.filter.decode())
-            raise NamedError(f"queue {name} collects {kept}: subscribe to $queue/{name}, or take another name")
+            stream = self.streams.get(named.name) or Stream(b"", b"", DEFAULTS[named.kind], 0, 0, False, self._means)
+            for text in (named.start, start):
+                stream.start(text)
 
     @property
     def _made(self) -> int:
         """How many there are because of subscriptions."""
-        return sum(not queue.is_configured for queue in self.queues.values())
+        return sum(not each.is_configured for each in self._all)
 
-    def _join(self, client: ClientSession, topic_filter: bytes, named: Named, value: int) -> None:
-        queue = self.queues.get(named.name)
-        if queue is None:
-            queue = self._make(named.name, named.filter, False)
+    @property
+    def _all(self) -> list[NamedQueue | Stream]:
+        return [*self.queues.values(), *self.streams.values()]
+
+    def _consumer(self, client: ClientSession) -> Consumer:
         consumer = self.consumers.get(client)
         if consumer is None:
             consumer = self.consumers[client] = Consumer(client, self._means)
+        return consumer
+
+    def _consume(self, client: ClientSession, topic_filter: bytes, named: Named, value: int) -> None:
+        queue = self.queues.get(named.name)
+        if queue is None:
+            queue = self._make_queue(named.name, named.filter, False)
         queue.members[client] = value
-        consumer.queues[topic_filter] = queue.name
+        self._consumer(client).queues[topic_filter] = queue.name
         self.awake[client] = None
 
-    def restore(self, client: ClientSession, topic_filter: bytes, value: int) -> None:
-        """A subscription of a session that was kept."""
-        try:
-            named = parted(topic_filter)
-        except NamedError:
-            return
-        if named.name in self.queues or named.filter:
-            self._join(client, topic_filter, named, value)
+    def _read(
+        self,
+        client: ClientSession,
+        topic_filter: bytes,
+        named: Named,
+        value: int,
+        start: bytes,
+        of_id: bytes = b"",
+        at: int = -1,
+    ) -> None:
+        """`start`: of the properties; that in the filter counts for a subscription that is new. `at`: as the store has
+        it.
+        """
+        stream = self.streams.get(named.name)
+        if stream is None:
+            stream = self._make_stream(named.name, named.filter, False)
+        readers = self._consumer(client).readers
+        reader = readers.get(topic_filter)
+        if reader is None:
+            reader = readers[topic_filter] = Reader(client, topic_filter, value, 0)
+            reader.at = stream.start(named.start)
+            stream.readers[reader] = None
+        reader.value = value
+        if start:
+            reader.at = stream.start(start, of_id)
+        if at >= 0:
+            reader.at = min(at, stream.next)
+        elif client.store:
+            client.store.record(READ_TO, reader.at, topic_filter)
+        self.awake[client] = None
 
     def unsubscribe(self, client: ClientSession, topic_filter: bytes) -> None:
         """The client gets no more; what it has it may still acknowledge."""
         consumer = self.consumers.get(client)
-        name = consumer.queues.pop(topic_filter, b"") if consumer else b""
-        if name and consumer and name not in consumer.queues.values():
+        if consumer is None:
+            return
+        reader = consumer.readers.pop(topic_filter, None)
+        if reader:
+            self._stop(reader)
+            if client.store:
+                client.store.record(UNREAD, 0, topic_filter)
+        name = consumer.queues.pop(topic_filter, b"")
+        if name and name not in consumer.queues.values():
             queue = self.queues[name]
             queue.members.pop(client, None)
             self._used(queue)
+
+    def _stop(self, reader: Reader) -> None:
+        stream = self.streams.get(parted(reader.topic_filter).name)
+        if stream:
+            stream.readers.pop(reader, None)
+            self._used(stream)
 
     def filter_of(self, topic_filter: bytes) -> bytes:
         """What a subscription collects, in the end; b"": nothing."""
@@ -115,8 +174,8 @@ class Depot:
             named = parted(topic_filter)
         except NamedError:
             return b""
-        queue = self.queues.get(named.name)
-        return queue.filter if queue else named.filter
+        found = self._found(named)
+        return found.filter if found else named.filter
 
     # -- clients come and go
 
@@ -142,6 +201,8 @@ class Depot:
             queue = self.queues[name]
             queue.members.pop(client, None)
             self._used(queue)
+        for reader in consumer.readers.values():
+            self._stop(reader)
         client.session.on_finished = None
 
     # -- work
@@ -159,6 +220,8 @@ class Depot:
             if consumer and each.peer:
                 for name in consumer.queues.values():
                     self.queues[name].hand_out()
+                for topic_filter, reader in consumer.readers.items():
+                    self.streams[parted(topic_filter).name].read(reader)
         return [each for each in self.awake if isinstance(each, ClientSession)]
 
     def look(self, now: int, wait_ms: int) -> int:
@@ -166,14 +229,14 @@ class Depot:
         if self.repeats is not None:
             self.repeats.look()
         clock = self._router.clock()
-        for queue in list(self.queues.values()):
-            queue.look()
-            if queue.members:
-                if clock - queue.used_at >= USED_MS:
-                    self._used(queue)
-            elif not queue.is_configured and 0 < queue.rule.expiry_s * 1000 <= clock - queue.used_at:
-                log.warning("%s: nobody was subscribed for %d s: it is deleted", queue, queue.rule.expiry_s)
-                self._delete(queue)
+        for each in self._all:
+            each.look()
+            if each.members if isinstance(each, NamedQueue) else each.readers:
+                if clock - each.used_at >= USED_MS:
+                    self._used(each)
+            elif not each.is_configured and 0 < each.rule.expiry_s * 1000 <= clock - each.used_at:
+                log.warning("%s: nobody was subscribed for %d s: it is deleted", each, each.rule.expiry_s)
+                self._delete(each)
         back_ms = self._means.limits.queue_return_ms
         for client, consumer in list(self.consumers.items()):
             if client.peer is None and consumer.lent and now - client.offline_since >= back_ms:
@@ -183,9 +246,11 @@ class Depot:
     @property
     def is_timed(self) -> bool:
         """Whether something here waits for a time, so that the store has to be told the clock."""
-        return bool(self.queues or len(self.delayed) or (self.repeats is not None and len(self.repeats)))
+        return bool(
+            self.queues or self.streams or len(self.delayed) or (self.repeats is not None and len(self.repeats))
+        )
 
-    # -- queues
+    # -- queues and streams
 
     def _rule(self, name: bytes, kind: int) -> NamedRule:
         text = name.decode()
@@ -197,99 +262,140 @@ class Depot:
                     break
         return found or DEFAULTS[kind]
 
-    def _make(self, name: bytes, topic_filter: bytes, is_configured: bool, number: int = 0) -> NamedQueue:
-        rule = self._rule(name, QUEUE)
+    def _number(self, number: int) -> int:
         if not number:
-            self._last += 1
-            number = self._last
-        queue = NamedQueue(name, topic_filter, rule, number, is_configured, self._means)
+            number = self._last + 1
+        self._last = max(self._last, number)
+        return number
+
+    def _make_queue(self, name: bytes, topic_filter: bytes, is_configured: bool, number: int = 0) -> NamedQueue:
+        rule = self._rule(name, QUEUE)
+        queue = NamedQueue(name, topic_filter, rule, self._number(number), is_configured, self._means)
         queue.consumers = self.consumers
         self.queues[name] = queue
-        self._router.add_taker(topic_filter, queue)
-        if number == self._last:
-            self._used(queue)
-        log.info("%s collects %s", queue, ascii(topic_filter.decode()))
+        self._made_anew(queue, not number)
         return queue
 
-    def _used(self, queue: NamedQueue) -> None:
-        """It is in use, or was until now."""
-        queue.used_at = clock = self._router.clock()
-        self._means.note(queue.number, COLLECTOR, QUEUE, queue.name, queue.filter, clock.to_bytes(TIME_SIZE, "big"))
+    def _make_stream(
+        self, name: bytes, topic_filter: bytes, is_configured: bool, number: int = 0, made_at: int = 0
+    ) -> Stream:
+        rule = self._rule(name, 1)
+        made_at = made_at or max(1, self._router.clock())
+        stream = Stream(name, topic_filter, rule, self._number(number), made_at, is_configured, self._means)
+        self.streams[name] = stream
+        self._made_anew(stream, not number)
+        return stream
 
-    def _delete(self, queue: NamedQueue) -> None:
-        del self.queues[queue.name]
-        self._router.remove_taker(queue.filter, queue)
-        queue.end()
-        self._means.note(queue.number, DELETED, 0)
+    def _made_anew(self, made: NamedQueue | Stream, is_new: bool) -> None:
+        self._router.add_taker(made.filter, made)
+        if is_new:
+            self._used(made)
+            log.info("%s collects %s", made, ascii(made.filter.decode()))
+
+    def _used(self, used: NamedQueue | Stream) -> None:
+        """It is in use, or was until now."""
+        used.used_at = clock = self._router.clock()
+        kind = used.made_at << 1 | 1 if isinstance(used, Stream) else QUEUE
+        self._means.note(used.number, COLLECTOR, kind, used.name, used.filter, clock.to_bytes(TIME_SIZE, "big"))
+
+    def _delete(self, each: NamedQueue | Stream) -> None:
+        if isinstance(each, NamedQueue):
+            del self.queues[each.name]
+        else:
+            del self.streams[each.name]
+        self._router.remove_taker(each.filter, each)
+        each.end()
+        self._means.note(each.number, DELETED, 0)
 
     def configure(self) -> None:
         """Those of the configuration exist; one whose filter has changed collects from now on what it says."""
         for rule in self._means.limits.named:
-            if rule.kind != QUEUE or not rule.filter:
+            if not rule.filter:
                 continue
             name, topic_filter = rule.name.encode(), rule.filter.encode()
-            queue = self.queues.get(name)
-            if queue is None:
-                self._make(name, topic_filter, True)
+            found = self._found(Named(rule.kind, name, topic_filter, b""))
+            if found is None:
+                make = self._make_queue if rule.kind == QUEUE else self._make_stream
+                make(name, topic_filter, True)
                 continue
-            queue.is_configured = True
-            if queue.filter != topic_filter:
-                self._router.remove_taker(queue.filter, queue)
-                queue.filter = topic_filter
-                self._router.add_taker(topic_filter, queue)
-                self._used(queue)
+            found.is_configured = True
+            if found.filter != topic_filter:
+                self._router.remove_taker(found.filter, found)
+                found.filter = topic_filter
+                self._router.add_taker(topic_filter, found)
+                self._used(found)
 
     def set_limits(self, limits: Limits) -> None:
-        """The rules are others from now on; what is there stays, and a queue that is not in them any more expires as
-        those that a subscription has made.
+        """The rules are others from now on; what is there stays, and what is not in them any more expires as those that
+        a subscription has made.
         """
         self._means.limits = limits
         for queue in self.queues.values():
             queue.rule = self._rule(queue.name, QUEUE)
             queue.is_configured = False
+        for stream in self.streams.values():
+            stream.rule = self._rule(stream.name, 1)
+            stream.is_configured = False
         self.configure()
 
-    def load(self, kept: QueuesState, clients: dict[ClientSession, dict[bytes, int]]) -> None:
-        """Go on from what the store has kept: after the sessions (`clients`, with their subscriptions)."""
+    # -- from one life to the next
+
+    def load(self, kept: QueuesState, clients: dict[ClientSession, int]) -> None:
+        """Go on from what the store has kept: after the sessions (`clients`, with their numbers there)."""
         for number, collector in kept.collectors.items():
-            self._last = max(self._last, number)
-            queue = self._make(collector.name, collector.filter, False, number)
-            queue.used_at = collector.used
-            for seq, (at, tries, head, payload, extra) in collector.messages.items():
-                queue.load(seq, Item(at, head, payload, extra, tries))
-            queue.next = max(queue.next, collector.next)
-        for client, subscriptions in clients.items():
-            for topic_filter, value in subscriptions.items():
-                self.restore(client, topic_filter, value)
-            for seq, message in client.session.messages.items():
-                name, number = untagged(share_of(message[2])) if message[2] else (b"", 0)
-                held = self.queues.get(name)
-                if held and held.is_held(number, client):
-                    consumer = self.consumers.get(client)
-                    if consumer is None:
-                        consumer = self.consumers[client] = Consumer(client, self._means)
-                    consumer.lent[seq] = (held, number)
+            name = collector.name
+            if collector.kind == QUEUE:
+                queue = self._make_queue(name, collector.filter, False, number)
+                queue.used_at = collector.used
+                for seq, (at, tries, head, payload, extra) in collector.messages.items():
+                    queue.load(seq, Item(at, head, payload, extra, tries))
+                queue.next = max(queue.next, collector.next)
+            else:
+                stream = self._make_stream(name, collector.filter, False, number, collector.made)
+                stream.used_at = collector.used
+                for seq, (at, _, head, payload, extra) in collector.messages.items():
+                    stream.load(seq, Entry(at, head, payload, extra))
+                stream.loaded(collector.next)
+        for client, number in clients.items():
+            self._load_client(client, number, kept)
         if self.repeats is not None:
             self.repeats.load(kept.numbers)
         self.delayed.load(kept.delayed)
         self.configure()
 
+    def _load_client(self, client: ClientSession, number: int, kept: QueuesState) -> None:
+        for topic_filter, value in client.subscriptions.items():
+            if not topic_filter.startswith(SUBSCRIBED):
+                continue
+            named = parted(topic_filter)
+            if not (named.filter or self._found(named)):
+                continue
+            if named.kind == QUEUE:
+                self._consume(client, topic_filter, named, value)
+            else:
+                at = kept.readers.get((number, topic_filter), -1)
+                self._read(client, topic_filter, named, value, b"", b"", at)
+        for seq, message in client.session.messages.items():
+            name, item = untagged(share_of(message[2])) if message[2] else (b"", 0)
+            held = self.queues.get(name)
+            if held and held.is_held(item, client):
+                self._consumer(client).lent[seq] = (held, item)
+
     # -- for whoever operates it
 
-    def delete(self, name: bytes) -> bool:
-        """End a queue, with all that is in it; whether there was one. Who is subscribed is not any more; one of the
-        configuration is there again with the next start or reload.
+    def delete(self, name: bytes, kind: int = QUEUE) -> bool:
+        """End a queue or stream, with all that is in it; whether there was one. Who is subscribed is not any more; one
+        of the configuration is there again with the next start or reload.
         """
-        queue = self.queues.get(name)
-        if queue is None:
+        found = self._found(Named(kind, name, b"", b""))
+        if found is None:
             return False
-        for client in list(queue.members):
-            consumer = self.consumers[client]
-            for topic_filter in [each for each, other in consumer.queues.items() if other == name]:
-                del consumer.queues[topic_filter]
+        for client, consumer in list(self.consumers.items()):
+            filters = [*consumer.queues] if kind == QUEUE else [*consumer.readers]
+            for topic_filter in [each for each in filters if parted(each).name == name]:
+                self.unsubscribe(client, topic_filter)
                 self._router.unsubscribe(client, topic_filter)
-        queue.members.clear()
-        self._delete(queue)
+        self._delete(found)
         return True
 
     def retry(self, name: bytes) -> int:
@@ -301,8 +407,8 @@ class Depot:
         return self.queues[name].drop_dead() if name in self.queues else 0
 
     def describe(self) -> list[dict[str, object]]:
-        """Each queue, for whoever looks."""
-        return [
+        """Each queue and stream, for whoever looks."""
+        queues: list[dict[str, object]] = [
             {
                 "kind": "queue",
                 "name": queue.name.decode(),
@@ -316,3 +422,19 @@ class Depot:
             }
             for queue in self.queues.values()
         ]
+        streams: list[dict[str, object]] = [
+            {
+                "kind": "stream",
+                "name": stream.name.decode(),
+                "filter": stream.filter.decode(),
+                "messages": len(stream.entries),
+                "bytes": stream.bytes,
+                "first": stream.first,
+                "next": stream.next,
+                "id": stream.id.decode(),
+                "readers": sum(reader.client.peer is not None for reader in stream.readers),
+                "configured": stream.is_configured,
+            }
+            for stream in self.streams.values()
+        ]
+        return queues + streams

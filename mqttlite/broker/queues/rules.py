@@ -61,4 +61,4 @@ class NamedRule:
                 raise ValueError(f"dead_topic {self.dead_topic!r} is collected by the queue itself: choose another one")
 
 
-DEFAULTS = {QUEUE: NamedRule("*"), STREAM: NamedRule("*", STREAM)}
+DEFAULTS = {QUEUE: NamedRule("*"), STREAM: NamedRule("*", STREAM, max_bytes=16 * MIB)}

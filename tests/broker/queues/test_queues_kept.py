@@ -45,10 +45,12 @@ async def publish(port: int, qos: int, count: int, start: int = 0) -> None:
     async with client(port, f"p{start}") as publisher:
         for number in range(start, start + count):
             publisher.publish("in/a", b"%d" % number, qos)
-        for _ in range(count):
+        for _ in range(count if qos else 0):
             packet = await publisher.packet()
             publisher.acknowledge(packet)
-        await publisher.writer.drain()
+        publisher.send("pingreq")
+        while (await publisher.packet()).kind != "pingresp":
+            pass
 
 
 async def made(port: int) -> None:
