@@ -49,7 +49,6 @@ INTERPRETED = {
     "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",
     "broker/connection.py": "an asyncio protocol class, which gains nothing",
-    "broker/access/acl_file.py": "once for each file",
     "broker/audit.py": "words alone",
     "broker/doors.py": "once for each listener; the simulator gives it other sockets",
     "broker/handshakes.py": "words alone",

@@ -27,13 +27,16 @@ it.
 from .access.access import Access
 from .access.hooks import Hooks, Message
 from .access.identity import Identity
-from .access.rules import Rule, Rules
+from .access.rule import READ, WRITE, Rule
+from .access.rules import Rules
 from .authentication import Arriving, Authenticate, Refusal
 from .limits import Limits
 from .listener import Listener, Tls
 from .server import Broker
 
 __all__ = [
+    "READ",
+    "WRITE",
     "Access",
     "Arriving",
     "Authenticate",

@@ -16,6 +16,7 @@ from .access.guard import SUBSCRIBE, Guard
 from .access.identity import NOBODY
 from .client_session import ClientSession
 from .peer import Peer
+from .queues.names import inner
 from .rights import give_rights
 from .router import Router
 from .shares import PREFIX, parted
@@ -48,7 +49,9 @@ def reconsider(router: Router, client: ClientSession) -> None:
         client.owner = known or client.owner
     owner = client.owner or NOBODY
     for topic_filter in client.subscriptions:
-        wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else topic_filter
+        wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else inner(topic_filter)
+        if not wanted:  # of a queue by its name alone, which asks for each message that it lends
+            continue
         if guard.is_open or (client.is_known and guard.may(owner, SUBSCRIBE, wanted)):
             router.resume(client, topic_filter)
         else:

@@ -15,7 +15,7 @@ from ..authentication import Arriving, Authenticate, Refusal
 from ..gates.addresses import is_local, key_of
 from .guard import ALLOW_ALL, Guard, Later
 from .hooks import Authenticating, Hooks, Message
-from .identity import ANONYMOUS, CERTIFICATE, PASSWORD, Identity
+from .identity import ANONYMOUS, CERTIFICATE, HOOK, PASSWORD, Identity
 from .rules import Rules
 
 log = logging.getLogger("mqttlite.broker")
@@ -141,7 +141,7 @@ class Access(Guard):
         if not isinstance(found, Identity):
             log.error("the hook authenticate must return an Identity or None, not %.60r", found)
             raise Refusal(UNAVAILABLE, "the hook authenticate failed")
-        return found
+        return replace(found, how=HOOK, rights=None)
 
     def _identity(self, arriving: Arriving, name: str | None, how: str) -> Identity:
         groups = self.users.groups_of(name) if self.users is not None and name is not None else frozenset()

@@ -21,7 +21,8 @@ HOOK = "hook"
 class Identity:
     """`user`: the user name, None for a client without one that is known to be true; `groups` of the user; `how` it was
     shown; `address` of the connection; `client_id`. `rules`: rights of its own beside those of the rules for all, as a
-    hook gives them (hooks.py); they live as long as the identity.
+    hook gives them (hooks.py); they live as long as the identity. A hook need not say how, from where, and which
+    client: the broker knows.
     """
 
     user: str | None = None
