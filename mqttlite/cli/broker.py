@@ -185,13 +185,14 @@ async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: still starting")
+    early = asyncio.Event()  # it starts with what the files say now, and reads them again once it has
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     async with Broker(
         listeners, limits, settings.store, access=access, server_reference=settings.server_reference
     ) as broker:
         reloader = Reloader(broker, settings, read)
         async with broker_operating.operated(broker, settings, reloader.reload):
-            reloader.start()
+            reloader.start(early.is_set())
             broker.failed.add_done_callback(lambda _: stop.set())
             await stop.wait()
             return 1 if broker.failed.done() else 0

@@ -29,9 +29,11 @@ class Reloader:
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
-    def start(self) -> None:
-        """From now on, at each SIGHUP."""
+    def start(self, at_once: bool = False) -> None:
+        """From now on, at each SIGHUP; `at_once`: one has come already."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._signalled)
+        if at_once:
+            self._signalled()
 
     def _signalled(self) -> None:
         if self._task and not self._task.done():

@@ -76,7 +76,7 @@ def test_a_place_is_found_in_every_form_that_toml_has_for_it(
 def test_what_cannot_be_read_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "broker.toml"
     path.write_text(FORMS)
-    with pytest.raises(ValueError, match=r"broker\.toml: .*line 11") as raised:
+    with pytest.raises(ValueError, match=r"broker\.toml: line 11: ") as raised:
         load(path)
     assert not isinstance(raised.value, Mistakes)
 

@@ -3,6 +3,7 @@
 A place is a path of keys: ("limits", "filters"); in a list of tables with a number from 0 on: ("listener", 1, "url").
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,10 @@ class Found:
         from ...client.toml_file import read_toml  # only who has a file loads it
 
         self.path = path
-        self.data = read_toml(path)
+        try:
+            self.data = read_toml(path)
+        except ValueError as error:
+            raise ValueError(_with_line_in_front(str(error), path)) from None
         self._mistakes: list[tuple[int, str]] = []
         self._line = 0  # of the last `where`
 
@@ -114,6 +118,15 @@ class Found:
             else:
                 low = part
         return high
+
+
+def _with_line_in_front(error: str, path: Path) -> str:
+    """What tomllib says of a file, with the line where all other mistakes have it."""
+    found = re.fullmatch(rf"{re.escape(str(path))}: (.*) \(at (?:line (\d+), column \d+|end of document)\)", error)
+    if not found:
+        return error
+    line = found[2] or path.read_bytes().rstrip().count(b"\n") + 1
+    return f"{path}: line {line}: {found[1]}"
 
 
 def _read(lines: list[str]) -> dict[str, Any] | None:
