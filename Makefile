@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz guided bench durability crash chaos simulate large size board qemu release interop diagrams cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability crash chaos simulate large size board qemu release interop diagrams cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -35,6 +35,9 @@ format: .venv/.tools ## lets ruff write the layout and the order of imports
 
 fuzz: .venv/.tools ## random and broken packets into both ends of a connection (ARGS='--seconds 600 --seed 7')
 	@$(PY) -m fuzz.core $(ARGS)
+
+attack: .venv/.tools ## attacks on a broker with default settings, honest clients beside it; about three minutes (ARGS='half-open-flood')
+	@$(PY) -m benchmarks.attack $(ARGS)
 
 guided: .venv/.tools ## the same, guided by coverage (ARGS='codec --seconds 600', or client, server, broker)
 	@$(PY) -m fuzz.guided $(ARGS)

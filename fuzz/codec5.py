@@ -121,7 +121,7 @@ class _Receiver:
         self.topic_aliases = {7: b"of/seven"}
         self.is_connected = True
         self.digest_shift = 6
-        self.limits = Limits(properties=1000, user_properties=1000)
+        self.limits = Limits(properties=1000, user_properties=1000, properties_bytes=1 << 20)
         self.got: tuple[int, bytes, bytes, int, bytes] | None = None
 
     def check_topic(self, topic: bytes) -> None:
@@ -135,6 +135,9 @@ class _Receiver:
 
     def refused(self, error: Exception, reason: int) -> None:
         raise error
+
+    def charge(self, size: int) -> None:
+        pass
 
     def exceeds(self, limit: str, what: str) -> LimitError:
         raise AssertionError(f"{limit}: {what}")

@@ -109,7 +109,7 @@ class Limits:
 
     # One session
     hold_bytes: int = _limit(256 * KIB, "queue of a connected client from which on its publishers are held back")
-    hold_ms: int = _limit(1000, "for how long, altogether, until the client has caught up")
+    hold_ms: int = _limit(500, "for how long, altogether, until the client has caught up")
     queue_bytes: int = _limit(8 * MIB, "queue of one session; 64 bytes more count for each message")
     stall_ms: int = _limit(30_000, "a client that is behind and in this time takes less than min_rate is disconnected")
     min_rate: int = _limit(100, "bytes a second that a client takes at least while it is behind")

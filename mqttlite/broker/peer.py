@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
 WILL = 4  # the flag of CONNECT that says that there is one (3.1.2.5)
-LONG = 8192  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
+LONG = 1024  # bytes of a SUBSCRIBE or UNSUBSCRIBE that is done in pieces
+REFUSAL_WORK = 10  # what a line in the log is in the budget of a turn
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
@@ -219,7 +220,7 @@ class Peer(ServerConnection):
                     self.session.acknowledged(first, packet_id)
             else:
                 self._request_or_control(first, parser.buf, parser.start, parser.end, now)
-                if self._request:
+                if self._request or router.work >= enough:
                     break
                 parks = bool(self.parked)
         self.more = True  # as far as anybody can tell
@@ -307,6 +308,7 @@ class Peer(ServerConnection):
     def _request_or_control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
         if self.is5:
             self._check_properties(first, buf, start, end)
+        self._router.work += end - start >> 3
         if end - start > LONG and first in (SUBSCRIBE, UNSUBSCRIBE):
             self._request = in_pieces(self, first, buf[start:end])
             return
@@ -344,6 +346,10 @@ class Peer(ServerConnection):
         text = f"{what}: {limit} is {getattr(self.limits, limit)}"
         self.events.watch.hit(limit, self, text, self.received_at)  # type: ignore[attr-defined]
         return LimitError(text)
+
+    def charge(self, size: int) -> None:
+        """So many bytes have been looked at one by one."""
+        self._router.work += size >> 5
 
     def _exceeds(self, limit: str, what: str) -> None:
         raise self.exceeds(limit, what)
@@ -469,6 +475,7 @@ class Peer(ServerConnection):
 
     def refused(self, error: Exception, reason: int) -> None:
         """A message is not taken, and the connection goes on (5.0)."""
+        self._router.work += REFUSAL_WORK
         self.events.on_refused(self, error, reason)  # type: ignore[attr-defined]
 
     def refuse(self, code: int, properties: bytes = b"") -> None:

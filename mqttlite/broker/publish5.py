@@ -9,7 +9,7 @@ from typing import Protocol
 from ..core.codec import acknowledgement, checksum, decode_packet_id
 from ..core.errors import ProtocolError
 from ..core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
-from ..core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, check_properties, without
+from ..core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, check_properties, varint, without
 from ..core.reason_codes import BAD_TOPIC, NO_SUBSCRIBERS, QUOTA_EXCEEDED
 from ..core.session import Session
 from .gates.properties import excess
@@ -30,6 +30,7 @@ class Receiver(Protocol):
     def is_for_nobody(self, topic: bytes) -> bool: ...
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None: ...
     def refused(self, error: Exception, reason: int) -> None: ...
+    def charge(self, size: int) -> None: ...
     def exceeds(self, limit: str, what: str) -> LimitError: ...
 
 
@@ -66,6 +67,14 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
         at += 1
     else:
         found: dict[int, int | bytes] = {}
+        size, _ = varint(buf, at, end)
+        if peer.limits.properties_bytes < size < end - at:  # not even looked at: that would take as long as they want
+            error = peer.exceeds("properties_bytes", f"properties of {size} bytes")
+            peer.refused(error, QUOTA_EXCEEDED)
+            if packet_id:
+                peer.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, QUOTA_EXCEEDED))
+            return
+        peer.charge(size)
         begin, at = check_properties(buf, at, end, IN_CLIENTS_PUBLISH, found)
         block = buf[begin:at]
         if SUBSCRIPTION_IDENTIFIER in found:

@@ -19,7 +19,7 @@ WITHIN = 4  # times as many within one address
 
 
 class Takeovers:
-    """By client identifier; a session that begins anew under it is the same contest."""
+    """By client identifier, and the address that wants it; a session that begins anew under it is the same contest."""
 
     def __init__(self, limits: Limits) -> None:
         self.take_limits(limits)
@@ -40,4 +40,4 @@ class Takeovers:
                 return True
             if newcomer != client.home:
                 return False
-        return self._within.take(name, now)
+        return self._within.take(f"{newcomer} {name}", now)
