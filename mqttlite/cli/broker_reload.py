@@ -28,6 +28,7 @@ class Reloader:
         self._read = read
         self._task: asyncio.Task[None] | None = None
         self._again = False
+        self._turn = asyncio.Lock()  # one after the other, whoever wants it
 
     def start(self, at_once: bool = False) -> None:
         """From now on, at each SIGHUP; `at_once`: one has come already."""
@@ -59,8 +60,9 @@ class Reloader:
     async def reload(self, by: str) -> str:
         """Read all of it again, for `by`; what has come of it, in words. ValueError: why nothing is changed."""
         try:
-            with reloading():
-                return await self._take(by)
+            async with self._turn:
+                with reloading():
+                    return await self._take(by)
         except Mistakes:
             raise
         except (MQTTError, OSError, ValueError) as error:
@@ -71,6 +73,9 @@ class Reloader:
         for name in RESTART:
             if getattr(settings, name) != getattr(self._settings, name):
                 raise ValueError(f"{settings.where(name)}{name} is another one, which needs a restart of the broker")
+        if settings.limits.get("store_bytes") != self._settings.limits.get("store_bytes"):
+            where = settings.where("limits", "store_bytes")
+            raise ValueError(f"{where}store_bytes is another one, which needs a restart of the broker")
         access = await asyncio.to_thread(make_access, settings)
         count = await self._broker.reload(settings.make_listeners(), settings.make_limits(), access, by=by)
         self._settings = settings
