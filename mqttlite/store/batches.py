@@ -1,7 +1,7 @@
 """Batches of records as bytes, as the log of an SQLite store has them: one after the other, each behind the 4 bytes of
 its length (of a broker's, then the number of its session), as core/records.py has them. CPython only.
 
-A message that goes to many sessions is there once: the records of the others say so (AGAIN).
+A message that goes to many sessions is there once: the records of the others say so (SAME_PAYLOAD).
 
 Many records are encoded at once for each commit, so this does in one step what `records.encode` does for one.
 """
@@ -25,8 +25,8 @@ _BODY = Struct(">BHI")
 _LENGTHS = Struct(">BHH")
 
 _LOW = 0xFFFFFFFF
-AGAIN = 0x80  # added to the kind of a broker's record: its payload is that of the last one that had one
-AGAIN_MIN = 16  # bytes of a payload that are worth it
+SAME_PAYLOAD = 0x80  # added to the kind of a broker's record: its payload is that of the last one that had one
+SAME_MIN = 16  # bytes of a payload that are worth it
 
 
 def encode(batch: "Iterable[Record]") -> bytes:
@@ -91,8 +91,8 @@ def encode_of_sessions(batch: "Iterable[SessionRecord]") -> bytes:
     for session, kind, number, head, payload, key in batch:
         if head or payload or key:
             size = len(head)
-            if payload is last and len(payload) >= AGAIN_MIN:
-                kind |= AGAIN
+            if payload is last and len(payload) >= SAME_MIN:
+                kind |= SAME_PAYLOAD
                 payload = b""
             else:
                 last = payload
@@ -117,8 +117,8 @@ def decode_of_sessions(data: bytes) -> "list[SessionRecord]":
     while at < end:
         after = at + 4 + _LENGTH.unpack_from(data, at)[0]
         kind, number, head, payload, key = _record(data, at + 8, after)
-        if kind & AGAIN:
-            kind &= ~AGAIN
+        if kind & SAME_PAYLOAD:
+            kind &= ~SAME_PAYLOAD
             payload = last
         elif head or payload or key:
             last = payload

@@ -25,9 +25,9 @@ from .sqlite_schema import Damaged
 from .sqlite_tables import Connection, ranges
 
 SEQ = 40  # bits of a sequence number
-RELEASED = 1  # PUBREC has come
-STARTED = 2  # it may expire, and was sent
-DONE = 4
+IS_RELEASED = 1  # PUBREC has come
+IS_STARTED = 2  # it may expire, and was sent
+IS_DONE = 4
 SHARED = 0x40 | r.ACCEPTED
 BLOCK_MAX = 64 << 10  # bytes of content, unless one message has more
 SPAN_MAX = 4096  # numbers
@@ -154,7 +154,7 @@ class Blocks:
             low, high = max(first, block.first), min(last, block.last)
             if low <= high:
                 changed = block.left & _bits(low - block.first, high - block.first)
-                left = block.left & ~changed if bits & DONE else block.left
+                left = block.left & ~changed if bits & IS_DONE else block.left
                 key = session << SEQ | block.first
                 if not left:
                     rows.pop(key, None)
@@ -216,9 +216,9 @@ class Blocks:
                         contents[number] = None
                         kind = SHARED
                         payload = number.to_bytes(8, "big") + len(payload).to_bytes(4, "big")
-                    block.append((kind, seq, released(head) if bits & RELEASED else head, payload, extra))
+                    block.append((kind, seq, released(head) if bits & IS_RELEASED else head, payload, extra))
                     left |= 1 << (seq - first)
-                    if bits & STARTED:
+                    if bits & IS_STARTED:
                         marks.append(key)
                 data = batches.encode(block)
                 last = first + left.bit_length() - 1
@@ -229,7 +229,7 @@ class Blocks:
                 self._written.append((session, first, last))
         connection.executemany("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)", rows)
         if marks:
-            self.mark(connection, marks, STARTED)
+            self.mark(connection, marks, IS_STARTED)
 
     def _share(self, connection: Connection, payload: bytes, shared: dict[int, int]) -> int:
         number = shared[id(payload)] = self._next
@@ -282,9 +282,9 @@ class Blocks:
         for low, high, bits in self._marks.get(session, ()):
             if first <= low <= last:
                 mask = _bits(low - first, high - first)
-                done |= mask if bits & DONE else 0
-                sent |= mask if bits & STARTED else 0
-                owned |= mask if bits & RELEASED else 0
+                done |= mask if bits & IS_DONE else 0
+                sent |= mask if bits & IS_STARTED else 0
+                owned |= mask if bits & IS_RELEASED else 0
         return done, sent, owned
 
     def load(self, connection: Connection, keep: int) -> Iterator[tuple[int, "Loaded"]]:

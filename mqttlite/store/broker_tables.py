@@ -204,9 +204,9 @@ class BrokerTables:
         blocks = self.blocks
 
         def write_messages() -> None:
-            blocks.mark(connection, owned, broker_blocks.RELEASED)
-            blocks.mark(connection, started, broker_blocks.STARTED)
-            blocks.mark(connection, done, broker_blocks.DONE)
+            blocks.mark(connection, owned, broker_blocks.IS_RELEASED)
+            blocks.mark(connection, started, broker_blocks.IS_STARTED)
+            blocks.mark(connection, done, broker_blocks.IS_DONE)
             if messages:
                 blocks.write(connection, messages.values())
             many(
@@ -232,7 +232,9 @@ class BrokerTables:
             elif kind in (r.RELEASED, STARTED):
                 key = session << _SEQ | number
                 if key in messages:
-                    bits = messages[key][1] | (broker_blocks.RELEASED if kind == r.RELEASED else broker_blocks.STARTED)
+                    bits = messages[key][1] | (
+                        broker_blocks.IS_RELEASED if kind == r.RELEASED else broker_blocks.IS_STARTED
+                    )
                     messages[key] = (key, bits, *messages[key][2:])
                 else:
                     (owned if kind == r.RELEASED else started).append(key)

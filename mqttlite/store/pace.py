@@ -10,7 +10,7 @@ SLOW_S = 0.0006  # a mean above ends commits on the loop's thread ...
 QUICK_S = 0.0004  # ... and so many in a row with a mean below begin them
 TRIES = 8  # commits; at first
 TRIES_MAX = 4096
-_SHARE = 8  # of the mean, that the last commit is: one part
+_WEIGHT = 8  # of the mean, that the last commit is: one part
 _CALM = 20_000  # commits on the loop's thread, after which a slow one is news
 
 
@@ -26,7 +26,7 @@ class Pace:
 
     def took(self, seconds: float) -> None:
         """A commit took so long."""
-        mean = self.mean_s = self.mean_s + (seconds - self.mean_s) / _SHARE
+        mean = self.mean_s = self.mean_s + (seconds - self.mean_s) / _WEIGHT
         if self.is_quick:
             self._since += 1
             if mean > SLOW_S:

@@ -13,7 +13,7 @@ from mqttlite.broker.queue import Queue
 from mqttlite.broker.router import Router
 from mqttlite.core import records as r
 from mqttlite.core.session import Session
-from mqttlite.store import broker_tables
+from mqttlite.store import broker_blocks
 
 from .planting import Change, Given, around, text, value
 from .settings import short_queue
@@ -53,7 +53,7 @@ CHANGES: dict[str, Change | Given] = {
     "sessions are not resumed": text(Engine._resume, {"clean or client.clean": "True or client.clean"}),
     "the received identifier has a commit of its own": around(BrokerStore, "note", _with_a_commit_of_its_own),
     "received identifiers are forgotten": text(Session.load, {"in state.held": "in ()"}),
-    "the broker forgets what was released": value(broker_tables, "released", lambda head: head),
+    "the broker forgets what was released": value(broker_blocks, "released", lambda head: head),
     "subscriptions are not stored": text(BrokerStore.note, {"self._take(": f"kind == {r.SUBSCRIBED} or self._take("}),
     "nothing is queued for who is offline": around(
         Queue, "publish", lambda publish: lambda self, *message: self.out is None or publish(self, *message)
