@@ -170,7 +170,7 @@ class Backpressure:
                 continue
             session = client.session
             finished = session.finished
-            size = session.bytes // max(1, len(session.messages))  # of a message, about
+            size = session.bytes // max(1, session.queued)  # of a message, about
             if (finished - client.mark) * size >= limits.min_rate * limits.stall_ms // 1000:
                 client.mark = finished
                 client.marked_at = now
@@ -253,7 +253,7 @@ class Backpressure:
         if peer and peer not in self.overdue:
             end = ""
             if client.clean:
-                count = len(client.session.messages)
+                count = client.session.queued
                 end = f", and {count} messages end with its clean session"
                 self._stats.dropped_queue_full += count
                 self.open_gap(client, limit, count, now)

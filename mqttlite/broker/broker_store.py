@@ -4,26 +4,35 @@ retained messages.
 A session tells its `SessionStore`; all of them share one `BrokerStore`, hence one commit: what is recorded while a
 PUBLISH is processed (its identifier, an entry for every subscriber) becomes durable together. While `wanted` is set,
 something has been recorded that packets in the output may tell of: the shell writes them after the next commit.
-Imports store, histogram; knows nothing of routing.
+Imports store, histogram, queue; knows nothing of routing.
 """
 
 import os
 from typing import Any
 
-from ..core.session import Session
 from ..store.base import Store
+from ..store.broker_blocks import Blocks
 from ..store.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
 from ..store.sqlite_schema import Tables
 from .histogram import Histogram
+from .paging import Messages
+from .queue import Queue
+
+KEEP = 1000  # messages of a session
 
 
 class BrokerStore(SqliteWriter):
-    """A broker's store in one SQLite file; see SqliteWriter. `open` returns a BrokerState."""
+    """A broker's store in one SQLite file; see SqliteWriter. `open` returns a BrokerState. `keep`: messages of a
+    session that are in memory, about, when there are more; 0: all.
+    """
 
     wanted = False
 
-    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, keep: int = KEEP, **options: Any) -> None:
+        self.keep = keep
+        self._blocks = Blocks()
+        self.faces: dict[int, SessionStore] = {}  # by the number of their session
         SqliteWriter.__init__(self, path, **options)
         self.syncs = Histogram()  # how long batches took to be written and synced
         self.on_written = self.syncs.add
@@ -39,7 +48,21 @@ class BrokerStore(SqliteWriter):
         return self._is_stuck
 
     def _tables(self) -> Tables:
-        return BrokerTables()
+        return BrokerTables(self._blocks, self.keep)
+
+    def _carried(self) -> None:
+        """What lies in a block now need not be in memory."""
+        fresh = self._blocks.fresh
+        if fresh:
+            for number, first, last in fresh if self.keep else ():
+                face = self.faces.get(number)
+                if face is not None:
+                    face.queue.put_out(first, last, self.keep)
+            fresh.clear()
+
+    def fetch(self, number: int, first: int, left: int) -> Messages:
+        """Messages of a session, in the block that begins with number `first`; those of `left`. StoreError."""
+        return self.read(lambda connection: self._blocks.fetch(connection, number, first, left))
 
     async def open(self) -> BrokerState:
         """What was durable last. StoreError when it cannot be told."""
@@ -79,10 +102,12 @@ class SessionStore(Store):
 
     is_durable = True
 
-    def __init__(self, store: BrokerStore, client_id: bytes, session: Session, number: int = 0) -> None:
+    def __init__(self, store: BrokerStore, client_id: bytes, queue: Queue, number: int = 0) -> None:
         self._store = store
         self._client_id = client_id
-        self._session = session
+        self.queue = self._session = queue
+        if number:
+            store.faces[number] = self
         self._number = number  # 0: not stored yet
         self._owner = b""
 
@@ -90,6 +115,7 @@ class SessionStore(Store):
         """The session is to be remembered, even if it is empty."""
         if not self._number:
             self._number = self._store.new_session()
+            self._store.faces[self._number] = self
             self._store.note(self._number, BEGUN, self._session.next, self._client_id)
             if self._owner:
                 self._store.note(self._number, OWNER, 0, self._owner)
@@ -105,7 +131,12 @@ class SessionStore(Store):
         """The session ends."""
         if self._number:
             self._store.note(self._number, ENDED, 0)
+            del self._store.faces[self._number]
             self._number = 0
+
+    def fetch(self, first: int, left: int) -> Messages:
+        """As BrokerStore.fetch, for this session."""
+        return self._store.fetch(self._number, first, left)
 
     def offline(self, since: int) -> None:
         """The session has no connection since then (ms, the broker's clock); 0: it has one. If that gets lost, the

@@ -42,7 +42,7 @@ class Census:
             session = client.session
             session.settle()
             session.inbound_max = most
-            self._messages += len(session.messages)
+            self._messages += session.queued
             self._identifiers += len(session.inbound)
         del left[-SLICE:]
         if not left:

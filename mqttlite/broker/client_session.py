@@ -121,7 +121,7 @@ class ClientSession:
     def is_unheard_of(self) -> bool:
         """Whether the client may never have received CONNACK for this session, and nothing is in it."""
         session = self.session
-        return not (self.heard or self.subscriptions or session.inbound or session.messages)
+        return not (self.heard or self.subscriptions or session.inbound or session.queued)
 
     @property
     def holder(self) -> str:
@@ -131,12 +131,12 @@ class ClientSession:
     @property
     def has_content(self) -> bool:
         """Whether something would be lost with it."""
-        return bool(self.session.messages or self.session.inbound)
+        return bool(self.session.queued or self.session.inbound)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is in it, nor will be."""
-        return not (self.subscriptions or self.session.messages or self.session.inbound or self.has_will)
+        return not (self.subscriptions or self.session.queued or self.session.inbound or self.has_will)
 
     @property
     def unsent(self) -> int:

@@ -28,11 +28,13 @@ from .answers import run
 from .extras import deadline_of
 from .heads import heads5, released_head
 from .ledger import MESSAGE, Ledger
+from .paging import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.records import State
+    from ..store.broker_blocks import Waiting
 
 
 # What goes on where session.OUTBOUND ends: a message that was sent, and may not be sent again
@@ -59,8 +61,10 @@ class Queue(Session):
         "_settled",
         "begun",
         "expires_at",
+        "fetch",
         "form",
         "is_plain5",
+        "pages",
         "room",
         "size_max",
         "sizes",
@@ -77,6 +81,8 @@ class Queue(Session):
         self._ledger = ledger
         self.begun: set[int] = set()  # of the messages that may expire, those that were sent: they have to be finished
         self.expires_at = NEVER  # no message that was not sent yet expires before (ms, the broker's clock)
+        self.pages: Pages | None = None  # what is on the disk alone
+        self.fetch: Callable[[int], bool] | None = None
         self._oldest = 0  # no message below this one can be dropped
 
     def take(self, first: int, packet_id: int, digest: int) -> None:
@@ -243,25 +249,65 @@ class Queue(Session):
     @property
     def finished(self) -> int:
         """How many messages have ended until now."""
-        return self.next - len(self.messages)
+        return self.next - self.queued
 
-    def load(self, state: "State") -> None:
-        """As in the core."""
+    # -- messages that are on the disk alone
+
+    @property
+    def queued(self) -> int:
+        """How many messages there are, in memory or not."""
+        return len(self.messages) + (self.pages.count if self.pages else 0)
+
+    def put_out(self, first: int, last: int, keep: int) -> None:
+        """The messages `first` to `last` are in the store, as a block. Beyond the next `keep` that are sent, they need
+        not be in memory.
+        """
+        if first >= max(self.sent, self.sent_before) + keep:
+            self._paged().put_out(self.messages, first, last)
+
+    def bring_all(self, until: int = NEVER) -> None:
+        """Have the messages to number `until` in memory."""
+        if self.pages and until >= self.sent:
+            self.pages.bring(self.messages, until)
+
+    def _paged(self) -> Pages:
+        if self.pages is None:
+            self.pages = Pages(self.store.fetch)  # type: ignore[union-attr]  # it is a SessionStore
+            self.fetch = self._fetch
+        return self.pages
+
+    def _fetch(self, seq: int) -> bool:
+        return self.pages is not None and self.pages.bring(self.messages, seq)
+
+    def load_paged(self, state: "State", waiting: "list[Waiting]") -> None:
+        """As `load`; `waiting` stay on the disk."""
+        sizes: dict[int, list[int]] = {}
+        for first, left, found in waiting:
+            self._paged().add(first, left)
+            sizes[first] = found
         Session.load(self, state)
         messages = self.messages
-        self._settled = self.first
-        for seq in range(self.first, self.next):
-            message = messages.get(seq)
-            self.sizes.append(sum(map(len, message)) + MESSAGE if message else 0)
-            if message and message[2]:
-                self.may_expire(message[2])
+        self._settled = seq = self.first
+        while seq < self.next:
+            found = sizes.pop(seq, [])
+            self.sizes.extend([size + MESSAGE if size else 0 for size in found])
+            if not found:
+                message = messages.get(seq)
+                self.sizes.append(sum(map(len, message)) + MESSAGE if message else 0)
+                if message and message[2]:
+                    self.may_expire(message[2])
+            seq += len(found) or 1
         size = sum(self.sizes)
         self.room -= size
         self._ledger.queued += size
 
+    def load(self, state: "State") -> None:
+        """As in the core."""
+        self.load_paged(state, [])
+
     def settle(self) -> int:
         """Give back what is finished, but for what is behind a message that is not; the room that there is."""
-        first = self.first if self.messages else self.next
+        first = self.first if self.queued else self.next
         if first <= self._settled:
             return self.room
         sizes = self.sizes
@@ -284,6 +330,8 @@ class Queue(Session):
         seq = max(self._oldest, self.sent)
         while seq < self.next:
             message = self.messages.get(seq)
+            if message is None and self.pages and self.pages.bring(self.messages, seq):
+                continue
             if message and (seq >= self.sent_before or message[0][0] & 6 == 2):
                 self._oldest = seq + 1
                 self.drop(seq)

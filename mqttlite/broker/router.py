@@ -453,7 +453,7 @@ class Router(Subscribing):
             and peer.writable
             and not peer.has_request
             and client.unsent == 0
-            and (client.session.settle() > self._limits.retained_message_bytes or not client.session.messages)
+            and (client.session.settle() > self._limits.retained_message_bytes or not client.session.queued)
         )
 
     def _has_room_for_retained(self, client: ClientSession, cost: int) -> bool:

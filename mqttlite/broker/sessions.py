@@ -126,7 +126,7 @@ class Sessions:
             client = ClientSession(client_id, False, self.limits, self.ledger)
             client.session.log = self._reuse_log(client)
             client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
-            client.session.load(state)
+            client.session.load_paged(state, kept.waiting.get(number, []))
             client.heard = True
             client.expiry_ms, offline = kept.times[number]
             # One that was connected when the broker was killed is offline from now on.
@@ -446,7 +446,7 @@ class Sessions:
             spare = hoards.spare(self.sessions.values(), peer.origin, now)
             if spare is None:
                 return "persistent_sessions"
-            what = f"its session ends, with {len(spare.session.messages)} messages, for one of {peer.address}"
+            what = f"its session ends, with {spare.session.queued} messages, for one of {peer.address}"
             self.watch.hit("persistent_sessions", spare, what, now)
             self._discard(spare)
         return "store" if self._store and not self._store.fits(len(client_id)) else ""

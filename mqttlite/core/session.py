@@ -136,6 +136,8 @@ class Session:
     # How the message with this number is sent in 5.0: the pieces of its PUBLISH; None: it ends here, for it has expired
     # or is larger than the peer takes. Without `form`, as it is kept.
     form: "Callable[[int, tuple[bytes, bytes, bytes]], tuple[bytes, ...] | None] | None" = None
+    # Brings a message that is on the disk alone, and some behind it, into `messages`; whether it was (a broker's)
+    fetch: "Callable[[int], bool] | None" = None
 
     def __init__(self, window: int = WINDOW, inbound_max: int = SPAN, start: int = 0) -> None:
         self.window = window
@@ -287,6 +289,8 @@ class Session:
                         message[1],
                     )
                 self.unfinished += 1
+            elif SERVER and self.fetch and self.fetch(seq):
+                continue
             seq += 1
             self.sent = seq
 

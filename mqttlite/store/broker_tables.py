@@ -127,8 +127,8 @@ class BrokerTables:
     application_id = APPLICATION_ID
     migrations = MIGRATIONS
 
-    def __init__(self, keep: int = 0) -> None:
-        self.blocks = Blocks()
+    def __init__(self, blocks: Blocks | None = None, keep: int = 0) -> None:
+        self.blocks = blocks or Blocks()
         self._keep = keep
 
     def prepare(self, connection: Connection) -> None:

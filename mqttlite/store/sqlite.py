@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core import records as r
 from ..core.records import State
@@ -39,6 +39,7 @@ def read(path: str | os.PathLike[str]) -> State:
     return state or State()
 
 
+T = TypeVar("T")
 logger = logging.getLogger("mqttlite.store")
 
 
@@ -187,6 +188,20 @@ class SqliteWriter:
         self._watch_room()
         return False
 
+    def read(self, what: "Callable[[Connection], T]") -> "T":
+        """Read something that is committed. StoreError: the store is of no use any more."""
+        try:
+            return self._file.read(what)
+        except StoreError as error:
+            if not self._failure:
+                self._failure = str(error)
+                if self.on_failure:
+                    self.on_failure(error)
+            raise
+
+    def _carried(self) -> None:
+        """A batch is durable, and the log may have been carried over."""
+
     def hurry(self) -> None:
         """From now on a batch that finds no room fails, instead of waiting: the program is about to end."""
         self._hurries = True
@@ -280,6 +295,7 @@ class SqliteWriter:
         if isinstance(result, StoreError):
             return
         self._is_stuck = False
+        self._carried()
         if result >= 0:
             self._measured = result
             self._room = room = result - self._needed

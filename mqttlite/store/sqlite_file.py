@@ -21,12 +21,13 @@ import sqlite3
 import time
 from binascii import crc32
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from . import sqlite_wal
 from .base import StoreError
 from .folder import sync_folder
 from .place import Lock, copy, demand_files, identity, shown, tighten_all, why_not
+from .sqlite_beside import Beside
 from .sqlite_found import beside, is_new, may_be_ours, move_aside
 from .sqlite_leftovers import settle_wal
 from .sqlite_reading import reading, what_is_wrong
@@ -47,6 +48,9 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NO_ROOM_FOR_SHM = 4874  # SQLITE_IOERR_SHMSIZE
 
 logger = logging.getLogger("mqttlite.store")
+
+
+T = TypeVar("T")
 
 
 class _Incomplete(Exception):
@@ -90,6 +94,7 @@ class SqliteFile:
         self._allow_reset = allow_reset
         self._connect = connect
         self._room_kept = Reserve(path, reserve)
+        self._beside = Beside(path)
         self._connection: Connection | None = None
         self._lock: Lock | None = None
         self._files: dict[str, tuple[int, int] | None] = {}  # which they were when they were opened
@@ -251,6 +256,19 @@ class SqliteFile:
             logger.error("%s", failure)
             raise StoreError(failure) from error
 
+    def read(self, what: Callable[[Connection], T]) -> T:
+        """Read something that is committed, from the loop's thread, while another one may write. StoreError."""
+        connection = self._connection
+        if connection is None or self._failed:
+            raise StoreError(f"{shown(self.path)} is closed")
+        try:
+            return what(self._beside.connection(connection))
+        except Exception as error:
+            self._failed = True
+            failure = what_is_wrong(self.path, "cannot be read", error)
+            logger.error("%s", failure)
+            raise StoreError(failure) from error
+
     @property
     def is_log_full(self) -> bool:
         """Whether the next batch will have the log carried over, which takes its time."""
@@ -402,6 +420,7 @@ class SqliteFile:
         """
         connection = self._connection
         self._connection = None
+        self._beside.close()
         if connection is None:
             return
         try:

@@ -77,12 +77,12 @@ def demand_there(path: str) -> None:
         raise StoreError(f"{shown(path)}: there is no such file")
 
 
-def reading(path: str, at_rest: bool = False) -> sqlite3.Connection:
+def reading(path: str, at_rest: bool = False, any_thread: bool = False) -> sqlite3.Connection:
     """A connection that cannot write. `at_rest`: without a WAL nobody has the file, so nothing is put beside it.
-    sqlite3.Error.
+    `any_thread`: one thread after the other may use it. sqlite3.Error.
     """
     path = os.path.realpath(path)
     address = "file:" + quote(path) + "?mode=ro"
     if not os.path.exists(path + "-wal") and (at_rest or not os.access(os.path.dirname(path), os.W_OK)):
         address += "&immutable=1"  # SQLite wants to create -shm beside it, even to read
-    return sqlite3.connect(address, uri=True, isolation_level=None)
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=not any_thread)

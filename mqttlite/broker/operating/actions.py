@@ -148,11 +148,11 @@ class Actions:
         why = f"its session belongs to {known.text} now"
         self._broker.engine.hand_over(client, known, why, ADMINISTRATIVE_ACTION, now_ms())
         self._broker.changed()
-        return f"the session of {_name(client)} belongs to {known.text}, with {len(client.session.messages)} messages"
+        return f"the session of {_name(client)} belongs to {known.text}, with {client.session.queued} messages"
 
     async def _remove(self, arguments: _Arguments, by: str) -> str:
         client = self._client(arguments)
-        count = len(client.session.messages)
+        count = client.session.queued
         audit(by, f"session of {client} removed, with {count} messages and {len(client.subscriptions)} subscriptions")
         self._broker.engine.remove(client, "its session is removed by its operator", ADMINISTRATIVE_ACTION, now_ms())
         self._broker.changed()
@@ -162,6 +162,7 @@ class Actions:
         client = self._client(arguments)
         session = client.session
         if arguments.get("all"):
+            session.bring_all()
             # The newest first: what was sent goes last, and its place in the window comes to nobody who goes as well.
             numbers = [seq for seq in sorted(session.messages, reverse=True) if session.can_be_given_up(seq)]
         else:
@@ -272,6 +273,7 @@ def _name(client: "ClientSession") -> str:
 
 def _droppable(client: "ClientSession", arguments: _Arguments) -> int:
     seq: int = arguments.get("seq", -1)
+    client.session.bring_all(seq)
     if seq not in client.session.messages:
         raise ValueError(f"no message {seq} is queued for {_name(client)}; `mqttlite ctl queue` lists them")
     if not client.session.can_be_given_up(seq):

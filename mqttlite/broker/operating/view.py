@@ -50,7 +50,7 @@ def totals(broker: "Broker") -> Totals:
         else:
             connected += 1
         persistent += not client.clean
-        queued += len(session.messages)
+        queued += session.queued
         out += in_doubt(client)
         held += len(session.inbound)
         subscriptions += len(client.subscriptions)
@@ -134,8 +134,8 @@ def line(client: "ClientSession", now: int) -> dict[str, Any]:
         "since_s": max(0, now - (peer.opened_at if peer else client.offline_since)) // 1000,
         "persistent": not client.clean,
         "subscriptions": len(client.subscriptions),
-        "queued": len(session.messages),
-        "queued_bytes": session.bytes if session.messages else 0,
+        "queued": session.queued,
+        "queued_bytes": session.bytes if session.queued else 0,
         "in_doubt": in_doubt(client),
         "unreleased": len(session.inbound),
         "dropped": client.dropped.total(),
