@@ -48,7 +48,6 @@ INTERPRETED = {
     "broker/asking.py": "awaits, once for each CONNECT",
     "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
     "broker/broker_store.py": "derives from the store's writer, which is interpreted",
-    "broker/connection.py": "an asyncio protocol class, which gains nothing",
     "broker/audit.py": "words alone",
     "broker/doors.py": "once for each listener; the simulator gives it other sockets",
     "broker/handshakes.py": "words alone",
@@ -56,16 +55,17 @@ INTERPRETED = {
     "broker/listen.py": "the simulator gives it other sockets",
     "broker/listener.py": "dataclasses, once for each listener",
     "broker/origins.py": "once for each WebSocket; its package may be missing",
+    "broker/protocol.py": "a class derived from asyncio's",
     "broker/server.py": "the public face",
 }
 
 REPLACED = ("SPAN",)  # constants that are not final: the simulator has worlds with few packet identifiers
-DERIVED = ("Connection",)  # from which interpreted classes may derive: those of tests
+DERIVED = ("Connection",)  # bases from which interpreted classes may derive: those of tests
 
 NARROWED = ("wire",)  # attributes of Connection whose type its two ends narrow: mypyc knows one type or none
 
 _CONST = re.compile(r"^(_?[A-Z][A-Z0-9_]*) = const\((.+?)\)(?=\s*(?:#.*)?$)", re.MULTILINE)
-_DERIVED = re.compile(rf"\n\n\n(class (?:{'|'.join(DERIVED)})\b)")
+_DERIVED = re.compile(rf'\n\n\n(class (?:{"|".join(DERIVED)}):\n    """Base )')
 _NARROWED = re.compile(rf'^(    (?:{"|".join(NARROWED)}): )"\w+"$', re.MULTILINE)
 _ATTRIBUTE = """\
 if TYPE_CHECKING: from mypy_extensions import mypyc_attr

@@ -1,12 +1,12 @@
-"""One network connection of a client: asyncio's transport on one side, the engine's peer on the other.
+"""One network connection of a client: a transport on one side, the engine's peer on the other.
 
 It decides nothing about MQTT: bytes go to the engine, what the engine leaves is written; reading pauses and the
-connection closes as the engine wants it. Imports turns, peer.
+connection closes as the engine wants it. Its transport is thin.py's, or asyncio's (protocol.py). Imports turns, peer.
 """
 
 import asyncio
 import socket
-from typing import cast
+from typing import Any
 
 from . import handshakes
 from .peer import Peer
@@ -15,24 +15,48 @@ from .turns import Turns, now_ms
 LINGERING_MAX = 100  # closed connections whose clients have not closed yet; beyond it the oldest is not waited for
 
 
-class Connection(asyncio.BufferedProtocol):
-    """One network connection: the engine's peer and asyncio's transport."""
+class Connection:
+    """One network connection: the engine's peer and a transport, which calls it as asyncio's do a BufferedProtocol."""
 
-    transport: asyncio.Transport
+    __slots__ = (
+        "_closing_at",
+        "_discarded",
+        "_end",
+        "_engine",
+        "_held",
+        "_paused",
+        "_turns",
+        "_written",
+        "peer",
+        "transport",
+    )
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._engine = turns.engine
-        self._buffer = memoryview(turns.read_buffer)
         self._paused = False
         self._held = 0  # bytes that wait for a commit
         self._closing_at: int | None = None  # when the peer was closed (ms)
         self._written = False  # something has been sent
         self._discarded = 0  # bytes that came after that
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[None] | None = None
+        self.transport: Any = None
+        self.peer: Peer
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport = cast(asyncio.Transport, transport)  # or uvloop's, which is no subclass
+    @property
+    def buffer(self) -> memoryview:
+        """Into which is read."""
+        return self._turns.read_buffer
+
+    def ended(self) -> "asyncio.Future[None]":
+        """Done when it has."""
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_future()
+        return self._end
+
+    def connection_made(self, transport: Any) -> None:
+        """It begins."""
+        self.transport = transport
         transport.set_write_buffer_limits(high=self._engine.limits.write_buffer_bytes)
         sock: socket.socket = transport.get_extra_info("socket")
         if sock.family == socket.AF_UNIX:
@@ -44,7 +68,7 @@ class Connection(asyncio.BufferedProtocol):
             address = f"{name[0]}:{name[1]}"
         turns = self._turns
         turns.connections[self] = None
-        self.peer: Peer = self._engine.open(address, now_ms())
+        self.peer = self._engine.open(address, now_ms())
         self.peer.handle = self
         self.peer.unwritten = self.unwritten
         layer = transport.get_extra_info("layer")
@@ -59,12 +83,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def unwritten(self) -> int:
         """Bytes that the engine wants to be written and that the kernel does not have."""
-        return self._held + self.transport.get_write_buffer_size()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        return self._held + int(self.transport.get_write_buffer_size())
 
     def buffer_updated(self, nbytes: int) -> None:
+        """So much has been read."""
         if self._closing_at is not None:
             self._discarded += nbytes
             if self._discarded > self._engine.limits.close_bytes:
@@ -72,23 +94,24 @@ class Connection(asyncio.BufferedProtocol):
                 self.transport.abort()
             return
         now = now_ms()
-        self._engine.receive(self.peer, bytes(self._buffer[:nbytes]), now)
+        turns = self._turns
+        self._engine.receive(self.peer, bytes(turns.read_buffer[:nbytes]), now)
         if self.peer.more:
             self._engine.paced(now_ms() - now)
-        self._turns.changed()
-
-    def eof_received(self) -> bool:
-        return False  # asyncio closes the transport: a client that says nothing more is gone
+        turns.changed()
 
     def pause_writing(self) -> None:
+        """The transport's buffer is full."""
         self._engine.set_writable(self.peer, False, now_ms())
 
     def resume_writing(self) -> None:
+        """It has room again."""
         self._engine.set_writable(self.peer, True, now_ms())
         self.pause_or_resume()
         self._turns.changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
         self._turns.connections.pop(self, None)
         self._turns.lingering.pop(self, None)
         self._turns.closing.pop(self, None)
@@ -98,7 +121,8 @@ class Connection(asyncio.BufferedProtocol):
             self.peer, f"connection lost ({why})" if why else "connection closed without DISCONNECT", now_ms()
         )
         self.peer.handle = None
-        self.ended.set_result(None)
+        if self._end is not None:
+            self._end.set_result(None)
         self._turns.changed()
 
     def flush(self) -> None:

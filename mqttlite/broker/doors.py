@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from . import listen as listening
+from .connection import Connection
 from .listen import ListenError
 from .listener import Door, Listener
+from .poll import poll_of
+from .thin import Acceptor
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -29,7 +32,7 @@ class _Entrance:
 
     door: Door
     sockets: list[socket.socket]
-    servers: list[asyncio.Server] = field(default_factory=list)
+    servers: list[asyncio.Server | Acceptor] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,10 +62,11 @@ class Exchange:
 
 
 class Doors:
-    """`make`: a protocol for a connection that comes in."""
+    """`make`: a connection that comes in through a thin transport; `make_protocol`: through one of asyncio's."""
 
-    def __init__(self, make: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(self, make: Callable[[], Connection], make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         self._make = make
+        self._make_protocol = make_protocol
         self._entrances: list[_Entrance] = []
 
     @property
@@ -124,11 +128,14 @@ class Doors:
             changes += [f"listens on {address}" for address in entrance.addresses]
         return changes
 
-    async def _serve(self, entrance: _Entrance, sock: socket.socket) -> asyncio.Server:
+    async def _serve(self, entrance: _Entrance, sock: socket.socket) -> asyncio.Server | Acceptor:
         loop = asyncio.get_running_loop()
+        poll = poll_of(loop)
+        if poll and entrance.door.is_plain:
+            return Acceptor(sock, poll, self._make)
 
         def accept() -> asyncio.BaseProtocol:
-            return entrance.door.protocol(self._make())
+            return entrance.door.protocol(self._make_protocol())
 
         if sock.family == socket.AF_UNIX:
             return await loop.create_unix_server(accept, sock=sock)

@@ -133,6 +133,11 @@ class Door:
             raise ListenError(f"cannot listen on {listener.url}: {error}") from None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether nothing stands between its sockets and MQTT."""
+        return not self._is_web and self._context is None
+
+    @property
     def asks_for_certificates(self) -> bool:
         """Whether nobody gets in without one."""
         tls = self.listener.tls

@@ -27,6 +27,7 @@ from .engine import Engine
 from .gates.log_rate import LogRate
 from .limits import Limits
 from .listener import Listener, Tls
+from .protocol import Protocol
 from .reloading import differences, differences_of_access, strangers, succeed
 from .stats import Stats
 from .turns import Turns, now_ms
@@ -90,7 +91,7 @@ class Broker:
         )
         self._turns = Turns(self.engine, self.commit_gate)
         self.connections: dict[Connection, None] = self._turns.connections
-        self._doors = Doors(lambda: Connection(self._turns))
+        self._doors = Doors(lambda: Connection(self._turns), lambda: Protocol(self._turns))
         self._log_rate = LogRate(self.limits.log_lines_a_second, now_ms)
         self._has_authenticate = authenticate is not None
         self._timer: asyncio.Task[None] | None = None
@@ -176,7 +177,7 @@ class Broker:
 
     async def _ended(self, ms: int | None) -> None:
         """Wait until all connections have ended, `ms` at most."""
-        open_ = {connection.ended for connection in self.connections}
+        open_ = {connection.ended() for connection in self.connections}
         if open_:
             await asyncio.wait(open_, timeout=None if ms is None else max(ms, 0) / 1000)
 

@@ -12,6 +12,7 @@ from typing import Any
 from .asking import Asking
 from .commit_gate import CommitGate
 from .engine import Engine
+from .poll import Poll, poll_of
 
 READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets its own copy of what is in it
 FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
@@ -32,10 +33,11 @@ class Turns:
         self.connections: dict[Any, None] = {}  # each a connection.Connection
         self.lingering: dict[Any, None] = {}  # of these, the closed ones whose clients have yet to close
         self.closing: dict[Any, None] = {}  # closed by the engine, and not gone yet
-        self.read_buffer = bytearray(READ_BYTES)
+        self.read_buffer = memoryview(bytearray(READ_BYTES))
         self.asking = Asking(engine, now_ms, self.changed)
         self.stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._poll: Poll | None = None  # of the loop, if it has one
         self._flushing = False
         self._sent_at_flush = 0
         self._working = False
@@ -44,6 +46,7 @@ class Turns:
     def start(self) -> None:
         """In the loop in which all of it happens."""
         self._loop = asyncio.get_running_loop()
+        self._poll = poll_of(self._loop)
 
     def stop(self) -> None:
         """No turn begins by itself any more."""
@@ -58,8 +61,11 @@ class Turns:
             self.flush()
         elif not self._flushing and engine.dirty:
             self._flushing = True
-            assert self._loop
-            self._loop.call_soon(self._flush_soon)
+            if self._poll and self._poll.is_reading:
+                self._poll.soon(self._flush_soon)
+            else:
+                assert self._loop
+                self._loop.call_soon(self._flush_soon)
 
     def _flush_soon(self) -> None:
         self._flushing = False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
+from ..broker.poll import new_loop
 from . import broker_access, broker_import, broker_init, broker_operating, log_forms
 from .broker_check import check
 from .broker_config import Settings, load, option, queue_option
@@ -149,7 +150,8 @@ def run(args: argparse.Namespace) -> int:
         return check(lambda: settings_of(args), args.config or "what the options say")
     settings = settings_of(args)
     log_forms.start(settings.log, logging.DEBUG if args.verbose else logging.INFO)
-    return asyncio.run(_serve(settings, lambda: settings_of(args)))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_serve(settings, lambda: settings_of(args)))
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -70,7 +70,7 @@ async def test_a_client_that_never_closes_is_cut_off_in_time() -> None:
         assert await rest(client) == []
         (connection,) = broker.connections
         async with asyncio.timeout(RUN_TIMEOUT_S):
-            await connection.ended
+            await connection.ended()
         assert not broker.connections
 
 

@@ -82,6 +82,7 @@ async def test_it_says_where_it_listens_that_sessions_are_in_memory_and_what_is_
         assert "can be reached from other machines, and everybody there may connect" in caplog.text
 
 
+@pytest.mark.source("a method is replaced")
 async def test_what_arrives_in_one_read_leaves_in_one_write_for_each_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,18 +94,21 @@ async def test_what_arrives_in_one_read_leaves_in_one_write_for_each_connection(
         await one.connect("one")
         await two.connect("two")
         await two.subscribe("t", 1)
-        written: list[str] = []
-        for connection in broker.connections:
-            name = str(connection.peer.client)
-            write = connection.transport.write
-            monkeypatch.setattr(
-                connection.transport, "write", lambda data, name=name, write=write: (written.append(name), write(data))
-            )
+        written: list[Any] = []
+        (transport,) = {type(connection.transport) for connection in broker.connections}
+        write = transport.write
+
+        def writes(self: Any, data: bytes) -> None:
+            if self in [connection.transport for connection in broker.connections]:
+                written.append(self)
+            write(self, data)
+
+        monkeypatch.setattr(transport, "write", writes)
         for number in range(15):
             one.publish("t", b"%d" % number, qos=1)
         await two.messages(15)
         # One read of 15 messages, one write to each of the two; the second may be split off by the kernel.
-        assert len(written) <= 4
+        assert 2 <= len(written) <= 4
 
 
 async def test_qos_0_for_a_client_that_does_not_read_is_dropped_and_counted_and_the_rest_arrives() -> None:

@@ -1,0 +1,152 @@
+"""An event loop whose selector reads the broker's connections by itself: asyncio's own loop, with another selector.
+
+asyncio makes a handle for each socket that can be read, runs it in a context, and looks at all sockets once more before
+it writes. Here a callback is called while `select` runs, and what it leaves for the end (`soon`) is done before that
+returns: reading, routing and writing of one turn are one call. All else in the loop is as everywhere.
+
+Linux alone, whose epoll it uses (`new_loop`); elsewhere, and in a loop that somebody else has made, connections are
+read by asyncio (protocol.py). Imports nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import select
+import selectors
+from collections.abc import Callable, Mapping
+from typing import Any
+
+log = logging.getLogger("mqttlite.broker")
+
+EVENTS_MAX = 512  # in one turn
+
+Callback = Callable[[int], None]
+
+
+def _fileno(fileobj: Any) -> int:
+    return fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
+
+
+class Poll:
+    """A selector for asyncio (as selectors.BaseSelector describes them), with `watch` beside it."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._keys: dict[int, selectors.SelectorKey] = {}  # of asyncio
+        self._callbacks: dict[int, Callback] = {}  # ours
+        self._at_end: list[Callable[[], None]] = []
+        self.is_reading = False  # callbacks are being called
+
+    # -- for the broker
+
+    def watch(self, fd: int, events: int, callback: Callback) -> None:
+        """Call `callback` with what has happened while it is one of `events` (select.EPOLLIN, EPOLLOUT); 0: never."""
+        known = fd in self._callbacks
+        if not events:
+            if known:
+                del self._callbacks[fd]
+                self._epoll.unregister(fd)
+            return
+        self._callbacks[fd] = callback
+        if known:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call it once all others have been called; only while `is_reading`."""
+        self._at_end.append(callback)
+
+    # -- for asyncio
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = selectors.SelectorKey(fileobj, _fileno(fileobj), events, data)
+        if key.fd in self._keys:
+            raise KeyError(f"{fileobj!r} is registered")
+        self._epoll.register(key.fd, _mask(events))
+        self._keys[key.fd] = key
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        key = self._keys.pop(_fileno(fileobj))
+        with contextlib.suppress(OSError):  # it is closed already
+            self._epoll.unregister(key.fd)
+        return key
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        fd = _fileno(fileobj)
+        old = self._keys[fd]
+        if old.events != events:
+            self._epoll.modify(fd, _mask(events))
+        key = self._keys[fd] = old._replace(events=events, data=data)
+        return key
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._keys
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._keys[_fileno(fileobj)]
+
+    def close(self) -> None:
+        self._epoll.close()
+        self._keys.clear()
+        self._callbacks.clear()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            timeout = -1
+        elif timeout > 0:
+            timeout = math.ceil(timeout * 1e3) * 1e-3  # epoll counts in milliseconds: not too early
+        else:
+            timeout = 0
+        try:
+            events = self._epoll.poll(timeout, EVENTS_MAX)
+        except InterruptedError:
+            return []
+        ready = []
+        callbacks = self._callbacks
+        self.is_reading = True
+        for fd, event in events:
+            callback = callbacks.get(fd)
+            if callback is not None:
+                try:
+                    callback(event)
+                except Exception:  # a fault of ours: it ends nothing but this
+                    log.exception("unexpected error while a connection was read")
+            elif key := self._keys.get(fd):
+                ready.append((key, _events(event) & key.events))
+        while self._at_end:
+            callback_, self._at_end = self._at_end, []
+            for at_end in callback_:
+                try:
+                    at_end()
+                except Exception:
+                    log.exception("unexpected error at the end of a turn")
+        self.is_reading = False
+        return ready
+
+
+def _mask(events: int) -> int:
+    return (select.EPOLLIN if events & selectors.EVENT_READ else 0) | (
+        select.EPOLLOUT if events & selectors.EVENT_WRITE else 0
+    )
+
+
+def _events(event: int) -> int:
+    return (selectors.EVENT_WRITE if event & ~select.EPOLLIN else 0) | (
+        selectors.EVENT_READ if event & ~select.EPOLLOUT else 0
+    )
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """asyncio's loop with such a selector, where there is epoll; else as asyncio makes it."""
+    if not hasattr(select, "epoll"):
+        return asyncio.new_event_loop()
+    return asyncio.SelectorEventLoop(Poll())  # type: ignore[arg-type]
+
+
+def poll_of(loop: asyncio.AbstractEventLoop) -> Poll | None:
+    """The selector of a loop that `new_loop` has made."""
+    found = getattr(loop, "_selector", None)
+    return found if isinstance(found, Poll) else None
