@@ -29,7 +29,7 @@ FLOORS = (
     ("client", "broker"),
     ("database", "board"),
     ("gateway",),
-    ("sim", "planning", "boards"),
+    ("sim", "planning", "boards", "testing"),
     ("cli",),
     ("__main__",),
 )

@@ -23,8 +23,10 @@ RUN_BY = {  # pages with programs, and what runs them
     "from-paho.md": "test_movers",
     "from-umqtt.md": "test_movers",
     "guarantees.md": "test_guarantees",
+    "operating.md": "test_operating",
     "server.md": "test_server",
     "simulator.md": "test_simulator",
+    "testing.md": "../testing/test_plugin",
     "tls.md": "test_tls",
 }
 FOLDERS = ("benchmarks/", "docs/", "examples/", "firmware/", "fuzz/", "hardware/", "mqttlite/", "tests/")
