@@ -95,6 +95,32 @@ class ComfortableClient(BaseClient):
 
         return Subscription(self, topic_filter, qos, queue_max, queue_bytes, when_full, unsubscribe, options)
 
+    def stream(
+        self,
+        name: str,
+        topic_filter: str = "",
+        from_: "str | int | float | None" = None,
+        qos: int = 1,
+        **options: Any,
+    ) -> "Subscription":
+        """The messages of a stream of the broker, as of `subscription`:
+
+            async with client.stream("log", "room/#", from_="earliest") as messages:
+                async for message in messages:
+                    print(place_of(message), message.payload)
+
+        topic_filter    what it collects; "" where the stream is there already
+        from_           where a new reader begins: "earliest", "latest" (only what comes), "last", an offset (int) or a
+                        time in seconds since 1970 (float). A session that is kept goes on where it was
+        options         as of `subscription`
+
+        In 5.0 `place_of(message)` (mqttlite.client.streams) tells offset and time. To handle each message exactly once
+        with a database, use `mqttlite.database.StreamInbox`.
+        """
+        from .streams import stream
+
+        return stream(self, name, topic_filter, from_, qos, options)
+
     def _distribute(self) -> "Distribution":
         self._check_use()
         if self._life.error:

@@ -29,6 +29,7 @@ from .messages import Message
 log = logging.getLogger("mqttlite.client")
 
 UNCLAIMED_S = 10.0  # after the start, in which what matches no subscription waits for one
+NAMED = (b"$share/", b"$queue/", b"$stream/")  # topic filters that have another one inside
 TOPICS_MAX = 1000  # whose subscriptions are remembered
 NAMED_MAX = 10  # topics that nobody takes which the log names
 
@@ -344,9 +345,11 @@ def _meant(takers: list[Taker], properties: bytes) -> list[Taker]:
 
 
 def is_match(topic_filter: bytes, topic: bytes) -> bool:
-    """Whether a topic filter, that of a shared subscription, too ($share/NAME/FILTER), matches a topic name."""
-    if topic_filter.startswith(b"$share/"):
-        topic_filter = topic_filter.split(b"/", 2)[2]
+    """Whether a topic filter matches a topic name; also that of a shared subscription, of a named queue or a stream
+    ($share/NAME/FILTER), where the last two may leave out what is not known then.
+    """
+    if topic_filter.startswith(NAMED):
+        topic_filter = (topic_filter.split(b"/", 2)[2:] or [b"#"])[0]
     return matches(topic_filter, topic)
 
 

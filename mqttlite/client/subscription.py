@@ -13,7 +13,7 @@ from ..core.text import check_plain, check_topic_filter, to_utf8
 from ..serial.clock import now_ms
 from .checks import check_number, check_subscription
 from .checks5 import IDENTIFIER_MAX
-from .distribution import Distribution, is_match, log
+from .distribution import NAMED, Distribution, is_match, log
 from .incoming import GATHER_MAX, GATHER_MS
 from .messages import Message
 
@@ -77,7 +77,7 @@ class Subscription:
         distribution = self._distribution = client._distribute()
         is_new = self._filter not in distribution.life.protocol.subscriptions
         options = self._options
-        if self._filter.startswith(b"$share/"):
+        if self._filter.startswith(NAMED):
             options = self._identified(distribution)
         distribution.add(self)
         try:

@@ -32,6 +32,9 @@ TABLES = (
         topic text NOT NULL, payload {bytes} NOT NULL, PRIMARY KEY (sequence, key, number))""",
     """CREATE TABLE IF NOT EXISTS mqttlite_state (machine text NOT NULL, entity text NOT NULL, state text NOT NULL,
         PRIMARY KEY (machine, entity))""",
+    # How far streams of a broker are handled, by reader; `id`: of the log that `next` is an offset of (stream_inbox.py)
+    """CREATE TABLE IF NOT EXISTS mqttlite_offsets (reader text NOT NULL, stream text NOT NULL, id text NOT NULL,
+        next bigint NOT NULL, PRIMARY KEY (reader, stream))""",
     # First answers to the keys of requests (answers.py).
     """CREATE TABLE IF NOT EXISTS mqttlite_answers (inbox text NOT NULL, request text NOT NULL,
         content {bytes} NOT NULL, payload {bytes} NOT NULL, error text NOT NULL, time double precision NOT NULL,
