@@ -45,6 +45,11 @@ class Admission:
         self._enter = enter
         self.pending = Pending(limits.authentications, limits.authentications_waiting)
 
+    def take_limits(self, limits: Limits) -> None:
+        """Others from now on."""
+        self.pending.take_limits(limits.authentications, limits.authentications_waiting)
+        self._logins.take_limits()
+
     def connect(self, peer: Peer, connect: Connect, now: int) -> None:
         """A valid CONNECT."""
         method = connect.properties.get(METHOD, b"")

@@ -114,7 +114,7 @@ class ClientSession:
         self.session.room += size_max - self.session.size_max
         self.session.size_max = size_max
         self.when_full = rule.when_full
-        self.hold_left = min(self.hold_left, limits.hold_ms)
+        self.hold_left = min(self.hold_left, limits.hold_ms) if self.waiting else limits.hold_ms
         self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
 
     @property

@@ -169,6 +169,8 @@ class Engine(Sessions):
         """Other limits from now on (new_limits.py)."""
         self._at(now)
         new_limits.take(self, limits)
+        self._admission.take_limits(self.limits)
+        self._pace = self._sweep.turn_work = max(1, limits.turn_work)
 
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""

@@ -23,7 +23,7 @@ class Publishable(dict[bytes, None]):
         self._identity = identity
         self._check = check
         self._ledger = ledger
-        self._bytes_max = limits.rights_bytes
+        self._limits = limits
         self._bytes = 0
         self._source: bytes | None = None
 
@@ -40,9 +40,10 @@ class Publishable(dict[bytes, None]):
             raise Denied(f"{self._identity.text} may not publish to {shown(topic)}")
         cost = len(topic) + TOPIC
         ledger = self._ledger
-        if ledger.rights + cost > self._bytes_max:
+        bytes_max = self._limits.rights_bytes
+        if ledger.rights + cost > bytes_max:
             self.forget()  # its own: it asks again, others do not
-            if ledger.rights + cost > self._bytes_max:
+            if ledger.rights + cost > bytes_max:
                 return
         ledger.rights += cost
         self._bytes += cost

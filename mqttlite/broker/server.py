@@ -53,6 +53,8 @@ class Broker:
     says who somebody is, the same as Hooks(authenticate=...); without one, everybody may.
     `access`: users, rules and who may be anonymous (access/access.py); without one, everybody may everything. `hooks`:
     functions of the program's own that have a say in it (access/hooks.py).
+    Beyond this machine a broker needs `access` or `authenticate`, or listeners that require certificates: entering the
+    block raises ListenError where everybody on the network could connect, unless `Access(anonymous=True)` says so.
     `server_reference`: HOST:PORT of another server, of which clients are told when there is no room, or at the end.
     """
 
@@ -215,6 +217,7 @@ class Broker:
         exchange = self._doors.prepare(listeners, strangers(guard, self._has_authenticate))
         succeed(self.guard, guard)
         self.engine.set_limits(limits, now_ms())
+        self._log_rate.take_limit(limits.log_lines_a_second)
         self.engine.set_guard(guard, now_ms())  # before anybody comes in at a new listener
         self.flush()
         changes += await self._doors.take(exchange)

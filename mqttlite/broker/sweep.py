@@ -23,7 +23,7 @@ class Sweep:
     def __init__(self, router: Router, stats: Stats, turn_work: int) -> None:
         self._router = router
         self._stats = stats
-        self._turn_work = max(1, turn_work)
+        self.turn_work = max(1, turn_work)
         self._search: Iterator[None] | None = None
 
     @property
@@ -34,7 +34,7 @@ class Sweep:
     def look(self) -> bool:
         """Search, as far as a turn allows; whether there is more to do at once."""
         search = self._search = self._search or self._everywhere()
-        for _ in islice(search, self._turn_work):
+        for _ in islice(search, self.turn_work):
             pass
         if next(search, self) is self:
             self._search = None

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ..broker.access.access import Access
 from ..broker.access.users import Users
 from ..broker.doors import check_listener
+from ..broker.listener import Listener
 from ..broker.reloading import strangers
 from ..core.errors import MQTTError
 from .broker_config import Mistakes, Settings
@@ -42,9 +44,9 @@ def check(read: Callable[[], Settings], name: str) -> int:
             from ..broker.access.access import guard_of
 
             who = strangers(guard_of(access, None), False)
-            for listener in listeners:
-                tried(lambda listener=listener: check_listener(listener, who))  # type: ignore[misc]
-        tried(lambda: _check_store(settings.store))
+            for number, listener in enumerate(listeners):
+                tried(partial(_check_listener, settings, number, listener, who))
+        tried(partial(_check_store, settings))
     for line in wrong:
         say(line)
     if settings is None or wrong:
@@ -56,17 +58,26 @@ def check(read: Callable[[], Settings], name: str) -> int:
     return 0
 
 
-def _check_store(store: str | None) -> None:
-    if store is None:
-        return
+def _check_listener(settings: Settings, number: int, listener: Listener, who: str) -> None:
+    with settings.naming(*settings.place_of(number)):
+        check_listener(listener, who)
+
+
+def _check_store(settings: Settings) -> None:
+    if settings.store is not None:
+        with settings.naming("store"):
+            _check_path(settings.store)
+
+
+def _check_path(store: str) -> None:
     path = Path(store)
     folder = path.absolute().parent
     if path.is_dir():
-        raise ValueError(f"store: {store} is a folder, not a file")
+        raise ValueError(f"{store} is a folder, not a file")
     if not folder.is_dir():
-        raise ValueError(f"store: there is no folder {folder}, and so no file {store}")
+        raise ValueError(f"there is no folder {folder}, and so no file {store}")
     if not os.access(path if path.exists() else folder, os.W_OK):
-        raise ValueError(f"store: this user may not write {store}")
+        raise ValueError(f"this user may not write {store}")
 
 
 def _summary(settings: Settings, access: Access | None, listeners: int) -> str:

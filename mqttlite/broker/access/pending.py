@@ -51,11 +51,15 @@ class Pending:
     """
 
     def __init__(self, at_once: int, waiting_max: int) -> None:
-        self._at_once = max(1, at_once)
-        self._waiting_max = waiting_max
+        self.take_limits(at_once, waiting_max)
         self._waiting: dict[str, deque[Question]] = {}  # by address; in the order of their turns
         self._count = 0
         self._running: dict[Question, None] = {}
+
+    def take_limits(self, at_once: int, waiting_max: int) -> None:
+        """Others from now on."""
+        self._at_once = max(1, at_once)
+        self._waiting_max = waiting_max
 
     def __len__(self) -> int:
         return self._count + len(self._running)

@@ -22,11 +22,15 @@ class LogRate(logging.Filter):
     def __init__(self, a_second: int, clock: Callable[[], int]) -> None:
         logging.Filter.__init__(self)
         self._clock = clock
+        self.take_limit(a_second)
+        self._left_out: dict[str, Counter[str]] = {}
+        self._said_at = 0
+
+    def take_limit(self, a_second: int) -> None:
+        """Another one from now on: counting begins anew."""
         burst = 10 * a_second
         self._of_all = Rate(60 * a_second, burst)
         self._of_one = Rate(12 * a_second, max(1, burst // 5))
-        self._left_out: dict[str, Counter[str]] = {}
-        self._said_at = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""

@@ -19,8 +19,12 @@ class Logins:
     def __init__(self, limits: Limits, watch: Watch) -> None:
         self._limits = limits
         self._watch = watch
-        self._rate = Rate(limits.failed_logins_a_minute, BURST)
+        self.take_limits()
         self._now = 0
+
+    def take_limits(self) -> None:
+        """The limits are others: counting begins anew."""
+        self._rate = Rate(self._limits.failed_logins_a_minute, BURST)
 
     def may_try(self, address: str, username: str | None, now: int) -> bool:
         """Whether a login may be tried now; False is counted and logged."""

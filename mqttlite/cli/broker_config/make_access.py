@@ -25,14 +25,19 @@ def make_access(settings: Settings) -> Access | None:
         return None
     groups, rules = dict(settings.groups), settings.rules
     if "rule_file" in told:
-        more_groups, more = read_rule_file(Path(told["rule_file"]))
+        with settings.naming("access", "rule_file"):
+            more_groups, more = read_rule_file(Path(told["rule_file"]))
         if both := sorted(groups.keys() & more_groups.keys()):
             raise ValueError(f"{settings.where('groups', both[0])}{both[0]} is also in {told['rule_file']}")
         groups.update(more_groups)
         rules = [*(rules or ()), *more]
     if "acl_file" in told:
-        rules = [*(rules or ()), *read_acl_file(Path(told["acl_file"]))]
-    users = read_users(Path(told["password_file"]), groups) if "password_file" in told else None
+        with settings.naming("access", "acl_file"):
+            rules = [*(rules or ()), *read_acl_file(Path(told["acl_file"]))]
+    users = None
+    if "password_file" in told:
+        with settings.naming("access", "password_file"):
+            users = read_users(Path(told["password_file"]), groups)
     which = told.get("certificate_users", "")
     anonymous = _ANONYMOUS[told["anonymous"]] if "anonymous" in told else None
     if anonymous is None:

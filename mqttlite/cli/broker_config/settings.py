@@ -1,12 +1,15 @@
 """What a broker is told, by its file and by its command line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...broker.access.rule import Rule
 from ...broker.limits import Limits, QueueRule
 from ...broker.listener import Listener
-from .found import Found, Key, label
+from ...core.errors import MQTTError
+from .found import Found, Key, Mistakes, label
 from .listeners import make_listeners
 
 
@@ -35,6 +38,21 @@ class Settings:
     def where(self, *at: Key) -> str:
         """How an error about this place of the file begins."""
         return self.found.where(*at) if self.found else label({}, at)
+
+    @contextmanager
+    def naming(self, *at: Key) -> Iterator[None]:
+        """An error of the block says which place of the file it is about. `at`: a key, and where it stands."""
+        try:
+            yield
+        except Mistakes:  # of another file, each with its place
+            raise
+        except (MQTTError, OSError, ValueError) as error:
+            is_told = self.found is not None and self.found.line(*at) > 0
+            raise ValueError(f"{self.where(*at)}{at[-1]}: {error}" if is_told else str(error)) from error
+
+    def place_of(self, listener: int) -> tuple[Key, ...]:
+        """Where the file says that it listens there. `listener`: its number among those of make_listeners."""
+        return ("listener", listener - len(self.listen), "url") if listener >= len(self.listen) else ("listen",)
 
     def make_listeners(self) -> list[Listener]:
         """What to listen on. ValueError for what does not go together."""
