@@ -225,6 +225,13 @@ class Broker:
             audit(by, change)
         return len(changes)
 
+    def set_access(self, access: Access | None = None, hooks: Hooks | None = None) -> None:
+        """Other users, rules and hooks from now on: connections stay, but for those that may not be here any more."""
+        guard = guard_of(access, hooks)
+        succeed(self.guard, guard)
+        self.engine.set_guard(guard, now_ms())
+        self._turns.changed()
+
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again: new connections get what is in them, those that are there
         stay as they are. How many listeners have TLS. ValueError says which file is not as it should be: then nothing

@@ -20,6 +20,7 @@ from .check.ledger import Entry, Ledger, Publisher, ToPublish, name_in
 from .process import Process
 
 if TYPE_CHECKING:
+    from ..broker import Access
     from ..broker.limits import Limits
     from ..client.messages import Receipt
     from ..database.adapter import Database
@@ -53,23 +54,28 @@ def _nothing(*_: object) -> None:
     pass
 
 
+def _open() -> None:
+    """Everybody may everything."""
+
+
 def broker(
     store: str = "memory",
     *,
     port: int = PORT,
     limits: "Limits | None" = None,
+    access: "Callable[[], Access | None]" = _open,
     made: Callable[[Process, Broker], object] = _nothing,
     serves: Callable[[Process, Broker], object] = _nothing,
 ) -> Program:
     """A broker on all addresses of its machine. `store`: "memory", or "sqlite": sessions survive. It ends with
-    StoreError when its store fails. `made`, `serves`: are told of each life's.
+    StoreError when its store fails. `access`: who may what, asked for each life; `made`, `serves`: are told of it.
     """
     if store not in ("memory", "sqlite"):
         raise ValueError(f"a broker's store '{store}'; it is memory or sqlite")
 
     async def main(process: Process) -> None:
         kept = process.broker_store() if store == "sqlite" else None
-        running = Broker([f"mqtt://{process.name}:{port}"], limits, kept)
+        running = Broker([f"mqtt://{process.name}:{port}"], limits, kept, access=access())
         made(process, running)
         async with running:
             serves(process, running)

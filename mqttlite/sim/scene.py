@@ -6,7 +6,7 @@ import traceback
 from dataclasses import replace
 from typing import Any
 
-from ..broker import Broker
+from ..broker import Access, Broker
 from ..broker.limits import Limits
 from ..client import Client
 from ..core.session import Session
@@ -51,7 +51,7 @@ class Scene:
         return process
 
     def broker_of(self, limits: Limits | None = None) -> Program:
-        """A broker that keeps everything."""
+        """A broker that keeps everything, with the access that the scene has now."""
 
         def made(process: Process, broker: Broker) -> None:
             self.brokers.pop(process.name, None)
@@ -59,9 +59,17 @@ class Scene:
 
         def serves(process: Process, broker: Broker) -> None:
             self.brokers[process.name] = broker
+            self.served(broker)
 
         limits = replace(limits or Limits(), deduplicate=False)  # repeats are for whoever reads
-        return broker("sqlite", limits=limits, made=made, serves=serves)
+        return broker("sqlite", limits=limits, access=self.access, made=made, serves=serves)
+
+    def access(self) -> Access | None:
+        """Who may what; None: everybody everything."""
+        return None
+
+    def served(self, broker: Broker) -> None:
+        """A life of a broker has begun to serve; in its loop."""
 
     def watched(self, client: Client) -> Client:
         """A client of this life of its process."""

@@ -7,7 +7,7 @@ A new bug is a row in docs/mutations.md and a change here. Planting works on Pyt
 
 planting  how a bug is planted and found        page  the register        settings  what several bugs need
 session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories,
-features  the bugs
+features, rights  the bugs
 """
 
 from . import (
@@ -17,6 +17,7 @@ from . import (
     inboxes,
     memories,
     outgrown,
+    rights,
     session_records,
     session_resend,
     session_tables,
@@ -35,6 +36,7 @@ _MODULES = (
     outgrown,
     memories,
     features,
+    rights,
 )
 
 BUGS = read({name: change for module in _MODULES for name, change in module.CHANGES.items()})

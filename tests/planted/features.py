@@ -39,8 +39,8 @@ CHANGES: dict[str, Change | Given] = {
     "each member of a share gets a message": text(
         Delivery.to_all,
         {
-            "member = client.next(flags >> 1 & 3)": "member = client.next(flags >> 1 & 3); other = client.next(2);"
-            " values = [client.members[member]];"
+            "member = client.next(flags >> 1 & 3, barred)": "member = client.next(flags >> 1 & 3);"
+            " other = client.next(2); values = [client.members[member]];"
             " other is not member and self.to_one(other, values, publisher, flags, topic, payload, extra)"
         },
     ),
@@ -55,6 +55,6 @@ CHANGES: dict[str, Change | Given] = {
         RetainedMessages.store, {"if not payload:": "if not payload or extra[:1] == b'\\1':"}
     ),
     "a session goes on in the version that it was made in": text(
-        Sessions._enter, {"if peer.is5 or client.form:": "if peer.is5 and not client.form:"}
+        Sessions._enter, {"if peer.is5 or client.form or client.recheck:": "if peer.is5 and not client.form:"}
     ),
 }

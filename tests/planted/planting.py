@@ -78,6 +78,7 @@ CHECKERS = {
         r"shared: |not passed over: ",
     ),
     "properties": ("a message arrived with other properties", r"properties of "),
+    "rights": ("a message was sent to who may not receive it any more", r"not allowed: "),
     "kept": ("a retained message was not there for who came later", r"not retained: "),
     "state": (
         "what must hold in a session after each step of its process does not (`core/invariants.py`)",

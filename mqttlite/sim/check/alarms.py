@@ -6,7 +6,7 @@ from ..timeline import SECOND, Entry
 
 KINDS = ("warning", "error", "critical", "connect")  # of entries that may be one
 WORDS = ("protocol error", "internal error", "unexpected", "Traceback", "never awaited")
-EXPECTED = ("keep alive", "no CONNECT")  # a client was silent: the network's fault
+EXPECTED = ("keep alive", "no CONNECT", "no byte")  # a client was silent: the network's fault
 CONNECTS_MAX = 20  # attempts of one process in a second: more than with the shortest pause between two of them
 MOST = 10  # that are kept
 

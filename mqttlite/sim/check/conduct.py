@@ -130,9 +130,9 @@ class Conduct:
         """Whose connection it is, by client identifier."""
         return self._clients.get(packet.way, "")
 
-    def published(self, client: str, number: int) -> bytes:
-        """What a client has published under an identifier, to be compared."""
-        return self._sender(client, True).open.get(number, b"")
+    def published(self, client: str, number: int, up: bool = True) -> bytes:
+        """What a client has published under an identifier, to be compared; what its broker has, if not `up`."""
+        return self._sender(client, up).open.get(number, b"")
 
     def has_ended(self, client: str) -> bool:
         """Whether the answer to something that the client has published is under way, or lost."""

@@ -35,9 +35,7 @@ class Producer(Publishing):
             if name not in self.ledger.entries:
                 self._left.append(said.at_s)
                 found.append(
-                    ToPublish(
-                        name, number, f"{TOPIC}/{said.name}", name, self.run_of.feature.qos, stream="s", more=said.more
-                    )
+                    ToPublish(name, number, said.topic, name, self.run_of.feature.qos, stream="s", more=said.more)
                 )
         return found
 

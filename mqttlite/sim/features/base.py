@@ -41,6 +41,8 @@ class FeatureScene(Steps):
         if actor and version == "5.0":
             options |= {"session_expiry_s": actor.expiry_s} if actor.expiry_s >= 0 else {}
             options |= {"receive_maximum": actor.window} if actor.window else {}
+        if self.feature.banned:
+            options["username"] = process.name
         client = Client(
             "mqtt://broker",
             version=version,

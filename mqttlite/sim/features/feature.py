@@ -4,16 +4,25 @@ begins, which is when those who are there from the beginning have their subscrip
 
 from typing import Any, NamedTuple
 
+SECRET = "secret"
 LONG_S = 600  # a message that expires when all is long over
 FOREVER_S = 1e9
 
 
 class Said(NamedTuple):
-    """A message that the producer publishes, at `at_s`. `more`: as Client.publish has it."""
+    """A message that the producer publishes, at `at_s`. `more`: as Client.publish has it. `level`: of its topic, its
+    name if "".
+    """
 
     at_s: float
     name: str
     more: dict[str, Any]
+    level: str = ""
+
+    @property
+    def topic(self) -> str:
+        """Its topic name."""
+        return f"t/{self.level or self.name}"
 
 
 class Actor(NamedTuple):
@@ -36,7 +45,8 @@ class Actor(NamedTuple):
 
 class Feature(NamedTuple):
     """A world. `end_s`: when the script is over. `still`: the broker's wall clock begins again when it has lost its
-    power. `qos`: of all messages but wills.
+    power. `qos`: of all messages but wills. `banned`: from when until when the consumer may not receive what is said
+    of SECRET; the broker has users and rules then.
     """
 
     name: str
@@ -46,6 +56,7 @@ class Feature(NamedTuple):
     other: Actor | None = None
     still: bool = False
     qos: int = 2
+    banned: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -82,6 +93,17 @@ _RETAINED = (
     Said(0.4, "plain", _rich(3, retain=True)),
     Said(9.0, "next", _rich(4, expires_after_s=LONG_S, retain=True)),
 )
+# Queued before, while and after the consumer may not receive the secret ones
+_RULED = (
+    Said(1.5, "1", {}),
+    Said(1.6, "secret2", {}, SECRET),
+    Said(1.7, "3", {}),
+    Said(1.8, "secret4", {}, SECRET),
+    Said(5.0, "secret5", {}, SECRET),
+    Said(5.1, "6", {}),
+    Said(10.0, "7", {}),
+    Said(10.1, "secret8", {}, SECRET),
+)
 _SHARE = "$share/s/t/#"
 _AWAY = Actor(((0.0, 1.0), (6.0, FOREVER_S)))
 _LAMP = Actor(((0.5, 2.0), (3.0, 6.5)), "", leaves="kill", delay_s=3)
@@ -105,6 +127,9 @@ FEATURES = (
     Feature("shared-1", Actor(ALWAYS, _SHARE), _SHARED, 7.0, _MORTAL, qos=1),
     Feature("shared-2", Actor(ALWAYS, _SHARE), _SHARED, 7.0, _MORTAL),
     Feature("shared-slow", Actor(ALWAYS, _SHARE), _SHARED, 5.0, Actor(ALWAYS, _SHARE, work_s=3.0, window=1)),
+    Feature("rules-1", _AWAY, _RULED, 11.0, qos=1, banned=(3.0, 8.5)),
+    Feature("rules-2", _AWAY, _RULED, 11.0, banned=(3.0, 8.5)),
+    Feature("rules-live", Actor(ALWAYS, work_s=0.5, window=2), _RULED, 11.0, banned=(2.2, 8.5)),
     Feature("retained", Actor(((6.0, FOREVER_S),), retain_handling=1), _RETAINED, 10.0),
 )
 

@@ -2,8 +2,10 @@
 member of a share or a lamp, which has a will. All are durable. Over when the script is, and everything is quiet.
 """
 
+import re
 from collections.abc import Callable
 
+from ...broker import Access, Broker
 from ..check.ledger import FOREVER, Missing
 from ..check.links import Links
 from ..check.times import TICK, Times
@@ -15,12 +17,14 @@ from ..timeline import SECOND
 from .actors import Producer, lamp, lamp_of, reader_of, will_of
 from .base import FeatureScene
 from .feature import Actor, Feature
+from .rules import TOPIC, ChangingRules
 
 LIMIT_S = 300.0  # virtual seconds
 QUIET_S = 20.0
 OWED_S = 25  # a client that stays away for so long is missed, whatever happens meanwhile
 CLOCK_LOST_S = 60  # of the broker's time, when it loses its power and its clock (docs/server.md)
 YEAR_1970 = 0
+_IDENTIFIERS_KEPT = re.compile(r"(?:consumer keeps 0 messages, |the inbox of consumer keeps )(\d+) identifiers")
 
 
 class FeatureRun(FeatureScene):
@@ -32,6 +36,10 @@ class FeatureRun(FeatureScene):
         self.links = Links(world)
         self.times = Times(self.links, self.ledger.noticed, self.conduct.client)
         self.times.late_ns = self._late
+        self._let_go: set[int] = set()  # identifiers of messages that may not be sent again
+        self.rules = None
+        if feature.banned:
+            self.rules = ChangingRules(feature, lambda: self.script_s, self.until, lambda: world.now)
         self.finished = False  # the producer has ended in good order
         self._power_cuts = 0  # of the broker
         self._was_powered = True
@@ -89,10 +97,27 @@ class FeatureRun(FeatureScene):
                 if process.name == client == "lamp":
                     self.ledger.try_(lamp(client), will_of(process), now)
         self.links.see(packet, client)
+        problem = self.rules.problem(packet, client) if self.rules else ""
+        if problem:
+            self.ledger.noticed.append(f"{problem} (packet {packet.serial})")
+
+    def access(self) -> Access | None:
+        """As Scene.access."""
+        return self.rules.access() if self.rules else None
+
+    def served(self, broker: Broker) -> None:
+        """As Scene.served."""
+        if self.rules:
+            self.rules.served(broker)
 
     def is_excused(self, packet: Packet, client: str, what: str) -> bool:
         """As Scene.is_excused."""
         now = self.world.now
+        if self.rules and what.startswith("PUBREL") and not packet.is_up:  # it may not be sent again, and is let go
+            content = self.conduct.published(client, int.from_bytes(packet.data[2:4], "big"), up=False)
+            if content[2:].startswith(TOPIC.encode()):
+                self._let_go.add(int.from_bytes(packet.data[2:4], "big"))
+                return True
         if what.startswith("PUBREL"):  # what has expired is not sent again (docs/decisions/0039)
             content = self.conduct.published(client, int.from_bytes(packet.data[2:4], "big"))
             return any(sent.is_over(now) for sent in self.times.sent.values() if content.endswith(sent.message.payload))
@@ -123,7 +148,18 @@ class FeatureRun(FeatureScene):
         self.stop(10)
         self.audit.read(self.mortals)
         self._owe_wills()
-        return [*self.ledger.problems(), *self._expired(), *self._retained(), *self._passed_over(), *self.errors()]
+        for entry in self.ledger.entries.values():
+            if self.rules and self.rules.may_be_lost(entry.name):
+                entry.void = "the consumer may not have been allowed to receive it"
+        found = [*self.ledger.problems(), *self._expired(), *self._retained(), *self._passed_over(), *self.errors()]
+        return [problem for problem in found if not (self.rules and self._is_let_go(problem))]
+
+    def _is_let_go(self, problem: str) -> bool:
+        """A consumer that is busy with a message when its broker lets go of it remembers its identifier until that, or
+        its room, is needed for another (core/reused_identifiers.py).
+        """
+        kept = _IDENTIFIERS_KEPT.match(problem)
+        return kept is not None and int(kept[1]) <= len(self._let_go)
 
     def _is_ready(self) -> bool:
         readings = self.ledger.readings

@@ -1,0 +1,26 @@
+"""Bugs in who may receive what: rules that change while messages are queued, in flight, or while the broker is down."""
+
+from mqttlite.broker import new_guard
+from mqttlite.broker.broker_store import SessionStore
+from mqttlite.broker.delivery import Delivery
+from mqttlite.broker.queue import Queue
+from mqttlite.broker.sessions import Sessions
+
+from .planting import Change, Given, text, value
+
+CHANGES: dict[str, Change | Given] = {
+    "what is queued is not looked at again": text(
+        new_guard.reconsider, {"if session.messages and not guard.is_open": "if False and not guard.is_open"}
+    ),
+    "rules that changed while the broker was down are not looked at": text(
+        Sessions.load, {"new_guard.reconsider(self.router, client)": "pass"}
+    ),
+    "a new rule leaves routes as they were": text(new_guard.take, {"router.forget_routes()": "pass"}),
+    "what was queued is looked at on one connection only": text(
+        Delivery._recheck, {"if session.first >= client.recheck:": "if client.peer:"}
+    ),
+    "who has been sent a message without a right is never told to let go of it": value(
+        Queue, "withdraw", lambda self, seq: None
+    ),
+    "the owner of a session is not stored": value(SessionStore, "owned", lambda self, owner, is_known=False: None),
+}
