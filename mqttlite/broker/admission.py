@@ -81,7 +81,7 @@ class Admission:
             if isinstance(found, Identity):
                 peer.identity = found
             else:
-                question = Question(peer, found, now)
+                question = Question(peer, found, now, self.guard)
                 self.pending.add(question)
                 peer.question = question
                 return
@@ -90,8 +90,8 @@ class Admission:
             return
         self._enter(peer, connect, b"")
 
-    def answered(self, peer: Peer, answer: Identity | Refusal) -> None:
-        """What was asked about a CONNECT, which has waited for it."""
+    def answered(self, peer: Peer, answer: Identity | Refusal, of: Guard | None) -> None:
+        """What was asked about a CONNECT, which has waited for it. `of`: the guard that has answered."""
         peer.question = None
         connect = peer.connect
         assert connect
@@ -99,8 +99,9 @@ class Admission:
             self._refuse(peer, answer)
             return
         known = self.guard.known(answer)  # it may be another guard by now
-        if known is None:
-            self._refuse(peer, Refusal(NOT_AUTHORISED, f"there is no {answer.text} any more"))
+        if known is None or (of is not self.guard and not self.guard.stays(answer)):
+            why = f"{answer.text} is gone, or has another password, since it was asked"
+            self._refuse(peer, Refusal(NOT_AUTHORISED, why))
             return
         peer.identity = known
         self._enter(peer, connect, b"")

@@ -135,7 +135,7 @@ class Engine(Sessions):
         assert isinstance(peer, Peer)
         self.dirty[peer] = None
         try:
-            self._admission.answered(peer, answer)
+            self._admission.answered(peer, answer, question.of)
         except Exception as error:
             self._fail(peer, error)
             return

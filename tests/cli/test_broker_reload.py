@@ -13,7 +13,7 @@ from mqttlite import Client, ConnectError, RefusedError
 from mqttlite.broker.access.passwords import hashed
 from tests.certificates import Certificates
 from tests.cli.commands import mqttlite, running
-from tests.peers import RUN_TIMEOUT_S, free_port
+from tests.peers import RUN_TIMEOUT_S, free_port, program, run
 
 
 class Running:
@@ -311,3 +311,38 @@ async def test_beyond_this_machine_it_starts_with_users_or_when_told_so_in_many_
         with contextlib.nullcontext() if is_let_in else pytest.raises(RefusedError):
             async with Client(f"mqtt://127.0.0.1:{port}"):
                 pass
+
+
+async def test_files_and_clients_of_mosquitto_find_here_what_they_had_there(tmp_path: Path) -> None:
+    """Its password file and its ACL, mosquitto_pub and mosquitto_sub; and a password that mosquitto_passwd changes."""
+    port, passwords, acl = free_port(), tmp_path / "passwd", tmp_path / "acl"
+    tool, pub, sub = (program(f"mosquitto_{name}") for name in ("passwd", "pub", "sub"))
+    await run(tool, "-c", "-b", str(passwords), "ann", "sesame")
+    await run(tool, "-b", str(passwords), "bob", "pa ss")
+    acl.write_text("user ann\ntopic readwrite room/#\nuser bob\ntopic read room/+/state\n")
+    for path in (passwords, acl):
+        path.chmod(0o600)
+    text = f'listen = ["mqtt://127.0.0.1:{port}"]\n[access]\npassword_file = "{passwords}"\nacl_file = "{acl}"\n'
+    ann = ("-p", str(port), "-i", "a", "-u", "ann", "-P")
+    async with broker(tmp_path / "broker.toml", text) as told:
+        subscriber = await asyncio.create_subprocess_exec(
+            sub, "-p", str(port), "-u", "bob", "-P", "pa ss", "-t", "#", "-v", "-q", "1", stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert subscriber.stdout
+            # At QoS 1 in order: what bob may not read would have come first.
+            for topic in ("room/1/state", "room/1/secret", "hall/1/state"):
+                await run(pub, *ann, "sesame", "-t", topic, "-m", "kept", "-q", "1", "-r")
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                assert await subscriber.stdout.readline() == b"room/1/state kept\n"
+            assert (await run(pub, *ann, "wrong", "-t", "t", "-n", check=False)).code == 4
+            assert (await run(pub, "-p", str(port), "-t", "t", "-n", check=False)).code == 5
+            await run(tool, "-b", str(passwords), "ann", "open")
+            assert "INFO audit: SIGHUP: user 'ann' has another password" in await told.reload()
+            assert (await run(pub, *ann, "sesame", "-t", "t", "-n", check=False)).code == 4
+            await run(pub, *ann, "open", "-t", "room/2/state", "-m", "after", "-q", "1")
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                assert await subscriber.stdout.readline() == b"room/2/state after\n"
+        finally:
+            subscriber.kill()
+            await subscriber.wait()

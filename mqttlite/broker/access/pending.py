@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ...core.reason_codes import UNAVAILABLE
 from ..authentication import Refusal
-from .guard import Later
+from .guard import Guard, Later
 
 
 class Asking(Protocol):
@@ -24,13 +24,14 @@ class Asking(Protocol):
 
 
 class Question:
-    """What the shell awaits for `peer`. `ask`: as of guard.Later. `cancel`: set by the shell; called when the answer is
-    not wanted any more.
+    """What the shell awaits for `peer`. `ask`: as of guard.Later; `of`: the guard that has it. `cancel`: set by the
+    shell; called when the answer is not wanted any more.
     """
 
-    __slots__ = ("ask", "asked_at", "cancel", "is_over", "peer")
+    __slots__ = ("ask", "asked_at", "cancel", "is_over", "of", "peer")
 
-    def __init__(self, peer: Asking, ask: Later, now: int) -> None:
+    def __init__(self, peer: Asking, ask: Later, now: int, of: Guard | None = None) -> None:
+        self.of = of
         self.peer = peer
         self.ask = ask
         self.asked_at = now

@@ -12,6 +12,7 @@ url = "mqtts://0.0.0.0:8885"
 client_ca = "/etc/mqttlite/devices-ca.pem"
 """
 
+from ...broker.access.secret_files import refuse_public
 from ...broker.listener import TLS_NAMES
 from .found import Found, Key
 from .settings import Settings
@@ -46,6 +47,8 @@ def _check(found: Found, at: tuple[Key, ...], table: dict[str, object]) -> None:
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 example = '["mqtt"]' if name == "alpn" else '["https://example.org"]'
                 raise found.mistake((*at, name), f"{name} has to be a list, as {example}, not {value!r:.60}")
+        elif name == "key_password" and isinstance(value, str):
+            refuse_public(found.path, "the password of a key")
         elif not isinstance(value, str) or not value:
             shown = "" if name == "key_password" else f", not {value!r:.60}"
             raise found.mistake((*at, name), f"{name} has to be a text in quotes{shown}")

@@ -5,7 +5,7 @@ import pytest
 from mqttlite.broker.access.identity import PASSWORD, Identity
 from mqttlite.broker.access.pending import Question
 from mqttlite.broker.authentication import Refusal
-from tests.broker.access.guarded import Guarded, allow
+from tests.broker.access.guarded import Guarded, access, allow
 from tests.broker.world import Wire
 from tests.core.packets import Packet, encode
 
@@ -166,3 +166,18 @@ def test_whoever_guesses_passwords_is_refused_unasked_after_a_while() -> None:
         assert wire.closed
     assert world.stats.limits["failed_logins_a_minute"] > 5
     assert not world.enter("bert").closed
+
+
+def test_who_is_let_in_by_an_older_guard_whose_password_is_another_one_by_now_is_refused() -> None:
+    world = Guarded(ALL, slow=True)
+    wire = asking(world)
+    question = world.engine.pending.take()
+    after = access(ALL, slow=True)
+    after.other_passwords = frozenset({"bert"})
+    world.engine.set_guard(after, world.now)
+    answer(world, question)
+    assert [fields["code"] for _, fields in wire.packets()] == [5]
+    assert wire.closed
+    wire = asking(world)
+    answer(world, world.engine.pending.take())  # the new guard itself has looked at the new password
+    assert wire.kinds() == ["connack"] and not wire.closed
