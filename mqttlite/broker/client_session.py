@@ -125,8 +125,12 @@ class ClientSession:
 
     @property
     def holder(self) -> str:
-        """Whose it is, where it counts how many they have: an address."""
-        return self.home
+        """Whose it is, where it counts how many they have, and how much: a user, else an address. Of a session that was
+        there before the broker nobody knows the address: it is by itself.
+        """
+        if self.owner is not None and self.owner.user is not None:
+            return f"user {self.owner.user}"
+        return self.home or f"client {self.client_id!a}"
 
     @property
     def has_content(self) -> bool:

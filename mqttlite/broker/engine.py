@@ -174,11 +174,14 @@ class Engine(Sessions):
 
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""
+        before = self.stats.messages_received
         try:
             peer.go_on(now, size)
         except Exception as error:  # whatever it is: it ends this connection and no other
             self._fail(peer, error)
             return
+        if self.publish_rate.is_on and self.stats.messages_received > before:
+            self.publish_rate.count(peer, self.stats.messages_received - before, now)
         if peer.finished:
             if peer.refused_because:
                 self.stats.refused += 1
@@ -307,6 +310,8 @@ class Engine(Sessions):
         is_timed = bool(self.wills.waiting) or self._sweep.is_timed or bool(self.timed) or self.depot.is_timed
         self._keep_clock(now, is_timed)
         self._census.look(now)
+        self.budgets.look(self.peers, self.sessions.values(), now)
+        wait_ms = min(wait_ms, self.publish_rate.release(now) or wait_ms)
         self.backpressure.end_holds(now)
         self.backpressure.look_for_room()
         self.backpressure.end_gaps(now)

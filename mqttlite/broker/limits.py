@@ -98,6 +98,7 @@ class Limits:
     authentications: int = _limit(4, "passwords that are checked, or hooks that are asked, at the same time")
     authentications_waiting: int = _limit(200, "clients that wait for that; a quarter of it from one address")
     authentication_ms: int = _limit(5000, "for such an answer, before CONNECT is refused")
+    publishes_a_second: int = _limit(0, "messages of a client, or of all of a user, before PUBLISH waits; 0: any")
     turn_work: int = _limit(2000, "packets and deliveries for one connection before the others have their turn")
     turn_ms: int = _limit(
         5, "time that this may take, about, however slow the machine is and however many send at once"
@@ -135,6 +136,9 @@ class Limits:
     identifiers_bytes: int = _limit(64 * MIB, "memory for QoS 2 identifiers; when used up, each session has a share")
     received_bytes: int = _limit(64 * MIB, "held back and half received packets of all clients; who has most pays")
     output_bytes: int = _limit(64 * MIB, "unwritten output of all clients; who has most pays")
+    address_bytes: int = _limit(96 * MIB, "all that one address holds, but this machine: output, queues, filters ...")
+    user_bytes: int = _limit(96 * MIB, "the same of one user, if there are users")
+    memory_bytes: int = _limit(192 * MIB, "the same of all clients, with retained messages; who holds most pays")
     persistent_sessions: int = _limit(
         1000, "sessions that outlive their connection; beyond it one goes that is empty, or away for longest"
     )

@@ -21,4 +21,6 @@ def take(engine: Sessions, limits: Limits) -> None:
     engine.router.take_limits(limits)
     engine._entrance.take_limits()
     engine._takeovers.take_limits(limits)
+    engine._logins.take_limits()
+    engine.publish_rate.take_limits()
     engine.depot.set_limits(engine.limits)

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from ..core.errors import MQTTError, ProtocolError
 from ..core.greeting import IDENTIFIER_REJECTED, MQTT_5_0, NOT_AUTHORISED, SERVER_UNAVAILABLE, Connect
 from ..core.properties import identifier_of
-from ..core.reason_codes import ANOTHER_SERVER, BAD_TOPIC, NO_SUBSCRIPTION, PACKET_TOO_LARGE, REFUSED, TAKEN_OVER
+from ..core.reason_codes import (
+    ANOTHER_SERVER,
+    BAD_TOPIC,
+    NO_SUBSCRIPTION,
+    PACKET_TOO_LARGE,
+    QUOTA_EXCEEDED,
+    REFUSED,
+    TAKEN_OVER,
+)
 from ..core.server import ServerConnection
 from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
@@ -26,8 +34,10 @@ from .delivery import IDENTIFIER as IDENTIFIER_BITS
 from .delivery import NO_LOCAL
 from .gates import hoards
 from .gates.addresses import is_local
+from .gates.budgets import Budgets, holder_of
 from .gates.entrance import Entrance
 from .gates.logins import Logins
+from .gates.publish_rate import PublishRate
 from .gates.takeovers import Takeovers
 from .limits import Denied, Limits
 from .long_requests import check_answer
@@ -86,9 +96,11 @@ class Sessions:
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish_with
-        self._entrance = Entrance(limits, self.watch, self._close)
+        self._entrance = Entrance(limits, self.watch, self._make_room)
         self.half_open = self._entrance.half_open  # connections without an accepted CONNECT; oldest first
         self._takeovers = Takeovers(limits)
+        self.budgets = Budgets(limits, self.ledger, self.watch, self._make_room, self.router.forget_routes)
+        self.publish_rate = PublishRate(limits, self.backpressure, self.watch)
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions
         self.wills = Wills(self._publish_will, store)
@@ -436,20 +448,40 @@ class Sessions:
         self._expiring.forget(client)
         self.wills.session_ended(client)
         self.depot.ended(client)
+        self.budgets.ended(client)
         self.router.end(client)
         self._status.forget(client)
 
     def _lacks_room(self, client_id: bytes, peer: Peer) -> str:
         """The name of the limit that forbids one more persistent session, or ""; another one may end for it."""
-        if sum(not client.clean for client in self.sessions.values()) >= self.limits.persistent_sessions:
-            now = self.router.now
-            spare = hoards.spare(self.sessions.values(), peer.origin, now)
-            if spare is None:
-                return "persistent_sessions"
-            what = f"its session ends, with {spare.session.queued} messages, for one of {peer.address}"
-            self.watch.hit("persistent_sessions", spare, what, now)
-            self._discard(spare)
+        kept = [client for client in self.sessions.values() if not client.clean]
+        most = self.limits.sessions_per_user
+        holder = holder_of(peer)
+        if most and peer.identity.user is not None:
+            own = [client for client in kept if client.holder == holder]
+            if len(own) >= most and not self._ends_one(own, "sessions_per_user", peer, holder):
+                return "sessions_per_user"
+        if len(kept) >= self.limits.persistent_sessions and not self._ends_one(
+            kept, "persistent_sessions", peer, holder
+        ):
+            return "persistent_sessions"
         return "store" if self._store and not self._store.fits(len(client_id)) else ""
+
+    def _make_room(self, peer: Peer, why: str) -> None:
+        """A connection ends for others."""
+        self._close(peer, why, logging.WARNING, QUOTA_EXCEEDED)
+
+    def _ends_one(self, of: list[ClientSession], limit: str, peer: Peer, holder: str) -> bool:
+        """Whether one of these sessions has ended for one of `peer`."""
+        now = self.router.now
+        spare = hoards.spare(of, holder, now)
+        if spare is None:
+            return False
+        what = f"its session ends, with {spare.session.queued} messages, for one of {peer.address}"
+        self.watch.hit(limit, spare, what, now)
+        if self.sessions.get(spare.client_id) is spare:
+            self._discard(spare)
+        return True
 
     def _at(self, now: int) -> None:
         self.router.now = now

@@ -8,7 +8,7 @@ programs, none of which is a stranger from the network. (A proxy on this machine
 import ipaddress
 from functools import lru_cache
 
-UNIX = ""  # the key of all Unix sockets
+UNIX = "unix"  # the key of all Unix sockets
 
 
 @lru_cache(maxsize=1024)

@@ -19,8 +19,8 @@ class Logins:
     def __init__(self, limits: Limits, watch: Watch) -> None:
         self._limits = limits
         self._watch = watch
-        self.take_limits()
         self._now = 0
+        self.take_limits()
 
     def take_limits(self) -> None:
         """The limits are others: counting begins anew."""
