@@ -51,6 +51,9 @@ FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
 
 
+_NOTHING_PARKED: deque[tuple[int, bytes]] = deque()  # one for all: most peers never have another
+
+
 def _nothing_unwritten() -> int:
     return 0
 
@@ -134,7 +137,7 @@ class Peer(ServerConnection):
         self.marked_at = now  # ... at this time (ms), while it is not writable
         self.standing = 0  # of what has not left, what the ledger has
         self.waits_for: dict[Any, None] = {}  # clients, or the store: PUBLISH is parked until all have caught up
-        self.parked: deque[tuple[int, bytes]] = deque()  # first byte and body of each PUBLISH that waits
+        self.parked = _NOTHING_PARKED  # first byte and body of each PUBLISH that waits
         self.parked_bytes = 0
         self.received = 0  # bytes that wait here, parked or in a packet that is not complete, as the ledger has them
         self.more = False  # the turn was over before everything was done
@@ -357,6 +360,8 @@ class Peer(ServerConnection):
     # -- PUBLISH that waits
 
     def _park(self, first: int, body: bytes) -> bool:
+        if self.parked is _NOTHING_PARKED:
+            self.parked = deque()
         self.parked.append((first, body))
         self.parked_bytes += len(body) + MESSAGE
         return True
@@ -386,7 +391,7 @@ class Peer(ServerConnection):
         """The client goes: what it has published before that is taken, whoever it should have waited for. What cannot
         be taken is not acknowledged, so it keeps it.
         """
-        parked, self.parked = self.parked, deque()
+        parked, self.parked = self.parked, _NOTHING_PARKED
         self.parked_bytes = 0
         publish = self._publish5 if self.is5 else self._publish
         for first, body in parked:

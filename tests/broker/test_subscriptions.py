@@ -1,8 +1,12 @@
 """The subscription tree: which filters match which names, beside the core's plain matcher."""
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqttlite.broker import subscriptions
 from mqttlite.broker.subscriptions import SubscriptionTree
 from mqttlite.core.matching import matches
 from tests.statements import statement
@@ -81,3 +85,50 @@ def test_very_many_levels_are_no_matter_of_recursion() -> None:
     assert tree.match(deep.encode()).plain == {"x": 0}
     tree.remove(deep.encode(), "x")
     assert not tree
+
+
+@pytest.mark.source("a number is replaced")
+@given(st.lists(st.tuples(filters, st.integers(0, 3), st.sampled_from([0, 1, 2, 0x104, 0x208]))), st.data())
+def test_a_crowd_of_branches_finds_what_each_branch_finds_whatever_comes_and_goes(
+    pairs: list[tuple[bytes, int, int]], data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subscriptions, "CROWD", 1)
+        patch.setattr(subscriptions, "CROWDS_MAX", 40)
+        tree: SubscriptionTree[int] = SubscriptionTree()
+        known: dict[tuple[bytes, int], int] = {}
+        for topic_filter, client, value in pairs:
+            if data.draw(st.booleans()) and known:
+                gone = data.draw(st.sampled_from(sorted(known)))
+                tree.remove(*gone)
+                del known[gone]
+            tree.add(topic_filter, client, value)
+            known[topic_filter, client] = value
+            name = data.draw(names)
+            found = tree.match(name)
+            every: dict[int, list[int]] = {}
+            for (each, client_), value_ in known.items():
+                if matches(each, name):
+                    every.setdefault(client_, []).append(value_)
+            plain = {client_: max(values) for client_, values in every.items() if max(values) <= 2}
+            assert found.plain == plain
+            assert found.rich.keys() == every.keys() - plain.keys()
+            for client_, values in found.rich.items():
+                rich = [value_ for value_ in every[client_] if value_ > 2]
+                best = [value_ for value_ in every[client_] if value_ <= 2]
+                assert sorted(values) == sorted(rich + ([max(best)] if best else []))
+
+
+def test_filters_that_double_the_branches_with_each_level_cost_a_step_for_each_level() -> None:
+    tree: SubscriptionTree[int] = SubscriptionTree()
+    for number, levels in enumerate(itertools.product("a+", repeat=11)):
+        tree.add("/".join([*levels, "x"]).encode(), number % 4, 0)
+    name = "/".join("a" * 11)
+    tree.match(f"{name}/x".encode())
+    tree.match(f"{name}/y".encode())
+    before = tree.steps
+    assert not tree.match(f"{name}/z".encode()).plain
+    assert tree.match(f"{name}/x".encode()).plain == dict.fromkeys(range(4), 0)
+    tree.add(b"elsewhere/+", 9, 0)
+    assert not tree.match(f"{name}/another".encode()).plain
+    assert tree.steps - before < 500
