@@ -135,7 +135,7 @@ async def test_each_line_is_taken_changed_or_not_and_said_so(tmp_path: Path) -> 
         "cleansession": "NOT",
         "nonsense": "NOT",
     }
-    assert "bridges: not yet" in said and said.splitlines()[-2] == "3 lines are taken over, 2 changed, 9 not"
+    assert "bridges: not yet" in said and said.splitlines()[-2] == "taken over: 3, changed: 2, not: 9"
     settings = load(new)
     assert settings.limits == {"connections": 50, "keep_alive_ms": 600_000}
     assert settings.listen == ["ws://0.0.0.0:1884", "ws://[::]:1884"]

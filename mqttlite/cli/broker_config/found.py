@@ -65,7 +65,8 @@ class Found:
 
     def names(self, at: tuple[Key, ...], known: Iterable[str], what: str = "key") -> None:
         """ValueError for a key below `at` that is none of `known`."""
-        for name in _below(self.data, at) if _has(self.data, at) else ():
+        table = _below(self.data, at) if _has(self.data, at) else {}
+        for name in table if isinstance(table, dict) else ():  # `table` and `tables` say that it is none
             self.name(at, name, known, what)
 
     def name(self, at: tuple[Key, ...], name: str, known: Iterable[str], what: str = "key") -> None:
@@ -170,5 +171,5 @@ def check_name(name: str, known: Iterable[str], what: str = "key") -> None:
     names = list(known)
     if name not in names:
         near = get_close_matches(name, names, 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names) or 'none'}"
         raise ValueError(f"there is no {what} {name!r:.60}{hint}")

@@ -57,7 +57,7 @@ def report(conf: Conf) -> None:
         counts[line.kind] += 1
         shown = one_line(f"{line.word} {line.value}".strip())
         print(f"{line.kind:8}{line.file}:{line.number}: {shown}: {line.become}", file=sys.stderr)
-    print(f"{counts[TAKEN]} lines are taken over, {counts[CHANGED]} changed, {counts[NOT]} not", file=sys.stderr)
+    print(f"taken over: {counts[TAKEN]}, changed: {counts[CHANGED]}, not: {counts[NOT]}", file=sys.stderr)
 
 
 def toml(conf: Conf, name: str) -> str:

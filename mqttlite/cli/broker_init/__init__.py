@@ -6,6 +6,7 @@ instructions   what is printed
 """
 
 import argparse
+import ipaddress
 import socket
 from pathlib import Path
 
@@ -92,7 +93,8 @@ def _init(folder: Path, user: str, more: list[str], port: int, local_port: int) 
         write_secret(folder / name, data)
     for name in ("ca.pem", "ca.der"):
         (folder / name).chmod(0o644)
-    host = more[0] if more else addresses[0]
+    here = ipaddress.ip_address(addresses[0]).is_loopback  # no network yet: the name will do, once there is one
+    host = more[0] if more else names[0] if here else addresses[0]
     return instructions.text(folder, host, port, user, password, [*names, *addresses], server)
 
 
@@ -111,8 +113,6 @@ def _renew(folder: Path, more: list[str]) -> None:
 
 
 def _is_address(text: str) -> bool:
-    import ipaddress
-
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -49,7 +49,7 @@ User name and password:
   {user}
   {password}
 
-Start the broker:
+Start the broker (as a service: docs/operating.md):
   mqttlite broker --config {config}
 
 On another computer, with ca.pem copied to it:
