@@ -46,6 +46,9 @@ def differences_of_access(before: Guard, after: Guard) -> "Iterator[str]":
         yield f"clients without a user name: {_SHOWN[old.anonymous]}, now {_SHOWN[new.anonymous]}"
     if (old.certificate_name is None) != (new.certificate_name is None):
         yield f"certificates of clients name {'no' if new.certificate_name is None else 'their'} user"
+    if old.closes_denied != new.closes_denied:
+        what = "closes the connection" if new.closes_denied else "is acknowledged, and goes nowhere"
+        yield f"a message of 3.1.1 that its client may not publish now {what}"
     left, there = (None if each.rules is None else list(each.rules) for each in (old, new))
     if left is not None and there is not None:
         gone, come = set(left) - set(there), set(there) - set(left)

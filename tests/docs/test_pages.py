@@ -15,6 +15,7 @@ from tests.runtimes import ROOT
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 RUN_BY = {  # pages with programs, and what runs them
     "README.md": "test_readme",
+    "access.md": "test_access",
     "authentication.md": "test_authentication",
     "board.md": "test_board",
     "client.md": "test_client",

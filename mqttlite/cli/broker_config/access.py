@@ -4,6 +4,7 @@
 password_file = "/etc/mqttlite/users"       # mqttlite passwd, or Mosquitto's
 certificate_users = "common-name"           # or alternative-name: a client's certificate names its user
 anonymous = "loopback"                      # without a user name: nobody, loopback, anybody-on-the-network
+denied_publish = "close"                    # in 3.1.1; or acknowledge, and drop it
 rule_file = "/etc/mqttlite/rules.toml"      # [groups] and [[rule]] in a file of their own
 acl_file = "/etc/mosquitto/acl"             # Mosquitto's
 
@@ -31,7 +32,15 @@ LOOPBACK = "loopback"
 ANYBODY = "anybody-on-the-network"
 ANONYMOUS = (NOBODY, LOOPBACK, ANYBODY)
 
-_CHOICES = {"certificate_users": CERTIFICATE_USERS, "anonymous": ANONYMOUS}
+# What becomes of a PUBLISH of 3.1.1 that is denied, for which 3.1.1 has no word; 5.0 has one
+ACKNOWLEDGE = "acknowledge"
+CLOSE = "close"
+
+_CHOICES = {
+    "certificate_users": CERTIFICATE_USERS,
+    "anonymous": ANONYMOUS,
+    "denied_publish": (ACKNOWLEDGE, CLOSE),
+}
 _FILES = ("password_file", "rule_file", "acl_file")
 _ACTIONS = {
     "publish": (frozenset((PUBLISH,)), True),

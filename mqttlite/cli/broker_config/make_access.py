@@ -9,7 +9,7 @@ from ...broker.access.acl_file import read_rules as read_acl_file
 from ...broker.access.rule import Rule
 from ...broker.access.rules import Rules
 from ...broker.access.users import Users, name_of, read_users
-from .access import ANYBODY, LOOPBACK, NOBODY, read_rule_file
+from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
 from .found import check_name
 from .settings import Settings
 
@@ -47,6 +47,7 @@ def make_access(settings: Settings) -> Access | None:
         rules=None if rules is None else Rules(rules),
         anonymous=anonymous,
         certificate_name=partial(name_of, which=which) if which else None,
+        close_denied=told.get("denied_publish") == CLOSE,
     )
 
 

@@ -1,6 +1,6 @@
 """What a program that has the broker inside has a say in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -230,6 +230,18 @@ def test_a_message_that_its_client_may_not_publish_is_not_shown_to_the_inspectio
     writer.publish("theirs", b"")
     writer.publish("mine", b"")
     assert shown == [("anna", "mine")]
+
+
+def test_rules_hold_for_whom_a_generator_function_has_let_in() -> None:
+    def authenticate(arriving: Arriving) -> Generator[bytes, bytes, bytes]:
+        return b""
+        yield b""
+
+    world = Hooked(Hooks(), Rules([allow("home/%u/#")]))
+    world.engine = Engine(Limits(), guard=Access(rules=Rules([allow("home/%u/#")])), authenticate=authenticate)
+    world.stats = world.engine.stats
+    anna = world.connect("c", username="anna", password=b"")
+    assert anna.subscribe("home/anna/1", "home/bert/1") == [0, 0x80]
 
 
 def test_hooks_that_are_no_functions_are_refused() -> None:
