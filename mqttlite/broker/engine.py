@@ -91,7 +91,9 @@ class Engine(Sessions):
         if peer.closed_because:
             return
         self.router.now = now
-        self.stats.bytes_received += len(data)
+        size = len(data)
+        self.stats.bytes_received += size
+        peer.read += size
         self.dirty[peer] = None
         client: ClientSession | None = peer.client
         if client and not client.heard:

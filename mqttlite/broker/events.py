@@ -3,7 +3,7 @@ Imports the core; peer for the type checker alone.
 
     connected   client, address, user, version, session (new, resumed, clean), keep_alive_s
     refused     address, user, version, why: CONNECT was answered with another code than 0
-    closed      client, address, user, version, why, duration_s, sent_bytes; without a client: CONNECT never came
+    closed      client, address, user, version, why, duration_s, read_bytes, sent_bytes; no client: no CONNECT came
     limit       limit, count: something that Limits allow is used up (stats.py)
 
 A record of logging has `event` and `fields`; what is not known is left out.
@@ -36,6 +36,7 @@ def closed(peer: "Peer", why: str, level: int, now: int) -> None:
         fields["why"] = why
         if not peer.refused_because:
             fields["duration_s"] = round(max(0, now - peer.opened_at) / 1000, 3)
+            fields["read_bytes"] = peer.read
             fields["sent_bytes"] = peer.written
         event = "refused" if peer.refused_because else "closed"
         _say(level, event, "%s closed: %s", (peer, why), fields)

@@ -95,6 +95,7 @@ class Peer(ServerConnection):
         "parked_bytes",
         "paused",
         "question",
+        "read",
         "received",
         "refused_because",
         "rights",
@@ -133,6 +134,7 @@ class Peer(ServerConnection):
         self.client: Any = None  # its ClientSession (which knows this class), from CONNACK 0 until the end
         self.writable = True  # false while the write buffer is above its limit
         self.written = 0  # bytes given to the shell until now
+        self.read = 0  # bytes that have come until now
         self.mark = 0  # how much of that had left ...
         self.marked_at = now  # ... at this time (ms), while it is not writable
         self.standing = 0  # of what has not left, what the ledger has

@@ -1,5 +1,5 @@
-"""The command `mqttlite`: broker, ctl, passwd, pub, sub, rr, gateway, console, board, flash, update, doctor, bench,
-store, explain, simulate, demo.
+"""The command `mqttlite`: broker, ctl, top, passwd, pub, sub, rr, gateway, console, board, flash, update, doctor,
+bench, store, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -11,7 +11,7 @@ running    the event loop, SIGTERM, logs            lean      asyncio, without w
 progress   how far a long input is, on a terminal   variant   which build runs
 properties -D: properties of MQTT 5.0               measure   what `bench URL` does
 streams    standard input, output and error as they are found
-broker, broker_config, broker_operating, log_forms; ctl, control_client, columns
+broker, broker_config, broker_operating, log_forms; ctl, top, top_view, top_numbers, control_client, columns
 pub, publisher; sub, subscriber, output_format; rr, requester; and the other commands, a module
 each
 
@@ -35,6 +35,7 @@ COMMANDS = {
     "broker": "an MQTT broker",
     "passwd": "users and passwords of the broker",
     "ctl": "look after a broker that runs",
+    "top": "a broker that runs, live",
     "pub": "publish messages, as mosquitto_pub does",
     "sub": "subscribe and print messages, as mosquitto_sub does",
     "rr": "publish a request and print the answers, as mosquitto_rr does",

@@ -27,15 +27,18 @@ def default_path() -> Path | None:
 
 
 def running() -> list[Path]:
-    """The sockets of brokers that run, of this user and of the service."""
-    found = []
-    for folder in dict.fromkeys([*_folders(), SERVICE]):
+    """The sockets of brokers that run: of this user, else of the service."""
+    for folder in dict.fromkeys(_folders()):
+        if _is_open(folder):
+            continue
         try:
             paths = sorted(folder.glob(f"{NAME}*{END}"))
         except OSError:  # not ours to look at
             continue
-        found += [path for path in paths if is_answered(path)]
-    return found
+        found = [path for path in paths if is_answered(path)]
+        if found:
+            return found
+    return []
 
 
 def is_answered(path: str | os.PathLike[str]) -> bool:
@@ -55,12 +58,22 @@ def _folders() -> Iterator[Path]:
     service = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if service:
         yield Path(service)
+        return
     own = os.environ.get("XDG_RUNTIME_DIR")
     if own:
         yield Path(own, "mqttlite")
-    if os.getuid() == 0:
-        yield SERVICE
+    yield SERVICE
     yield Path(tempfile.gettempdir(), f"mqttlite-{os.getuid()}")
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether somebody else could have put a socket there: one of a user that is neither this one nor the broker's."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return True
+    mine = found.st_uid == os.getuid() or folder == SERVICE
+    return not stat.S_ISDIR(found.st_mode) or bool(found.st_mode & 0o022) or not mine
 
 
 def _made(folder: Path) -> bool:

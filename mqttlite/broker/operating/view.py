@@ -139,7 +139,9 @@ def line(client: "ClientSession", now: int) -> dict[str, Any]:
         "in_doubt": in_doubt(client),
         "unreleased": len(session.inbound),
         "dropped": client.dropped.total(),
+        "accepted": session.next,  # messages of QoS 1 and 2 for it, of all times
         "sent_bytes": peer.written if peer else None,
+        "read_bytes": peer.read if peer else None,
         "held_back": bool(peer and peer.waits_for),
         "writable": peer.writable if peer else None,
     }

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Arriving, Broker, Limits, Refusal
+from mqttlite.broker.operating import control_path
 from mqttlite.broker.operating.control import CLIENTS_MAX, REQUEST_MAX, Control
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 
@@ -337,6 +338,33 @@ async def test_a_socket_that_a_killed_broker_has_left_is_replaced_and_a_living_o
             async with Control(broker, tmp_path / ("x" * 120)):
                 pass
     assert path.read_text() == "mine"
+
+
+def test_a_broker_has_its_socket_where_its_service_or_its_user_has_run_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broker-{os.getpid()}.sock"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "service"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert control_path.default_path() == tmp_path / "service" / name
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    assert control_path.default_path() == tmp_path / "mqttlite" / name
+    assert stat.S_IMODE((tmp_path / "mqttlite").stat().st_mode) == 0o700
+    (tmp_path / "mqttlite" / "broker-999999999.sock").touch()  # of one that was killed
+    assert control_path.default_path() == tmp_path / "mqttlite" / name
+    assert not list((tmp_path / "mqttlite").iterdir())
+
+
+def test_a_folder_that_others_may_write_into_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they could put a socket of their own there, and `mqttlite ctl` would speak to it."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "open"))
+    assert control_path.default_path() is None
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "open" / "broker-1.sock"))
+        sock.listen()
+        assert control_path.running() == []
 
 
 async def test_a_list_of_very_many_clients_holds_nobody_up(tmp_path: Path) -> None:
