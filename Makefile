@@ -39,7 +39,7 @@ fuzz: .venv/.tools ## random and broken packets into both ends of a connection (
 attack: .venv/.tools ## attacks on a broker with default settings, honest clients beside it; about three minutes (ARGS='half-open-flood')
 	@$(PY) -m benchmarks.attack $(ARGS)
 
-guided: .venv/.tools ## the same, guided by coverage (ARGS='codec --seconds 600', or client, server, broker)
+guided: .venv/.tools ## the same, guided by coverage (ARGS='codec --seconds 600', or client, server, broker, gates, listeners)
 	@$(PY) -m fuzz.guided $(ARGS)
 
 bench: $(TESTING) build/compiled.ready ## processor time per message, source and compiled, beside Mosquitto, paho-mqtt, gmqtt and mqttium

@@ -4,6 +4,8 @@
     python -m fuzz.guided client --seconds 600          the client's end, fed by a server of any bytes (core.py)
     python -m fuzz.guided server                        the server's end
     python -m fuzz.guided broker --corpus build/broker  the broker's engine, among others (brokers.py); goes on there
+    python -m fuzz.guided gates                         the same with users, rules and tight limits (gates.py)
+    python -m fuzz.guided listeners                     TCP, WebSocket and TLS, fed with any bytes (listeners.py)
     python -m fuzz.guided codec --input FILE            one input again, as a failure leaves it behind
 
 Ends with 1 and the input in a file when something is wrong. One target is one process; several may share a corpus.
@@ -20,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fuzz import brokers, codec5, core, packets
+from fuzz import brokers, codec5, core, gates, listeners, packets
 
 SEEDS = 200  # streams that a corpus of an end begins with
 
@@ -46,6 +48,8 @@ TARGETS = {
     "client": Target(lambda data: core.fed(data, to_server=False), lambda: _streams(False), 600),
     "server": Target(lambda data: core.fed(data, to_server=True), lambda: _streams(True), 600),
     "broker": Target(brokers.one, brokers.seeds, 1000),
+    "gates": Target(gates.one, gates.seeds, 1000),
+    "listeners": Target(listeners.one, listeners.seeds, 1000),
 }
 
 
@@ -55,7 +59,7 @@ def _fuzz(target: Target, arguments: list[str]) -> None:
 
     logging.disable(logging.CRITICAL)
     for name, module in list(sys.modules.items()):
-        if name.startswith(("mqttlite.core.", "mqttlite.broker.")):
+        if name.startswith(("mqttlite.core.", "mqttlite.broker.", "mqttlite.net.")):
             for value in list(vars(module).values()):
                 _instrument(atheris.instrument_func, module.__name__, value)
     atheris.Setup([sys.argv[0], *arguments], target.one)

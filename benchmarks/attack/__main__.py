@@ -41,6 +41,8 @@ class Broker:
         self._log = folder / "broker.log"
         listen = [each for host in hosts for each in ("--listen", f"mqtt://{host}:{self.port}")]
         command = [sys.executable, "-m", "mqttlite", "broker", *listen, *more]
+        if len(hosts) > 1:
+            command.append("--let-anybody-on-the-network-in")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,

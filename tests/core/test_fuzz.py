@@ -4,10 +4,11 @@ import importlib.util
 import logging
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fuzz import brokers, codec5, core, guided, packets
+from fuzz import brokers, codec5, core, gates, guided, listeners, packets
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -43,9 +44,22 @@ def test_no_client_costs_others_anything_and_nothing_of_it_is_left(silent: None)
             brokers.one(packets.mutated(r, packets.mutated(r, data)))
 
 
+@pytest.mark.parametrize("target", [gates, listeners], ids=["gates", "listeners"])
+def test_whatever_comes_is_no_error_of_ours_and_who_comes_after_it_is_served(silent: None, target: Any) -> None:
+    seeds = target.seeds()
+    r = random.Random(3)
+    for data in seeds:
+        target.one(data)
+        for _ in range(10):
+            target.one(packets.mutated(r, packets.mutated(r, data)))
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="atheris has no wheel for this Python or platform")
 @pytest.mark.source("coverage is measured in it")
-@pytest.mark.parametrize(("target", "runs"), [("codec", 10_000), ("client", 1000), ("server", 1000), ("broker", 100)])
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [("codec", 10_000), ("client", 1000), ("server", 1000), ("broker", 100)],
+)
 def test_inputs_that_reach_new_code_are_kept_and_nothing_is_found(target: str, runs: int, tmp_path: Path) -> None:
     found = guided.guided(target, runs=runs, corpus=tmp_path / "corpus")
     assert not found.failed, found.said[-4000:]
