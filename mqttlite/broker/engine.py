@@ -65,6 +65,7 @@ class Engine(Sessions):
         self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
         self._pace = max(1, self.limits.turn_work)  # what is done in a turn in `turn_ms`, at most
         self._share_turn(0)
+        self._suspensions = new_guard.Suspensions(self.router)
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
         self._awake = self.depot.awake
@@ -149,8 +150,10 @@ class Engine(Sessions):
         """Other users and rules from now on (new_guard.py)."""
         self._at(now)
         self._admission.guard = guard
-        for peer in new_guard.take(self.router, list(self.sessions.values()), guard):
+        clients = list(self.sessions.values())
+        for peer in new_guard.take(self.router, clients, guard):
             self._close(peer, f"{peer.identity.text} may not be here any more", logging.WARNING, NOT_AUTHORISED)
+        self._suspensions.begin(clients)
         self._disconnect_overdue()
 
     def paced(self, took_ms: int) -> None:
@@ -305,6 +308,8 @@ class Engine(Sessions):
             self._close(peer, "stalled: it is behind and takes too little")
         wait_ms = self.wills.look(now, wait_ms)
         if self._sweep.look():
+            wait_ms = min(wait_ms, SWEEP_MS)
+        if self._suspensions.look():
             wait_ms = min(wait_ms, SWEEP_MS)
         self._end_expired(now)
         wait_ms = self.depot.look(now, wait_ms)

@@ -10,7 +10,8 @@ and messages that are queued. Imports router and what is below.
 - What is queued is looked at when it leaves: a long queue costs a new rule nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from .access.guard import SUBSCRIBE, Guard
 from .access.identity import NOBODY
@@ -21,13 +22,15 @@ from .rights import give_rights
 from .router import Router
 from .shares import PREFIX, parted
 
+WORK = 4  # what a subscription is in the budget of a turn
+
 
 def take(router: Router, clients: Iterable[ClientSession], guard: Guard) -> list[Peer]:
-    """`guard` says from now on who may what; those whose connections have to end for it."""
+    """`guard` says from now on who may what; those whose connections have to end. Of subscriptions: Suspensions."""
     router.guard = guard
     gone: list[Peer] = []
     for client in clients:
-        reconsider(router, client)
+        _recognise(router, client)
         peer = client.peer
         if peer is None:
             continue
@@ -42,21 +45,56 @@ def take(router: Router, clients: Iterable[ClientSession], guard: Guard) -> list
 
 def reconsider(router: Router, client: ClientSession) -> None:
     """The rules are others, or the one to whom a session belongs has got others."""
+    _recognise(router, client)
+    for _ in _suspend(router, client):
+        pass
+
+
+class Suspensions:
+    """Which subscriptions new rules suspend, and which go on: in turns, where there are many. What may not be received
+    is in no route meanwhile.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._search: Iterator[None] = iter(())
+
+    def begin(self, clients: Iterable[ClientSession]) -> None:
+        """The rules are others: a turn at once, the others with `look`."""
+        self._search = self._everywhere(clients)
+        self.look()
+
+    def look(self) -> bool:
+        """A turn; whether there is more to do."""
+        for _ in islice(self._search, max(1, self._router.limits.turn_work // WORK)):
+            pass
+        return next(self._search, self) is not self
+
+    def _everywhere(self, clients: Iterable[ClientSession]) -> Iterator[None]:
+        for client in clients:
+            yield from _suspend(self._router, client)
+
+
+def _recognise(router: Router, client: ClientSession) -> None:
     guard = router.guard
     if client.owner is not None:
         known = guard.known(client.owner)
         client.is_known = known is not None
         client.owner = known or client.owner
-    owner = client.owner or NOBODY
-    for topic_filter in client.subscriptions:
+    session = client.session
+    if session.first < session.next and not guard.is_open:  # some may be on the disk alone
+        client.recheck = session.next
+        router.form_of(client)
+
+
+def _suspend(router: Router, client: ClientSession) -> Iterator[None]:
+    for topic_filter in list(client.subscriptions):
+        guard = router.guard
         wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else inner(topic_filter)
-        if not wanted:  # of a queue by its name alone, which asks for each message that it lends
-            continue
-        if guard.is_open or (client.is_known and guard.may(owner, SUBSCRIBE, wanted)):
+        if not wanted or topic_filter not in client.subscriptions:
+            continue  # of a queue by its name alone, which asks for each message that it lends; or it has ended
+        if guard.is_open or (client.is_known and guard.may(client.owner or NOBODY, SUBSCRIBE, wanted)):
             router.resume(client, topic_filter)
         else:
             router.suspend(client, topic_filter)
-    session = client.session
-    if session.messages and not guard.is_open:
-        client.recheck = session.next
-        router.form_of(client)
+        yield

@@ -4,7 +4,7 @@ import pytest
 
 from mqttlite.broker.access.guard import ALLOW_ALL
 from mqttlite.broker.access.identity import PASSWORD, Identity
-from tests.broker.access.guarded import PUBLISH, SUBSCRIBE, Guarded, allow, deny
+from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, allow, deny
 from tests.broker.five import DISCONNECT
 from tests.broker.world import Wire
 
@@ -265,3 +265,27 @@ def test_an_answer_of_before_the_users_changed_does_not_let_in_who_is_gone() -> 
     world.flush()
     assert wire.closed
     assert [fields["code"] for _, fields in wire.packets()] == [5]
+
+
+def test_a_rule_that_is_about_very_many_subscriptions_is_seen_to_in_turns_and_holds_at_once() -> None:
+    world = Guarded(ALL, limits={"turn_work": 40})
+    reader = world.enter("bert")
+    filters = [f"a/{number}" for number in range(100)]
+    reader.subscribe(*filters, qos=1)
+    writer = world.enter("anna")
+    world.set(ALL, deny("#", SUBSCRIBE, RECEIVE, user="bert"))
+    suspended = world.engine.sessions[b"bert"].suspended
+    assert 0 < len(suspended) <= 20
+    for topic in filters:
+        writer.publish(topic, b"no", qos=1)
+    assert reader.finish() == []
+    for _ in range(20):
+        world.wait(10)
+    assert len(suspended) == 100
+    assert not world.engine.router._tree
+    world.set(ALL)
+    for _ in range(20):
+        world.wait(10)
+    assert not suspended
+    writer.publish("a/99", b"yes", qos=1)
+    assert reader.finish() == [b"yes"]

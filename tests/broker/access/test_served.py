@@ -192,3 +192,35 @@ async def test_owners_queues_retained_messages_and_wills_keep_who_they_belong_to
         async with client(broker, "bert", "other", clean=True) as other:
             await other.subscribe("#", 0)
             assert await other.messages(1) == [b"secret/1"]
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+async def test_a_long_queue_that_is_on_the_disk_alone_is_looked_at_message_by_message(
+    tmp_path: Path, restarts: bool
+) -> None:
+    path = tmp_path / "broker.db"
+    topics = ["open/1", "secret/1", "secret/2"]
+    rules = (ALL, deny("secret/#", user="anna"))
+
+    async def fill(broker: Broker) -> None:
+        async with client(broker, "anna", "reader") as reader:
+            await reader.subscribe("#", 1)
+        async with client(broker, "bert", "writer", clean=True) as writer:
+            for number in range(300):
+                writer.publish(topics[number % 3], b"%d %s" % (number, bytes(1000)), 1)
+                assert (await writer.packet()).kind == "puback"
+
+    async def read(broker: Broker) -> None:
+        async with client(broker, "anna", "reader", present=True) as reader:
+            numbers = [int(payload.split()[0]) for payload in await reader.messages(100)]
+        assert numbers == list(range(0, 300, 3))
+        assert broker.stats.dropped_denied == 198  # the last two come after the last one that it may have
+
+    async with serving(ALL, store=path) as broker:
+        await fill(broker)
+        if not restarts:
+            broker.set_access(Access(rules=Rules(rules), users=broker.guard.users))  # type: ignore[attr-defined]
+            await read(broker)
+    if restarts:
+        async with serving(*rules, store=path) as broker:
+            await read(broker)
