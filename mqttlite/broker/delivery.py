@@ -104,12 +104,18 @@ class Delivery(Publishing):
         def numbered(seq: int, message: tuple[bytes, bytes, bytes]) -> tuple[bytes, ...] | None:
             if seq >= client.recheck or self.may_receive(client, topic_of(message[0])):
                 return form.numbered(seq, message)
+            if message[2] and (message[0][0] & 6 == 2 or seq >= session.sent_before) and self.pass_on(message):
+                return session.withdraw(seq)
             self._stats.dropped_denied += 1
             self._watch.hit("receive_denied", client, "may not receive what is queued for it any more", self.now)
             return session.withdraw(seq)
 
         session.form = numbered
         session.is_plain5 = False
+
+    def pass_on(self, message: tuple[bytes, bytes, bytes]) -> bool:
+        """What one member of a share cannot have goes to another one, if there is one that may."""
+        return False
 
     def to_all(
         self,

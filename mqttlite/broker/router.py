@@ -71,15 +71,22 @@ class Router(Subscribing):
         messages = session.messages
         begun = max(session.sent, session.sent_before)
         for seq in sorted(messages):
-            head, payload, extra = messages[seq]
-            share = self._shares.get(share_of(extra)) if extra else None
-            if share is not None and (head[0] & 6 == 2 or seq >= begun):
-                topic = topic_of(head)
-                barred = barred_of(self.guard, share, topic)
-                member = share.next(head[0] >> 1 & 3, barred)
-                if member is not None:
-                    values = [share.members[member]]
-                    self.to_one(member, values, None, head[0] & 7, topic, payload, without_identifiers(extra))
+            message = messages[seq]
+            if message[2] and (message[0][0] & 6 == 2 or seq >= begun):
+                self.pass_on(message)
+
+    def pass_on(self, message: tuple[bytes, bytes, bytes]) -> bool:
+        """As Delivery.pass_on."""
+        head, payload, extra = message
+        share = self._shares.get(share_of(extra))
+        if share is None:
+            return False
+        topic = topic_of(head)
+        member = share.next(head[0] >> 1 & 3, barred_of(self.guard, share, topic))
+        if member is None:
+            return False
+        values = [share.members[member]]
+        return self.to_one(member, values, None, head[0] & 7, topic, payload, without_identifiers(extra))
 
     # -- messages
 

@@ -32,6 +32,7 @@ from .stats import Stats, Watch
 from .subscriptions import PLAIN, Found, SubscriptionTree
 
 GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
+RIGHTS_WORK = 2  # what the question whether a client may receive a topic is in the budget of a turn
 STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
 
 
@@ -268,6 +269,7 @@ class Subscribing(Delivery):
         self.work += (tree.steps - steps) // STEPS
         barred = NOBODY_BARRED
         if not self.guard.is_open:
+            self.work += RIGHTS_WORK * (len(found.plain) + len(found.rich))
             barred = keep_permitted(self.guard, found, topic)
         clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # the others are never plain
         route = Route(topic, clients, found.rich, self._store is not None or self.repeats is not None, barred)

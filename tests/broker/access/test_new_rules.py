@@ -289,3 +289,17 @@ def test_a_rule_that_is_about_very_many_subscriptions_is_seen_to_in_turns_and_ho
     assert not suspended
     writer.publish("a/99", b"yes", qos=1)
     assert reader.finish() == [b"yes"]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_a_member_of_a_share_may_not_have_any_more_goes_to_another_one(qos: int) -> None:
+    world = Guarded(ALL)
+    away(world, "bert", qos, "$share/g/#").disconnect()
+    for number in range(5):
+        world.enter("anna").publish("secret/1" if number % 2 else "open", b"%d" % number, qos=qos)
+    anna = world.enter("anna", "other")
+    anna.subscribe("$share/g/#", qos=qos)
+    world.set(ALL, NOT_BERT)
+    assert world.enter("bert", "away", False, present=True).finish() == [b"0", b"2", b"4"]
+    assert anna.finish() == [b"1", b"3"]
+    assert world.stats.dropped_denied == 0
