@@ -14,7 +14,7 @@ from mqttlite.broker.access.users import ALTERNATIVE_NAME, COMMON_NAME, name_of
 from mqttlite.cli.broker_config import load
 from mqttlite.cli.broker_config.make_access import doubts, make_access
 from tests.certificates import Certificates
-from tests.cli.commands import mqttlite
+from tests.cli.commands import inside
 from tests.peers import Mosquitto, program, run
 
 ANN, BOB = Identity("ann", client_id="a"), Identity("bob", client_id="b")
@@ -125,7 +125,7 @@ async def test_a_mistake_is_named_with_its_line_and_the_broker_does_not_start(
     with pytest.raises(ValueError, match=re.escape(f"{path}: {error}")):
         load(path)
     if "pasword" in text:
-        result = await mqttlite("broker", "--config", str(path))
+        result = await inside("broker", "--config", str(path))
         assert (result.code, result.stderr.startswith(f"mqttlite broker: {path}: line 2")) == (1, True)
 
 

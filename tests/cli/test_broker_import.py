@@ -10,7 +10,7 @@ from mqttlite import Client, RefusedError
 from mqttlite.cli.broker_config import load
 from mqttlite.cli.broker_config.make_access import make_access
 from tests.certificates import Certificates
-from tests.cli.commands import mqttlite, running
+from tests.cli.commands import inside, running
 from tests.peers import free_port, program, run
 
 
@@ -23,7 +23,7 @@ def told(stderr: str) -> dict[str, str]:
 async def imported(tmp_path: Path, text: str) -> tuple[Path, str]:
     conf, new = tmp_path / "mosquitto.conf", tmp_path / "broker.toml"
     conf.write_text(text)
-    result = await mqttlite("broker", "import", str(conf), "-o", str(new), check=True)
+    result = await inside("broker", "import", str(conf), "-o", str(new), check=True)
     lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     assert len(re.findall(r"^(?:taken  |changed|NOT    ) ", result.stderr, re.MULTILINE)) == len(lines), result.stderr
     return new, result.stderr
@@ -66,7 +66,7 @@ async def test_an_imported_broker_lets_in_whom_mosquitto_lets_in(tmp_path: Path)
         "session_expiry_ms": 2 * 24 * 3600 * 1000,
     }
     assert settings.store == str(tmp_path / "mqttlite.db")
-    assert (await mqttlite("broker", "--config", str(new), "--test-config")).code == 0
+    assert (await inside("broker", "--config", str(new), "--test-config")).code == 0
     answers = []
     conf = tmp_path / "mosquitto.conf"
     conf.write_text("user root\n" + conf.read_text())
@@ -183,7 +183,7 @@ async def test_files_of_a_folder_are_read_in_their_order_and_the_last_word_count
     (folder / "a.conf").write_text("max_packet_size 1000\n")
     (folder / "c.txt").write_text("nonsense\n")
     (tmp_path / "mosquitto.conf").write_text(f"include_dir {folder}\n")
-    result = await mqttlite("broker", "import", str(tmp_path / "mosquitto.conf"), check=True)
+    result = await inside("broker", "import", str(tmp_path / "mosquitto.conf"), check=True)
     assert "packet_bytes = 2000" in result.stdout
     assert "its 2 files are read in their order" in result.stderr
     assert "a later line of the same listener says something else, and counts" in result.stderr
@@ -193,9 +193,9 @@ async def test_nothing_is_overwritten_and_what_is_not_there_is_one_line(tmp_path
     there = tmp_path / "broker.toml"
     there.write_text("")
     (tmp_path / "mosquitto.conf").write_text("")
-    result = await mqttlite("broker", "import", str(tmp_path / "mosquitto.conf"), "-o", str(there))
+    result = await inside("broker", "import", str(tmp_path / "mosquitto.conf"), "-o", str(there))
     assert (result.code, "is there already" in result.stderr) == (1, True)
-    result = await mqttlite("broker", "import", "/nowhere.conf")
+    result = await inside("broker", "import", "/nowhere.conf")
     assert (result.code, result.stderr.count("\n"), "cannot read /nowhere.conf" in result.stderr) == (1, 1, True)
 
 
@@ -203,5 +203,5 @@ async def test_the_configuration_that_debian_ships_is_imported_as_it_is() -> Non
     conf = Path("/etc/mosquitto/mosquitto.conf")
     if not conf.exists():  # noqa: ASYNC240
         pytest.skip("Debian's Mosquitto is not installed")
-    result = await mqttlite("broker", "import", str(conf), check=True)
+    result = await inside("broker", "import", str(conf), check=True)
     assert 'store = "/var/lib/mosquitto/mqttlite.db"' in result.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from mqttlite import Client, RefusedError
 from mqttlite.broker.access.users import read_users
-from tests.cli.commands import MQTTLITE, mqttlite, running
+from tests.cli.commands import MQTTLITE, inside, running
 from tests.interop.paho_client import PahoClient
 from tests.peers import MicroPython, free_port, program, run
 
@@ -35,7 +35,7 @@ class Made:
 async def made(tmp_path: Path) -> Made:
     folder = tmp_path / "with a blank"
     words = ("--port", str(free_port()), "--local-port", str(free_port()), "--user", "ann")
-    result = await mqttlite("broker", "init", str(folder), *words, check=True)
+    result = await inside("broker", "init", str(folder), *words, check=True)
     return Made(folder, result.stdout)
 
 
@@ -45,7 +45,7 @@ def ours(words: list[str]) -> tuple[str, ...]:
 
 async def test_its_broker_starts_and_every_line_for_a_client_works(made: Made) -> None:
     (start,) = made.lines("mqttlite broker")
-    assert (await mqttlite(*start[1:], "--test-config")).stdout.endswith(
+    assert (await inside(*start[1:], "--test-config")).stdout.endswith(
         "in order: 2 listeners, a store, 1 user, 3 rules\n"
     )
     async with running(*start[1:]) as process:
@@ -99,7 +99,7 @@ async def test_the_line_for_a_board_connects_one(made: Made, micropython: MicroP
 
 async def test_a_device_gets_a_user_of_its_own_with_its_own_topics(made: Made) -> None:
     (add,) = made.lines("mqttlite passwd")
-    await mqttlite(*add[1:], stdin=b"sesame\n", check=True)
+    await inside(*add[1:], stdin=b"sesame\n", check=True)
     async with running("broker", "--config", str(made.folder / "broker.toml")) as process:
         assert process.stderr
         while b"listening on mqtts://" not in await process.stderr.readline():
@@ -122,7 +122,7 @@ async def test_secrets_are_for_their_owner_and_nothing_is_overwritten(made: Made
     users = read_users(made.folder / "users")
     assert list(users) == ["ann"] and users.check("ann", made.password.encode())
     assert made.password not in "".join(path.read_text(errors="replace") for path in made.folder.iterdir())
-    again = await mqttlite("broker", "--init", str(made.folder))
+    again = await inside("broker", "--init", str(made.folder))
     assert again.code == 1 and "is there, and not empty" in again.stderr
 
 
@@ -134,7 +134,7 @@ async def test_a_renewed_certificate_is_signed_by_the_same_ca_and_taken_at_sighu
         while b"listening on mqtts://" not in await process.stderr.readline():
             pass
         said = (
-            await mqttlite("broker", "init", "--renew", "--name", "broker.example", str(made.folder), check=True)
+            await inside("broker", "init", "--renew", "--name", "broker.example", str(made.folder), check=True)
         ).stdout
         assert "for broker.example, " in said
         assert (ca.read_bytes(), (made.folder / "users").read_bytes()) == before[:2]
@@ -159,6 +159,6 @@ async def test_a_renewed_certificate_is_signed_by_the_same_ca_and_taken_at_sighu
     ],
 )
 async def test_what_cannot_be_is_one_line(words: list[str], error: str, tmp_path: Path) -> None:
-    result = await mqttlite("broker", "init", str(tmp_path / "new"), *words)
+    result = await inside("broker", "init", str(tmp_path / "new"), *words)
     assert result.code == 1 and error in result.stderr and result.stderr.count("\n") == 1
     assert not (tmp_path / "new").exists()

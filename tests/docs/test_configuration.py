@@ -9,7 +9,7 @@ import pytest
 from mqttlite.cli.broker_config import TABLES, load
 from mqttlite.cli.broker_config.access import _ACTIONS, _CHOICES, _FILES, _WHO
 from mqttlite.cli.broker_reload import RESTART
-from tests.cli.commands import mqttlite
+from tests.cli.commands import inside
 from tests.docs.pages import text_of
 from tests.runtimes import ROOT
 
@@ -51,7 +51,7 @@ async def test_what_it_shows_of_mistakes_is_what_is_said(tmp_path: Path) -> None
     (shown,) = re.findall(r"^```text\n(broker\.toml: line.*?)^```$", text_of(PAGE), re.MULTILINE | re.DOTALL)
     path = tmp_path / "broker.toml"
     path.write_text("\n" * 10 + '[limits]\nfilter = 1\n\n[[rule]]\nall = ["home/#/x"]\n')
-    result = await mqttlite("broker", "--config", str(path), "--test-config")
+    result = await inside("broker", "--config", str(path), "--test-config")
     assert result.stderr.replace(str(path), "broker.toml") == shown
 
 
@@ -62,7 +62,7 @@ async def test_what_it_shows_of_an_import_is_what_is_said(tmp_path: Path) -> Non
         "\n\n\nlistener 8883\ncertfile a\nkeyfile b\n\npersistence_location /var/lib/mosquitto/\npersistence true\n\n\n"
         "max_queued_messages 1000\n"
     )
-    result = await mqttlite("broker", "import", str(conf), check=True)
+    result = await inside("broker", "import", str(conf), check=True)
     said = result.stderr.replace(str(conf), "mosquitto.conf")
     assert set(shown.splitlines()) <= set(said.splitlines())
     assert tomllib.loads(result.stdout)["listener"][0]["certificate"] == "a"
