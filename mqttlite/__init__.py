@@ -30,6 +30,7 @@ __all__ = [
     "SettingError",
     "Statistics",
     "StoreError",
+    "StreamError",
     "SubscribeError",
     "Will",
 ]
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .core.errors import SetAsideError as SetAsideError
     from .core.errors import SettingError as SettingError
     from .core.errors import StoreError as StoreError
+    from .core.errors import StreamError as StreamError
     from .core.errors import SubscribeError as SubscribeError
     from .core.reason_code import ReasonCode as ReasonCode
     from .store.area_raw import RawArea as RawArea

@@ -43,6 +43,7 @@ INTERPRETED = {
     "core/reasons.py": "words alone",
     "core/records.py": "an interface for the type checker stands in it",
     "core/refusals.py": "words alone",
+    "core/streamed.py": "derives from bytes",
     "core/message_properties.py": "interfaces for the type checker stand in it",
     "broker/__init__.py": "names alone",
     "broker/asking.py": "awaits, once for each CONNECT",

@@ -291,6 +291,7 @@ _CLIENT: dict[str, Any] = {
     "on_oversized": _callback,
     "session_expiry_s": _expiry,
     "receive_maximum": _number(1, 65535),
+    "stream_max": _number(0, 268435455),
     "queue_bytes": _number(1),
     "reconnect": _reconnect,
     **dict.fromkeys((*ARGUMENTS5, *TLS_ARGUMENTS), lambda name, value: None),  # elsewhere

@@ -10,7 +10,7 @@ import os
 
 from ..core import const
 from ..core.errors import ClosedError, ConnectError, MQTTError, SettingError
-from ..core.features import HOST, JOURNAL, SERIAL
+from ..core.features import HOST, JOURNAL, SERIAL, STREAM
 from ..serial.clock import now_ms
 
 TYPE_CHECKING = const(0)
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .incoming import Incoming
     from .life import Life
     from .outgoing import Outgoing
+    from .pieces.interfaces import Inflow, Outflow
     from .suspects import Judge
     from .transport import Transport
     from .url import Url
@@ -40,6 +41,8 @@ class Connector:
     """The connections of a client; a subclass for each runtime opens them."""
 
     serial: "SerialDialer | None" = None  # of a serial:// URL: the line outlives connections
+    outflow: "Outflow | None" = None  # of messages whose payloads are sent piece by piece
+    inflow: "Inflow | None" = None  # of those that arrive so
     judge: "Judge | None" = None  # of connections that do not last: loaded with the third in a row
     task: "asyncio.Task[None] | None" = None  # from start to end
     closing: "asyncio.Event | None" = None  # set when it is done
@@ -155,6 +158,8 @@ class Connector:
                     delay_ms = self.least_ms if HOST else DELAY_MS
             protocol.closed()
             life.is_connected = False
+            if STREAM and self.inflow:
+                self.inflow.cut()
             life.wake()
             if life.error:
                 return
@@ -206,6 +211,8 @@ class Connector:
                     await self.pause(min(wait_ms, protocol.keep_alive_ms or wait_ms))
                     if now_ms() > deadline + LATE_MS:
                         await asyncio.sleep(LATE_MS / 1000)
+                    if STREAM and self.outflow:
+                        self.outflow.look()
                     self.tick()
                     if protocol.out:
                         life.to_write.set()
@@ -252,6 +259,8 @@ class Connector:
         """The client is closed."""
         self.outgoing.give_up(error)
         self.incoming.has_room.set()
+        if STREAM and self.inflow:
+            self.inflow.cut()
 
     # -- reading and writing
 
@@ -278,6 +287,8 @@ class Connector:
                 await life.progress.wait()
             if incoming.is_full(1):
                 await incoming.wait_for_room()
+            if STREAM and self.inflow:
+                await self.inflow.wait_for_room()
 
     async def write(self, transport: "Transport") -> None:
         """Write what is in the protocol's `out`, up to DISCONNECT."""
@@ -290,6 +301,8 @@ class Connector:
             await life.to_write.wait()
             life.to_write.clear()
             while out:
+                if STREAM and self.outflow and self.outflow.count and await self.outflow.write(transport):
+                    continue
                 size = len(out)
                 if size <= life.out_max:
                     data = b"".join(out)  # one write, however many packets there are

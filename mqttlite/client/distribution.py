@@ -108,6 +108,8 @@ class Distribution:
         incoming._acknowledge = self.handled  # type: ignore[method-assign]
         incoming.is_full = self.is_full  # type: ignore[method-assign]
         incoming.waiting = self.count  # type: ignore[method-assign]
+        incoming.enter_stream = self._enter  # type: ignore[method-assign]
+        incoming.leave_stream = self.leave_stream  # type: ignore[method-assign]
         self._flush()
 
     # -- subscriptions come and go
@@ -232,7 +234,7 @@ class Distribution:
             message._is_handled = earlier is not None or keys.is_repeat(message)
             if not message._is_handled:
                 self._keys[message.key] = arrival
-        if message._is_handled:
+        if message._is_handled > 0:
             arrival.left = 0
 
     def _give(self, taker: Taker, message: Message) -> None:
@@ -249,6 +251,11 @@ class Distribution:
         if arrival:
             arrival.left -= 1
             self._flush()
+
+    def leave_stream(self, message: Message) -> None:
+        """As Incoming.leave_stream."""
+        message._is_handled = True
+        self.handled(message)
 
     def give_manually(self, message: Message) -> None:
         """A message is given out that `acknowledge` will say is handled."""

@@ -10,7 +10,7 @@ import os
 from ..core import const, wire4
 from ..core.client import ClientProtocol
 from ..core.errors import ClosedError
-from ..core.features import DOUBTS, HOST, JOURNAL, KEYS, V5
+from ..core.features import DOUBTS, HOST, JOURNAL, KEYS, STREAM, V5
 from ..core.session import Session
 from ..core.text import to_utf8
 from ..serial.clock import now_ms
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..core.message_properties import MessageProperties, Pairs
     from ..core.wire import ClientWire
     from ..link.stats import Stats
+    from .pieces.message import StreamedMessage
     from .unconfirmed import PendingMessage
 
 KEYS_SPAN = const(1000)  # from the first unconfirmed message to the last one sent: what a receiver can tell apart
@@ -65,6 +66,8 @@ class BaseClient:
                     is for ever. Default: for ever, and at a clean session not at all
     receive_maximum how many QoS 1 and 2 messages the broker may send that are not acknowledged (5.0): 1 to 65535; of
                     one that sends more, all are taken
+    stream_max      largest packet of a message that `receive_stream` takes: 5.0 announces it instead of size_max. In
+                    3.1.1 the default is none
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
                     acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
@@ -108,6 +111,7 @@ class BaseClient:
         on_oversized: "Callable[[str, int], None] | None" = None,
         session_expiry_s: "int | None" = None,
         receive_maximum: int = 0,
+        stream_max: int = 0,
     ) -> None:
         self.url = Url(url)
         self.client_id = client_id or "mqttlite-" + "".join(["%02x" % byte for byte in os.urandom(6)])
@@ -151,7 +155,7 @@ class BaseClient:
             life, self._outgoing, self._incoming, self.url, timeout_s, retry_first, on_connection
         )
         life.protocol = self._protocol_type(
-            life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire
+            life, fields, session, size_max or self._size_max, int(timeout_s * 1000), wire, stream_max
         )
         if HOST:
             self._connect_fields = fields
@@ -366,7 +370,65 @@ class BaseClient:
 
         await settle(self._life, self._outgoing.receipts, seq)
 
+    async def publish_stream(
+        self,
+        topic: str,
+        source: "Any",
+        size: "int | None" = None,
+        qos: int = 1,
+        retain: bool = False,
+        *,
+        timeout_s: float = 0,
+        **properties: "Unpack[MessageProperties]",
+    ) -> None:
+        """Publish a large payload that is read piece by piece and never held whole; returns when the broker has
+        confirmed it (QoS 1, 2), or when all has been written (QoS 0). `size_max` does not concern it.
+
+        source     a file (sent from where it stands), bytes, an iterable or asynchronous iterable of bytes, or a
+                   function that returns one of these. At QoS 1 and 2 it may be read again, after a reconnection: a file
+                   has to be seekable, an iterable to begin anew each time; a function is called each time
+        size       bytes of the payload, which has to be known; of a seekable file and of bytes it is
+        timeout_s  how long one piece may take; default: the client's timeout_s
+        properties of MQTT 5.0, as of `publish`, but for expires_after_s
+
+        Nothing else can be sent in the middle of it, not even an acknowledgement. A source that fails, ends early or
+        takes too long ends the message with StreamError and, unless it was its first piece, the connection with it,
+        which is made again. The message does not outlive the program, whatever store there is, and has no key. Raises
+        what `publish` does, and ValueError for a source that will not do.
+        """
+        if STREAM:
+            from .pieces.sending import publish_stream
+
+            await publish_stream(self, topic, source, size, qos, retain, timeout_s, properties)
+
     # -- receiving
+
+    async def receive_stream(
+        self,
+        topic_filter: str,
+        sink: "Callable[[StreamedMessage], Coroutine[Any, Any, None]]",
+        qos: int = 2,
+        *,
+        timeout_s: float = 60,
+    ) -> None:
+        """Subscribe, and call `sink(message)`, a coroutine function, for each message of the topic filter, one after
+        the other, until the client is closed; `async for piece in message` gives the payload as it arrives, `size`
+        bytes in all, so that it is never held whole, whatever `size_max` is.
+
+        A message counts as handled when it has come whole and `sink` has returned, and is acknowledged then, in its
+        turn. When the connection is lost in the middle, the iteration raises StreamError, which `sink` lets pass; the
+        message comes again from its beginning. So at QoS 2 `sink` returns once from each. What else `sink` raises is
+        raised here, and the message is not acknowledged. A message that matches goes to `sink` alone.
+
+        timeout_s  how long `sink` may take nothing while the connection waits for it: then that is made anew. What is
+                   behind a payload, also a confirmation, arrives after it: `sink` cannot wait for it
+
+        In 5.0 give Client a `stream_max`. Raises what `subscribe` does.
+        """
+        if STREAM:
+            from .pieces.receiving import receive_stream
+
+            await receive_stream(self, topic_filter, sink, qos, timeout_s)
 
     async def subscribe(
         self,

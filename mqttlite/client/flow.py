@@ -70,6 +70,7 @@ class Flow(asyncio.Event):
         answers_max = 4 * life.out_max + 3 * life.session.window
 
         has_received = False  # on this connection
+        connector = self._connector
 
         def take(data: bytes) -> bool:
             """Process what has arrived; whether that is enough for now."""
@@ -97,7 +98,8 @@ class Flow(asyncio.Event):
                         self.flush()
             if progress.waiting:
                 life.wake()
-            return len(out) > answers_max or incoming.is_full(1)
+            inflow = connector.inflow
+            return len(out) > answers_max or incoming.is_full(1) or (inflow is not None and inflow.is_full())
 
         while True:
             if life.is_connected:
@@ -115,6 +117,8 @@ class Flow(asyncio.Event):
                 await progress.wait()
             if incoming.is_full(1):
                 await incoming.wait_for_room()
+            if connector.inflow:
+                await connector.inflow.wait_for_room()
 
     # -- out
 
@@ -135,7 +139,8 @@ class Flow(asyncio.Event):
         life = self._life
         transport = self._transport
         connector = self._connector
-        if transport is None or life.error or transport.ended:
+        streams = connector.outflow
+        if transport is None or life.error or transport.ended or (streams is not None and streams.count):
             super().set()
             return
         protocol = life.protocol
@@ -210,6 +215,9 @@ class Flow(asyncio.Event):
         out = protocol.out
         session = life.session
         while out:
+            streams = connector.outflow
+            if streams and streams.count and await streams.write(transport):
+                continue
             data = b"".join(out[: life.out_max])
             size = min(len(out), life.out_max)
             del out[:size]

@@ -139,6 +139,7 @@ class Client(ComfortableClient):
             on_oversized: "Callable[[str, int], None] | None" = None,
             session_expiry_s: "int | None" = None,
             receive_maximum: int = 0,
+            stream_max: int = 0,
         ) -> None: ...
 
     else:

@@ -9,6 +9,7 @@ import asyncio
 
 from ..core import const
 from ..core.errors import ClosedError
+from ..core.features import STREAM
 from ..serial.clock import now_ms
 from .messages import Message
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .idempotency import Keys
     from .life import Life
+    from .pieces.interfaces import Inflow
 
 GATHER_MS = const(5)  # an application that takes longer lets the event loop turn before it gets the next message
 GATHER_MAX = const(32)  # messages that are handled, and whose acknowledgements are not written
@@ -31,6 +33,8 @@ class Incoming:
     keys: "Keys | None" = None  # of a client whose messages carry them
     current: "Message | None" = None  # given to the application and not handled yet
     manual_ack = False
+    inflow: "Inflow | None" = None  # of payloads that are taken piece by piece
+    has_streams = False  # such a message has come
 
     def __init__(
         self, life: "Life", inbox_max: int, inbox_bytes: int, on_oversized: "Callable[[str, int], None] | None"
@@ -66,6 +70,8 @@ class Incoming:
         if self.has_stalled and not first & 6 and self.is_full(1):
             life.qos0_dropped += 1
             return
+        if STREAM and self.inflow and self.inflow.whole(first, topic, payload, packet_id, generation, properties):
+            return
         message = Message(str(topic, "utf-8"), payload, first, packet_id, generation)
         if properties:
             message.properties = properties
@@ -78,6 +84,27 @@ class Incoming:
         from .oversized import tell
 
         tell(self.life, self.inbox, self.on_oversized, *large)
+
+    def enter_stream(self, message: Message) -> None:
+        """A message of QoS 1 or 2 whose payload is taken elsewhere has come whole: this is its place in the order."""
+        self.has_streams = True
+        message._is_handled = -1
+        self.inbox.append(message)
+        self._settle()
+
+    def leave_stream(self, message: Message) -> None:
+        """It has been handled."""
+        message._is_handled = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Acknowledge what has its turn. What nobody here takes is not in the way of who takes the rest."""
+        inbox = self.inbox
+        taken = self.taken
+        while inbox and inbox[0]._is_handled and not self.current:
+            taken.append(inbox.pop(0))
+        while taken and taken[0]._is_handled > 0:
+            self._acknowledge(taken.pop(0))
 
     def is_full(self, divisor: int) -> bool:
         """Whether the inbox has reached its limits, divided by this."""
@@ -174,7 +201,12 @@ class Incoming:
         message = self.current
         if message:
             self.current = None
-            self._acknowledge(message)
+            if STREAM and self.has_streams:
+                self.taken.append(message)
+                self.acknowledge(message)
+                self._settle()
+            else:
+                self._acknowledge(message)
 
     def acknowledge(self, message: Message) -> None:
         """See BaseClient.acknowledge."""
@@ -185,9 +217,10 @@ class Incoming:
             # acknowledged into that connection is lost, and comes again: for ever, should this happen each time.
             life.fail(ClosedError("nothing has left for longer than the keep alive"))
             life.session.disconnected()
-        message._is_handled = True
+        if not (STREAM and message._is_handled < 0):
+            message._is_handled = True
         taken = self.taken
-        while taken and taken[0]._is_handled:
+        while taken and (taken[0]._is_handled > 0 if STREAM else taken[0]._is_handled):
             self._acknowledge(taken.pop(0))
 
     def _acknowledge(self, message: Message) -> None:

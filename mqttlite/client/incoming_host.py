@@ -25,6 +25,15 @@ class HostIncoming(Incoming):
         self.count0 = self.count1 = self.count2 = 0  # messages that have arrived, by QoS
         self.names: dict[bytes, str] = {}  # the protocol's, of topics
 
+    def count(self, qos: int) -> None:
+        """A message has arrived that is taken elsewhere."""
+        if qos == 2:
+            self.count2 += 1
+        elif qos:
+            self.count1 += 1
+        else:
+            self.count0 += 1
+
     def waiting(self) -> int:
         """Messages that are not given out."""
         return len(self.inbox)

@@ -40,7 +40,7 @@ class Message:
     # Of the class until they change: an attribute of an object costs a board memory for each message.
     properties = b""
     key: "tuple[str, int, int] | None" = None
-    _is_handled = False
+    _is_handled: "bool | int" = False  # -1: not yet, and not by whoever takes messages from the inbox
 
     def __init__(self, topic: str, payload: bytes, flags: int, packet_id: int, generation: int) -> None:
         self.topic = topic

@@ -8,8 +8,8 @@ import time
 from ..core import const
 from ..core.client import Subscription
 from ..core.errors import StoreError
-from ..core.features import V5
-from ..core.records import CLEARING, IDENTITY
+from ..core.features import STREAM, V5
+from ..core.records import CLEARING, IDENTITY, is_streamed
 from ..store.base import Store
 from .messages import Receipt
 
@@ -40,6 +40,8 @@ async def load(life: "Life", outgoing: "Outgoing", incoming: "Incoming") -> None
         if store.is_durable:
             state.clearing = 1  # unless the broker says that it has no session
             store.record(CLEARING, 1)
+    if STREAM:
+        _end_streams(life, state)
     store.on_failure = life.lose_store
     store.snapshot = lambda: _snapshot(life, state)
     if type(store) is not Store:
@@ -55,6 +57,17 @@ async def load(life: "Life", outgoing: "Outgoing", incoming: "Incoming") -> None
         load_expiring(life)
     if outgoing.flags & 1:
         incoming.keys = outgoing.load_keys()
+
+
+def _end_streams(life: "Life", state: "State") -> None:
+    """Streams of an earlier life have no payload any more."""
+    for seq in state.messages:
+        if is_streamed(state.messages[seq][2]):
+            from ..core.streamed import end_earlier
+
+            count = end_earlier(life.store, state.messages)
+            life.log("%d streams that were not confirmed when the program ended are not sent again" % count)
+            return
 
 
 def _problem(state: "State", client_id: str, flags: int) -> str:
@@ -73,6 +86,13 @@ def _problem(state: "State", client_id: str, flags: int) -> str:
 def _snapshot(life: "Life", state: "State") -> "State":
     """What a store has to keep now."""
     life.session.save(state)
+    if STREAM:
+        for seq in state.messages:
+            if is_streamed(state.messages[seq][2]):
+                from ..core.streamed import without_streams
+
+                state.messages = without_streams(state.messages)
+                break
     wanted = life.protocol.subscriptions
     state.subscriptions = {name: wanted[name].qos for name in wanted if wanted[name].qos >= 0}
     return state

@@ -1,7 +1,7 @@
 """What an application says that only MQTT 5.0 can say. Loaded when it does. Both runtimes."""
 
 from ..core import const
-from ..core.features import HOST
+from ..core.features import HOST, STREAM
 from ..core.message_properties import encode
 
 TYPE_CHECKING = const(0)
@@ -32,7 +32,7 @@ def connect(
     protocol.connect_packet = encode_connect(
         *fields,
         receive_maximum=receive_maximum or protocol.session.inbound_max,
-        size_max=protocol.parser.size_max,
+        size_max=protocol.announced_max(protocol.parser.size_max) if STREAM else protocol.parser.size_max,
         session_expiry_s=-1 if session_expiry_s is None else session_expiry_s,
     )
 

@@ -6,7 +6,7 @@ Loaded only by who speaks 5.0. Statement numbers in this file are those of 5.0.
 from . import const
 from .codec import body_at, packet, prefixed, topic_of
 from .errors import ProtocolError, PublishError, broken
-from .features import HOST
+from .features import HOST, STREAM
 from .properties import (
     ASSIGNED_IDENTIFIER,
     IDENTIFIERS_AVAILABLE,
@@ -23,6 +23,7 @@ from .properties import (
     varint,
 )
 from .reason_codes import NO_IDENTIFIERS, NO_RETAIN, NO_SHARED, NO_SUCH_QOS, NO_WILDCARDS, PACKET_TOO_LARGE
+from .records import is_streamed
 from .session import ASIDE
 
 TYPE_CHECKING = const(0)
@@ -68,8 +69,9 @@ class Limits:
         # Messages accepted before this broker's limits were known are set aside.
         session = client.session
         for seq in sorted(session.messages):
-            head, payload, _ = session.messages[seq]
-            code = 0 if head[0] & 6 == 6 else self._unfit(head, payload)  # a released one is not sent again
+            head, payload, key = session.messages[seq]
+            more = payload.size if STREAM and is_streamed(key) else 0  # type: ignore[attr-defined]
+            code = 0 if head[0] & 6 == 6 else self._unfit(head, payload, more)  # a released one is not sent again
             if code:
                 session.give_up(seq, ASIDE | code)
 
@@ -82,26 +84,26 @@ class Limits:
         keep_alive_s = found.get(SERVER_KEEP_ALIVE, -1)  # [MQTT-3.1.2-21] [MQTT-3.2.2-21]
         client.keep_alive_ms = self._keep_alive_ms if keep_alive_s < 0 else keep_alive_s * 900
 
-    def _unfit(self, head: bytes, payload: bytes) -> int:
-        """The reason code with which the broker would refuse a message, or 0."""
+    def _unfit(self, head: bytes, payload: bytes, more: int = 0) -> int:
+        """The reason code with which the broker would refuse a message, or 0. `more`: bytes of payload that follow."""
         qos = head[0] >> 1 & 3
         if qos > self.qos_max:
             return NO_SUCH_QOS  # [MQTT-3.2.2-11]
         if head[0] & 1 and not self.retain_available:
             return NO_RETAIN  # [MQTT-3.2.2-14]
-        if len(head) + (2 if qos else 0) + len(payload) > self.packet_max:
+        if len(head) + (2 if qos else 0) + len(payload) + more > self.packet_max:
             return PACKET_TOO_LARGE  # [MQTT-3.2.2-15]
         return 0
 
-    def check(self, head: bytes, payload: bytes) -> None:
+    def check(self, head: bytes, payload: bytes, more: int = 0) -> None:
         """PublishError where the broker has announced that it would not take this message."""
-        code = self._unfit(head, payload)
+        code = self._unfit(head, payload, more)
         if code:
             from .reasons import words  # hardly ever needed, so not loaded before
 
             why = words(code)
             if code == PACKET_TOO_LARGE:
-                size = len(head) + len(payload) + (2 if head[0] & 6 else 0)
+                size = len(head) + len(payload) + more + (2 if head[0] & 6 else 0)
                 why = "packet of %d bytes; the broker takes %d" % (size, self.packet_max)
             raise PublishError(code, "message to '" + str(topic_of(head), "utf-8") + "' not accepted: " + why)
 

@@ -11,7 +11,7 @@ from . import const, wire4
 from .codec import publish_head
 from .connection import Connection
 from .errors import ConnectError, broken
-from .features import HOST, V5
+from .features import HOST, STREAM, V5
 from .packet_types import CONNACK, GONE_BY, PINGREQ, PINGRESP, SUBACK, UNSUBACK
 from .reason_codes import REFUSED
 from .records import SUBSCRIBED, UNSUBSCRIBED
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .announced import Limits
-    from .events import ClientEvents, ClientOpening, ConnectFields
+    from .events import ClientEvents, ClientOpening, ConnectFields, Streams
     from .outbound5 import Outbound
+    from .oversize import Oversized
     from .session import Session
     from .wire import ClientWire
 
@@ -53,6 +54,8 @@ class ClientProtocol(Connection):
     `connect_fields`: client identifier, clean session (5.0: clean start), keep alive (s), user name, password, will.
     `timeout_ms`: how long CONNACK and PINGRESP may take. `wire`: the version, wire4 or wire5.
 
+    `stream_max`: largest Remaining Length of what is taken as it arrives (`streams`); 0: any.
+
     `is_connected`: whether CONNACK has been accepted, and the connection is neither ended nor closed since.
     """
 
@@ -63,6 +66,9 @@ class ClientProtocol(Connection):
     goodbye = b""  # DISCONNECT, where it says more than that all is in order
     outbound: "Outbound | None" = None  # how messages leave, where it is not as they are kept (outbound5.py)
     wall_ms: "Callable[[], int] | None" = None  # ms since 1970; its owner's
+    streams: "Streams | None" = None  # who takes what is larger than `size_max` as it arrives (flowing.take_by)
+    make_large: "Callable[[int, int], Oversized] | None" = None  # as of Parser
+    reused = 0  # an identifier that stands for a message, and whose next PUBLISH is another one (flowing.py)
 
     def __init__(
         self,
@@ -72,14 +78,18 @@ class ClientProtocol(Connection):
         size_max: int,
         timeout_ms: int,
         wire: "ClientWire" = wire4,
+        stream_max: int = 0,
     ) -> None:
         Connection.__init__(self, size_max)
         self.events = events
         self.session = session  # kept from one connection to the next
         self.wire = wire
         session.on_finished = events.on_finished
+        self.stream_max = stream_max
         self.connect_packet = wire.encode_connect(
-            *connect_fields, receive_maximum=session.inbound_max, size_max=size_max
+            *connect_fields,
+            receive_maximum=session.inbound_max,
+            size_max=self.announced_max(size_max) if STREAM else size_max,
         )
         self.clean_session = connect_fields[1]
         self.keep_alive_ms = connect_fields[2] * 900  # a tenth early, so that the broker sees it in time
@@ -96,6 +106,8 @@ class ClientProtocol(Connection):
         """A network connection was opened: CONNECT is the first packet on it [MQTT-3.1.0-1]."""
         self.parser = type(self.parser)(self.parser.size_max)
         self.parser.skips = True
+        if STREAM:
+            self.parser.make_large = self.make_large
         if HOST and self.opening:
             self.connect_packet = self.opening.packet()
         if HOST and self.aliases:
@@ -103,6 +115,10 @@ class ClientProtocol(Connection):
         self.out.append(self.connect_packet)
         self.finished = False
         self.waiting_since = self.received_at = self.sent_at = now
+
+    def announced_max(self, size_max: int) -> int:
+        """The largest packet that is taken, `size_max` being that of one that is held whole."""
+        return max(size_max, self.stream_max)
 
     def closed(self) -> None:
         """The network connection is gone; open requests are made again on the next one."""

@@ -29,8 +29,9 @@ class HostProtocol(ClientProtocol):
         size_max: int,
         timeout_ms: int,
         wire: "ClientWire" = wire4,
+        stream_max: int = 0,
     ) -> None:
-        ClientProtocol.__init__(self, events, connect_fields, session, size_max, timeout_ms, wire)
+        ClientProtocol.__init__(self, events, connect_fields, session, size_max, timeout_ms, wire, stream_max)
         self.names: "dict[bytes, str]" = {}
         self._head_of = -1, -1, b""  # flags, size of the payload, topic name
         self._last_head = b""

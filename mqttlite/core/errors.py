@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .rare_errors import PublishError as PublishError
     from .rare_errors import RefusedError as RefusedError
     from .rare_errors import SetAsideError as SetAsideError
+    from .rare_errors import StreamError as StreamError
     from .rare_errors import SubscribeError as SubscribeError
     from .reason_code import ReasonCode
 else:

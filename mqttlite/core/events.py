@@ -48,6 +48,19 @@ class ClientEvents(Protocol):
         """
 
 
+class Streams(Protocol):
+    """Who takes messages larger than `size_max` as they arrive (client/pieces)."""
+
+    def begin(self, flags: int, topic: bytes, size: int, properties: bytes, /) -> bool:
+        """A message of `size` bytes of payload begins (`flags`: its first byte): whether somebody takes it."""
+
+    def take(self, piece: bytes, /) -> None:
+        """The next bytes of it."""
+
+    def complete(self, packet_id: int, generation: int, is_new: bool, /) -> None:
+        """That was all. At QoS > 0 call `session.handled(packet_id, generation)` when it has been handled."""
+
+
 class ClientOpening(Protocol):
     """How a client of 5.0 opens a connection (opening5.Opening)."""
 

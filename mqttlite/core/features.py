@@ -13,6 +13,7 @@ V5 = const(1)  # MQTT 5.0
 DOUBTS = const(1)  # messages in doubt or set aside: pending, retry, settle
 MANUAL_ACK = const(1)  # acknowledge(message)
 TLS = const(1)  # mqtts://
+STREAM = const(1)  # payloads in pieces: publish_stream, receive_stream
 SERVER = const(1)  # the server's end: no board has it
 HOST = const(1)  # what is set on CPython alone
 TEXTS = const(1)  # errors in words; 0: by numbers, which `mqttlite explain` puts into words

@@ -7,6 +7,7 @@ Loaded by who gives a client such arguments. Statement numbers in this file are 
 from . import const
 from .auth import AGAIN, CONTINUE, DATA, METHOD, decode_auth, encode_auth, properties_of
 from .errors import ProtocolError
+from .features import STREAM
 from .packet_types import GONE_BY
 from .parser import Parser
 from .wire5 import encode_connect
@@ -53,7 +54,7 @@ class Opening:
         return encode_connect(
             *self.fields,
             receive_maximum=self.receive_maximum or client.session.inbound_max,
-            size_max=client.parser.size_max,
+            size_max=client.announced_max(client.parser.size_max) if STREAM else client.parser.size_max,
             session_expiry_s=self.session_expiry_s,
             properties=self.block + (properties_of(self.method, self.data) if self.method else b""),
         )

@@ -11,9 +11,10 @@ had it already (docs/decisions/0039). Statement numbers in this file are those o
 
 from . import const
 from .codec import body_at, prefixed, remaining_length, repeated
-from .features import HOST
+from .features import HOST, STREAM
 from .packet_types import PUBREL
 from .properties import MESSAGE_EXPIRY, TOPIC_ALIAS, varint
+from .records import is_streamed
 from .session import EXPIRED, SPAN
 
 TYPE_CHECKING = const(0)
@@ -92,7 +93,7 @@ class Outbound:
             payload = with_left(payload, (left_ms + 999) // 1000)
         if is_repeat:
             head = repeated(head)  # [MQTT-3.3.1-1]
-        if HOST:
+        if HOST and not (STREAM and is_streamed(key)):
             head, payload = self.aliased(head, payload)
         return head, (seq % SPAN + 1).to_bytes(2, "big"), payload
 

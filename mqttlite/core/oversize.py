@@ -8,6 +8,7 @@ should not send (client/suspects.py finds out which message that is).
 
 from . import const
 from .errors import broken
+from .features import STREAM
 from .packet_types import GONE_BY
 from .reason_codes import PACKET_TOO_LARGE
 from .text import check_utf8
@@ -42,6 +43,10 @@ class Oversized:
                     self.packet_id = self.packet_id << 8 | buf[place]
         self.left -= end - at
 
+    def has_flowed(self) -> bool:
+        """Whether its last byte, which has come, was taken by somebody (flowing.py)."""
+        return False
+
 
 def check_size(size_max: int, topic: bytes, size: int) -> None:
     """PublishError for a message of `size` bytes (Remaining Length) that is larger than a client takes itself."""
@@ -63,7 +68,7 @@ def pass_over(parser: "Parser", first: int, start: int, size: int) -> int:
         raise broken("4.8 size", size, parser.size_max)
     large = parser.large
     if large is None:
-        large = parser.large = Oversized(size)
+        large = parser.large = parser.make_large(size, first) if STREAM and parser.make_large else Oversized(size)
     buf = parser.buf
     end = min(len(buf), start + large.left)
     large.take(buf, start, end)
@@ -86,6 +91,8 @@ def gone_by(client: "ClientProtocol") -> None:
     session = client.session
     assert large
     parser.large = None
+    if STREAM and large.has_flowed():
+        return
     body = large.body
     if large.size < 2:
         raise broken("MQTT-3.3.2-1")

@@ -9,6 +9,8 @@ from .errors import broken
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .oversize import Oversized
 
 # Reserved flags for each packet type [MQTT-2.2.2-1]; 255: no such type, 254: PUBLISH, whose flags are fields.
@@ -24,6 +26,7 @@ class Parser:
     skips = False
     first: int  # of the PUBLISH that was read past
     large: "Oversized | None" = None  # the PUBLISH that is being read past
+    make_large: "Callable[[int, int], Oversized] | None" = None  # of its size and first byte; None: Oversized
 
     def __init__(self, size_max: int) -> None:
         self.size_max = size_max

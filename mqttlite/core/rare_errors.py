@@ -55,3 +55,9 @@ class SetAsideError(PublishError):
     connection right after it, and only those (`code` 0), or a 5.0 broker has announced a limit that it exceeds (`code`:
     the reason code for it). `pending()` lists it as refused; `retry` sends it again, `settle` forgets it.
     """
+
+
+class StreamError(MQTTError):
+    """A payload that is sent or received in pieces has not come to its end: its source failed, ended early or gave
+    nothing in time; or the connection was lost in the middle of what arrives, which will come again.
+    """

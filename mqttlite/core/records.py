@@ -24,8 +24,9 @@ again. **Nothing leaves before the records made until then are durable**: that i
     SEEN          sequence             head: producer and epoch; handled. payload: the whole window (core/keys), or b""
 
 A key is one byte of flags (1: it travels with the message; 2: the payload is behind the properties of 5.0; 4: the
-message expires) and, when the application gave it, its number in 8 bytes and its producer's name. The last 6 bytes of
-one that expires are its deadline, in ms since 1970.
+message expires; 8: its payload was the application's to give, piece by piece, and is not here: streamed.py) and, when
+the application gave it, its number in 8 bytes and its producer's name. The last 6 bytes of one that expires are its
+deadline, in ms since 1970.
 """
 
 from . import const
@@ -60,6 +61,13 @@ NEXT = const(11)
 ORIGIN = const(12)
 SEEN = const(13)
 CLEARING = const(14)
+
+STREAMED = const(8)  # flag of a key
+
+
+def is_streamed(key: bytes) -> bool:
+    """Whether the payload of the message with this key is not here (streamed.py)."""
+    return key != b"" and key[0] & STREAMED != 0
 
 
 def bare(key: bytes) -> bytes:

@@ -22,10 +22,10 @@ Both runtimes; imports only lower modules of the core.
 from . import const
 from .codec import acknowledgement, released, repeated
 from .errors import broken
-from .features import DOUBTS, JOURNAL, SERIAL, SERVER, V5
+from .features import DOUBTS, JOURNAL, SERIAL, SERVER, STREAM, V5
 from .packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from .reason_codes import REFUSED
-from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED
+from .records import ACCEPTED, CLEARING, DONE, DOUBT, FREED, is_streamed
 from .records import HELD as HELD_RECORD
 from .records import RELEASED as RELEASED_RECORD
 
@@ -345,7 +345,12 @@ class Session:
                 self.first = first
         if outcome:
             self.ended = message  # for who has to name it
-        if DOUBTS and (outcome == IN_DOUBT or outcome >= ASIDE) and self.doubts is not None:
+        if (
+            DOUBTS
+            and (outcome == IN_DOUBT or outcome >= ASIDE)
+            and self.doubts is not None
+            and not (STREAM and is_streamed(message[2]))
+        ):
             self.doubts[seq] = message
             self._record(DOUBT, seq)
         elif JOURNAL and self.store:

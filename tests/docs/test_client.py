@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import inspect
+import os
 import re
 import time
 import types
@@ -26,6 +27,7 @@ async def run(block: str, url: str, client: Client) -> dict[str, Any]:
     names = {
         **{name: getattr(mqttlite, name) for name in mqttlite.__all__},
         "asyncio": asyncio,
+        "os": os,
         "time": time,
         "dataclass": dataclass,
         "client": client,
@@ -83,6 +85,22 @@ async def test_an_example_prints_what_it_is_about(
     assert re.search(printed, output), output
 
 
+async def test_a_picture_is_published_and_saved_in_pieces(
+    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Client(url, client_id="house", size_max=5000) as client:
+        picture = tmp_path / "picture.jpg"
+        picture.write_bytes(bytes(100_000))
+        saving = (await run(program(PAGE, "receive_stream"), url, client))["saving"]
+        await client.subscribe("camera/+/picture", 2)
+        await run(program(PAGE, "publish_stream"), url, client)
+        while client.statistics().received.total < 1 or (tmp_path / "picture.part").exists():
+            await client._life.progress.wait()
+        saving.cancel()
+    assert set(capsys.readouterr().out.splitlines()) == {"the broker has it", "camera/1/picture 100000 bytes"}
+
+
 async def test_the_script_prints_what_it_has_published(url: str, tmp_path: Path) -> None:
     async with running(program(PAGE, "import mqttlite.blocking"), url, tmp_path) as output:
         assert await output.readline() == b"room/1 b'21.5'\n"
@@ -90,4 +108,4 @@ async def test_the_script_prints_what_it_has_published(url: str, tmp_path: Path)
 
 
 def test_no_example_is_left_out() -> None:
-    assert len(programs(PAGE)) == 7
+    assert len(programs(PAGE)) == 9

@@ -10,6 +10,7 @@ PUBLIC: dict[str, dict[str, str]] = {
     "JOURNAL": {"Journal": "mqttlite.store.journal", "RawArea": "mqttlite.store.area_raw"},
     "DOUBTS": {"PendingMessage": "mqttlite"},
     "V5": {"ExpiredError": "mqttlite"},
+    "STREAM": {"StreamError": "mqttlite"},
     "HOST": dict.fromkeys(("AnswerError", "Authentication", "ReasonCode", "Reconnect", "Statistics"), "mqttlite"),
 }
 
@@ -35,6 +36,7 @@ METHODS = {
         "expired", "properties", "expires_after_s", "content_type", "response_topic", "correlation_data",
         "payload_is_text", "user_properties", "subscription_identifiers",
     ),
+    "STREAM": ("publish_stream", "receive_stream"),
     "TEXTS": ("__repr__",),
 }  # fmt: skip
 OPTIONS = {
@@ -43,10 +45,11 @@ OPTIONS = {
     "V5": ("version", "session_expiry_s", "properties", "no_local", "retain_as_published", "retain_handling"),
     "MANUAL_ACK": ("manual_ack",),
     "TLS": ("tls", "server_name"),
+    "STREAM": ("stream_max",),
     "HOST": ("receive_maximum", "user_properties", "subscription_identifier"),
 }
 
-FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TLS", "SERVER", "HOST", "TEXTS")
+FLAGS = ("JOURNAL", "SERIAL", "KEYS", "V5", "DOUBTS", "MANUAL_ACK", "TLS", "STREAM", "SERVER", "HOST", "TEXTS")
 OF_HOSTS = ("SERVER", "HOST", "TEXTS")  # that no board has
 
 
@@ -113,6 +116,7 @@ SETS = {
         _set("thin+journal", "JOURNAL", "DOUBTS"),
         _set("thin+serial", "SERIAL"),
         _set("thin+v5", "V5"),
-        _set("all", *[flag for flag in FLAGS if flag not in OF_HOSTS]),
+        _set("thin+stream", "STREAM"),
+        _set("all", *[flag for flag in FLAGS if flag not in (*OF_HOSTS, "STREAM")]),
     )
 }
