@@ -250,7 +250,7 @@ class SqliteWriter:
         self._waiting = []
         empty_log = self._wanted > 0 or 2 * self._room < self._measured
         job = partial(self._write, batch, empty_log or look, empty_log and not look)
-        if self._pace.is_quick and not look and not empty_log and not self._file.is_log_full:
+        if self._pace.is_quick and not look and not empty_log and not self._file.is_due:
             self._finished(batch, job())
         else:
             self._loop.run_in_executor(self._thread, job).add_done_callback(

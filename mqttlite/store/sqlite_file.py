@@ -36,8 +36,9 @@ from .sqlite_schema import Damaged, Tables, carry_over, check, load, migrate, ro
 from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
-CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database
-LOG_MAX = 1 << 20  # bytes of records in the log
+CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database, about
+CHECKPOINT_LATEST = 2 * CHECKPOINT  # SQLite does so by itself, whatever thread has just committed
+LOG_MAX = 512 << 10  # bytes of records in the log
 CHECKPOINT_FULL = 32  # the same while the disk is full: the WAL must not grow
 PATIENCE = 30.0  # seconds that a program which writes to the file by itself is waited for
 LOOK_S = 1.0  # how often all files are looked at, and not only the database after each commit ...
@@ -65,7 +66,7 @@ def connect(path: str) -> sqlite3.Connection:
     """A connection for writing, with the settings that are not about what is promised."""
     # Whoever uses it is the only one: while a thread writes a batch, the loop begins none (sqlite.py).
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_LATEST}")
     connection.execute("PRAGMA secure_delete = OFF")  # overwriting what was deleted would double what is written
     return connection
 
@@ -106,7 +107,8 @@ class SqliteFile:
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
         self._logged: list[Any] = []  # records that are in the log
-        self.took_s = 0.0  # how long the last commit took
+        self.took_s = 0.0  # how long the last commit took; of one with which the log was carried over: the one before
+        self._in_wal = 0  # pages in the WAL, about
         self._written = 0  # bytes since the last look at how much the database will grow
 
     def open(self) -> Any:
@@ -225,7 +227,7 @@ class SqliteFile:
             raise StoreError(f"{shown(self.path)} is closed")
         try:
             data = self._tables.encode(batch)
-            began = time.perf_counter()
+            is_wal_due = self._in_wal > CHECKPOINT
             try:
                 self._write(
                     connection,
@@ -237,9 +239,10 @@ class SqliteFile:
                 if not _is_full(error) or len(data) > self.size_max - self.reserve:
                     raise
                 self._write_in_need(connection, batch, data, error)
-            self.took_s = time.perf_counter() - began
             self._demand_unmoved()
             self._written += len(data)
+            if is_wal_due:
+                self._checkpoint(connection)
             if 0 < self._room_kept.kept < 16 * self._written:
                 self._bound_growth(connection)
         except Full:
@@ -271,18 +274,35 @@ class SqliteFile:
 
     @property
     def is_log_full(self) -> bool:
-        """Whether the next batch will have the log carried over, which takes its time."""
+        """Whether the next batch will have the log carried over."""
         return self._log_bytes > self._log_max - (self._log_max >> 3)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next batch will have something carried over, which takes its time."""
+        return self.is_log_full or self._in_wal > CHECKPOINT
 
     def _write(self, connection: Connection, batch: list[Any], data: bytes, empty_log: bool) -> None:
         if empty_log:
             carry_over(connection, self._tables, self._logged + batch)
+            self._in_wal += 2 * (self._log_bytes + len(data)) // self._page + 50
             self._logged = []
             self._log_bytes = 0
         else:
+            began = time.perf_counter()
             connection.execute("INSERT INTO log (records, crc) VALUES (?, ?)", (data, crc32(data)))
+            self.took_s = time.perf_counter() - began
+            self._in_wal += 2 + len(data) // self._page
             self._log_bytes += len(data)
             self._logged += batch
+
+    def _checkpoint(self, connection: Connection) -> None:
+        """Move what is in the WAL to the database. What goes wrong with that is passed over, as SQLite does when it
+        does so by itself: it is in the WAL, and the next time comes.
+        """
+        with contextlib.suppress(Exception):
+            list(connection.execute("PRAGMA wal_checkpoint(PASSIVE)"))
+            self._in_wal = 0
 
     def _bound_growth(self, connection: Connection) -> None:
         """Carry over the WAL before the database has to grow by more than the reserve for that. On a disk that others
@@ -374,7 +394,7 @@ class SqliteFile:
         free = int(row(self._connection, "PRAGMA freelist_count")[0])
         pages = (self.size_max // self._page - used + free) * self._page - self.reserve
         if self._is_careful and self._room_kept.make() and self._room_kept.free() > 2 * MARGIN:
-            self._set_checkpoint(CHECKPOINT)
+            self._set_checkpoint(CHECKPOINT_LATEST)
             if self.is_full:
                 self.is_full = False
                 logger.warning("%s: there is room on the disk again", shown(self.path))
