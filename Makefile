@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability crash chaos simulate large size board qemu release interop diagrams cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large size board qemu release interop diagrams cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -46,8 +46,14 @@ bench: $(TESTING) build/compiled.ready ## processor time per message, source and
 	@$(PY) -m tools.compiled
 	@$(PY) -m benchmarks
 
-durability: $(TESTING) ## what the SQLite store costs: processor time per message, messages a second by the disk's sync time
+durability: $(TESTING) ## what the SQLite store costs a client: processor time per message, messages a second by the disk's sync time
 	@$(PY) -m benchmarks.durability $(ARGS)
+
+durable: $(TESTING) ## the same for the broker, beside Mosquitto: acknowledgements a second, syncs and bytes (ARGS='--start 1000000': its start)
+	@$(PY) -m benchmarks.broker_durable $(ARGS)
+
+killed: $(TESTING) ## kill -9 of the broker within microseconds of a random acknowledgement: 20 trials of 5,000 messages for each QoS
+	@$(PY) -m benchmarks.killed $(ARGS)
 
 crash: $(TESTING) ## producers, consumers and links are killed: 20 seeds of 300 messages, Mosquitto and our broker
 	@$(PY) -m benchmarks.crash $(ARGS)

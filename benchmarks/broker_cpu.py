@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,9 +63,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, project: Path = ROOT) -> Iterator[int]:
-    """A broker that listens on `port`, started in the folder of a project; its process id."""
-    environment = {**os.environ, "PYTHONPATH": str(project)}
+def running(
+    command: list[str], port: int, project: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    """A broker that listens on `port`, started in the folder of a project, with more in its environment; its process
+    id.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(project), **(environment or {})}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=project, env=environment

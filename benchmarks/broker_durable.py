@@ -1,0 +1,171 @@
+"""What it costs a broker to acknowledge after the disk: acknowledgements a second, processor time, syncs and bytes.
+
+    python -m benchmarks.broker_durable [--repeat N] [--count N] [--before FOLDER] [--sync MS ...]
+    python -m benchmarks.broker_durable --start 1000000     how long a start takes with so many messages queued
+
+Publishers with a window of 20 and messages of 64 bytes, and one persistent session that is away and gets all of them.
+Every acknowledgement of ours comes after a sync of what it acknowledges. Mosquitto, beside it in the same run, holds
+all in memory: it acknowledges what a kill loses. The disk is one in memory (benchmarks/disk.py) whose syncs take 0.2,
+1, 5 and 20 ms; processor time is without what is spent in syncs. The best of N is given: the machine is not ours alone.
+`--before`: another checkout of this project, measured in turns with this one.
+"""
+
+import argparse
+import contextlib
+import os
+import selectors
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.broker_cpu import ROOT, cpu_us, free_port, mosquitto, running
+from benchmarks.broker_load import Publisher, expect
+from benchmarks.disk import disk
+from mqttlite.core.wire4 import encode_connect, encode_subscribe
+from tests.runtimes import installed
+
+WINDOW = 20
+SYNCS_MS = (0.2, 1.0, 5.0, 20.0)
+SCENARIOS = ((1, 10), (2, 10), (1, 1), (2, 1))  # QoS, publishers
+LIMITS = ("queue_bytes=2GiB", "queues_bytes=4GiB", "store_bytes=4GiB")
+TIMEOUT_S = 60.0
+
+
+class Figures(NamedTuple):
+    rate: float  # acknowledgements a second
+    cpu_us: float  # for each
+    per_sync: float  # messages
+    bytes: float  # written to files, for each message
+    memory_mib: float  # of the process, with all that is queued
+
+
+def durable(port: int, folder: Path) -> list[str]:
+    """Our broker with a store in `folder`."""
+    limits = [word for limit in LIMITS for word in ("--limit", limit)]
+    listen = f"mqtt://127.0.0.1:{port}"
+    return [sys.executable, "-m", "mqttlite", "broker", "--listen", listen, "--store", f"{folder}/broker.db", *limits]
+
+
+def subscribe_and_leave(port: int, topic_filter: bytes = b"bench/#") -> None:
+    """A session that is away from now on."""
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as sock:
+        sock.sendall(encode_connect(b"away", False, 0))
+        expect(sock, b"\x20\2\0\0")
+        sock.sendall(encode_subscribe(1, [(topic_filter, 2)]))
+        expect(sock, bytes((0x90, 3, 0, 1, 2)))
+        sock.sendall(b"\xe0\0")
+
+
+def publish(port: int, qos: int, publishers: int, count: int) -> float:
+    """Have `count` messages of each publisher acknowledged; acknowledgements a second."""
+    pubs = [Publisher(port, n, b"bench/topic/%d" % n, qos, count, WINDOW, [], 4) for n in range(publishers)]
+    with selectors.DefaultSelector() as selector:
+        for publisher in pubs:
+            selector.register(publisher.sock, selectors.EVENT_READ, publisher)
+        began = time.perf_counter()
+        for publisher in pubs:
+            publisher.send()
+        unfinished = set(pubs)
+        while unfinished:
+            events = selector.select(TIMEOUT_S)
+            if not events:
+                raise SystemExit(f"nothing was acknowledged for {TIMEOUT_S:.0f} s")
+            for key, _ in events:
+                key.data.readable()
+                key.data.send()
+                if key.data.finished == count:
+                    unfinished.discard(key.data)
+        took = time.perf_counter() - began
+    for publisher in pubs:
+        publisher.sock.close()
+    return publishers * count / took
+
+
+def measure(
+    command: Callable[[int, Path], list[str]], project: Path, sync_ms: float, qos: int, publishers: int, count: int
+) -> Figures:
+    """One broker, from its start on."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(disk(sync_ms))
+        port = free_port()
+        pid = stack.enter_context(running(command(port, place.folder), port, project, place.environment))
+        subscribe_and_leave(port)
+        publish(port, qos, publishers, max(WINDOW, count // 10))
+        written, used = place.written(), cpu_us(pid)
+        rate = publish(port, qos, publishers, count)
+        written, used = place.written().since(written), cpu_us(pid) - used
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    messages = publishers * count
+    per_sync = messages / written.syncs if written.syncs else float("inf")
+    return Figures(rate, (used - written.spent_us) / messages, per_sync, written.bytes / messages, memory)
+
+
+def compare(args: argparse.Namespace) -> None:
+    brokers: dict[str, tuple[Callable[[int, Path], list[str]], Path]] = {"mqttlite": (durable, ROOT)}
+    if args.before:
+        brokers["before"] = (durable, args.before.resolve())
+    if installed("mosquitto"):
+        brokers["mosquitto"] = (mosquitto, ROOT)
+    print(f"{args.count} messages of each publisher, 64 bytes, window {WINDOW}; best of {args.repeat}\n")
+    print("sync ms  QoS  publishers  broker        acks/s   CPU us  messages/sync  bytes/message  memory MiB")
+    for sync_ms in args.sync or SYNCS_MS:
+        for qos, publishers in SCENARIOS:
+            count = max(WINDOW, round(args.count * min(1, 1 / sync_ms) * (1 if publishers > 1 else 2)))
+            found: dict[str, list[Figures]] = {name: [] for name in brokers}
+            for _ in range(args.repeat):
+                for name, (command, project) in brokers.items():
+                    if name != "mosquitto" or sync_ms <= SYNCS_MS[0]:  # it never waits for it
+                        found[name].append(measure(command, project, sync_ms, qos, publishers, count))
+            for name, figures in found.items():
+                if figures:
+                    rate, cpu = max(each.rate for each in figures), min(each.cpu_us for each in figures)
+                    each = figures[0]
+                    print(
+                        f"{sync_ms:7}  {qos:3}  {publishers:10}  {name:10} {rate:9.0f} {cpu:8.1f}"
+                        f" {each.per_sync:14.1f} {each.bytes:14.0f} {each.memory_mib:11.0f}",
+                        flush=True,
+                    )
+
+
+def start(count: int) -> None:
+    """Fill a queue, kill the broker, and start it again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        port = free_port()
+        with running(durable(port, folder), port) as pid:
+            subscribe_and_leave(port)
+            publish(port, 1, 10, count // 10)
+            os.kill(pid, 9)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        began = time.monotonic()
+        with running(durable(port, folder), port) as pid:
+            took = time.monotonic() - began
+            with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+                memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    print(f"{count} messages queued, {size / (1 << 20):.0f} MiB on the disk, killed: up again after {took:.1f} s,")
+    print(f"with {memory:.0f} MiB of memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions, in turns (3)")
+    parser.add_argument("--count", type=int, default=8000, metavar="N", help="messages of each publisher (8000)")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout, measured beside this one")
+    parser.add_argument(
+        "--sync", type=float, action="append", metavar="MS", help="only this time of a sync; repeatable"
+    )
+    parser.add_argument("--start", type=int, metavar="N", help="instead: how long a start takes with N messages queued")
+    args = parser.parse_args()
+    if args.start:
+        start(args.start)
+    else:
+        compare(args)
+
+
+if __name__ == "__main__":
+    main()
