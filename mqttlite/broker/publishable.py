@@ -16,6 +16,8 @@ TOPIC = 128  # bytes for a topic name that a connection may publish to, beside i
 class Publishable(dict[bytes, None]):
     """The topic names to which one connection may publish, as far as it has asked. `check`: as Router.check_topic."""
 
+    __slots__ = ("_bytes", "_check", "_guard", "_identity", "_ledger", "_limits", "_source")
+
     def __init__(
         self, guard: Guard, identity: Identity, check: Callable[[bytes], object], ledger: Ledger, limits: Limits
     ) -> None:

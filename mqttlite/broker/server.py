@@ -228,9 +228,12 @@ class Broker:
     def set_access(self, access: Access | None = None, hooks: Hooks | None = None) -> None:
         """Other users, rules and hooks from now on: connections stay, but for those that may not be here any more."""
         guard = guard_of(access, hooks)
+        changes = list(differences_of_access(self.guard, guard))
         succeed(self.guard, guard)
         self.engine.set_guard(guard, now_ms())
         self._turns.changed()
+        for change in changes:
+            audit("the program", change)
 
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again: new connections get what is in them, those that are there

@@ -141,7 +141,7 @@ class Access(Guard):
         if not isinstance(found, Identity):
             log.error("the hook authenticate must return an Identity or None, not %.60r", found)
             raise Refusal(UNAVAILABLE, "the hook authenticate failed")
-        return replace(found, how=HOOK, rights=None)
+        return replace(found, user=found.user or None, how=HOOK, rights=None)
 
     def _identity(self, arriving: Arriving, name: str | None, how: str) -> Identity:
         groups = self.users.groups_of(name) if self.users is not None and name is not None else frozenset()

@@ -14,23 +14,23 @@ from .rule import ACTIONS, PLACEHOLDERS, SUBSCRIBE, Pattern, Rule, covers, match
 
 __all__ = ["Rights", "Rule", "Rules"]
 
+COMMON = 1024  # rights that are kept for whoever has them
 _NO_LEVEL = b"/+#\0"  # what a name must not contain to stand for a level
 
 
 class Rights:
-    """What one identity may do. `rules`: those that are for it."""
+    """What an identity may do. `rules`: those that are for it, with what they are about."""
 
     __slots__ = ("_allowed", "_denied", "of")
 
-    def __init__(self, of: object, identity: Identity, rules: Iterable[Rule]) -> None:
+    def __init__(self, of: object, rules: Iterable[tuple[Rule, Iterable[Pattern]]]) -> None:
         self.of = of  # whose answer it is
         self._allowed: dict[str, list[Pattern]] = {action: [] for action in ACTIONS}
         self._denied: dict[str, list[Pattern]] = {action: [] for action in ACTIONS}
-        for rule in rules:
+        for rule, patterns in rules:
             lists = self._allowed if rule.allow else self._denied
-            for pattern in expanded(rule, identity):
-                for action in rule.actions:
-                    lists[action].append(pattern)
+            for action in rule.actions:
+                lists[action] += patterns
 
     def may(self, action: str, topic: bytes) -> bool:
         """As Guard.may."""
@@ -54,15 +54,16 @@ def expanded(rule: Rule, identity: Identity) -> Iterator[Pattern]:
     A name that cannot stand for a level leaves out a rule that allows; of one that denies, what lies below that level
     is denied altogether.
     """
-    if not any(mark in rule.filter for mark in PLACEHOLDERS):
-        yield pattern_of(rule.filter.encode())
-        return
     groups = sorted(identity.groups) if "%g" in rule.filter else [""]
     for group in groups or [""]:
         values = {"%u": identity.user or "", "%c": identity.client_id, "%g": group}
         pattern = _filled(rule, values)
         if pattern is not None:
             yield pattern
+
+
+def _is_fixed(rule: Rule) -> bool:
+    return not any(mark in rule.filter for mark in PLACEHOLDERS)
 
 
 def _filled(rule: Rule, values: dict[str, str]) -> Pattern | None:
@@ -99,6 +100,9 @@ class Rules:
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
+        # What many clients have in common is there once: by the numbers of the rules that are for them.
+        self._fixed = [(pattern_of(rule.filter.encode()),) if _is_fixed(rule) else () for rule in self._rules]
+        self._common: dict[tuple[int, ...], Rights] = {}
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -110,10 +114,23 @@ class Rules:
         """What `identity` may do; kept with it."""
         rights = identity.rights
         if not isinstance(rights, Rights) or rights.of is not self:
-            rights = Rights(
-                self, identity, [rule for rule in (*self._rules, *identity.rules) if is_for(rule, identity)]
-            )
+            rights = self._rights(identity)
             identity.keep_rights(rights)
+        return rights
+
+    def _rights(self, identity: Identity) -> Rights:
+        numbers = tuple(number for number, rule in enumerate(self._rules) if is_for(rule, identity))
+        is_common = not identity.rules and all(self._fixed[number] for number in numbers)
+        if is_common and numbers in self._common:
+            return self._common[numbers]
+        found: list[tuple[Rule, Iterable[Pattern]]] = []
+        for number in numbers:
+            rule = self._rules[number]
+            found.append((rule, self._fixed[number] or list(expanded(rule, identity))))
+        found += [(rule, list(expanded(rule, identity))) for rule in identity.rules if is_for(rule, identity)]
+        rights = Rights(self, found)
+        if is_common and len(self._common) < COMMON:
+            self._common[numbers] = rights
         return rights
 
     def may(self, identity: Identity, action: str, topic: bytes) -> bool:

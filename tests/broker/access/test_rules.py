@@ -183,3 +183,13 @@ def test_an_identity_is_the_same_after_it_was_stored() -> None:
 def test_a_stored_identity_that_is_none_is_an_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         decoded(data, b"c")
+
+
+def test_what_many_clients_have_in_common_is_there_once_and_what_is_their_own_is_not() -> None:
+    rules = Rules([allow("a/#"), deny("b", user="bert")])
+    anna, carl, bert = (Identity(name, client_id=name) for name in ("anna", "carl", "bert"))
+    assert rules.rights(anna) is rules.rights(carl)
+    assert rules.rights(anna) is not rules.rights(bert)
+    own = Rules([allow("a/%u")])
+    assert own.rights(anna) is not own.rights(carl)
+    assert not own.may(carl, PUBLISH, b"a/anna")
