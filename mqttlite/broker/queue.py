@@ -354,9 +354,8 @@ class Queue(Session):
         message = self.messages.get(seq)
         return message is not None and message[0][0] & 6 != RELEASED
 
-    def give_up_now(self, seq: int) -> None:
-        """Give up a message, and send what there is room for instead."""
-        self.drop(seq)
+    def go_on(self) -> None:
+        """Send what there is room for: messages have been given up."""
         self._pump()
 
     def forget(self) -> None:

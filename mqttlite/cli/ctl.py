@@ -25,6 +25,10 @@ Looks at a broker that runs, and after it, over its control socket: that of the 
   mqttlite ctl retry kitchen 17            queue one again, behind all others
   mqttlite ctl retained 'room/#'           retained messages
   mqttlite ctl clear 'room/#'              remove retained messages
+  mqttlite ctl queues                      queues and streams by name, with what is dead in them
+  mqttlite ctl retry-dead orders           try again what is dead in a queue
+  mqttlite ctl drop-dead orders            delete what is dead in a queue
+  mqttlite ctl delete queue orders         end a queue or a stream, with all that is in it
   mqttlite ctl reload                      read the files again, as SIGHUP does
   mqttlite ctl backup /media/broker.db     copy the store, while the broker runs
   mqttlite ctl --json status               the same for programs
@@ -69,13 +73,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     retained.add_argument("filter", metavar="FILTER", nargs="?", help="topic filter (#)")
     retained.add_argument("--most", type=int, metavar="N", help="so many at most (1000)")
     action("clear", "remove the retained messages that a topic filter matches", "filter")
+    action("queues", "queues and streams by name, with what is dead in them")
+    action("retry-dead", "try again what is dead in a queue", "name")
+    action("drop-dead", "delete what is dead in a queue", "name")
+    delete = action("delete", "end a queue or a stream, with all that is in it")
+    delete.add_argument("kind", choices=("queue", "stream"))
+    delete.add_argument("name", metavar="NAME")
     action("reload", "read the broker's files again, as SIGHUP does")
     action("backup", "copy the store to a new file, while the broker runs", "to")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the answer; the exit code. ValueError and OSError say why there is none."""
-    names = ("client", "user", "seq", "filter", "to", "most")
+    names = ("kind", "name", "client", "user", "seq", "filter", "to", "most")
     arguments = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
     if getattr(args, "all", False):
         arguments["all"] = True
@@ -178,11 +188,29 @@ def _show(found: dict[str, Any]) -> str:
     return "\n".join(map(one_line, lines))
 
 
+def _queues(found: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            each["kind"],
+            each["name"],
+            each["filter"],
+            each["messages"],
+            size(each["bytes"]),
+            each.get("dead", "-"),
+            each.get("consumers", each.get("readers")),
+        )
+        for each in found
+    ]
+    head = ("kind", "name", "filter", "messages", "size", "dead", "consumers")
+    return table(head, rows) if rows else "none"
+
+
 _SHOWN: dict[str, Callable[[Any], str]] = {
     "status": _status,
     "clients": _clients,
     "sessions": _clients,
     "queue": _queue,
     "retained": _retained,
+    "queues": _queues,
     "show": _show,
 }

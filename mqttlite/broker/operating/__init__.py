@@ -5,7 +5,7 @@
 view           what there is to see: counters, clients, sessions, queues      metrics   the same, as Prometheus reads it
 loop_watch     how late the event loop is                                     health    whether loop and store get on
 metrics_page   HTTP: /metrics and /healthz
-actions        what an operator can do                                        audit     a line in the log for each
+actions        what an operator can do; named_actions: with named queues     audit     a line in the log for each
 control        the Unix socket for that                                       control_path   where it is
 systemd        READY, WATCHDOG, STATUS to the service manager
 

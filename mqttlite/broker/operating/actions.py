@@ -20,6 +20,7 @@ from ..audit import audit
 from ..turns import now_ms
 from . import health, view
 from .loop_watch import LoopWatch
+from .named_actions import NamedActions
 
 if TYPE_CHECKING:
     from ..client_session import ClientSession
@@ -32,7 +33,8 @@ ADMINISTRATIVE_ACTION = 0x98  # reason code of DISCONNECT (5.0)
 SLICE = 500  # clients or topics before the broker has its turn
 MOST = 1000  # retained messages and queued ones that one answer has, unless asked for more
 
-_CHANGES = ("disconnect", "take-over", "remove", "drop", "retry", "clear")  # answered when it is durable
+# Answered when it is durable
+_CHANGES = ("disconnect", "take-over", "remove", "drop", "retry", "clear", "retry-dead", "drop-dead", "delete")
 
 _Arguments = dict[str, Any]
 
@@ -60,6 +62,7 @@ class Actions:
             "clear": (self._clear, {"filter": str}),
             "reload": (self._do_reload, {}),
             "backup": (self._backup, {"to": str}),
+            **NamedActions(broker).actions,
         }
 
     async def do(self, request: _Arguments, by: str) -> Any:
@@ -160,34 +163,47 @@ class Actions:
 
     async def _drop(self, arguments: _Arguments, by: str) -> str:
         client = self._client(arguments)
-        session = client.session
         if arguments.get("all"):
-            session.bring_all()
-            # The newest first: what was sent goes last, and its place in the window comes to nobody who goes as well.
-            numbers = [seq for seq in sorted(session.messages, reverse=True) if session.can_be_given_up(seq)]
+            count = await self._drop_all(client)
+            which = f"{count} messages"
         else:
-            numbers = [_droppable(client, arguments)]
-        engine = self._broker.engine
-        for number, seq in enumerate(numbers, 1):
-            if session.can_be_given_up(seq):
-                session.give_up_now(seq)
-                engine.stats.dropped_operator += 1
-                engine.backpressure.open_gap(client, "operator", 1, now_ms())
-            if not number % SLICE:
-                self._went_on(client)
-                await asyncio.sleep(0)
+            seq = _droppable(client, arguments)
+            self._drop_one(client, seq)
+            which = f"message {seq}"
+        client.session.go_on()
         self._went_on(client)
-        which = f"message {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} messages"
         audit(by, f"{which} for {client} dropped")
         return f"{which} for {_name(client)} dropped"
+
+    async def _drop_all(self, client: "ClientSession") -> int:
+        """What there is now, as long as the session is there."""
+        session = client.session
+        count = 0
+        for begin in range(session.first, session.next, SLICE):
+            session.bring_all(begin + SLICE - 1)
+            for seq in range(begin, begin + SLICE):
+                if session.can_be_given_up(seq):
+                    self._drop_one(client, seq)
+                    count += 1
+            await asyncio.sleep(0)
+            if self._broker.engine.sessions.get(client.client_id) is not client:
+                break
+        return count
+
+    def _drop_one(self, client: "ClientSession", seq: int) -> None:
+        engine = self._broker.engine
+        client.session.drop(seq)
+        engine.stats.dropped_operator += 1
+        engine.backpressure.open_gap(client, "operator", 1, now_ms())
 
     async def _retry(self, arguments: _Arguments, by: str) -> str:
         client = self._client(arguments)
         seq = _droppable(client, arguments)
         head, payload, extra = client.session.messages[seq]
         audit(by, f"message {seq} for {client}, topic {topic_of(head).decode()!a}, queued again as the last one")
-        client.session.give_up_now(seq)
+        client.session.drop(seq)
         taken = self._broker.engine.router.give(client, head, payload, extra)
+        client.session.go_on()
         self._went_on(client)
         if not taken:
             raise ValueError(f"message {seq} has no room in the queue any more, and is dropped")
@@ -273,6 +289,7 @@ def _name(client: "ClientSession") -> str:
 
 def _droppable(client: "ClientSession", arguments: _Arguments) -> int:
     seq: int = arguments.get("seq", -1)
+    client.session.bring_all(seq)
     client.session.bring_all(seq)
     if seq not in client.session.messages:
         raise ValueError(f"no message {seq} is queued for {_name(client)}; `mqttlite ctl queue` lists them")

@@ -182,7 +182,9 @@ def queue(broker: "Broker", client: "ClientSession", most: int) -> Iterator[dict
     """What is queued for a client, oldest first, `most` messages at most."""
     session = client.session
     clock = broker.engine.router.clock()
-    for seq in sorted(session.messages)[:most]:
+    end = min(session.next, session.first + most)
+    session.bring_all(end)
+    for seq in sorted(seq for seq in session.messages if seq < end):
         head, payload, extra = session.messages[seq]
         bits = head[0] & _QOS
         deadline = deadline_of(extra)

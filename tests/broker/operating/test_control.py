@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Arriving, Broker, Limits, Refusal
+from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.operating import control_path
 from mqttlite.broker.operating.control import CLIENTS_MAX, REQUEST_MAX, Control
+from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 
 ANY = ["mqtt://127.0.0.1:0"]
@@ -70,6 +72,7 @@ async def queued(it: Asking, client_id: str, *payloads: bytes, qos: int = 1) -> 
         await publisher.connect("publisher")
         for payload in payloads:
             publisher.publish(f"to/{client_id}", payload, qos)
+        for _ in payloads:
             assert (await publisher.packet()).kind in ("puback", "pubrec")
 
 
@@ -235,6 +238,56 @@ async def test_what_a_client_has_taken_at_qos_2_is_not_dropped(tmp_path: Path) -
         assert message["state"] == "released"
         assert "already" in await it.refused("drop", client="c", seq=message["seq"])
         assert "0 messages" in await it.ask("drop", client="c", all=True)
+
+
+async def test_a_queue_that_is_on_the_disk_alone_is_looked_at_and_emptied(tmp_path: Path) -> None:
+    """What is queued beyond some messages is not in memory; the operator sees and drops it all the same."""
+    store = BrokerStore(tmp_path / "b.db", keep=10)
+    async with controlled(tmp_path, store=store) as it:
+        await queued(it, "away", *(b"%d" % number for number in range(1200)))
+        first = await it.ask("queue", client="away", most=3)
+        assert [each["payload"] for each in first] == ["0", "1", "2"]
+        assert (await it.ask("show", client="away"))["queued"] == 1200
+        seq = first[0]["seq"] + 900
+        assert f"message {seq} for" in await it.ask("drop", client="away", seq=seq)
+        assert (await it.ask("show", client="away"))["queued"] == 1199
+        assert "1199 messages" in await it.ask("drop", client="away", all=True)
+        assert (await it.ask("show", client="away"))["queued"] == 0
+        assert it.broker.engine.ledger.queued == 0
+    async with controlled(tmp_path, store=tmp_path / "b.db") as it:
+        assert (await it.ask("show", client="away"))["queued"] == 0
+
+
+async def test_what_is_dead_in_a_named_queue_is_tried_again_or_deleted(tmp_path: Path) -> None:
+    """A consumer goes away with a message as often as it may; then it is set aside, for its operator."""
+    rule = NamedRule("orders", tries=1, filter="orders/#")
+    async with controlled(tmp_path, limits=Limits(named=(rule,)), store=tmp_path / "b.db") as it:
+
+        async def taken() -> bytes:
+            async with RawClient(it.port) as worker:
+                await worker.connect("worker")
+                await worker.subscribe("$queue/orders", 1)
+                payload: bytes = (await worker.packet()).fields["payload"]
+            while "worker" in [each["client"] for each in await it.ask("clients")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            return payload
+
+        async with RawClient(it.port) as publisher:
+            await publisher.connect("p")
+            publisher.publish("orders/1", b"poison", 1)
+            await publisher.packet()
+        assert await taken() == b"poison"
+        [queue] = await it.ask("queues")
+        assert (queue["kind"], queue["name"], queue["messages"], queue["dead"]) == ("queue", "orders", 1, 1)
+        assert "1 messages of queue 'orders' are tried again" in await it.ask("retry-dead", name="orders")
+        assert await taken() == b"poison"
+        assert "1 dead messages of queue 'orders' deleted" in await it.ask("drop-dead", name="orders")
+        assert (await it.ask("queues"))[0]["messages"] == 0
+        assert "there is no queue 'x'" in await it.refused("drop-dead", name="x")
+        assert "say what" in await it.refused("delete", name="orders")
+        assert "there is no stream" in await it.refused("delete", kind="stream", name="orders")
+        assert "is deleted" in await it.ask("delete", kind="queue", name="orders")
+        assert await it.ask("queues") == []
 
 
 async def test_retained_messages_are_listed_and_cleared_by_filter(tmp_path: Path) -> None:
