@@ -28,6 +28,8 @@ its password file can be used and changed here. The file is written at once and 
 it: a new one has mode 0600, an old one keeps mode and owner unless everybody could read it. A broker that runs reads
 it at SIGHUP: connections of users that are gone, or have another password, are closed then."""
 
+_WHEN = "a broker that runs knows it after mqttlite ctl reload (SIGHUP)"
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
@@ -104,7 +106,7 @@ def _set(path: Path, name: str, password: bytes) -> None:
 
     is_new = not path.exists()
     _rewrite(path, change)
-    say(f"{path}{' is made' if is_new else ''}: {said[0]}")
+    say(f"{path}{' is made' if is_new else ''}: {said[0]}; {_WHEN}")
 
 
 def _delete(path: Path, name: str) -> None:
@@ -117,7 +119,7 @@ def _delete(path: Path, name: str) -> None:
     if not path.exists():
         raise ValueError(f"there is no file {path}")
     _rewrite(path, change)
-    say(f"{path}: {name} is deleted")
+    say(f"{path}: {name} is deleted; {_WHEN}")
 
 
 def _name_in(line: str) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..broker import Broker
+from ..broker import Access, Broker
 from ..client import Client, Message
 from ..core import PORT
 from ..database.inbox import Inbox
@@ -20,7 +20,6 @@ from .check.ledger import Entry, Ledger, Publisher, ToPublish, name_in
 from .process import Process
 
 if TYPE_CHECKING:
-    from ..broker import Access
     from ..broker.limits import Limits
     from ..client.messages import Receipt
     from ..database.adapter import Database
@@ -63,7 +62,7 @@ def broker(
     *,
     port: int = PORT,
     limits: "Limits | None" = None,
-    access: "Callable[[], Access | None]" = _open,
+    access: Callable[[], Access | None] = _open,
     made: Callable[[Process, Broker], object] = _nothing,
     serves: Callable[[Process, Broker], object] = _nothing,
 ) -> Program:
@@ -75,7 +74,8 @@ def broker(
 
     async def main(process: Process) -> None:
         kept = process.broker_store() if store == "sqlite" else None
-        running = Broker([f"mqtt://{process.name}:{port}"], limits, kept, access=access())
+        who = access() or Access(anonymous=True)  # nobody else is in this network
+        running = Broker([f"mqtt://{process.name}:{port}"], limits, kept, access=who)
         made(process, running)
         async with running:
             serves(process, running)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker
+from mqttlite.broker import Access, Broker
 from mqttlite.broker.backpressure import Backpressure
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.broker.peer import Peer
@@ -22,6 +22,7 @@ from mqttlite.sim.timeline import SECOND
 from mqttlite.sim.world import World
 from tests.core.packets import Packet, decode_body, encode
 
+EVERYBODY = Access(anonymous=True)  # nobody else is in this network
 GOOD = 20
 EACH = 14  # messages that each of them publishes, one in half a second
 SIZE = 2000  # bytes
@@ -104,7 +105,7 @@ class House:
 
     async def _broker(self, process: Process) -> None:
         store = process.broker_store() if self.store else None
-        async with Broker(["mqtt://broker:1883"], self.limits(), store) as self.broker:
+        async with Broker(["mqtt://broker:1883"], self.limits(), store, access=EVERYBODY) as self.broker:
             raise await self.broker.failed
 
     async def _bad(self, process: Process) -> None:
@@ -239,7 +240,7 @@ def overload(store: bool, limits: Limits, publishers: int = 20, each: int = 100)
 
     async def run_broker(process: Process) -> None:
         kept = process.broker_store() if store else None
-        async with Broker(["mqtt://broker:1883"], limits, kept) as broker:
+        async with Broker(["mqtt://broker:1883"], limits, kept, access=EVERYBODY) as broker:
             brokers.append(broker)
             raise await broker.failed
 

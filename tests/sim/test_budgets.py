@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker, backpressure, route
+from mqttlite.broker import Access, Broker, backpressure, route
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.client import Client
 from mqttlite.core.rare_errors import SetAsideError
@@ -50,7 +50,7 @@ class Away:
 
     async def _broker(self, process: Process) -> None:
         limits = Limits(queues=(QueueRule("reader", self.when_full, BUDGET),))
-        broker = Broker(["mqtt://broker:1883"], limits, process.broker_store())
+        broker = Broker(["mqtt://broker:1883"], limits, process.broker_store(), access=Access(anonymous=True))
         async with broker:
             while True:
                 await asyncio.sleep(0.1)
