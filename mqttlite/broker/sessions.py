@@ -23,7 +23,7 @@ from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
 from . import events, new_guard
 from .access.guard import PUBLISH, Guard
-from .access.identity import Identity, decoded, encoded, owns, placed
+from .access.identity import Identity, claims, decoded, encoded, owns, placed
 from .admission import Admission
 from .authentication import Authenticate
 from .broker_store import BrokerStore, SessionStore
@@ -381,7 +381,9 @@ class Sessions:
     def _take_over(self, client: ClientSession, old: Peer, new: Peer) -> bool:
         """Disconnect `old`, whose client identifier `new` has [MQTT-3.1.4-2]; False when `new` is refused instead."""
         now = self.router.now
-        if not self._takeovers.may(client, old.origin, new.origin, now):
+        if claims(client.owner, new.identity):  # who somebody is decides, and then the address
+            client.home = new.origin
+        elif not self._takeovers.may(client, old.origin, new.origin, now):
             self.watch.hit(
                 "takeovers_a_minute", client, f"two clients share its identifier; refused {new.address}", now
             )

@@ -59,6 +59,11 @@ def owns(owner: Identity | None, newcomer: Identity) -> bool:
     return owner is None or owner.user is None or owner.user == newcomer.user
 
 
+def claims(owner: Identity | None, newcomer: Identity) -> bool:
+    """Whether a session was nobody's, and a user makes it its own."""
+    return newcomer.user is not None and (owner is None or owner.user is None)
+
+
 def encoded(identity: Identity) -> bytes:
     """As the store keeps the owner of a session, whose client identifier it has; empty for nobody in particular."""
     found = _said(identity)

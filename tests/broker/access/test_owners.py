@@ -4,6 +4,7 @@ import pytest
 
 from tests.broker.access.guarded import Guarded, allow
 from tests.broker.five import Five
+from tests.broker.world import Wire
 
 ALL = allow("#")
 
@@ -72,3 +73,31 @@ def test_an_identifier_that_the_broker_has_made_is_the_one_that_rules_mean() -> 
     client.publish("dev/" + client.announced["AssignedClientIdentifier"], b"", qos=1)
     client.publish("dev/", b"", qos=1)
     assert [got.reason for got in client.take()] == [0x10, 0x87]
+
+
+def test_a_storm_of_clients_without_a_name_does_not_keep_a_user_out() -> None:
+    world = Guarded(ALL)
+
+    def nobody(address: str) -> Wire:
+        wire = world.open(address)
+        fields = {"client_id": "door", "clean_session": True, "keep_alive_s": 0, "will": None}
+        wire.send("connect", username=None, password=None, **fields)
+        return wire
+
+    for number in range(50):  # beyond what take-overs between two addresses may be
+        nobody(f"10.0.0.{number % 2 + 1}:1")
+    assert world.stats.limits["takeovers_a_minute"] > 0
+    anna = world.enter("anna", "door")
+    for number in range(10):
+        assert nobody(f"10.0.0.{number % 2 + 1}:1").closed
+    assert not anna.closed
+
+
+@pytest.mark.parametrize("name", ["", "anna\u0301", "ANNA"])
+def test_an_empty_user_name_or_one_that_is_written_in_another_way_is_not_the_user(name: str) -> None:
+    world = Guarded(ALL, allow("public", user=""))
+    wire = world.open()
+    fields = {"client_id": "x", "clean_session": True, "keep_alive_s": 0, "will": None}
+    wire.send("connect", username=name, password=b"anna", **fields)
+    assert wire.closed
+    assert [packet.fields["code"] for packet in wire.packets()] == [4]
