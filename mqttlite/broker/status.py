@@ -7,8 +7,8 @@ goes with it. While a gap lasts it is told every ten seconds with QoS 0; when it
 client the next message can say the same in a user property: `_tell` is where.)
 
 What Mosquitto says there has its names and meaning, but for `messages/received` and `messages/sent`, which count
-PUBLISH alone, as `publish/messages/...` does, and `store/messages/bytes`, which is what the ledger has for them. Not
-there: `heap/...` and `publish/bytes/...`. `held/NAME` are the accounts of the ledger.
+PUBLISH alone, as `publish/messages/...` does, and `store/messages/bytes` and `heap/...`, which are what the ledger has.
+Not there: `publish/bytes/...`. `held/NAME` are the accounts of the ledger, `heap/current` is all of them together.
 """
 
 import contextlib
@@ -49,6 +49,7 @@ class Status:
         self._next_at: int | None = None
         self._began_at = 0  # ms
         self._clients_max = 0
+        self._held_max = 0  # bytes
         self._loads = LoadAverages()
 
     def update(self, now: int) -> None:
@@ -104,6 +105,10 @@ class Status:
         yield "store/messages/bytes", router.ledger.queued + router.ledger.retained
         for name, size in router.ledger.accounts():
             yield f"held/{name}", size
+        held = router.ledger.total
+        self._held_max = max(self._held_max, held)
+        yield "heap/current", held
+        yield "heap/maximum", self._held_max
         counters = {
             "messages/received": stats.messages_received,
             "messages/sent": stats.messages_sent,
