@@ -27,7 +27,7 @@ CHANGES: dict[str, Change | Given] = {
     "SQLite does not sync: client": _no_sync,
     "SQLite does not sync: broker": _no_sync,
     "the WAL is not written again at open": Given(short_log, value(sqlite_file, "settle_wal", lambda path: None)),
-    "the log is not read at open": text(sqlite_schema.load, {"if not records:": "if True:"}),
+    "the log is not read at open": text(sqlite_schema.load, {"if batches:": "if False:"}),
     "commit does not wait": text(SqliteWriter.commit, {"future = self._loop.create_future()": "return"}),
     "a write that failed counts": text(SqliteFile.write, {"self._failed = True": "return"}),
     "what did not fit counts": value(
