@@ -109,6 +109,12 @@ class Doors:
             raise
         return exchange
 
+    def check(self, strangers: str) -> None:
+        """ListenError where strangers can connect as things are, and are UNWANTED from now on."""
+        if strangers == UNWANTED:
+            for entrance in self._entrances:
+                _check_exposure(entrance, entrance.door, strangers)
+
     async def take(self, exchange: Exchange) -> list[str]:
         """Do it; what has changed, in words."""
         changes = []

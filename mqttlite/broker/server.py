@@ -226,8 +226,11 @@ class Broker:
         return len(changes)
 
     def set_access(self, access: Access | None = None, hooks: Hooks | None = None) -> None:
-        """Other users, rules and hooks from now on: connections stay, but for those that may not be here any more."""
+        """Other users, rules and hooks from now on: connections stay, but for those that may not be here any more.
+        ListenError: everybody on the network could connect.
+        """
         guard = guard_of(access, hooks)
+        self._doors.check(strangers(guard, self._has_authenticate))
         changes = list(differences_of_access(self.guard, guard))
         succeed(self.guard, guard)
         self.engine.set_guard(guard, now_ms())

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,29 +115,28 @@ async def test_each_change_has_a_line_and_none_a_password(caplog: pytest.LogCapt
         ]
 
 
-async def test_nobody_comes_in_at_a_new_listener_under_the_old_guard() -> None:
-    """A port that is opened for the network together with its users: no moment between."""
-    port = free_port()
-    users = Users({"ann": hashed(b"ann")})
+async def test_when_a_new_listener_begins_to_accept_the_new_users_and_limits_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    access = Access(users=Users({"ann": hashed(b"ann")}))
     async with Broker([f"{HOST}:0"]) as broker:
-        codes: list[int] = []
+        loop = asyncio.get_running_loop()
+        create_server = loop.create_server
+        held: list[bool] = []
 
-        async def try_to_get_in() -> None:
-            while len(codes) < 5:
-                try:
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0)
-                    continue
-                writer.write(b"\x10\x0f\0\x04MQTT\x04\x02\0\0\0\x03bad")
-                codes.append((await reader.readexactly(4))[3])
-                writer.close()
+        async def create(*args: Any, **options: Any) -> asyncio.Server:
+            held.append(broker.guard is access and broker.limits.filters == 3)
+            return await create_server(*args, **options)
 
-        trying = asyncio.create_task(try_to_get_in())
-        await asyncio.sleep(0)
-        await broker.reload([f"{HOST}:{port}"], Limits(), Access(users=users))
-        await asyncio.wait_for(trying, 60)
-        assert set(codes) == {5}
+        monkeypatch.setattr(loop, "create_server", create)
+        port = free_port()
+        await broker.reload([f"{HOST}:{port}"], Limits(filters=3), access)
+        assert held == [True]
+        async with RawClient(port) as client:
+            client.send(
+                "connect", client_id="c", clean_session=True, keep_alive_s=0, username=None, password=None, will=None
+            )
+            assert (await client.packet()).fields["code"] == 5
 
 
 async def test_an_embedded_broker_does_not_listen_to_strangers_by_accident() -> None:
@@ -147,3 +147,23 @@ async def test_an_embedded_broker_does_not_listen_to_strangers_by_accident() -> 
         assert broker.addresses[0].startswith("mqtt://0.0.0.0:")
         with pytest.raises(ListenError, match="there are no users"):
             await broker.reload(["mqtt://0.0.0.0:0"], Limits())
+        with pytest.raises(ListenError, match="there are no users"):
+            broker.set_access(None)
+        broker.set_access(Access(anonymous=True))
+
+
+async def test_a_connection_ends_with_the_password_that_has_let_it_in_and_its_session_stays_its_own() -> None:
+    kept = {name: hashed(name.encode()) for name in ("ann", "bob")}
+    async with Broker([f"{HOST}:0"], access=Access(users=Users(kept))) as broker:
+        port = port_of(broker.addresses[0])
+        async with RawClient(port) as ann, RawClient(port) as bob:
+            await ann.connect("a", clean=False, username="ann", password=b"ann")
+            await bob.connect("b", clean=False, username="bob", password=b"bob")
+            await ann.subscribe("t", 1)
+            after = Access(users=Users(kept | {"ann": hashed(b"other")}))
+            await broker.reload([f"{HOST}:0"], Limits(), after)
+            await ann.closed()
+            bob.send("pingreq")
+            assert (await bob.packet()).kind == "pingresp"
+        async with RawClient(port) as again:
+            await again.connect("a", clean=False, present=True, username="ann", password=b"other")
