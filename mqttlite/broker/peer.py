@@ -35,7 +35,7 @@ from .long_requests import PIECE, in_pieces
 from .parsing import QuickParser
 from .publishing import HeldBack, Publishing
 from .queue import Queue
-from .runs import acknowledge_all, publish_all
+from .runs import acknowledge_all, publish_all, unpark_all
 
 if TYPE_CHECKING:
     from .authentication import Exchange
@@ -379,6 +379,8 @@ class Peer(ServerConnection):
                 return False
             if not self.is_connected:
                 return False
+            if len(parked) > 1 and unpark_all(self, router, enough):
+                continue
             first, body = parked[0]
             try:
                 publish(first, body, 0, len(body))

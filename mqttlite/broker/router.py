@@ -21,7 +21,7 @@ from .queues.names import DELAYED_PREFIX
 from .queues.repeats import ENVELOPE
 from .retained import RetainedMessages
 from .rights import Sources, barred_of
-from .route import Route
+from .route import Group, Route
 from .stats import Stats, Watch
 from .subscribing import GAP_TOPICS, Subscribing
 
@@ -180,28 +180,22 @@ class Router(Subscribing):
         """The route of a topic, if there is one already."""
         return self._routes.get(topic)
 
-    def publish_all(self, publisher: Peer, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> bool:
-        """As `publish`, of each; False, and nothing done, where one of them might find no room, or somebody behind.
-        `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
+    def publish_all(self, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
+        """As `publish`, of each, up to the one that might find no room, or have its publisher held back; how many, no
+        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
         """
         count = len(payloads)
         groups = route.groups.get(flags) or route.group(flags)
         sizes = list(map(len, payloads))
-        size = sum(sizes)
         is_even = sizes.count(sizes[0]) == count
         if flags:
-            cost = size + count * (len(route.topic) + HEAD_MAX + MESSAGE)  # at most
-            if self._tight or self.ledger.queued + cost * route.fan > self._near:
-                return False
-            for qos, clients, _, _ in groups:
-                for client in clients if qos else ():
-                    session = client.session
-                    peer = client.peer
-                    if peer is not None and not peer.writable:
-                        return False
-                    room = client.hold_room + cost
-                    if session.room < room and session.settle() < room:
-                        return False
+            cost = max(sizes) + len(route.topic) + HEAD_MAX + MESSAGE  # of each, at most
+            fitting = self._fitting(groups, route.fan, count, cost)
+            if fitting < count:
+                if fitting < 2:
+                    return 0
+                count = fitting
+                payloads = payloads[:count]
         stats = self._stats
         stats.messages_received += count
         dirty = self._dirty
@@ -242,7 +236,7 @@ class Router(Subscribing):
                 if speech == BY_FORM:
                     continue
                 data = b"".join(pieces)
-            if size > SMALL * count:
+            if sizes[0] > SMALL:
                 self.unwritten += len(data) * number
             for client in clients:
                 peer = client.peer
@@ -255,7 +249,26 @@ class Router(Subscribing):
                 else:
                     for _ in payloads:
                         self.backpressure.drop(client, "write_buffer_bytes", self.now)
-        return True
+        return count
+
+    def _fitting(self, groups: list[Group], fan: int, count: int, cost: int) -> int:
+        """How many of `count` messages, `cost` bytes each, can be queued before anything has to be decided."""
+        if self._tight:
+            return 0
+        count = min(count, (self._near - self.ledger.queued) // (cost * fan))
+        behind = self.backpressure.behind
+        for qos, clients, _, _ in groups:
+            for client in clients if qos else ():
+                session = client.session
+                peer = client.peer
+                if peer is not None and not peer.writable:
+                    return 0
+                # Nobody is held back a second time for who is behind.
+                least = client.hold_room if client.hold_left > 0 or client not in behind else 0
+                room = least + count * cost
+                if session.room < room and session.settle() < room:
+                    count = (session.room - least) // cost
+        return count
 
     def publish_with(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
         """As `publish`, of a message with these properties, which have been checked (5.0)."""

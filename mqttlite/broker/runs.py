@@ -7,11 +7,14 @@ Imports answers, publishing, queue, core; `peer` is a Peer, which knows this mod
 """
 
 from binascii import crc32
+from collections import deque
+from itertools import islice
 from typing import Any
 
 from ..core.packet_types import PUBREL
 from ..core.parser import Parser
 from . import answers
+from .ledger import MESSAGE
 from .publishing import Publishing
 from .queue import Queue
 
@@ -45,38 +48,34 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
     buf = parser.buf
     start = parser.start
     end = parser.end
-    at = start + 2 + (buf[start] << 8 | buf[start + 1]) if end - start > 2 else end + 1
     header = 2 if end - start < 128 else 3
-    if at > end or first & 9 or end - start > LARGE or buf[start - header] != first:  # RETAIN, DUP; a length too long
+    if end - start > LARGE or buf[start - header] != first:  # a length that is longer than it need be
         return False
-    topic = buf[start + 2 : at]
-    route = router.known_route(topic)
-    if route is None or route.asks or (peer.rights is not None and topic not in peer.rights):
+    at = named_to(first, buf, start, end)
+    route = known(peer, router, buf[start + 2 : at]) if at else None
+    if route is None:
         return False
-    qos = first >> 1 & 3
-    queue: Queue = peer.session
-    inbound = queue.inbound
-    most = (enough - router.work) // route.fan
-    if qos:
-        most = min(most, queue.inbound_max - len(inbound), answers.LONGEST)
+    most = most_of(peer, router, route, first, enough)
     named = buf[start:at]
     size_max = parser.size_max
-    skipped = (2 if qos else 0) + (1 if peer.is5 else 0)
-    payloads: list[bytes] = []
-    packet_id = 0
     begun = start - header
-    done = end
+    payloads: list[bytes] = []
+    ends: list[int] = []
+    packet_id = 0
+    is5 = peer.is5
+    skipped = (2 if first & 6 else 0) + (1 if is5 else 0)
+    inbound: dict[int, int] = peer.session.inbound
     while len(payloads) < most and at + skipped <= end:
-        if qos:
+        if first & 6:
             number = buf[at] << 8 | buf[at + 1]
             if not number or number in inbound or (packet_id and number != packet_id + len(payloads)):
                 break
             packet_id = packet_id or number
         at += skipped
-        if peer.is5 and buf[at - 1]:  # properties
+        if is5 and buf[at - 1]:  # properties
             break
         payloads.append(buf[at:end])
-        done = end
+        ends.append(end)
         start = end + 2
         if start > len(buf) or buf[end] != first:
             break
@@ -90,17 +89,77 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
         at = start + len(named)
         if end > len(buf) or size > size_max or not buf.startswith(named, start):
             break
-    count = len(payloads)
-    if count < 2:
+    if len(payloads) < 2:
         return False
-    whole = buf[begun:done] if not qos and not peer.is5 else b""  # as it goes out, too
-    if not router.publish_all(peer, qos, route, payloads, whole):
-        return False
-    parser.end = parser._at = done
-    if qos == 1:
-        queue.take_all(first, packet_id, [], count)
-    elif qos:
-        seed = crc32(topic, len(topic))
+    whole = buf[begun : ends[-1]] if not first & 6 and not is5 else b""  # as it goes out, too
+    count = router.publish_all(first >> 1 & 3, route, payloads, whole)
+    if count:
+        parser.end = parser._at = ends[count - 1]
+        take_all(peer, first, named, packet_id, payloads, count)
+    return count > 0
+
+
+def unpark_all(peer: Any, router: Publishing, enough: int) -> int:
+    """The same of what is parked in `peer`; how many, or 0."""
+    parked: deque[tuple[int, bytes]] = peer.parked
+    first, body = parked[0]
+    at = named_to(first, body, 0, len(body))
+    route = known(peer, router, body[2:at]) if at else None
+    if route is None:
+        return 0
+    named = body[:at]
+    payloads: list[bytes] = []
+    packet_id = 0
+    is5 = peer.is5
+    start = at + (2 if first & 6 else 0) + (1 if is5 else 0)
+    inbound: dict[int, int] = peer.session.inbound
+    for other, body in islice(parked, most_of(peer, router, route, first, enough)):
+        if other != first or start > len(body) or not body.startswith(named) or (is5 and body[start - 1]):
+            break
+        if first & 6:
+            number = body[at] << 8 | body[at + 1]
+            if not number or number in inbound or (packet_id and number != packet_id + len(payloads)):
+                break
+            packet_id = packet_id or number
+        payloads.append(body[start:])
+    if len(payloads) < 2:
+        return 0
+    count = router.publish_all(first >> 1 & 3, route, payloads, b"")
+    if count:
+        take_all(peer, first, named, packet_id, payloads, count)
+        for _ in range(count):
+            _, body = parked.popleft()
+            peer.parked_bytes -= len(body) + MESSAGE
+    return count
+
+
+def named_to(first: int, buf: bytes, start: int, end: int) -> int:
+    """Where the topic name of a PUBLISH ends; 0: it is for the long way."""
+    at = start + 2 + (buf[start] << 8 | buf[start + 1]) if end - start > 2 else end + 1
+    return at if at <= end and not first & 9 else 0  # DUP, RETAIN
+
+
+def known(peer: Any, router: Publishing, topic: bytes) -> Any:
+    """The route of a topic, where there is nothing to be asked about it."""
+    route = router.known_route(topic)
+    return None if route is None or route.asks or (peer.rights is not None and topic not in peer.rights) else route
+
+
+def most_of(peer: Any, router: Publishing, route: Any, first: int, enough: int) -> int:
+    """How many messages the turn and the session allow."""
+    most: int = (enough - router.work) // route.fan
+    if first & 6:
+        queue: Queue = peer.session
+        most = min(most, queue.inbound_max - len(queue.inbound), answers.LONGEST)
+    return most
+
+
+def take_all(peer: Any, first: int, named: bytes, packet_id: int, payloads: list[bytes], count: int) -> None:
+    """The first `count` of them are the router's: they are acknowledged."""
+    queue: Queue = peer.session
+    if first & 4:
+        seed = crc32(named[2:], len(named) - 2)
         shift = peer.digest_shift
-        queue.take_all(first, packet_id, [crc32(payload, seed) >> shift for payload in payloads], count)
-    return True
+        queue.take_all(first, packet_id, [crc32(payload, seed) >> shift for payload in payloads[:count]], count)
+    elif first & 2:
+        queue.take_all(first, packet_id, [], count)

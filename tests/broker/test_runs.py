@@ -89,7 +89,7 @@ class Side:
         if wire.closed:
             return
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("publish_all", "acknowledge_all"):
+            for name in ("publish_all", "unpark_all", "acknowledge_all"):
                 patch.setattr(peer, name, partial(self.counted, getattr(runs, name)) if self.is_quick else lambda *_: 0)
             wire.raw(b"".join(packets))
 
