@@ -17,6 +17,7 @@ peer          a client's network connection   publish4, publish5, long_requests 
 client_session   its session
 queue         the core's session, an account of its bytes  extras     what a message has of 5.0
 broker_store  what is kept, and how sessions tell it       parsing    the core's parser, quicker for servers
+operating/    what an operator has: metrics, control socket, systemd   events   lines of the log about connections
 ledger        the bytes of all that, in one place          limits, stats   what they say
 
 Imports: downwards in this list, mqttlite.core and, for TLS and WebSocket, mqttlite.net. Only server, listen and

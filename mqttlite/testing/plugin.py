@@ -30,7 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of this plugin."""
+    """The markers of this plugin."""
+    config.addinivalue_line(
+        "markers",
+        "mqtt_client(**options): those of the test's mqtt_client: topic_filter, username, password, what Client has",
+    )
     config.addinivalue_line(
         "markers",
         "mqtt_broker(**options): those of the test's mqtt_broker: store=True, limits={...}, what Broker has",
@@ -92,11 +96,16 @@ def mqtt_broker(
 
 
 @pytest.fixture
-def mqtt_client(mqtt_broker: "TestBroker", _mqtt_loop: "LoopThread") -> "Iterator[Probe]":
-    """A client that sees everything which is published to `mqtt_broker` from now on, and publishes."""
+def mqtt_client(
+    request: pytest.FixtureRequest, mqtt_broker: "TestBroker", _mqtt_loop: "LoopThread"
+) -> "Iterator[Probe]":
+    """A client that sees everything which is published to `mqtt_broker` from now on, and publishes. The marker
+    mqtt_client has its options.
+    """
     from .probe import Probe
 
-    with Probe(mqtt_broker.url, _mqtt_loop) as probe:
+    marker = request.node.get_closest_marker("mqtt_client")
+    with Probe(mqtt_broker.url, _mqtt_loop, **(marker.kwargs if marker else {})) as probe:
         yield probe
 
 

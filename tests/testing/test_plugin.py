@@ -37,7 +37,7 @@ def test_two(mqtt_broker, request):
 
 def test_the_examples_of_the_page_pass(pytester: pytest.Pytester) -> None:
     tests = [source for source in PROGRAMS if "def test_" in source]
-    assert len(tests) == 4
+    assert len(tests) == 5
     pytester.makeini(SETTINGS)
     for number, source in enumerate([*tests, SCOPES]):
         pytester.makepyfile(**{f"test_page_{number}": source})
