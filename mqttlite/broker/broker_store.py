@@ -32,6 +32,7 @@ class BrokerStore(SqliteWriter):
     def __init__(self, path: str | os.PathLike[str], *, keep: int = KEEP, **options: Any) -> None:
         self.keep = keep
         self._blocks = Blocks()
+        self._retained = 0  # values that were recorded and are in no commit yet
         self.faces: dict[int, SessionStore] = {}  # by the number of their session
         SqliteWriter.__init__(self, path, **options)
         self.syncs = Histogram()  # how long batches took to be written and synced
@@ -49,6 +50,14 @@ class BrokerStore(SqliteWriter):
 
     def _tables(self) -> Tables:
         return BrokerTables(self._blocks, self.keep)
+
+    def _batch_of(self, records: list[Any]) -> list[Any]:
+        """Of several values of one topic, the last one."""
+        retained, self._retained = self._retained, 0
+        if retained < 2:
+            return records
+        last = {record[3]: number for number, record in enumerate(records) if record[1] == RETAINED}
+        return [record for number, record in enumerate(records) if record[1] != RETAINED or last[record[3]] == number]
 
     def _carried(self) -> None:
         """What lies in a block now need not be in memory."""
@@ -92,6 +101,7 @@ class BrokerStore(SqliteWriter):
 
     def retain(self, topic: bytes, payload: bytes, qos: int, extra: bytes = b"") -> None:
         """The retained message of a topic; without a payload: there is none any more."""
+        self._retained += 1
         self.note(0, RETAINED, qos, topic, payload, extra)
 
 

@@ -28,7 +28,8 @@ LINGER_S = 0.01
 RETRY_S = 1.0  # after a batch that found no room, and while there is little
 SCARCE = 1 << 20  # bytes of room that are looked at again and again, as others may take or leave some
 FEW = 4  # records in a batch; who waits after each message makes no more
-GATHER_S = 0.0003  # where there were more: packets come one by one, and those that come now share the commit
+# Where there were more, on a disk that is not quick: packets come one by one, and those that come now share the commit
+GATHER_S = 0.0003
 
 
 def read(path: str | os.PathLike[str]) -> State:
@@ -149,7 +150,7 @@ class SqliteWriter:
             waiting = self._waiting
             if not self._busy:
                 self._busy = True
-                if self._batch > FEW:
+                if self._batch > FEW and not self._pace.is_quick:
                     self._loop.call_later(GATHER_S, self._start)
                 else:
                     self._loop.call_soon(self._start)  # after all tasks that are ready to run, so that they join in
@@ -237,12 +238,16 @@ class SqliteWriter:
         if cancelled:
             raise cancelled
 
+    def _batch_of(self, records: list[Any]) -> list[Any]:
+        """What of the records has to be written together."""
+        return records
+
     def _start(self, look: bool = False) -> None:
         """Have a batch written. `look`: count the room, whatever was written."""
         assert self._thread
         self._busy = True
         self._retry = None
-        batch = self._records
+        batch = self._batch_of(self._records)
         self._batch = len(batch)
         self._records = []
         self._needed = 0

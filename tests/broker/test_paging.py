@@ -205,3 +205,43 @@ async def test_a_session_that_ends_takes_what_is_on_the_disk_with_it(path: Path)
         world.store.note(0, r.DONE, 0)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM block").fetchone() == (0,)
+
+
+async def test_of_values_that_follow_each_other_within_a_commit_the_last_one_is_written(path: Path) -> None:
+    async with life(path) as world:
+        publisher = world.connect("p")
+        store = world.store
+        written: list[int] = []
+        batch_of = store._batch_of
+
+        def spied(records: list[object]) -> list[object]:
+            batch = batch_of(records)
+            written.append(len(batch))
+            return batch
+
+        store._batch_of = spied  # type: ignore[method-assign]
+        for number in range(100):
+            for topic in ("a", "b"):
+                publisher.publish(topic, b"%d" % number, retain=True)
+        await store.commit()
+        assert written == [3]  # and the clock
+        publisher.publish("a", b"", retain=True)
+        publisher.publish("a", b"new", retain=True)
+        await store.commit()
+        assert written == [3, 1]
+    async with life(path) as world:
+        subscriber = world.connect("s")
+        subscriber.subscribe("#")
+        assert sorted(subscriber.messages()) == [("a", b"new", 0, True), ("b", b"99", 0, True)]
+
+
+async def test_nothing_is_written_while_nothing_happens(path: Path) -> None:
+    async with life(path) as world:
+        away(world, 1)
+        publisher = world.connect("p")
+        publisher.publish("t", b"queued", qos=1)
+        publisher.publish("t", b"retained", retain=True)
+        await world.store.commit()
+        for _ in range(600):
+            world.wait(1000)
+        assert world.store._records == []
