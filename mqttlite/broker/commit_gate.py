@@ -50,12 +50,15 @@ class CommitGate:
         """
         if self._task is None and self._is_wanted():
             try:
+                was_full = self.is_full
                 began_at = monotonic()
                 if not self._store.wanted or self._store.commit_now():
                     if self._store.wanted:
                         self._store.wanted = False
                         self.times.add(monotonic() - began_at)
                     self._write()
+                    if was_full and not self.is_full:
+                        self._opened()
                     return
             except StoreError as error:
                 self._fail(error)
