@@ -14,6 +14,7 @@ from ..broker import Access, Broker
 from ..client import Client, Message
 from ..core import PORT
 from ..database.inbox import Inbox
+from ..database.stream_inbox import StreamInbox
 from ..store.base import Store
 from ..store.journal import Journal
 from .check.ledger import Entry, Ledger, Publisher, ToPublish, name_in
@@ -160,11 +161,16 @@ class Publishing:
         entry = self.ledger.try_(self.publisher, message, world.now)
         world.note(self.publisher.name, "publish", entry.name)
         self._look_at_doubts(client)  # the store may have to forget the oldest
-        receipt = await client.publish(message.topic, message.payload, message.qos, key=message.key, **message.more)
+        topic = self.topic_of(message)
+        receipt = await client.publish(topic, message.payload, message.qos, key=message.key, **message.more)
         entry.accepted = True
         world.note(self.publisher.name, "accepted", entry.name)
         if entry.qos:
             self._waiting.append((entry, receipt))
+
+    def topic_of(self, message: ToPublish) -> str:
+        """Where it is published, so that it comes to its topic."""
+        return message.topic
 
     def sweep(self) -> None:
         """Look at receipts."""
@@ -212,6 +218,35 @@ def handled(ledger: Ledger, process: Process, message: Message) -> str:
     return name
 
 
+def into_ledger(
+    process: Process, ledger: Ledger, work: Callable[[], Awaitable[object]] | None
+) -> Callable[[Any, Message], Coroutine[Any, Any, None]]:
+    """The handler of an inbox."""
+
+    async def handle(db: Any, message: Message) -> None:
+        name = handled(ledger, process, message)
+        if work:
+            await work()
+        if name:
+            db.execute("INSERT INTO ledger (name) VALUES (?)", (name,))
+
+    return handle
+
+
+async def replay(
+    process: Process,
+    ledger: Ledger,
+    client: Client,
+    database: "Database",
+    work: Callable[[], Awaitable[object]] | None = None,
+    stream: str = "s",
+    topic_filter: str = "t/#",
+) -> None:
+    """Read a stream of the broker for ever, from the place that the database has."""
+    async with client:
+        await StreamInbox(client, database, stream, topic_filter, qos=2).run(into_ledger(process, ledger, work))
+
+
 async def read(
     process: Process,
     ledger: Ledger,
@@ -234,16 +269,9 @@ async def read(
             if name:
                 ledger.readings[process.name].effects.append(name)
 
-    async def handle(db: Any, message: Message) -> None:
-        name = handled(ledger, process, message)
-        if work:
-            await work()
-        if name:
-            db.execute("INSERT INTO ledger (name) VALUES (?)", (name,))
-
     taking = take
     if database:
-        taking = partial(Inbox(client, database).run, handle)
+        taking = partial(Inbox(client, database).run, into_ledger(process, ledger, work))
     async with client, asyncio.TaskGroup() as group:
         group.create_task(subscribe())
         group.create_task(taking())

@@ -50,8 +50,10 @@ class Scene:
         self.mortals.append(process)
         return process
 
-    def broker_of(self, limits: Limits | None = None) -> Program:
-        """A broker that keeps everything, with the access that the scene has now."""
+    def broker_of(self, limits: Limits | None = None, deduplicate: bool = False) -> Program:
+        """A broker that keeps everything, with the access that the scene has now. `deduplicate`: it recognises repeats;
+        else they are for whoever reads.
+        """
 
         def made(process: Process, broker: Broker) -> None:
             self.brokers.pop(process.name, None)
@@ -61,7 +63,7 @@ class Scene:
             self.brokers[process.name] = broker
             self.served(broker)
 
-        limits = replace(limits or Limits(), deduplicate=False)  # repeats are for whoever reads
+        limits = replace(limits or Limits(), deduplicate=deduplicate)
         return broker("sqlite", limits=limits, access=self.access, made=made, serves=serves)
 
     def access(self) -> Access | None:

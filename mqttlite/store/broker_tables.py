@@ -268,9 +268,13 @@ class BrokerTables:
                 raise ValueError(f"unknown record {kind}")
         write_messages()
         queue_tables.write(connection, batch)
-        many("DELETE FROM retained WHERE topic = ?", [(topic,) for topic in retained])
-        rows: Any = [row for row in retained.values() if row[1]]
-        many("INSERT INTO retained VALUES (?, ?, ?, ?)", rows)
+        _write_retained(connection, retained)
+
+
+def _write_retained(connection: Connection, retained: dict[bytes, tuple[bytes, bytes, int, bytes]]) -> None:
+    connection.executemany("DELETE FROM retained WHERE topic = ?", [(topic,) for topic in retained])
+    rows: Any = [row for row in retained.values() if row[1]]
+    connection.executemany("INSERT INTO retained VALUES (?, ?, ?, ?)", rows)
 
 
 def _write_rare(

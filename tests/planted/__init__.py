@@ -7,7 +7,7 @@ A new bug is a row in docs/mutations.md and a change here. Planting works on Pyt
 
 planting  how a bug is planted and found        page  the register        settings  what several bugs need
 session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories,
-features, rights  the bugs
+features, rights, named  the bugs
 """
 
 from . import (
@@ -16,6 +16,7 @@ from . import (
     features,
     inboxes,
     memories,
+    named,
     outgrown,
     rights,
     session_records,
@@ -37,6 +38,7 @@ _MODULES = (
     memories,
     features,
     rights,
+    named,
 )
 
 BUGS = read({name: change for module in _MODULES for name, change in module.CHANGES.items()})

@@ -112,11 +112,20 @@ class Reading:
     """A reader, or the end of a bridge that reads and publishes at the broker `target`. `since`: from when its
     subscription has been there without a break, None: it is not there. `spans`: earlier times that it was there, ended
     by UNSUBSCRIBE. `share`: of whose members one gets each message. `ends`: how often its session has ended, of which
-    it can know.
+    it can know. `is_named`: it reads a named queue (then that is its share, too) or a stream, which keep messages
+    whoever is subscribed.
     """
 
     def __init__(
-        self, name: str, broker: str, topic_filter: str, qos: int, inbox: bool, target: str, share: str = ""
+        self,
+        name: str,
+        broker: str,
+        topic_filter: str,
+        qos: int,
+        inbox: bool,
+        target: str,
+        share: str = "",
+        is_named: bool = False,
     ) -> None:
         self.name = name
         self.broker = broker
@@ -125,6 +134,7 @@ class Reading:
         self.inbox = inbox
         self.target = target
         self.share = share
+        self.is_named = is_named
         self.ends = 0
         self.since: int | None = None
         self.spans: list[tuple[int, int]] = []
@@ -162,9 +172,10 @@ class Ledger:
         inbox: bool = True,
         target: str = "",
         share: str = "",
+        is_named: bool = False,
     ) -> Reading:
         """Somebody who reads, as Reading has it."""
-        reading = self.readings[name] = Reading(name, broker, topic_filter, qos, inbox, target, share)
+        reading = self.readings[name] = Reading(name, broker, topic_filter, qos, inbox, target, share, is_named)
         return reading
 
     # -- publishers
@@ -228,9 +239,10 @@ class Ledger:
         """A client is told that it has a new session, and had one before."""
         reading = self.readings.get(client)
         if reading and reading.since is not None:
-            reading.since = None
-            reading.spans = []
             reading.ends += 1
+            if not reading.is_named:
+                reading.since = None
+                reading.spans = []
 
     def unsubscribes(self, client: str, now: int) -> None:
         """A client is about to unsubscribe."""
@@ -332,6 +344,8 @@ class Ledger:
             return of_session  # as often as the broker has got it: no receipt is kept of QoS 0
         if not reading.inbox:
             return FOREVER  # a death between handling and acknowledging has it come again: `_check_repeats` bounds that
+        if reading.is_named and reading.share:  # what it has not acknowledged comes again when its session ends
+            of_session += reading.ends
         # A key is recognised whatever happened; an identifier, as long as nobody lost the session that it belongs to.
         return 1 if entry.keyed else of_session if reading.qos == 2 else FOREVER
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...core.greeting import MQTT_5_0
-from ...core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, parted, varint, without
+from ...core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, parted, varint, without, without_user
 from ...core.versions import read_connect
 from ..net.packets import Packet
 from ..net.streams import Way
@@ -20,6 +20,7 @@ from .links import FOREVER, Link, Links
 
 SLACK = SECOND // 10  # under way, and until the broker's loop has come to it
 MILLI = SECOND // 1000  # the broker counts in them
+BROKERS_OWN = (b"queue-tries", b"stream-offset", b"stream-timestamp", b"stream-id")  # user properties, besides
 TICK = SECOND + SLACK  # the broker looks at sessions that end each second
 
 
@@ -123,7 +124,10 @@ class Times:
         """The broker sends a message to a subscriber."""
         sent.went_on_at = min(sent.went_on_at, now)
         whole_s = sent.message.left_s
-        if level == MQTT_5_0 and message.block != sent.message.block:
+        block = message.block
+        for word in BROKERS_OWN:
+            block = without_user(block, word)
+        if level == MQTT_5_0 and block != sent.message.block:
             self._noticed.append(f"properties of {name}: {message.block!r} instead of {sent.message.block!r}")
         if whole_s < 0 or name in self.wills:  # a will's time begins when it is published
             return

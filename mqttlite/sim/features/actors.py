@@ -1,6 +1,7 @@
 """The programs of a feature's world: who is there in some spans of the script, and the producer."""
 
 import asyncio
+from typing import Any
 
 from ...client import Client
 from ...client.will import Will
@@ -8,7 +9,7 @@ from ...core.errors import ClosedError
 from ..check.ledger import Publisher, ToPublish
 from ..disks.app_database import ledger_database
 from ..process import Process
-from ..programs import Program, Publishing, read
+from ..programs import Program, Publishing, read, replay
 from .base import FeatureScene
 from .feature import Actor
 
@@ -34,14 +35,19 @@ class Producer(Publishing):
             name = f"message {said.name}"
             if name not in self.ledger.entries:
                 self._left.append(said.at_s)
-                found.append(
-                    ToPublish(name, number, said.topic, name, self.run_of.feature.qos, stream="s", more=said.more)
-                )
+                stream, qos = f"s{said.delay_s}", self.run_of.feature.qos
+                found.append(ToPublish(name, number, said.topic, name, qos, stream=stream, more=said.more))
         return found
 
     def client(self) -> Client:
         """As Publishing.client."""
-        return self.run_of.client(self.process, store=self.process.sqlite_store())
+        options: dict[str, Any] = {"keys": True, "session_expiry_s": 0} if self.run_of.feature.keys else {}
+        return self.run_of.client(self.process, store=self.process.sqlite_store(), **options)
+
+    def topic_of(self, message: ToPublish) -> str:
+        """As Publishing.topic_of."""
+        delay_s = self.run_of.feature.says[message.number].delay_s
+        return f"$delayed/{delay_s}/{message.topic}" if delay_s else message.topic
 
     async def publish(self, client: Client, message: ToPublish) -> None:
         """As Publishing.publish, when it is time."""
@@ -81,7 +87,10 @@ def reader_of(run: FeatureScene, actor: Actor) -> Program:
 
             leaving = asyncio.create_task(leave())
             try:
-                await read(process, run.ledger, client, subscribe, database=database, work=work)
+                if actor.topic_filter.startswith("$stream/"):
+                    await replay(process, run.ledger, client, database, work)
+                else:
+                    await read(process, run.ledger, client, subscribe, database=database, work=work)
             except* ClosedError:
                 if run.script_s < end_s:
                     raise

@@ -20,7 +20,7 @@ class FeatureScene(Steps):
     def __init__(self, feature: Feature, seed: int) -> None:
         super().__init__(seed)
         self.feature = feature
-        self.publisher = Publisher("producer", "broker")
+        self.publisher = Publisher("producer", "broker", "auto" if feature.keys else "none")
         self.begun_at = FOREVER
 
     @property

@@ -11,13 +11,14 @@ FOREVER_S = 1e9
 
 class Said(NamedTuple):
     """A message that the producer publishes, at `at_s`. `more`: as Client.publish has it. `level`: of its topic, its
-    name if "".
+    name if "". `delay_s`: to $delayed/SECONDS/TOPIC; 0: to its topic.
     """
 
     at_s: float
     name: str
     more: dict[str, Any]
     level: str = ""
+    delay_s: int = 0
 
     @property
     def topic(self) -> str:
@@ -46,7 +47,8 @@ class Actor(NamedTuple):
 class Feature(NamedTuple):
     """A world. `end_s`: when the script is over. `still`: the broker's wall clock begins again when it has lost its
     power. `qos`: of all messages but wills. `banned`: from when until when the consumer may not receive what is said
-    of SECRET; the broker has users and rules then.
+    of SECRET; the broker has users and rules then. `keys`: the producer's messages have keys, its session ends with
+    each of its connections, and the broker is the one to recognise repeats.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Feature(NamedTuple):
     still: bool = False
     qos: int = 2
     banned: tuple[float, float] | None = None
+    keys: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -105,6 +108,19 @@ _RULED = (
     Said(10.1, "secret8", {}, SECRET),
 )
 _SHARE = "$share/s/t/#"
+_QUEUE = "$queue/q/t/#"
+_STREAM = "$stream/s/t/#"
+_WORK = tuple(Said(0.5 + number / 2, f"{number}", _rich(number)) for number in range(8))
+_LATER = (
+    Said(0.2, "soon", {}, delay_s=2),
+    Said(0.3, "later", _rich(1), delay_s=4),
+    Said(0.4, "plain", {}),
+    Said(0.5, "last", _rich(2), delay_s=6),
+)
+_KEYED = tuple(Said(0.2 + number / 3, f"{number}", {}) for number in range(6))
+# Away for long enough to lose its session.
+_FORGOTTEN = Actor(((0.0, 1.3), (5.0, FOREVER_S)), _QUEUE, expiry_s=1)
+_REPLAYING = Actor(((0.0, 1.3), (5.0, FOREVER_S)), _STREAM, expiry_s=1, leaves="kill", work_s=0.2)
 _AWAY = Actor(((0.0, 1.0), (6.0, FOREVER_S)))
 _LAMP = Actor(((0.5, 2.0), (3.0, 6.5)), "", leaves="kill", delay_s=3)
 _MORTAL = Actor(((0.0, 1.3),), _SHARE, expiry_s=3, leaves="kill", work_s=0.4)
@@ -130,6 +146,13 @@ FEATURES = (
     Feature("rules-1", _AWAY, _RULED, 11.0, qos=1, banned=(3.0, 8.5)),
     Feature("rules-2", _AWAY, _RULED, 11.0, banned=(3.0, 8.5)),
     Feature("rules-live", Actor(ALWAYS, work_s=0.5, window=2), _RULED, 11.0, banned=(2.2, 8.5)),
+    Feature("queue-1", Actor(ALWAYS, _QUEUE), _SHARED, 7.0, _MORTAL._replace(topic_filter=_QUEUE), qos=1),
+    Feature("queue-2", Actor(ALWAYS, _QUEUE), _SHARED, 7.0, _MORTAL._replace(topic_filter=_QUEUE)),
+    Feature("queue-away", _FORGOTTEN, _WORK, 8.0),
+    Feature("stream", _REPLAYING, _WORK, 9.0),
+    Feature("delayed", Actor(ALWAYS), _LATER, 9.0),
+    Feature("delayed-still", Actor(ALWAYS), _LATER, 14.0, still=True),
+    Feature("repeats", Actor(ALWAYS), _KEYED, 4.0, keys=True),
     Feature("retained", Actor(((6.0, FOREVER_S),), retain_handling=1), _RETAINED, 10.0),
 )
 

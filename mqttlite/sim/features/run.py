@@ -45,7 +45,7 @@ class FeatureRun(FeatureScene):
         self._was_powered = True
         self.others: list[Process] = []
         clock = Clock(wall=YEAR_1970, kept=False) if feature.still else Clock(wall=WALL)
-        self.broker = world.process("broker", self.broker_of(), clock=clock)
+        self.broker = world.process("broker", self.broker_of(deduplicate=feature.keys), clock=clock)
         self.consumer = self._actor("consumer", feature.consumer)
         if feature.other:
             self.others.append(self._actor("member" if feature.other.topic_filter else "lamp", feature.other))
@@ -59,8 +59,9 @@ class FeatureRun(FeatureScene):
     def _actor(self, name: str, actor: Actor) -> Process:
         if not actor.topic_filter:
             return self.world.process(name, lamp_of(self, actor))
-        share = actor.topic_filter if actor.topic_filter.startswith("$share/") else ""
-        self.ledger.add(name, "broker", "#", self.feature.qos, share=share)
+        share = actor.topic_filter if actor.topic_filter.startswith(("$share/", "$queue/")) else ""
+        is_named = actor.topic_filter.startswith(("$queue/", "$stream/"))
+        self.ledger.add(name, "broker", "#", self.feature.qos, share=share, is_named=is_named)
         return self.world.process(name, reader_of(self, actor))
 
     async def _produce(self, process: Process) -> None:
@@ -118,6 +119,8 @@ class FeatureRun(FeatureScene):
             if content[2:].startswith(TOPIC.encode()):
                 self._let_go.add(int.from_bytes(packet.data[2:4], "big"))
                 return True
+        if what.startswith("sent again with identifier") and self.feature.consumer.topic_filter.startswith("$stream/"):
+            return True  # whoever reads again from a place gets again what it had, as another message
         if what.startswith("PUBREL"):  # what has expired is not sent again (docs/decisions/0039)
             content = self.conduct.published(client, int.from_bytes(packet.data[2:4], "big"))
             return any(sent.is_over(now) for sent in self.times.sent.values() if content.endswith(sent.message.payload))
@@ -151,7 +154,8 @@ class FeatureRun(FeatureScene):
         for entry in self.ledger.entries.values():
             if self.rules and self.rules.may_be_lost(entry.name):
                 entry.void = "the consumer may not have been allowed to receive it"
-        found = [*self.ledger.problems(), *self._expired(), *self._retained(), *self._passed_over(), *self.errors()]
+        found = [*self.ledger.problems(), *self._expired(), *self._retained(), *self._passed_over(), *self._early()]
+        found += self.errors()
         return [problem for problem in found if not (self.rules and self._is_let_go(problem))]
 
     def _is_let_go(self, problem: str) -> bool:
@@ -177,10 +181,22 @@ class FeatureRun(FeatureScene):
             if broker and name.encode() not in broker.engine.sessions:
                 reading.ends += 1
                 self.audit.ended.add(name)
-            if reading.ends and reading.share and reading.qos == 2:  # [MQTT-4.8.2-5]
+            if reading.ends and reading.share.startswith("$share/") and reading.qos == 2:  # [MQTT-4.8.2-5]
                 for message, sent in self.times.sent.items():
                     if name in sent.to:
                         self.ledger.entries[message].void = f"it was on its way to {name}"
+
+    def _early(self) -> list[str]:
+        """What was for later was handled before its time."""
+        first = self.ledger.readings["consumer"].first
+        found = []
+        for said in self.feature.says:
+            name = f"message {said.name}"
+            if said.delay_s and name in first:
+                after_s = (first[name] - self.ledger.entries[name].sent_at) / SECOND
+                if after_s < said.delay_s:
+                    found.append(f"early: {name} after {after_s:.3f} s, not {said.delay_s}")
+        return found
 
     def _passed_over(self) -> list[str]:
         """A member of a share that is slow makes no message wait for it, while there is another."""
