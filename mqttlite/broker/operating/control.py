@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..turns import now_ms
-from .actions import Actions, Reload
+from .actions import SLICE, Actions, Reload
 from .control_path import is_answered
 from .loop_watch import TURNS, LoopWatch
 
@@ -135,12 +135,23 @@ class Control:
                 raise ValueError('a request is an object in one line, as {"do": "status"}')
             began = now_ms()
             found = await self._actions.do(request, by)
-            return _line({"ok": True, "found": found, "took_ms": now_ms() - began})
+            return await _found(found, now_ms() - began)
         except (ValueError, OSError) as error:
             return _line({"ok": False, "error": str(error)})
         except Exception as error:  # a fault of ours: it ends this request and nothing else
             log.exception("control socket: unexpected error")
             return _line({"ok": False, "error": f"unexpected error, see the broker's log: {error}"})
+
+
+async def _found(found: Any, took_ms: int) -> bytes:
+    """The answer; of a long list in slices, between which the broker has its turn."""
+    if not isinstance(found, list) or len(found) <= SLICE:
+        return _line({"ok": True, "found": found, "took_ms": took_ms})
+    parts = []
+    for begin in range(0, len(found), SLICE):
+        parts.append(json.dumps(found[begin : begin + SLICE], separators=(",", ":"))[1:-1])
+        await asyncio.sleep(0)
+    return f'{{"ok":true,"found":[{",".join(parts)}],"took_ms":{took_ms}}}\n'.encode()
 
 
 def _line(answer: dict[str, Any]) -> bytes:
