@@ -144,8 +144,8 @@ class Doors:
             return entrance.door.protocol(self._make_protocol())
 
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(accept, sock=sock)
-        return await loop.create_server(accept, sock=sock)
+            return await loop.create_unix_server(accept, sock=sock, backlog=listening.BACKLOG)
+        return await loop.create_server(accept, sock=sock, backlog=listening.BACKLOG)
 
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again; how many have it. ValueError: then nothing has changed."""

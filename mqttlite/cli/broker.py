@@ -10,7 +10,7 @@ from pathlib import Path
 from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
 from ..broker.poll import new_loop
-from . import broker_access, broker_import, broker_init, broker_operating, log_forms
+from . import broker_access, broker_import, broker_init, broker_operating, log_forms, open_files
 from .broker_check import check
 from .broker_config import Settings, load, option, queue_option
 from .broker_config.listeners import joined
@@ -181,6 +181,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
     listeners, limits, access = settings.make_listeners(), settings.make_limits(), make_access(settings)
+    open_files.allow(limits.connections)
     for doubt in doubts(settings, access):
         log.warning("doubtful: %s", doubt)
     stop = asyncio.Event()
