@@ -5,7 +5,8 @@
 
 A row is bad when an honest client waited for a second or more, lost its connection, was refused, or did not get its own
 identifier back; when the broker took more memory than MEMORY_MB above what it began with, or wrote more than LOG_KB of
-log; when it ended. Then the exit code is 1.
+log; when it ended. Then the exit code is 1. `machine` is how long honest clients waited for a processor: where that is
+more than BUSY_MS, a bad row is tried again.
 """
 
 import argparse
@@ -29,6 +30,7 @@ LATENCY_MS = 1000
 MEMORY_MB = 256
 LOG_KB = 1000
 AWAY_MS = 3000  # the owner of an identifier that somebody else wants, too
+BUSY_MS = 50
 FILES = 1024  # that a process may have open, as on most machines
 ROOT = Path(__file__).parents[2]
 
@@ -112,6 +114,7 @@ class Outcome(NamedTuple):
     connect_ms: float
     connects: int
     refused: int
+    machine_ms: float
     memory_mb: float
     log_kb: float
     wrong: list[str]
@@ -143,6 +146,7 @@ def run(name: str, seconds: float = SECONDS, host: str = LOCAL, *more: str) -> O
             honest.connect_ms,
             honest.connects,
             len(honest.refused),
+            honest.machine_ms,
             memory_mb,
             broker.log_kb,
             wrong,
@@ -193,7 +197,9 @@ def main() -> int:
     if unknown := set(args.names) - ATTACKS.keys():
         parser.error(f"no such attack: {', '.join(sorted(unknown))}")
     afar = own_address()
-    print(f"{'attack':28}{'limit':28}{'latency':>8} {'connect':>8} {'refused':>9} {'memory':>7} {'log':>7}")
+    print(
+        f"{'attack':28}{'limit':28}{'latency':>8} {'connect':>8} {'refused':>9} {'machine':>8} {'memory':>7} {'log':>7}"
+    )
     bad = []
     for name in args.names or ATTACKS:
         host = afar if ATTACKS[name].from_afar else LOCAL
@@ -201,9 +207,12 @@ def main() -> int:
             print(f"{name:28}(this machine has no address but loopback)")
             continue
         found = run(name, args.seconds, host)
+        if found.wrong and found.machine_ms > BUSY_MS:
+            found = run(name, args.seconds, host)
         print(
-            f"{name:28}{found.row:28}{found.latency_ms:5.0f} ms {found.connect_ms:5.0f} ms "
-            f"{found.refused:>4}/{found.connects:<4} {found.memory_mb:4.0f} MB {found.log_kb:4.0f} kB",
+            f"{name:28}{found.row:28}{found.latency_ms:6.0f} ms{found.connect_ms:6.0f} ms"
+            f"{found.refused:>5}/{found.connects:<3}{found.machine_ms:6.0f} ms{found.memory_mb:6.0f} MB"
+            f"{found.log_kb:6.0f} kB",
             flush=True,
         )
         for text in found.wrong:

@@ -29,11 +29,14 @@ class Honest:
         self.latency_ms = 0.0
         self.connect_ms = 0.0
         self.owner_away_ms = 0.0
+        self.machine_ms = 0.0  # how much later than it wanted this program got the processor, at most
         self.messages = 0
         self.connects = 0
         self.refused: list[str] = []
         self.lost: list[str] = []
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._pair, self._newcomer, self._owner)]
+        self._threads = [
+            threading.Thread(target=run, daemon=True) for run in (self._pair, self._newcomer, self._owner, self._clock)
+        ]
 
     def start(self) -> None:
         """Begin."""
@@ -112,6 +115,12 @@ class Honest:
                 self.refused.append(repr(error))
             self.connect_ms = max(self.connect_ms, (time.monotonic() - began) * 1000)
             time.sleep(0.1)
+
+    def _clock(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            time.sleep(0.02)
+            self.machine_ms = max(self.machine_ms, (time.monotonic() - began) * 1000 - 20)
 
     def _owner(self) -> None:
         away_since = time.monotonic()
