@@ -66,6 +66,7 @@ class Flow(asyncio.Event):
         out = protocol.out
         progress = self._progress
         receipts = self._connector.outgoing.receipts
+        inbound = life.session.inbound
         # More is waiting only if what arrives makes us answer, and the answers cannot leave.
         answers_max = 4 * life.out_max + 3 * life.session.window
 
@@ -89,7 +90,10 @@ class Flow(asyncio.Event):
                     waiting = incoming.waiting()
                     if waiting > self.inbox_high:  # and this rises here alone
                         self.inbox_high = waiting
-                    if not self._is_due:  # behind whoever waits for messages: what it acknowledges at once goes along
+                    # Of QoS 0 alone there is nothing to acknowledge.
+                    if (
+                        (out or inbound) and not self._is_due
+                    ):  # behind whoever waits for messages: what it acknowledges at once goes along
                         self._is_due = True
                         loop.call_soon(self._due)
                 else:

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 class HostIncoming(Incoming):
-    """See Incoming. Who waits for messages waits for `arrived`, which a write does not pulse, nor a confirmation."""
+    """See Incoming. Who waits for messages waits for a future of its own, which a write does not end, nor a confirmation:
+    an Event would cost more than the message.
+    """
 
     flush: "Callable[[], None]"  # Flow's
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
-        self.arrived = asyncio.Event()  # pulsed when there are messages, and at the end
-        self.is_waited_for = False
+        self._waiter: asyncio.Future[None] | None = None  # ends when there are messages, or none will come
         self.has_waiter = False  # a task waits for the next message
         self.count0 = self.count1 = self.count2 = 0  # messages that have arrived, by QoS
         self.names: dict[bytes, str] = {}  # the protocol's, of topics
@@ -40,8 +41,11 @@ class HostIncoming(Incoming):
 
     def wake(self) -> None:
         """There are messages, or there will be none."""
-        self.arrived.set()
-        self.arrived.clear()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():  # cancelled
+                waiter.set_result(None)
 
     def on_message(
         self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b""
@@ -66,8 +70,7 @@ class HostIncoming(Incoming):
         if self.keys:
             self.keys.take_key(message)
         self.inbox.append(message)
-        if self.is_waited_for:
-            self.is_waited_for = False
+        if self._waiter is not None:
             self.wake()
 
     def on_large(self, *large: Any) -> None:
@@ -95,11 +98,13 @@ class HostIncoming(Incoming):
                         "two tasks iterate over one client, and each message goes to one of them: let one task "
                         "iterate, or write 'async with client.subscription(topic_filter) as messages' in each"
                     )
-                self.is_waited_for = self.has_waiter = True
+                self.has_waiter = True
+                self._waiter = asyncio.get_running_loop().create_future()
                 try:
-                    await self.arrived.wait()
+                    await self._waiter
                 finally:
                     self.has_waiter = False
+                    self._waiter = None
                 self.since = now_ms()
             message = inbox.pop(0)
             if self.is_held:

@@ -20,5 +20,6 @@ async def running(text: str, url: str, folder: Path) -> AsyncIterator[asyncio.St
         assert process.stdout
         yield process.stdout
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            process.kill()
         await process.wait()
