@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class HostIncoming(Incoming):
-    """See Incoming. Who waits for messages waits for a future of its own, which a write does not end, nor a confirmation:
-    an Event would cost more than the message.
+    """See Incoming. Who waits for messages waits for a future of its own, which a write does not end, nor a
+    confirmation: an Event would cost more than the message.
     """
 
     flush: "Callable[[], None]"  # Flow's

@@ -57,12 +57,15 @@ def published(packet: Packet, level: int) -> Published:
 
 
 class Sent:
-    """A message, as publishers have sent it: for the first and for the last time (ns). `went_on_at`: when a subscriber
-    was sent it for the first time; `to`: who was.
+    """A message, as publishers have sent it: for the first time, and when it was at the broker for the last time (ns):
+    a connection that stalls in between holds it up, and how long, nobody can know [MQTT-3.3.2-6]. `went_on_at`: when a
+    subscriber was sent it for the first time; `to`: who was.
     """
 
     def __init__(self, first_at: int, message: Published) -> None:
         self.first_at = self.last_at = first_at
+        self.way: Way | None = None  # which it is on, up to the byte `end`
+        self.end = 0
         self.went_on_at = FOREVER
         self.to: set[str] = set()
         self.message = message
@@ -86,6 +89,13 @@ class Times:
         self._noticed = noticed
         self._client = client
         self._levels: dict[Way, int] = {}
+        self._under_way: set[Sent] = set()
+
+    def look(self, now: int) -> None:
+        """After each event: what has arrived."""
+        for sent in [each for each in self._under_way if each.way and each.way.arrived >= each.end]:
+            self._under_way.discard(sent)
+            sent.last_at = now
 
     def see(self, packet: Packet, now: int) -> None:
         """A packet was written."""
@@ -114,6 +124,8 @@ class Times:
             if packet.is_up:
                 sent = self.sent.setdefault(name, Sent(now, message))
                 sent.last_at = now
+                sent.way, sent.end = packet.way, packet.end
+                self._under_way.add(sent)
             elif name in self.sent:
                 self.sent[name].to.add(self._client(packet))
                 self._goes_on(self.sent[name], message, name, self._levels[packet.way], now)

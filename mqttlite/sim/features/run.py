@@ -75,6 +75,7 @@ class FeatureRun(FeatureScene):
         """As Steps.moment."""
         super().moment()
         self.links.look()
+        self.times.look(self.world.now)
         powered = self.broker.powered
         self._power_cuts += self._was_powered and not powered
         self._was_powered = powered
