@@ -217,3 +217,15 @@ def test_the_example_says_the_defaults_but_for_its_queues() -> None:
     told = given("--config", str(ROOT / "examples" / "broker.toml"))
     assert Limits(**told.limits) == Limits()
     assert len(told.queues) == 2
+
+
+def test_a_file_with_the_password_of_a_key_is_a_secret(tmp_path: Path) -> None:
+    path = written(tmp_path, "[tls]\ncertificate = 'x'\nkey_password = 'sesame'")
+    Path(path).chmod(0o644)
+    with pytest.raises(
+        ValueError, match="has the password of a key, and every user of this machine can read"
+    ) as raised:
+        given("--config", path)
+    assert "sesame" not in str(raised.value)
+    Path(path).chmod(0o600)
+    assert given("--config", path).tls["key_password"] == "sesame"

@@ -372,3 +372,13 @@ async def test_what_a_client_is_told_at_the_end_arrives_though_it_is_still_sendi
         assert b"\xe0" in with_rest
         assert with_rest[with_rest.rindex(b"\xe0") + 2] == 0x95  # packet too large
         writer.transport.abort()
+
+
+async def test_a_key_that_everybody_on_the_machine_can_read_is_refused(tmp_path: Path) -> None:
+    pair = Certificates(tmp_path).server()
+    pair.key.chmod(0o644)
+    with pytest.raises(MQTTError, match=r"has the key of the certificate, and every user of this machine can read it"):
+        await Broker([LOCAL], tls=tls_of(pair)).__aenter__()
+    pair.key.chmod(0o640)  # a group of its own, as Debian has it for certificates
+    async with Broker([LOCAL], tls=tls_of(pair)):
+        pass

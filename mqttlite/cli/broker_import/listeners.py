@@ -1,5 +1,6 @@
 """Listeners of mosquitto.conf, as URLs and tables [[listener]]."""
 
+import re
 from typing import Any
 
 from .lines import CHANGED, NOT, TAKEN, Line, Section
@@ -23,6 +24,8 @@ _NOT = {
     "use_username_as_clientid": "a session belongs to its user, whatever the client identifier",
     "websockets_headers_size": "a request for a WebSocket has a fixed limit",
 }
+
+_PATHS = ("certfile", "keyfile", "cafile", "capath")
 
 
 def urls(section: Section) -> list[str]:
@@ -59,6 +62,8 @@ def _line(
 ) -> None:
     if word in ("port", "bind_address", "socket_domain"):
         line.say(TAKEN, f"url = {', '.join(found)}")
+    elif word in _PATHS and not line.value:
+        line.say(NOT, "the path of a file is missing")
     elif word == "certfile":
         own["certificate"] = line.value
         line.say(TAKEN, "certificate")
@@ -84,7 +89,7 @@ def _line(
     elif word == "tls_version":
         line.say(CHANGED, "TLS 1.2 and 1.3 are spoken")
     elif word == "max_connections":
-        number = int(line.value) if line.value.isascii() and line.value.isdigit() else 0
+        number = int(line.value) if re.fullmatch("[0-9]{1,9}", line.value) else 0
         if number:
             connections.append(number)
         line.say(CHANGED, "connections, of all listeners together" if number else "no limit is none here: connections")
