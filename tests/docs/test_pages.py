@@ -25,6 +25,7 @@ RUN_BY = {  # pages with programs, and what runs them
     "from-umqtt.md": "test_movers",
     "guarantees.md": "test_guarantees",
     "operating.md": "test_operating",
+    "queues.md": "test_queues",
     "server.md": "test_server",
     "simulator.md": "test_simulator",
     "testing.md": "../testing/test_plugin",

@@ -6,13 +6,13 @@ adds a module, a field of Settings, and the module to TABLES.
 
 general          listen, store, server_reference      limits   [limits], --limit
 listener_tables  [tls], origins, [[listener]]         queues   [[queue]], --queue
-operating        [metrics], [control], [log]
+operating        [metrics], [control], [log]          named    [[named_queue]], [[stream]]
 settings         what all of them fill                found    what a file holds, and in which line
 """
 
 from pathlib import Path
 
-from . import access, general, limits, listener_tables, operating, queues
+from . import access, general, limits, listener_tables, named, operating, queues
 from .found import Found, Mistakes
 from .limits import option
 from .queues import queue_option
@@ -20,7 +20,7 @@ from .settings import Settings
 
 __all__ = ["Mistakes", "Settings", "load", "option", "queue_option"]
 
-TABLES = (general, listener_tables, access, limits, queues, operating)
+TABLES = (general, listener_tables, access, limits, queues, named, operating)
 
 
 def load(path: Path) -> Settings:

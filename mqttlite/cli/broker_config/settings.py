@@ -8,6 +8,7 @@ from typing import Any
 from ...broker.access.rule import Rule
 from ...broker.limits import Limits, QueueRule
 from ...broker.listener import Listener
+from ...broker.queues.rules import NamedRule
 from ...core.errors import MQTTError
 from .found import Found, Key, Mistakes, label
 from .listeners import make_listeners
@@ -33,6 +34,7 @@ class Settings:
     access: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     rules: list[Rule] | None = None
+    named: list[NamedRule] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)
 
     def where(self, *at: Key) -> str:
@@ -60,4 +62,4 @@ class Settings:
 
     def make_limits(self) -> Limits:
         """Limits with these values."""
-        return Limits(**self.limits, queues=tuple(self.queues))
+        return Limits(**self.limits, queues=tuple(self.queues), named=tuple(self.named))
