@@ -58,7 +58,7 @@ def add_payload_options(parser: argparse.ArgumentParser, *, lines: bool = True) 
         action="store_true",
         help="an empty payload" + ("; with -r ends a retained message" if lines else ""),
     )
-    source.add_argument("-f", "--file", help="the content of a file")
+    source.add_argument("-f", "--file", help="the content of a file; a large one is read and sent in pieces")
 
 
 def topic_of(args: argparse.Namespace, in_url: str, command: str) -> str:

@@ -17,13 +17,15 @@ from typing import Any
 from ..client import Client, Receipt
 from ..client.unreachable import where
 from ..core.codec import REMAINING_MAX
-from ..core.errors import ClosedError, MQTTError
+from ..core.errors import ClosedError, MQTTError, SetAsideError, StreamError
+from ..core.sizes import PACKET_MAX
 from . import TIMED_OUT
 from .progress import Progress
 from .running import close_with, log_of, run_until_done, timed_out
 from .streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
+STREAMED_FROM = 256 * 1024  # bytes of a file from which on it is published in pieces
 RECEIPTS_MAX = 1000  # messages accepted and not confirmed, as the client has it
 LATE_S = 0.1  # that --rate makes good for, after a pause of the input or of the processor
 
@@ -91,7 +93,8 @@ class Publisher:
 
     async def _run(self, fd: int) -> int:
         args = self._args
-        payload = b"" if args.stdin_line else await payload_of(args, fd)
+        size = streamed_size(args, fd)
+        payload = b"" if args.stdin_line or size else await payload_of(args, fd)
         self._is_unanswered = True
         async with self._client as client:
             log.debug("connected to %s as %s", where(client.url), client.client_id)
@@ -103,7 +106,10 @@ class Publisher:
                     if number and args.repeat_delay:
                         await self._settle(0)
                         await asyncio.sleep(args.repeat_delay)
-                    await self._publish(payload)
+                    if size:
+                        await self._publish_file(fd, size)
+                    else:
+                        await self._publish(payload)
             await self._settle(0)
             if self._unheard and not await client.heard():
                 self._perhaps_lost = self._perhaps_lost or "the broker has not answered any more"
@@ -173,6 +179,24 @@ class Publisher:
             self._receipts.append(receipt)
             await self._settle(RECEIPTS_MAX)
 
+    async def _publish_file(self, fd: int, size: int) -> None:
+        """In pieces, and confirmed when this returns."""
+        args = self._args
+        if not args.qos:
+            await self._connected.wait()
+        with os.fdopen(os.dup(fd), "rb") as file:
+            file.seek(0)
+            log.debug("publishing %d bytes of '%s' in pieces", size, args.file)
+            try:
+                await self._client.publish_stream(
+                    args.topic, file, size, args.qos, args.retain, **args.properties["publish"]
+                )
+            except (ClosedError, SetAsideError, StreamError) as error:
+                say(f"mqttlite pub: {error}")
+                self._failed += 1
+            self._accepted += 1
+            self._unheard = not args.qos
+
     async def _settle(self, most: int) -> None:
         """Take off the receipts that are done, and wait until at most `most` are left."""
         receipts = self._receipts
@@ -184,6 +208,16 @@ class Publisher:
                     say(f"mqttlite pub: {error}")
                 self._failed += 1
             receipts.popleft()
+
+
+def streamed_size(args: argparse.Namespace, fd: int) -> int:
+    """Of a file that is published in pieces; 0: it is not. What a store has to keep is not, nor what expires."""
+    if args.file is None or args.store is not None or args.properties["publish"].get("expires_after_s"):
+        return 0
+    found = os.fstat(fd)
+    # One that is larger than a --max-packet that was given is refused, as any other message.
+    least = STREAMED_FROM if args.max_packet in (PACKET_MAX, REMAINING_MAX) else REMAINING_MAX
+    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_size > least else 0
 
 
 async def payload_of(args: argparse.Namespace, fd: int) -> bytes:

@@ -7,8 +7,8 @@ from collections import namedtuple
 from ..core import const
 from ..core.codec import topic_of
 from ..core.errors import InDoubtError, MQTTError, PublishError, SetAsideError, SubscribeError
-from ..core.features import HOST, KEYS, V5
-from ..core.records import DONE
+from ..core.features import HOST, KEYS, STREAM, V5
+from ..core.records import DONE, is_streamed
 from ..core.session import ASIDE, EXPIRED, IN_DOUBT
 from .messages import Receipt
 
@@ -57,6 +57,19 @@ def _kept(seq: int, message: "tuple[bytes, bytes, bytes]", code: int) -> MQTTErr
     )
 
 
+def _of_stream(message: "tuple[bytes, bytes, bytes]", outcome: int) -> MQTTError:
+    """As `_kept`, of one that is not kept, for its payload was never here."""
+    topic = str(topic_of(message[0]), "utf-8")
+    if outcome == IN_DOUBT:
+        return InDoubtError("the broker lost the session after taking the stream to '%s'" % topic)
+    why = "the broker was reached, and ended each connection in the middle of it, or right after it; is it too large?"
+    if outcome & 0xFF:
+        from ..core.reasons import words
+
+        why = "the broker does not take it: " + words(outcome & 0xFF)
+    return SetAsideError(outcome & 0xFF, "the stream to '%s' is given up: %s" % (topic, why))
+
+
 def _payload(message: "tuple[bytes, bytes, bytes]") -> bytes:
     """The application's payload of a message, without what carries its key."""
     _, payload, key = message
@@ -77,7 +90,9 @@ def failure(life: "Life", seq: int, outcome: int) -> MQTTError:
     """Why a message has ended without being confirmed; told to whoever runs the program, too."""
     error: MQTTError
     message = life.session.ended
-    if message and (outcome == IN_DOUBT or outcome >= ASIDE):
+    if STREAM and message and is_streamed(message[2]) and (outcome == IN_DOUBT or outcome >= ASIDE):
+        error = _of_stream(message, outcome)
+    elif message and (outcome == IN_DOUBT or outcome >= ASIDE):
         error = _kept(seq, message, outcome & 0xFF if outcome >= ASIDE else 0)
         doubts = life.session.doubts
         if doubts and len(doubts) > DOUBTS_MAX:
