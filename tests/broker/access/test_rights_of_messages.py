@@ -4,6 +4,7 @@ import pytest
 
 from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, allow, deny
 from tests.broker.five import PUBACK, PUBREC
+from tests.core.packets import Packet, encode
 from tests.statements import statement
 
 READS_ALL = allow("#", SUBSCRIBE, RECEIVE)
@@ -218,3 +219,33 @@ def test_a_thousand_topics_cost_their_publisher_alone_and_no_more_than_is_allowe
     for client in (writer, other):
         client.cut()
     assert world.engine.ledger.rights == 0
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_many_messages_of_one_read_are_taken_or_denied_as_one_by_one(qos: int) -> None:
+    rules = (READS_ALL, allow("mine", PUBLISH), allow("theirs", PUBLISH, user="anna"))
+    world = Guarded(*rules)
+    reader = world.enter("anna", "reader")
+    reader.subscribe("#", qos=qos)
+    anna, bert = world.enter("anna"), world.enter("bert")
+
+    def many(*topics: str) -> bytes:
+        fields = {"payload": b"x", "qos": qos, "retain": False, "dup": False}
+        each = enumerate(topics, 1)
+        return b"".join(
+            encode(Packet("publish", {**fields, "topic": t, "packet_id": n if qos else 0})) for n, t in each
+        )
+
+    for client in (anna, bert, anna, bert):
+        before = world.stats.dropped_denied
+        client.raw(many(*5 * ["mine"], *5 * ["theirs"], *5 * ["mine"]))
+        assert len(reader.finish()) == (15 if client is anna else 10)
+        assert world.stats.dropped_denied - before == (0 if client is anna else 5)
+        if qos:
+            assert len(client.packets()) == 15
+        for number in range(1, 16) if qos == 2 else ():
+            client.send("pubrel", packet_id=number)
+        client.packets()
+    world.set(READS_ALL)
+    anna.raw(many(*10 * ["mine"]))
+    assert reader.finish() == []
