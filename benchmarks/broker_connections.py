@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=10_000, metavar="N", help="(10000)")
     parser.add_argument("--at-once", type=int, default=50, metavar="N", help="clients that connect at a time (50)")
+    parser.add_argument("--watch-s", type=float, default=5, metavar="S", help="how long they are watched idle (5)")
     parser.add_argument("--compiled", action="store_true", help="the build of `make compiled`")
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -75,10 +76,10 @@ def main() -> None:
         took = time.monotonic() - began
         used = cpu_us(pid) - used
         after = memory_kb(pid)
-        time.sleep(2)
+        time.sleep(args.watch_s / 5)
         ticking = cpu_us(pid)
-        time.sleep(5)
-        ticking = (cpu_us(pid) - ticking) / 5
+        time.sleep(args.watch_s)
+        ticking = (cpu_us(pid) - ticking) / args.watch_s
         each = (after - before) / args.connections
         print(f"{args.connections} idle connections: {each:.2f} kB each ({before} kB before, {after} kB with them)")
         print(
