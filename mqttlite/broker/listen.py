@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import MQTTError
 
-BACKLOG = 1024  # that wait to be let in: a flood of them must not drop who comes between
+BACKLOG = 512  # that wait to be let in: a flood of them must not drop who comes between
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 

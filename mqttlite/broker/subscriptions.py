@@ -9,7 +9,7 @@ crowds costs a step for each level and for each client, and not for each branch.
 """
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 C = TypeVar("C", bound=Hashable)
 
@@ -21,13 +21,18 @@ CROWD = 32  # branches from which on they are one
 CROWDS_MAX = 200_000  # branches in all crowds together
 
 
+_NOTHING: dict[bytes, Any] = {}  # of all nodes without children ...
+_NOBODY: dict[Any, int] = {}  # ... or clients; nothing is ever put into them
+
+
 class _Node(Generic[C]):
     __slots__ = ("children", "clients", "is_crowded")
 
     def __init__(self) -> None:
         self.is_crowded = False  # a crowd has been made with it
-        self.children: dict[bytes, _Node[C]] = {}
-        self.clients: dict[C, int] = {}  # the subscription of each client whose filter ends here
+        # Most nodes have one of the two, so neither is made before it is needed.
+        self.children: dict[bytes, _Node[C]] = _NOTHING
+        self.clients: dict[C, int] = _NOBODY  # the subscription of each client whose filter ends here
 
 
 class Found(Generic[C]):
@@ -110,10 +115,14 @@ class SubscriptionTree(Generic[C]):
             if child is None:
                 if node.is_crowded:
                     self._disperse()
+                if node.children is _NOTHING:
+                    node.children = {}
                 child = node.children[level] = _Node()
             node = child
         if node.is_crowded:
             self._disperse()
+        if node.clients is _NOBODY:
+            node.clients = {}
         node.clients[client] = value
 
     def remove(self, topic_filter: bytes, client: C) -> None:
