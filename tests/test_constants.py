@@ -33,6 +33,7 @@ DIFFERENT = {
     "IN_PUBLISH": {"core/wire5_server"},
     "LEAST": {"store/sqlite_reserve", "gateway/separator"},
     "LEFT": {"cli/demo/table"},
+    "LONGEST": {"gateway/separator"},
     "MAGIC": {"core/keys", "store/sqlite_wal"},
     "MARK": {"store/area_host", "store/damage"},
     "MASK": {"core/keys", "store/sqlite_wal"},
@@ -41,6 +42,7 @@ DIFFERENT = {
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
     "PACKET_ID": {"planning/sizes", "store/broker_tables"},  # bytes, and bits
     "PIECE": {
+        "broker/long_requests",
         "client/connector",
         "store/area_file",
         "store/sqlite_leftovers",
@@ -57,16 +59,17 @@ DIFFERENT = {
         "firmware/mqttlite_board/start/window",
     },
     "READ": {"boards/littlefs_image", "cli/terminal", "serial/usb_port"},
+    "QOS": {"broker/operating/view"},  # bits of a head, not the options of a subscription
     "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/upstream"},
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
     "SILENT_S": {"cli/console"},
-    "SIZE": {"firmware/mqttlite_board/improv"},
+    "SIZE": {"broker/answers", "firmware/mqttlite_board/improv"},
     "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
     "TAIL": {"gateway/separator"},
     "VERSION": {"database/schema"},
-    "WAIT_S": {"gateway/console"},
+    "WAIT_S": {"gateway/console", "cli/board/setup"},
     "WINDOW": {"cli/bench", "store/damage"},
 }
 
