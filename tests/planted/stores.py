@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from mqttlite.core import records as r
 from mqttlite.core.records import State
-from mqttlite.store import area_host, journal, sqlite_file, sqlite_schema
+from mqttlite.store import area_host, batches, journal, sqlite_file, sqlite_schema
 from mqttlite.store.journal import Journal
 from mqttlite.store.sqlite import SqliteWriter
 from mqttlite.store.sqlite_file import SqliteFile
@@ -16,8 +15,8 @@ _no_sync = text(SqliteFile._open_file, {"return state": "connection.execute('PRA
 
 
 def _backwards(decode: Any) -> Any:
-    def decoded(data: bytes) -> Any:
-        kind, number, head, payload, key = decode(data)
+    def decoded(data: bytes, *place: int) -> Any:
+        kind, number, head, payload, key = decode(data, *place)
         return kind, number, head, payload[::-1], key
 
     return decoded
@@ -38,7 +37,7 @@ CHANGES: dict[str, Change | Given] = {
     "the journal believes what is torn": Given(
         small_sectors, value(Journal, "_holds", lambda self, at: int.from_bytes(self._area.read(at, 3), "big"))
     ),
-    "the log is read wrongly": around(r, "decode", _backwards),
+    "the log is read wrongly": around(batches, "_record", _backwards),
     "the journal is read wrongly": around(journal, "decode", _backwards),
     "compaction forgets messages": Given(small_journal, text(State.records, {"in sorted(self.messages)": "in ()"})),
     "compaction forgets what was released": Given(
