@@ -18,7 +18,7 @@ from .poll import Poll
 
 log = logging.getLogger("mqttlite.broker")
 
-ACCEPTED = 256  # connections let in at once
+ACCEPTED = 64  # connections let in at once: a flood of them must not hold those up that are there
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AGAIN_S = 1.0  # until the next try to let somebody in, when there was no room for one more file
 
