@@ -42,11 +42,18 @@ class Depot:
         self.consumers: dict[ClientSession, Consumer] = {}
         self._last = 0  # number of the last one made
         self.repeats: Repeats | None = None
-        if limits.deduplicate and (store or limits.deduplicate_in_memory):
-            self.repeats = Repeats(means)
-        router.repeats = self.repeats
+        self._look_for_repeats()
         self.delayed = Delayed(means)
         router.later = self.delayed.of_topic
+
+    def _look_for_repeats(self) -> None:
+        """Or not, as the limits say."""
+        limits = self._means.limits
+        wanted = limits.deduplicate and (self._means.store is not None or limits.deduplicate_in_memory)
+        if wanted != (self.repeats is not None):
+            self.repeats = Repeats(self._means) if wanted else None
+            self._router.repeats = self.repeats
+            self._router.forget_routes()  # which know whether each message has to be looked at
 
     # -- subscriptions
 
@@ -330,6 +337,7 @@ class Depot:
         a subscription has made.
         """
         self._means.limits = limits
+        self._look_for_repeats()
         for queue in self.queues.values():
             queue.rule = self._rule(queue.name, QUEUE)
             queue.is_configured = False

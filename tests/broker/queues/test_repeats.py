@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mqttlite.broker.limits import Limits
 from mqttlite.core.keys import PROPERTY, wrap
 from tests.broker.five import PUBACK, Five
 from tests.broker.world import World
@@ -101,3 +102,17 @@ def test_without_a_store_it_is_off_unless_it_is_wanted() -> None:
     for _ in range(2):
         producer.publish("t", keyed(1), qos=1)
     assert len(reader.finish()) == 2
+
+
+def test_a_reload_turns_it_on_and_off() -> None:
+    here = World()
+    reader = here.connect("r")
+    reader.subscribe("t", qos=1)
+    producer = here.connect("p")
+    found = []
+    for wanted in (False, True, False):
+        here.engine.set_limits(Limits(deduplicate_in_memory=wanted), here.now)
+        for _ in range(2):
+            producer.publish("t", keyed(1), qos=1)
+        found.append(len(reader.finish()))
+    assert found == [2, 1, 2]
