@@ -131,6 +131,8 @@ class Connection:
         out = peer.out
         if self._closing_at is not None or self.transport.is_closing():
             out.clear()
+            if peer.closed_because and self._closing_at is None:  # its client has ended its half, and does not read
+                self._closes()
             return
         data = b"".join(out)
         out.clear()
@@ -165,12 +167,16 @@ class Connection:
             self._written = True
             transport.write(data)
         if close:
-            self._closing_at = now_ms()
-            self._turns.closing[self] = None
+            self._closes()
             if self._written:
                 self._linger()
             else:
                 transport.close()
+
+    def _closes(self) -> None:
+        """From now on it has `close_ms`."""
+        self._closing_at = now_ms()
+        self._turns.closing[self] = None
 
     def _linger(self) -> None:
         """End our half, and read until the client has ended its own: closing at once would reset the connection if the

@@ -82,3 +82,23 @@ async def test_a_stop_does_not_wait_long_for_clients_that_do_not_close() -> None
             await client.connect("c")
         assert await rest(client) == []
         client.cut()
+
+
+async def test_a_client_that_ends_its_half_and_reads_nothing_is_cut_off_in_time() -> None:
+    limits = Limits(write_buffer_bytes=100_000, stall_ms=50, close_ms=50)
+    async with Broker(LOCAL, limits) as broker:
+        port = port_of(broker.addresses[0])
+        async with RawClient(port) as late, RawClient(port) as publisher:
+            await late.connect("late")
+            await late.subscribe("t", 0)
+            connection = broker.engine.sessions[b"late"].peer.handle  # type: ignore[union-attr]
+            late.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await publisher.connect("publisher")
+            while connection.peer.writable:
+                publisher.publish("t", bytes(60_000), qos=0)
+                publisher.send("pingreq")
+                assert (await publisher.packet()).kind == "pingresp"
+            late.writer.write_eof()
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                await connection.ended()
+            assert connection not in broker.connections
