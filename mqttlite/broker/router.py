@@ -17,7 +17,7 @@ from .limits import LimitError, Limits
 from .peer import Peer
 from .publishable import shown
 from .publishing import HeldBack
-from .queues.names import DELAYED_PREFIX
+from .queues.names import DELAYED_PREFIX, undelayed
 from .queues.repeats import ENVELOPE
 from .retained import RetainedMessages
 from .rights import Sources, barred_of
@@ -278,7 +278,7 @@ class Router(Subscribing):
 
     def _inspect(self, publisher: Peer, flags: int, topic: bytes, payload: bytes, extra: bytes) -> int:
         """A message is shown to the guard, and goes on as that returns it."""
-        found = self.guard.inspect(publisher.identity, flags, topic, payload)
+        found = self.guard.inspect(publisher.identity, flags, undelayed(topic), payload)
         if found is None:
             self._stats.messages_received += 1
             self._stats.dropped_denied += 1

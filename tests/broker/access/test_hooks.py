@@ -232,6 +232,22 @@ def test_a_message_that_its_client_may_not_publish_is_not_shown_to_the_inspectio
     assert shown == [("anna", "mine")]
 
 
+def test_a_message_for_later_is_inspected_under_the_topic_where_it_will_be_published() -> None:
+    def only_small_in_json(identity: Identity, message: Message) -> Message | None:
+        return None if message.topic.startswith("json/") and len(message.payload) > 1 else message
+
+    world = Hooked(Hooks(inspect=only_small_in_json))
+    reader = world.connect("r")
+    reader.subscribe("#", qos=1)
+    writer = world.connect("w")
+    for topic in ("json/a", "$delayed/1/json/a", "$delayed/1/other"):
+        writer.publish(topic, b"large", qos=1)
+    writer.publish("$delayed/1/json/a", b"1", qos=1)
+    world.wait(1000)
+    assert reader.finish() == [b"large", b"1"]
+    assert world.stats.dropped_denied == 2
+
+
 def test_rules_hold_for_whom_a_generator_function_has_let_in() -> None:
     def authenticate(arriving: Arriving) -> Generator[bytes, bytes, bytes]:
         return b""
