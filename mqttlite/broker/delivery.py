@@ -60,6 +60,7 @@ class Delivery(Publishing):
         self.epoch = 0
         self.expiring: Deadlines[ClientSession] = Deadlines()  # queues in which something may expire (broker's clock)
         self.guard: Guard = ALLOW_ALL
+        self.source = b""  # whose will, or message for later, is being published, as it is kept with a retained one
         self.is_timed = False  # a message with a deadline has come
 
     def may_receive(self, client: ClientSession, topic: bytes) -> bool:

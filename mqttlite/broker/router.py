@@ -44,7 +44,6 @@ class Router(Subscribing):
     ) -> None:
         Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
         self.retained = RetainedMessages(limits, self.ledger)
-        self.source = b""  # of a will that is being published
         self._sources = Sources()
         self._inspected = False  # the message in hand
         # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.

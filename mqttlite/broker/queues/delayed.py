@@ -18,7 +18,7 @@ from ...core.errors import MQTTError
 from ...store.base import StoreError
 from ...store.queue_tables import DELAYED, PUBLISHED, TIME_SIZE
 from ..access.guard import PUBLISH
-from ..access.identity import Identity, decoded, encoded
+from ..access.identity import Identity, decoded, encoded, source
 from ..extras import delayed_by
 from ..ledger import MESSAGE
 from ..limits import LimitError
@@ -198,7 +198,9 @@ class Delayed:
                     "delayed_denied", later.identity.text, "may not publish any more what was for later", self._now
                 )
                 return
+            router.source = source(identity)
         router.publish(None, later.head[0] & 7, topic, later.payload, later.extra)
+        router.source = b""
 
     def load(self, kept: dict[int, tuple[int, bytes, bytes, bytes]]) -> None:
         """What the store has kept."""

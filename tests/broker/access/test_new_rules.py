@@ -196,6 +196,19 @@ def test_a_retained_message_of_whom_may_not_publish_it_any_more_is_not_sent() ->
     assert seen() == [b"of anna", b"of anna 5"]
 
 
+def test_a_retained_message_that_was_for_later_is_not_sent_either_when_its_publisher_may_not_any_more() -> None:
+    world = Guarded(ALL)
+    for user in ("anna", "bert"):
+        world.enter(user).publish(f"$delayed/1/secret/{user}", user.encode(), retain=True, qos=1)
+    world.wait(1000)
+    for rules, found in (((ALL,), [b"anna", b"bert"]), ((ALL, deny("secret/#", PUBLISH, user="bert")), [b"anna"])):
+        world.set(*rules)
+        reader = world.enter("anna", "reader")
+        reader.subscribe("#")
+        assert sorted(reader.payloads()) == found
+        reader.disconnect()
+
+
 def test_a_retained_message_has_no_more_properties_for_that_its_publisher_is_known() -> None:
     world = Guarded(ALL)
     world.five("bert").publish("a", b"1", retain=True)
