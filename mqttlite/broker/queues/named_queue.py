@@ -255,8 +255,11 @@ class NamedQueue(Lender):
     def not_sent(self, number: int) -> None:
         """As Lender.not_sent."""
         item = self.items.get(number)
-        if item and 0 <= deadline_of(item.extra) <= self.means.router.clock():
+        router = self.means.router
+        if item and 0 <= deadline_of(item.extra) <= router.clock():
             self.finish(number)
+        elif item and item.holder and not router.may_receive(item.holder, topic_of(item.head)):
+            self.give_back(number, "")  # which is not its fault
         else:
             self.give_back(number, "larger than its consumer takes")
 

@@ -30,5 +30,5 @@ class Lender(Taker):
         raise NotImplementedError
 
     def not_sent(self, number: int) -> None:
-        """A message has expired, or it is larger than its consumer takes."""
+        """A message has expired, it is larger than its consumer takes, or that may not have it any more."""
         raise NotImplementedError

@@ -4,6 +4,7 @@ import pytest
 
 from mqttlite.broker.access.guard import ALLOW_ALL
 from mqttlite.broker.access.identity import PASSWORD, Identity
+from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, allow, deny
 from tests.broker.five import DISCONNECT
 from tests.broker.world import Wire
@@ -316,3 +317,19 @@ def test_what_a_member_of_a_share_may_not_have_any_more_goes_to_another_one(qos:
     assert world.enter("bert", "away", False, present=True).finish() == [b"0", b"2", b"4"]
     assert anna.finish() == [b"1", b"3"]
     assert world.stats.dropped_denied == 0
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_a_consumer_of_a_queue_may_not_have_any_more_goes_to_another_one_and_was_not_tried(qos: int) -> None:
+    world = Guarded(ALL, limits={"named": (NamedRule("jobs", tries=1),)})
+    bert = away(world, "bert", qos, "$queue/jobs/secret/#")
+    world.enter("anna", "writer").publish("secret/1", b"1", qos=qos)
+    assert bert.kinds() == ["publish"]
+    bert.cut()
+    world.set(ALL, NOT_BERT)
+    assert world.enter("bert", "away", False, present=True).finish() == []
+    anna = world.enter("anna", "other")
+    anna.subscribe("$queue/jobs", qos=qos)
+    assert anna.finish() == ([b"1"] if qos == 1 else [])  # at QoS 2 it may have been handled, so it is nobody else's
+    queue = world.engine.depot.queues[b"jobs"]
+    assert not (queue.dead or queue.items)
