@@ -118,21 +118,26 @@ class ThinTransport:
         if not self._waiting:
             self._waiting = _SENT
             self._want(self._events & ~OUT)
-        if self._is_full and len(self._waiting) <= self._high // 4:
-            self._is_full = False
-            self._connection.resume_writing()
-        if not self._waiting:
             if self._is_closing:
                 self._loop.call_soon(self._end, None)
             elif self._has_ended:
-                self._sock.shutdown(socket.SHUT_WR)
+                self._shut_down()
+        if self._is_full and len(self._waiting) <= self._high // 4:
+            self._is_full = False
+            self._connection.resume_writing()  # the last thing: it may write, close or abort
 
     def write_eof(self) -> None:
         if self._has_ended or self._is_closing:
             return
         self._has_ended = True
         if not self._waiting:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        try:
             self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:  # it is gone
+            self._lose(error)
 
     def can_write_eof(self) -> bool:
         return True

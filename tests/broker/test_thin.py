@@ -79,6 +79,84 @@ def test_a_megabyte_to_a_client_that_reads_late_arrives_whole() -> None:
     run(test())
 
 
+class Above:
+    """What a transport calls, and how often it has ended."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        poll = poll_of(loop)
+        assert poll
+        self.buffer = memoryview(bytearray(64 * 1024))
+        self.ends: list[Exception | None] = []
+        self.ended = loop.create_future()
+        self.resumed = loop.create_future()
+        self.is_aborting = False
+        sock.setblocking(False)
+        self.transport = ThinTransport(loop, poll, sock, None, self)  # type: ignore[arg-type]
+
+    def connection_made(self, transport: ThinTransport) -> None:
+        transport.set_write_buffer_limits(high=1000)
+
+    def buffer_updated(self, size: int) -> None:
+        raise AssertionError("nobody writes to it")
+
+    def pause_writing(self) -> None:
+        pass
+
+    def resume_writing(self) -> None:
+        self.resumed.set_result(None)
+        if self.is_aborting:
+            self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ends.append(error)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+async def read_until(done: "asyncio.Future[None]", sock: socket.socket) -> None:
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    while not done.done():
+        try:
+            await asyncio.wait_for(loop.sock_recv(sock, 1 << 20), 0.1)
+        except TimeoutError:
+            continue
+
+
+def test_a_connection_that_is_aborted_as_its_output_leaves_ends_once() -> None:
+    async def test() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            above = Above(ours)
+            above.is_aborting = True
+            above.transport.write(bytes(1 << 20))
+            assert above.transport.get_write_buffer_size()
+            await read_until(above.ended, theirs)
+            await asyncio.sleep(0)
+            assert above.ends == [None]
+
+    run(test())
+
+
+def test_a_client_that_is_gone_when_its_output_has_left_is_lost() -> None:
+    class Gone(socket.socket):
+        def shutdown(self, how: int) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    async def test() -> None:
+        ours, theirs = socket.socketpair()
+        with Gone(fileno=ours.detach()) as gone, theirs:
+            above = Above(gone)
+            above.transport.write(bytes(1 << 20))
+            above.transport.write_eof()
+            assert above.transport.get_write_buffer_size()
+            await read_until(above.ended, theirs)
+            assert [getattr(error, "errno", 0) for error in above.ends] == [errno.ENOTCONN]
+
+    run(test())
+
+
 def test_whoever_finds_no_file_left_is_let_in_a_second_later(caplog: pytest.LogCaptureFixture) -> None:
     class Full(socket.socket):
         left = 1
