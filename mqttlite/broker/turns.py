@@ -59,7 +59,7 @@ class Turns:
         engine = self.engine
         if engine.stats.messages_sent - self._sent_at_flush >= FLUSH_MESSAGES or engine.router.unwritten >= FLUSH_BYTES:
             self.flush()
-        elif not self._flushing and engine.dirty:
+        elif not self._flushing and (engine.dirty or engine.busy):
             self._flushing = True
             if self._poll and self._poll.is_reading:
                 self._poll.soon(self._flush_soon)

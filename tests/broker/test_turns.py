@@ -1,0 +1,19 @@
+"""What the engine leaves is done in the same turn of the loop, or in one of the next."""
+
+import asyncio
+
+from mqttlite.broker.engine import Engine
+from mqttlite.broker.turns import Turns
+
+
+async def test_who_has_more_to_do_goes_on_at_once_also_where_there_is_nothing_to_be_written() -> None:
+    engine = Engine()
+    turns = Turns(engine, None)
+    turns.start()
+    peer = engine.open("192.0.2.1:1", 0)
+    engine.dirty.clear()
+    engine.busy[peer] = None
+    turns.changed()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not engine.busy
