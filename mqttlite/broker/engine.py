@@ -211,13 +211,13 @@ class Engine(Sessions):
     def _count_received(self, peer: Peer, now: int) -> None:
         """Something waits in `peer`, or did when it was looked at last."""
         waiting = peer.waiting_bytes
-        if not peer.received or peer.received_at >= now:  # another packet than the one that was not complete before
-            peer.packet_at, peer.packet_had = now, peer.incomplete
         self.ledger.received += waiting - peer.received
-        begins = not peer.received
         peer.received = waiting
-        if begins:
-            self._look_at(peer, now)
+        had = peer.packet_had
+        if not had or peer.received_at >= now:  # another packet than the one that was not complete before
+            peer.packet_at, peer.packet_had = now, peer.incomplete
+            if not had and peer.packet_had:
+                self._look_at(peer, now)
         if self.ledger.received > self.limits.received_bytes:
             most = max(self.peers, key=lambda each: each.received)
             self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)

@@ -40,7 +40,7 @@ def deadline(peer: Coming) -> int | None:
     limits = peer.limits
     if not peer.is_connected:
         return peer.opened_at + (limits.connect_ms if peer.has_begun else limits.first_byte_ms)
-    if peer.received and not peer.more and peer.incomplete:
+    if peer.received and peer.incomplete:
         return peer.packet_at + limits.packet_ms
     return None
 
@@ -52,8 +52,8 @@ def check(peer: Coming, now: int) -> None:
         most_ms = getattr(limits, limit_of(peer))
         if now - peer.opened_at >= most_ms:
             raise ProtocolError("3.1.4", f"no {'CONNECT' if peer.has_begun else 'byte'} within {most_ms} ms")
-    elif peer.received and not peer.more and now - peer.packet_at >= limits.packet_ms:
+    elif peer.received and now - peer.packet_at >= limits.packet_ms:
         have = peer.incomplete
-        if have and (have - peer.packet_had) * 1000 < limits.min_rate * limits.packet_ms:
+        if have and not peer.more and (have - peer.packet_had) * 1000 < limits.min_rate * limits.packet_ms:
             raise LimitError(f"a packet that does not end: {have} bytes, too few in the last {limits.packet_ms} ms")
         peer.packet_at, peer.packet_had = now, have

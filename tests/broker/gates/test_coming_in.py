@@ -191,6 +191,23 @@ def test_a_packet_that_does_not_go_on_ends_its_connection_whatever_the_keep_aliv
     assert world.stats.limits == {"closed": 1, "packet_ms": 1}
 
 
+def test_a_packet_that_begins_while_others_are_parked_has_as_long_and_no_longer() -> None:
+    world = World(hold_bytes=1000, hold_ms=600_000, stall_ms=600_000)
+    slow, client = world.connect("slow"), world.connect("c")
+    slow.subscribe("t", qos=1)
+    slow.writable(False)
+    for _ in range(2):
+        client.publish("t", bytes(2000), qos=1)
+    assert client.peer.parked_bytes
+    world.wait(60_000)
+    client.raw(b"\x30\xff\x03\0\1t")
+    world.wait(29_999)
+    assert not client.closed
+    world.wait(1)
+    assert client.closed
+    assert world.stats.limits["packet_ms"] == 1
+
+
 def test_a_byte_now_and_then_is_no_progress_and_a_hundred_a_second_are() -> None:
     world = World()
     drip, flow, waves = world.connect("drip"), world.connect("flow"), world.connect("waves")
