@@ -93,7 +93,7 @@ def _suspend(router: Router, client: ClientSession) -> Iterator[None]:
         wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else inner(topic_filter)
         if not wanted or topic_filter not in client.subscriptions:
             continue  # of a queue by its name alone, which asks for each message that it lends; or it has ended
-        if guard.is_open or (client.is_known and guard.may(client.owner or NOBODY, SUBSCRIBE, wanted)):
+        if client.is_known and (guard.is_open or guard.may(client.owner or NOBODY, SUBSCRIBE, wanted)):
             router.resume(client, topic_filter)
         else:
             router.suspend(client, topic_filter)

@@ -22,7 +22,7 @@ from ..core.server import ServerConnection
 from ..core.session import HELD
 from ..store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
 from . import events, new_guard
-from .access.guard import PUBLISH, Guard
+from .access.guard import ALLOW_ALL, PUBLISH, Guard
 from .access.identity import Identity, claims, decoded, encoded, owns, placed
 from .admission import Admission
 from .authentication import Authenticate
@@ -160,7 +160,7 @@ class Sessions:
             if number in kept.wills:
                 client.has_will = True
                 lost.append((client, kept.wills[number]))
-            if not self.router.guard.is_open:
+            if self.router.guard is not ALLOW_ALL:
                 new_guard.reconsider(self.router, client)
         for topic, payload, qos, extra in kept.retained:
             self.router.retained.store(topic, payload, qos, extra)
@@ -281,7 +281,7 @@ class Sessions:
         before, client.owner = client.owner, identity
         if client.store:
             client.store.owned(encoded(identity))
-        if before != identity and not self.router.guard.is_open:
+        if before != identity and self.router.guard is not ALLOW_ALL:
             new_guard.reconsider(self.router, client)
             self.router.forget_routes_of(client)
 

@@ -2,10 +2,11 @@
 
 import pytest
 
+from mqttlite.broker.access.access import Access
 from mqttlite.broker.access.guard import ALLOW_ALL
 from mqttlite.broker.access.identity import PASSWORD, Identity
 from mqttlite.broker.queues.rules import NamedRule
-from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, allow, deny
+from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, KnownUsers, allow, deny
 from tests.broker.five import DISCONNECT
 from tests.broker.world import Wire
 
@@ -264,6 +265,29 @@ def test_a_session_of_a_user_that_is_gone_gets_nothing_and_is_nobody_elses() -> 
     world.set(ALL)
     writer.publish("a", b"3", qos=1)
     assert world.enter("bert", "away", False, present=True).finish() == [b"1", b"3"]
+
+
+def test_where_there_are_no_rules_a_session_of_a_user_that_is_gone_gets_nothing_either() -> None:
+    world = Guarded()
+    for users, payload in (({"anna": set(), "bert": set()}, b"1"), ({"anna": set()}, b"2"), ({"bert": set()}, b"3")):
+        world.engine.set_guard(Access(users=KnownUsers(users), anonymous=True), world.now)
+        if payload == b"1":
+            away(world).disconnect()
+        world.enter(None, "writer").publish("a", payload, qos=1)
+    back = world.enter("bert", "away", False, present=True)
+    assert back.finish() == [b"1", b"3"]
+    back.publish("a", b"4", qos=1)
+    assert back.finish() == [b"4"]
+
+
+def test_where_there_are_no_rules_a_user_may_go_on_with_a_session_of_nobody_that_had_to_wait() -> None:
+    world = Guarded()
+    world.engine.set_guard(Access(users=KnownUsers({"bert": set()}), anonymous=True), world.now)
+    world.enter(None, "away", False).subscribe("a", qos=1)
+    world.engine.set_guard(Access(users=KnownUsers({"bert": set()}), anonymous=False), world.now)
+    back = world.enter("bert", "away", False, present=True)
+    back.publish("a", b"1", qos=1)
+    assert back.finish() == [b"1"]
 
 
 def test_an_answer_of_before_the_users_changed_does_not_let_in_who_is_gone() -> None:
