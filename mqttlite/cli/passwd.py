@@ -138,7 +138,9 @@ def _rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
             is_public = bool(mode & (stat.S_IROTH | stat.S_IWOTH))
             text = path.read_text(encoding="utf-8-sig")
             parse(text, str(path))  # what is broken is not made worse
-            lines = text.splitlines()
+            lines = [line.rstrip("\r") for line in text.split("\n")]  # as they are read, and no others
+            if not lines[-1]:
+                lines.pop()
             if is_public:
                 say(f"{path} could be read by everybody on this machine: now its owner alone can (mode 0600)")
         write_secret(path, "".join(f"{line}\n" for line in change(lines)).encode(), as_before=not is_public)

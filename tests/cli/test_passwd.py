@@ -147,6 +147,21 @@ async def test_a_broken_file_is_refused_with_its_line_and_is_not_written(text: s
         assert file.read_text() == text
 
 
+async def test_a_remark_stays_one_line_whatever_stands_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    file.write_text("# kitchen\x0cand\u2028cellar\r\n\n", newline="", encoding="utf-8")
+    file.chmod(0o600)
+    await inside("passwd", "-b", str(file), "ann", "x", check=True)
+    assert file.read_text(encoding="utf-8").startswith("# kitchen\x0cand\u2028cellar\n\nann:$argon2id$")
+    assert list(read_users(file)) == ["ann"]
+
+
+async def test_a_name_that_would_be_a_remark_is_refused(tmp_path: Path) -> None:
+    told = await inside("passwd", "-b", str(tmp_path / "users"), "#ann", "x")
+    assert told.code == 1 and "does not begin with #" in told.stderr
+    assert not (tmp_path / "users").exists()
+
+
 async def test_two_at_once_lose_nobody(tmp_path: Path) -> None:
     file = tmp_path / "users"
     names = [f"u{number}" for number in range(3)]

@@ -103,6 +103,8 @@ def check_name(name: str) -> None:
     """ValueError for what cannot be a user's name."""
     if not name:
         raise ValueError("a user's name is empty")
+    if name.startswith("#"):
+        raise ValueError("a user's name does not begin with #: in the file that is a remark")
     if ":" in name or not name.isprintable() or name != name.strip():
         raise ValueError("a user's name has no colon, no blank at its ends, and no sign that nobody sees")
     if len(name.encode()) > _NAME_BYTES:
