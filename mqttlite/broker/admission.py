@@ -159,8 +159,7 @@ class Admission:
         if peer.is_connected:
             self._send(peer, connect, encode_auth(SUCCESS, peer.method, data))
         else:
-            if connect.username:
-                peer.identity = Identity(connect.username.decode(), how=HOOK)
+            peer.identity = Identity(_user(connect) or None, how=HOOK)
             self._enter(peer, connect, properties_of(peer.method, data) if peer.method else b"")  # [MQTT-4.12.0-6]
 
     @staticmethod

@@ -258,6 +258,10 @@ def test_rules_hold_for_whom_a_generator_function_has_let_in() -> None:
     world.stats = world.engine.stats
     anna = world.connect("c", username="anna", password=b"")
     assert anna.subscribe("home/anna/1", "home/bert/1") == [0, 0x80]
+    nobody = world.connect("n")
+    world.engine.set_guard(Access(rules=Rules([allow("home/#")]), anonymous=False), world.now)
+    world.flush()
+    assert not (anna.closed or nobody.closed)  # the function has let them in, and says what is enough
 
 
 def test_hooks_that_are_no_functions_are_refused() -> None:
