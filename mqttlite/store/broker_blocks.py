@@ -410,11 +410,10 @@ def mend(connection: Connection) -> list[str]:
             orphans += missing
             if whole:
                 data = batches.encode(whole)
-                first, last = whole[0][1], whole[-1][1]
+                first, last = key & _MASK, whole[-1][1]  # it begins where it began: marks are found by that
                 left = sum(1 << (record[1] - first) for record in whole)
-                row = (first | key & ~_MASK, last, _there(first, last, left), crc32(data), data)
-                connection.execute("DELETE FROM block WHERE id = ?", (key,))
-                connection.execute("INSERT INTO block VALUES (?, ?, ?, ?, ?)", row)
+                row = (last, _there(first, last, left), crc32(data), data, key)
+                connection.execute("UPDATE block SET last = ?, there = ?, crc = ?, records = ? WHERE id = ?", row)
             else:
                 connection.execute("DELETE FROM block WHERE id = ?", (key,))
     if orphans:

@@ -194,3 +194,23 @@ def test_a_damaged_block_is_said_and_the_others_are_salvaged(
     kept: BrokerState = sqlite_reading.read(tmp_path / "broker.db", BrokerTables())
     assert list(messages(kept)[1]) == [seq for seq in range(20) if seq not in lost]
     assert messages(kept)[2] == {}
+
+
+def test_what_was_done_stays_done_in_a_block_whose_beginning_is_lost(
+    tmp_path: Path, connection: sqlite3.Connection
+) -> None:
+    tables = BrokerTables()
+    tables.prepare(connection)
+    shared = bytes(400)
+    whole = [accepted(1, seq, b"%d" % seq * 50) for seq in range(1, 10)]
+    carry_over(connection, tables, [begun(1), begun(2), accepted(1, 0, shared), accepted(2, 0, shared), *whole])
+    released = [(1, r.RELEASED, seq, b"", b"", b"") for seq in range(7)]
+    carry_over(connection, tables, [*released, *(done(1, seq) for seq in range(4))])
+    connection.execute("UPDATE block SET crc = 0 WHERE id >> 40 = 2")
+    connection.execute("DELETE FROM content")
+    connection.close()
+    lines = salvage(str(tmp_path / "broker.db"))
+    assert "1 queued messages have lost their content" in lines
+    kept: BrokerState = sqlite_reading.read(tmp_path / "broker.db", BrokerTables())
+    heads = {seq: head for seq, (head, _, _) in messages(kept)[1].items()}
+    assert heads == {seq: RELEASED_HEAD if seq < 7 else HEAD for seq in range(4, 10)}
