@@ -14,7 +14,7 @@ import logging
 import math
 import select
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 log = logging.getLogger("mqttlite.broker")
@@ -28,12 +28,29 @@ def _fileno(fileobj: Any) -> int:
     return fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
 
 
+class _ByFile(Mapping[Any, selectors.SelectorKey]):
+    """Keys by descriptor, or by a file that has it: a program may give asyncio either."""
+
+    def __init__(self, keys: dict[int, selectors.SelectorKey]) -> None:
+        self._keys = keys
+
+    def __getitem__(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._keys[_fileno(fileobj)]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
 class Poll:
     """A selector for asyncio (as selectors.BaseSelector describes them), with `watch` beside it."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._keys: dict[int, selectors.SelectorKey] = {}  # of asyncio
+        self._map = _ByFile(self._keys)
         self._callbacks: dict[int, Callback] = {}  # ours
         self._at_end: list[Callable[[], None]] = []
         self.is_reading = False  # callbacks are being called
@@ -83,7 +100,7 @@ class Poll:
         return key
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._keys
+        return self._map
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         return self._keys[_fileno(fileobj)]

@@ -79,6 +79,30 @@ def test_a_megabyte_to_a_client_that_reads_late_arrives_whole() -> None:
     run(test())
 
 
+def test_a_program_may_have_its_sockets_read_by_the_same_loop() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        poll = poll_of(loop)
+        assert poll
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            for _ in range(2):
+                came = loop.create_future()
+                loop.add_reader(ours, came.cancel)
+                loop.add_writer(ours, lambda: None)
+                loop.remove_writer(ours)
+                came = loop.create_future()
+                loop.add_reader(ours, came.set_result, None)  # in place of the first
+                assert poll.get_map()[ours].fd == ours.fileno()  # asyncio asks so, from 3.13 on
+                theirs.send(b"x")
+                await came
+                assert loop.remove_reader(ours)
+                assert ours.recv(10) == b"x"
+            assert not loop.remove_reader(ours)
+
+    run(test())
+
+
 class Above:
     """What a transport calls, and how often it has ended."""
 
