@@ -11,7 +11,7 @@ from ..core.auth import AGAIN, AUTH, CONTINUE, DATA, METHOD, SUCCESS, decode_aut
 from ..core.errors import ProtocolError
 from ..core.greeting import Connect
 from ..core.packet_types import DISCONNECT
-from ..core.reason_codes import BAD_CREDENTIALS, BAD_METHOD, NOT_AUTHORISED, PACKET_TOO_LARGE, REFUSED
+from ..core.reason_codes import BAD_CREDENTIALS, BAD_METHOD, NOT_AUTHORISED, PACKET_TOO_LARGE, REFUSED, UNAVAILABLE
 from .access.guard import ALLOW_ALL, Guard
 from .access.identity import HOOK, Identity
 from .access.pending import Pending, Question
@@ -40,10 +40,14 @@ class Admission:
         enter: Callable[[Peer, Connect, bytes], None],
     ) -> None:
         self._hook = hook
-        self.guard = guard
+        self.guard = self._before = guard
         self._logins = logins
         self._enter = enter
         self.pending = Pending(limits.authentications, limits.authentications_waiting)
+
+    def take_guard(self, guard: Guard) -> None:
+        """Another one from now on."""
+        self._before, self.guard = self.guard, guard
 
     def take_limits(self, limits: Limits) -> None:
         """Others from now on."""
@@ -97,6 +101,9 @@ class Admission:
         assert connect
         if isinstance(answer, Refusal):
             self._refuse(peer, answer)
+            return
+        if of is not self.guard and of is not self._before:  # which passwords have changed since is not known
+            self._refuse(peer, Refusal(UNAVAILABLE, "users have changed more than once since it was asked"))
             return
         known = self.guard.known(answer)  # it may be another guard by now
         if known is None or (of is not self.guard and not self.guard.stays(answer)):

@@ -149,7 +149,7 @@ class Engine(Sessions):
     def set_guard(self, guard: Guard, now: int) -> None:
         """Other users and rules from now on (new_guard.py)."""
         self._at(now)
-        self._admission.guard = guard
+        self._admission.take_guard(guard)
         clients = list(self.sessions.values())
         for peer in new_guard.take(self.router, clients, guard):
             self._close(peer, f"{peer.identity.text} may not be here any more", logging.WARNING, NOT_AUTHORISED)

@@ -181,3 +181,16 @@ def test_who_is_let_in_by_an_older_guard_whose_password_is_another_one_by_now_is
     wire = asking(world)
     answer(world, world.engine.pending.take())  # the new guard itself has looked at the new password
     assert wire.kinds() == ["connack"] and not wire.closed
+
+
+def test_who_is_let_in_by_a_guard_of_long_before_has_to_ask_again() -> None:
+    world = Guarded(ALL, slow=True)
+    wire = asking(world)
+    question = world.engine.pending.take()
+    after = access(ALL, slow=True)
+    after.other_passwords = frozenset({"bert"})
+    world.engine.set_guard(after, world.now)
+    world.set(ALL, slow=True)  # where the password is the one of the guard before
+    answer(world, question)
+    assert [fields["code"] for _, fields in wire.packets()] == [3]
+    assert wire.closed
