@@ -119,6 +119,7 @@ class Depot:
         if queue is None:
             queue = self._make_queue(named.name, named.filter, False)
         queue.members[client] = value
+        queue.unbar()
         self._consumer(client).queues[topic_filter] = queue.name
         self.awake[client] = None
 
@@ -188,8 +189,11 @@ class Depot:
 
     def connected(self, client: ClientSession) -> None:
         """A client that may have subscriptions here is there again."""
-        if client in self.consumers:
-            self.consumers[client].has_left = False
+        consumer = self.consumers.get(client)
+        if consumer:
+            consumer.has_left = False
+            for name in consumer.queues.values():
+                self.queues[name].unbar()
             self.awake[client] = None
 
     def leaves(self, client: ClientSession) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ...core.codec import publish_head, topic_of
 from ...core.properties import encode_user_properties
 from ...store.queue_tables import COLLECTED, TAKEN, TIME_SIZE, TRIED
+from ..access.guard import Guard
 from ..client_session import ClientSession
 from ..delivery import IDENTIFIER, QOS
 from ..extras import deadline_of, with_identifiers, with_share
@@ -77,6 +78,8 @@ class NamedQueue(Lender):
         self.used_at = 0  # ms, the broker's clock: when somebody was subscribed last
         self.room = StoreRoom()  # which publishers wait for
         self._ready: list[int] = []  # a heap; what is not in `items` any more is passed over
+        self._barred: dict[int, None] = {}  # what nobody who was there may receive
+        self._rules: tuple[Guard, int] | None = None  # under which that is so
 
     def __str__(self) -> str:
         return f"queue {self.name.decode()!a}"
@@ -137,8 +140,10 @@ class NamedQueue(Lender):
             return True
         means = self.means
         drops_oldest = self.rule.when_full == "drop-oldest"
-        while bound and drops_oldest and self._ready:
-            number = heapq.heappop(self._ready)
+        while bound and drops_oldest and (self._ready or self._barred):
+            number = next(iter(self._barred), self.next)
+            if self._ready and self._ready[0] < number:
+                number = heapq.heappop(self._ready)
             item = self.items.get(number)
             if item and item.holder is None:
                 self.means.stats.dropped_queue_full += 1
@@ -169,14 +174,19 @@ class NamedQueue(Lender):
                 self.finish(number)
                 continue
             client = self._next(item)
-            if client is None:
+            barred_for = None if client or router.guard.is_open else self._barred_for(topic_of(item.head))
+            someone = client or barred_for
+            if someone is None:
                 return
             if router.work >= enough:
-                self.means.awake[client] = None
+                self.means.awake[someone] = None
                 return
             heapq.heappop(ready)
             router.work += 1
-            self._lend(client, number, item)
+            if client:
+                self._lend(client, number, item)
+            else:
+                self._barred[number] = None
 
     def _next(self, item: Item) -> ClientSession | None:
         """Whose turn it is."""
@@ -190,10 +200,39 @@ class NamedQueue(Lender):
             else:
                 peer = client.peer
                 is_free = peer is not None and peer.writable and not peer.has_request
-            if is_free and means.router.may_receive(client, topic_of(item.head)):
+            if is_free and self._may(client, topic_of(item.head)):
                 members[client] = members.pop(client)  # the last one now
                 return client
         return None
+
+    def _may(self, client: ClientSession, topic: bytes) -> bool:
+        """Whether a member has the right to a message of this topic, and still that to subscribe."""
+        suspended = client.suspended
+        if suspended:
+            filters = self.consumers[client].queues
+            if all(each in suspended for each, name in filters.items() if name == self.name):
+                return False
+        return self.means.router.may_receive(client, topic)
+
+    def _barred_for(self, topic: bytes) -> ClientSession | None:
+        """One of the members that are there, if none of these may receive a message: it is not to hold up others."""
+        there = [client for client in self.members if client.peer is not None]
+        return there[0] if there and not any(self._may(client, topic) for client in there) else None
+
+    def unbar(self) -> None:
+        """Somebody has come, or the rules are others: who may receive what is looked at again."""
+        for number in self._barred:
+            heapq.heappush(self._ready, number)
+        self._barred.clear()
+
+    def _look_at_rules(self) -> None:
+        """Once a second, where there are rules."""
+        rules = self.means.router.guard, sum(len(client.suspended) for client in self.members)
+        if rules != self._rules:
+            self._rules = rules
+            self.unbar()
+        if self._ready:
+            self.means.awake[self] = None
 
     def _lend(self, client: ClientSession, number: int, item: Item) -> None:
         router = self.means.router
@@ -230,6 +269,7 @@ class NamedQueue(Lender):
         self.bytes -= cost
         self.means.router.ledger.named -= cost
         self.dead.pop(number, None)
+        self._barred.pop(number, None)
         if item.head[0] & 6:
             self.means.note(self.number, TAKEN, number, waits=waits)
         if self.room.waiting and 2 * self.bytes <= self.rule.max_bytes:
@@ -346,6 +386,8 @@ class NamedQueue(Lender):
         """Once a second: what is too old goes, what is dead may find somebody."""
         if self.dead:
             self.bury()
+        if self._barred or not self.means.router.guard.is_open:
+            self._look_at_rules()
         rule = self.rule
         if not rule.max_age_s:
             return
@@ -365,6 +407,7 @@ class NamedQueue(Lender):
         self.items.clear()
         self.dead.clear()
         self._ready.clear()
+        self._barred.clear()
         self.bytes = 0
 
     @property

@@ -147,6 +147,8 @@ class Stream(Taker):
         means = self.means
         router = means.router
         client = reader.client
+        if reader.topic_filter in client.suspended:
+            return
         enough = router.work + means.limits.turn_work
         room = means.limits.write_buffer_bytes
         began = reader.at
@@ -244,6 +246,10 @@ class Stream(Taker):
         if self.first > self._trimmed:
             self._trimmed = self.first
             self.means.note(self.number, TRIMMED, self.first)
+        if not self.means.router.guard.is_open:  # a reader may have its right again
+            for reader in self.readers:
+                if reader.at < self.next:
+                    self.means.awake[reader.client] = None
 
     def end(self) -> None:
         """It is deleted, with what is in it."""
