@@ -7,7 +7,7 @@ words. Whatever takes long is done in slices, between which the broker serves it
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,24 @@ class Actions:
         return view.one(self._broker, self._client(arguments))
 
     async def _queue(self, arguments: _Arguments, by: str) -> list[dict[str, Any]]:
-        return list(view.queue(self._broker, self._client(arguments), _most(arguments)))
+        client = self._client(arguments)
+        found: list[dict[str, Any]] = []
+        async for part in self._slices(client, client.session.first + _most(arguments)):
+            found += view.queue(self._broker, client, part)
+        return found
+
+    async def _slices(self, client: "ClientSession", end: int) -> AsyncIterator[range]:
+        """The numbers of its messages up to `end`, some at a time, in memory; the broker has its turn behind each. No
+        more of them once the session is gone.
+        """
+        session = client.session
+        for begin in range(session.first, min(session.next, end), SLICE):
+            part = range(begin, min(session.next, end, begin + SLICE))
+            session.bring_all(part[-1])
+            yield part
+            await asyncio.sleep(0)
+            if self._broker.engine.sessions.get(client.client_id) is not client:
+                return
 
     # -- to change
 
@@ -167,7 +184,7 @@ class Actions:
             count = await self._drop_all(client)
             which = f"{count} messages"
         else:
-            seq = _droppable(client, arguments)
+            seq = await self._droppable(client, arguments)
             self._drop_one(client, seq)
             which = f"message {seq}"
         client.session.go_on()
@@ -177,18 +194,27 @@ class Actions:
 
     async def _drop_all(self, client: "ClientSession") -> int:
         """What there is now, as long as the session is there."""
-        session = client.session
         count = 0
-        for begin in range(session.first, session.next, SLICE):
-            session.bring_all(begin + SLICE - 1)
-            for seq in range(begin, begin + SLICE):
-                if session.can_be_given_up(seq):
+        async for part in self._slices(client, client.session.next):
+            for seq in part:
+                if client.session.can_be_given_up(seq):
                     self._drop_one(client, seq)
                     count += 1
-            await asyncio.sleep(0)
-            if self._broker.engine.sessions.get(client.client_id) is not client:
-                break
         return count
+
+    async def _droppable(self, client: "ClientSession", arguments: _Arguments) -> int:
+        """The number of a message that can be taken from its queue; it is in memory."""
+        session = client.session
+        seq: int = arguments.get("seq", -1)
+        if seq < session.next:
+            async for _ in self._slices(client, seq):  # what is on the disk comes in the order of its numbers
+                pass
+            session.bring_all(seq)
+        if seq not in session.messages or self._client(arguments) is not client:
+            raise ValueError(f"no message {seq} is queued for {_name(client)}; `mqttlite ctl queue` lists them")
+        if not session.can_be_given_up(seq):
+            raise ValueError(f"message {seq} is {_name(client)}'s already: what is left is to say so to each other")
+        return seq
 
     def _drop_one(self, client: "ClientSession", seq: int) -> None:
         engine = self._broker.engine
@@ -198,7 +224,7 @@ class Actions:
 
     async def _retry(self, arguments: _Arguments, by: str) -> str:
         client = self._client(arguments)
-        seq = _droppable(client, arguments)
+        seq = await self._droppable(client, arguments)
         head, payload, extra = client.session.messages[seq]
         audit(by, f"message {seq} for {client}, topic {topic_of(head).decode()!a}, queued again as the last one")
         client.session.drop(seq)
@@ -285,17 +311,6 @@ class Actions:
 
 def _name(client: "ClientSession") -> str:
     return ascii(client.client_id.decode())
-
-
-def _droppable(client: "ClientSession", arguments: _Arguments) -> int:
-    seq: int = arguments.get("seq", -1)
-    client.session.bring_all(seq)
-    client.session.bring_all(seq)
-    if seq not in client.session.messages:
-        raise ValueError(f"no message {seq} is queued for {_name(client)}; `mqttlite ctl queue` lists them")
-    if not client.session.can_be_given_up(seq):
-        raise ValueError(f"message {seq} is {_name(client)}'s already: what is left is to say so to each other")
-    return seq
 
 
 def _filter(arguments: _Arguments, default: bytes) -> bytes:

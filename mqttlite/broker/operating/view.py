@@ -36,13 +36,11 @@ class Totals(NamedTuple):
     in_doubt_in: int = 0  # QoS 2 from clients that have not released them
     subscriptions: int = 0
     shared: int = 0
-    dropped: int = 0  # of the sessions that there are
 
 
 def totals(broker: "Broker") -> Totals:
     """Counted now: as many steps as there are sessions, and subscriptions where some are shared."""
-    connected = disconnected = persistent = queued = out = held = subscriptions = dropped = 0
-    shared = 0
+    connected = disconnected = persistent = queued = out = held = subscriptions = shared = 0
     for client in broker.engine.sessions.values():
         session = client.session
         if client.peer is None:
@@ -56,9 +54,7 @@ def totals(broker: "Broker") -> Totals:
         subscriptions += len(client.subscriptions)
         if client.subscriptions:
             shared += sum(topic_filter.startswith(PREFIX) for topic_filter in client.subscriptions)
-        if client.dropped:
-            dropped += client.dropped.total()
-    return Totals(connected, disconnected, persistent, queued, out, held, subscriptions - shared, shared, dropped)
+    return Totals(connected, disconnected, persistent, queued, out, held, subscriptions - shared, shared)
 
 
 def in_doubt(client: "ClientSession") -> int:
@@ -111,14 +107,6 @@ def drops(broker: "Broker") -> dict[str, int]:
 def held_back(broker: "Broker") -> int:
     """Connections whose PUBLISH waits for somebody."""
     return sum(bool(peer.waits_for) for peer in broker.engine.peers)
-
-
-def clients(broker: "Broker", connected_only: bool = True) -> list[dict[str, Any]]:
-    """A line for each client; also for the sessions of those that are away, unless `connected_only`."""
-    now = now_ms()
-    return [
-        line(client, now) for client in broker.engine.sessions.values() if client.peer is not None or not connected_only
-    ]
 
 
 def line(client: "ClientSession", now: int) -> dict[str, Any]:
@@ -178,13 +166,13 @@ def one(broker: "Broker", client: "ClientSession") -> dict[str, Any]:
     return found
 
 
-def queue(broker: "Broker", client: "ClientSession", most: int) -> Iterator[dict[str, Any]]:
-    """What is queued for a client, oldest first, `most` messages at most."""
+def queue(broker: "Broker", client: "ClientSession", numbers: range) -> Iterator[dict[str, Any]]:
+    """What is queued for a client and in memory, of messages with these numbers."""
     session = client.session
     clock = broker.engine.router.clock()
-    end = min(session.next, session.first + most)
-    session.bring_all(end)
-    for seq in sorted(seq for seq in session.messages if seq < end):
+    for seq in numbers:
+        if seq not in session.messages:
+            continue
         head, payload, extra = session.messages[seq]
         bits = head[0] & _QOS
         deadline = deadline_of(extra)

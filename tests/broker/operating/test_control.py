@@ -16,7 +16,9 @@ import pytest
 from mqttlite.broker import Arriving, Broker, Limits, Refusal
 from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.operating import control_path
+from mqttlite.broker.operating.actions import SLICE, Actions
 from mqttlite.broker.operating.control import CLIENTS_MAX, REQUEST_MAX, Control
+from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 
@@ -242,12 +244,19 @@ async def test_what_a_client_has_taken_at_qos_2_is_not_dropped(tmp_path: Path) -
 
 async def test_a_queue_that_is_on_the_disk_alone_is_looked_at_and_emptied(tmp_path: Path) -> None:
     """What is queued beyond some messages is not in memory; the operator sees and drops it all the same."""
+    async with controlled(tmp_path, store=tmp_path / "b.db") as it:
+        await queued(it, "away", *(b"%d" % number + b" " * (number if number > 9 else 0) for number in range(1200)))
     store = BrokerStore(tmp_path / "b.db", keep=10)
     async with controlled(tmp_path, store=store) as it:
-        await queued(it, "away", *(b"%d" % number for number in range(1200)))
         first = await it.ask("queue", client="away", most=3)
         assert [each["payload"] for each in first] == ["0", "1", "2"]
         assert (await it.ask("show", client="away"))["queued"] == 1200
+        pages = it.broker.engine.sessions[b"away"].session.pages
+        assert pages
+        on_disk = pages.count
+        for number in (-1, first[0]["seq"] + 1200, 1 << 70):  # a number that is none costs nothing
+            assert "no message" in await it.refused("drop", client="away", seq=number)
+        assert pages.count == on_disk > 500
         seq = first[0]["seq"] + 900
         assert f"message {seq} for" in await it.ask("drop", client="away", seq=seq)
         assert (await it.ask("show", client="away"))["queued"] == 1199
@@ -439,3 +448,16 @@ async def test_a_list_of_very_many_clients_holds_nobody_up(tmp_path: Path) -> No
             order.append("ping")
             assert len(await asked) == 4000
         assert order == ["ping", "list"]
+
+
+async def test_a_list_of_very_many_messages_gives_way_to_the_broker(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as it:
+        await queued(it, "away", *[b""] * (3 * SLICE))
+        answer = Actions(it.broker, LoopWatch()).do({"do": "queue", "client": "away", "most": 1 << 40}, "test")
+        turns = 0
+        with pytest.raises(StopIteration) as done:
+            while True:
+                answer.send(None)
+                turns += 1
+        assert len(done.value.value) == 3 * SLICE
+        assert turns >= 3
