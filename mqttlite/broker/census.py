@@ -54,7 +54,7 @@ class Census:
         most = limits.inbound
         self._ledger.identifiers = IDENTIFIER * self._identifiers
         if self._ledger.identifiers > limits.identifiers_bytes:
-            most = min(most, max(WINDOW, limits.identifiers_bytes // IDENTIFIER // len(self._sessions)))
+            most = min(most, max(WINDOW, limits.identifiers_bytes // IDENTIFIER // max(1, len(self._sessions))))
             self._watch.hit("identifiers_bytes", "all clients", f"each may have {most}", now)
         if most != self._most:
             self._most = most

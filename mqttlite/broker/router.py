@@ -235,7 +235,7 @@ class Router(Subscribing):
                 if speech == BY_FORM:
                     continue
                 data = b"".join(pieces)
-            if sizes[0] > SMALL:
+            if sizes[0] > SMALL or (not is_even and max(sizes) > SMALL):
                 self.unwritten += len(data) * number
             for client in clients:
                 peer = client.peer

@@ -200,3 +200,14 @@ def test_a_run_of_acknowledgements_is_as_long_as_identifiers_count_up(first: int
             for rest in (b"", data[:3], data[:4], b"\xd0\0", data[:1] + b"\3\0\0\0"):
                 found = answers.length(b"xy" + data + rest, 2, first, begin)
                 assert found == min(len(numbers), answers.LONGEST)
+
+
+@pytest.mark.parametrize("sizes", [(5000, 1, 5000, 5000), (1, 5000, 5000, 5000)])
+def test_large_messages_of_a_run_count_until_they_are_written_whichever_comes_first(sizes: tuple[int, ...]) -> None:
+    world = World()
+    subscriber, publisher = world.connect("s"), world.connect("p")
+    subscriber.subscribe("t")
+    publisher.publish("t")  # from now on its route is known
+    publisher.raw(b"".join([publish_head(0, b"t", size) + bytes(size) for size in sizes]))
+    assert subscriber.payloads() == [b"", *map(bytes, sizes)]
+    assert world.engine.router.unwritten >= 15_000
