@@ -4,7 +4,6 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from mqttlite.broker import server
 from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.commit_gate import CommitGate
 from mqttlite.broker.engine import Engine
@@ -13,6 +12,7 @@ from mqttlite.broker.queue import Queue
 from mqttlite.broker.router import Router
 from mqttlite.core import records as r
 from mqttlite.core.session import Session
+from mqttlite.sim import scene
 from mqttlite.store import broker_blocks
 
 from .planting import Change, Given, around, text, value
@@ -60,5 +60,5 @@ CHANGES: dict[str, Change | Given] = {
     ),
     "dropped when the queue is full": Given(short_queue, _drop_when_full(0)),
     "dropped and counted when the queue is full": Given(short_queue, _drop_when_full(1)),
-    "a queue without room": value(server, "Limits", partial(Limits, queue_bytes=50)),
+    "a queue without room": value(scene, "Limits", partial(Limits, queue_bytes=50)),
 }

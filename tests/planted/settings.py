@@ -4,11 +4,11 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from mqttlite.broker import server
 from mqttlite.broker.limits import Limits
 from mqttlite.core import server as core_server
 from mqttlite.core import session as core
 from mqttlite.database.inbox import Inbox
+from mqttlite.sim import scene
 from mqttlite.sim.check.conduct import Conduct
 from mqttlite.sim.disks import disk
 from mqttlite.sim.programs import make_store
@@ -60,4 +60,4 @@ small_sectors = value(disk, "SECTOR", 16)
 short_log = text(SqliteFile.__init__, {"self._log_max = min(log_max, size_max // 16)": "self._log_max = 0"})
 
 # The broker holds publishers back after a few messages, and a consumer gets two at a time.
-short_queue = all_of(value(server, "Limits", partial(Limits, hold_bytes=4 * 85)), window_at_broker(2))
+short_queue = all_of(value(scene, "Limits", partial(Limits, hold_bytes=4 * 85)), window_at_broker(2))

@@ -106,7 +106,11 @@ WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("recovery: producer dies while it opens its store",),
     ),
     ("qos2-1-journal-blackout", r"power off producer before disk 1\d", ("recovery: what is written is torn",)),
-    ("qos2-1-journal-blackout", "kill broker before disk 9", ("recovery: broker dies while it opens its store",)),
+    (
+        "qos2-1-journal-blackout",
+        r"kill broker before disk 1[2-4]\d",
+        ("recovery: broker dies while it opens its store",),
+    ),
     (
         "qos2-1-journal-blackout",
         r"power off consumer before disk 1[2-9]\d",
