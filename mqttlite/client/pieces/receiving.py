@@ -251,8 +251,8 @@ async def receive_stream(
             "in MQTT 5.0 a broker does not send what is larger than the client takes: write Client(..., stream_max=...)"
         )
     name = topic_filter.encode()
-    if name[:7] == b"$share/":
-        name = name.split(b"/", 2)[2]
+    if name.startswith((b"$share/", b"$queue/", b"$stream/")):  # the last two may leave out what is inside
+        name = (name.split(b"/", 2)[2:] or [b"#"])[0]
     taker = Taker(name)
     flow = inflow(client)
     flow.timeout_s = max(flow.timeout_s, timeout_s)

@@ -30,7 +30,7 @@ class Source:
         self._is_function = callable(given) and (isinstance(given, type) or not hasattr(given, "read"))
         if isinstance(given, (bytes, bytearray, memoryview)):
             if size is None:
-                size = len(given)
+                size = len(_checked(given))
         elif self._is_function:
             pass
         elif hasattr(given, "read"):
@@ -87,11 +87,11 @@ class Source:
         """The next piece, of `count` bytes at most where it is a file; b"": there is none."""
         if self._read:
             if HOST and self._blocks:
-                return await asyncio.to_thread(self._read, count)
+                return _checked(await asyncio.to_thread(self._read, count) or b"")
             piece = self._read(count)
             if hasattr(piece, "send"):  # a coroutine
                 piece = await piece
-            return piece or b""
+            return _checked(piece or b"")
         iterator = self._next
         piece = b""
         while not piece:  # an empty one is no end
@@ -104,7 +104,7 @@ class Source:
                 piece = next(iterator, None)
                 if piece is None:
                     return b""
-        return piece
+        return _checked(piece)
 
     async def close(self) -> None:
         """What a function has opened is closed, and an iterator ended."""
@@ -118,6 +118,15 @@ class Source:
                 await now.aclose()
             elif hasattr(now, "close"):
                 now.close()
+
+
+def _checked(piece: "Any") -> "Any":
+    """A piece, so that its length is in bytes. TypeError where it is none."""
+    if HOST and not isinstance(piece, (bytes, bytearray)):
+        return memoryview(piece).cast("B")
+    if isinstance(piece, str):
+        raise TypeError("source must be bytes, a file, an iterable of bytes, or a function that returns one")
+    return piece
 
 
 def _slices(data: "Any") -> "Any":

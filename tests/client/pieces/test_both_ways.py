@@ -1,5 +1,6 @@
 """A payload goes from a source to a sink in pieces, over a real broker, whole and once."""
 
+import array
 import asyncio
 import hashlib
 import io
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from mqttlite import Client
+from mqttlite.broker import Broker
 from mqttlite.client.pieces.message import StreamedMessage
+from mqttlite.core.errors import StreamError
 from tests.peers import RUN_TIMEOUT_S
 
 SIZE = 300_000
@@ -87,3 +90,38 @@ async def test_every_kind_of_source_arrives_as_it_is(broker_url: str, qos: int, 
     assert [payload == DATA for _, _, payload in gallery.whole] == [True] * (len(sources) + 1) + [False]
     assert gallery.whole[-1] == ("camera/small", qos, b"small")
     assert {got for _, got, _ in gallery.whole} == {qos}
+
+
+@pytest.mark.parametrize("pieces", [["abc", "def"], [b"abc", "def"], [b"abc", 7]])
+async def test_a_source_that_gives_no_bytes_ends_its_message_and_not_the_client(
+    broker_url: str, pieces: list[Any]
+) -> None:
+    async with Client(broker_url) as client, asyncio.timeout(RUN_TIMEOUT_S):
+        with pytest.raises(StreamError, match=r"its source failed .*TypeError"):
+            await client.publish_stream("camera/1", pieces, 6)
+        await client.publish("camera/2", b"still here", 1)
+
+
+async def test_pieces_of_larger_items_are_counted_in_bytes(broker_url: str) -> None:
+    numbers = array.array("I", [1, 2, 3])
+    gallery = Gallery()
+    async with Client(broker_url) as client:
+        taking = asyncio.create_task(client.receive_stream("camera/+", gallery.take))
+        await client.subscribe("camera/ready")
+        for source, size in (([numbers, numbers], 24), (memoryview(numbers), None)):
+            await client.publish_stream("camera/1", source, size)
+        await gallery.wait(2)
+        taking.cancel()
+    assert [data for _, _, data in gallery.whole] == [bytes(numbers) * 2, bytes(numbers)]
+
+
+@pytest.mark.parametrize("topic_filter", ["$queue/pictures/camera/+", "$stream/pictures/camera/+"])
+async def test_streams_come_from_a_named_queue_and_from_a_log_too(topic_filter: str) -> None:
+    gallery = Gallery()
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker, Client(broker.addresses[0], size_max=5000) as client:
+        taking = asyncio.create_task(client.receive_stream(topic_filter, gallery.take))
+        await client.subscribe("camera-is-ready")
+        await client.publish_stream("camera/1", DATA, qos=2)
+        await gallery.wait(1)
+        taking.cancel()
+    assert gallery.whole == [("camera/1", 2, DATA)]
