@@ -119,15 +119,19 @@ async def test_a_source_that_fails_ends_its_message_alone(broker_url: str, how: 
 
 
 async def test_what_is_published_meanwhile_arrives_behind_it(broker_url: str) -> None:
+    begun = asyncio.Event()
+
     async def slow() -> Any:
         for at in range(0, 150, 10):
             await asyncio.sleep(0.01)
+            if at > 10:  # two pieces have been asked for, and the second only of what is being written
+                begun.set()
             yield PAYLOAD[at : at + 10]
 
     async with Client(broker_url, client_id="giver") as client:
         await client.subscribe("#", 1)
         stream = asyncio.create_task(client.publish_stream("picture", slow, 150, 1))
-        await asyncio.sleep(0.03)
+        await begun.wait()
         for number in range(5):
             await client.publish(f"reading/{number}", b"21", number % 2)
         topics = [(await anext(client)).topic for _ in range(6)]
