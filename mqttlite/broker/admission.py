@@ -28,7 +28,7 @@ TOO_FAST = 0x9F  # connection rate exceeded
 
 class Admission:
     """Asks `hook` about each CONNECT; None: asks `guard`, and nobody is asked in several packets. `enter`: what is done
-    with a client that may, and with the properties of its CONNACK. `now` is kept up to date by the engine.
+    with a client that may, and with the properties of its CONNACK; `asked`: with one that waits for the guard's answer.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class Admission:
         limits: Limits,
         logins: Logins,
         enter: Callable[[Peer, Connect, bytes], None],
+        asked: Callable[[Peer], None],
     ) -> None:
         self._hook = hook
         self.guard = self._before = guard
         self._logins = logins
         self._enter = enter
+        self._asked = asked
         self.pending = Pending(limits.authentications, limits.authentications_waiting)
 
     def take_guard(self, guard: Guard) -> None:
@@ -88,6 +90,7 @@ class Admission:
                 question = Question(peer, found, now, self.guard)
                 self.pending.add(question)
                 peer.question = question
+                self._asked(peer)
                 return
         except Refusal as refusal:
             self._refuse(peer, refusal)

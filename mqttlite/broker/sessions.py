@@ -83,7 +83,9 @@ class Sessions:
         self.stats = Stats()
         self.watch = Watch(self.stats)
         self._logins = Logins(limits, self.watch)
-        self._admission = Admission(authenticate, guard, limits, self._logins, self._enter)
+        self._entrance = Entrance(limits, self.watch, self._make_room)
+        self.half_open = self._entrance.half_open  # connections without CONNECT; oldest first
+        self._admission = Admission(authenticate, guard, limits, self._logins, self._enter, self._entrance.asked)
         self.pending = self._admission.pending  # for the shell
         self.on_auth = self._admission.packet
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
@@ -96,8 +98,6 @@ class Sessions:
         # Straight to the router: each message takes this way.
         self.check_topic = self.router.check_topic
         self.on_publish = self.router.publish_with
-        self._entrance = Entrance(limits, self.watch, self._make_room)
-        self.half_open = self._entrance.half_open  # connections without an accepted CONNECT; oldest first
         self._takeovers = Takeovers(limits)
         self.budgets = Budgets(limits, self.ledger, self.watch, self._make_room, self.router.forget_routes)
         self.publish_rate = PublishRate(limits, self.backpressure, self.watch)

@@ -1,8 +1,9 @@
 """CONNECT that takes time to be answered: a password that is hashed in a thread, a hook that asks a server. Imports
 guard, authentication, stats.
 
-Such a connection is half open: nothing that it sends is looked at, and no more than a CONNECT's size is read; its time
-is that of CONNECT, and when it ends, so does the question. A few are asked at once; the others wait, one from each
+Nothing that such a connection sends is looked at, and no more than a CONNECT's size is read; its time is that of
+CONNECT, and when it ends, so does the question. It is not one of those that are half open, of which the oldest go: who
+waits for us does not pay for it. A few are asked at once; the others wait, one from each
 address in turn, so that a flood from one does not keep others out. The shell takes `next` questions, awaits them, and
 says so (`Engine.answered`).
 """

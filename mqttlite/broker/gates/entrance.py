@@ -30,7 +30,7 @@ class Entrance:
         self._close = close
         self.take_limits()
         self.connections: dict[str, dict[Peer, None]] = {}  # by address, the oldest first
-        self.half_open: dict[Peer, None] = {}  # those without an accepted CONNECT, the oldest first ...
+        self.half_open: dict[Peer, None] = {}  # those without CONNECT, the oldest first ...
         self._half_open: dict[str, dict[Peer, None]] = {}  # ... and by address
         self.count = 0
 
@@ -132,6 +132,10 @@ class Entrance:
         return least
 
     # -- what becomes of it
+
+    def asked(self, peer: Peer) -> None:
+        """Its CONNECT has come, and takes time to be answered: how many wait for that has bounds of its own."""
+        self._is_no_more_half_open(peer)
 
     def connected(self, peer: Peer, now: int) -> None:
         """Its CONNECT is accepted."""

@@ -113,7 +113,7 @@ def _gauges(broker: "Broker") -> Iterator[Family]:
     engine = broker.engine
     found = view.totals(broker)
     yield _gauge("open_connections", "Network connections", len(engine.peers))
-    yield _gauge("half_open_connections", "Of these, those whose CONNECT has not been accepted", len(engine.half_open))
+    yield _gauge("half_open_connections", "Of these, those without CONNECT", len(engine.half_open))
     yield _gauge("held_back_connections", "Of these, those whose PUBLISH waits for somebody", view.held_back(broker))
     yield _labelled(
         "sessions",

@@ -1,4 +1,4 @@
-"""CONNECT that takes time to be answered: it waits, half open, and costs others nothing."""
+"""CONNECT that takes time to be answered: it waits, and costs others nothing."""
 
 import pytest
 
@@ -96,6 +96,18 @@ def test_so_many_are_asked_at_once_and_each_address_has_its_turn() -> None:
     third = pending.take()
     assert third is not None
     assert pending.take() is None
+
+
+def test_those_who_wait_for_their_answer_do_not_go_for_others_that_come() -> None:
+    world = Guarded(ALL, slow=True, limits={"half_open": 5, "half_open_per_address": 3, "half_open_ms": 100})
+    waiting = [asking(world, f"c{number}", "10.0.0.1:1") for number in range(10)]  # a house after a power cut
+    world.wait(1000)
+    others = [world.open(f"10.0.0.{2 + number}:1") for number in range(10)]
+    assert not any(wire.closed for wire in [*waiting, *others])
+    assert len(world.engine.half_open) == 10
+    while question := world.engine.pending.take():
+        answer(world, question)
+    assert [wire.kinds() for wire in waiting] == [["connack"]] * 10
 
 
 def test_when_too_many_of_an_address_wait_others_of_it_are_refused_and_those_of_another_are_not() -> None:
