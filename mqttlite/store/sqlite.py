@@ -25,6 +25,7 @@ from .sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
 LINGER_S = 0.01
+RECORD = 16  # bytes in the log of a record without a message, about
 RETRY_S = 1.0  # after a batch that found no room, and while there is little
 SCARCE = 1 << 20  # bytes of room that are looked at again and again, as others may take or leave some
 FEW = 4  # records in a batch; who waits after each message makes no more
@@ -250,12 +251,13 @@ class SqliteWriter:
         batch = self._batch_of(self._records)
         self._batch = len(batch)
         self._records = []
+        size = self._needed + RECORD * len(batch)
         self._needed = 0
         self._written = self._waiting
         self._waiting = []
         empty_log = self._wanted > 0 or 2 * self._room < self._measured
         job = partial(self._write, batch, empty_log or look, empty_log and not look)
-        if self._pace.is_quick and not look and not empty_log and not self._file.is_due:
+        if self._pace.is_quick and not look and not empty_log and not self._file.is_due(size):
             self._finished(batch, job())
         else:
             self._loop.run_in_executor(self._thread, job).add_done_callback(
@@ -267,7 +269,8 @@ class SqliteWriter:
         try:
             if batch or (empty_log and not self._file.is_full):
                 self._file.write(batch, empty_log)
-                self._pace.took(self._file.took_s)
+                if not self._file.has_carried:  # which says nothing of a sync, and is not for the loop's thread
+                    self._pace.took(self._file.took_s)
                 if batch and self.on_written:
                     self.on_written(self._file.took_s)
             return self._file.room() if count or self._file.is_full else -1

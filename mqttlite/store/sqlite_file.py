@@ -107,7 +107,8 @@ class SqliteFile:
         self._log_max = min(log_max, size_max // 16)
         self._log_bytes = 0
         self._logged: list[Any] = []  # records that are in the log
-        self.took_s = 0.0  # how long the last commit took; of one with which the log was carried over: the one before
+        self.took_s = 0.0  # how long the last commit took
+        self.has_carried = False  # with it, the log was carried over
         self._in_wal = 0  # pages in the WAL, about
         self._written = 0  # bytes since the last look at how much the database will grow
 
@@ -277,24 +278,24 @@ class SqliteFile:
         """Whether the next batch will have the log carried over."""
         return self._log_bytes > self._log_max - (self._log_max >> 3)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether the next batch will have something carried over, which takes its time."""
-        return self.is_log_full or self._in_wal > CHECKPOINT
+    def is_due(self, size: int) -> bool:
+        """Whether a batch of `size` bytes will have something carried over, which takes its time."""
+        return self.is_log_full or self._log_bytes + size > self._log_max or self._in_wal > CHECKPOINT
 
     def _write(self, connection: Connection, batch: list[Any], data: bytes, empty_log: bool) -> None:
+        began = time.perf_counter()
         if empty_log:
             carry_over(connection, self._tables, self._logged + batch)
             self._in_wal += 2 * (self._log_bytes + len(data)) // self._page + 50
             self._logged = []
             self._log_bytes = 0
         else:
-            began = time.perf_counter()
             connection.execute("INSERT INTO log (records, crc) VALUES (?, ?)", (data, crc32(data)))
-            self.took_s = time.perf_counter() - began
             self._in_wal += 2 + len(data) // self._page
             self._log_bytes += len(data)
             self._logged += batch
+        self.took_s = time.perf_counter() - began
+        self.has_carried = empty_log
 
     def _checkpoint(self, connection: Connection) -> None:
         """Move what is in the WAL to the database. What goes wrong with that is passed over, as SQLite does when it

@@ -100,6 +100,38 @@ async def test_what_can_be_committed_at_once_is_durable_when_that_returns(tmp_pa
     await store.close()
 
 
+async def test_a_batch_that_has_the_log_carried_over_is_the_threads_and_says_nothing_of_syncs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "state.db", log_max=100_000)
+    written: list[float] = []
+    store.on_written = written.append
+    await store.open()
+    write, took = store._file.write, store._pace.took
+    on_loop: list[bool] = []
+    measured: list[float] = []
+
+    def watched(batch: list[Record], empty_log: bool = False) -> None:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        write(batch, empty_log)
+
+    def taken(seconds: float) -> None:
+        measured.append(seconds)
+        took(seconds)
+
+    monkeypatch.setattr(store._file, "write", watched)
+    monkeypatch.setattr(store._pace, "took", taken)
+    for number, size in enumerate((10, 120_000, 10)):
+        store._pace.is_quick = True
+        store.record(r.ACCEPTED, number, b"\x32\x10\x00\x03a/b", bytes(size))
+        assert store.commit_now() == (size == 10)
+        await store.commit()
+    assert on_loop == [True, False, True]
+    assert len(written) == 3 and min(written) > 0
+    assert measured == [written[0], written[2]]
+    await store.close()
+
+
 @pytest.mark.parametrize("number", [0, 1, (1 << 48) - 1])
 def test_a_batch_is_one_record_after_the_other_as_records_have_them(number: int) -> None:
     kinds = (r.ACCEPTED, r.DONE, r.SUBSCRIBED)
