@@ -2,6 +2,7 @@
 
     python -m benchmarks.broker_durable [--repeat N] [--count N] [--before FOLDER] [--sync MS ...]
     python -m benchmarks.broker_durable --start 1000000     how long a start takes with so many messages queued
+    python -m benchmarks.broker_durable --replay            how long the replay of a full log takes
 
 Publishers with a window of 20 and messages of 64 bytes, and one persistent session that is away and gets all of them.
 Every acknowledgement of ours comes after a sync of what it acknowledges. Mosquitto, beside it in the same run, holds
@@ -11,10 +12,13 @@ all in memory: it acknowledges what a kill loses. The disk is one in memory (ben
 """
 
 import argparse
+import asyncio
 import contextlib
 import os
 import selectors
+import shutil
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
@@ -24,8 +28,13 @@ from typing import NamedTuple
 
 from benchmarks.broker_cpu import ROOT, cpu_us, free_port, mosquitto, running
 from benchmarks.broker_load import Publisher, expect
-from benchmarks.disk import disk
+from benchmarks.disk import MEMORY, disk
+from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.core import records
+from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect, encode_subscribe
+from mqttlite.store.broker_tables import BEGUN
+from mqttlite.store.sqlite_file import LOG_MAX
 from tests.runtimes import installed
 
 WINDOW = 20
@@ -33,6 +42,7 @@ SYNCS_MS = (0.2, 1.0, 5.0, 20.0)
 SCENARIOS = ((1, 10), (2, 10), (1, 1), (2, 1))  # QoS, publishers
 LIMITS = ("queue_bytes=2GiB", "queues_bytes=4GiB", "store_bytes=4GiB")
 TIMEOUT_S = 60.0
+HEAD = publish_head(2, b"bench/topic", 64)
 
 
 class Figures(NamedTuple):
@@ -151,6 +161,36 @@ def start(count: int) -> None:
     print(f"with {memory:.0f} MiB of memory")
 
 
+async def replay(repeat: int) -> None:
+    """Open a store whose process was killed with a log that is nearly full, and the same one once more."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
+        alive, left = Path(name, "alive.db"), Path(name, "left.db")
+        store = BrokerStore(alive)
+        await store.open()
+        store.note(1, BEGUN, 0, b"away")
+        count = size = 0
+        with contextlib.closing(sqlite3.connect(alive)) as connection:
+            while size < LOG_MAX * 5 // 6:
+                for _ in range(100):
+                    store.note(1, records.ACCEPTED, count, HEAD, bytes(64))
+                    count += 1
+                await store.commit()
+                ((size,),) = connection.execute("SELECT sum(length(records)) FROM log")
+        took: tuple[list[float], list[float]] = [], []
+        for _ in range(repeat):
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{alive}{suffix}", f"{left}{suffix}")
+            for times in took:
+                opened = BrokerStore(left)
+                began = time.perf_counter()
+                await opened.open()
+                times.append(time.perf_counter() - began)
+                await opened.close()
+        await store.close()
+    replayed, again = (1000 * min(times) for times in took)
+    print(f"{count} messages in a log of {size >> 10} KiB: opened in {replayed:.1f} ms; without it in {again:.1f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions, in turns (3)")
@@ -160,8 +200,11 @@ def main() -> None:
         "--sync", type=float, action="append", metavar="MS", help="only this time of a sync; repeatable"
     )
     parser.add_argument("--start", type=int, metavar="N", help="instead: how long a start takes with N messages queued")
+    parser.add_argument("--replay", action="store_true", help="instead: how long the replay of a full log takes")
     args = parser.parse_args()
-    if args.start:
+    if args.replay:
+        asyncio.run(replay(args.repeat))
+    elif args.start:
         start(args.start)
     else:
         compare(args)
