@@ -17,7 +17,6 @@ from .access.guard import SUBSCRIBE, Guard
 from .access.identity import NOBODY
 from .client_session import ClientSession
 from .peer import Peer
-from .queues.names import inner
 from .rights import give_rights
 from .router import Router
 from .shares import PREFIX, parted
@@ -90,9 +89,9 @@ def _recognise(router: Router, client: ClientSession) -> None:
 def _suspend(router: Router, client: ClientSession) -> Iterator[None]:
     for topic_filter in list(client.subscriptions):
         guard = router.guard
-        wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else inner(topic_filter)
+        wanted = parted(topic_filter)[1] if topic_filter.startswith(PREFIX) else router.collected(topic_filter)
         if not wanted or topic_filter not in client.subscriptions:
-            continue  # of a queue by its name alone, which asks for each message that it lends; or it has ended
+            continue  # of a queue that there is not any more; or it has ended
         if client.is_known and (guard.is_open or guard.may(client.owner or NOBODY, SUBSCRIBE, wanted)):
             router.resume(client, topic_filter)
         else:

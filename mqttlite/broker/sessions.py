@@ -160,12 +160,12 @@ class Sessions:
             if number in kept.wills:
                 client.has_will = True
                 lost.append((client, kept.wills[number]))
-            if self.router.guard is not ALLOW_ALL:
-                new_guard.reconsider(self.router, client)
         for topic, payload, qos, extra in kept.retained:
             self.router.retained.store(topic, payload, qos, extra)
         numbers = {self.sessions[client_id]: number for client_id, (number, _) in kept.sessions.items()}
         self.depot.load(kept.queues, numbers)
+        for client in self.sessions.values() if self.router.guard is not ALLOW_ALL else ():
+            new_guard.reconsider(self.router, client)
         self._status.load()
         self.wills.load({number: will for number, will in kept.wills.items() if number not in kept.times})
         for client, will in lost:

@@ -22,7 +22,7 @@ from .ledger import filter_cost
 from .limits import LimitError, Limits
 from .peer import Peer
 from .publishable import shown
-from .queues.names import DELAYED_PREFIX
+from .queues.names import DELAYED_PREFIX, inner
 from .queues.repeats import Repeats
 from .queues.taker import Taker
 from .rights import NOBODY_BARRED, keep_permitted
@@ -57,6 +57,8 @@ class Subscribing(Delivery):
         self._shares: dict[bytes, Share] = {}  # by topic filter
         self.repeats: Repeats | None = None  # None: not looked for
         self.later: Callable[[bytes], Taker] | None = None  # what a topic leads to that begins with $delayed/
+        self.collected: Callable[[bytes], bytes] = inner  # what $queue/... and $stream/... collect; b"": nothing
+        self.resumed: Callable[[ClientSession], None] | None = None  # told of clients whose subscriptions go on
         self.subscriptions = 0  # how many there are, ...
         self.shared_subscriptions = 0  # ... and of the shared ones, by client
         self._wildcards = 0  # topic filters that count as such (gates.wildcards)
@@ -185,6 +187,8 @@ class Subscribing(Delivery):
         if topic_filter in client.suspended:
             del client.suspended[topic_filter]
             self._plant(client, topic_filter, client.subscriptions[topic_filter])
+            if self.resumed is not None:
+                self.resumed(client)
 
     def add_taker(self, topic_filter: bytes, taker: Taker) -> None:
         """`taker` gets what a filter matches from now on."""

@@ -45,6 +45,8 @@ class Depot:
         self._look_for_repeats()
         self.delayed = Delayed(means)
         router.later = self.delayed.of_topic
+        router.collected = self.filter_of
+        router.resumed = self._wake
 
     def _look_for_repeats(self) -> None:
         """Or not, as the limits say."""
@@ -177,7 +179,9 @@ class Depot:
             self._used(stream)
 
     def filter_of(self, topic_filter: bytes) -> bytes:
-        """What a subscription collects, in the end; b"": nothing."""
+        """What a subscription collects, in the end; b"": nothing. Any other topic filter as it is."""
+        if not topic_filter.startswith(SUBSCRIBED):
+            return topic_filter
         try:
             named = parted(topic_filter)
         except NamedError:
@@ -192,6 +196,12 @@ class Depot:
         consumer = self.consumers.get(client)
         if consumer:
             consumer.has_left = False
+            self._wake(client)
+
+    def _wake(self, client: ClientSession) -> None:
+        """There may be something that it can be sent now."""
+        consumer = self.consumers.get(client)
+        if consumer:
             for name in consumer.queues.values():
                 self.queues[name].unbar()
             self.awake[client] = None

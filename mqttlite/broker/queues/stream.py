@@ -246,10 +246,6 @@ class Stream(Taker):
         if self.first > self._trimmed:
             self._trimmed = self.first
             self.means.note(self.number, TRIMMED, self.first)
-        if not self.means.router.guard.is_open:  # a reader may have its right again
-            for reader in self.readers:
-                if reader.at < self.next:
-                    self.means.awake[reader.client] = None
 
     def end(self) -> None:
         """It is deleted, with what is in it."""

@@ -9,6 +9,7 @@ from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, KnownUsers, allow, deny
 from tests.broker.five import DISCONNECT
 from tests.broker.world import Wire
+from tests.core.packets import Packet, encode
 
 ALL = allow("#")
 NOT_BERT = deny("secret/#", user="bert")
@@ -341,6 +342,30 @@ def test_what_a_member_of_a_share_may_not_have_any_more_goes_to_another_one(qos:
     assert world.enter("bert", "away", False, present=True).finish() == [b"0", b"2", b"4"]
     assert anna.finish() == [b"1", b"3"]
     assert world.stats.dropped_denied == 0
+
+
+@pytest.mark.parametrize("topic_filter", ["$queue/jobs/in/#", "$queue/jobs", "$stream/log/in/#", "$stream/log"])
+def test_a_subscription_to_a_queue_or_stream_is_suspended_like_any_other(topic_filter: str) -> None:
+    world = Guarded(ALL)
+    writer, bert = world.enter("anna"), world.enter("bert")
+    for maker in ("$queue/jobs/in/#", "$stream/log/in/#"):
+        writer.subscribe(maker, qos=1)
+        writer.raw(encode(Packet("unsubscribe", {"packet_id": 9, "topic_filters": [maker]})))
+    writer.packets()
+    bert.subscribe(topic_filter, qos=1)
+    for rules, payload, found in (
+        ((ALL,), b"1", [b"1"]),
+        ((ALL, deny("in/#", SUBSCRIBE, user="bert")), b"2", []),
+        ((ALL,), b"3", [b"2", b"3"]),
+    ):
+        world.set(*rules)
+        writer.publish("in/a", payload, qos=1)
+        assert bert.finish() == found
+    world.set(ALL, deny("in/#", SUBSCRIBE, user="bert"))
+    writer.publish("in/a", b"4", qos=1)
+    world.set(ALL)
+    world.wait(1)
+    assert bert.finish() == [b"4"]
 
 
 @pytest.mark.parametrize("qos", [1, 2])
