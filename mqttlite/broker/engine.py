@@ -176,6 +176,7 @@ class Engine(Sessions):
         new_limits.take(self, limits)
         self._admission.take_limits(self.limits)
         self._pace = self._sweep.turn_work = max(1, limits.turn_work)
+        self._share_turn(len(self.busy))
 
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""

@@ -3,7 +3,7 @@ and what is below; engine.py calls it.
 
 All parts of a broker share one Limits, which takes the values of the new one. Nothing is taken away at once: whoever
 has more than a new limit keeps it, and gets no more; a queue that is too long drops nothing, and takes nothing. A
-connection keeps the sizes with which it was opened (packet_bytes, turn_work, parked_bytes, write_buffer_bytes), because
+connection keeps the sizes with which it was opened (packet_bytes, parked_bytes, write_buffer_bytes), because
 its client was told some of them.
 """
 

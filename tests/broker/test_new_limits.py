@@ -52,7 +52,7 @@ def test_no_part_of_the_broker_goes_on_with_an_old_limit() -> None:
     held = numbers_in(world.engine)
     left = {name: held[value] for name in NUMBERS if (value := getattr(before, name)) in held}
     # What a connection was opened with it keeps.
-    assert set(left) <= {"packet_bytes", "parked_bytes", "turn_work"}, left
+    assert set(left) <= {"packet_bytes", "parked_bytes"}, left
     assert {owner for owners in left.values() for owner in owners} <= {"Peer", "QuickParser", "dict"}, left
     missing = [name for name in NUMBERS if getattr(after, name) not in held]
     assert not missing
