@@ -52,8 +52,9 @@ class FaultyLink:
         self._loop.call(self._cut)
 
     def _cut(self) -> None:
-        for pair in list(self._pairs):
+        for pair in self._pairs:
             pair.cut()
+        self._pairs.clear()
 
     def cut_after(self, count: int) -> None:
         """The next connection (or the one that is open) is lost when so many more bytes have passed, both ways
@@ -111,20 +112,22 @@ class FaultyLink:
             _reset(writer)
             return
         pair = _Pair(writer, there[1])
+        pair.pumps = [
+            asyncio.ensure_future(self._pump(pair, reader, there[1])),
+            asyncio.ensure_future(self._pump(pair, there[0], writer)),
+        ]
         self._pairs[pair] = None
-        self._look_whether_refused(pair)
+        self._look_whether_refused()
         try:
-            await asyncio.gather(self._pump(pair, reader, there[1]), self._pump(pair, there[0], writer))
-        except OSError:
-            pair.cut()
+            await asyncio.wait(pair.pumps)
         finally:
             self._pairs.pop(pair, None)
             pair.close()
 
-    def _look_whether_refused(self, pair: "_Pair") -> None:
+    def _look_whether_refused(self) -> None:
         """It may have been said while the broker was called."""
         if self._refuses:
-            pair.cut()
+            self._cut()
 
     async def _pump(self, pair: "_Pair", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -135,6 +138,8 @@ class FaultyLink:
                 await waiting.put((loop.time() + self._delay_s, data))
             await waiting.put((0.0, b""))
             await sender
+        except OSError:
+            pair.cut()
         finally:
             sender.cancel()
 
@@ -157,7 +162,11 @@ class FaultyLink:
                 self._cut_after = left - len(data) or None
             self.passed += len(data)
             writer.write(data)
-            await writer.drain()
+            try:
+                await writer.drain()
+            except OSError:
+                pair.cut()
+                return
             if left == len(data):
                 pair.cut_soon()
                 return
@@ -185,19 +194,26 @@ class FaultyLink:
 
 
 class _Pair:
-    """The two ends of one connection."""
+    """The two ends of one connection. `pumps`: tasks, each way one, which end with it, whatever they wait for."""
 
     def __init__(self, here: asyncio.StreamWriter, there: asyncio.StreamWriter) -> None:
         self._ends = (here, there)
+        self.pumps: list[asyncio.Future[None]] = []
 
     def cut(self) -> None:
         for end in self._ends:
             _reset(end)
+        self._end_pumps()
 
     def cut_soon(self) -> None:
         """Close without RST, which would take from the other side what it has not read yet."""
         for end in self._ends:
             end.transport.close()
+        self._end_pumps()
+
+    def _end_pumps(self) -> None:
+        for pump in self.pumps:
+            pump.cancel()
 
     def close(self) -> None:
         for end in self._ends:

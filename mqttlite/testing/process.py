@@ -61,7 +61,7 @@ class BrokerProcess:
         for line in process.stderr:
             self.log.append(line)
             found = re.search(r"listening on (mqtt://[^:]+:(\d+))", line)
-            if found:
+            if found and not listening.is_set():  # further listeners are of `arguments`
                 self.url, self.port = found[1], int(found[2])
                 listening.set()
 

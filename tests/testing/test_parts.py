@@ -48,6 +48,13 @@ def ended(sock: socket.socket) -> bool:
         return True
 
 
+async def pumps() -> int:
+    """Tasks of links that go on, after some turns of their loop."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return sum("FaultyLink" in task.get_coro().__qualname__ for task in asyncio.all_tasks())
+
+
 def test_a_cut_ends_all_connections_and_new_ones_pass(link: FaultyLink) -> None:
     with connected(link) as one:
         link.cut()
@@ -81,6 +88,32 @@ def test_what_a_stalled_link_has_taken_passes_when_it_goes_on(link: FaultyLink, 
         client.settimeout(30)
         link.resume()
         assert client.recv(2) == PONG
+
+
+def test_a_stalled_connection_that_is_cut_is_none_any_more(link: FaultyLink, loop: LoopThread) -> None:
+    with connected(link) as client:
+        link.stall()
+        client.sendall(PING)
+        link.cut()
+        assert ended(client)
+        assert link.connections == 0
+        assert loop.run(pumps()) == 0
+
+
+def test_a_connection_with_much_on_the_way_is_cut_at_its_byte_all_the_same(loop: LoopThread) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there, FaultyLink(*there.getsockname(), loop) as link:
+        link.stall()
+        with socket.create_connection((link.host, link.port), 0.2) as client:
+            with pytest.raises(TimeoutError):  # until it takes no more
+                client.sendall(bytes(32 << 20))
+            link.cut_after(7)
+            link.resume()
+            found, _ = there.accept()
+            with found:
+                found.settimeout(30)
+                assert len(found.recv(100, socket.MSG_WAITALL)) == 7
+            assert loop.run(pumps()) == 0
+            assert (link.connections, link.passed) == (0, 7)
 
 
 def test_a_delay_is_there_and_back(link: FaultyLink) -> None:
@@ -221,3 +254,12 @@ def test_a_killed_broker_has_what_it_had_acknowledged(loop: LoopThread, tmp_path
 def test_a_broker_that_does_not_start_says_why(tmp_path: object) -> None:
     with pytest.raises(RuntimeError, match="there is no limit 'x'"):
         BrokerProcess(arguments=["--limit", "x=1"]).start()
+
+
+def test_further_listeners_leave_a_process_its_address() -> None:
+    with BrokerProcess(arguments=["--listen", "mqtt://127.0.0.1:0"]) as broker:
+        url = broker.url
+        broker.stop()
+        assert sum("listening on" in line for line in broker.log) == 2
+        broker.start()
+        assert broker.url == url
