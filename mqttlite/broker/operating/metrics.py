@@ -86,20 +86,17 @@ def _info() -> Family:
 
 
 def _counters(stats: Stats) -> Iterator[Family]:
-    drops = []
     for field in fields(Stats):
         value = getattr(stats, field.name)
-        if not isinstance(value, int):
-            continue
-        if field.name.startswith("dropped_"):
-            drops.append(("", {"cause": field.name.removeprefix("dropped_")}, float(value)))
-        elif field.name in _GAUGES:
-            continue
-        else:
+        if isinstance(value, int) and field.name not in _GAUGES and not field.name.startswith(view.DROPPED):
             name, text = _COUNTERS.get(field.name, (field.name, field.name.replace("_", " ").capitalize()))
             yield _counter(name, text, value)
-    drops = [(end, labels, int(value)) for end, labels, value in drops]
-    yield Family(PREFIX + "messages_dropped_total", "counter", "Deliveries that did not take place, by cause", drops)
+    yield Family(
+        PREFIX + "messages_dropped_total",
+        "counter",
+        "Deliveries that did not take place, by cause",
+        [("", {"cause": cause}, count) for cause, count in view.drops(stats).items()],
+    )
     hits = {**dict.fromkeys(NAMES, 0), **stats.limits}
     yield Family(
         PREFIX + "limit_hits_total",

@@ -3,15 +3,15 @@
     curl -s http://127.0.0.1:9883/metrics
 
 It is read only, tells no names of clients, and asks nobody who they are: for 127.0.0.1. GET and HEAD; a connection
-carries one request. Imports metrics, health, loop_watch.
+carries one request. Imports metrics, health, loop_watch, listen.
 """
 
 import asyncio
 import logging
-import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from ..listen import is_local, url_of
 from . import health
 from .loop_watch import TURNS, LoopWatch
 from .metrics import CONTENT_TYPE, exposition
@@ -55,11 +55,10 @@ class MetricsPage:
         except OSError as error:
             raise OSError(f"metrics: cannot listen on {self.address}: {error.strerror or error}") from error
         await self._loop_watch.__aenter__()
-        sock: socket.socket = self._server.sockets[0]
-        host, port = sock.getsockname()[:2]
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        log.info("metrics on http://%s/metrics", self.address)
-        if not _is_loopback(host):
+        url = url_of(self._server.sockets[0], "http://")
+        self.address = url.removeprefix("http://")
+        log.info("metrics on %s/metrics", url)
+        if not all(map(is_local, self._server.sockets)):
             log.warning("metrics: everybody who reaches %s can read them; nobody is asked for a name", self.address)
         return self
 
@@ -124,7 +123,3 @@ def _response(code: int, text: str, bare: bool, kind: str = "text/plain; charset
         f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{extra}Connection: close\r\n\r\n"
     )
     return head.encode() if bare else head.encode() + body
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host == "::1"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..peer import Peer
     from ..server import Broker
 
+DROPPED = "dropped_"  # begins the names of counters of Stats, by cause
 _QOS = 6  # bits of a head; both: PUBREC has come, and no PUBLISH has them so
 
 
@@ -89,7 +90,7 @@ def status(broker: "Broker", started_at: float, now: float) -> dict[str, Any]:
         "received": stats.messages_received,
         "sent": stats.messages_sent,
         "dropped": stats.messages_dropped,
-        "dropped_by_cause": drops(broker),
+        "dropped_by_cause": drops(stats),
         "bytes_received": stats.bytes_received,
         "bytes_sent": stats.bytes_sent,
         "limits": dict(sorted(stats.limits.items())),
@@ -97,11 +98,10 @@ def status(broker: "Broker", started_at: float, now: float) -> dict[str, Any]:
     }
 
 
-def drops(broker: "Broker") -> dict[str, int]:
+def drops(stats: Stats) -> dict[str, int]:
     """Messages that were not delivered, by cause."""
-    stats = broker.engine.stats
-    names = [field.name for field in fields(Stats) if field.name.startswith("dropped_")]
-    return {name.removeprefix("dropped_"): getattr(stats, name) for name in names}
+    names = [field.name for field in fields(Stats) if field.name.startswith(DROPPED)]
+    return {name.removeprefix(DROPPED): getattr(stats, name) for name in names}
 
 
 def held_back(broker: "Broker") -> int:

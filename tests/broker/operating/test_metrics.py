@@ -219,3 +219,10 @@ async def test_an_address_that_is_taken_is_said(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=f"metrics: cannot listen on {address}: "):
             async with MetricsPage(broker, address):
                 pass
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True)])
+async def test_a_page_that_others_can_read_is_told(host: str, is_told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async with Broker(ANY) as broker, MetricsPage(broker, f"{host}:0") as shown:
+        assert shown.address.startswith(f"{host}:")
+        assert ("everybody who reaches" in caplog.text) is is_told
