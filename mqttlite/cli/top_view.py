@@ -130,8 +130,11 @@ class View:
             self._sort, self._first = text, 0
         elif key in _ESCAPES:
             step = {UP: -1, DOWN: 1, PAGE_UP: -page, PAGE_DOWN: page, HOME: -self._first}[key]
-            last = max(0, len(self._look.clients) - page) if self._look else 0
-            self._first = min(max(0, self._first + step), last)
+            self._first = min(max(0, self._first + step), self._last())
+
+    def _last(self) -> int:
+        """What `_first` is at most: the end of the list is at the end of the screen."""
+        return max(0, len(self._look.clients) - max(1, self._rows())) if self._look else 0
 
     def _rows(self) -> int:
         """How many clients there is room for."""
@@ -162,6 +165,7 @@ class View:
         for column in columns:
             clients.add_column(_title(column.title, column.key, self._sort), no_wrap=True, justify="right")
         rows = max(0, self._rows())
+        self._first = min(self._first, self._last())
         for each in found.sorted(self._sort, self._is_reversed)[self._first : self._first + rows]:
             style = "yellow" if each["held_back"] or not each["writable"] else ""
             texts = [one_line(str(each["client"])), *found.cells(each)[: len(columns)]]

@@ -149,8 +149,11 @@ async def test_it_shows_sorts_fits_and_ends(tmp_path: Path) -> None:
             assert not any("address" in line for line in lines)  # there is no room for it
             screen.press(b"\x1b[B")
             await screen.shows(lambda lines: rows(lines)[:1] == ["few"])
-            screen.resize(110, 24)
             screen.press(b"\x1b[H")
+            await screen.shows(lambda lines: rows(lines) == ["many"])
+            screen.press(b"\x1b[B")
+            await screen.shows(lambda lines: rows(lines)[:1] == ["few"])
+            screen.resize(110, 24)  # there is room for those above, too
             await screen.shows(lambda lines: rows(lines) == ["many", "few", "none"])
             clients[1].cut()
             await screen.shows(lambda lines: rows(lines) == ["few", "none"])
