@@ -388,7 +388,9 @@ def take_over(connection: Connection, blocks: Blocks) -> None:
 
 
 def mend(connection: Connection) -> list[str]:
-    """Drop blocks that are not as they were written, and messages whose content is lost; how many, in words."""
+    """Drop blocks that are not as they were written, messages whose content is lost, and contents that no message has;
+    how many messages and blocks, in words.
+    """
     lost = []
     damaged = 0
     for key, data, crc in list(connection.execute("SELECT id, records, crc FROM block")):
@@ -399,23 +401,24 @@ def mend(connection: Connection) -> list[str]:
         lost.append(f"{damaged} blocks of queued messages are lost")
     orphans = 0
     contents = {number for (number,) in connection.execute("SELECT id FROM content")}
+    used: set[int] = set()
     for key, data in list(connection.execute("SELECT id, records FROM block")):
-        whole = [
-            record
-            for record in batches.decode(data)
-            if record[0] != SHARED or int.from_bytes(record[3][:8], "big") in contents
-        ]
-        missing = len(batches.decode(data)) - len(whole)
-        if missing:
-            orphans += missing
-            if whole:
-                data = batches.encode(whole)
-                first, last = key & _MASK, whole[-1][1]  # it begins where it began: marks are found by that
-                left = sum(1 << (record[1] - first) for record in whole)
-                row = (last, _there(first, last, left), crc32(data), data, key)
-                connection.execute("UPDATE block SET last = ?, there = ?, crc = ?, records = ? WHERE id = ?", row)
-            else:
-                connection.execute("DELETE FROM block WHERE id = ?", (key,))
+        there = batches.decode(data)
+        shared = {int.from_bytes(payload[:8], "big") for kind, _, _, payload, _ in there if kind == SHARED}
+        used |= shared
+        if shared <= contents:
+            continue
+        whole = [record for record in there if record[0] != SHARED or int.from_bytes(record[3][:8], "big") in contents]
+        orphans += len(there) - len(whole)
+        if whole:
+            data = batches.encode(whole)
+            first, last = key & _MASK, whole[-1][1]  # it begins where it began: marks are found by that
+            left = sum(1 << (record[1] - first) for record in whole)
+            row = (last, _there(first, last, left), crc32(data), data, key)
+            connection.execute("UPDATE block SET last = ?, there = ?, crc = ?, records = ? WHERE id = ?", row)
+        else:
+            connection.execute("DELETE FROM block WHERE id = ?", (key,))
+    connection.executemany("DELETE FROM content WHERE id = ?", [(number,) for number in contents - used])
     if orphans:
         lost.append(f"{orphans} queued messages have lost their content")
     return lost

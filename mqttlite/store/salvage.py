@@ -178,7 +178,7 @@ def _transfer(source: sqlite3.Connection, target: str, kind: str, problems: list
                 lost.append(f"rows of the table {table} are lost: {problem}")
         connection.execute("COMMIT")
         if kind == BROKER:
-            lost += broker_blocks.mend(connection) + _drop_orphans(connection)
+            lost += _drop_orphans(connection) + broker_blocks.mend(connection)
         lost += _carry_over(source, connection, tables)
         if kind == BROKER:
             lost += _drop_orphans(connection)
@@ -256,7 +256,13 @@ def _one_by_one(connection: sqlite3.Connection, tables: Any, records: list[Any])
 def _drop_orphans(connection: sqlite3.Connection) -> list[str]:
     """What belongs to sessions that are lost: nobody could ever fetch it. (A will needs no session.)"""
     lost = []
-    owned = {"outbound": "id >> 40", "block": "id >> 40", "inbound": "id >> 16", "subscription": "session"}
+    owned = {
+        "outbound": "id >> 40",
+        "block": "id >> 40",
+        "mark": "id >> 40",
+        "inbound": "id >> 16",
+        "subscription": "session",
+    }
     for table, session in owned.items():
         count = connection.execute(f"DELETE FROM {table} WHERE {session} NOT IN (SELECT session FROM session)").rowcount
         if count:

@@ -214,3 +214,25 @@ def test_what_was_done_stays_done_in_a_block_whose_beginning_is_lost(
     kept: BrokerState = sqlite_reading.read(tmp_path / "broker.db", BrokerTables())
     heads = {seq: head for seq, (head, _, _) in messages(kept)[1].items()}
     assert heads == {seq: RELEASED_HEAD if seq < 7 else HEAD for seq in range(4, 10)}
+
+
+def test_what_became_of_messages_of_a_lost_session_is_not_that_of_one_that_gets_its_number(
+    tmp_path: Path, connection: sqlite3.Connection
+) -> None:
+    tables = BrokerTables()
+    tables.prepare(connection)
+    payloads = [bytes((seq,)) * 400 for seq in range(4)]
+    queued = [accepted(n, seq, payload) for seq, payload in enumerate(payloads) for n in (2, 3)]
+    carry_over(connection, tables, [begun(1), begun(2), begun(3), *queued])
+    carry_over(connection, tables, [done(2, 0), done(2, 1)])
+    assert (rows(connection, "mark"), rows(connection, "content")) == (1, 4)
+    connection.execute("DELETE FROM session WHERE session > 1")
+    connection.close()
+    path = tmp_path / "broker.db"
+    assert any("table block belong to sessions that are lost" in line for line in salvage(str(path)))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as salvaged:
+        tables = BrokerTables()
+        load(salvaged, tables)
+        carry_over(salvaged, tables, [begun(2), *(accepted(2, seq) for seq in range(4))])
+        assert list(messages(BrokerTables().load(salvaged))[2]) == [0, 1, 2, 3]
+        assert rows(salvaged, "content") == 0
