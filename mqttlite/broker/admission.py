@@ -17,13 +17,12 @@ from .access.identity import HOOK, Identity
 from .access.pending import Pending, Question
 from .authentication import Arriving, Authenticate, Exchange, Refusal
 from .events import VERSIONS
+from .farewell import TOO_FAST
 from .gates.logins import Logins
 from .limits import Limits
 from .peer import Peer
 
 log = logging.getLogger("mqttlite.broker")
-
-TOO_FAST = 0x9F  # connection rate exceeded
 
 
 class Admission:

@@ -22,6 +22,7 @@ from ..core.reason_codes import (
     PACKET_TOO_LARGE,
     PROTOCOL_ERROR,
     RECEIVE_MAXIMUM_EXCEEDED,
+    REFUSED,
 )
 from ..core.reasons import words
 
@@ -101,15 +102,17 @@ def reason_of(error: ProtocolError) -> int:
     return REASONS.get(error.rule, PROTOCOL_ERROR)
 
 
+TOO_FAST = 0x9F  # connection rate exceeded; here: logins that failed
+
 # Why CONNECT is refused, for logs (3.2.2.3 of 3.1.1)
-_REFUSALS = (
-    "",
-    "its protocol level is none of 3, 4 and 5 (MQTT 3.1, 3.1.1, 5.0)",
-    "its client identifier is missing or too long",
-    "the broker has no room for it now",
-    "bad user name or password",
-    "its will topic is the broker's own",
-)
+_REFUSALS = {
+    1: "its protocol level is none of 3, 4 and 5 (MQTT 3.1, 3.1.1, 5.0)",
+    2: "its client identifier is missing or too long",
+    3: "the broker has no room for it now",
+    4: "bad user name or password",
+    5: "not authorised",
+    TOO_FAST: "too many logins have failed of late, so its password is not looked at now (failed_logins_a_minute)",
+}
 
 _RETURN_CODES = {
     BAD_IDENTIFIER: IDENTIFIER_REJECTED,
@@ -124,6 +127,9 @@ def return_code(reason: int) -> int:
     return _RETURN_CODES.get(reason, SERVER_UNAVAILABLE)
 
 
-def why_refused(code: int) -> str:
-    """Words for what CONNACK says: a return code of 3.1.1, or a reason code."""
-    return f"CONNACK {code}, {_REFUSALS[code] if code < len(_REFUSALS) else words(code)}"
+def why_refused(code: int, has_reasons: bool) -> str:
+    """Words for a CONNACK. `code`: a return code of 3.1.1, or a reason code, also where CONNACK has none and says less
+    than it.
+    """
+    said = code if has_reasons or code < REFUSED else return_code(code)
+    return f"CONNACK {said}, {_REFUSALS.get(code) or words(code)}"

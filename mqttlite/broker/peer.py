@@ -491,9 +491,9 @@ class Peer(ServerConnection):
         """As in the core, which refuses by itself what it does not understand. `code`: also a reason code for a client
         of 3.1.1.
         """
+        self.refused_because = why_refused(code, self.wire.has_reasons)
         if code >= REFUSED and not self.wire.has_reasons:
             code = return_code(code)
-        self.refused_because = why_refused(code)
         ServerConnection.refuse(self, code, properties)
 
     def __str__(self) -> str:

@@ -255,11 +255,11 @@ class Sessions:
 
     def _takes_will(self, peer: Peer, connect: Connect, will: tuple[bytes, bytes, int, bool]) -> bool:
         """Whether a client may have its will, which counts as a message that it publishes; if not, it is refused."""
-        guard = self.router.guard
-        now = self.router.now
+        guard, now = self.router.guard, self.router.now
         topic, payload, qos, retain = will
         self.check_topic(topic)
         if topic.startswith(b"$") and not is_bridge_state(topic):
+            log.warning("%s: its will topic %s is the broker's own: CONNECT refused", peer, shown(topic))
             peer.refuse(NOT_AUTHORISED)
             return False
         if not guard.is_open and not guard.may(peer.identity, PUBLISH, topic):

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.delete:
         _delete(path, args.name)
         return 0
-    _set(path, args.name, args.password.encode() if args.batch else _asked(args.name, twice=True))
+    _set(path, args.name, _some(args.password.encode()) if args.batch else _asked(args.name, twice=True))
     return 0
 
 
@@ -164,6 +164,11 @@ def _asked(name: str, twice: bool = False) -> bytes:
         password = getpass.getpass(f"Password of {name}: ").encode()
         if twice and getpass.getpass("The same again: ").encode() != password:
             raise ValueError("the two passwords are different; nothing is changed")
+    return _some(password)
+
+
+def _some(password: bytes) -> bytes:
+    """ValueError: it is empty, as of a shell variable that is not set."""
     if not password:
         raise ValueError("the password is empty; nothing is changed")
     return password

@@ -36,7 +36,7 @@ def test_a_mosquitto_bridge_may_have_its_state_as_its_will_and_publish_it_retain
         "$SYS/x/connection/a/state",
     ],
 )
-def test_nothing_else_below_sys_is_a_clients(topic: str) -> None:
+def test_nothing_else_below_sys_is_a_clients(topic: str, caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     watcher = world.connect("watcher")
     watcher.subscribe("$SYS/#")
@@ -44,6 +44,7 @@ def test_nothing_else_below_sys_is_a_clients(topic: str) -> None:
     assert watcher.messages() == []
     assert world.stats.dropped_reserved == 1
     world.connect("b", code=5, will=(topic, b"0", 0, True))
+    assert any(f"its will topic '{topic}' is the broker's own" in text for text in caplog.messages)
 
 
 @pytest.mark.parametrize("character", UNWANTED, ids=ascii)

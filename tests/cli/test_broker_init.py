@@ -1,10 +1,15 @@
 """`mqttlite broker --init`: every line that it prints does what it says."""
 
 import asyncio
+import grp
+import os
 import re
 import shlex
+import shutil
 import signal
 import stat
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,9 +61,10 @@ async def test_its_broker_starts_and_every_line_for_a_client_works(made: Made) -
         publishers = [*made.lines("mosquitto_pub"), *made.lines("mqttlite pub")]
         assert (len(subscribers), len(publishers)) == (2, 3)
         for words in publishers:  # retained: nobody has to be there in time
-            assert (await run(*ours(words), "-r")).code == 0
+            assert (await run(*ours(words), "-r", folder=made.folder)).code == 0  # where ca.pem is
         for words in subscribers:
-            assert (await run(*ours(words), "-C", "1", "-W", "30")).stdout == "home/test pinned\n"
+            found = await run(*ours(words), "-C", "1", "-W", "30", folder=made.folder)
+            assert found.stdout == "home/test pinned\n"
         url = f"mqtts://{made.host}:{made.port}"
         with pytest.raises(RefusedError):
             async with Client(url, ca=made.folder / "ca.pem", username=made.user, password="wrong"):
@@ -83,7 +89,7 @@ async def test_the_settings_for_a_phone_are_those_of_any_client(made: Made) -> N
 
 
 async def test_the_line_for_a_board_connects_one(made: Made, micropython: MicroPython) -> None:
-    (line,) = re.findall(r"^  (Client\(.*\))$", made.said, re.MULTILINE)
+    _, line = re.findall(r"^  (Client\(.*\))$", made.said, re.MULTILINE)
     async with running("broker", "--config", str(made.folder / "broker.toml")) as process:
         assert process.stderr
         while b"listening on mqtts://" not in await process.stderr.readline():
@@ -95,6 +101,63 @@ async def test_the_line_for_a_board_connects_one(made: Made, micropython: MicroP
             "asyncio.run(main())\n"
         )
         assert (await micropython.run(source, heap="512k")).stdout == "there\n"
+
+
+async def test_the_line_for_python_on_a_computer_connects_one(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, _ = re.findall(r"^  (Client\(.*\))$", made.said, re.MULTILINE)
+    monkeypatch.chdir(made.folder)
+    async with running("broker", "--config", str(made.folder / "broker.toml")) as process:
+        assert process.stderr
+        while b"listening on mqtts://" not in await process.stderr.readline():
+            pass
+        async with eval(line, {"Client": Client}) as client:
+            await (await client.publish("home/desk", "x", qos=1))
+
+
+async def test_a_service_in_the_group_may_read_all_but_the_key_of_the_ca_and_write_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    group = grp.getgrgid(os.getegid()).gr_name
+    await inside("broker", "init", str(folder), "--group", group, check=True)
+
+    def modes() -> dict[str, int]:
+        return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+
+    before = modes()
+    assert before == {
+        "etc": 0o750, "broker.toml": 0o640, "users": 0o640, "server.key": 0o640, "server.pem": 0o640,
+        "ca.key": 0o600, "ca.pem": 0o644, "ca.der": 0o644,
+    }  # fmt: skip
+    await inside("passwd", str(folder / "users"), "kitchen", stdin=b"sesame\n", check=True)
+    await inside("broker", "init", str(folder), "--renew", check=True)
+    assert modes() == before
+    store = str(tmp_path / "broker.db")  # as in the unit
+    looked = await inside("broker", "--config", str(folder / "broker.toml"), "--store", store, "--test-config")
+    assert "in order: 2 listeners, a store, 2 users" in looked.stdout
+    assert "no store" in (await inside("broker", "--config", str(folder / "broker.toml"), "--test-config")).stdout
+    unknown = await inside("broker", "init", str(tmp_path / "other"), "--group", "no-such-group")
+    assert (unknown.code, "groupadd --system no-such-group" in unknown.stderr) == (1, True)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+async def test_another_user_in_the_group_starts_with_it_as_systemd_does(tmp_path: Path) -> None:
+    public = Path(tempfile.mkdtemp(dir="/var/tmp"))  # pytest's own folders are closed to others
+    try:
+        os.chmod(public, 0o755)
+        folder = public / "etc"
+        await inside("broker", "init", str(folder), "--group", "nogroup", check=True)
+        words = ("--config", str(folder / "broker.toml"), "--test-config")
+        source = (
+            "import os, sys; from mqttlite.cli import main\n"
+            "main(['broker', *sys.argv[2:]])\n"  # all modules are there: Python itself may be closed to others
+            "os.setgroups([]); os.setgid(65534 if int(sys.argv[1]) else 65533); os.setuid(65533)\n"
+            "sys.exit(main(['broker', *sys.argv[2:]]))"
+        )
+        assert (await run(sys.executable, "-c", source, "1", *words)).stdout.endswith("1 user, 3 rules\n")
+        other = await run(sys.executable, "-c", source, "0", *words, check=False)
+        assert (other.code, "Permission denied" in other.stderr) == (1, True)
+    finally:
+        shutil.rmtree(public)
 
 
 async def test_a_device_gets_a_user_of_its_own_with_its_own_topics(made: Made) -> None:

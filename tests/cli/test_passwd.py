@@ -183,3 +183,11 @@ def test_who_has_shown_a_password_is_let_in_at_once_until_it_is_another_one() ->
     assert after.quick("ann", b"a") is True
     assert after.quick("bob", b"b") is None
     assert after.same_password("ann", users) and not after.same_password("bob", users)
+
+
+async def test_an_empty_password_is_none_also_as_a_word(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    for words, given in ((("-b", str(file), "ann", ""), b""), ((str(file), "ann"), b"\n")):
+        result = await inside("passwd", *words, stdin=given)
+        assert (result.code, "the password is empty; nothing is changed" in result.stderr) == (1, True)
+    assert not file.exists()

@@ -15,7 +15,7 @@ _CONFIG = """\
 # SIGHUP (systemctl reload) has one that runs read it again, all of it or nothing.
 
 listen = ["mqtts://0.0.0.0:{port}", "mqtt://127.0.0.1:{local_port}"]
-store = {store}
+{store}
 
 [tls]
 certificate = {certificate}
@@ -52,12 +52,15 @@ User name and password:
 Start the broker (as a service: docs/operating.md):
   mqttlite broker --config {config}
 
-On another computer, with ca.pem copied to it:
-  mosquitto_sub -h {host} -p {port} --cafile {ca} -u {user_word} -P {password} -t 'home/#' -v
-  mosquitto_pub -h {host} -p {port} --cafile {ca} -u {user_word} -P {password} -t home/test -m hello -q 1
-  mqttlite sub -h {host} -p {port} --cafile {ca} -u {user_word} -P {password} -t 'home/#' -v
-  mqttlite pub -h {host} -p {port} --cafile {ca} -u {user_word} -P {password} -t home/test -m hello -q 1
+On another computer, in the folder that ca.pem was copied to:
+  mosquitto_sub -h {host} -p {port} --cafile ca.pem -u {user_word} -P {password} -t 'home/#' -v
+  mosquitto_pub -h {host} -p {port} --cafile ca.pem -u {user_word} -P {password} -t home/test -m hello -q 1
+  mqttlite sub -h {host} -p {port} --cafile ca.pem -u {user_word} -P {password} -t 'home/#' -v
+  mqttlite pub -h {host} -p {port} --cafile ca.pem -u {user_word} -P {password} -t home/test -m hello -q 1
   mqttlite pub -h {host} -p {port} --fingerprint {fingerprint} -u {user_word} -P {password} -t home/test -m pinned -q 1
+
+In Python on another computer:
+  Client("mqtts://{url_host}:{port}", client_id="desk", username={user_text}, password="{password}", ca="ca.pem")
 
 On a phone, in any app for MQTT, with ca.pem as the CA certificate:
   server {host}, port {port}, TLS on, user name {user}, password {password}
@@ -71,13 +74,14 @@ For each device a user of its own, which has the topics devices/NAME/...; then r
 """
 
 
-def config(folder: Path, user: str, port: int, local_port: int) -> str:
-    """The text of broker.toml."""
+def config(folder: Path, user: str, port: int, local_port: int, is_service: bool) -> str:
+    """The text of broker.toml. `is_service`: it may write elsewhere alone, and is told where with --store."""
+    store = f"store = {_toml(folder / 'broker.db')}"
     return _CONFIG.format(
         config=folder / "broker.toml",
         port=port,
         local_port=local_port,
-        store=_toml(folder / "broker.db"),
+        store="# The service has its store where its unit says: --store" if is_service else store,
         certificate=_toml(folder / "server.pem"),
         key=_toml(folder / "server.key"),
         users=_toml(folder / "users"),
@@ -91,7 +95,6 @@ def text(folder: Path, host: str, port: int, user: str, password: str, names: Se
         folder=folder,
         config=shlex.quote(str(folder / "broker.toml")),
         users=shlex.quote(str(folder / "users")),
-        ca=shlex.quote(str(folder / "ca.pem")),
         host=host,
         url_host=f"[{host}]" if ":" in host else host,
         port=port,

@@ -168,7 +168,7 @@ def test_a_password_that_can_be_checked_at_once_is() -> None:
     assert len(world.engine.pending) == 0
 
 
-def test_whoever_guesses_passwords_is_refused_unasked_after_a_while() -> None:
+def test_whoever_guesses_passwords_is_refused_unasked_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
     world = Guarded(ALL)
     for _ in range(20):
         wire = world.open("10.0.0.1:1")
@@ -177,6 +177,7 @@ def test_whoever_guesses_passwords_is_refused_unasked_after_a_while() -> None:
         )
         assert wire.closed
     assert world.stats.limits["failed_logins_a_minute"] > 5
+    assert "refused: CONNACK 3, too many logins have failed of late" in caplog.messages[-1]
     assert not world.enter("bert").closed
 
 
@@ -206,3 +207,15 @@ def test_who_is_let_in_by_a_guard_of_long_before_has_to_ask_again() -> None:
     answer(world, question)
     assert [fields["code"] for _, fields in wire.packets()] == [3]
     assert wire.closed
+
+
+@pytest.mark.parametrize("level", [4, 5])
+def test_who_gives_no_user_name_is_said_to_have_no_right_and_nothing_of_a_will(
+    level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Guarded(ALL, anonymous=False)
+    if level == 5:
+        world.five(client_id="x", code=0x87)
+    else:
+        world.enter(client_id="x", code=5)
+    assert f"refused: CONNACK {5 if level == 4 else 0x87}, not authorised" in caplog.messages[-1]
