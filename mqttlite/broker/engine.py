@@ -38,6 +38,7 @@ KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that w
 SWEEP_MS = 10  # until the next look, while there is more to be swept
 TURN_MIN = 10  # packets, for one of very many that have more to do than fits in a turn
 TICK_MS = 1000  # between two looks at all deadlines, at most
+SUMS_MS = 500  # between two looks at sums over all sessions, at least, however near the next deadline is
 
 
 class Engine(Sessions):
@@ -60,6 +61,7 @@ class Engine(Sessions):
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
         self.deadlines: Deadlines[Peer] = Deadlines()  # of these, as they say themselves (`Peer.deadline`)
+        self._summed_at = -SUMS_MS
         self._unwritable: dict[Peer, None] = {}  # whose write buffer is above its limit
         self._standing: dict[Peer, None] = {}  # of whose output the ledger has something
         self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
@@ -317,8 +319,10 @@ class Engine(Sessions):
         self._serve()
         is_timed = bool(self.wills.waiting) or self._sweep.is_timed or bool(self.timed) or self.depot.is_timed
         self._keep_clock(now, is_timed)
-        self._census.look(now)
-        self.budgets.look(self.peers, self.sessions.values(), now)
+        if now - self._summed_at >= SUMS_MS:
+            self._summed_at = now
+            self._census.look(now)
+            self.budgets.look(self.peers, self.sessions.values(), now)
         wait_ms = min(wait_ms, self.publish_rate.release(now) or wait_ms)
         self.backpressure.end_holds(now)
         self.backpressure.look_for_room()

@@ -71,6 +71,17 @@ def test_a_tick_asks_only_those_whose_time_has_come(monkeypatch: pytest.MonkeyPa
     assert clients[0].closed
 
 
+def test_sums_over_all_sessions_are_not_taken_with_each_look_where_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    looks: list[int] = []
+    monkeypatch.setattr(world.engine._census, "look", looks.append)
+    for _ in range(300):
+        world.wait(10)
+    assert 3 <= len(looks) <= 6
+
+
 def test_a_keep_alive_shorter_than_the_time_for_connect_counts_from_the_start() -> None:
     world = World()
     client = world.connect("short", keep_alive_s=2)
