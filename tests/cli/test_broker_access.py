@@ -92,6 +92,18 @@ def test_an_empty_rule_file_denies_everything_and_is_doubtful(text: str, tmp_pat
     assert doubts(settings, access) == ["there is no rule, so nobody may publish or subscribe to anything"]
 
 
+def test_rules_that_everybody_on_the_machine_can_change_are_none(tmp_path: Path) -> None:
+    rules = secret(tmp_path / "rules.toml", RULES)
+    here = told(tmp_path, RULES)
+    there = secret(tmp_path / "there.toml", f'[access]\nrule_file = "{rules}"')
+    for path in (rules, here):
+        path.chmod(0o646)
+        with pytest.raises(ValueError, match=rf"{path} has rules, and every user .* change it \(mode 0646\): chmod"):
+            make_access(load(here if path == here else there))
+        path.chmod(0o644)
+    assert make_access(load(here)) and make_access(load(there))
+
+
 def test_an_empty_file_of_mosquitto_denies_every_message(tmp_path: Path) -> None:
     rules = Rules(read_rules(secret(tmp_path / "acl", "# nothing\n")))
     assert not any(rules.may(ANN, action, b"x") for action in (PUBLISH, RECEIVE))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...broker.access.rule import ALL, PUBLISH, READ, Rule
+from ...broker.access.secret_files import refuse_public
 from ...broker.access.users import CERTIFICATE_USERS
 from .found import Found, check_name
 from .settings import Settings
@@ -91,6 +92,8 @@ def read_groups(found: Found) -> dict[str, frozenset[str]]:
 def read_rules(found: Found, groups: Mapping[str, frozenset[str]]) -> list[Rule]:
     """[[rule]]."""
     rules: list[Rule] = []
+    with found.gathering():
+        refuse_public(found.path, "rules", may_be_read=True)
     with found.gathering():
         for number, table in enumerate(found.tables("rule", "each set of rights")):
             with found.gathering():
