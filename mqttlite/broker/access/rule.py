@@ -18,7 +18,9 @@ RECEIVE = "receive"
 ACTIONS = (PUBLISH, SUBSCRIBE, RECEIVE)
 
 READ = frozenset((SUBSCRIBE, RECEIVE))
+"""Actions of a `Rule`: subscribe, and be sent messages."""
 WRITE = frozenset((PUBLISH,))
+"""Actions of a `Rule`: publish."""
 ALL = READ | WRITE
 
 PLACEHOLDERS = ("%u", "%c", "%g")  # user name, client identifier, each of the user's groups
