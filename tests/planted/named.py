@@ -24,6 +24,10 @@ CHANGES: dict[str, Change | Given] = {
     "a stream is read on from its end": text(
         Stream.start, {"return min(max(int(whole), self.first), self.next)": "return self.next"}
     ),
+    "a reader is sent each message twice": text(
+        Stream.read,
+        {"self._send(reader, qos, topic, entry)": "[self._send(reader, qos, topic, entry) for _ in (1, 2)]"},
+    ),
     "a reader does not know what it has handled": all_of(
         value(StreamInbox, "_is_handled", lambda self, place: False),
         text(StreamInbox._is_committed, {"if found == self.place:": "if True:"}),

@@ -36,6 +36,8 @@ class FeatureRun(FeatureScene):
         self.links = Links(world)
         self.times = Times(self.links, self.ledger.noticed, self.conduct.client)
         self.times.late_ns = self._late
+        self._reads_streams = feature.consumer.topic_filter.startswith("$stream/")
+        self._read: set[bytes] = set()  # what the consumer was sent since it subscribed to its stream
         self._let_go: set[int] = set()  # identifiers of messages that may not be sent again
         self.rules = None
         if feature.banned:
@@ -92,6 +94,11 @@ class FeatureRun(FeatureScene):
         now = self.world.now
         client = self.conduct.client(packet)
         self.times.see(packet, now)
+        if self._reads_streams and client == "consumer":
+            if packet.kind == "SUBSCRIBE":
+                self._read.clear()
+            elif packet.kind == "PUBLISH" and not packet.is_up and packet.data[0] & 6 and not packet.data[0] & 8:
+                self._read.add(self._body)
         if packet.kind == "CONNACK" and not packet.data[3]:
             if not packet.data[2] & 1:
                 self.ledger.session_ended(client)
@@ -102,6 +109,12 @@ class FeatureRun(FeatureScene):
         problem = self.rules.problem(packet, client) if self.rules else ""
         if problem:
             self.ledger.noticed.append(f"{problem} (packet {packet.serial})")
+
+    @property
+    def _body(self) -> bytes:
+        """Of the PUBLISH that was looked at last: what is behind its identifier."""
+        content = self.conduct.content
+        return content[4 + int.from_bytes(content[:2], "big") :]
 
     def access(self) -> Access | None:
         """As Scene.access."""
@@ -120,8 +133,8 @@ class FeatureRun(FeatureScene):
             if content[2:].startswith(TOPIC.encode()):
                 self._let_go.add(int.from_bytes(packet.data[2:4], "big"))
                 return True
-        if what.startswith("sent again with identifier") and self.feature.consumer.topic_filter.startswith("$stream/"):
-            return True  # whoever reads again from a place gets again what it had, as another message
+        if what.startswith("sent again with identifier") and self._reads_streams and not packet.is_up:
+            return self._body not in self._read  # who reads again from a place gets what it had as another message
         if what.startswith("PUBREL"):  # what has expired is not sent again (docs/decisions/0039)
             content = self.conduct.published(client, int.from_bytes(packet.data[2:4], "big"))
             return any(sent.is_over(now) for sent in self.times.sent.values() if content.endswith(sent.message.payload))
