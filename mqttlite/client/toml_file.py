@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+Key = str | int
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -25,3 +26,52 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def line_of(text: str, at: tuple[Key, ...]) -> int:
+    """The line in which a place of a file begins, or else what it would be in; 0: neither is there. `at`: a path of
+    keys, as ("limits", "filters"), with numbers from 0 on in lists.
+
+    A file is cut off behind a line, and what is left is read: the place begins in the line behind the longest part
+    that can be read and has it not. That is right for every form that TOML has for it.
+    """
+    lines = text.split("\n")
+    data = tomllib.loads(text)
+    while at and not _has(data, at):
+        at = at[:-1]
+    if not at:
+        return 0
+    low, high = 0, len(lines)  # a part of `low` lines has it not, one of `high` lines has it
+    while high - low > 1:
+        middle = (low + high) // 2
+        part = middle
+        while part > low and (found := _read(lines[:part])) is None:
+            part -= 1
+        if part == low:  # from `low` to `middle` is one value of several lines, perhaps the one that is looked for
+            part = middle
+            while (found := _read(lines[:part])) is None:
+                part += 1
+            if part >= high or _has(found, at):
+                return low + 1
+            low = part
+        elif _has(found, at):
+            high = part
+        else:
+            low = part
+    return high
+
+
+def _read(lines: list[str]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads("\n".join(lines))
+    except ValueError:
+        return None
+
+
+def _has(data: Any, at: tuple[Key, ...]) -> bool:
+    try:
+        for key in at:
+            data = data[key]
+    except (LookupError, TypeError):
+        return False
+    return True

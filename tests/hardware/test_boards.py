@@ -128,6 +128,13 @@ def test_what_is_wrong_is_named_with_its_line_and_key(what: str, tmp_path: Path)
     assert re.match(rf"{name} =|\[", text.splitlines()[line - 1])  # where it is missing, the line of its table
 
 
+def test_a_key_is_found_in_lists_of_lists_and_behind_text_that_looks_like_it() -> None:
+    text = 'a = """\nb = 1\n[c]\n"""\n[[d]]\n[[d.e]]\nf = 1\n[[d]]\n[[d.e]]\n[[d.e]]\nf = 2\n[c]\nb = 1\n'
+    for key, line in {"c": 12, "c.b": 13, "d[1]": 8, "d[0].e[0].f": 7, "d[1].e[1].f": 11, "d[1].e[0].f": 9}.items():
+        assert line_of(text, key) == line
+    assert (line_of(text, "g"), line_of(text, "g", 0), line_of(text, "d[1].e[1].g")) == (1, 0, 10)
+
+
 def test_pins_that_the_chip_does_not_offer_for_a_uart_are_refused_on_a_pico(tmp_path: Path) -> None:
     path = tmp_path / "pico.toml"
     text = (board_data() / "rpi-pico-w.toml").read_text(encoding="utf-8")

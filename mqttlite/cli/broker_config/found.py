@@ -4,7 +4,6 @@ A place is a path of keys: ("limits", "filters"); in a list of tables with a num
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -65,7 +64,9 @@ class Found:
 
     def names(self, at: tuple[Key, ...], known: Iterable[str], what: str = "key") -> None:
         """ValueError for a key below `at` that is none of `known`."""
-        table = _below(self.data, at) if _has(self.data, at) else {}
+        table: Any = self.data
+        for key in at:
+            table = table[key] if _has(table, key) else {}
         for name in table if isinstance(table, dict) else ():  # `table` and `tables` say that it is none
             self.name(at, name, known, what)
 
@@ -91,34 +92,10 @@ class Found:
         return value
 
     def line(self, *at: Key) -> int:
-        """The line in which this place begins; 0: there is none.
+        """The line in which this place begins, or else what it would be in; 0: there is none."""
+        from ...client.toml_file import line_of
 
-        A file is cut off behind a line, and what is left is read: the place begins in the line behind the longest
-        part that can be read and has it not. That is right for every form that TOML has for it.
-        """
-        lines = self.path.read_text(encoding="utf-8-sig").split("\n")
-        while at and not _has(self.data, at):
-            at = at[:-1]
-        if not at:
-            return 0
-        low, high = 0, len(lines)  # a part of `low` lines has it not, one of `high` lines has it
-        while high - low > 1:
-            middle = (low + high) // 2
-            part = middle
-            while part > low and (data := _read(lines[:part])) is None:
-                part -= 1
-            if part == low:  # from `low` to `middle` is one value of several lines, perhaps the one that is looked for
-                part = middle
-                while (data := _read(lines[:part])) is None:
-                    part += 1
-                if part >= high or _has(data, at):
-                    return low + 1
-                low = part
-            elif _has(data, at):
-                high = part
-            else:
-                low = part
-        return high
+        return line_of(self.path.read_text(encoding="utf-8-sig"), at)
 
 
 def _with_line_in_front(error: str, path: Path) -> str:
@@ -130,22 +107,9 @@ def _with_line_in_front(error: str, path: Path) -> str:
     return f"{path}: line {line}: {found[1]}"
 
 
-def _read(lines: list[str]) -> dict[str, Any] | None:
+def _has(data: Any, key: Key) -> bool:
     try:
-        return tomllib.loads("\n".join(lines))
-    except ValueError:
-        return None
-
-
-def _below(data: Any, at: tuple[Key, ...]) -> Any:
-    for key in at:
-        data = data[key]
-    return data
-
-
-def _has(data: Any, at: tuple[Key, ...]) -> bool:
-    try:
-        _below(data, at)
+        data[key]
     except (LookupError, TypeError):
         return False
     return True
@@ -155,7 +119,7 @@ def label(data: Any, at: tuple[Key, ...]) -> str:
     """How the table is written in which this place is, before what is said about it."""
     shown, name = "", ""
     for key in at:
-        data = data[key] if _has(data, (key,)) else None
+        data = data[key] if _has(data, key) else None
         if isinstance(key, int):
             shown = f"[[{name}]] number {key + 1}: "
         elif isinstance(data, dict):
