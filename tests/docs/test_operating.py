@@ -9,6 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from mqttlite.broker import Broker
+from mqttlite.broker.ledger import ACCOUNTS
+from mqttlite.broker.operating import view
 from mqttlite.broker.operating.actions import Actions
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import _COUNTERS, exposition
@@ -45,3 +47,9 @@ async def test_its_tables_name_every_metric_and_action(tmp_path: Path) -> None:
     }
     for action in actions:
         assert re.search(rf"`{action}[ `]", text), action
+
+
+def test_it_names_every_account_and_every_cause_of_a_drop() -> None:
+    for mark, words in (("held_bytes{account}", ACCOUNTS), ("messages_dropped_total{cause}", view.drops(Stats()))):
+        [row] = [line for line in text_of(PAGE).splitlines() if line.startswith(f"| `mqttlite_{mark}`")]
+        assert set(re.findall(r"`(\w+)`", row)) == set(words)
