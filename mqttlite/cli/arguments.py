@@ -57,6 +57,19 @@ class Words(argparse.Action):
         setattr(args, self.dest, found)
 
 
+class Elsewhere(argparse.Action):
+    """An option of another program that people type here: `const` says what to write instead. In no help."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(
+            option_strings, argparse.SUPPRESS, help=argparse.SUPPRESS, default=argparse.SUPPRESS, **options
+        )
+
+    def __call__(self, parser: object, args: object, values: object, option: str | None = None) -> None:
+        assert isinstance(parser, CommandLine)
+        parser.error(f"there is no {option} here: {self.const}")
+
+
 class CommandLine(argparse.ArgumentParser):
     """An ArgumentParser with the habits above; the parsers of subcommands are of this class, too."""
 

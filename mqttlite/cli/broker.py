@@ -11,6 +11,7 @@ from ..broker import Broker, Limits
 from ..broker.limits import NAMES, WHEN_FULL
 from ..broker.poll import new_loop
 from . import broker_access, broker_import, broker_init, broker_operating, log_forms, open_files
+from .arguments import Elsewhere
 from .broker_check import check
 from .broker_config import Settings, load, option, queue_option
 from .broker_config.listeners import joined
@@ -134,6 +135,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_options(parser)
     broker_operating.add_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions, too")
+    parser.add_argument(
+        "-c", action=Elsewhere, const="--config FILE reads ours; mqttlite broker import MOSQUITTO.CONF makes it"
+    )
+    parser.add_argument("-p", "--port", action=Elsewhere, const="--listen mqtt://127.0.0.1:PORT says where to listen")
+    parser.add_argument("-d", action=Elsewhere, const="it stays in the foreground; for a service see docs/operating.md")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(title="other actions", dest="subcommand", metavar="ACTION", required=False)
     broker_init.add_parser(actions)

@@ -47,11 +47,8 @@ class Reloader:
             self._again = False
             try:
                 log.info("SIGHUP: %s", await self.reload("SIGHUP"))
-            except Mistakes as mistakes:
-                for line in mistakes.lines:
-                    log.error("SIGHUP: nothing is changed: %s", line)
-            except ValueError as error:
-                log.error("SIGHUP: %s", error)
+            except ValueError:  # it is in the log
+                pass
             except Exception:
                 log.exception("SIGHUP: unexpected error")
             if not self._again:
@@ -63,9 +60,9 @@ class Reloader:
             async with self._turn:
                 with reloading():
                     return await self._take(by)
-        except Mistakes:
-            raise
         except (MQTTError, OSError, ValueError) as error:
+            for line in error.lines if isinstance(error, Mistakes) else [str(error)]:
+                log.error("%s: nothing is changed: %s", by, line)
             raise ValueError(f"nothing is changed: {error}") from None
 
     async def _take(self, by: str) -> str:

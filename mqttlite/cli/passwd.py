@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .arguments import Elsewhere
 from .streams import say
 
 _DESCRIPTION = """\
@@ -42,6 +43,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument("-D", dest="delete", action="store_true", help="delete the user")
     what.add_argument("--check", action="store_true", help="check a password, or without NAME the file")
     what.add_argument("--list", action="store_true", help="show the users' names")
+    parser.add_argument("-c", action=Elsewhere, nargs=0, const="FILE is made if it is not there")
     parser.set_defaults(run=run)
 
 
@@ -131,6 +133,8 @@ def _rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     from ..boards.settings_file import write_secret
     from ..broker.access.users import parse
 
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent}, and so no file {path}")
     with _alone(path.parent):
         lines, is_public = [], True
         if path.exists():

@@ -153,10 +153,7 @@ class Lock:
             if holder == str(os.getpid()):
                 text = f"{shown(path)} is open in this process already: a store serves one client"
             else:
-                text = (
-                    f"{shown(path)} is in use by process {shown(holder)}: stop that one, or give this client a store of"
-                    " its own"
-                )
+                text = f"{shown(path)} is in use by process {shown(holder)}: stop that one, or name another file here"
             raise StoreError(text) from None
         except BaseException:
             self.close()

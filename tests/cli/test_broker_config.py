@@ -229,3 +229,31 @@ def test_a_file_with_the_password_of_a_key_is_a_secret(tmp_path: Path) -> None:
     assert "sesame" not in str(raised.value)
     Path(path).chmod(0o600)
     assert given("--config", path).tls["key_password"] == "sesame"
+
+
+def test_two_listeners_at_one_port_are_a_mistake_and_any_free_port_is_not(tmp_path: Path) -> None:
+    both = 'listen = ["mqtt://127.0.0.1:1990"]\n[[listener]]\nurl = "ws://127.0.0.1:1990/mqtt"\n'
+    with pytest.raises(
+        ValueError, match=r"ws://127\.0\.0\.1:1990/mqtt: mqtt://127\.0\.0\.1:1990 listens there already"
+    ):
+        given("--config", written(tmp_path, both)).make_listeners()
+    assert len(given("--listen", "mqtt://127.0.0.1:0", "--listen", "mqtt://127.0.0.1:0").make_listeners()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("-c", "mosquitto.conf"),
+            "no -c here: --config FILE reads ours; mqttlite broker import MOSQUITTO.CONF makes it",
+        ),
+        (("-p", "1883"), "no -p here: --listen mqtt://127.0.0.1:PORT"),
+        (("--port", "1883"), "no --port here: --listen mqtt://127.0.0.1:PORT"),
+    ],
+)
+def test_options_of_mosquitto_are_told_what_they_are_here(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        given(*words)
+    assert said in capsys.readouterr().err

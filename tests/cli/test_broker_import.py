@@ -189,6 +189,39 @@ async def test_files_of_a_folder_are_read_in_their_order_and_the_last_word_count
     assert "a later line of the same listener says something else, and counts" in result.stderr
 
 
+async def test_what_stands_behind_a_bridge_and_is_not_of_it_counts_as_mosquitto_counts_it(tmp_path: Path) -> None:
+    folder = tmp_path / "conf.d"
+    folder.mkdir()
+    (folder / "a.conf").write_text("max_keepalive 600\n")
+    new, said = tmp_path / "broker.toml", ""
+    (tmp_path / "mosquitto.conf").write_text(
+        f"listener 1884 127.0.0.1\nconnection up\naddress example.org\ntopic home/# out 1\ntopic cmd/# in 1\n"
+        f"bridge_cafile /ca\npersistence true\npersistence_location {tmp_path}/\nmax_packet_size 2000\n"
+        f"persistent_client_expiration 1d\ninclude_dir {folder}\n"
+    )
+    said = (await inside("broker", "import", str(tmp_path / "mosquitto.conf"), "-o", str(new), check=True)).stderr
+    settings = load(new)
+    assert settings.store == f"{tmp_path}/mqttlite.db"
+    assert settings.limits == {"packet_bytes": 2000, "session_expiry_ms": 86_400_000, "keep_alive_ms": 600_000}
+    assert len(re.findall(r"^NOT .*: bridges: not yet$", said, re.MULTILINE)) == 5
+    assert said.splitlines()[-2].endswith("not: 5")
+
+
+async def test_what_is_no_value_is_not_taken_and_a_file_that_all_can_read_needs_a_step(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwd"
+    passwords.write_text("")
+    passwords.chmod(0o644)
+    new, said = await imported(
+        tmp_path,
+        f"max_keepalive abc\nlistener abc\nprotocol mqtt\nlistener 99999\nlistener 1884 127.0.0.1\n"
+        f"password_file {passwords}\n",
+    )
+    assert load(new).listen == ["mqtt://127.0.0.1:1884"]
+    kinds = re.findall(r"^(taken|changed|NOT) +\S+:\d+: ", said, re.MULTILINE)
+    assert kinds == ["NOT", "NOT", "NOT", "NOT", "taken", "changed"]
+    assert f"first chmod o-rwx {passwords}" in said
+
+
 async def test_nothing_is_overwritten_and_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     there = tmp_path / "broker.toml"
     there.write_text("")

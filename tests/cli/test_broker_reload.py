@@ -23,6 +23,7 @@ class Running:
         self.process = process
         self.config = config
         self.said: list[str] = []
+        self.socket = ""
 
     async def says(self, what: str) -> str:
         """The next line in which this stands; those before it are kept in `said`."""
@@ -30,6 +31,8 @@ class Running:
         async with asyncio.timeout(RUN_TIMEOUT_S):
             while line := (await self.process.stderr.readline()).decode():
                 self.said.append(line)
+                if found := re.search("control socket (/.*)$", line):
+                    self.socket = found[1]
                 if what in line:
                     return line
         raise AssertionError(f"ended without saying {what!r}: {''.join(self.said)}")
@@ -51,7 +54,7 @@ async def broker(config: Path, text: str, *words: str) -> AsyncIterator[Running]
     config.write_text(text)  # noqa: ASYNC240
     async with running("broker", "--config", str(config), *words) as process:
         found = Running(process, config)
-        await found.says("listening on")
+        await found.says("control socket")
         yield found
 
 
@@ -202,6 +205,10 @@ async def test_a_mistake_anywhere_changes_nothing_at_all(text: str, error: str, 
         head = f'listen = ["mqtt://127.0.0.1:{other}"]\n' + (more or "\n\n")
         lines = await told.reload(head + text)
         assert len(lines) == 1 and lines[0].startswith("ERROR SIGHUP: nothing is changed: ") and error in lines[0]
+        asked = await mqttlite("ctl", "--socket", told.socket, "reload")
+        assert (asked.code, "nothing is changed: " in asked.stderr) == (1, True)
+        await told.says("ERROR control socket (user ")  # the log has it, too
+        assert "nothing is changed" in told.said[-1] and error in told.said[-1]
         async with Client(f"mqtt://127.0.0.1:{port}") as client:
             await (await client.publish("t", "x", 1))
         with pytest.raises(ConnectError):

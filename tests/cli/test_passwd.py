@@ -191,3 +191,10 @@ async def test_an_empty_password_is_none_also_as_a_word(tmp_path: Path) -> None:
         result = await inside("passwd", *words, stdin=given)
         assert (result.code, "the password is empty; nothing is changed" in result.stderr) == (1, True)
     assert not file.exists()
+
+
+async def test_a_folder_that_is_missing_and_an_option_of_mosquitto_passwd_are_called_so(tmp_path: Path) -> None:
+    missing = await inside("passwd", str(tmp_path / "no" / "users"), "ann", stdin=b"x\n")
+    assert f"there is no folder {tmp_path / 'no'}, and so no file" in missing.stderr
+    habit = await inside("passwd", "-c", str(tmp_path / "users"), "ann", stdin=b"x\n")
+    assert (habit.code, "no -c here: FILE is made if it is not there" in habit.stderr) == (1, True)

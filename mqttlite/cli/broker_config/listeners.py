@@ -29,7 +29,22 @@ def make_listeners(
                 tuple(table.get("origins", origins)),
             )
         )
+    _all_different(found)
     return found
+
+
+def _all_different(listeners: Sequence[Listener]) -> None:
+    """ValueError where two of them want the same port: the second one would be told that a program has it."""
+    before: dict[str, str] = {}
+    for listener in listeners:
+        place = listener.url.partition("://")[2]
+        if not listener.url.startswith("unix:"):
+            place = place.partition("/")[0]
+        if place in before and not place.endswith(":0"):
+            raise ValueError(
+                f"{listener.url}: {before[place]} listens there already: take another port, or leave one out"
+            )
+        before[place] = listener.url
 
 
 def joined(tls: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

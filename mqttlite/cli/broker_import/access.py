@@ -1,5 +1,9 @@
 """Users and rules of mosquitto.conf, as [access]."""
 
+import contextlib
+import shlex
+import stat
+from pathlib import Path
 from typing import Any
 
 from ..broker_config.access import ANYBODY, LOOPBACK, NOBODY
@@ -43,8 +47,17 @@ def _common(sections: list[Section], word: str, key: str) -> str:
         elif len(lines) < len(sections):
             line.say(CHANGED, f"{key}, for all listeners: here they are the same at all of them")
         else:
-            line.say(TAKEN, key if key == "password_file" else f"{key}; a line deny is stronger than any other here")
+            more = _remedy(line.value) if key == "password_file" else "; a line deny is stronger than any other here"
+            line.say(CHANGED if more.startswith(":") else TAKEN, f"{key}{more}")
     return values[0] if values else ""
+
+
+def _remedy(file: str) -> str:
+    """What has to be done before the broker takes a file of passwords; "": nothing."""
+    with contextlib.suppress(OSError):
+        if Path(file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            return f": first chmod o-rwx {shlex.quote(file)}, which every user of this machine can read"
+    return ""
 
 
 def _anonymous(conf: Conf, sections: list[Section], urls: list[str]) -> str:

@@ -18,6 +18,17 @@ OF_LISTENER = frozenset(
 # Of those, what all listeners have in common unless per_listener_settings says otherwise.
 SHARED = frozenset(("allow_anonymous", "acl_file", "password_file", "psk_file"))
 
+# What belongs to a bridge; any other word behind `connection` is of its listener, or holds for all.
+OF_BRIDGE = frozenset(
+    (
+        "address", "addresses", "cleansession", "clientid", "connection", "idle_timeout", "keepalive_interval",
+        "local_cleansession", "local_clientid", "local_password", "local_username", "notification_topic",
+        "notifications", "notifications_local_only", "password", "remote_clientid", "remote_password",
+        "remote_username", "restart_timeout", "round_robin", "start_type", "threshold", "topic", "try_private",
+        "username",
+    )
+)  # fmt: skip
+
 
 @dataclass
 class Line:
@@ -83,8 +94,8 @@ def read(path: Path) -> Conf:
         elif line.word == "connection":
             bridge = Section(line)
             conf.bridges.append(bridge)
-        elif bridge is not None and line.word not in OF_LISTENER | {"persistence", "per_listener_settings"}:
-            bridge.lines[line.word] = line
+        elif bridge is not None and (line.word in OF_BRIDGE or line.word.startswith("bridge_")):
+            bridge.lines[f"{line.word} {len(bridge.lines)}"] = line  # there may be many of a word
         elif line.word in OF_LISTENER:
             now.lines[line.word] = line
         else:

@@ -48,6 +48,10 @@ def urls(section: Section) -> list[str]:
 
 def tables(section: Section, connections: list[int]) -> list[dict[str, Any]]:
     """Its tables, and what becomes of each of its lines. `connections`: the most that a listener may have."""
+    if not _is_port(section):
+        for line in (*([section.head] if section.head else []), *section.lines.values()):
+            line.say(NOT, "of a listener without a port from 1 to 65535")
+        return []
     found = urls(section)
     own: dict[str, Any] = {}
     if section.head:
@@ -55,6 +59,14 @@ def tables(section: Section, connections: list[int]) -> list[dict[str, Any]]:
     for word, line in section.lines.items():
         _line(section, word, line, own, found, connections)
     return [{"url": url, **own} for url in found]
+
+
+def _is_port(section: Section) -> bool:
+    """Whether it says a port, or the path of a Unix socket."""
+    words = section.head.value.split() if section.head else [section.value("port", "1883")]
+    if words[:1] == ["0"]:
+        return len(words) > 1 and words[1].startswith("/")
+    return bool(words) and re.fullmatch("[0-9]{1,5}", words[0]) is not None and int(words[0]) < 65536
 
 
 def _line(

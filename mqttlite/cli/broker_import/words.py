@@ -57,7 +57,8 @@ def general(line: Line, limits: dict[str, Any]) -> None:
     elif word == "max_queued_bytes":
         _limit(line, limits, "queue_bytes", _number(value), "no limit is none here: queue_bytes (8 MiB)")
     elif word == "max_keepalive":
-        _limit(line, limits, "keep_alive_ms", (_number(value) or 0) * 1000, "0: as the client says")
+        seconds = _number(value)
+        _limit(line, limits, "keep_alive_ms", seconds and seconds * 1000, "0: as the client says")
     elif word == "persistent_client_expiration":
         found = re.fullmatch(r"(\d+)\s*([hdwmy])", value)
         if found is None:
