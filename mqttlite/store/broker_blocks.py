@@ -15,7 +15,6 @@ Which blocks there are, and what is left in them, is known in memory: a number o
 from binascii import crc32
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import NamedTuple
 
 from ..core import records as r
@@ -31,6 +30,7 @@ IS_DONE = 4
 SHARED = 0x40 | r.ACCEPTED
 BLOCK_MAX = 64 << 10  # bytes of content, unless one message has more
 SPAN_MAX = 4096  # numbers
+TAKEN_OVER = 1 << 20  # bytes of an earlier release's messages that are put into blocks in one transaction
 SHARE_MIN = 128  # bytes of a payload that are worth a row of their own
 MIGRATION = (
     "CREATE TABLE block (id INTEGER PRIMARY KEY, last INTEGER, there BLOB, crc INTEGER, records BLOB)",
@@ -374,17 +374,30 @@ def _pieces(messages: list[Message]) -> Iterator[list[Message]]:
 
 
 def take_over(connection: Connection, blocks: Blocks) -> None:
-    """Put the messages of an earlier release, a row for each, into blocks."""
-    if not list(connection.execute("SELECT 1 FROM outbound LIMIT 1")):
-        return
-    blocks.index(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    rows = connection.execute("SELECT id, released, head, payload, extra FROM outbound ORDER BY id")
-    for _, found in groupby(list(rows), key=lambda row: row[0] >> SEQ):
-        blocks.write(connection, found)
-    connection.execute("DELETE FROM outbound")
-    connection.execute("COMMIT")
-    blocks.committed()
+    """Put the messages of an earlier release, a row for each, into blocks: some at a time, since a file that is more
+    than half full has no room for all of them twice.
+    """
+    rows = _first_rows(connection)
+    if rows:
+        blocks.index(connection)
+    while rows:
+        connection.execute("BEGIN IMMEDIATE")
+        blocks.write(connection, rows)
+        connection.execute("DELETE FROM outbound WHERE id <= ?", (rows[-1][0],))
+        connection.execute("COMMIT")
+        blocks.committed()
+        rows = _first_rows(connection)
+
+
+def _first_rows(connection: Connection) -> list[Message]:
+    rows: list[Message] = []
+    size = 0
+    for row in connection.execute("SELECT id, released, head, payload, extra FROM outbound ORDER BY id"):
+        rows.append(row)
+        size += len(row[2]) + len(row[3]) + len(row[4])
+        if size >= TAKEN_OVER:
+            break
+    return rows
 
 
 def mend(connection: Connection) -> list[str]:

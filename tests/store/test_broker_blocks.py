@@ -6,6 +6,7 @@ import sqlite3
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +167,36 @@ def test_a_store_of_the_release_before_that_was_killed_opens_with_all_that_it_ha
             assert (kept.sessions[b"two"][1].held, kept.sessions[b"one"][1].next) == ({7: 9}, 41)
             assert kept.retained == [(b"r", b"kept", 1, b"")]
         assert rows(connection, "outbound") == 0
+
+
+def test_an_earlier_releases_store_that_is_nearly_full_is_taken_over_also_after_a_kill_on_the_way(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {n: {seq: (HEAD, b"%d" % seq * 300, b"") for seq in range(1000)} for n in (1, 2)}
+    tables = BrokerTables()
+    tables.prepare(connection)
+    carry_over(connection, tables, [begun(1), begun(2)])
+    rows_then = [(n << 40 | seq, 0, *found) for n, kept in there.items() for seq, found in kept.items()]
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO outbound VALUES (?, ?, ?, ?, ?)", rows_then)
+    connection.execute("COMMIT")
+    ((pages,),) = connection.execute("PRAGMA page_count")
+    monkeypatch.setattr(broker_blocks, "TAKEN_OVER", 100_000)
+    connection.execute(f"PRAGMA max_page_count = {pages + pages // 5}")
+    write = broker_blocks.Blocks.write
+
+    def killed(blocks: broker_blocks.Blocks, *args: Any) -> None:
+        write(blocks, *args)
+        if rows(connection, "block") > 15:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(broker_blocks.Blocks, "write", killed)
+        BrokerTables().load(connection)
+    connection.execute("ROLLBACK")
+    assert 0 < rows(connection, "outbound") < 2000
+    assert messages(BrokerTables().load(connection)) == there
+    assert rows(connection, "outbound") == 0
 
 
 def test_a_damaged_block_is_said_and_the_others_are_salvaged(
