@@ -164,6 +164,10 @@ def url_of(args: argparse.Namespace) -> tuple[str, str]:
 
 def in_options(text: str) -> str:
     """An error of Client, with options of the command line in the place of the arguments that it names."""
+    text = text.replace(
+        "speaks TLS: use mqtts:// for this port (or wss:// for WebSockets)",
+        "speaks TLS: give --cafile, --fingerprint or --tls-use-os-certs (with -L: mqtts://, or wss:// for WebSockets)",
+    )
     options = {name: "--" + option.replace("_", "-") for option, name in reversed(_TLS.items())}
     return re.sub(rf"\b({'|'.join(options)})=(True\b)?(?=(')?)", lambda m: options[m[1]] + (" " if m[3] else ""), text)
 

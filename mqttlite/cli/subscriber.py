@@ -89,7 +89,9 @@ class Subscriber:
             else:
                 log.debug("subscribed to '%s' with QoS %d", topic_filter, answer)
         if topics and refused == len(topics):
-            raise SubscribeError("the broker refused all subscriptions")
+            raise SubscribeError(
+                "the broker refused all subscriptions: this user may not read there, perhaps; its log says why"
+            )
 
     async def _print(self) -> None:
         args = self._args

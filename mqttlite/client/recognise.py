@@ -87,7 +87,9 @@ def silent(port: int, waited_s: float | None, is_secure: bool = False) -> str:
     if port in WEB_PORTS:
         return f"{did}: port {port} is usually for WebSockets or HTTP; try ws://, or the broker's TCP port (1883)"
     if waited_s is None:
-        return f"{did}: is it an MQTT broker, without TLS, and does its log say why it does not want this client?"
+        return (
+            f"{did}: is it an MQTT broker, without TLS or WebSocket, and does its log say why it refuses this client?"
+        )
     return f"{did}: is it an MQTT broker, without TLS?"
 
 

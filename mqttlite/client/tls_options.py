@@ -61,7 +61,7 @@ class TlsOptions:
         if self.tls is not None and not isinstance(self.tls, ssl.SSLContext):
             raise TypeError(
                 f"tls must be an ssl.SSLContext, not {self.tls!r:.60} ({type(self.tls).__name__}); the usual is said "
-                "with ca=, certificate=, fingerprint=, and needs none"
+                "with ca=, certificate=, fingerprint=, and needs none (on boards tls= takes a CA's bytes; here ca=)"
             )
         if self.key_file is not None and self.certificate is None:
             raise ValueError("key_file without certificate: a key alone says nothing; give the certificate, too")

@@ -27,6 +27,14 @@ def test_an_argument_is_shown_as_an_option(said: str, shown: str) -> None:
     assert in_options(said).endswith(shown)
 
 
+async def test_who_forgets_the_ca_is_told_the_options_for_tls(tmp_path: Path) -> None:
+    pair = Certificates(tmp_path).server(self_signed=True)
+    async with Broker(["mqtts://127.0.0.1:0"], tls=Tls(pair.certificate, pair.key)) as broker:
+        port = broker.addresses[0].rpartition(":")[2]
+        refused = await mqttlite("pub", "-h", "127.0.0.1", "-p", port, "-t", "a", "-m", "1")
+        assert (refused.code, "speaks TLS: give --cafile, --fingerprint or --tls" in refused.stderr) == (1, True)
+
+
 async def test_a_broker_whose_certificate_is_not_known_is_reached_as_the_error_says(tmp_path: Path) -> None:
     made = Certificates(tmp_path)
     pair = made.server(self_signed=True)

@@ -37,7 +37,9 @@ class MissingArgon2(ValueError):
     """argon2-cffi is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("argon2id needs argon2-cffi: pip install 'mqttlite[broker]'")
+        super().__init__(
+            "argon2id needs argon2-cffi: pip install 'mqttlite[broker]', or pipx inject mqttlite argon2-cffi"
+        )
 
 
 def hashed(password: bytes) -> str:

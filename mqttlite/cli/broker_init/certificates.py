@@ -12,7 +12,9 @@ try:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 except ImportError as missing:
-    raise ValueError("making certificates needs cryptography: pip install 'mqttlite[broker]'") from missing
+    raise ValueError(
+        "making certificates needs cryptography: pip install 'mqttlite[broker]', or pipx inject mqttlite cryptography"
+    ) from missing
 
 CA_DAYS = 3650
 SERVER_DAYS = 825  # the most that phones and computers of one well-known maker take, also from a CA of one's own
