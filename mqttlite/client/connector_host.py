@@ -15,6 +15,8 @@ from .transport import Transport
 from .unreachable import PORTS, port_of, where, why_unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ..serial.dialer_host import HostSerialDialer
     from ..serial.ports import HostPort
     from .authentication import Exchange
@@ -143,6 +145,19 @@ class HostConnector(Connector):
             return error
         return await self._explained(error, transport)
 
+    async def _guard(self, loop: "Callable[[Transport], Awaitable[None]]", transport: Transport) -> None:
+        """See Connector. A connection that has ended has nothing to say about the next one."""
+
+        async def run(transport: Transport) -> None:
+            try:
+                await loop(transport)
+            except Exception:
+                task = asyncio.current_task()
+                if task is None or not task.cancelling():
+                    raise
+
+        await super()._guard(run, transport)
+
     async def read(self, transport: Transport) -> None:
         """See Connector."""
         await (self.flow.read(transport) if transport is self.transport else super().read(transport))
@@ -230,5 +245,6 @@ class HostConnector(Connector):
         message = session.messages.get(session.first)
         if message and session.first < session.sent:
             topic = topic_of(message[0]).decode()
-            words += f" while message {session.first} ('{topic}', {len(message[1]):,} bytes) was not confirmed"
+            size = getattr(message[1], "size", len(message[1]))  # of a stream, whose bytes are not here
+            words += f" while message {session.first} ('{topic}', {size:,} bytes) was not confirmed"
         return words

@@ -6,6 +6,7 @@ than all else that a message needs. (asyncio itself sets TCP_NODELAY.)
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -31,6 +32,7 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._fault: Exception | None = None  # of `_take`
         self._unsent = 1 << 62  # bytes that the kernel had when `gets_rid` was called last
         self.ended = False  # nothing more comes
+        self._is_closed = False  # by us
         self._reader: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], bool] | None = None  # what arrives is given to this
         self._may_write = asyncio.Event()
@@ -159,8 +161,11 @@ class SocketTransport(asyncio.BufferedProtocol):
         """Return when the kernel has everything. OSError when the connection is lost."""
         if not self._may_write.is_set():
             await self._may_write.wait()
-        if self.ended and self._error:
-            raise self._error
+        if self.ended:
+            if self._error:
+                raise self._error
+            if self._is_closed:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "the client has closed the connection")
 
     async def write(self, data: bytes | memoryview) -> None:
         """Write `data`; returns when the kernel has it. OSError when the connection is lost."""
@@ -210,5 +215,6 @@ class SocketTransport(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close at once; what was written is the kernel's."""
         self._take = None
+        self._is_closed = True
         if self._transport:
             self._transport.abort()

@@ -176,7 +176,11 @@ class Inflow:
                 protocol.waiting_since = now_ms()  # PINGRESP may be behind what is not read
             self._room.clear()
             try:
-                await asyncio.wait_for(self._room.wait(), LOOK_S)
+                if HOST:  # `wait_for` of Python 3.11 forgets a cancellation that comes together with room
+                    async with asyncio.timeout(LOOK_S):
+                        await self._room.wait()
+                else:
+                    await asyncio.wait_for(self._room.wait(), LOOK_S)
             except asyncio.TimeoutError:
                 if now_ms() - self._taken_at > self.timeout_s * 1000:
                     raise StreamError(

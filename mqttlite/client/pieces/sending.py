@@ -63,6 +63,9 @@ class Sending:
     async def _ask(self, answer: "Any") -> "Any":
         """What the source answers, in time; StreamError when it does not."""
         try:
+            if HOST:  # `wait_for` of Python 3.11 forgets a cancellation that comes together with the answer
+                async with asyncio.timeout(self.timeout_s):
+                    return await answer
             return await asyncio.wait_for(answer, self.timeout_s)
         except asyncio.TimeoutError:
             failure = self.failed("gave nothing for %s s," % self.timeout_s)
@@ -96,6 +99,7 @@ class Outflow:
     """Of one client: what writes streams. `current`: the one that is in the middle of being written."""
 
     current: "Sending | None" = None
+    _parser: "object | None" = None  # of the connection that is written to: each has its own
 
     def __init__(self, connector: "Connector") -> None:
         self._connector = connector
@@ -121,14 +125,16 @@ class Outflow:
         if at > life.out_max:
             return False
         connector.is_writing = True
+        parser = self._parser = life.protocol.parser
         try:
             if at:
                 await self._write_pieces(transport, at)
             else:
                 await self._write_stream(transport, stream)
         finally:
-            connector.is_split = False
-            self.current = None
+            if self._parser is parser:
+                connector.is_split = False
+                self.current = self._parser = None
         if SERIAL and not out and life.session.sent < life.session.next:
             life.session._pump()
         return True
@@ -155,12 +161,15 @@ class Outflow:
     async def _write_stream(self, transport: "Transport", stream: Sending) -> None:
         life = self._connector.life
         out = life.protocol.out
+        parser = life.protocol.parser
         if stream.ahead is None:  # it is sent again
             try:
                 await stream.begin(self.piece)
             except StreamError as error:
+                self._stop_behind(parser)
                 self.give_up(stream, error)
                 return
+            self._stop_behind(parser)
             if len(out) <= stream.pieces or out[stream.pieces] is not stream.streamed:
                 return  # cancelled meanwhile
         head = b"".join(out[: stream.pieces]) + stream.before
@@ -178,16 +187,27 @@ class Outflow:
                 await self._write(transport, data)
             while True:
                 data = await self._next(stream)
+                self._stop_behind(parser)
                 if not data:
                     break
                 await self._write(transport, data)
         except StreamError as error:
+            self._stop_behind(parser)
             self.give_up(stream, error)
             raise
         life.written = life.taken_out
         stream.is_written = True
         await stream.source.close()
         life.wake()
+
+    def _stop_behind(self, parser: "object") -> None:
+        """Go on only while the connection that has `parser` is the one there is. Whoever gives the pieces may have
+        swallowed the cancellation that came with its end (so does `wait_for`, when the answer comes together with it),
+        and two tasks would take from one `out`: what the first takes, CONNECT with it, reaches nobody.
+        """
+        life = self._connector.life
+        if life.failure or life.protocol.parser is not parser:
+            raise asyncio.CancelledError
 
     async def _next(self, stream: Sending) -> "Any":
         """The next piece. An answer to what stands behind the stream is not late meanwhile."""
