@@ -42,7 +42,7 @@ def what_is_wrong(path: str, what: str, error: Exception) -> str:
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB and _was_never_one(path):
         return (
             f"{shown(path)} is not a store of mqttlite: give the store the name of another file; if it was one, its"
-            f" beginning is lost, and `mqttlite store salvage {shown(path)}` takes out what is whole"
+            f" first bytes are overwritten, and `mqttlite store salvage {shown(path)}` takes out what is whole"
         )
     return f"{shown(path)} {what} ({error}): {ADVICE.format(shown(path))}"
 

@@ -242,3 +242,22 @@ def test_what_is_more_likely_a_mistake_is_said(tmp_path: Path, users: Path) -> N
     ]
     settings = load(told(tmp_path, '[access]\ncertificate_users = "common-name"'))
     assert doubts(settings, make_access(settings)) == ["certificate_users is of no use: no listener has client_ca"]
+
+
+def test_a_placeholder_that_there_is_not_and_half_a_pattern_are_doubtful(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(
+        '[[rule]]\nall = ["home/%x/#", "%u/#"]\n[[rule]]\nclient = "["\nsubscribe = ["a"]\n'
+        '[[rule]]\nclient = "[ab]*"\nsubscribe = ["a"]\n'
+    )
+    settings = load(config)
+    first, second = doubts(settings, make_access(settings))
+    assert first == "'home/%x/#': %x stands for nothing; there are %u, %c, %g"
+    assert second.startswith("client = '[': ")
+
+
+def test_what_is_there_twice_is_shown(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text('listener = 1883\n[[listener]]\nurl = "mqtt://127.0.0.1:1"\n')
+    with pytest.raises(ValueError, match=r"line 2: Cannot overwrite a value: \[\[listener\]\] is there twice"):
+        load(config)

@@ -103,8 +103,14 @@ def _with_line_in_front(error: str, path: Path) -> str:
     found = re.fullmatch(rf"{re.escape(str(path))}: (.*) \(at (?:line (\d+), column \d+|end of document)\)", error)
     if not found:
         return error
-    line = found[2] or path.read_bytes().rstrip().count(b"\n") + 1
-    return f"{path}: line {line}: {found[1]}"
+    lines = path.read_bytes().rstrip().split(b"\n")
+    line = int(found[2] or len(lines))
+    shown = ""
+    if "overwrite" in found[1] and line <= len(lines):  # tomllib does not say what is there twice
+        shown = (
+            f": {ascii(lines[line - 1].decode('utf-8', 'replace').strip())[1:-1]:.60} is there twice, or in two ways"
+        )
+    return f"{path}: line {line}: {found[1]}{shown}"
 
 
 def _has(data: Any, key: Key) -> bool:

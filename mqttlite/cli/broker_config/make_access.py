@@ -1,12 +1,13 @@
 """Who may connect and what they may do, from what [access], [groups] and [[rule]] say and the files that they name."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from ...broker.access.access import LOCAL, Access
 from ...broker.access.acl_file import read_rules as read_acl_file
-from ...broker.access.rule import Rule
+from ...broker.access.rule import PLACEHOLDERS, Rule
 from ...broker.access.rules import Rules
 from ...broker.access.users import Users, name_of, read_users
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
@@ -71,6 +72,11 @@ def doubts(settings: Settings, access: Access | None) -> list[str]:
                     check_name(name, users, "user")
                 except ValueError as error:
                     found.append(f"{place}: {error}")
+    for rule in dict.fromkeys(rules):
+        if unknown := re.search("%(?![ucg])[a-z]", rule.filter):
+            found.append(f"'{rule.filter}': {unknown[0]} stands for nothing; there are {', '.join(PLACEHOLDERS)}")
+        if rule.client is not None and "[" in rule.client and "]" not in rule.client:
+            found.append(f"client = {rule.client!r}: [ without ] is the sign itself; is it a pattern as [a-z]*?")
     if access.certificate_name is not None and not _asks_for_certificates(settings):
         found.append("certificate_users is of no use: no listener has client_ca")
     return found
