@@ -127,6 +127,7 @@ def test_the_led_shows_how_the_board_is() -> None:
 
 async def test_the_led_is_switched_by_hand_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     values: list[bool] = []
+    written = asyncio.Event()
 
     class Pin:
         OUT = 1
@@ -136,6 +137,7 @@ async def test_the_led_is_switched_by_hand_and_back(monkeypatch: pytest.MonkeyPa
 
         def value(self, on: bool) -> None:
             values.append(bool(on))
+            written.set()
 
     module = ModuleType("machine")
     vars(module)["Pin"] = Pin
@@ -144,18 +146,19 @@ async def test_the_led_is_switched_by_hand_and_back(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(led, "PAUSE_S", 0.002)
     program: Any = Program()
 
-    async def shown(wanted: "bool | None") -> set[bool]:
+    async def shows(wanted: "bool | None", expected: set[bool]) -> None:
         monkeypatch.setattr(led, "wanted", wanted)
-        await asyncio.sleep(0.05)
         values.clear()
-        await asyncio.sleep(0.05)
-        return set(values)
+        async with asyncio.timeout(30):
+            while len(values) < 8 or set(values[-4:]) != expected:
+                written.clear()
+                await written.wait()
 
     showing = asyncio.create_task(led.show(program))
-    assert await shown(None) == {True, False}
-    assert await shown(True) == {True}
-    assert await shown(False) == {False}
-    assert await shown(None) == {True, False}
+    await shows(None, {True, False})
+    await shows(True, {True})
+    await shows(False, {False})
+    await shows(None, {True, False})
     showing.cancel()
 
 
