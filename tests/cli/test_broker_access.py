@@ -11,7 +11,7 @@ from mqttlite.broker.access.guard import PUBLISH, RECEIVE, SUBSCRIBE
 from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.rules import Rules
 from mqttlite.broker.access.users import ALTERNATIVE_NAME, COMMON_NAME, name_of
-from mqttlite.cli.broker_config import load
+from mqttlite.cli.broker_config import Mistakes, load
 from mqttlite.cli.broker_config.make_access import doubts, make_access
 from tests.certificates import Certificates
 from tests.cli.commands import inside
@@ -261,3 +261,14 @@ def test_what_is_there_twice_is_shown(tmp_path: Path) -> None:
     config.write_text('listener = 1883\n[[listener]]\nurl = "mqtt://127.0.0.1:1"\n')
     with pytest.raises(ValueError, match=r"line 2: Cannot overwrite a value: \[\[listener\]\] is there twice"):
         load(config)
+
+
+def test_all_files_that_are_named_are_looked_at_before_anything_is_said(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    secret(tmp_path / "acl", "topic readwrit a\n")
+    config.write_text(f'[access]\nrule_file = "/nowhere"\nacl_file = "{tmp_path}/acl"\npassword_file = "/nowhere"\n')
+    with pytest.raises(Mistakes) as found:
+        make_access(load(config))
+    assert [re.findall("rule_file|acl_file|password_file", line)[0] for line in found.value.lines] == [
+        "rule_file", "acl_file", "password_file"
+    ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Who may connect and what they may do, from what [access], [groups] and [[rule]] say and the files that they name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ...broker.access.rule import PLACEHOLDERS, Rule
 from ...broker.access.rules import Rules
 from ...broker.access.users import Users, name_of, read_users
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
-from .found import check_name
+from .found import Mistakes, check_name
 from .settings import Settings
 
 _ANONYMOUS: Mapping[str, bool | str] = {NOBODY: False, LOOPBACK: LOCAL, ANYBODY: True}
@@ -25,20 +26,25 @@ def make_access(settings: Settings) -> Access | None:
     if not told and settings.rules is None:
         return None
     groups, rules = dict(settings.groups), settings.rules
+    wrong: list[str] = []  # of each file its own
     if "rule_file" in told:
-        with settings.naming("access", "rule_file"):
+        more_groups: dict[str, frozenset[str]] = {}
+        more: list[Rule] = []
+        with _kept(wrong), settings.naming("access", "rule_file"):
             more_groups, more = read_rule_file(Path(told["rule_file"]))
         if both := sorted(groups.keys() & more_groups.keys()):
             raise ValueError(f"{settings.where('groups', both[0])}{both[0]} is also in {told['rule_file']}")
         groups.update(more_groups)
         rules = [*(rules or ()), *more]
     if "acl_file" in told:
-        with settings.naming("access", "acl_file"):
+        with _kept(wrong), settings.naming("access", "acl_file"):
             rules = [*(rules or ()), *read_acl_file(Path(told["acl_file"]))]
     users = None
     if "password_file" in told:
-        with settings.naming("access", "password_file"):
+        with _kept(wrong), settings.naming("access", "password_file"):
             users = read_users(Path(told["password_file"]), groups)
+    if wrong:
+        raise Mistakes(wrong)
     which = told.get("certificate_users", "")
     anonymous = _ANONYMOUS[told["anonymous"]] if "anonymous" in told else None
     if anonymous is None:
@@ -50,6 +56,17 @@ def make_access(settings: Settings) -> Access | None:
         certificate_name=partial(name_of, which=which) if which else None,
         close_denied=told.get("denied_publish") == CLOSE,
     )
+
+
+@contextmanager
+def _kept(wrong: list[str]) -> Iterator[None]:
+    """What is wrong in the block goes to `wrong`."""
+    try:
+        yield
+    except Mistakes as mistakes:
+        wrong += mistakes.lines
+    except ValueError as error:
+        wrong.append(str(error))
 
 
 def doubts(settings: Settings, access: Access | None) -> list[str]:
