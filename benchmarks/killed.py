@@ -165,6 +165,7 @@ def trial(folder: Path, qos: int, count: int, seed: int) -> Outcome:
                 out += sender.take(*packet)
             if not killed_at:
                 client.sock.sendall(out + sender.more())
+        client.sock.close()
         acknowledged = len(sender.acknowledged)
         process.wait()
         process = start(port, folder)
@@ -177,6 +178,7 @@ def trial(folder: Path, qos: int, count: int, seed: int) -> Outcome:
                 out += sender.take(*packet)
             client.sock.sendall(out + sender.more())
         client.sock.sendall(b"\xe0\0")
+        client.sock.close()
         got = fetch(port, qos, count)
     finally:
         process.kill()
