@@ -119,12 +119,12 @@ class Broker:
 
     async def __aenter__(self) -> Self:
         self._turns.start()
-        log.addFilter(self._log_rate)
         self.failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         if self.store:
             self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
         else:
             self.engine.router.epoch = int(time.time() * 1000) - now_ms()
+        log.addFilter(self._log_rate)
         try:
             await self._doors.take(self._doors.prepare(self._listeners, strangers(self.guard, self._has_authenticate)))
         except BaseException:

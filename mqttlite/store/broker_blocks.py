@@ -30,7 +30,7 @@ IS_DONE = 4
 SHARED = 0x40 | r.ACCEPTED
 BLOCK_MAX = 64 << 10  # bytes of content, unless one message has more
 SPAN_MAX = 4096  # numbers
-TAKEN_OVER = 1 << 20  # bytes of an earlier release's messages that are put into blocks in one transaction
+TAKEN_OVER_AT_ONCE = 1 << 20  # bytes of an earlier release's messages that are put into blocks in one transaction
 SHARE_MIN = 128  # bytes of a payload that are worth a row of their own
 MIGRATION = (
     "CREATE TABLE block (id INTEGER PRIMARY KEY, last INTEGER, there BLOB, crc INTEGER, records BLOB)",
@@ -395,7 +395,7 @@ def _first_rows(connection: Connection) -> list[Message]:
     for row in connection.execute("SELECT id, released, head, payload, extra FROM outbound ORDER BY id"):
         rows.append(row)
         size += len(row[2]) + len(row[3]) + len(row[4])
-        if size >= TAKEN_OVER:
+        if size >= TAKEN_OVER_AT_ONCE:
             break
     return rows
 

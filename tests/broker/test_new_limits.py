@@ -27,7 +27,7 @@ def numbers_in(root: object) -> dict[int, list[str]]:
         for value in values:
             if type(value) is int:
                 found.setdefault(value, []).append(type(each).__name__)
-            elif id(value) not in seen and type(value).__module__.startswith(
+            elif id(value) not in seen and str(type(value).__module__).startswith(
                 ("mqttlite.broker", "builtins", "collections")
             ):
                 if isinstance(value, type) or callable(value):

@@ -40,10 +40,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @statement("3.1.1", "MQTT-1.5.3-1", "MQTT-1.5.3-2", "MQTT-4.3.2-1", "MQTT-4.3.3-1", "MQTT-4.3.3-2", "MQTT-4.4.0-1")
 @pytest.mark.parametrize("script", SCRIPTS)
-async def test_micropython_with_96_kilobytes_does_what_cpython_does(
+async def test_micropython_with_98_kilobytes_does_what_cpython_does(
     micropython: MicroPython, compiled: Path, script: str
 ) -> None:
-    result = await micropython.run(HERE / script, heap="96k", path=[compiled])
+    result = await micropython.run(HERE / script, heap="98k", path=[compiled])
     assert result.stdout.endswith("all done\n")
     assert result.stdout == on_cpython(script)
 

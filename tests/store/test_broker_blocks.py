@@ -181,7 +181,7 @@ def test_an_earlier_releases_store_that_is_nearly_full_is_taken_over_also_after_
     connection.executemany("INSERT INTO outbound VALUES (?, ?, ?, ?, ?)", rows_then)
     connection.execute("COMMIT")
     ((pages,),) = connection.execute("PRAGMA page_count")
-    monkeypatch.setattr(broker_blocks, "TAKEN_OVER", 100_000)
+    monkeypatch.setattr(broker_blocks, "TAKEN_OVER_AT_ONCE", 100_000)
     connection.execute(f"PRAGMA max_page_count = {pages + pages // 5}")
     write = broker_blocks.Blocks.write
 
