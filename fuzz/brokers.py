@@ -1,10 +1,9 @@
 """The broker's engine among clients that send any bytes, in all three versions: nothing that one of them does costs
 another anything, and when they are gone nothing of theirs is left.
 
-`one(data)`: a script. Each step is a byte that says what happens to which of four connections, and what that takes:
-bytes arrive, the network is lost, time passes, the output stands still. Beside them are two clients of ours, one in
-each version, that have subscribed to everything and speak to the broker with the client's end of our own core: what the
-broker writes to them has to make sense to it.
+`one(data)`: a script for four connections, as in scripts.py. Beside them are two clients of ours, one in each version,
+that have subscribed to everything and speak to the broker with the client's end of our own core: what the broker writes
+to them has to make sense to it.
 """
 
 from typing import Any
@@ -16,6 +15,8 @@ from mqttlite.core.properties import with_properties
 from mqttlite.core.session import Session
 from tests.broker.world import Wire, World
 from tests.core.ends import Application
+
+from .scripts import steps
 
 SLOTS = 4
 STEPS_MAX = 60
@@ -97,33 +98,14 @@ def _played(data: bytes, piece: int) -> list[list[tuple[int, bytes, bytes, bytes
     engine = world.engine
     witnesses = [_Witness(world, wire4, "witness4"), _Witness(world, wire5, "witness5")]
     slots: list[Wire | None] = [None] * SLOTS
-    at = 0
-    for _ in range(STEPS_MAX):
-        if at >= len(data):
-            break
-        step = data[at]
-        at += 1
-        slot = step % SLOTS
-        what = step // SLOTS % 8
-        wire = slots[slot]
-        if what < 5:
-            size = data[at] if at < len(data) else 0
-            read = data[at + 1 : at + 1 + size]
-            at += 1 + size
-            if wire is None or wire.closed:
-                wire = slots[slot] = world.open(f"slot {slot}")
-            for begin in range(0, size, piece):
-                if not wire.closed and begin < len(read):
+    names = [f"slot {slot}" for slot in range(SLOTS)]
+    for arrived in steps(data, world, slots, names, lambda step: WAITS_MS[step // SLOTS // 8 % 8], STEPS_MAX):
+        if arrived:
+            wire, read = arrived
+            for begin in range(0, len(read), piece):
+                if not wire.closed:
                     wire.raw(read[begin : begin + piece])
             _well_framed(wire)
-        elif what == 5 and wire and not wire.closed:
-            wire.cut()
-            slots[slot] = None
-        elif what == 6:
-            world.wait(WAITS_MS[step // SLOTS // 8 % 8])
-        elif what == 7 and wire and not wire.closed:
-            wire.unwritten = 0 if wire.unwritten else 1 << 20
-            wire.writable(not wire.unwritten)
         for witness in witnesses:
             witness.exchange()
         for client in engine.sessions.values():

@@ -2,7 +2,7 @@
 and quickly, so that many inputs are tried. What must hold: no client's bytes are an error of ours, the gates' books are
 right, whoever comes from an address of its own gets in, and nothing is left of those who have gone.
 
-`one(data)`: a script as in brokers.py; a step's byte says what happens to which of eight connections.
+`one(data)`: a script for eight connections, as in scripts.py.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from mqttlite.core.codec import packet, prefixed
 from tests.broker.world import Wire, World
 
 from .brokers import connect5, publish5, subscribe5
+from .scripts import steps
 
 SLOTS = 8
 STEPS_MAX = 80
@@ -92,31 +93,12 @@ def one(data: bytes) -> None:
     world = _World()
     engine = world.engine
     slots: list[Wire | None] = [None] * SLOTS
-    at = 0
-    for _ in range(STEPS_MAX):
-        if at >= len(data):
-            break
-        step = data[at]
-        at += 1
-        slot = step % SLOTS
-        what = step // SLOTS % 8
-        wire = slots[slot]
-        if what < 5:
-            size = data[at] if at < len(data) else 0
-            read = data[at + 1 : at + 1 + size]
-            at += 1 + size
-            if wire is None or wire.closed:
-                wire = slots[slot] = world.open(f"{HOSTS[slot]}:{slot}")
+    names = [f"{host}:{slot}" for slot, host in enumerate(HOSTS)]
+    for arrived in steps(data, world, slots, names, lambda step: WAITS_MS[step % SLOTS], STEPS_MAX):
+        if arrived:
+            wire, read = arrived
             if not wire.closed:
                 wire.raw(read)
-        elif what == 5 and wire and not wire.closed:
-            wire.cut()
-            slots[slot] = None
-        elif what == 6:
-            world.wait(WAITS_MS[slot])
-        elif what == 7 and wire and not wire.closed:
-            wire.unwritten = 0 if wire.unwritten else 1 << 20
-            wire.writable(not wire.unwritten)
         _check(engine)
     assert engine.stats.failures == 0
     world.wait(2000)
