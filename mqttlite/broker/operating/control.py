@@ -7,7 +7,7 @@ One JSON object in a line is a request, one in a line the answer, as often as th
     {"ok": false, "error": "there is no client 'kitchen'"}
 
 What can be asked stands in actions.py. Whoever may open the socket may do all of it: its mode is 0600, so that is the
-broker's own user, and root. Imports actions.
+broker's own user, and root. Imports actions, callers.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..turns import now_ms
 from .actions import SLICE, Actions, Reload
+from .callers import Callers
 from .control_path import is_answered
-from .loop_watch import TURNS, LoopWatch
+from .loop_watch import LoopWatch
 
 if TYPE_CHECKING:
     from ..server import Broker
@@ -48,12 +49,12 @@ class Control:
         self.path = os.fspath(path)
         self._loop_watch = LoopWatch()
         self._actions = Actions(broker, self._loop_watch, reload)
-        self._clients: set[asyncio.Task[None]] = set()
+        self._callers = Callers(self._serve, CLIENTS_MAX)
         self._inode = 0
 
     async def __aenter__(self) -> Self:
         sock = self._bind()
-        self._server = await asyncio.start_unix_server(self._accept, sock=sock, limit=REQUEST_MAX)
+        self._server = await asyncio.start_unix_server(self._callers.accept, sock=sock, limit=REQUEST_MAX)
         await self._loop_watch.__aenter__()
         log.info("control socket %s", self.path)
         return self
@@ -66,11 +67,7 @@ class Control:
         with contextlib.suppress(OSError):
             if os.lstat(self.path).st_ino == self._inode:
                 os.unlink(self.path)
-        for task in self._clients:
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await self._callers.end()
 
     def _bind(self) -> socket.socket:
         if len(os.fsencode(self.path)) > PATH_MAX:
@@ -99,18 +96,6 @@ class Control:
         if is_answered(self.path):
             raise OSError(f"control: another program listens on {self.path}: give this broker a path of its own")
         os.unlink(self.path)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= CLIENTS_MAX or not self._server.is_serving():
-            writer.transport.abort()
-            return
-        task = asyncio.ensure_future(self._serve(reader, writer))
-        self._clients.add(task)
-        task.add_done_callback(lambda task: self._gone(task, writer))
-
-    def _gone(self, task: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:
-        self._clients.discard(task)
-        writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         by = _who(writer.get_extra_info("socket"))

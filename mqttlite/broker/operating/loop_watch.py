@@ -7,7 +7,6 @@ from typing import Self
 from ..histogram import Histogram
 
 EVERY_S = 0.25
-TURNS = 4  # of the loop, until asyncio has let in, and closed, who came in the instant in which a server ends
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 

@@ -3,7 +3,7 @@
     curl -s http://127.0.0.1:9883/metrics
 
 It is read only, tells no names of clients, and asks nobody who they are: for 127.0.0.1. GET and HEAD; a connection
-carries one request. Imports metrics, health, loop_watch, listen.
+carries one request. Imports metrics, health, callers, loop_watch, listen.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from ..listen import is_local, url_of
 from . import health
-from .loop_watch import TURNS, LoopWatch
+from .callers import Callers
+from .loop_watch import LoopWatch
 from .metrics import CONTENT_TYPE, exposition
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ class MetricsPage:
         self._broker = broker
         self._host, self._port = address_of(address)
         self._loop_watch = LoopWatch()
-        self._requests: set[asyncio.Task[None]] = set()
+        self._callers = Callers(self._serve, CONNECTIONS_MAX)
         self.address = address
 
     async def __aenter__(self) -> Self:
         try:
-            self._server = await asyncio.start_server(self._accept, self._host, self._port, limit=REQUEST_MAX)
+            self._server = await asyncio.start_server(self._callers.accept, self._host, self._port, limit=REQUEST_MAX)
         except OSError as error:
             raise OSError(f"metrics: cannot listen on {self.address}: {error.strerror or error}") from error
         await self._loop_watch.__aenter__()
@@ -67,23 +68,7 @@ class MetricsPage:
     ) -> None:
         await self._loop_watch.__aexit__(kind, error, trace)
         self._server.close()
-        for task in self._requests:
-            task.cancel()
-        await asyncio.gather(*self._requests, return_exceptions=True)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._requests) >= CONNECTIONS_MAX or not self._server.is_serving():
-            writer.transport.abort()
-            return
-        task = asyncio.ensure_future(self._serve(reader, writer))
-        self._requests.add(task)
-        task.add_done_callback(lambda task: self._gone(task, writer))
-
-    def _gone(self, task: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:
-        self._requests.discard(task)
-        writer.transport.abort()
+        await self._callers.end()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -98,6 +83,8 @@ class MetricsPage:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass
+        finally:
+            writer.transport.abort()  # whoever does not take the answer keeps nothing here
 
     def _answer(self, head: bytes) -> bytes:
         words = head.partition(b"\r\n")[0].split(b" ")
