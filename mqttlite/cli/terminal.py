@@ -14,6 +14,21 @@ _LONELY = re.compile(rb"(?<!\r)\n")
 _READ = 1024
 
 
+@contextlib.contextmanager
+def keyboard_in(mode: Callable[[int, int], object]) -> Iterator[None]:
+    """While the block runs, standard input is as `mode` (tty.setraw, tty.setcbreak) makes it, if it is a terminal."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    try:
+        mode(fd, termios.TCSADRAIN)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
 class Terminal:
     """Standard input and output. Where input is no terminal, its end does not end the console."""
 
@@ -21,19 +36,9 @@ class Terminal:
         self.is_tty = sys.stdin.isatty()
         self._at_start = True
 
-    @contextlib.contextmanager
-    def raw(self) -> Iterator[None]:
+    def raw(self) -> contextlib.AbstractContextManager[None]:
         """Every key is the board's while the block runs."""
-        if not self.is_tty:
-            yield
-            return
-        fd = sys.stdin.fileno()
-        before = termios.tcgetattr(fd)
-        try:
-            tty.setraw(fd, termios.TCSADRAIN)
-            yield
-        finally:
-            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        return keyboard_in(tty.setraw)
 
     def show(self, text: bytes) -> None:
         """What the board prints."""

@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import sys
-import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from .control_client import ControlClient
 from .streams import one_line
+from .terminal import keyboard_in
 from .top_numbers import BY_NAME, COLUMNS, KEYS, Look
 
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
@@ -66,7 +66,7 @@ class View:
 
         before = {number: signal.signal(number, woken) for number in (signal.SIGWINCH, signal.SIGTERM)}
         try:
-            with _keys_as_pressed(), Live(console=self._console, screen=True, auto_refresh=False) as live:
+            with keyboard_in(tty.setcbreak), Live(console=self._console, screen=True, auto_refresh=False) as live:
                 self._turn(live, wake)
         except KeyboardInterrupt:
             pass
@@ -188,18 +188,3 @@ def _keys(data: bytes) -> Iterator[bytes]:
         found = next((key for key in _ESCAPES if data.startswith(key)), data[:1])
         yield found
         data = data[len(found) :]
-
-
-@contextlib.contextmanager
-def _keys_as_pressed() -> Iterator[None]:
-    """Each key comes at once and is not shown, while the block runs."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    keyboard = sys.stdin.fileno()
-    before = termios.tcgetattr(keyboard)
-    try:
-        tty.setcbreak(keyboard, termios.TCSADRAIN)
-        yield
-    finally:
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
