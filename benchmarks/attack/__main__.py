@@ -6,7 +6,7 @@
 A row is bad when an honest client waited for a second or more, lost its connection, was refused, or did not get its own
 identifier back; when the broker took more memory than MEMORY_MB above what it began with, or wrote more than LOG_KB of
 log; when it ended. Then the exit code is 1. `machine` is how long honest clients waited for a processor: where that is
-more than BUSY_MS, a bad row is tried again.
+more than BUSY_MS, a bad row is tried again, twice at most.
 """
 
 import argparse
@@ -31,6 +31,7 @@ MEMORY_MB = 256
 LOG_KB = 1000
 AWAY_MS = 3000  # the owner of an identifier that somebody else wants, too
 BUSY_MS = 50
+TRIES = 3
 FILES = 1024  # that a process may have open, as on most machines
 ROOT = Path(__file__).parents[2]
 
@@ -153,6 +154,15 @@ def run(name: str, seconds: float = SECONDS, host: str = LOCAL, *more: str) -> O
         )
 
 
+def run_fairly(name: str, seconds: float = SECONDS, host: str = LOCAL) -> Outcome:
+    """As `run`; again, TRIES times at most, while it is bad on a machine that was busy with something else."""
+    for _ in range(TRIES - 1):
+        found = run(name, seconds, host)
+        if not found.wrong or found.machine_ms <= BUSY_MS:
+            return found
+    return run(name, seconds, host)
+
+
 def _wrong(honest: Honest, memory_mb: float, log_kb: float) -> list[str]:
     found = []
     if honest.greatest_ms >= LATENCY_MS:
@@ -206,9 +216,7 @@ def main() -> int:
         if not host:
             print(f"{name:28}(this machine has no address but loopback)")
             continue
-        found = run(name, args.seconds, host)
-        if found.wrong and found.machine_ms > BUSY_MS:
-            found = run(name, args.seconds, host)
+        found = run_fairly(name, args.seconds, host)
         print(
             f"{name:28}{found.row:28}{found.latency_ms:6.0f} ms{found.connect_ms:6.0f} ms"
             f"{found.refused:>5}/{found.connects:<3}{found.machine_ms:6.0f} ms{found.memory_mb:6.0f} MB"
