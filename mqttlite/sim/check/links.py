@@ -3,8 +3,7 @@
 from ..net.network import Connection
 from ..net.packets import Packet
 from ..world import World
-
-FOREVER = 1 << 62
+from .ledger import FOREVER
 
 
 class Link:

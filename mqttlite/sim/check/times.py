@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...core.greeting import MQTT_5_0
-from ...core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, parted, varint, without, without_user
+from ...core.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, WILL_DELAY, parted, varint, without, without_user
 from ...core.versions import read_connect
 from ..net.packets import Packet
 from ..net.streams import Way
 from ..timeline import SECOND
 from .conduct import LEVELS
-from .ledger import name_in
-from .links import FOREVER, Link, Links
+from .ledger import FOREVER, name_in
+from .links import Link, Links
 
 SLACK = SECOND // 10  # under way, and until the broker's loop has come to it
 MILLI = SECOND // 1000  # the broker counts in them
@@ -112,7 +112,7 @@ class Times:
                 topic, payload, qos, retain = connect.will
                 name = name_in(str(topic, "utf-8"), payload)
                 self.wills[name] = client, connect.will_delay_s * SECOND
-                left_s, block = parted(without(connect.will_properties, 0x18))
+                left_s, block = parted(without(connect.will_properties, WILL_DELAY))
                 will = Published(str(topic, "utf-8"), payload, qos, False, retain, left_s, block)
                 self.sent.setdefault(name, Sent(now, will))
             return

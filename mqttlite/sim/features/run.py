@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from ...broker import Access, Broker
-from ..check.ledger import FOREVER, Missing
+from ..check.ledger import FOREVER, LONG_ENOUGH_S, Missing
 from ..check.links import Links
 from ..check.times import TICK, Times
 from ..clock import WALL, Clock
@@ -233,7 +233,7 @@ class FeatureRun(FeatureScene):
         found = [
             entry
             for entry in self.ledger.entries.values()
-            if 0 <= entry.expires_s < 60 and entry.accepted and not entry.void
+            if 0 <= entry.expires_s < LONG_ENOUGH_S and entry.accepted and not entry.void
         ]
         done = {name for reading in self.ledger.readings.values() for name in reading.effects}
         lost = [entry.name for entry in found if entry.name not in done]
@@ -248,7 +248,7 @@ class FeatureRun(FeatureScene):
         missing = [
             Missing(reading.name, name)
             for said in self.feature.says
-            if said.more.get("retain") and not 0 <= said.more.get("expires_after_s", -1) < 60
+            if said.more.get("retain") and not 0 <= said.more.get("expires_after_s", -1) < LONG_ENOUGH_S
             for name in (f"message {said.name}",)
             if self.ledger.entries[name].confirmed_at < FOREVER and name not in reading.effects
         ]
