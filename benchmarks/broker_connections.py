@@ -14,11 +14,10 @@ import re
 import resource
 import selectors
 import socket
-import sys
 import time
 from pathlib import Path
 
-from benchmarks.broker_cpu import COMPILED, ROOT, cpu_us, free_port, running
+from benchmarks.broker_cpu import COMPILED, ROOT, cpu_us, free_port, ours, running
 from mqttlite.core.wire4 import encode_connect
 
 LIMITS = ("connections", "half_open")  # those that are lower here; limits by address do not hold for this machine
@@ -64,7 +63,7 @@ def main() -> None:
         raise SystemExit(f"{hard} files may be open here; {args.connections + 100} are needed (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the broker has it from here
     port = free_port()
-    command = [sys.executable, "-m", "mqttlite", "broker", "--listen", f"mqtt://127.0.0.1:{port}"]
+    command = ours(port)
     for name in LIMITS:
         command += ["--limit", f"{name}={args.connections + 100}"]
     with contextlib.ExitStack() as stack:

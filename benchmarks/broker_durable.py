@@ -19,14 +19,13 @@ import selectors
 import shutil
 import socket
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.broker_cpu import ROOT, cpu_us, free_port, mosquitto, running
+from benchmarks.broker_cpu import ROOT, cpu_us, free_port, mosquitto, ours, running
 from benchmarks.broker_load import Publisher, expect
 from benchmarks.disk import MEMORY, disk
 from mqttlite.broker.broker_store import BrokerStore
@@ -56,8 +55,13 @@ class Figures(NamedTuple):
 def durable(port: int, folder: Path) -> list[str]:
     """Our broker with a store in `folder`."""
     limits = [word for limit in LIMITS for word in ("--limit", limit)]
-    listen = f"mqtt://127.0.0.1:{port}"
-    return [sys.executable, "-m", "mqttlite", "broker", "--listen", listen, "--store", f"{folder}/broker.db", *limits]
+    return [*ours(port), "--store", f"{folder}/broker.db", *limits]
+
+
+def memory_mib(pid: int) -> float:
+    """What a process has in memory."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def subscribe_and_leave(port: int, topic_filter: bytes = b"bench/#") -> None:
@@ -108,8 +112,7 @@ def measure(
         written, used = place.written(), cpu_us(pid)
         rate = publish(port, qos, publishers, count)
         written, used = place.written().since(written), cpu_us(pid) - used
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        memory = memory_mib(pid)
     messages = publishers * count
     per_sync = messages / written.syncs if written.syncs else float("inf")
     return Figures(rate, (used - written.spent_us) / messages, per_sync, written.bytes / messages, memory)
@@ -155,8 +158,7 @@ def start(count: int) -> None:
         began = time.monotonic()
         with running(durable(port, folder), port) as pid:
             took = time.monotonic() - began
-            with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-                memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+            memory = memory_mib(pid)
     print(f"{count} messages queued, {size / (1 << 20):.0f} MiB on the disk, killed: up again after {took:.1f} s,")
     print(f"with {memory:.0f} MiB of memory")
 
