@@ -6,8 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -116,14 +115,8 @@ def test_a_manager_that_is_gone_ends_nothing(
     assert "the service manager cannot be told" in caplog.text
 
 
-@asynccontextmanager
-async def served(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    async with broker(tmp_path) as (process, _, _):
-        yield process
-
-
 async def test_the_command_tells_of_its_beginning_reloads_and_end(manager: Manager, tmp_path: Path) -> None:
-    async with served(tmp_path) as process:
+    async with broker(tmp_path) as (process, _, _):
         assert "READY" in await manager.told()
         process.send_signal(signal.SIGHUP)
         told = await manager.told()

@@ -14,11 +14,6 @@ from tests.broker.world import Wire, World
 JOBS = "$queue/jobs/in/#"
 
 
-def world(**limits: Any) -> World:
-    """A broker with these limits."""
-    return World(**limits)
-
-
 def rule(**more: Any) -> dict[str, Any]:
     return {"named": (NamedRule("jobs", **more),)}
 
@@ -68,12 +63,12 @@ def test_a_name_is_between_the_prefix_and_the_filter() -> None:
 def test_what_has_no_name_is_refused(wrong: bytes) -> None:
     with pytest.raises(NamedError):
         parted(wrong)
-    client = world().connect("c")
+    client = World().connect("c")
     assert client.subscribe(wrong.decode(), qos=1) == [0x80]
 
 
 def test_a_name_stands_for_one_filter() -> None:
-    here = world()
+    here = World()
     made(here)
     client = here.connect("c")
     assert client.subscribe("$queue/jobs/other/#", qos=1) == [0x80]
@@ -82,7 +77,7 @@ def test_a_name_stands_for_one_filter() -> None:
 
 
 def test_nobody_publishes_to_a_queue_itself() -> None:
-    here = world()
+    here = World()
     made(here)
     here.connect("p").publish("$queue/jobs/in/a", b"x", qos=1)
     assert here.stats.dropped_reserved == 1
@@ -94,7 +89,7 @@ def test_nobody_publishes_to_a_queue_itself() -> None:
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_it_keeps_messages_while_nobody_is_subscribed(qos: int) -> None:
-    here = world()
+    here = World()
     made(here)
     publish(here, 50, qos)
     client = here.connect("c")
@@ -107,7 +102,7 @@ def test_it_keeps_messages_while_nobody_is_subscribed(qos: int) -> None:
 @pytest.mark.parametrize("published", [0, 1, 2])
 @pytest.mark.parametrize("granted", [0, 1, 2])
 def test_a_message_has_the_lower_qos_and_its_own_topic(published: int, granted: int) -> None:
-    here = world()
+    here = World()
     client = here.connect("c")
     client.subscribe(JOBS, qos=granted)
     publisher = here.connect("p")
@@ -116,7 +111,7 @@ def test_a_message_has_the_lower_qos_and_its_own_topic(published: int, granted: 
 
 
 def test_each_message_goes_to_one_consumer_and_they_take_turns() -> None:
-    here = world()
+    here = World()
     consumers = [here.connect(f"c{number}") for number in range(3)]
     for consumer in consumers:
         consumer.subscribe(JOBS, qos=1)
@@ -128,7 +123,7 @@ def test_each_message_goes_to_one_consumer_and_they_take_turns() -> None:
 
 
 def test_other_subscribers_get_the_message_too() -> None:
-    here = world()
+    here = World()
     made(here)
     reader = here.connect("r")
     reader.subscribe("in/#", qos=1)
@@ -138,7 +133,7 @@ def test_other_subscribers_get_the_message_too() -> None:
 
 
 def test_a_consumer_that_does_not_acknowledge_has_a_window_of_messages_and_no_more() -> None:
-    here = world()
+    here = World()
     slow, quick = here.connect("slow"), here.connect("quick")
     slow.subscribe(JOBS, qos=1)
     publish(here, 100)
@@ -150,7 +145,7 @@ def test_a_consumer_that_does_not_acknowledge_has_a_window_of_messages_and_no_mo
 
 @pytest.mark.parametrize("qos", [1, 2])
 def test_acknowledgements_that_come_in_one_read_count_each(qos: int) -> None:
-    here = world()
+    here = World()
     client = here.connect("c")
     client.subscribe(JOBS, qos=qos)
     publish(here, 30, qos)
@@ -167,7 +162,7 @@ def test_acknowledgements_that_come_in_one_read_count_each(qos: int) -> None:
 
 
 def test_receive_maximum_bounds_what_a_consumer_has() -> None:
-    here = world()
+    here = World()
     client = Five(here, "c", ReceiveMaximum=3)
     client.subscribe(JOBS, 1)
     publish(here, 10)
@@ -182,7 +177,7 @@ def test_receive_maximum_bounds_what_a_consumer_has() -> None:
 
 @pytest.mark.parametrize("qos", [1, 2])
 def test_what_is_not_acknowledged_when_the_session_ends_goes_to_another_in_its_place(qos: int) -> None:
-    here = world()
+    here = World()
     one, two = here.connect("one"), here.connect("two")
     one.subscribe(JOBS, qos=qos)
     publish(here, 30, qos)
@@ -193,7 +188,7 @@ def test_what_is_not_acknowledged_when_the_session_ends_goes_to_another_in_its_p
 
 
 def test_what_its_consumer_has_received_at_qos_2_is_never_given_to_another() -> None:
-    here = world()
+    here = World()
     one = here.connect("one")
     one.subscribe(JOBS, qos=2)
     publish(here, 2, 2)
@@ -206,7 +201,7 @@ def test_what_its_consumer_has_received_at_qos_2_is_never_given_to_another() -> 
 
 
 def test_a_session_that_is_kept_keeps_its_messages_until_it_has_been_away_for_long() -> None:
-    here = world(queue_return_ms=5000)
+    here = World(queue_return_ms=5000)
     one = here.connect("one", clean=False)
     one.subscribe(JOBS, qos=1)
     publish(here, 2)
@@ -226,7 +221,7 @@ def test_a_session_that_is_kept_keeps_its_messages_until_it_has_been_away_for_lo
 
 
 def test_unsubscribing_ends_nothing_but_the_subscription() -> None:
-    here = world()
+    here = World()
     client = here.connect("c")
     client.subscribe(JOBS, qos=1)
     publish(here, 1)
@@ -241,7 +236,7 @@ def test_unsubscribing_ends_nothing_but_the_subscription() -> None:
 
 
 def test_after_some_tries_a_message_is_published_below_dead_with_the_cause() -> None:
-    here = world(**rule(tries=2))
+    here = World(**rule(tries=2))
     watcher = Five(here, "w")
     watcher.subscribe("$dead/jobs/#", 1)
     made(here)
@@ -266,7 +261,7 @@ def test_after_some_tries_a_message_is_published_below_dead_with_the_cause() -> 
 
 
 def test_a_consumer_that_goes_in_good_order_uses_up_no_try() -> None:
-    here = world(**rule(tries=1))
+    here = World(**rule(tries=1))
     made(here)
     publish(here, 5)
     for number in range(5):  # as mosquitto_sub -C 1 does
@@ -278,7 +273,7 @@ def test_a_consumer_that_goes_in_good_order_uses_up_no_try() -> None:
 
 
 def test_a_message_that_is_refused_by_its_consumer_has_been_tried() -> None:
-    here = world(**rule(tries=2, dead_topic="failed"))
+    here = World(**rule(tries=2, dead_topic="failed"))
     watcher = Five(here, "w")
     watcher.subscribe("failed/#", 1)
     consumer = Five(here, "c")
@@ -295,7 +290,7 @@ def test_a_message_that_is_refused_by_its_consumer_has_been_tried() -> None:
 
 
 def test_what_is_dead_stays_until_somebody_is_there_to_get_it() -> None:
-    here = world(**rule(tries=1))
+    here = World(**rule(tries=1))
     made(here)
     publish(here, 1)
     consumer = here.connect("c")
@@ -313,7 +308,7 @@ def test_what_is_dead_stays_until_somebody_is_there_to_get_it() -> None:
 
 
 def test_whoever_operates_it_can_have_the_dead_tried_again_or_deleted() -> None:
-    here = world(**rule(tries=1))
+    here = World(**rule(tries=1))
     depot = here.engine.depot
     made(here)
     publish(here, 2)
@@ -337,7 +332,7 @@ def test_whoever_operates_it_can_have_the_dead_tried_again_or_deleted() -> None:
 
 @pytest.mark.parametrize(("when_full", "kept"), [("drop-newest", range(4)), ("drop-oldest", range(6, 10))])
 def test_a_queue_that_is_full_drops_what_its_rule_says(when_full: str, kept: range) -> None:
-    here = world(**rule(max_messages=4, when_full=when_full))
+    here = World(**rule(max_messages=4, when_full=when_full))
     made(here)
     publish(here, 10)
     assert here.stats.dropped_queue_full == 6
@@ -347,7 +342,7 @@ def test_a_queue_that_is_full_drops_what_its_rule_says(when_full: str, kept: ran
 
 
 def test_a_queue_that_refuses_says_so_in_the_acknowledgement() -> None:
-    here = world(**rule(max_bytes=200, when_full="refuse"))
+    here = World(**rule(max_bytes=200, when_full="refuse"))
     made(here)
     publisher = Five(here, "p")
     reader = here.connect("r")
@@ -359,7 +354,7 @@ def test_a_queue_that_refuses_says_so_in_the_acknowledgement() -> None:
 
 
 def test_a_queue_that_holds_makes_its_publishers_wait_until_half_of_it_is_taken() -> None:
-    here = world(**rule(max_bytes=300, when_full="hold"))
+    here = World(**rule(max_bytes=300, when_full="hold"))
     made(here)
     publisher = here.connect("p")
     for number in range(6):
@@ -373,7 +368,7 @@ def test_a_queue_that_holds_makes_its_publishers_wait_until_half_of_it_is_taken(
 
 
 def test_messages_that_are_too_old_leave() -> None:
-    here = world(**rule(max_age_s=10))
+    here = World(**rule(max_age_s=10))
     made(here)
     publish(here, 2)
     here.wait(5000)
@@ -385,7 +380,7 @@ def test_messages_that_are_too_old_leave() -> None:
 
 
 def test_a_message_that_has_expired_is_not_handed_out() -> None:
-    here = world()
+    here = World()
     made(here)
     Five(here, "p").publish("in/a", b"short", qos=1, MessageExpiryInterval=2)
     publish(here, 1)
@@ -397,7 +392,7 @@ def test_a_message_that_has_expired_is_not_handed_out() -> None:
 
 
 def test_there_are_so_many_queues_and_no_more() -> None:
-    here = world(named_queues=2)
+    here = World(named_queues=2)
     client = Five(here, "c")
     assert [client.subscribe(f"$queue/q{number}/t", 1) for number in range(3)] == [1, 1, 0x97]
 
@@ -406,7 +401,7 @@ def test_there_are_so_many_queues_and_no_more() -> None:
 
 
 def test_a_queue_that_nobody_wants_any_more_expires() -> None:
-    here = world(named=(NamedRule("*", expiry_s=60),))
+    here = World(named=(NamedRule("*", expiry_s=60),))
     made(here)
     publish(here, 3)
     here.wait(59_000)
@@ -417,7 +412,7 @@ def test_a_queue_that_nobody_wants_any_more_expires() -> None:
 
 
 def test_a_queue_of_the_configuration_exists_and_stays() -> None:
-    here = world(**rule(filter="in/#", expiry_s=60))
+    here = World(**rule(filter="in/#", expiry_s=60))
     publish(here, 3)
     here.wait(120_000)
     client = here.connect("c")
@@ -426,7 +421,7 @@ def test_a_queue_of_the_configuration_exists_and_stays() -> None:
 
 
 def test_a_queue_can_be_deleted_and_made_again_with_another_filter() -> None:
-    here = world()
+    here = World()
     depot = here.engine.depot
     client = here.connect("c")
     client.subscribe(JOBS, qos=1)
@@ -440,7 +435,7 @@ def test_a_queue_can_be_deleted_and_made_again_with_another_filter() -> None:
 
 
 def test_other_rules_hold_from_now_on() -> None:
-    here = world()
+    here = World()
     made(here)
     publish(here, 3)
     here.engine.depot.set_limits(Limits(named=(NamedRule("jobs", filter="in/#", max_messages=4),)))
