@@ -16,6 +16,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.cli import COMMANDS, _parser, parser_of
 from mqttlite.client import Client
+from tests.broker.raw import port_of
 from tests.peers import run
 
 
@@ -80,7 +81,7 @@ async def others(url: str) -> AsyncIterator[None]:
 @pytest.mark.parametrize(("command", "example"), RUNNABLE)
 async def test_an_example_runs(command: str, example: str, tmp_path: Path) -> None:
     async with Broker(["mqtt://127.0.0.1:0"]) as broker, others(broker.addresses[0]):
-        port = broker.addresses[0].rpartition(":")[2]
+        port = port_of(broker.addresses[0])
         line = re.sub(r"mqttlite (pub|sub|rr)", rf"mqttlite \1 -h 127.0.0.1 -p {port}", example)
         line = line.replace("mqtt://localhost", f"mqtt://127.0.0.1:{port}")
         ends = {0}

@@ -14,6 +14,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from tests.broker.raw import port_of
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
 from tests.peers import RUN_TIMEOUT_S, Message, Mosquitto, MosquittoSub, free_port, mosquitto_pub
 from tests.runtimes import ROOT
@@ -32,7 +33,7 @@ async def test_both_versions_mix_with_mosquittos_tools_at_each_qos(
     """With our broker and with Mosquitto's, ours receives from both publishers, and mosquitto_sub from ours."""
     levels = ("0", "1", "2")
     async with Broker(["mqtt://127.0.0.1:0"]) as broker:
-        port = int(broker.addresses[0].rpartition(":")[2]) if is_ours else mosquitto.port
+        port = port_of(broker.addresses[0]) if is_ours else mosquitto.port
         to = ("-h", "127.0.0.1", "-p", str(port))
         async with Sub(*to, "-t", "a", "-q", "2", "-V", version, "-C", "6", "-F", "%q %p") as sub:
             for qos in levels:

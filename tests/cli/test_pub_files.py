@@ -6,6 +6,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
+from tests.broker.raw import port_of
 from tests.cli.commands import mqttlite
 from tests.peers import Mosquitto
 
@@ -30,8 +31,6 @@ async def test_a_broker_that_takes_no_such_file_is_named(tmp_path: Path) -> None
     path = tmp_path / "firmware.bin"
     path.write_bytes(bytes(2 << 20))
     async with Broker(["mqtt://127.0.0.1:0"]) as broker:
-        result = await mqttlite(
-            "pub", *at(int(broker.addresses[0].rpartition(":")[2])), "-t", "f", "-f", str(path), "-q", "1"
-        )
+        result = await mqttlite("pub", *at(port_of(broker.addresses[0])), "-t", "f", "-f", str(path), "-q", "1")
     assert result.code == 1
     assert "is it too large?" in result.stderr

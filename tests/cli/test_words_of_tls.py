@@ -8,6 +8,7 @@ import pytest
 from mqttlite.broker import Broker, Tls
 from mqttlite.cli.connecting import in_options
 from mqttlite.cli.running import LogFormatter
+from tests.broker.raw import port_of
 from tests.certificates import Certificates
 from tests.cli.commands import mqttlite
 
@@ -30,7 +31,7 @@ def test_an_argument_is_shown_as_an_option(said: str, shown: str) -> None:
 async def test_who_forgets_the_ca_is_told_the_options_for_tls(tmp_path: Path) -> None:
     pair = Certificates(tmp_path).server(self_signed=True)
     async with Broker(["mqtts://127.0.0.1:0"], tls=Tls(pair.certificate, pair.key)) as broker:
-        port = broker.addresses[0].rpartition(":")[2]
+        port = str(port_of(broker.addresses[0]))
         refused = await mqttlite("pub", "-h", "127.0.0.1", "-p", port, "-t", "a", "-m", "1")
         assert (refused.code, "speaks TLS: give --cafile, --fingerprint or --tls" in refused.stderr) == (1, True)
 

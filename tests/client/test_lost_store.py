@@ -1,28 +1,17 @@
 """A client whose store is lost, at a broker that still has its session: nothing new is taken for something old."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite.core.earlier_life import WANTED
-from tests.broker.raw import RawClient, port_of
-from tests.peers import RUN_TIMEOUT_S, Mosquitto
+from tests.broker.raw import RawClient
+from tests.peers import RUN_TIMEOUT_S
 from tests.statements import statement
 
 COUNT = 60
-
-
-@pytest.fixture(params=["mqttlite", "mosquitto"])
-async def port(request: pytest.FixtureRequest, mosquitto: Mosquitto) -> AsyncIterator[int]:
-    if request.param == "mosquitto":
-        yield mosquitto.port
-        return
-    async with Broker(listen=["mqtt://127.0.0.1:0"]) as broker:
-        yield port_of(broker.addresses[0])
 
 
 @statement("3.1.1", "MQTT-4.3.3-2")

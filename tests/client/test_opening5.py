@@ -25,23 +25,11 @@ from mqttlite.broker.authentication import Arriving, Refusal
 from mqttlite.broker.limits import Limits
 from mqttlite.client import Client
 from mqttlite.client.suspects import wait_longer
+from tests.broker.raw import port_of
 from tests.client.network import Proxy
 from tests.peers import RUN_TIMEOUT_S, Mosquitto
 
 LISTEN = ["mqtt://127.0.0.1:0"]
-
-
-@pytest.fixture(params=["mosquitto", "mqttlite"])
-async def port(request: pytest.FixtureRequest) -> AsyncIterator[int]:
-    if request.param == "mosquitto":
-        yield request.getfixturevalue("mosquitto").port
-    else:
-        async with Broker(listen=LISTEN) as broker:
-            yield port_of(broker)
-
-
-def port_of(broker: Broker) -> int:
-    return int(broker.addresses[0].rpartition(":")[2])
 
 
 # -- sessions
@@ -217,7 +205,7 @@ async def test_a_subscription_that_the_broker_has_not_is_refused_before_it_is_se
 
 
 async def test_topics_that_come_again_leave_and_arrive_under_an_alias() -> None:
-    async with Broker(listen=LISTEN) as broker, Proxy(port_of(broker)) as proxy:
+    async with Broker(listen=LISTEN) as broker, Proxy(port_of(broker.addresses[0])) as proxy:
         options: dict[str, Any] = {"version": "5.0", "client_id": "c", "topic_alias_maximum": 2}
         async with Client(proxy.url, **options) as client:
             topics = [f"building/3/room/{number % 3}" for number in range(30)]
@@ -377,7 +365,7 @@ async def test_a_client_answers_the_brokers_challenge_at_each_connection_and_aga
     options: dict[str, Any] = {"version": "5.0", "client_id": "c", "authentication": answering()}
     async with (
         Broker(listen=LISTEN, authenticate=challenging) as broker,
-        Proxy(port_of(broker)) as proxy,
+        Proxy(port_of(broker.addresses[0])) as proxy,
         Client(proxy.url, **options) as client,
     ):
         await client.authenticate()
@@ -407,7 +395,7 @@ async def test_an_authentication_that_was_given_up_does_not_stand_in_the_way_of_
     options: dict[str, Any] = {"version": "5.0", "client_id": "c", "authentication": answering()}
     async with (
         Broker(listen=LISTEN, authenticate=challenging) as broker,
-        Proxy(port_of(broker)) as proxy,
+        Proxy(port_of(broker.addresses[0])) as proxy,
         Client(proxy.url, **options) as client,
     ):
         again = asyncio.create_task(client.authenticate())

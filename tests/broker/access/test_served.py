@@ -14,6 +14,7 @@ from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.users import Users
 from tests.broker.access.guarded import KnownUsers, allow, deny
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
+from tests.broker.test_server import until
 from tests.peers import mosquitto_pub
 
 LISTEN = ["mqtt://127.0.0.1:0"]
@@ -85,12 +86,6 @@ class Gate:
         finally:
             with self.lock:
                 self.waiting -= 1
-
-
-async def until(condition) -> None:  # type: ignore[no-untyped-def]
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110  # of a thread: nothing announces it
-            await asyncio.sleep(0.001)
 
 
 async def test_while_passwords_are_checked_others_are_served_and_few_are_checked_at_once() -> None:

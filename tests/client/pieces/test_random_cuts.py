@@ -9,6 +9,7 @@ import pytest
 
 from mqttlite import Client, Reconnect
 from mqttlite.broker import Broker
+from tests.broker.raw import port_of
 from tests.client.network import Proxy
 from tests.client.pieces.test_both_ways import Gallery
 from tests.peers import RUN_TIMEOUT_S
@@ -34,7 +35,7 @@ async def test_streams_of_qos_2_arrive_once_whatever_is_cut(version: str, seed: 
         "reconnect": Reconnect(0.01, 0.05),
     }
     async with Broker(["mqtt://127.0.0.1:0"]) as broker, asyncio.timeout(RUN_TIMEOUT_S):
-        port = int(broker.addresses[0].rpartition(":")[2])
+        port = port_of(broker.addresses[0])
         async with (
             Proxy(port, seed, cuts=CUTS, longest=50_000) as here,
             Proxy(port, seed + 1000, cuts=CUTS, longest=50_000) as there,
