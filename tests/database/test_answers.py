@@ -16,23 +16,7 @@ from mqttlite.database import Inbox, LostError
 from mqttlite.database.answers import Answering
 from tests.database.world import World, until, write
 
-
-@pytest.fixture(params=["sqlite", "psycopg", "asyncpg_pool"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """A database with a table `effects`."""
-    made = World(request.param, tmp_path / "application.db")
-    if request.param != "sqlite":
-        schema = f"s{id(made)}"
-        made.place = request.getfixturevalue("postgres").dsn(schema)
-        database = await World("psycopg", made.place).connect()
-        async with database.transaction() as db:
-            await database.execute(db, f"CREATE SCHEMA {schema}")
-        await database._source.close()
-    database = await made.connect()
-    async with database.transaction() as db:
-        await database.execute(db, f"CREATE TABLE effects (id {database.counter_type}, text text NOT NULL)")
-    yield made
-    await made.close()
+on_some = pytest.mark.parametrize("world", ["sqlite", "psycopg", "asyncpg_pool"], indirect=True)
 
 
 @contextlib.asynccontextmanager
@@ -54,6 +38,7 @@ async def serving(
                 await task
 
 
+@on_some
 @pytest.mark.parametrize("version", ["3.1.1", "5.0"])
 async def test_a_repeated_request_has_one_effect_and_gets_the_first_answer_over_a_restart(
     world: World, version: str
@@ -87,6 +72,7 @@ async def test_a_repeated_request_has_one_effect_and_gets_the_first_answer_over_
                 assert await client.request("charge/1", "7 EUR", into=str) == "receipt 4"  # without a key
 
 
+@on_some
 async def test_an_answer_that_was_committed_and_not_sent_is_there_for_who_asks_again(world: World) -> None:
     async def charge(database: Any, db: Any, value: int, message: Message) -> int:
         await write(database, db, str(value))

@@ -36,13 +36,19 @@ from tests.database.postgres import Postgres
 from tests.database.world import PUBCOMP, PUBREC, PUBREL, Script, answer, life, note, publish
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file of SQLite with the table `effects`."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "application.db")) as first:
+        first.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY AUTOINCREMENT, text text NOT NULL)")
+    return tmp_path / "application.db"
+
+
 @pytest.fixture(params=KINDS)
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FrameworkWorld]:
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[FrameworkWorld]:
     """A database with a table `effects`, as a framework has it."""
     if "sqlite" in request.param:
-        place: Any = tmp_path / "application.db"
-        with contextlib.closing(sqlite3.connect(place)) as first:
-            first.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY AUTOINCREMENT, text text NOT NULL)")
+        place = request.getfixturevalue("path")
     else:
         schema = f"s{uuid4().hex}"
         place = request.getfixturevalue("postgres").dsn(schema)
@@ -195,12 +201,19 @@ async def _handle_at_a_broker(database: Database, handler: Any, count: int) -> N
                 await running
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A file of SQLite with the table `effects`."""
-    with contextlib.closing(sqlite3.connect(tmp_path / "application.db")) as first:
-        first.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY AUTOINCREMENT, text text NOT NULL)")
-    return tmp_path / "application.db"
+@contextlib.asynccontextmanager
+async def _asking(database: Database, function: Any, into: type) -> AsyncIterator[Client]:
+    """Who asks an inbox that serves, at a broker of their own."""
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        client = Client(broker.addresses[0], client_id="server")
+        inbox = Inbox(client, database, pause_s=0)
+        async with client, Client(broker.addresses[0]) as asker:
+            await client.subscribe("charge", 2)
+            serving = asyncio.create_task(inbox.serve(function, into=into))
+            yield asker
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
 
 
 def _texts(path: Path) -> list[str]:
@@ -238,18 +251,10 @@ async def test_an_answer_that_is_an_error_undoes_what_a_session_has_not_written_
     else:
         engine = sqlalchemy.create_engine(f"sqlite:///{path}")
         database = sqlalchemy_database(orm.sessionmaker(engine, autoflush=False))
-    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
-        client = Client(broker.addresses[0], client_id="server")
-        inbox = Inbox(client, database, pause_s=0)
-        async with client, Client(broker.addresses[0]) as asker:
-            await client.subscribe("charge", 2)
-            serving = asyncio.create_task(inbox.serve(charge_async if is_async else charge, into=str))
-            with pytest.raises(AnswerError, match="refused"):
-                await asker.request("charge", "poor", key="order-1")
-            assert await asker.request("charge", "rich", key="order-2", into=str) == "booked"
-            serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await serving
+    async with _asking(database, charge_async if is_async else charge, str) as asker:
+        with pytest.raises(AnswerError, match="refused"):
+            await asker.request("charge", "poor", key="order-1")
+        assert await asker.request("charge", "rich", key="order-2", into=str) == "booked"
     assert _texts(path) == ["rich"]
     disposing = engine.dispose()
     if is_async:
@@ -305,19 +310,11 @@ async def test_an_error_of_djangos_models_may_become_the_answer(path: Path) -> N
             raise AnswerError("there is one") from error
         return "booked"
 
-    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
-        client = Client(broker.addresses[0], client_id="server")
-        inbox = Inbox(client, database, pause_s=0)
-        async with client, Client(broker.addresses[0]) as asker:
-            await client.subscribe("charge", 2)
-            serving = asyncio.create_task(inbox.serve(charge, into=int))
-            assert await asker.request("charge", "7", key="order-1", into=str) == "booked"
-            with pytest.raises(AnswerError, match="there is one"):
-                await asker.request("charge", "7", key="order-2")
-            assert await asker.request("charge", "8", key="order-3", into=str) == "booked"
-            serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await serving
+    async with _asking(database, charge, int) as asker:
+        assert await asker.request("charge", "7", key="order-1", into=str) == "booked"
+        with pytest.raises(AnswerError, match="there is one"):
+            await asker.request("charge", "7", key="order-2")
+        assert await asker.request("charge", "8", key="order-3", into=str) == "booked"
     assert _texts(path) == ["order 7", "order 8"]
     await database.close()
 
