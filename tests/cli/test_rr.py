@@ -17,16 +17,16 @@ def at(broker: Mosquitto) -> tuple[str, ...]:
 
 
 @contextlib.asynccontextmanager
-async def answering(broker: Mosquitto, *answers: str, correlates: bool = True) -> AsyncIterator[None]:
+async def answering(broker: Mosquitto, *answers: str) -> AsyncIterator[None]:
     """Somebody who answers each request with these payloads, as MQTT 5.0 wants it."""
     async with Client(broker.url, version="5.0") as client:
         await client.subscribe("ask")
 
         async def answer() -> None:
             async for message in client:
-                properties = {"correlation_data": message.correlation_data} if correlates else {}
+                assert message.response_topic
                 for payload in answers:
-                    await client.publish(message.response_topic, payload, 1, **properties)  # type: ignore[arg-type]
+                    await client.publish(message.response_topic, payload, 1, correlation_data=message.correlation_data)
 
         task = asyncio.create_task(answer())
         yield

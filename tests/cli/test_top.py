@@ -24,19 +24,21 @@ from tests.cli.test_ctl import MQTTLITE, broker
 from tests.peers import run
 from tests.runtimes import ROOT
 
+COLUMNS, LINES = 110, 24
+
 
 class Screen:
     """A terminal with the program in it."""
 
-    def __init__(self, folder: Path, *args: str, columns: int = 110, lines: int = 24) -> None:
-        self.screen = pyte.Screen(columns, lines)
+    def __init__(self, folder: Path) -> None:
+        self.screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
         self._master, slave = pty.openpty()
-        self.resize(columns, lines)
+        self.resize(COLUMNS, LINES)
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         self.process = subprocess.Popen(
-            [*MQTTLITE, "top", "-i", "0.1", *args],
+            [*MQTTLITE, "top", "-i", "0.1"],
             cwd=ROOT,
             env={**os.environ, "RUNTIME_DIRECTORY": str(folder), "TERM": "xterm-256color"},
             stdin=slave,
@@ -99,8 +101,8 @@ class Screen:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *args: str, columns: int = 110, lines: int = 24) -> AsyncIterator[Screen]:
-    screen = Screen(folder, *args, columns=columns, lines=lines)
+async def opened(folder: Path) -> AsyncIterator[Screen]:
+    screen = Screen(folder)
     try:
         yield screen
     finally:

@@ -22,12 +22,12 @@ async def ours(folder: Path, port: int = 0) -> AsyncIterator[int]:
         yield port_of(broker.addresses[0])
 
 
-def bridged(folder: Path, port: int, version: str, topic: str = "# both 2 l/ r/") -> Mosquitto:
+def bridged(folder: Path, port: int, version: str) -> Mosquitto:
     """Topics below l/ here are below r/ at our broker, both ways."""
     settings = {
         "connection": "up",
         "address": f"127.0.0.1:{port}",
-        "topic": topic,
+        "topic": "# both 2 l/ r/",
         "remote_clientid": "bridge",
         "cleansession": "false",
         "restart_timeout": "1 1",
