@@ -155,12 +155,6 @@ class _OnSqlite(OnSqlite, _Django):
         # IMMEDIATE, as on_sqlite.py says; of this thread's connection alone. Since 5.1 a setting, transaction_mode
         connection._start_transaction_under_autocommit = lambda: connection.cursor().execute("BEGIN IMMEDIATE")
 
-    def _failed(self, error: Exception) -> DatabaseError:
-        return DatabaseError(f"the database has failed: {driver_error(error)!s}")
-
-    def _lost(self, db: Any, error: BaseException) -> bool:
-        return getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF in self._FAILED
-
 
 def _is_in_loop() -> bool:
     try:

@@ -149,12 +149,6 @@ class _OnSqlite(OnSqlite, _SqlAlchemy):
                 f"cannot begin a transaction: {driver_error(error)}; is another connection in a long one?"
             ) from error
 
-    def _failed(self, error: Exception) -> DatabaseError:
-        return DatabaseError(f"the database has failed: {driver_error(error)!s}")
-
-    def _lost(self, db: Any, error: BaseException) -> bool:
-        return getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF in self._FAILED
-
 
 def _bind(source: Any) -> Any:
     """The engine or connection behind it."""

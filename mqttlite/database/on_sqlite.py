@@ -9,7 +9,7 @@ from typing import Any
 
 from ..store.folder import sync_folder
 from ..store.sqlite_leftovers import end_journal, settle_wal
-from .adapter import Database, DatabaseError, Row, at_once, explain, not_accepted
+from .adapter import ENDED, OPEN, Database, DatabaseError, Row, at_once, driver_error, explain, not_accepted
 
 
 class OnSqlite(Database):
@@ -54,6 +54,12 @@ class OnSqlite(Database):
         """The file of the database; "": it has none."""
         return os.fsdecode((await self.execute(db, "PRAGMA database_list"))[0][2])  # the first is "main"
 
+    def _failed(self, error: Exception) -> DatabaseError:
+        return DatabaseError(f"the database has failed: {driver_error(error)!s}")  # and does not come back by itself
+
+    def _lost(self, db: Any, error: BaseException) -> bool:
+        return getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF in self._FAILED
+
 
 class SqliteDatabase(OnSqlite):
     _is_ours = False  # the connection was opened here
@@ -81,7 +87,7 @@ class SqliteDatabase(OnSqlite):
                 self.connection.execute("PRAGMA synchronous = EXTRA")
         except Exception as error:
             if self._lost(self.connection, error):
-                raise DatabaseError(f"the database has failed: {error or repr(error)}") from error
+                raise self._failed(error) from error
             raise
         await super().create_tables()
 
@@ -105,9 +111,6 @@ class SqliteDatabase(OnSqlite):
     def _connection(self) -> AbstractAsyncContextManager[Any]:
         return nullcontext(self.connection)
 
-    def _failed(self, error: Exception) -> DatabaseError:
-        return DatabaseError(f"the database has failed: {error or repr(error)}")  # and does not come back by itself
-
     @asynccontextmanager
     async def _block(self, db: Any) -> AsyncIterator[None]:
         try:
@@ -115,10 +118,7 @@ class SqliteDatabase(OnSqlite):
         except sqlite3.ProgrammingError as error:
             raise DatabaseError(f"the connection cannot be used: {error}") from error
         if is_open:
-            raise DatabaseError(
-                "the connection is in a transaction that the application has not ended: commit it, or use "
-                "database.transaction()"
-            )
+            raise DatabaseError(OPEN)
         # IMMEDIATE: the write lock now, where waiting for it helps, and not in the middle of the handler.
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -130,9 +130,7 @@ class SqliteDatabase(OnSqlite):
             try:
                 db.execute("RELEASE mqttlite")
             except sqlite3.OperationalError as error:
-                raise DatabaseError(
-                    "the handler has ended the transaction itself; leave commit and rollback to the inbox"
-                ) from error
+                raise DatabaseError(ENDED) from error
             try:
                 db.execute("COMMIT")
             except sqlite3.OperationalError as error:  # without WAL, whoever reads keeps it back
@@ -143,7 +141,7 @@ class SqliteDatabase(OnSqlite):
             raise
 
     def _lost(self, db: Any, error: BaseException) -> bool:
-        return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in self._FAILED
+        return isinstance(error, sqlite3.Error) and super()._lost(db, error)  # of nothing that is around one
 
 
 def _is_free(connection: sqlite3.Connection) -> bool:
