@@ -23,17 +23,28 @@ ledger        the bytes of all that, in one place          limits, stats   what 
 Imports: downwards in this list, mqttlite.core and, for TLS and WebSocket, mqttlite.net. Only server, listen and
 listener know sockets or a clock; everything else takes bytes and `now` (ms), so that a test or a simulator can drive
 it.
+
+Each name below is loaded when it is asked for: `mqttlite ctl` and `mqttlite passwd` need a module or two of all this.
 """
 
-from .access.access import Access
-from .access.hooks import Hooks, Message
-from .access.identity import Identity
-from .access.rule import READ, WRITE, Rule
-from .access.rules import Rules
-from .authentication import Arriving, Authenticate, Refusal
-from .limits import Limits
-from .listener import Listener, Tls
-from .server import Broker
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .access.access import Access as Access
+    from .access.hooks import Hooks as Hooks
+    from .access.hooks import Message as Message
+    from .access.identity import Identity as Identity
+    from .access.rule import READ as READ
+    from .access.rule import WRITE as WRITE
+    from .access.rule import Rule as Rule
+    from .access.rules import Rules as Rules
+    from .authentication import Arriving as Arriving
+    from .authentication import Authenticate as Authenticate
+    from .authentication import Refusal as Refusal
+    from .limits import Limits as Limits
+    from .listener import Listener as Listener
+    from .listener import Tls as Tls
+    from .server import Broker as Broker
 
 __all__ = [
     "READ",
@@ -52,3 +63,33 @@ __all__ = [
     "Rules",
     "Tls",
 ]
+
+_HOMES = {
+    "Access": "access.access",
+    "Arriving": "authentication",
+    "Authenticate": "authentication",
+    "Broker": "server",
+    "Hooks": "access.hooks",
+    "Identity": "access.identity",
+    "Limits": "limits",
+    "Listener": "listener",
+    "Message": "access.hooks",
+    "READ": "access.rule",
+    "Refusal": "authentication",
+    "Rule": "access.rule",
+    "Rules": "access.rules",
+    "Tls": "listener",
+    "WRITE": "access.rule",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

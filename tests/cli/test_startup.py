@@ -69,6 +69,16 @@ async def test_a_run_loads_its_own_module_the_client_and_argparse_and_no_tls(com
     assert len([name for name in ours(found) if name.startswith("cli.")]) <= 11
 
 
+@pytest.mark.parametrize("command", ["ctl", "top"])
+async def test_who_looks_at_a_broker_loads_of_it_where_its_socket_is(command: str) -> None:
+    found = await loaded(f"from mqttlite.cli import main; main(['{command}', '--help'])")
+    assert [name for name in ours(found) if name.startswith(("broker.", "client", "store", "net"))] == [
+        "broker.operating",
+        "broker.operating.control_path",
+    ]
+    assert not found & {"asyncio", "ssl", "sqlite3", "logging"}
+
+
 async def test_what_was_left_out_can_be_had_afterwards() -> None:
     code = "from mqttlite.cli.lean import loading\nwith loading('mqtt://localhost'):\n    import asyncio\n"
     assert "ssl" in await loaded(code + "import gc, ssl; assert gc.isenabled()")
