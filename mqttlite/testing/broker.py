@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -13,7 +12,7 @@ from ..broker import Broker, Limits
 from ..broker.broker_store import BrokerStore
 from ..broker.operating.actions import Actions
 from ..broker.operating.loop_watch import LoopWatch
-from .loop_thread import LoopThread
+from .loop_thread import InLoopThread, LoopThread
 
 CLOSE_MS = 200  # for clients that do not close when the broker stops: a test does not wait for them
 WAIT_S = 5.0
@@ -21,7 +20,7 @@ LOOK_S = 0.005
 ANY = "mqtt://127.0.0.1:0"
 
 
-class TestBroker:
+class TestBroker(InLoopThread):
     """`with TestBroker() as broker: client.connect(broker.host, broker.port)`
 
     `loop`: where it runs; without one it makes its own. `limits`: Limits, or a dictionary of some of them. `store`: the
@@ -42,8 +41,7 @@ class TestBroker:
         store: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
-        self._own = LoopThread() if loop is None else None
-        self._loop = loop or self._own or LoopThread()
+        super().__init__(loop)
         given = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
         self._limits = given if given.close_ms != Limits().close_ms else replace(given, close_ms=CLOSE_MS)
         self._store = store
@@ -85,16 +83,10 @@ class TestBroker:
     def close(self) -> None:
         """Stop, and end its thread."""
         self.stop()
-        if self._own:
-            self._own.close()
+        super().close()
 
     def __enter__(self) -> Self:
         return self if self._stack else self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- what has happened, and what shall
 

@@ -4,16 +4,14 @@ import asyncio
 import contextlib
 import socket
 import struct
-from types import TracebackType
-from typing import Self
 
-from .loop_thread import LoopThread
+from .loop_thread import InLoopThread, LoopThread
 
 CHUNK = 65536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: RST instead of FIN, as whoever loses power never says goodbye
 
 
-class FaultyLink:
+class FaultyLink(InLoopThread):
     """`with FaultyLink("127.0.0.1", 1883) as link: client.connect(link.host, link.port); ...; link.cut()`
 
     Bytes pass both ways, until something else is said. All methods return at once, and may be called from any thread
@@ -22,8 +20,7 @@ class FaultyLink:
 
     def __init__(self, host: str, port: int, loop: LoopThread | None = None) -> None:
         self._target = (host, port)
-        self._own = LoopThread() if loop is None else None
-        self._loop = loop or self._own or LoopThread()
+        super().__init__(loop)
         self._pairs: dict[_Pair, None] = {}
         self._delay_s = 0.0
         self._cut_after: int | None = None
@@ -174,8 +171,7 @@ class FaultyLink:
     def close(self) -> None:
         """End all connections, and listen no more."""
         self._loop.run(self._close())
-        if self._own:
-            self._own.close()
+        super().close()
 
     async def _close(self) -> None:
         self._server.close()
@@ -183,14 +179,6 @@ class FaultyLink:
         self._cut()
         for _ in range(4):  # asyncio closes sockets in the next turns
             await asyncio.sleep(0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Pair:

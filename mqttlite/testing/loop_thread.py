@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
@@ -11,7 +10,21 @@ T = TypeVar("T")
 TIMEOUT_S = 30.0  # nothing that is done here takes so long
 
 
-class LoopThread:
+class Closing:
+    """What `with` closes at the end."""
+
+    def close(self) -> None:
+        """End it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class LoopThread(Closing):
     """`with LoopThread() as loop: loop.run(coroutine)`. One is enough for many brokers, links and clients."""
 
     def __init__(self) -> None:
@@ -51,13 +64,18 @@ class LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+class InLoopThread(Closing):
+    """What runs in `loop`, or else in one of its own, which ends with it."""
+
+    def __init__(self, loop: LoopThread | None) -> None:
+        self._loop = loop or LoopThread()
+        self._has_own = loop is None
+
+    def close(self) -> None:
+        """End its thread."""
+        if self._has_own:
+            self._loop.close()
 
 
 async def _end_tasks() -> None:

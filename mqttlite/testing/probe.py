@@ -4,11 +4,10 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ..client import Client
-from .loop_thread import LoopThread
+from .loop_thread import InLoopThread, LoopThread
 
 if TYPE_CHECKING:
     from ..client import Message
@@ -17,7 +16,7 @@ WAIT_S = 5.0
 SHOWN = 10  # messages in the words of an assertion
 
 
-class Probe:
+class Probe(InLoopThread):
     """`with Probe(broker.url) as client: client.publish("a", "1"); message = client.expect("a")`
 
     It has subscribed to `topic_filter` at QoS 2 before it is handed out, so nothing that the test publishes afterwards
@@ -26,8 +25,7 @@ class Probe:
     """
 
     def __init__(self, url: str, loop: LoopThread | None = None, topic_filter: str = "#", **options: Any) -> None:
-        self._own = LoopThread() if loop is None else None
-        self._loop = loop or self._own or LoopThread()
+        super().__init__(loop)
         self._lock = threading.Lock()
         self._unread: list[Message] = []
         self._waiting: list[tuple[Callable[[Message], bool], concurrent.futures.Future[Message]]] = []
@@ -148,13 +146,4 @@ class Probe:
             await self.client.close()
 
         self._loop.run(closed())
-        if self._own:
-            self._own.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
