@@ -19,11 +19,14 @@ DEFAULTS |= {"follow_server_reference": False}
 
 
 def take(options: dict[str, Any]) -> dict[str, Any]:
-    """Those among the options of a client, which no longer has them then; checked."""
+    """Those among the options of a client, which no longer has them then; checked. Empty for one of 3.1.1, which may be
+    given their defaults.
+    """
     found = {name: options.pop(name, default) for name, default in DEFAULTS.items()}
     found["assigns"] = options.get("client_id", "") is None
     found["session_expiry_s"] = options.get("session_expiry_s")
-    if options.get("version") not in ("5.0", 5):
+    is_5 = options.get("version") in ("5.0", 5)
+    if not is_5:
         if found["assigns"]:
             raise wrong_type("client_id", 'str (with version="5.0" None: the broker chooses)', None)
         check_version([name for name, value in DEFAULTS.items() if found[name] != value], options)
@@ -48,7 +51,7 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("a store and keys need a client_id of your own, not one that the broker assigns")
         del options["client_id"]
         options.setdefault("clean_session", True)
-    return found
+    return found if is_5 else {}
 
 
 def apply(client: "Client", found: dict[str, Any]) -> None:

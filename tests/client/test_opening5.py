@@ -254,6 +254,12 @@ def test_options_of_5_0_are_refused_in_3_1_1_and_of_the_wrong_type() -> None:
             Client("mqtt://localhost", version="5.0", **{option: 7})  # type: ignore[arg-type]
 
 
+async def test_a_client_of_3_1_1_may_be_given_the_defaults_of_5_0(port: int) -> None:
+    options: dict[str, Any] = {"topic_alias_maximum": 0, "user_properties": None, "follow_server_reference": False}
+    async with Client(f"mqtt://127.0.0.1:{port}", client_id="c", **options) as client:
+        assert client.is_connected and client.server is None
+
+
 # -- reasons
 
 
