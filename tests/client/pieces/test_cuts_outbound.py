@@ -139,18 +139,19 @@ async def test_what_is_published_meanwhile_arrives_behind_it(broker_url: str) ->
     assert topics == ["picture", *[f"reading/{number}" for number in range(5)]]
 
 
+async def endless(begun: asyncio.Event) -> Any:
+    """Two pieces, and then none for an hour."""
+    yield bytes(10)
+    yield bytes(10)
+    begun.set()
+    await asyncio.sleep(3600)
+
+
 async def test_cancelled_in_its_middle_it_costs_the_connection_and_before_that_nothing(broker_url: str) -> None:
     begun = asyncio.Event()
-
-    async def endless() -> Any:
-        yield bytes(10)
-        yield bytes(10)
-        begun.set()
-        await asyncio.sleep(3600)
-
     async with Client(broker_url, client_id="giver", reconnect=QUICK) as client:
         await client.subscribe("#", 2)
-        stream = asyncio.create_task(client.publish_stream("picture", endless, 150, 2))
+        stream = asyncio.create_task(client.publish_stream("picture", lambda: endless(begun), 150, 2))
         await begun.wait()
         waiting = asyncio.create_task(client.publish_stream("second", PAYLOAD, qos=2))
         await asyncio.sleep(0.01)
@@ -170,19 +171,12 @@ def copy_files(folder: Path) -> None:
 
 async def test_a_program_that_ends_in_the_middle_leaves_a_store_that_goes_on(broker_url: str, tmp_path: Path) -> None:
     begun = asyncio.Event()
-
-    async def endless() -> Any:
-        yield bytes(10)
-        yield bytes(10)
-        begun.set()
-        await asyncio.sleep(3600)
-
     store = tmp_path / "state.db"
     client = Client(broker_url, client_id="giver", store=store)
     await client.start()
     before = await client.publish("before", b"", 2)
     await before
-    stream = asyncio.create_task(client.publish_stream("picture", endless, 150, 2))
+    stream = asyncio.create_task(client.publish_stream("picture", lambda: endless(begun), 150, 2))
     await begun.wait()
     copy = tmp_path / "copy.db"  # what a kill leaves
     copy_files(tmp_path)
