@@ -7,9 +7,8 @@ from typing import Any
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from .paho_peer import block, connect_properties, properties_of
+from .paho_peer import block, connect_properties, properties_of, subscription
 from .peer import Connection, Options, Peer, Said, UnableError, need
 
 
@@ -55,14 +54,7 @@ class AiomqttConnection(Connection):
 
     async def subscribe(self, topic_filter: str, qos: int, **options: Any) -> int:
         if self._is_5:
-            found = SubscribeOptions(
-                qos,
-                options.get("no_local", False),
-                options.get("retain_as_published", False),
-                options.get("retain_handling", 0),
-            )
-            identifier = block(PacketTypes.SUBSCRIBE, SubscriptionIdentifier=options.get("subscription_identifier", 0))
-            [code] = await self._client.subscribe(topic_filter, options=found, properties=identifier)
+            [code] = await self._client.subscribe(topic_filter, **subscription(qos, options))
         else:
             [code] = await self._client.subscribe(topic_filter, qos)
         return int(getattr(code, "value", code))  # type: ignore[call-overload, no-any-return]

@@ -50,6 +50,18 @@ def connect_properties(options: Options) -> Properties | None:
     )
 
 
+def subscription(qos: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `subscribe` in 5.0, by Connection's names of its options."""
+    found = SubscribeOptions(
+        qos,
+        options.get("no_local", False),
+        options.get("retain_as_published", False),
+        options.get("retain_handling", 0),
+    )
+    identifier = block(PacketTypes.SUBSCRIBE, SubscriptionIdentifier=options.get("subscription_identifier", 0))
+    return {"options": found, "properties": identifier}
+
+
 class PahoConnection(Connection):
     """A paho client with its thread."""
 
@@ -110,14 +122,7 @@ class PahoConnection(Connection):
 
     async def subscribe(self, topic_filter: str, qos: int, **options: Any) -> int:
         if self._options.is_5:
-            found = SubscribeOptions(
-                qos,
-                options.get("no_local", False),
-                options.get("retain_as_published", False),
-                options.get("retain_handling", 0),
-            )
-            identifier = block(PacketTypes.SUBSCRIBE, SubscriptionIdentifier=options.get("subscription_identifier", 0))
-            self._client.subscribe(topic_filter, options=found, properties=identifier)
+            self._client.subscribe(topic_filter, **subscription(qos, options))
         else:
             self._client.subscribe(topic_filter, qos)
         return int((await self._event("subscribed"))[0].value)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from mqttlite.broker import Broker, Tls
+from tests.broker.raw import port_of
 from tests.certificates import Certificates
 from tests.peers import Mosquitto, free_port
 from tests.runtimes import ROOT
@@ -56,7 +57,7 @@ async def broker(kind: str, folder: Path) -> AsyncIterator[tuple[int, dict[str, 
     if kind == "mqttlite":
         urls = ["mqtt://127.0.0.1:0", "mqtts://127.0.0.1:0", "ws://127.0.0.1:0/mqtt"]
         async with Broker(urls, tls=Tls(pair.certificate, pair.key)) as running:
-            tcp, tls, ws = (int(address.split(":")[2].partition("/")[0]) for address in running.addresses)
+            tcp, tls, ws = map(port_of, running.addresses)
             yield tcp, {"tls": tls, "ws": ws}, str(made.ca)
         return
     tls, ws = free_port(), free_port()
