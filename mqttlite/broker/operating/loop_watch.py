@@ -11,14 +11,13 @@ BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class LoopWatch:
-    """Asks to be called four times a second, and counts in `lag` how much later it was: `async with LoopWatch(): ...`
+    """Asks to be called four times a second, and counts in `lag` how much later it was.
 
-    `beats`: how often it was.
+    `async with LoopWatch(): ...`
     """
 
     def __init__(self) -> None:
         self.lag = Histogram(BOUNDS_S)
-        self.beats = 0
         self._next: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -38,6 +37,5 @@ class LoopWatch:
         self._next = self._loop.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
-        self.beats += 1
         self.lag.add(max(0.0, self._loop.time() - self._due))
         self._ask()
