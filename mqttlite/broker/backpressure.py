@@ -106,19 +106,18 @@ class Backpressure:
         if self.store_room.waiting:
             self.let_go_on(self.store_room)
 
-    def caught_up(self, client: ClientSession, now: int) -> bool:
-        """Whether `client` has room again (half its limit, lest it is back at once); then its publishers go on."""
+    def caught_up(self, client: ClientSession) -> None:
+        """If `client` has room again (half its limit, lest it is back at once), its publishers go on."""
         peer = client.peer
         session = client.session
         session.settle()
         if client.when_full == HOLD and 2 * session.room < session.size_max and client.waiting:
-            return False
+            return
         if peer is not None:
             half = (client.hold_room + session.size_max) // 2
             if not peer.writable or (session.sent < session.next and session.room < half):
-                return False
+                return
         self.forget(client)
-        return True
 
     def forget(self, client: ClientSession) -> None:
         """Nobody has to wait for `client` any more."""

@@ -86,7 +86,7 @@ class Engine(Sessions):
             return peer
         self.peers[peer] = None
         self._entrance.entered(peer, now)
-        self._look_at(peer, now)
+        self._look_at(peer)
         return peer
 
     def receive(self, peer: Peer, data: bytes, now: int) -> None:
@@ -220,7 +220,7 @@ class Engine(Sessions):
         if not had or peer.received_at >= now:  # another packet than the one that was not complete before
             peer.packet_at, peer.packet_had = now, peer.incomplete
             if not had and peer.packet_had:
-                self._look_at(peer, now)
+                self._look_at(peer)
         if self.ledger.received > self.limits.received_bytes:
             most = max(self.peers, key=lambda each: each.received)
             self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)
@@ -353,10 +353,10 @@ class Engine(Sessions):
                     self.watch.hit(progress.limit_of(peer), peer, f"{error}: closed", now)
                 self._fail(peer, error)
             else:
-                self._look_at(peer, now)
+                self._look_at(peer)
         return wait_ms
 
-    def _look_at(self, peer: Peer, now: int) -> None:
+    def _look_at(self, peer: Peer) -> None:
         deadline = peer.deadline()
         if deadline is not None:
             self.deadlines.at(peer, deadline)

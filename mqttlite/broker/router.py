@@ -484,7 +484,7 @@ class Router(Subscribing):
     def catch_up(self, client: ClientSession) -> None:
         """Something of what is queued for `client` has gone: let those go on who wait for it, then what is deferred."""
         if client in self.backpressure.behind:
-            self.backpressure.caught_up(client, self.now)
+            self.backpressure.caught_up(client)
         if client.deferred or client.search:
             self.send_retained(client)
 

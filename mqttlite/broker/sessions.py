@@ -120,7 +120,7 @@ class Sessions:
         """The connection has ended."""
         raise NotImplementedError
 
-    def _look_at(self, peer: Peer, now: int) -> None:
+    def _look_at(self, peer: Peer) -> None:
         """The deadline of `peer` may have come nearer."""
         raise NotImplementedError
 
@@ -243,7 +243,7 @@ class Sessions:
         if peer.is5 or client.form or client.recheck:
             self.router.form_of(client)
         peer.accept(session, present, block)
-        self._look_at(peer, self.router.now)
+        self._look_at(peer)
         self._begin(client)
 
     def _begin(self, client: ClientSession) -> None:
