@@ -6,6 +6,7 @@ to another. So the queue's record of that is made with the session's, or, where 
 and before PUBREL leaves.
 """
 
+from ...core.reason_codes import REFUSED
 from ...core.records import RELEASED
 from ...core.session import EXPIRED
 from ...core.session import RELEASED as IS_RELEASED
@@ -13,8 +14,6 @@ from ..client_session import ClientSession
 from .means import Means
 from .stream import Reader
 from .taker import Lender
-
-REFUSED = 0x80  # reason codes of PUBACK and PUBREC from here on
 
 
 class Consumer:
