@@ -13,7 +13,7 @@ nothing.
 from pathlib import Path
 
 from .rule import PUBLISH, RECEIVE, SUBSCRIBE, Rule
-from .secret_files import refuse_public
+from .secret_files import read_text
 
 _ACCESS = {
     "read": frozenset((RECEIVE,)),
@@ -62,11 +62,4 @@ def _rule(text: str, user: str | None) -> Rule:
 
 def read_rules(path: Path) -> list[Rule]:
     """The rules of a file. ValueError: it is broken, or everybody on this machine can change it."""
-    refuse_public(path, "rules", may_be_read=True)
-    try:
-        return parse(path.read_bytes().decode("utf-8-sig"), str(path))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+    return parse(read_text(path, "rules", may_be_read=True), str(path))

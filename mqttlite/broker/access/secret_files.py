@@ -22,9 +22,9 @@ def refuse_public(path: Path, what: str, *, may_be_read: bool = False) -> None:
         )
 
 
-def read_secret(path: Path, what: str) -> str:
-    """The text of such a file. ValueError: it cannot be read, is no UTF-8, or is no secret."""
-    refuse_public(path, what)
+def read_text(path: Path, what: str, *, may_be_read: bool = False) -> str:
+    """The text of such a file. ValueError: it cannot be read, is no UTF-8, or `refuse_public` refuses it."""
+    refuse_public(path, what, may_be_read=may_be_read)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:

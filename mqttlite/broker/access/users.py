@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .passwords import Check, check_of
-from .secret_files import read_secret
+from .secret_files import read_text
 
 COMMON_NAME = "common-name"
 ALTERNATIVE_NAME = "alternative-name"
@@ -134,7 +134,7 @@ def parse(text: str, where: str) -> dict[str, str]:
 
 def read_users(path: Path, groups: Mapping[str, frozenset[str]] | None = None) -> Users:
     """The users of a file. ValueError: it is broken, or everybody on this machine can read it."""
-    return Users(parse(read_secret(path, "passwords"), str(path)), groups)
+    return Users(parse(read_text(path, "passwords"), str(path)), groups)
 
 
 def name_of(certificate: Mapping[str, Any] | None, which: str) -> str | None:
