@@ -10,7 +10,7 @@ Imports store, histogram, queue; knows nothing of routing.
 import os
 from typing import Any
 
-from ..store.base import Store
+from ..store.base import Store, StoreError
 from ..store.broker_blocks import Blocks
 from ..store.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
 from ..store.sqlite import SqliteWriter
@@ -78,6 +78,13 @@ class BrokerStore(SqliteWriter):
         state: BrokerState = await SqliteWriter.open(self)
         self._last = max([0, *state.times, *state.wills])
         return state
+
+    def has_room(self, size: int) -> bool:
+        """As `fits`; also False where that will never be."""
+        try:
+            return self.fits(size)
+        except StoreError:
+            return False
 
     def new_session(self) -> int:
         """The number of a session that is new. (One that ends may leave its number to another.)"""

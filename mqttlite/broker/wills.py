@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from ..core.greeting import Connect
 from ..core.properties import WILL_DELAY, without
-from ..store.base import StoreError
 from ..store.broker_tables import WILL, Will
 from .broker_store import BrokerStore
 from .client_session import ClientSession
@@ -114,7 +113,7 @@ class Wills:
             client.store.record(WILL, flags, topic, payload, extra)
         elif client.will_number or will:
             if not client.will_number:
-                if not _fits(store, len(topic) + len(payload) + len(extra)):
+                if not store.has_room(len(topic) + len(payload) + len(extra)):
                     log.warning("%s: no room in the store: its will is lost if the broker is killed", client)
                     client.has_will = False
                     return
@@ -127,10 +126,3 @@ class Wills:
         for number, will in kept.items():
             self._store.note(number, WILL, 0)
             self._publish(will)
-
-
-def _fits(store: BrokerStore, size: int) -> bool:
-    try:
-        return store.fits(size)
-    except StoreError:
-        return False

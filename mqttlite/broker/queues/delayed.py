@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from ...core.codec import publish_head, topic_of
 from ...core.errors import MQTTError
-from ...store.base import StoreError
 from ...store.queue_tables import DELAYED, PUBLISHED, TIME_SIZE
 from ..access.guard import PUBLISH
 from ..access.identity import Identity, decoded, encoded, source
@@ -133,10 +132,7 @@ class Delayed:
 
     def _fits(self, size: int) -> bool:
         store = self._means.store
-        try:
-            return store is None or store.fits(size)
-        except StoreError:
-            return False
+        return store is None or store.has_room(size)
 
     def _put(self, number: int, later: Later) -> None:
         self._waiting[number] = later
