@@ -144,8 +144,7 @@ class Depot:
         readers = self._consumer(client).readers
         reader = readers.get(topic_filter)
         if reader is None:
-            reader = readers[topic_filter] = Reader(client, topic_filter, value, 0)
-            reader.at = stream.start(named.start)
+            reader = readers[topic_filter] = Reader(client, stream, topic_filter, value, stream.start(named.start))
             stream.readers[reader] = None
         reader.value = value
         if start:
@@ -173,10 +172,8 @@ class Depot:
             self._used(queue)
 
     def _stop(self, reader: Reader) -> None:
-        stream = self.streams.get(parted(reader.topic_filter).name)
-        if stream:
-            stream.readers.pop(reader, None)
-            self._used(stream)
+        reader.stream.readers.pop(reader, None)
+        self._used(reader.stream)
 
     def filter_of(self, topic_filter: bytes) -> bytes:
         """What a subscription collects, in the end; b"": nothing. Any other topic filter as it is."""
@@ -241,8 +238,8 @@ class Depot:
             if consumer and each.peer:
                 for name in consumer.queues.values():
                     self.queues[name].hand_out()
-                for topic_filter, reader in consumer.readers.items():
-                    self.streams[parted(topic_filter).name].read(reader)
+                for reader in consumer.readers.values():
+                    reader.stream.read(reader)
         return [each for each in self.awake if isinstance(each, ClientSession)]
 
     def look(self, now: int, wait_ms: int) -> int:

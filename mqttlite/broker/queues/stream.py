@@ -52,12 +52,13 @@ class Entry:
 
 
 class Reader:
-    """A client's subscription to a stream. `at`: the offset of what it is sent next."""
+    """A client's subscription to `stream`. `at`: the offset of what it is sent next."""
 
-    __slots__ = ("at", "client", "topic_filter", "value")
+    __slots__ = ("at", "client", "stream", "topic_filter", "value")
 
-    def __init__(self, client: ClientSession, topic_filter: bytes, value: int, at: int) -> None:
+    def __init__(self, client: ClientSession, stream: "Stream", topic_filter: bytes, value: int, at: int) -> None:
         self.client = client
+        self.stream = stream
         self.topic_filter = topic_filter
         self.value = value
         self.at = at
