@@ -384,13 +384,10 @@ class Router(Subscribing):
         topic = route.topic
         size = len(topic) + len(payload) + len(extra)
         published = flags >> 1 & 3
-        name = ascii(topic.decode())
-        limits = self._limits
         if flags & 1 and not topic.startswith(DELAYED_PREFIX):
             limit = self.retained.refusal(topic, payload, extra)
             if limit:
-                allowed = getattr(limits, limit)
-                text = f"retained message of {size - len(topic)} bytes for {name}: {limit} is {allowed}"
+                text = f"retained {_words(topic, size)}: {limit} is {getattr(self._limits, limit)}"
                 return self._refuse(limit, publisher, published, f"{text}; what was retained before stays")
         if self._store:
             # Each session has a copy on the disk.
@@ -398,16 +395,15 @@ class Router(Subscribing):
             if published and publisher is not None:
                 copies = max(copies, 1)  # its packet identifier
             if copies:
-                text = f"a message of {size - len(topic)} bytes for {name}"
                 try:
                     if not self._store.fits(_copied(size, copies)):
                         full = f"the store {self._store.name} is full"
                         if not published or publisher is None:
-                            return self._refuse("store", publisher, published, f"{full}: {text}")
+                            return self._refuse("store", publisher, published, f"{full}: a {_words(topic, size)}")
                         self.backpressure.wait_for_store(publisher, full, self.now)
                         raise HeldBack
                 except StoreError as error:  # it never fits
-                    return self._refuse("store", publisher, published, f"{error}: {text}")
+                    return self._refuse("store", publisher, published, f"{error}: a {_words(topic, size)}")
         if published and publisher is not None:
             for client in route.strict:
                 self.backpressure.admit(client, size + MESSAGE, publisher, self.now)
@@ -487,6 +483,11 @@ class Router(Subscribing):
             self.backpressure.caught_up(client)
         if client.deferred or client.search:
             self.send_retained(client)
+
+
+def _words(topic: bytes, size: int) -> str:
+    """A message of so many bytes, those of its topic among them, for a log line."""
+    return f"message of {size - len(topic)} bytes for {topic.decode()!a}"
 
 
 def _copied(size: int, copies: int) -> int:
