@@ -10,16 +10,12 @@ from fnmatch import fnmatchcase
 from ..core.errors import MQTTError
 from ..core.reason_codes import NOT_AUTHORISED
 from ..core.sizes import PACKET_MAX
-from .queues.rules import NamedRule
+from .queues.rules import POLICIES, NamedRule
 
 KIB = 1024
 MIB = 1024 * KIB
 
-DROP_NEWEST = "drop-newest"
-DROP_OLDEST = "drop-oldest"
-REFUSE = "refuse"
-HOLD = "hold"
-WHEN_FULL = (DROP_NEWEST, DROP_OLDEST, REFUSE, HOLD)
+WHEN_FULL = DROP_NEWEST, DROP_OLDEST, REFUSE, HOLD = POLICIES  # of sessions, as of named queues
 
 
 class LimitError(MQTTError):

@@ -19,7 +19,7 @@ from .consumer import Consumer
 from .delayed import Delayed
 from .means import Means
 from .named_queue import Item, NamedQueue, untagged
-from .names import QUEUE, SUBSCRIBED, Named, NamedError, parted
+from .names import QUEUE, STREAM, SUBSCRIBED, Named, NamedError, parted
 from .repeats import Repeats
 from .rules import DEFAULTS, NamedRule
 from .stream import ID_PROPERTY, OFFSET_PROPERTY, Entry, Reader, Stream
@@ -297,7 +297,7 @@ class Depot:
     def _make_stream(
         self, name: bytes, topic_filter: bytes, is_configured: bool, number: int = 0, made_at: int = 0
     ) -> Stream:
-        rule = self._rule(name, 1)
+        rule = self._rule(name, STREAM)
         made_at = made_at or max(1, self._router.clock())
         stream = Stream(name, topic_filter, rule, self._number(number), made_at, is_configured, self._means)
         self.streams[name] = stream
@@ -353,7 +353,7 @@ class Depot:
             queue.rule = self._rule(queue.name, QUEUE)
             queue.is_configured = False
         for stream in self.streams.values():
-            stream.rule = self._rule(stream.name, 1)
+            stream.rule = self._rule(stream.name, STREAM)
             stream.is_configured = False
         self.configure()
 

@@ -18,11 +18,12 @@ from ...core.codec import publish_head, topic_of
 from ...core.properties import encode_user_properties
 from ...store.queue_tables import COLLECTED, TAKEN, TIME_SIZE, TRIED
 from ..access.guard import Guard
+from ..backpressure import STRICT
 from ..client_session import ClientSession
 from ..delivery import IDENTIFIER, QOS
 from ..extras import deadline_of, with_identifiers, with_share
 from ..ledger import MESSAGE
-from ..limits import LimitError
+from ..limits import DROP_OLDEST, HOLD, LimitError
 from ..peer import Peer
 from ..publishing import HeldBack, StoreRoom
 from .means import Means
@@ -99,14 +100,14 @@ class NamedQueue(Lender):
     def admit(self, publisher: Peer, size: int) -> None:
         """As Taker.admit."""
         when_full = self.rule.when_full
-        if when_full not in ("refuse", "hold"):
+        if when_full not in STRICT:
             return
         bound = self.lacks_room(size)
         if not bound:
             return
         means = self.means
         now = means.router.now
-        if when_full == "hold":
+        if when_full == HOLD:
             means.router.backpressure.hold_for(self.room, publisher)
             means.watch.hit("named_queue_full", self, f"is full ({bound}): {publisher} is held back", now)
             raise HeldBack
@@ -139,7 +140,7 @@ class NamedQueue(Lender):
         if not bound:
             return True
         means = self.means
-        drops_oldest = self.rule.when_full == "drop-oldest"
+        drops_oldest = self.rule.when_full == DROP_OLDEST
         while bound and drops_oldest and (self._ready or self._barred):
             number = next(iter(self._barred), self.next)
             if self._ready and self._ready[0] < number:
