@@ -15,6 +15,8 @@ from .histogram import Histogram
 
 WAITING_MAX = 16 << 20  # bytes that wait; beyond it, connections are not read
 
+_Output = tuple[Callable[[bytes, bool], None], bytes, bool]  # what writes it, the bytes, whether to close then
+
 
 class CommitGate:
     """`failed` is called when the store cannot commit: then nothing that waits may ever leave."""
@@ -23,7 +25,7 @@ class CommitGate:
         self._store = store
         self._failed = failed
         self._opened = opened
-        self._waiting: list[tuple[Callable[[bytes, bool], None], bytes, bool]] = []
+        self._waiting: list[_Output] = []
         self._task: asyncio.Task[None] | None = None
         self.bytes = 0
         self.times = Histogram()  # of commits, as who waits sees them
@@ -56,9 +58,8 @@ class CommitGate:
                     if self._store.wanted:
                         self._store.wanted = False
                         self.times.add(monotonic() - began_at)
-                    self._write()
-                    if was_full and not self.is_full:
-                        self._opened()
+                    waiting, self._waiting = self._waiting, []
+                    self._write(waiting, was_full)
                     return
             except StoreError as error:
                 self._fail(error)
@@ -68,11 +69,12 @@ class CommitGate:
     def _is_wanted(self) -> bool:
         return bool(self._waiting) or (self.is_full and self._store.wanted)
 
-    def _write(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _write(self, waiting: list[_Output], was_full: bool) -> None:
         for write, data, close in waiting:
             self.bytes -= len(data)
             write(data, close)
+        if was_full and not self.is_full:
+            self._opened()
 
     async def _pass(self) -> None:
         try:
@@ -85,11 +87,7 @@ class CommitGate:
                     await self._store.commit()
                     self.began_at = 0.0
                     self.times.add(monotonic() - began_at)
-                for write, data, close in waiting:
-                    self.bytes -= len(data)
-                    write(data, close)
-                if was_full and not self.is_full:
-                    self._opened()
+                self._write(waiting, was_full)
         except StoreError as error:
             self._fail(error)
         finally:
