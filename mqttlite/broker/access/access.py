@@ -144,8 +144,10 @@ class Access(Guard):
         return replace(found, user=found.user or None, how=HOOK, rights=None)
 
     def _identity(self, arriving: Arriving, name: str | None, how: str) -> Identity:
-        groups = self.users.groups_of(name) if self.users is not None and name is not None else frozenset()
-        return Identity(name, groups, how, arriving.address, arriving.client_id)
+        return Identity(name, self._groups_of(name), how, arriving.address, arriving.client_id)
+
+    def _groups_of(self, name: str | None) -> frozenset[str]:
+        return self.users.groups_of(name) if self.users is not None and name is not None else frozenset()
 
     def known(self, identity: Identity) -> Identity | None:
         """As Guard.known. Whom a hook has let in stays as the hook has said."""
@@ -164,7 +166,7 @@ class Access(Guard):
             return identity
         else:
             return identity
-        groups = self.users.groups_of(name) if self.users is not None and name is not None else frozenset()
+        groups = self._groups_of(name)
         if groups == identity.groups:
             return identity
         return Identity(name, groups, identity.how, identity.address, identity.client_id)
