@@ -88,8 +88,9 @@ class Doors:
         exchange = Exchange([], [], left)
         try:
             for listener, found in wanted:
-                door = None if found is None else Door(listener)
-                if found is None:
+                if found is not None:
+                    door = Door(listener)
+                else:
                     with _sharing(left) as is_shared:
                         sockets = listening.open_sockets(listener.url, is_shared)
                     try:
@@ -100,7 +101,6 @@ class Doors:
                         raise
                     found = _Entrance(door, sockets)
                     exchange.opened.append(found)
-                assert door
                 if strangers != ASKED:
                     _check_exposure(found, door, strangers)
                 exchange.then.append((found, door))
