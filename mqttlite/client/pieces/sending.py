@@ -186,7 +186,7 @@ class Outflow:
             if len(data) > self.piece:
                 await self._write(transport, data)
             while True:
-                data = await self._next(stream)
+                data = await stream.next(self.piece)
                 self._stop_behind(parser)
                 if not data:
                     break
@@ -208,10 +208,6 @@ class Outflow:
         life = self._connector.life
         if life.failure or life.protocol.parser is not parser:
             raise asyncio.CancelledError
-
-    async def _next(self, stream: Sending) -> "Any":
-        """The next piece. An answer to what stands behind the stream is not late meanwhile."""
-        return await stream.next(self.piece)
 
     async def _write(self, transport: "Transport", data: "Any") -> None:
         connector = self._connector
