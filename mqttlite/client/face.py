@@ -159,7 +159,6 @@ class BaseClient:
         )
         if HOST:
             self._connect_fields = fields
-            self._receive_maximum = receive_maximum
         if V5 and (session_expiry_s is not None or receive_maximum):
             from .saying5 import connect
 

@@ -24,7 +24,6 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
     """
     found = {name: options.pop(name, default) for name, default in DEFAULTS.items()}
     found["assigns"] = options.get("client_id", "") is None
-    found["session_expiry_s"] = options.get("session_expiry_s")
     is_5 = options.get("version") in ("5.0", 5)
     if not is_5:
         if found["assigns"]:
@@ -51,7 +50,11 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("a store and keys need a client_id of your own, not one that the broker assigns")
         del options["client_id"]
         options.setdefault("clean_session", True)
-    return found if is_5 else {}
+    if not is_5:
+        return {}
+    for name in ("session_expiry_s", "receive_maximum"):  # which boards have as well, and say in another way
+        found[name] = options.pop(name, None)
+    return found
 
 
 def apply(client: "Client", found: dict[str, Any]) -> None:
@@ -73,8 +76,7 @@ def apply(client: "Client", found: dict[str, Any]) -> None:
         fields = (b"", *fields[1:])
     expiry_s = -1 if found["session_expiry_s"] is None else found["session_expiry_s"]
     opening = Opening(protocol, fields, expiry_s, block)
-    opening.receive_maximum = client._receive_maximum or protocol.session.inbound_max
-    protocol.connect_packet = opening.packet()
+    opening.receive_maximum = found["receive_maximum"] or 0
     if found["assigns"]:
 
         def named(name: bytes) -> None:
