@@ -188,12 +188,17 @@ def test_a_planted_bug_of_a_device_is_shrunk_to_one_fault_and_drawn_over_its_gat
     assert attempt(Large(after.seed, after.size, after.selection)) == []  # it was the bug
 
 
-def test_a_planted_bug_of_a_brokers_disk_is_found(quiet: None) -> None:
+def test_a_planted_bug_of_a_brokers_disk_is_shrunk_to_a_reader_and_a_power_cut_and_drawn(quiet: None) -> None:
     with BUGS["SQLite does not sync: broker"].planted():
-        run = Large(104, 3)
-        failure = failure_of(run, 3, attempt(run))
-    assert failure.kind.startswith("the broker has forgotten the session")
-    assert attempt(Large(104, 3)) == []  # it was the bug
+        before, after, _ = shrunk(124, 3)
+        run, subject, page = drawn(after)
+    assert len(before.faults) > 10 and len(before.parts) == 6
+    assert after.kind.startswith("the broker has forgotten the session") and after.parts == ("reader00",)
+    happened = [(one.key, one.kind, one.who) for one in run.trouble.happened]
+    assert happened == [("21", "partition", ("reader00", "broker0")), ("1", "outage", ("broker0",))]
+    assert subject.lanes == ["broker0", "reader00"]
+    assert "⚡ power cut (fault 1)" in words_of(page)
+    assert attempt(Large(after.seed, after.size, after.selection)) == []  # it was the bug
 
 
 def test_of_a_session_that_is_stuck_one_device_and_one_fault_are_left(quiet: None) -> None:
