@@ -179,7 +179,7 @@ def load(path: Path) -> Config:
     known = [field.name for field in fields(Config) if field.name not in ("serial", "provision", "tls")]
     config = Config(**_checked(data, Config, known, str(path)), tls=tls)
     if provision is not None:
-        from .provision import check_provision
+        from .lines.provision import check_provision
 
         try:
             check_provision(provision)

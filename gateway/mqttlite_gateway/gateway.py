@@ -6,10 +6,10 @@ from pathlib import Path
 
 from . import status
 from .config import Config
-from .console_socket import ConsoleSocket, default_path
-from .line import GatewayLine, SetUp
-from .names import Names
-from .upstream import Upstream
+from .lines.console_socket import ConsoleSocket, default_path
+from .lines.line import GatewayLine, SetUp
+from .lines.names import Names
+from .lines.upstream import Upstream
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from mqttlite.client import Client
 
 from .config import Config
-from .names import ONLINE, line_topic
+from .lines.names import ONLINE, line_topic
 
 if TYPE_CHECKING:
-    from .line import GatewayLine
+    from .lines.line import GatewayLine
 
 _COUNTERS = (
     "sent",

@@ -195,8 +195,8 @@ def listening(where: Where, hearing: Hearing) -> Iterator[None]:
     level = logger.level
     if where.link:
         from mqttlite_gateway.config import SerialPort
-        from mqttlite_gateway.line import GatewayLine
-        from mqttlite_gateway.upstream import Upstream
+        from mqttlite_gateway.lines.line import GatewayLine
+        from mqttlite_gateway.lines.upstream import Upstream
 
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mqttlite_board import improv
-from mqttlite_gateway.provision import record_for
+from mqttlite_gateway.lines.provision import record_for
 
 from ..core.shown import shown
 from ..serial.ports import open_port

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from .running import run_until_done
 
 if TYPE_CHECKING:
-    from mqttlite_gateway.console_socket import Attached
-    from mqttlite_gateway.direct import Direct
+    from mqttlite_gateway.lines.console_socket import Attached
+    from mqttlite_gateway.lines.direct import Direct
 
     from .terminal import Terminal
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _gateways(args: argparse.Namespace) -> tuple[list[tuple[Path, dict[str, str]]], str]:
     """The lines of all gateways, each with its socket; and why there may be more."""
-    from mqttlite_gateway.console_socket import folders, listed
+    from mqttlite_gateway.lines.console_socket import folders, listed
 
     paths = [args.socket] if args.socket else [path for folder in folders() for path in sorted(folder.glob("console*"))]
     found: list[tuple[Path, dict[str, str]]] = []
@@ -130,8 +130,8 @@ async def _console(args: argparse.Namespace) -> int:
 async def _session(args: argparse.Namespace) -> "tuple[Attached | Direct, str]":
     """Through the gateway that has the port, else with the port itself; and words for that."""
     from mqttlite_gateway.config import SerialPort
-    from mqttlite_gateway.console_socket import attached
-    from mqttlite_gateway.direct import Direct
+    from mqttlite_gateway.lines.console_socket import attached
+    from mqttlite_gateway.lines.direct import Direct
 
     from ..serial.ports import ports_there
 

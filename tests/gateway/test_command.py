@@ -17,8 +17,8 @@ from mqttlite.link import Link
 from mqttlite.serial.dialer import SerialDialer
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.config import DEFAULT_UPSTREAM, Config, ConfigError, SerialPort, exposed, load
+from mqttlite_gateway.lines.upstream import ANSWER_MAX, READ_SIZE
 from mqttlite_gateway.status import _COUNTERS
-from mqttlite_gateway.upstream import ANSWER_MAX, READ_SIZE
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto, mosquitto_pub, run
 from tests.runtimes import ROOT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite_gateway.console_socket import attached, folders, listed
+from mqttlite_gateway.lines.console_socket import attached, folders, listed
 from tests.gateway.world import COMMAND, Program, gateway
 from tests.peers import Mosquitto
 

@@ -12,11 +12,11 @@ from mqttlite.link import Link, Stream
 from mqttlite.link.stream import UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE
 from mqttlite.serial.line import Line
 from mqttlite.serial.ports import open_port
-from mqttlite_gateway import forward
 from mqttlite_gateway.config import SerialPort
-from mqttlite_gateway.forward import ATTEMPT_EVERY_S, ATTEMPTS
-from mqttlite_gateway.line import RECEIVE_WINDOW, SEND_BUFFER, GatewayLine
-from mqttlite_gateway.upstream import READ_SIZE, Streams
+from mqttlite_gateway.lines import forward
+from mqttlite_gateway.lines.forward import ATTEMPT_EVERY_S, ATTEMPTS
+from mqttlite_gateway.lines.line import RECEIVE_WINDOW, SEND_BUFFER, GatewayLine
+from mqttlite_gateway.lines.upstream import READ_SIZE, Streams
 from tests.gateway.world import BAUD, WINDOW
 
 SMALL = 4096  # bytes asked for as buffer of a socket; the kernel has its own idea, but no more than

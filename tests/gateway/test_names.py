@@ -13,7 +13,7 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.core.text import check_topic_name
 from mqttlite.link.frames import MAX_DEVICE_ID
-from mqttlite_gateway.names import LINE, ONLINE, line_topic, topic_level
+from mqttlite_gateway.lines.names import LINE, ONLINE, line_topic, topic_level
 from tests.gateway.world import BAUD, OPTIONS, beside, gateway, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto
 

@@ -7,7 +7,7 @@ import pytest
 
 from mqttlite_board.settings import SettingError
 from mqttlite_gateway.config import ConfigError, exposed, load
-from mqttlite_gateway.provision import check_provision, record_for
+from mqttlite_gateway.lines.provision import check_provision, record_for
 
 SECRET = "s3cret-of-the-boards"
 

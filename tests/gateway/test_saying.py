@@ -8,7 +8,7 @@ import pytest
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
 from mqttlite.serial.ports import open_port
-from mqttlite_gateway.saying import BURST, EVERY_S, Saying
+from mqttlite_gateway.lines.saying import BURST, EVERY_S, Saying
 from tests.gateway.world import beside, gateway
 from tests.peers import Mosquitto
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from mqttlite.link.frames import DATA, LOG, SYN, encode
-from mqttlite_gateway.separator import Separator
+from mqttlite_gateway.lines.separator import Separator
 
 FRAME = bytes(encode(DATA | LOG, 7, 1, 2, 0, -1, b">>> no prompt, >>> ", True))
 SYN_FRAME = bytes(encode(SYN, 0, 0, 0, 0, -1, b"\x01 0123456789abcdef", True))

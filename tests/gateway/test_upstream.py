@@ -10,7 +10,7 @@ import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite_gateway.upstream import ANSWER_MAX, Answer, answer, last_word
+from mqttlite_gateway.lines.upstream import ANSWER_MAX, Answer, answer, last_word
 from tests.client.test_addresses import SWALLOWS, swallowing
 from tests.gateway.world import BAUD, OPTIONS, Program, beside, gateway
 from tests.peers import Mosquitto

@@ -16,8 +16,8 @@ from mqttlite.client import Client
 from mqttlite.link import Link
 from mqttlite.serial.diagnosis import KINDS
 from mqttlite.serial.ports import open_port
-from mqttlite_gateway.saying import Saying
-from mqttlite_gateway.watch import LOOK_S, PAUSE_MAX_S, Watch
+from mqttlite_gateway.lines.saying import Saying
+from mqttlite_gateway.lines.watch import LOOK_S, PAUSE_MAX_S, Watch
 from tests.gateway.world import Program, Watcher, beside, watching
 from tests.peers import RUN_TIMEOUT_S, MicroPython, Mosquitto
 from tests.runtimes import ROOT
@@ -27,9 +27,9 @@ BAUD = 115200
 # The command, in a hurry.
 GATEWAY = """
 import sys
-import mqttlite_gateway.watch
+import mqttlite_gateway.lines.watch
 from mqttlite.cli import main
-mqttlite_gateway.watch.LOOK_S = 0.4
+mqttlite_gateway.lines.watch.LOOK_S = 0.4
 sys.exit(main())
 """
 

@@ -10,7 +10,7 @@ import pytest
 from mqttlite.broker import Broker, Tls
 from mqttlite.core.errors import MQTTError
 from mqttlite_gateway.config import load
-from mqttlite_gateway.upstream import Upstream
+from mqttlite_gateway.lines.upstream import Upstream
 from tests.broker.raw import TIMEOUT_S
 from tests.certificates import Certificates
 

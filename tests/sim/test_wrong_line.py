@@ -12,7 +12,7 @@ from mqttlite.sim.check.ledger import Ledger
 from mqttlite.sim.lines.serial import BOOT_TEXT, Frame, SerialLine
 from mqttlite.sim.timeline import SECOND
 from mqttlite.sim.world import World
-from mqttlite_gateway import watch
+from mqttlite_gateway.lines import watch
 from tests.sim.programs import device as device_program
 
 A, B = "/dev/ttyUSB0", "/dev/ttyACM0"
@@ -37,7 +37,7 @@ class Bench:
         def heard(_: object, text: str, *args: object, **__: object) -> None:
             self.said.append((self.world.now / SECOND, text % args))
 
-        monkeypatch.setattr("mqttlite_gateway.saying.Saying.warning", heard)
+        monkeypatch.setattr("mqttlite_gateway.lines.saying.Saying.warning", heard)
 
     def findings(self) -> list[tuple[float, str]]:
         return [(at, text) for at, text in self.said if text.startswith("no device")]
