@@ -25,7 +25,7 @@ FLOORS = (
     ("core",),
     ("link",),
     ("store",),
-    ("serial", "net"),
+    ("serial", "net", "ledger"),
     ("client", "broker"),
     ("database", "board"),
     ("gateway",),

@@ -9,6 +9,7 @@ sessions      CONNECT, sessions, subscriptions             welcome, farewell, wi
 router        messages: topic -> clients, queues           retained, subscriptions, shares, route   what they say
 access/       users and rights: identity, rules, guard, hooks
 rights, publishable   kept with routes and connections          new_guard   when they change
+witnessed     router and queues of a broker that has a delivery ledger (mqttlite/ledger)
 delivery      a message to one client, with all options    forms      how it leaves, in the client's version
 backpressure  who has to wait for whom
 asking        awaits who somebody is

@@ -28,6 +28,7 @@ class BrokerStore(SqliteWriter):
     """
 
     wanted = False
+    witness: Any = None  # the delivery ledger (mqttlite/ledger), of a broker that has one
 
     def __init__(self, path: str | os.PathLike[str], *, keep: int = KEEP, **options: Any) -> None:
         self.keep = keep
@@ -53,6 +54,8 @@ class BrokerStore(SqliteWriter):
 
     def _batch_of(self, records: list[Any]) -> list[Any]:
         """Of several values of one topic, the last one."""
+        if self.witness is not None:
+            self.witness.commit_begins()
         retained, self._retained = self._retained, 0
         if retained < 2:
             return records
@@ -61,6 +64,8 @@ class BrokerStore(SqliteWriter):
 
     def _carried(self) -> None:
         """What lies in a block now need not be in memory."""
+        if self.witness is not None:
+            self.witness.committed()
         fresh = self._blocks.fresh
         if fresh:
             for number, first, last in fresh if self.keep else ():

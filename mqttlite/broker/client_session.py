@@ -3,7 +3,7 @@ each other. Persistent ones live in the broker's store, if it has one. Imports q
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .access.identity import Identity
@@ -64,7 +64,13 @@ class ClientSession:
     )
 
     def __init__(
-        self, client_id: bytes, clean: bool, limits: Limits, ledger: Ledger, store: "BrokerStore | None" = None
+        self,
+        client_id: bytes,
+        clean: bool,
+        limits: Limits,
+        ledger: Ledger,
+        store: "BrokerStore | None" = None,
+        queue_of: Callable[[int, int, Ledger], Queue] = Queue,
     ) -> None:
         rule = limits.rule_for(client_id)
         size_max = rule.max_bytes or limits.queue_bytes
@@ -74,7 +80,7 @@ class ClientSession:
         self.speech = 0  # how its client is spoken to: one of those below
         self.has_will = False  # in the store ...
         self.will_number = 0  # ... under this number, where the session is not
-        self.session = Queue(limits.inbound, size_max, ledger)
+        self.session = queue_of(limits.inbound, size_max, ledger)
         self.store: SessionStore | None = None
         if store and not clean:
             self.store = self.session.store = SessionStore(store, client_id, self.session)

@@ -63,6 +63,10 @@ class Delivery(Publishing):
         self.source = b""  # whose will, or message for later, is being published, as it is kept with a retained one
         self.is_timed = False  # a message with a deadline has come
 
+    def session_of(self, client_id: bytes, clean: bool, store: BrokerStore | None = None) -> ClientSession:
+        """A session that is new, or that `store` has kept."""
+        return ClientSession(client_id, clean, self.limits, self.ledger, store)
+
     def may_receive(self, client: ClientSession, topic: bytes) -> bool:
         """Whether a message of this topic may go to `client`."""
         return self.guard.is_open or may_receive(self.guard, client, topic)

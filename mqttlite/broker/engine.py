@@ -27,6 +27,7 @@ from .gates import progress
 from .handshakes import spoken
 from .limits import HOLD, LimitError, Limits
 from .peer import Peer
+from .router import Router
 from .sessions import Sessions, random_client_id
 from .sweep import Sweep
 from .welcome import reference
@@ -56,8 +57,10 @@ class Engine(Sessions):
         authenticate: Authenticate | None = None,
         server_reference: str = "",
         guard: Guard = ALLOW_ALL,
+        make_router: Callable[..., Router] = Router,
     ) -> None:
-        Sessions.__init__(self, limits or Limits(), new_client_id, store, authenticate, server_reference, guard)
+        limits = limits or Limits()
+        Sessions.__init__(self, limits, new_client_id, store, authenticate, server_reference, guard, make_router)
         self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
         self.deadlines: Deadlines[Peer] = Deadlines()  # of these, as they say themselves (`Peer.deadline`)

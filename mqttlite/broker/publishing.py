@@ -35,6 +35,6 @@ class Publishing:
         """As Router's."""
         raise NotImplementedError
 
-    def publish_all(self, flags: int, route: Any, payloads: list[bytes], whole: bytes) -> int:
+    def publish_all(self, publisher: Any, flags: int, route: Any, payloads: list[bytes], whole: bytes) -> int:
         """As Router's."""
         raise NotImplementedError

@@ -4,6 +4,8 @@ A message is encoded once for each QoS, and everybody who gets it shares those b
 retained and core.
 """
 
+from typing import Any
+
 from ..core.codec import publish_head, topic_of
 from ..core.reason_codes import NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ..store.base import StoreError
@@ -179,7 +181,7 @@ class Router(Subscribing):
         """The route of a topic, if there is one already."""
         return self._routes.get(topic)
 
-    def publish_all(self, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
+    def publish_all(self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
         """As `publish`, of each, up to the one that might find no room, or have its publisher held back; how many, no
         less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
         """

@@ -92,7 +92,7 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
     if len(payloads) < 2:
         return False
     whole = buf[begun : ends[-1]] if not first & 6 and not is5 else b""  # as it goes out, too
-    count = router.publish_all(first >> 1 & 3, route, payloads, whole)
+    count = router.publish_all(peer, first >> 1 & 3, route, payloads, whole)
     if count:
         parser.end = parser._at = ends[count - 1]
         take_all(peer, first, named, packet_id, payloads, count)
@@ -124,7 +124,7 @@ def unpark_all(peer: Any, router: Publishing, enough: int) -> int:
         payloads.append(body[start:])
     if len(payloads) < 2:
         return 0
-    count = router.publish_all(first >> 1 & 3, route, payloads, b"")
+    count = router.publish_all(peer, first >> 1 & 3, route, payloads, b"")
     if count:
         take_all(peer, first, named, packet_id, payloads, count)
         for _ in range(count):

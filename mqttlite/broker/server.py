@@ -10,9 +10,11 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from ..ledger.ledger import Ledger
 from ..store.base import StoreError
 from .access.access import Access, by_kind, guard_of
 from .access.guard import Guard
@@ -29,8 +31,10 @@ from .limits import Limits
 from .listener import Listener, Tls
 from .protocol import Protocol
 from .reloading import differences, differences_of_access, strangers, succeed
+from .router import Router
 from .stats import Stats
 from .turns import Turns, now_ms
+from .witnessed import WitnessedRouter
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -55,6 +59,8 @@ class Broker:
     functions of the program's own that have a say in it (access/hooks.py).
     Beyond this machine a broker needs `access` or `authenticate`, or listeners that require certificates: entering the
     block raises ListenError where everybody on the network could connect, unless `Access(anonymous=True)` says so.
+    `ledger`: a path, or a mqttlite.ledger.Ledger: what happens to messages with idempotency keys is noted there, for
+    `mqttlite verify`; it decides nothing. Entering the block raises ValueError where its file cannot be opened.
     `server_reference`: HOST:PORT of another server, of which clients are told when there is no room, or at the end.
     """
 
@@ -70,6 +76,7 @@ class Broker:
         access: Access | None = None,
         hooks: Hooks | None = None,
         server_reference: str = "",
+        ledger: "Ledger | str | os.PathLike[str] | None" = None,
     ) -> None:
         self._listeners = _checked(listen, limits, store, tls, origins)
         if authenticate is not None and not callable(authenticate):
@@ -84,12 +91,14 @@ class Broker:
         if self.store:
             self.store.on_failure = self._fail
         self.commit_gate = CommitGate(self.store, self._fail, self._go_on) if self.store else None
+        self.ledger = _ledger_of(ledger)
         self.engine = Engine(
             self.limits,
             store=self.store,
             authenticate=steps,
             server_reference=server_reference,
             guard=guard_of(access, hooks),
+            make_router=Router if self.ledger is None else partial(WitnessedRouter, self.ledger),
         )
         self._turns = Turns(self.engine, self.commit_gate)
         self.connections: dict[Connection, None] = self._turns.connections
@@ -118,6 +127,8 @@ class Broker:
         self._turns.changed()
 
     async def __aenter__(self) -> Self:
+        if self.ledger is not None:
+            await self.ledger.open()
         self._turns.start()
         self.failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         if self.store:
@@ -162,6 +173,8 @@ class Broker:
         if self.store:
             with contextlib.suppress(StoreError):  # said already
                 await self.store.close()
+        if self.ledger is not None:
+            await self.ledger.close()
 
     async def _end_connections(self) -> None:
         self.engine.shut_down()
@@ -263,6 +276,15 @@ class Broker:
     def flush(self) -> None:
         """Write at once what the engine has for its peers."""
         self._turns.flush()
+
+
+def _ledger_of(ledger: object) -> Ledger | None:
+    """The ledger that is meant; TypeError: none is."""
+    if isinstance(ledger, (str, os.PathLike)):
+        return Ledger(ledger)
+    if ledger is not None and not isinstance(ledger, Ledger):
+        raise TypeError(f"ledger must be a path or a mqttlite.ledger.Ledger, not {ledger!r:.60}")
+    return ledger
 
 
 def _checked(listen: object, limits: object, store: object, tls: object, origins: object) -> list[Listener]:

@@ -77,6 +77,7 @@ class Sessions:
         authenticate: Authenticate | None,
         server_reference: str,
         guard: Guard,
+        make_router: Callable[..., Router],
     ) -> None:
         self.limits = limits
         self.server_reference = server_reference.encode()
@@ -91,12 +92,11 @@ class Sessions:
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
         self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`
         self._store = store
-        self.router = Router(limits, self.stats, self.watch, self.dirty, self.busy, store)
+        self.router = make_router(limits, self.stats, self.watch, self.dirty, self.busy, store)
         self.router.guard = guard
         self.ledger = self.router.ledger
         self.backpressure = self.router.backpressure
-        # Straight to the router: each message takes this way.
-        self.check_topic = self.router.check_topic
+        self.check_topic = self.router.check_topic  # straight to the router: each message takes this way
         self.on_publish = self.router.publish_with
         self._takeovers = Takeovers(limits)
         self.budgets = Budgets(limits, self.ledger, self.watch, self._make_room, self.router.forget_routes)
@@ -135,7 +135,7 @@ class Sessions:
         self.router.epoch = clock - now
         self._store.note(0, CLOCK, clock, waits=False)
         for client_id, (number, state) in kept.sessions.items():
-            client = ClientSession(client_id, False, self.limits, self.ledger)
+            client = self.router.session_of(client_id, False)
             client.session.log = self._reuse_log(client)
             client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
             client.session.load_paged(state, kept.waiting.get(number, []))
@@ -209,7 +209,7 @@ class Sessions:
                 self.watch.hit(limit, peer, "CONNECT refused: no room for one more persistent session", self.router.now)
                 self._refuse_for_room(peer)
                 return
-            client = ClientSession(client_id, clean, self.limits, self.ledger, self._store)
+            client = self.router.session_of(client_id, clean, self._store)
             client.session.log = self._reuse_log(client)
             self.sessions[client_id] = client
             client.home = before.home if before else peer.origin
