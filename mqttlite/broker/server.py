@@ -139,6 +139,7 @@ class Broker:
         try:
             await self._doors.take(self._doors.prepare(self._listeners, strangers(self.guard, self._has_authenticate)))
         except BaseException:
+            log.removeFilter(self._log_rate)
             await self._stop()
             raise
         self._timer = asyncio.create_task(self._watch_deadlines(), name="deadlines of the broker")
@@ -164,12 +165,14 @@ class Broker:
         self._doors.close()
         if self._timer:
             self._timer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timer
-            await self._turns.asking.stop()
-            await self._end_connections()
-            log.info("stopped")
-        log.removeFilter(self._log_rate)
+            try:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._timer
+                await self._turns.asking.stop()
+                await self._end_connections()
+                log.info("stopped")
+            finally:
+                log.removeFilter(self._log_rate)
         if self.store:
             with contextlib.suppress(StoreError):  # said already
                 await self.store.close()

@@ -35,6 +35,7 @@ _real = {name: getattr(time, name) for name in ("gmtime", "sleep", "strftime")}
 
 
 _logger = logging.getLogger("mqttlite")
+_broker_logger = logging.getLogger("mqttlite.broker")
 
 
 class Patches:
@@ -48,6 +49,7 @@ class Patches:
         self._depth = 0
         self._saved: list[tuple[Any, str, Any]] = []
         self._log: tuple[list[logging.Handler], bool, int] = ([], True, 0)
+        self._filters: list[Any] = []
         self._outside: asyncio.AbstractEventLoop | None = None  # the loop of a test that is a coroutine itself
 
     def __enter__(self) -> None:
@@ -63,12 +65,14 @@ class Patches:
         self._log = (_logger.handlers, _logger.propagate, _logger.level)
         _logger.handlers, _logger.propagate = [self._handler], False
         _logger.setLevel(logging.WARNING)  # whatever the application wants to see: it is in the trace
+        self._filters = list(_broker_logger.filters)
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if not self._depth:
             _logger.handlers, _logger.propagate, level = self._log
             _logger.setLevel(level)
+            _broker_logger.filters = self._filters  # a broker that was killed has left its own
             asyncio._set_running_loop(self._outside)
             while self._saved:
                 where, name, what = self._saved.pop()

@@ -120,7 +120,11 @@ async def test_a_broker_that_lets_nothing_through_is_an_error(tmp_path: Path) ->
 
 
 async def test_it_ends_at_once_on_ctrl_c_while_nobody_answers() -> None:
-    async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as silent:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
         async with running("bench", f"mqtt://127.0.0.1:{port}") as bench:
             assert bench.stdout and b"after 0.5 s of warm-up" in await bench.stdout.readline()

@@ -98,6 +98,6 @@ def compiled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_compiled_it_runs_on_a_heap_of_48_kilobytes(micropython: MicroPython, compiled: Path) -> None:
-    result = await micropython.run(SMALL_HEAP, heap="48k", path=[compiled])
+async def test_compiled_it_runs_on_a_heap_of_52_kilobytes(micropython: MicroPython, compiled: Path) -> None:
+    result = await micropython.run(SMALL_HEAP, heap="52k", path=[compiled])
     assert result.stdout == "all done\n"

@@ -1,6 +1,7 @@
 """The world: one seed, one trace; and real programs in it."""
 
 import asyncio
+import logging
 import os
 import secrets
 import time
@@ -218,3 +219,10 @@ def test_the_tasks_of_a_group_are_cancelled_in_the_same_order_in_each_run() -> N
     occupied = [order() for _ in range(5)]
     assert len(first) == 40
     assert all(later == first for later in occupied)
+
+
+def test_a_broker_that_was_killed_leaves_no_filter_on_the_log_of_others() -> None:
+    before = list(logging.getLogger("mqttlite.broker").filters)
+    world, _ = programs.messages(7, 1)
+    world.close()
+    assert logging.getLogger("mqttlite.broker").filters == before
