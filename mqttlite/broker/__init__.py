@@ -1,6 +1,7 @@
 """The broker: an engine without sockets, and the asyncio shell around it.
 
 server        the shell: sockets, flushing, deadlines      listen     addresses to listen on
+inside        sessions of programs in this process
 listener      TLS and WebSocket of an address             origins    pages that may open WebSockets
 handshakes    why one did not come about
 commit_gate   output waits for the commit of what it tells of
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from .authentication import Arriving as Arriving
     from .authentication import Authenticate as Authenticate
     from .authentication import Refusal as Refusal
+    from .inside import Inside as Inside
+    from .inside import InsideError as InsideError
+    from .inside import Taken as Taken
     from .limits import Limits as Limits
     from .listener import Listener as Listener
     from .listener import Tls as Tls
@@ -56,12 +60,15 @@ __all__ = [
     "Broker",
     "Hooks",
     "Identity",
+    "Inside",
+    "InsideError",
     "Limits",
     "Listener",
     "Message",
     "Refusal",
     "Rule",
     "Rules",
+    "Taken",
     "Tls",
 ]
 
@@ -72,6 +79,8 @@ _HOMES = {
     "Broker": "server",
     "Hooks": "access.hooks",
     "Identity": "access.identity",
+    "Inside": "inside",
+    "InsideError": "inside",
     "Limits": "limits",
     "Listener": "listener",
     "Message": "access.hooks",
@@ -79,6 +88,7 @@ _HOMES = {
     "Refusal": "authentication",
     "Rule": "access.rule",
     "Rules": "access.rules",
+    "Taken": "inside",
     "Tls": "listener",
     "WRITE": "access.rule",
 }

@@ -9,18 +9,21 @@ from collections.abc import Callable
 
 from ..core.auth import AGAIN, AUTH, CONTINUE, DATA, METHOD, SUCCESS, decode_auth, encode_auth, properties_of
 from ..core.errors import ProtocolError
-from ..core.greeting import Connect
+from ..core.greeting import IDENTIFIER_REJECTED, Connect
 from ..core.packet_types import DISCONNECT
 from ..core.reason_codes import BAD_CREDENTIALS, BAD_METHOD, NOT_AUTHORISED, PACKET_TOO_LARGE, REFUSED, UNAVAILABLE
 from .access.guard import ALLOW_ALL, Guard
-from .access.identity import HOOK, Identity
+from .access.identity import HOOK, INSIDE, Identity
 from .access.pending import Pending, Question
 from .authentication import Arriving, Authenticate, Exchange, Refusal
+from .client_session import INSIDE_IDS
 from .events import VERSIONS
 from .farewell import TOO_FAST
+from .gates.addresses import INSIDE as INSIDE_ADDRESS
 from .gates.logins import Logins
 from .limits import Limits
 from .peer import Peer
+from .publishable import shown
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -57,6 +60,14 @@ class Admission:
 
     def connect(self, peer: Peer, connect: Connect, now: int) -> None:
         """A valid CONNECT."""
+        if peer.origin == INSIDE_ADDRESS:  # a program in this process, which may everything
+            peer.identity = Identity(None, how=INSIDE)
+            self._enter(peer, connect, b"")
+            return
+        if connect.client_id.startswith(INSIDE_IDS):
+            log.warning("%s: client identifier %s is for programs inside the broker", peer, shown(connect.client_id))
+            peer.refuse(IDENTIFIER_REJECTED)
+            return
         method = connect.properties.get(METHOD, b"")
         data = connect.properties.get(DATA, b"")
         assert isinstance(method, bytes) and isinstance(data, bytes)

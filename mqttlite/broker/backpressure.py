@@ -19,6 +19,7 @@ Imports peer, ledger, limits, stats.
 import logging
 
 from .client_session import ClientSession
+from .gates.addresses import INSIDE
 from .ledger import Ledger
 from .limits import DROP_OLDEST, HOLD, REFUSE, LimitError, Limits
 from .peer import Peer
@@ -165,7 +166,7 @@ class Backpressure:
         found = []
         for client in list(self.behind):
             peer = client.peer
-            if peer is None or not peer.writable:
+            if peer is None or not peer.writable or client.is_inside:
                 continue
             session = client.session
             finished = session.finished
@@ -184,7 +185,7 @@ class Backpressure:
         if taken - peer.mark >= limits.min_rate * limits.stall_ms // 1000:
             peer.mark = taken
             peer.marked_at = now
-        return now - peer.marked_at >= limits.stall_ms
+        return now - peer.marked_at >= limits.stall_ms and peer.origin != INSIDE
 
     # -- room in a queue
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # How a client is spoken to: in 3.1.1; in 5.0; in 5.0 with limits of its own, so that each message has to be looked at
 PLAIN4, PLAIN5, BY_FORM = range(3)
 
+INSIDE_IDS = b"$bridge/"  # client identifiers that begin so are for programs in the broker's process (inside.py)
+
 
 class ClientSession:
     """Session state (4.1) of one client identifier [MQTT-3.1.3-2]. `clean`: it ends with its network connection."""
@@ -122,6 +124,11 @@ class ClientSession:
         self.when_full = rule.when_full
         self.hold_left = min(self.hold_left, limits.hold_ms) if self.waiting else limits.hold_ms
         self.hold_room = size_max - min(limits.hold_bytes, size_max // 2)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a program in this process has it: it ends when that says so, and takes as long as that needs."""
+        return self.client_id.startswith(INSIDE_IDS)
 
     @property
     def is_unheard_of(self) -> bool:

@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from . import handshakes
+from .gates.addresses import INSIDE
 from .peer import Peer
 from .turns import Turns, now_ms
 
@@ -58,8 +59,10 @@ class Connection:
         """It begins."""
         self.transport = transport
         transport.set_write_buffer_limits(high=self._engine.limits.write_buffer_bytes)
-        sock: socket.socket = transport.get_extra_info("socket")
-        if sock.family == socket.AF_UNIX:
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is None:
+            address = INSIDE
+        elif sock.family == socket.AF_UNIX:
             address = f"Unix socket {sock.getsockname()}"
         else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

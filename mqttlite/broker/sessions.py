@@ -432,7 +432,7 @@ class Sessions:
         self._expiring.at(client, self._expires_at(client))
 
     def _expires_at(self, client: ClientSession) -> int:
-        return client.offline_since + (client.expiry_ms or self.limits.session_expiry_ms)
+        return NEVER if client.is_inside else client.offline_since + (client.expiry_ms or self.limits.session_expiry_ms)
 
     def _end_expired(self, now: int) -> None:
         for client in self._expiring.until(now):

@@ -15,6 +15,7 @@ ANONYMOUS = "anonymous"
 PASSWORD = "password"
 CERTIFICATE = "certificate"
 HOOK = "hook"
+INSIDE = "inside"  # a program in this process (inside.py): it may everything
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import ipaddress
 from functools import lru_cache
 
 UNIX = "unix"  # the key of all Unix sockets
+INSIDE = "inside"  # the address of connections that a program in this process has (inside.py), and their key
 
 
 @lru_cache(maxsize=1024)
@@ -33,7 +34,7 @@ def key_of(address: str) -> str:
 @lru_cache(maxsize=1024)
 def is_local(key: str) -> bool:
     """Whether only programs on this machine have this key."""
-    if key == UNIX:
+    if key in (UNIX, INSIDE):
         return True
     try:
         return ipaddress.ip_address(key).is_loopback

@@ -26,7 +26,7 @@ def spare(sessions: "Iterable[ClientSession]", newcomer: str, now: int) -> "Clie
     away = []
     counts: Counter[str] = Counter()
     for client in sessions:
-        if client.clean:
+        if client.clean or client.is_inside:
             continue
         if client.peer is None:
             if client.is_empty:
