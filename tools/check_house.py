@@ -25,7 +25,7 @@ FLOORS = (
     ("core",),
     ("link",),
     ("store",),
-    ("serial", "net", "ledger"),
+    ("serial", "net", "ledger", "settings"),
     ("client", "broker"),
     ("database", "board"),
     ("gateway",),

@@ -1,7 +1,9 @@
 """The gateway on the Pi: devices on serial lines on one side, an MQTT broker on the other.
 
-gateway   every port, and the status of all           config    what it is told: command line, or a TOML file
-lines/    serial ports and the devices on them         status    how the lines are, published
+gateway   all of it: lines, the broker inside, uplinks     config/   what it is told: a TOML file, the command line
+lines/    serial ports and the devices on them             inside/   bridge mode: the broker inside, lines joined to it
+uplink    what is asked of an upstream or sink             status    how the lines are, published
 
-May import `mqttlite.client`, `mqttlite.serial`, `mqttlite.link` and `mqttlite.core`; nothing of those imports it.
+May import all of `mqttlite` that stands below it: `client`, `broker`, `serial`, `settings`, `link` and `core`; nothing
+of those imports it.
 """

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mqttlite.client import Client
 
@@ -14,42 +14,11 @@ from .config import Config
 from .lines.names import ONLINE, line_topic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mqttlite.broker import Broker
+
     from .lines.line import GatewayLine
-
-_COUNTERS = (
-    "sent",
-    "resent",
-    "received",
-    "repaired",
-    "damaged",
-    "foreign",
-    "timeouts",
-    "duplicates",
-    "log_drops",
-    "resets",
-)
-
-
-def describe(line: "GatewayLine") -> dict[str, Any]:
-    """The state of one line as plain data."""
-    stats = line.link.stats
-    looks_like, advice = line.problem()
-    return {
-        "port": line.config.path,
-        "device": line.device_id,
-        "link": line.link.up,
-        "looks_like": looks_like,
-        "advice": advice,
-        "broker": line.forwarder.connected,
-        "broker_problem": line.forwarder.problem,
-        "connections": line.forwarder.connections,
-        "refused": line.forwarder.refused,
-        "up_bytes": line.forwarder.up_bytes,
-        "down_bytes": line.forwarder.down_bytes,
-        "rtt_ms": stats.srtt_ms,
-        "log_lines_left_out": line.say.left_out,
-        "frames": {name: getattr(stats, name) for name in _COUNTERS},
-    }
 
 
 async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
@@ -76,10 +45,8 @@ async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
         announcing = asyncio.create_task(_announce(client, online, connected))
         try:
             while True:
-                for line in lines:
-                    state = json.dumps(describe(line))
-                    for topic in filter(None, (line_topic(line.config.path), line.level())):
-                        await client.publish(f"{config.status_topic}/{topic}", state, qos=0)
+                for topic, state in _states(config, lines):
+                    await client.publish(topic, state, qos=0)
                 await asyncio.sleep(config.status_every_s)
         finally:
             announcing.cancel()
@@ -95,3 +62,26 @@ async def _announce(client: Client, online: str, connected: asyncio.Event) -> No
         connected.clear()
         receipt = await client.publish(online, "1", qos=1, retain=True)
         await receipt.completed()
+
+
+async def say_for_ever(broker: "Broker", config: Config, lines: "list[GatewayLine]") -> None:
+    """The same in bridge mode, by the broker inside, at which whoever wants to see it subscribes."""
+    from .inside.said import say
+
+    online = f"{config.status_topic}/{ONLINE}"
+    say(broker, online, "1", retain=True)
+    try:
+        while True:
+            for topic, state in _states(config, lines):
+                say(broker, topic, state)
+            await asyncio.sleep(config.status_every_s)
+    finally:
+        say(broker, online, "0", retain=True)
+
+
+def _states(config: Config, lines: "list[GatewayLine]") -> "Iterator[tuple[str, str]]":
+    """Topics, and what is published there."""
+    for line in lines:
+        state = json.dumps(line.describe())
+        for topic in filter(None, (line_topic(line.config.path), line.level())):
+            yield f"{config.status_topic}/{topic}", state

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..client.toml_file import read_toml
+from ..settings.toml_file import read_toml
 from . import supplies
 from .toml_lines import line_of
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..client.toml_file import read_toml
 from ..core.shown import shown
+from ..settings.toml_file import read_toml
 from .settings_file import toml_value, write_secret
 
 

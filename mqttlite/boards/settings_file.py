@@ -17,8 +17,8 @@ from mqttlite_board.settings import SettingError, check, encode
 from mqttlite_board.settings_rules import KINDS
 
 from ..client.checked_url import checked_url
-from ..client.toml_file import read_toml
 from ..core.shown import shown
+from ..settings.toml_file import read_toml
 from .toml_lines import line_of
 
 OWN_KEYS = ("counter", "trial")  # of the board, which nobody writes into a file

@@ -1,8 +1,8 @@
-"""In which line of a TOML file a key is set, for errors that name it in text. Imports the client's toml_file."""
+"""In which line of a TOML file a key is set, for errors that name it in text. Imports settings' toml_file."""
 
 import re
 
-from ..client import toml_file
+from ..settings import toml_file
 
 _KEYS = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 

@@ -27,6 +27,9 @@ from .publishable import shown
 
 log = logging.getLogger("mqttlite.broker")
 
+Vouch = Callable[[Arriving], Identity | None]
+"""Says who a client is whose connection is known; None: the guard is asked. Raises Refusal."""
+
 
 class Admission:
     """Asks `hook` about each CONNECT; None: asks `guard`, and nobody is asked in several packets. `enter`: what is done
@@ -47,6 +50,7 @@ class Admission:
         self._logins = logins
         self._enter = enter
         self._asked = asked
+        self.vouched: dict[str, Vouch] = {}  # who says who it is, by the address of a connection (Broker.join)
         self.pending = Pending(limits.authentications, limits.authentications_waiting)
 
     def take_guard(self, guard: Guard) -> None:
@@ -92,8 +96,10 @@ class Admission:
         return self._hook is not None or self.guard is not ALLOW_ALL
 
     def _ask_guard(self, peer: Peer, connect: Connect, now: int) -> None:
+        vouch = self.vouched.get(peer.address)
         try:
-            found = self.guard.admit(_arriving(peer, connect))
+            arriving = _arriving(peer, connect)
+            found = (vouch and vouch(arriving)) or self.guard.admit(arriving)
             if isinstance(found, Identity):
                 peer.identity = found
             else:

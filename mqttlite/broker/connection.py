@@ -26,14 +26,17 @@ class Connection:
         "_engine",
         "_held",
         "_paused",
+        "_place",
         "_turns",
         "_written",
         "peer",
         "transport",
     )
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, place: str = "") -> None:
+        """`place`: where its client is, if not where its socket says."""
         self._turns = turns
+        self._place = place
         self._engine = turns.engine
         self._paused = False
         self._held = 0  # bytes that wait for a commit
@@ -60,7 +63,9 @@ class Connection:
         self.transport = transport
         transport.set_write_buffer_limits(high=self._engine.limits.write_buffer_bytes)
         sock: socket.socket | None = transport.get_extra_info("socket")
-        if sock is None:
+        if self._place:
+            address = self._place
+        elif sock is None:
             address = INSIDE
         elif sock.family == socket.AF_UNIX:
             address = f"Unix socket {sock.getsockname()}"

@@ -12,8 +12,8 @@ class Protocol(asyncio.BufferedProtocol):
 
     __slots__ = ("connection",)
 
-    def __init__(self, turns: Turns) -> None:
-        self.connection = Connection(turns)
+    def __init__(self, turns: Turns, place: str = "") -> None:
+        self.connection = Connection(turns, place)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.connection.connection_made(cast(asyncio.Transport, transport))  # or uvloop's, which is no subclass

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from ..store.base import StoreError
 from .access.access import Access, by_kind, guard_of
 from .access.guard import Guard
 from .access.hooks import Authenticating, Hooks
+from .admission import Vouch
 from .audit import audit
 from .authentication import Authenticate
 from .broker_store import BrokerStore
@@ -29,10 +31,12 @@ from .engine import Engine
 from .gates.log_rate import LogRate
 from .limits import Limits
 from .listener import Listener, Tls
+from .poll import poll_of
 from .protocol import Protocol
 from .reloading import differences, differences_of_access, strangers, succeed
 from .router import Router
 from .stats import Stats
+from .thin import ThinTransport
 from .turns import Turns, now_ms
 from .witnessed import WitnessedRouter
 
@@ -125,6 +129,21 @@ class Broker:
     def changed(self) -> None:
         """The engine has been called from elsewhere: what it leaves is written soon."""
         self._turns.changed()
+
+    async def join(self, sock: socket.socket, place: str, vouch: Vouch | None = None) -> None:
+        """Serve the client at the other end of a stream that this program has opened, such as a pair of sockets, until
+        it ends. `sock` is the broker's from now on, and does not block. `place`: where the client is, for logs and
+        limits, instead of an address. `vouch`: says who a client at this place is, or None, and then it is asked as
+        others are (admission.py).
+        """
+        if vouch is not None:
+            self.engine.vouched[place] = vouch
+        loop = asyncio.get_running_loop()
+        poll = poll_of(loop)
+        if poll:
+            ThinTransport(loop, poll, sock, None, Connection(self._turns, place))
+        else:
+            await loop.connect_accepted_socket(lambda: Protocol(self._turns, place), sock)
 
     async def __aenter__(self) -> Self:
         if self.ledger is not None:

@@ -87,7 +87,7 @@ class Sessions:
         self._entrance = Entrance(limits, self.watch, self._make_room)
         self.half_open = self._entrance.half_open  # connections without CONNECT; oldest first
         self._admission = Admission(authenticate, guard, limits, self._logins, self._enter, self._entrance.asked)
-        self.pending = self._admission.pending  # for the shell
+        self.pending, self.vouched = self._admission.pending, self._admission.vouched  # for the shell
         self.on_auth = self._admission.packet
         self.dirty: dict[Peer, None] = {}  # in the order in which they got something to do
         self.busy: dict[Peer, None] = {}  # with something left that could be done at once: `go_on`

@@ -11,7 +11,7 @@ running    the event loop, SIGTERM, logs            lean      asyncio, without w
 progress   how far a long input is, on a terminal   variant   which build runs
 properties -D: properties of MQTT 5.0               measure   what `bench URL` does
 streams    standard input, output and error as they are found
-broker, broker_config, broker_operating, log_forms; ctl, top, top_view, top_numbers, control_client, columns
+broker, broker_operating, log_forms; ctl, top, top_view, top_numbers, control_client, columns
 pub, publisher; sub, subscriber, output_format; rr, requester; and the other commands, a module
 each
 

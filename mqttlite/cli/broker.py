@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..broker import Broker, Limits
+from ..broker.config import Settings, load, option, queue_option
+from ..broker.config.listeners import joined
+from ..broker.config.make_access import doubts, make_access
 from ..broker.limits import NAMES, WHEN_FULL
 from ..broker.poll import new_loop
 from . import broker_access, broker_import, broker_init, broker_operating, log_forms, open_files
 from .arguments import Elsewhere
 from .broker_check import check
-from .broker_config import Settings, load, option, queue_option
-from .broker_config.listeners import joined
-from .broker_config.make_access import doubts, make_access
 from .broker_listeners import add_options, options_of
 from .broker_reload import Reloader
 

@@ -1,9 +1,9 @@
-"""Who may connect to `mqttlite broker`, as options; broker_config/access.py has more of it in its file."""
+"""Who may connect to `mqttlite broker`, as options; broker/config/access.py has more of it in its file."""
 
 import argparse
 
-from .broker_config import Settings
-from .broker_config.access import ANYBODY
+from ..broker.config import Settings
+from ..broker.config.access import ANYBODY
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

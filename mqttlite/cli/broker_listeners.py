@@ -1,4 +1,4 @@
-"""TLS and WebSocket of `mqttlite broker` as options; broker_config/listener_tables.py has the same in its file."""
+"""TLS and WebSocket of `mqttlite broker` as options; broker/config/listener_tables.py has the same in its file."""
 
 import argparse
 from typing import Any

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ..broker import Broker
+from ..broker.config import Settings
+from ..broker.config.operating import FORMS, log_form, metrics
 from ..broker.operating.actions import Reload
 from ..broker.operating.control import Control
 from ..broker.operating.control_path import default_path
 from ..broker.operating.systemd import Service
-from .broker_config import Settings
-from .broker_config.operating import log_form, metrics
-from .log_forms import FORMS
 
 log = logging.getLogger("mqttlite.broker")
 

@@ -9,10 +9,10 @@ import signal
 from collections.abc import Callable
 
 from ..broker import Broker
+from ..broker.config import Mistakes, Settings
+from ..broker.config.make_access import doubts, make_access
 from ..broker.operating.systemd import reloading
 from ..core.errors import MQTTError
-from .broker_config import Mistakes, Settings
-from .broker_config.make_access import doubts, make_access
 
 log = logging.getLogger("mqttlite.broker")
 

@@ -7,21 +7,40 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..broker.poll import new_loop
+from ..store.base import StoreError
+from . import gateway_check, log_forms, open_files
+
 if TYPE_CHECKING:
     from mqttlite_gateway.config import Config
 
 log = logging.getLogger("mqttlite.gateway")
 
 _DESCRIPTION = """\
-Carries MQTT from devices on serial lines to a broker, each device over a connection of its own.
+Carries MQTT from devices on serial lines to a broker.
 
-The line may be noisy: frames are checked and repeated, and a device that was reset is noticed. The gateway goes on when
-the broker restarts or an adapter is unplugged, tells the device, and opens the port again when it is back. When no
-device comes, it says after 15 s what it has heard on the line, and what that looks like.
+The line may be noisy: frames are checked and repeated, and a device that was reset is noticed. When no device comes, it
+says after 15 s what it has heard on the line, and what that looks like.
 
-  mqttlite gateway --serial /dev/ttyUSB0
+In forward mode each device has a connection of its own to a broker elsewhere, which has all messages; while that cannot
+be reached, devices wait. In bridge mode (--bridge, or [[upstream]] in the file) the broker is inside: what a device has
+been told is received is on this machine's disk, and goes upstream as soon as that can be reached, in order, with its
+QoS, and whatever ends this program.
+"""
+_EXAMPLES = """\
+examples:
+  mqttlite gateway --serial /dev/ttyUSB0                              to a broker on this machine
   mqttlite gateway --serial /dev/serial/by-id/usb-… --serial '/dev/ttyAMA0?baud=921600' --upstream mqtt://10.0.0.5
-  mqttlite gateway --config /etc/mqttlite/gateway.toml
+  mqttlite gateway --bridge --serial /dev/ttyUSB0 --upstream mqtts://gateway:secret@broker.example
+  mqttlite gateway --bridge --serial /dev/ttyUSB0 --store /var/lib/mqttlite/gateway.db
+  mqttlite gateway --config /etc/mqttlite/gateway.toml                topics, both directions, users, more upstreams
+  mqttlite gateway --config gateway.toml --test-config                whether it is in order, and which line is not
+
+  then, in another terminal:
+  mqttlite console /dev/ttyUSB0                                       the board's log and prompt, while MQTT goes on
+  mqttlite ctl status                                                 in bridge mode: what the broker inside holds
+
+gateway/gateway.example.toml has all that a file may say; docs/pi.md has the rest.
 """
 
 
@@ -31,6 +50,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "gateway",
         help="carry devices on serial lines to a broker",
         description=_DESCRIPTION,
+        epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -43,10 +63,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--upstream",
+        action="append",
+        default=[],
         metavar="URL",
-        help="the broker: mqtt://host:1883 or unix:///path (default: mqtt://localhost:1883)",
+        help="the broker: mqtt://host:1883, mqtts://user:password@host or unix:///path (default in forward mode: "
+        "mqtt://localhost:1883); in bridge mode all messages go there, and it may be given more than once",
+    )
+    parser.add_argument("--bridge", action="store_true", help="with a broker and its store inside, see above")
+    parser.add_argument(
+        "--store",
+        metavar="FILE",
+        help="in bridge mode: where messages and sessions are kept; made if it is not there (gateway.db in the folder "
+        "that systemd gives, or in ~/.local/state/mqttlite); memory: nowhere",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with the same settings; options win")
+    parser.add_argument(
+        "--test-config", action="store_true", help="look at all of it, say what is wrong, and end: exit code 0 or 1"
+    )
     parser.add_argument(
         "--status-topic",
         metavar="TOPIC",
@@ -59,13 +92,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def configuration(args: argparse.Namespace) -> "Config":
     """The file, overridden by the options. Raises ConfigError."""
-    from mqttlite_gateway.config import Config, ConfigError, SerialPort, load
+    from mqttlite_gateway.config import BRIDGE, Config, ConfigError, SerialPort, load
 
     config = load(args.config) if args.config else Config()
+    if args.bridge:
+        config.mode = BRIDGE
     if args.serial:
         config.serial = [SerialPort.parse(text) for text in args.serial]
-    if args.upstream is not None:
-        config.upstream = args.upstream
+    if args.upstream:
+        config.lead_to(args.upstream)
+    if args.store is not None:
+        config.broker.store = args.store
     if args.status_topic is not None:
         config.status_topic = args.status_topic
     if args.status_every is not None:
@@ -78,33 +115,39 @@ def configuration(args: argparse.Namespace) -> "Config":
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until SIGINT or SIGTERM; SIGHUP changes nothing."""
+    """Run until SIGINT or SIGTERM: exit code 0; 1 where a store fails."""
+    if args.test_config:
+        return gateway_check.check(lambda: configuration(args), str(args.config or "what the options say"))
     from mqttlite_gateway.config import exposed, load
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    if args.verbose:
-        logging.getLogger("mqttlite").setLevel(logging.DEBUG)
     config = configuration(args)
+    log_forms.start(config.broker.log, logging.DEBUG if args.verbose else logging.INFO)
     if args.config and (warning := exposed(args.config, load(args.config))):
         log.warning("%s", warning)
-    return asyncio.run(_until_stopped(config))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_until_stopped(config, args))
 
 
-async def _until_stopped(config: "Config") -> int:
-    from mqttlite_gateway.gateway import run as run_gateway
+async def _until_stopped(config: "Config", args: argparse.Namespace) -> int:
+    from mqttlite_gateway.gateway import Gateway
 
     set_up = None
     if config.provision is not None:
         from ..boards.gateway_setup import setter_up
 
         set_up = setter_up(config.provision)
-    gateway = asyncio.create_task(run_gateway(config, check=True, set_up=set_up))
+    gateway = Gateway(config, path=args.config, read=lambda: configuration(args), check=True, set_up=set_up)
+    if config.is_bridge:
+        open_files.allow(config.broker.make_limits().connections)
+    running = asyncio.create_task(gateway.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, gateway.cancel)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: goes on as it is; to read the settings again, restart it")
+        loop.add_signal_handler(number, running.cancel)
+    loop.add_signal_handler(signal.SIGHUP, gateway.hang_up)
     try:
-        await gateway
+        await running
     except asyncio.CancelledError:
         return 0
+    except StoreError:  # which is in the log
+        return 1
     return 1

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from .running import LogFormatter
 from .streams import one_line
 
-FORMS = ("text", "keys", "json", "journal")
 _PLAIN = re.compile(r"[^\s\"=\\]+")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..client.toml_file import read_toml
+from ..settings.toml_file import read_toml
 
 YEAR_DAYS = 365.0
 

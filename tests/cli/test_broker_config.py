@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker import Listener, Tls
+from mqttlite.broker.config import Settings
 from mqttlite.broker.limits import NAMES, Limits, QueueRule
 from mqttlite.cli.arguments import CommandLine
 from mqttlite.cli.broker import add_parser, settings_of
-from mqttlite.cli.broker_config import Settings
 from tests.runtimes import ROOT
 
 

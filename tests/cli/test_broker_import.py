@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mqttlite import Client, RefusedError
-from mqttlite.cli.broker_config import load
-from mqttlite.cli.broker_config.make_access import make_access
+from mqttlite.broker.config import load
+from mqttlite.broker.config.make_access import make_access
 from tests.certificates import Certificates
 from tests.cli.commands import inside, running
 from tests.peers import free_port, program, run

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.cli.broker_config import Mistakes, load
-from mqttlite.cli.broker_config.found import Found
+from mqttlite.broker.config import Mistakes, load
+from mqttlite.settings.found import Found
 
 FORMS = """\
 # a comment

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.broker.config import load
 from mqttlite.broker.queues.names import QUEUE, STREAM
 from mqttlite.broker.queues.rules import NamedRule
-from mqttlite.cli.broker_config import load
 
 
 def rules(folder: Path, text: str) -> tuple[NamedRule, ...]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.cli.broker_config import TABLES, load
-from mqttlite.cli.broker_config.access import _ACTIONS, _CHOICES, _FILES, _WHO
+from mqttlite.broker.config import TABLES, load
+from mqttlite.broker.config.access import _ACTIONS, _CHOICES, _FILES, _WHO
 from mqttlite.cli.broker_reload import RESTART
 from tests.cli.commands import inside
 from tests.docs.pages import text_of

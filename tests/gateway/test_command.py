@@ -17,8 +17,8 @@ from mqttlite.link import Link
 from mqttlite.serial.dialer import SerialDialer
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.config import DEFAULT_UPSTREAM, Config, ConfigError, SerialPort, exposed, load
+from mqttlite_gateway.lines.state import _COUNTERS
 from mqttlite_gateway.lines.upstream import ANSWER_MAX, READ_SIZE
-from mqttlite_gateway.status import _COUNTERS
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto, mosquitto_pub, run
 from tests.runtimes import ROOT
@@ -80,24 +80,30 @@ def test_the_example_is_valid_and_shows_the_defaults() -> None:
 
 PORT = '\n[[serial]]\npath = "/dev/a"'
 BAD_FILES = {
-    "nonsense": ("upstream = \nx", r"gateway.toml: Invalid value \(at line 1, column"),
+    "nonsense": ("upstream = \nx", r"gateway.toml: line 1: Invalid value"),
     "binary": ("upstream = ''\n\udc80", r"gateway.toml: line 2 is not UTF-8; save"),
     "unknown key": (
         'upsteam = "x"',
-        r"gateway.toml: unknown key 'upsteam'; is 'upstream' meant\? There are .*upstream",
+        r"gateway.toml: line 1: there is no key 'upsteam'; did you mean upstream\?",
     ),
     "wrong type": (
         "upstream = 5",
-        r'gateway.toml: upstream must be a text in quotes, as in upstream = "mqtt://.*, and is a whole number',
+        r'gateway.toml: line 1: upstream must be a text in quotes, as in upstream = "mqtt://.*, and is a whole number',
     ),
     "truth for a number": (
         "status_every_s = true",
         r"status_every_s must be a number, as in status_every_s = 5.0, and is true or false",
     ),
-    "serial as a text": ('serial = "/dev/ttyUSB0"', r"gateway.toml: serial: write \[\[serial\]\] for each port"),
-    "serial as texts": ('serial = ["/dev/ttyUSB0"]', r"gateway.toml: serial: write \[\[serial\]\] for each port"),
+    "serial as a text": (
+        'serial = "/dev/ttyUSB0"',
+        r"toml: line 1: serial: write \[\[serial\]\] for each port",
+    ),
+    "serial as texts": (
+        'serial = ["/dev/ttyUSB0"]',
+        r"toml: line 1: serial: write \[\[serial\]\] for each port",
+    ),
     "no port": ('upstream = "mqtt://x"', r"gateway.toml: no serial port; give at least one"),
-    "no path": ("[[serial]]\nbaud = 9600", r"gateway.toml: \[\[serial\]\] number 1: path is missing"),
+    "no path": ("[[serial]]\nbaud = 9600", r"gateway.toml: line 1: \[\[serial\]\] number 1: path is missing"),
     "path that is none": ('[[serial]]\npath = "COM3"', r"\[\[serial\]\] number 1: path 'COM3': must be a device"),
     "baud": ('[[serial]]\npath = "/dev/a"\nbaud = 0', r"\[\[serial\]\] number 1: baud 0: must be 300 to 4000000"),
     "frame size": (
@@ -109,7 +115,10 @@ BAD_FILES = {
         '[[serial]]\npath = "/dev/a"\nbaud = "9600"',
         r"number 1: baud must be a whole number, as in baud = 115200, and is a text",
     ),
-    "key in a port": ('[[serial]]\npath = "/dev/a"\nparity = "N"', r"number 1: unknown key 'parity'"),
+    "key in a port": (
+        '[[serial]]\npath = "/dev/a"\nparity = "N"',
+        r"line 3: .* there is no key 'parity'",
+    ),
     "twice": ('[[serial]]\npath = "/dev/a"\n[[serial]]\npath = "/dev/a"', r"/dev/a is named twice"),
     "scheme": (
         'upstream = "http://x"\n[[serial]]\npath = "/dev/a"',
@@ -139,16 +148,19 @@ BAD_FILES = {
     ),
     "key of TLS": (
         'upstream = "mqtts://h"' + PORT + '\n[tls]\ncafile = "/x"',
-        r"\[tls\]: unknown key 'cafile'; there are",
+        r"line 5: \[tls\]: there is no key 'cafile'; there are",
     ),
     "type in TLS": (
         'upstream = "mqtts://h"' + PORT + "\n[tls]\ncertificate = 1",
         r"\[tls\]: certificate must be the path",
     ),
-    "TLS that is no table": ('upstream = "mqtts://h"\ntls = true' + PORT, r"tls: write \[tls\]"),
+    "TLS that is no table": ('upstream = "mqtts://h"\ntls = true' + PORT, r"tls has to be a table: write \[tls\]"),
     "host of a socket": ('upstream = "unix://run/x"' + PORT, r"upstream: a third slash is missing in 'unix://run/x'"),
-    "a port's key above": ("baud = 9600", r"unknown key 'baud'; it belongs below a \[\[serial\]\]"),
-    "slip in a port": ('[[serial]]\npath = "/dev/a"\nbaudrate = 1', r"unknown key 'baudrate'; is 'baud' meant\?"),
+    "a port's key above": ("baud = 9600", r"line 1: there is no key 'baud' here; it belongs below a \[\[serial\]\]"),
+    "slip in a port": (
+        '[[serial]]\npath = "/dev/a"\nbaudrate = 1',
+        r"line 3: .* 'baudrate'; did you mean baud\?",
+    ),
     "blank behind a path": ('[[serial]]\npath = "/dev/a "', r"path '/dev/a ': a blank at its end"),
     "one port, two names": (
         '[[serial]]\npath = "/dev/null"\n[[serial]]\npath = "/dev/../dev/null"',
@@ -176,6 +188,19 @@ def test_a_bad_file_is_refused_with_file_key_and_cause(tmp_path: Path, name: str
     with pytest.raises(ConfigError, match=said) as error:
         configured("gateway", "--config", str(path))
     assert str(path) in str(error.value)
+
+
+def test_all_mistakes_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text('status_every_s = 0\nconsole = "x"\n[[serial]]\npath = "/dev/a"\nbaud = "9600"\nparity = "N"\n')
+    with pytest.raises(ConfigError, match=r"line 1: .* \(and 3 more; --test-config shows all\)") as error:
+        load(path)
+    assert [line.partition(": line ")[2].partition(" must")[0].partition(" 0")[0] for line in error.value.lines] == [
+        "1: status_every_s",
+        "2: console 'x':",
+        "5: [[serial]] number 1: baud",
+        "6: [[serial]] number 1: there is no key 'parity'; did you mean path?",
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])

@@ -59,5 +59,5 @@ def test_it_is_read_from_the_gateways_file(tmp_path: Path) -> None:
     path.write_text(serial)
     assert load(path).provision is None
     path.write_text("[provision]\nurll = 5\n" + serial)
-    with pytest.raises(ConfigError, match=r"gateway.toml: \[provision\]: urll: there is no such setting"):
+    with pytest.raises(ConfigError, match=r"gateway.toml: line 2: \[provision\]: urll: there is no such setting"):
         load(path)

@@ -3,5 +3,6 @@
 line      one port: opened, served, opened again      forward   a connection to a broker for what a device sends
 upstream  a broker that is reached over a network     watch     what is said of a line on which no device is
 console, console_socket, direct, separator            what a board prints, and its prompt
-names, saying, provision   what devices are called, how often the log says so, boards that wait for their settings
+names, saying, state, provision   what devices are called, how often the log says so, how a
+line is as plain data, boards that wait for their settings
 """

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mqttlite.client.board_errors import explained
 from mqttlite.core.shown import shown
@@ -115,6 +115,12 @@ class GatewayLine:
         if self.console.state == PROMPT:
             return "micropython prompt", AT_PROMPT
         return self.watch.finding or ("", "")
+
+    def describe(self) -> dict[str, Any]:
+        """Its state, as plain data."""
+        from .state import state_of
+
+        return state_of(self)
 
     def _take_name(self, device_id: bytes) -> None:
         """Its topic level; whatever is unusual about it is said."""

@@ -15,7 +15,7 @@ from ..authentication import Arriving, Authenticate, Refusal
 from ..gates.addresses import is_local, key_of
 from .guard import ALLOW_ALL, Guard, Later
 from .hooks import Authenticating, Hooks, Message
-from .identity import ANONYMOUS, CERTIFICATE, HOOK, INSIDE, PASSWORD, Identity
+from .identity import ANONYMOUS, CERTIFICATE, HOOK, INSIDE, PASSWORD, WIRE, Identity
 from .rules import Rules
 
 log = logging.getLogger("mqttlite.broker")
@@ -164,7 +164,7 @@ class Access(Guard):
             ):
                 return None
             return identity
-        else:
+        elif identity.how != WIRE:
             return identity
         groups = self._groups_of(name)
         if groups == identity.groups:

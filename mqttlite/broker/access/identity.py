@@ -16,6 +16,7 @@ PASSWORD = "password"
 CERTIFICATE = "certificate"
 HOOK = "hook"
 INSIDE = "inside"  # a program in this process (inside.py): it may everything
+WIRE = "wire"  # it is at the other end of a wire to this machine (Broker.join)
 
 
 @dataclass(frozen=True, slots=True)

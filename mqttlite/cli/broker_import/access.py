@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from ..broker_config.access import ANYBODY, LOOPBACK, NOBODY
+from ...broker.config.access import ANYBODY, LOOPBACK, NOBODY
 from .lines import CHANGED, NOT, TAKEN, Conf, Section
 
 _LOCAL = ("127.", "[::1]", "localhost")

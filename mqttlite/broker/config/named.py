@@ -15,11 +15,11 @@ without one, these are the bounds of what a subscription makes under this name; 
     max_age_s = 604800
 """
 
-from ...broker.queues.names import QUEUE, STREAM
-from ...broker.queues.rules import NamedRule
 from ...core.errors import ProtocolError
-from .found import Found
-from .numbers import whole
+from ...settings.found import Found
+from ...settings.numbers import whole
+from ..queues.names import QUEUE, STREAM
+from ..queues.rules import NamedRule
 from .settings import Settings
 
 KEYS = ("named_queue", "stream")

@@ -26,7 +26,7 @@ class Found:
     """The content of a file. `data`: as tomllib has it, or none of it could be read (OSError is a ValueError here)."""
 
     def __init__(self, path: Path) -> None:
-        from ...client.toml_file import read_toml  # only who has a file loads it
+        from .toml_file import read_toml  # only who has a file loads it
 
         self.path = path
         try:
@@ -93,7 +93,7 @@ class Found:
 
     def line(self, *at: Key) -> int:
         """The line in which this place begins, or else what it would be in; 0: there is none."""
-        from ...client.toml_file import line_of
+        from .toml_file import line_of
 
         return line_of(self.path.read_text(encoding="utf-8-sig"), at)
 

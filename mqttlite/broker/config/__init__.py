@@ -12,8 +12,8 @@ settings         what all of them fill                found    what a file holds
 
 from pathlib import Path
 
+from ...settings.found import Found, Mistakes
 from . import access, general, limits, listener_tables, named, operating, queues
-from .found import Found, Mistakes
 from .limits import option
 from .queues import queue_option
 from .settings import Settings

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...broker.access.rule import ALL, PUBLISH, READ, Rule
-from ...broker.access.secret_files import refuse_public
-from ...broker.access.users import CERTIFICATE_USERS
-from .found import Found, check_name
+from ...settings.found import Found, check_name
+from ..access.rule import ALL, PUBLISH, READ, Rule
+from ..access.secret_files import refuse_public
+from ..access.users import CERTIFICATE_USERS
 from .settings import Settings
 
 KEYS = ("access", "groups", "rule")

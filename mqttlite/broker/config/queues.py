@@ -9,9 +9,9 @@ And `--queue PATTERN=RULE[,BYTES]`.
 
 from collections.abc import Callable, Mapping
 
-from ...broker.limits import WHEN_FULL, QueueRule
-from .found import Found
-from .numbers import whole
+from ...settings.found import Found
+from ...settings.numbers import whole
+from ..limits import WHEN_FULL, QueueRule
 from .settings import Settings
 
 KEYS = ("queue",)

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from ...broker.access.access import LOCAL, Access
-from ...broker.access.acl_file import read_rules as read_acl_file
-from ...broker.access.rule import PLACEHOLDERS, Rule
-from ...broker.access.rules import Rules
-from ...broker.access.users import Users, name_of, read_users
+from ...settings.found import Mistakes, check_name
+from ..access.access import LOCAL, Access
+from ..access.acl_file import read_rules as read_acl_file
+from ..access.rule import PLACEHOLDERS, Rule
+from ..access.rules import Rules
+from ..access.users import Users, name_of, read_users
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
-from .found import Mistakes, check_name
 from .settings import Settings
 
 _ANONYMOUS: Mapping[str, bool | str] = {NOBODY: False, LOOPBACK: LOCAL, ANYBODY: True}

@@ -10,12 +10,12 @@ socket = "/run/mqttlite/broker.sock"    # or false: none
 form = "json"
 """
 
-from ...broker.operating.metrics_page import address_of
-from ..log_forms import FORMS
-from .found import Found
+from ...settings.found import Found
+from ..operating.metrics_page import address_of
 from .settings import Settings
 
 KEYS = ("metrics", "control", "log")
+FORMS = ("text", "keys", "json", "journal")  # of a log (cli/log_forms.py)
 
 
 def read(found: Found, settings: Settings) -> None:

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...broker.access.rule import Rule
-from ...broker.limits import Limits, QueueRule
-from ...broker.listener import Listener
-from ...broker.queues.rules import NamedRule
 from ...core.errors import MQTTError
-from .found import Found, Key, Mistakes, label
+from ...settings.found import Found, Key, Mistakes, label
+from ..access.rule import Rule
+from ..limits import Limits, QueueRule
+from ..listener import Listener
+from ..queues.rules import NamedRule
 from .listeners import make_listeners
 
 

@@ -12,9 +12,9 @@ url = "mqtts://0.0.0.0:8885"
 client_ca = "/etc/mqttlite/devices-ca.pem"
 """
 
-from ...broker.access.secret_files import refuse_public
-from ...broker.listener import TLS_NAMES
-from .found import Found, Key
+from ...settings.found import Found, Key
+from ..access.secret_files import refuse_public
+from ..listener import TLS_NAMES
 from .settings import Settings
 
 KEYS = ("tls", "origins", "listener")

@@ -1,6 +1,6 @@
 """Keys above the first table: listen, store, server_reference."""
 
-from .found import Found
+from ...settings.found import Found
 from .settings import Settings
 
 KEYS = ("listen", "store", "server_reference")

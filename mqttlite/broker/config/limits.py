@@ -7,9 +7,9 @@ retained_message_bytes = "1 MiB"
 from dataclasses import fields
 from typing import Any
 
-from ...broker.limits import NAMES, Limits
-from .found import Found, check_name
-from .numbers import whole
+from ...settings.found import Found, check_name
+from ...settings.numbers import whole
+from ..limits import NAMES, Limits
 from .settings import Settings
 
 KEYS = ("limits",)

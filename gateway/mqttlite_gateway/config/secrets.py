@@ -1,0 +1,37 @@
+"""Whether others can read what only the gateway should know."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from mqttlite.client.url import Url
+
+from .whole import Config
+
+
+def exposed(path: Path, config: Config) -> str:
+    """Words about a file with a password in it that others may read, "" when all is well."""
+    try:
+        if not has_secret(config):
+            return ""
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd gives out a copy that is nobody else's
+    if not mode & (stat.S_IRGRP | stat.S_IROTH) or (credentials and path.resolve().is_relative_to(credentials)):
+        return ""
+    who = "everybody" if mode & stat.S_IROTH else "its group"
+    return (
+        f"{path} contains a password, and {who} on this machine can read it (mode {mode & 0o777:o}): chmod 600 {path}"
+    )
+
+
+def has_secret(config: Config) -> bool:
+    """Whether it holds a password. ValueError: a URL is none."""
+    urls = [config.upstream, *(str(table.get("url", "")) for table in config.upstreams)]
+    return any(Url(url).password is not None for url in urls if url) or _of_boards(config.provision)
+
+
+def _of_boards(provision: dict[str, Any] | None) -> bool:
+    return bool(provision and (provision.get("password") or provision.get("wifi", {}).get("password")))

@@ -1,0 +1,35 @@
+"""`mqttlite gateway --test-config`: all that a start would look at but ports, upstreams and what is in the store."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..broker.config.make_access import doubts
+from .broker_check import Trial, count, summary
+from .streams import say
+
+if TYPE_CHECKING:
+    from mqttlite_gateway.config import Config
+
+
+def check(read: "Callable[[], Config]", name: str) -> int:
+    """Say all that is wrong, a line for each; the exit code. `name`: of the file, for what is said."""
+    from mqttlite_gateway.config import ConfigError, exposed
+
+    trial = Trial()
+    try:
+        config = read()
+    except ConfigError as error:
+        trial.wrong += error.lines
+        return trial.end(name, "gateway")
+    access, listeners = trial.broker(config.broker) if config.is_bridge else (None, [])
+    if trial.end(name, "gateway"):
+        return 1
+    if config.found and (warning := exposed(config.found.path, config)):
+        say(f"doubtful: {warning}")
+    parts = [count(len(config.serial), "serial port")]
+    if config.is_bridge:
+        for doubt in doubts(config.broker, access):
+            say(f"doubtful: {doubt}")
+        parts += [count(len(config.upstreams), "upstream"), summary(config.broker, access, len(listeners))]
+    print(f"{name} is in order: {config.mode} mode, {', '.join(parts)}")
+    return 0
