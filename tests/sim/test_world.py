@@ -223,6 +223,9 @@ def test_the_tasks_of_a_group_are_cancelled_in_the_same_order_in_each_run() -> N
 
 def test_a_broker_that_was_killed_leaves_no_filter_on_the_log_of_others() -> None:
     before = list(logging.getLogger("mqttlite.broker").filters)
-    world, _ = programs.messages(7, 1)
+    world = World(1)
+    running = world.process("broker", broker())
+    world.run(1)
+    running.cut_power()
     world.close()
     assert logging.getLogger("mqttlite.broker").filters == before
