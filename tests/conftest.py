@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mqttlite.cli.variant import COMPILED
+from tests import rabbitmq
+from tests.aedes import Aedes
 from tests.peers import MicroPython, Mosquitto, WasmMicroPython
 
 # The same examples every time, on a slow machine too, and nothing that an earlier run has left counts; unless
@@ -28,6 +30,9 @@ for _name in ("BROKER", "COLUMNS", "DEMO_SECONDS", "LINES", "MQTTLITE_PASSWORD",
 os.environ["TERM"] = "xterm"
 _runtime = tempfile.TemporaryDirectory(prefix="run-")  # sockets of gateways; removed when the tests end
 os.environ["XDG_RUNTIME_DIR"] = _runtime.name
+
+# Before workers are made: they know by it what they share.
+_ends_run = rabbitmq.begin_run()
 
 # What is ignored here is ignored by every child: started with nohup or in the background of a script, this would be
 # SIGHUP or SIGINT, and a test that ends its child with that would wait for ever.
@@ -52,6 +57,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if COMPILED and marker:
             item.add_marker(pytest.mark.skip(reason=f"for the source alone: {marker.args[0]}"))
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_unconfigure() -> None:
+    """What tests have shared ends with the process that has started them all."""
+    global _ends_run
+    if _ends_run:
+        _ends_run = False
+        rabbitmq.end_run()
+
+
+@pytest.fixture(scope="session")
+def shared_rabbitmq() -> rabbitmq.Shared:
+    """A running RabbitMQ with its MQTT plugin, one for all tests: take names of your own, and leave it as it is."""
+    return rabbitmq.shared()
+
+
+@pytest.fixture
+def aedes() -> Iterator[Aedes]:
+    """A running aedes, which keeps sessions in memory."""
+    with Aedes() as broker:
+        yield broker
 
 
 @pytest.fixture

