@@ -63,6 +63,8 @@ class Program:
         self.waits_since = 0  # since when
         self.proof: "Receipt | None" = None  # the message that shows that this start is good
         self.network: "asyncio.Event | None" = None
+        self.url = ""  # of the settings, that is in use
+        self.place: "tuple[str, str] | None" = None  # where its broker was found (discovery.py)
         self.ready = asyncio.Event()  # there is a client, and its store is open
         self.heard = 0  # when a message came last
         self.handlers: "dict[str, Callable[[bytes], Coroutine[Any, Any, None]]]" = {"command": self.obey}
@@ -213,6 +215,10 @@ class Program:
         self.ready.set()
         try:
             jobs = [job(self) for job in self.app.jobs]
+            if "://discover" in str(self.settings["url"]) or ".local" in str(self.settings["url"]):
+                from . import discovery
+
+                jobs.append(discovery.keep(self))
             if not isinstance(self.settings["url"], str):
                 from . import urls
 
@@ -249,6 +255,7 @@ class Program:
             "on_oversized": self.on_oversized,
         }
         all_options.update(options)
+        self.url = url
         client = self.client = self.make_client(url, **all_options)
         return client
 
@@ -260,6 +267,14 @@ class Program:
         """A client that reaches the broker at `url`."""
         if url.startswith("serial:") and "boot=" not in url:
             url += ("&" if "?" in url else "?") + "boot=" + str(self.boots + self.wakes)
+        if "://discover" in url or ".local" in url:
+            from . import discovery
+
+            url = discovery.found(self, url, options)
+        if url.startswith("mqtts:"):
+            from . import trusting
+
+            options["tls"] = trusting.trusted(self.settings["ca"])
         try:
             return Client(
                 url,

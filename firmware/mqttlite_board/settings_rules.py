@@ -4,6 +4,7 @@ No message holds a value that may be a secret, nor one that stands where a secre
 """
 
 import json
+from binascii import a2b_base64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KINDS = {
     "topic": _TEXT,
     "store": _TEXT,
     "key": _TEXT,
+    "ca": _TEXT,
     "watchdog_s": _NUMBER,
     "led": "the number or name of a pin",
     "sleep_s": "a number",
@@ -61,6 +63,7 @@ def check(values: "Any", error: "Callable[[str], Exception]") -> None:
         raise error("url: must be a text, or a list of two")
     for url in urls:
         _check_url(url, error)
+        _check_trust(url, values, error)
     _check_wifi(values.get("wifi", {}), error)
     _check_topic(values.get("topic", "boards"), error)
     _check_rest(values, error)
@@ -134,17 +137,20 @@ def _check_url(url: str, error: "Callable[[str], Exception]") -> None:
         raise error("url: user name and password do not belong here; they are `username` and `password`")
     if " " in url or _has_control(url):
         raise error("url '%s': holds a blank" % url)
-    if url.startswith("mqtt://"):
-        host, _, port = _cut(url[7:].rstrip("/"), ":") if "[" not in url else (url[7:], "", "")
-        if not host or "/" in host or "?" in host:
-            raise error("url '%s': must be as mqtt://192.168.1.10:1883" % url)
+    if url[: url.find("//") + 2] in ("mqtt://", "mqtts://"):
+        place = url[url.find("//") + 2 :].rstrip("/")
+        if place.startswith("discover/"):  # and the name of one broker
+            place = "discover"
+        host, _, port = _cut(place, ":") if "[" not in url else (place, "", "")
+        if not host or "/" in host or "?" in host or (host == "discover" and port):
+            raise error("url '%s': must be as mqtt://192.168.1.10:1883, or mqtts://discover" % url)
         if port and not (port.isdigit() and 0 < int(port) < 65536):
             raise error("url '%s': the port must be a number from 1 to 65535" % url)
         return
     if url == "serial:usb":
         return
     if not url.startswith("serial://") or url[9:10] in ("", "?"):
-        raise error("url '%s': must be mqtt://host:1883, serial:usb or serial://UART?tx=…&rx=…" % url)
+        raise error("url '%s': must be mqtt://host:1883, mqtts://…, serial:usb or serial://UART?tx=…&rx=…" % url)
     place, _, query = _cut(url[9:], "?")
     if place[0] != "/" and not place.isdigit():
         raise error("url '%s': the UART must be a number, as in serial://2?tx=17&rx=16" % url)
@@ -152,6 +158,16 @@ def _check_url(url: str, error: "Callable[[str], Exception]") -> None:
         key, _, value = _cut(pair, "=")
         if key not in _LINE_OPTIONS or not value.isdigit():
             raise error("url '%s': %s must be one of %s, and a number" % (url, key, ", ".join(_LINE_OPTIONS)))
+
+
+def _check_trust(url: str, values: "dict[str, Any]", error: "Callable[[str], Exception]") -> None:
+    """Whoever is in the network can say that it is the broker: a password is for the one with the right certificate."""
+    if url.startswith("mqtts:") and not values.get("ca"):
+        raise error("ca is missing: mqtts:// needs the certificate of the broker or of its CA, in base64")
+    if url.startswith("mqtt://discover") and values.get("password"):
+        raise error("url '%s': the password would go to whoever answers; use mqtts://discover and `ca`" % url)
+    if values.get("sleep_s") and "://discover" in url:
+        raise error("url '%s': a board that sleeps has no time to look for its broker; name its host" % url)
 
 
 def _cut(text: str, mark: str) -> "tuple[str, str, str]":
@@ -174,6 +190,13 @@ def _check_wifi(wifi: "dict[str, Any]", error: "Callable[[str], Exception]") -> 
 
 
 def _check_rest(values: "dict[str, Any]", error: "Callable[[str], Exception]") -> None:
+    ca = values.get("ca", "")
+    try:
+        is_certificate = not ca or a2b_base64(ca)[:1] == b"0"  # of DER, which begins with a sequence
+    except ValueError:
+        is_certificate = False
+    if not is_certificate:
+        raise error("ca: must be a certificate in DER, in base64: openssl x509 -in ca.pem -outform der | base64 -w0")
     key = values.get("key", "")
     try:
         whole = len(key) in (0, 64) and int(key or "0", 16) >= 0

@@ -39,6 +39,8 @@ async def keep(program: "Any", urls: "list[str]") -> None:
             back_s = min(2 * back_s, BACK_MAX_S)
         else:
             continue
+        if not program.ready.is_set():  # another client is about to begin (discovery.py)
+            continue
         at = 1 - at
         await seldom.switch(program, urls[at])
         was_connected = False

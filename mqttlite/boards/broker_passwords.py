@@ -9,7 +9,7 @@ import re
 import secrets
 from pathlib import Path
 
-from .settings_file import write_secret
+from ..broker.access.secret_files import write_secret
 
 ITERATIONS = 101  # as mosquitto_passwd
 COMMAND_S = 60.0

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..broker.access.secret_files import write_secret
 from ..core.shown import shown
 from ..settings.toml_file import read_toml
-from .settings_file import toml_value, write_secret
+from .settings_file import toml_value
 
 
 class DevicesError(ValueError):

@@ -13,12 +13,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ..broker.access.secret_files import write_secret
 from ..core.shown import shown
 from .devices import configuration
 from .extras import need
 from .firmware_image import check_application
 from .manifest import IMAGE, Release
-from .settings_file import write_secret
 
 HEAD = "release.json"
 SIGNATURE = "release.sig"

@@ -4,7 +4,6 @@ settings.json. Errors name file, line and key, and never show a secret.
 
 import csv
 import json
-import os
 import re
 import secrets
 import stat
@@ -16,6 +15,7 @@ from typing import Any
 from mqttlite_board.settings import SettingError, check, encode
 from mqttlite_board.settings_rules import KINDS
 
+from ..broker.access.secret_files import write_secret
 from ..client.checked_url import checked_url
 from ..core.shown import shown
 from ..settings.toml_file import read_toml
@@ -46,9 +46,9 @@ def check_on_host(values: dict[str, Any]) -> None:
         if key in values:
             raise SettingError(f"{key}: is the board's own and does not stand in a file")
     for url in urls_of(values):
-        if url.startswith("mqtt:"):
+        if url.startswith("mqtt") and "://discover" not in url:
             try:
-                checked_url(url, ("mqtt",))
+                checked_url(url, ("mqtt", "mqtts"))
             except ValueError as error:
                 raise SettingError(f"url: {error}") from None
 
@@ -136,25 +136,6 @@ def write_toml(path: Path, values: dict[str, Any]) -> None:
         if isinstance(value, dict) and value:
             lines += ["", f"[{key}]", *(f"{_toml_key(name)} = {toml_value(inner)}" for name, inner in value.items())]
     write_secret(path, ("\n".join(lines) + "\n").encode())
-
-
-def write_secret(path: Path, data: bytes, *, as_before: bool = False) -> None:
-    """Write a file that its owner alone can read, or, `as_before`, with mode and owner of the one that it replaces; a
-    cut leaves the old one or the new one. Raises OSError.
-    """
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        if as_before and path.exists():
-            info = path.stat()
-            os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
-            if os.geteuid() == 0:
-                os.fchown(descriptor, info.st_uid, info.st_gid)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
 
 
 def _toml_key(key: str) -> str:

@@ -1,13 +1,8 @@
 """`mqttlite passwd`: the file of the broker's users and their passwords."""
 
 import argparse
-import fcntl
 import getpass
-import os
-import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from .arguments import Elsewhere
@@ -94,70 +89,19 @@ def _check(path: Path, name: str) -> int:
 
 
 def _set(path: Path, name: str, password: bytes) -> None:
-    from ..broker.access.passwords import hashed
+    from ..broker.access.users_file import set_password
 
-    line = f"{name}:{hashed(password)}"
-    said: list[str] = []
-
-    def change(lines: list[str]) -> list[str]:
-        places = [at for at, old in enumerate(lines) if _name_in(old) == name]
-        said.append(f"{name} has a new password" if places else f"{name} is added")
-        if not places:
-            return [*lines, line]
-        return [line if at == places[0] else old for at, old in enumerate(lines) if at not in places[1:]]
-
-    is_new = not path.exists()
-    _rewrite(path, change)
-    say(f"{path}{' is made' if is_new else ''}: {said[0]}; {_WHEN}")
+    is_new_file = not path.exists()
+    is_new = set_password(path, name, password, say)
+    done = f"{name} is added" if is_new else f"{name} has a new password"
+    say(f"{path}{' is made' if is_new_file else ''}: {done}; {_WHEN}")
 
 
 def _delete(path: Path, name: str) -> None:
-    def change(lines: list[str]) -> list[str]:
-        left = [line for line in lines if _name_in(line) != name]
-        if len(left) == len(lines):
-            raise ValueError(f"there is no user {name!r} in {path}")
-        return left
+    from ..broker.access.users_file import delete
 
-    if not path.exists():
-        raise ValueError(f"there is no file {path}")
-    _rewrite(path, change)
+    delete(path, name, say)
     say(f"{path}: {name} is deleted; {_WHEN}")
-
-
-def _name_in(line: str) -> str | None:
-    return None if line.startswith("#") else line.partition(":")[0]
-
-
-def _rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
-    """Replace the file with what `change` makes of its lines; two that do so at once wait for each other."""
-    from ..boards.settings_file import write_secret
-    from ..broker.access.users import parse
-
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent}, and so no file {path}")
-    with _alone(path.parent):
-        lines, is_public = [], True
-        if path.exists():
-            mode = path.stat().st_mode
-            is_public = bool(mode & (stat.S_IROTH | stat.S_IWOTH))
-            text = path.read_text(encoding="utf-8-sig")
-            parse(text, str(path))  # what is broken is not made worse
-            lines = [line.rstrip("\r") for line in text.split("\n")]  # as they are read, and no others
-            if not lines[-1]:
-                lines.pop()
-            if is_public:
-                say(f"{path} could be read by everybody on this machine: now its owner alone can (mode 0600)")
-        write_secret(path, "".join(f"{line}\n" for line in change(lines)).encode(), as_before=not is_public)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _asked(name: str, twice: bool = False) -> bytes:

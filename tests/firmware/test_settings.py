@@ -15,6 +15,9 @@ SECRET = "hunter-2-hunter-2"
 
 GOOD: list[dict[str, object]] = [
     {"url": "mqtt://192.168.1.10"},
+    {"url": "mqtt://discover"},
+    {"url": "mqtts://discover/home", "ca": "MIIB", "username": "one", "password": SECRET},
+    {"url": "mqtts://pi.local:8884", "ca": "MIIB"},
     {"url": "mqtt://[fe80::1]:1883"},
     {"url": ["serial://2?tx=17&rx=16&baud=115200", "mqtt://broker:1883"]},
     {"url": "serial:usb"},
@@ -38,7 +41,17 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"url": "mqtt://host:0"}, "the port must be a number from 1 to 65535"),
     ({"url": "mqtt://host:port"}, "the port must be a number"),
     ({"url": "mqtt://a host"}, "holds a blank"),
-    ({"url": "mqtts://host"}, "url 'mqtts://host': must be mqtt://"),
+    ({"url": "mqtts://host"}, "ca is missing: mqtts:// needs the certificate"),
+    ({"url": "mqtts://host", "ca": "c2VzYW1l"}, "ca: must be a certificate in DER, in base64"),
+    ({"url": "mqtts://host", "ca": "%%%"}, "ca: must be a certificate in DER, in base64"),
+    ({"url": "wss://host"}, "url 'wss://host': must be mqtt://"),
+    (
+        {"url": "mqtt://discover", "username": "a", "password": SECRET},
+        "url 'mqtt://discover': the password would go to whoever answers",
+    ),
+    ({"url": ["serial:usb", "mqtts://discover"]}, "ca is missing"),
+    ({"url": "mqtt://discover:1883"}, "url 'mqtt://discover:1883': must be as"),
+    ({"url": "mqtt://discover", "sleep_s": 60}, "url 'mqtt://discover': a board that sleeps"),
     ({"url": f"mqtt://one:{SECRET}@host"}, "url: user name and password do not belong here"),
     ({"url": "serial://two"}, "the UART must be a number"),
     ({"url": "serial://2?speed=9600"}, "speed must be one of tx, rx, baud"),
@@ -174,7 +187,7 @@ async def test_a_board_forgets_the_rules_when_it_has_checked(micropython: MicroP
         "    print('mqttlite_board.settings_rules' in sys.modules)\n"
         "    print(hasattr(sys.modules['mqttlite_board'], 'settings_rules'))"
     )
-    result = await micropython.run(script, path=[FIRMWARE], heap="64k")
+    result = await micropython.run(script, path=[FIRMWARE], heap="80k")
     assert result.stdout.splitlines() == ["False"] * 4
 
 

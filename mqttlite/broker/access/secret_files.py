@@ -2,8 +2,11 @@
 change are none, and both are refused.
 """
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -32,3 +35,33 @@ def read_text(path: Path, what: str, *, may_be_read: bool = False) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+
+
+def write_secret(path: Path, data: bytes, *, as_before: bool = False) -> None:
+    """Write a file that its owner alone can read, or, `as_before`, with mode and owner of the one that it replaces; a
+    cut leaves the old one or the new one. Raises OSError.
+    """
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        if as_before and path.exists():
+            info = path.stat()
+            os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
+            if os.geteuid() == 0:
+                os.fchown(descriptor, info.st_uid, info.st_gid)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Two that change files of a folder at once wait for each other."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,7 @@
 """`mqttlite broker init`: all that a broker for a network at home needs, in one folder and one step; and what its
 clients have to be told.
 
-own_names      this machine's names and addresses      certificates   a CA, and what it signs
+certificates   a CA, and what it signs
 instructions   what is printed
 """
 
@@ -12,7 +12,7 @@ import os
 import socket
 from pathlib import Path
 
-from . import own_names
+from ...net import own_names
 
 USER = "home"
 FOLDER = "mqttlite-broker"
@@ -75,8 +75,8 @@ def init(folder: str) -> int:
 
 def _init(folder: Path, user: str, more: list[str], port: int, local_port: int, group: str | None = None) -> str:
     """Make the folder; what is to be printed."""
-    from ...boards.settings_file import write_secret
     from ...broker.access.passwords import hashed
+    from ...broker.access.secret_files import write_secret
     from ...broker.access.users import check_name
     from . import certificates, instructions
 
@@ -113,7 +113,7 @@ def _init(folder: Path, user: str, more: list[str], port: int, local_port: int, 
 
 
 def _renew(folder: Path, more: list[str]) -> None:
-    from ...boards.settings_file import write_secret
+    from ...broker.access.secret_files import write_secret
     from . import certificates
 
     ca, key = ((folder / name).read_bytes() for name in ("ca.pem", "ca.key"))
