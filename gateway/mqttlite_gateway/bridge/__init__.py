@@ -1,0 +1,18 @@
+"""The bridge: what is published at the broker inside goes on to another one, and what that has comes here.
+
+**The upstream session is the embedded broker's session.** For each upstream the engine has a session `$bridge/NAME`,
+whose queue is the upstream queue. The relay joins a connection of that session (mqttlite.broker.inside) with one to the
+upstream broker: packets pass through with their packet identifiers, so all that both handshakes have to remember is the
+engine's, in the commit of which the device's acknowledgement tells.
+
+settings   what an operator says of an upstream, and what it does to the limits of the broker inside
+mapping    topics and properties on their way, in both directions
+terms      what the upstream broker announces, and in which version it is spoken to
+relay      the join, without I/O or clock
+rate       how fast it may go, and how fast it goes
+kept       what has to be known of the upstream after a restart
+dead       what an upstream refuses, set aside
+opening    from a connection to a session: CONNECT, and what follows when one side has lost its session
+uplink     the asyncio shell: connects, carries bytes, finds a mute upstream, comes again
+saying     refusals in words
+"""
