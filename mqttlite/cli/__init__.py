@@ -1,5 +1,5 @@
 """The command `mqttlite`: broker, ctl, top, passwd, pub, sub, rr, discover, gateway, console, board, flash, update,
-doctor, bench, store, explain, simulate, demo.
+doctor, bench, store, verify, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -48,6 +48,7 @@ COMMANDS = {
     "doctor": "examine a board, step by step",
     "bench": "measure a broker, a serial line or a board",
     "store": "show what a store holds",
+    "verify": "compare two ends: what is missing, what came twice",
     "explain": "say what a board's numbers mean",
     "simulate": "faults in a simulated world, as charts",
     "demo": "boards, noisy lines, a gateway and a broker, to look at",

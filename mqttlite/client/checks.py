@@ -294,5 +294,6 @@ _CLIENT: dict[str, Any] = {
     "stream_max": _number(0, 268435455),
     "queue_bytes": _number(1),
     "reconnect": _reconnect,
+    "ledger": lambda name, value: None,  # in ledgered.py
     **dict.fromkeys((*ARGUMENTS5, *TLS_ARGUMENTS), lambda name, value: None),  # elsewhere
 }

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.message_properties import MessageProperties, Pairs
+    from ..ledger.ledger import Ledger
     from .authentication import Authentication
     from .reconnect import Reconnect
     from .server_info import Server
@@ -52,6 +53,7 @@ log = logging.getLogger("mqttlite.client")
 
 HELP = """\
     queue_bytes     topics, properties and payloads accepted and not confirmed (64 MiB); `publish` waits beyond it
+    ledger          a path, or a mqttlite.ledger.Ledger: what happens to messages with keys is noted there (None)
     reconnect       Reconnect(least_s, greatest_s, give_up_after_s): between attempts to connect again, and for how long
     """
 
@@ -90,6 +92,8 @@ class Client(ComfortableClient):
     _protocol_type = HostProtocol
     _size_max = PACKET_MAX
     _loop: asyncio.AbstractEventLoop | None = None  # in which it was started
+    _ledger: "Ledger | None" = None
+    _has_ledger = False  # it is open
     _incoming: HostIncoming
     _connector: HostConnector
     _start: asyncio.Lock
@@ -111,6 +115,7 @@ class Client(ComfortableClient):
             insecure: bool = False,
             tls: "ssl.SSLContext | None" = None,
             queue_bytes: int = QUEUE_BYTES,
+            ledger: "Ledger | str | os.PathLike[str] | None" = None,
             reconnect: "Reconnect | None" = None,
             topic_alias_maximum: int = 0,
             user_properties: "Pairs | None" = None,
@@ -160,6 +165,11 @@ class Client(ComfortableClient):
                 five = take(options)
             queue_bytes = options.pop("queue_bytes", QUEUE_BYTES)
             reconnect = options.pop("reconnect", None)
+            ledger = options.pop("ledger", None)
+            if ledger is not None:
+                from .ledgered import take_ledger  # only who has one loads it
+
+                self._ledger = take_ledger(self, ledger, options.get("client_id") or "")
             is_3_1 = options.get("version") in ("3.1", 3)
             if is_3_1:
                 options["version"] = "3.1.1"
@@ -185,7 +195,7 @@ class Client(ComfortableClient):
 
         # help() and inspect.signature show the arguments
         __init__.__signature__ = with_arguments(
-            BaseClient.__init__, ("queue_bytes", "reconnect", *ARGUMENTS5, *TLS_ARGUMENTS)
+            BaseClient.__init__, ("queue_bytes", "ledger", "reconnect", *ARGUMENTS5, *TLS_ARGUMENTS)
         )
 
         def __setattr__(self, name, value):
@@ -242,6 +252,11 @@ class Client(ComfortableClient):
         return self._life.store
 
     @property
+    def ledger(self) -> "Ledger | None":
+        """Where it notes what happens to messages with idempotency keys; None: nowhere."""
+        return self._ledger
+
+    @property
     def error(self) -> MQTTError | None:
         """Why the client is closed; None while it is open, or not started."""
         return self._life.error
@@ -276,6 +291,9 @@ class Client(ComfortableClient):
         if hasattr(store, "on_room"):
             store.on_room = self._life.wake  # a disk has room again, though nothing was confirmed
         async with self._start:
+            if self._ledger is not None and not self._has_ledger:
+                await self._ledger.open()
+                self._has_ledger = True
             await super().start(wait)
 
     @property
@@ -317,7 +335,12 @@ class Client(ComfortableClient):
         store = self._life.store
         if hasattr(store, "hurry"):
             store.hurry()
-        await super().close()
+        try:
+            await super().close()
+        finally:
+            if self._ledger is not None and self._has_ledger:
+                self._has_ledger = False
+                await self._ledger.close()
 
     def _checked(self, topic: str, payload: bytes | str, qos: int, retain: bool, key: object) -> bytes:
         # Each message comes by here: the common case first.

@@ -29,6 +29,7 @@ from ..client.incoming import GATHER_MAX, GATHER_MS
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import EPOCHS, SPAN, is_seen, see
 from ..core.shown import shown
+from ..ledger.steps import ENDED, HANDLED
 from ..serial.clock import now_ms
 from ..store.base import Store, StoreError
 from .adapter import Database, DatabaseError, check_database
@@ -96,6 +97,9 @@ class Inbox:
         self._store: ReceiptStore
         self._incoming = client.keep_receipts(self._wrap)
         self._session = self._incoming.life.session
+        self._ledger = client.ledger
+        if self._ledger is not None:
+            self._incoming.inbox_tells = True  # type: ignore[attr-defined]  # LedgerIncoming's
         self._taken: deque[Message] = deque()  # from the client, and not settled yet
         self._failures: dict[bytes, int] | None = None  # tries that failed, by fingerprint
         self._running = False
@@ -235,6 +239,7 @@ class Inbox:
             try:
                 await self.database.insist(lambda: self._handle(handler, message))
                 self.handled += 1
+                self._tell(HANDLED, message)
             except _RepeatError:
                 self.repeats += 1
             except (StoreError, ClosedError):
@@ -258,6 +263,14 @@ class Inbox:
     async def _give_up(self, message: "Message", error: Exception) -> None:
         with contextlib.suppress(_RepeatError):
             await self.database.insist(lambda: self._bury(message, error))
+            self._tell(ENDED, message, "a dead letter")
+
+    def _tell(self, step: int, message: "Message", cause: str = "") -> None:
+        """The client's ledger, if it has one: what is committed."""
+        if self._ledger is not None:
+            from ..client.ledgered import tell
+
+            tell(self._ledger, step, message, cause)
 
     async def _handle(self, handler: Handler, message: "Message") -> None:
         store = self._store

@@ -63,6 +63,7 @@ class Ledger:
         self._thread: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
+        self._rows = 0  # in the batch that is being written
         self._missed = 0  # notes that the file has been told of as missing
 
     # -- beginning and end
@@ -160,6 +161,7 @@ class Ledger:
             missed = self.notes.missed - self._missed
             self._missed = self.notes.missed
             batch = self.notes.take()
+            self._rows = len(batch)
             wall = now_ms() + self.notes.ahead_ms
             self._writing = self._loop.run_in_executor(self._thread, self._file.write, batch, missed, wall)
             self._writing.add_done_callback(self._written)
@@ -172,9 +174,12 @@ class Ledger:
             if self.problem:
                 log.warning("the ledger %s is written again", shown(self.path, 200))
             self.problem = ""
-        elif str(error) != self.problem:
-            self.problem = str(error) or type(error).__name__
-            log.error("the ledger %s cannot be written: %s; messages go on", shown(self.path, 200), self.problem)
+        else:
+            self.notes.missed += self._rows
+            words = str(error) or type(error).__name__
+            if words != self.problem:
+                log.error("the ledger %s cannot be written: %s; messages go on", shown(self.path, 200), words)
+            self.problem = words
         if self._thread:
             self._wake(now_ms())
 
