@@ -180,7 +180,7 @@ class Program:
             from . import led
 
             parts.append(led.show(self))
-        if settings["time"]:
+        if settings["time"] or settings["ca"]:
             from . import timekeeping
 
             parts.append(timekeeping.keep(self))
@@ -274,7 +274,9 @@ class Program:
         if url.startswith("mqtts:"):
             from . import trusting
 
+            trusting.set_clock()
             options["tls"] = trusting.trusted(self.settings["ca"])
+            options.setdefault("server_name", trusting.name_for(self.settings, url))
         try:
             return Client(
                 url,

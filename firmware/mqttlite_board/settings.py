@@ -24,6 +24,7 @@ DEFAULTS: "dict[str, Any]" = {
     "wifi": {},
     "username": None,
     "password": None,
+    "ca": "",
     "store": "journal",
     "key": "",
     "watchdog_s": 0,

@@ -280,10 +280,11 @@ def known_address(program: "Any", values: "dict[str, Any]") -> str:
     """The URL, with the address of the broker in the place of its name: from an earlier wake-up, or looked up now."""
     url = program.settings["url"]
     url = url if isinstance(url, str) else url[0]
-    if not url.startswith("mqtt://"):
+    if not url.startswith("mqtt"):
         return str(url)
-    host = url[7:].split("/")[0].split(":")[0]
-    rest = url[7 + len(host) :]
+    scheme = url[: url.find("://") + 3]
+    host = url[len(scheme) :].split("/")[0].split(":")[0]
+    rest = url[len(scheme) + len(host) :]
     address = values.get("address")
     if not address:
         import socket
@@ -294,7 +295,7 @@ def known_address(program: "Any", values: "dict[str, Any]") -> str:
             return str(url)
         address = found[0] if isinstance(found, tuple) else host
     values["looked_up"] = address
-    return "mqtt://" + address + rest
+    return scheme + address + rest
 
 
 def sleep(program: "Any", ms: int) -> None:

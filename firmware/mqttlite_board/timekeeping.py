@@ -22,7 +22,8 @@ async def keep(program: "Any") -> None:
     while True:
         ms = program.client.gateway_time() if program.client else None
         wait_s = LOOK_S
-        if ms is None and program.is_connected and not program.client.link_stats():
+        is_there = program.is_connected or (program.settings["ca"] and clock.begun() is None and has_network(program))
+        if ms is None and is_there and not program.client.link_stats():
             ms = by_ntp()
             wait_s = NTP_RETRY_S
         if ms is not None:
@@ -30,6 +31,11 @@ async def keep(program: "Any") -> None:
             program.has_changed()
             wait_s = AGAIN_S
         await asyncio.sleep(wait_s)
+
+
+def has_network(program: "Any") -> bool:
+    """Whether a time server may answer: with TLS the broker is reached only when the clock is set."""
+    return bool(program.client and program.network and program.network.is_set())
 
 
 def by_ntp() -> "int | None":

@@ -5,7 +5,12 @@ import re
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from mqttlite_board.settings import SettingError
+
+from .trusted_certificate import as_setting
 
 
 class NotAskedError(ValueError):
@@ -87,6 +92,9 @@ def _ask_wifi(asker: Asker, values: dict[str, Any]) -> None:
         name = asker.text("name of the Wi-Fi (2.4 GHz)")
         values["wifi"] = {"name": name, "password": asker.secret(f"password of '{name}'")}
     values["url"] = asker.text("the broker, as the board reaches it", f"mqtt://{own_address()}:1883", _url_problem)
+    if values["url"].startswith("mqtts:") and not values.get("ca"):
+        file = asker.text("file with the certificate of the broker, or of its CA", "ca.pem", _certificate_problem)
+        values["ca"] = as_setting(file, Path())
     if "username" not in values:
         user = asker.text("user name at the broker (empty: none)", "", lambda _: "")
         if user:
@@ -115,5 +123,12 @@ def _name_problem(name: str) -> str:
     return ""
 
 
+def _certificate_problem(file: str) -> str:
+    try:
+        return "" if as_setting(file, Path()) else "a file"
+    except SettingError as error:
+        return str(error)
+
+
 def _url_problem(url: str) -> str:
-    return "" if re.fullmatch(r"mqtt://[^\s/]+", url) else "as mqtt://192.168.1.10:1883"
+    return "" if re.fullmatch(r"mqtts?://[^\s/]+", url) else "as mqtt://192.168.1.10:1883"

@@ -29,7 +29,7 @@ def bundle_for(values: Mapping[str, Any], folder: Path) -> str:
     """The smallest bundle that has what the settings and the application in `folder` ask for. The board's program asks
     for what comes with the journal, whether one is configured or not.
     """
-    if any(url.startswith("serial:") for url in urls_of(values)):
+    if any(url.startswith(("serial:", "mqtts:")) for url in urls_of(values)):
         return "all"
     for source in _sources(folder):
         if source.suffix == ".mpy" or _ASKS_FOR_ALL.search(source.read_text(encoding="utf-8", errors="replace")):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import MQTTError
+from . import trusted_certificate
 from .doctor import LeftOut, Trouble
 from .doctor_prompt import leave
 from .first_message import Hearing, Where, listening, why_not
@@ -74,10 +75,11 @@ class Service:
         settings, wishes = self._case.settings, self._case.wishes
         assert settings is not None
         urls = urls_of(settings)
-        over_network = [url for url in urls if url.startswith("mqtt:")]
+        over_network = [url for url in urls if url.startswith(("mqtt:", "mqtts:"))]
         url = wishes.broker or (over_network[0] if over_network and len(urls) == 1 else BROKER)
         usb = wishes.path if "serial:usb" in urls else None
         login = {"username": settings["username"], "password": settings["password"]} if over_network else {}
+        login |= trusted_certificate.options(settings) if url.startswith("mqtts:") else {}
         self.where = Where(self.topic, url, wishes.path, wishes.link or usb, **login)
         self._case.values["broker"] = url
         client = Client(url, client_id=f"mqttlite-doctor-{os.getpid()}", clean_session=True, **login)

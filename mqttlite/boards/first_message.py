@@ -59,7 +59,8 @@ class First:
 @dataclass(frozen=True)
 class Where:
     """How to hear of a board. `port`, `baud`: of its USB socket; `link`: the port that carries its link, None for a
-    board on Wi-Fi, or whose link somebody else carries; `broker`: as this computer reaches it.
+    board on Wi-Fi, or whose link somebody else carries; `broker`: as this computer reaches it;
+    `ca`: the certificate that it trusts there.
     """
 
     topic: str
@@ -69,6 +70,7 @@ class Where:
     baud: int = 115200
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    ca: bytes | None = None
 
 
 async def check_broker(where: Where) -> None:
@@ -95,6 +97,7 @@ def _client(where: Where) -> "Client":
         clean_session=True,
         username=where.username,
         password=where.password,
+        ca=where.ca,
     )
 
 

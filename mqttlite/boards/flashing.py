@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mqttlite_board.settings import full, public
 
-from . import asking, board_files, chip, firmware_image, kinds, littlefs_image, romfs
+from . import asking, board_files, chip, firmware_image, kinds, littlefs_image, romfs, trusted_certificate
 from .devices import Device, Devices
 from .first_message import First, Where, check_broker, wait
 from .settings_file import check_on_host, new_key, urls_of
@@ -251,4 +251,5 @@ def where(wishes: Wishes, path: str, values: dict[str, Any], broker: str) -> Whe
         link,
         username=values["username"],
         password=values["password"],
+        ca=trusted_certificate.options(values).get("ca"),
     )

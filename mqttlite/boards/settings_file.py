@@ -19,6 +19,7 @@ from ..broker.access.secret_files import write_secret
 from ..client.checked_url import checked_url
 from ..core.shown import shown
 from ..settings.toml_file import read_toml
+from . import trusted_certificate
 from .toml_lines import line_of
 
 OWN_KEYS = ("counter", "trial")  # of the board, which nobody writes into a file
@@ -64,9 +65,9 @@ def read_settings(path: Path, *, partly: bool = False) -> dict[str, Any]:
     Raises SettingsFileError, with the line where there is one.
     """
     values = _parsed(path)
-    given = {"name": "x", "url": "serial:usb", **values} if partly else values
     try:
-        check_on_host(given)
+        _take_certificate(values, path.parent)
+        check_on_host({"name": "x", "url": "serial:usb", **values} if partly else values)
     except SettingError as error:
         line = _line_of(path, str(error))
         raise SettingsFileError(f"{path}:{line}: {error}" if line else f"{path}: {error}") from None
@@ -102,6 +103,7 @@ def read_fleet(path: Path, common: dict[str, Any] | None = None) -> list[dict[st
             for name, cell in zip(columns, cells, strict=False):
                 if cell:
                     _put(values, name, cell)
+            _take_certificate(values, path.parent)
             check_on_host(values)
         except SettingError as error:
             raise SettingsFileError(f"{where}: {error}") from None
@@ -162,6 +164,12 @@ def _parsed(path: Path) -> dict[str, Any]:
         found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         text = str(error)[: found.start()].removeprefix(f"{path}: ") if found else str(error)
         raise SettingsFileError(f"{path}:{found[1]}: {text}" if found else text) from None
+
+
+def _take_certificate(values: dict[str, Any], folder: Path) -> None:
+    """In the place of a file's name, the certificate in it."""
+    if isinstance(values.get("ca"), str):
+        values["ca"] = trusted_certificate.as_setting(values["ca"], folder)
 
 
 def _line_of(path: Path, text: str) -> int:

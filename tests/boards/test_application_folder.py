@@ -15,6 +15,7 @@ from mqttlite.boards.settings_file import new_key, read_settings
 from mqttlite.boards.supplies import application_template
 from mqttlite.cli import main
 from mqttlite_board.settings_rules import KINDS, WIFI_KINDS
+from tests.certificates import Certificates
 from tests.firmware.boards import FIRMWARE
 from tests.runtimes import ROOT
 
@@ -112,6 +113,7 @@ def test_the_settings_that_the_template_has_commented_out_are_right_when_they_ar
     text = (application_template() / SETTINGS).read_text(encoding="utf-8")
     lines = [line.removeprefix("# ") if " = " in line or "[wifi]" in line else line for line in text.splitlines()]
     text = "\n".join(lines).replace('"gateway" # or "ntp"', '"ntp" #').replace('key = ""', f'key = "{new_key()}"')
+    Certificates(tmp_path)  # makes a ca.pem
     (tmp_path / SETTINGS).write_text(text.replace('name = ""', 'name = "Garden"').replace('= ""', '= "12345678"'))
     assert read_settings(tmp_path / SETTINGS)["sleep_s"] == 0
 

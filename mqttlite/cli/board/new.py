@@ -35,6 +35,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--uart", action="store_true", help="on a UART of its own; with --board")
     parser.add_argument("--wifi", metavar="NETWORK", help="over Wi-Fi; with --broker")
     parser.add_argument("--broker", metavar="HOST[:PORT]", help="the broker, as the board reaches it")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="the certificate of that broker or of its CA, where it is mqtts://HOST"
+    )
     parser.set_defaults(run=run)
 
 
@@ -55,7 +58,10 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from ...boards import data
     from ...boards.settings_file import new_key
+    from ...boards.trusted_certificate import as_setting
 
+    if (args.ca is not None) != (args.broker or "").startswith("mqtts://"):
+        raise ValueError("--ca and --broker mqtts://HOST go together: a board is told whom it may trust")
     if (args.wifi is None) != (args.broker is None):
         raise ValueError("--wifi and --broker go together: the network, and the broker in it")
     urls = []
@@ -69,6 +75,8 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         urls.append("serial:usb")
     if args.wifi is not None:
         urls.append(args.broker if "://" in args.broker else f"mqtt://{args.broker}")
+        if args.ca is not None:
+            values["ca"] = as_setting(args.ca, Path())
         values["wifi"] = {"name": args.wifi, "password": _password(args.wifi)}
     if len(urls) > 2:
         raise ValueError("two of --serial, --uart and --wifi at most")

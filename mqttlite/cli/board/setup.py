@@ -128,7 +128,7 @@ async def _ask_rest(values: dict[str, Any], board: "ImprovClient", name: str) ->
     if "url" not in values:
         print("How does it reach its broker? mqtt://HOST over Wi-Fi, or serial:usb through a gateway on this port")
         values["url"] = _asked("URL", "serial:usb")
-    if any(url.startswith("mqtt:") for url in urls_of(values)) and "wifi" not in values:
+    if any(url.startswith("mqtt") for url in urls_of(values)) and "wifi" not in values:
         await _ask_wifi(values, board)
 
 
