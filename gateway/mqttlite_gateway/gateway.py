@@ -19,6 +19,7 @@ from .lines.upstream import Upstream
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
+    from mqttlite.ledger import Ledger
 
     from .config import SerialPort
     from .lines.forward import Broker as Leading
@@ -51,7 +52,7 @@ class Gateway:
         self.lines: list[GatewayLine] = []
         self.broker: Broker | None = None
         self.uplinks: list[Uplink] = []
-        self.ledger: Any = None
+        self.ledger: Ledger | None = None
         self.started_at_s = time.time()
         self._read = read
         self._check = check
@@ -102,6 +103,7 @@ class Gateway:
 
         settings = self.config.broker
         self.broker = broker = await stack.enter_async_context(embedded(settings))
+        self.ledger = broker.ledger
         broker.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         if settings.control is not None:
             control = settings.control or default_control()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..broker import Broker, Limits
 from ..broker.config import Settings, load, option, queue_option
+from ..broker.config.ledger import make_ledger
 from ..broker.config.listeners import joined
 from ..broker.config.make_access import doubts, make_access
 from ..broker.limits import NAMES, WHEN_FULL
@@ -197,7 +198,12 @@ async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
     early = asyncio.Event()  # it starts with what the files say now, and reads them again once it has
     loop.add_signal_handler(signal.SIGHUP, early.set)
     async with Broker(
-        listeners, limits, settings.store, access=access, server_reference=settings.server_reference
+        listeners,
+        limits,
+        settings.store,
+        access=access,
+        server_reference=settings.server_reference,
+        ledger=make_ledger(settings, settings.store),
     ) as broker:
         reloader = Reloader(broker, settings, read)
         async with broker_operating.operated(broker, settings, reloader.reload):

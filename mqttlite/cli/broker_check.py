@@ -9,6 +9,7 @@ from typing import TypeVar
 from ..broker.access.access import Access
 from ..broker.access.users import Users
 from ..broker.config import Mistakes, Settings
+from ..broker.config.ledger import make_ledger
 from ..broker.config.make_access import doubts, make_access
 from ..broker.doors import check_listener
 from ..broker.listener import Listener
@@ -51,6 +52,7 @@ class Trial:
             for number, listener in enumerate(listeners):
                 tried(partial(_check_listener, settings, number, listener, who))
         tried(partial(_check_store, settings))
+        tried(partial(make_ledger, settings, None if settings.store == MEMORY else settings.store))
         return access, listeners
 
     def end(self, name: str, program: str) -> int:

@@ -19,7 +19,7 @@ log = logging.getLogger("mqttlite.broker")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Those of metrics, control and log."""
+    """Those of metrics, control, ledger and log."""
     group = parser.add_argument_group("looking at it and after it (docs/operating.md)")
     group.add_argument(
         "--metrics",
@@ -30,6 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--control",
         metavar="PATH",
         help="Unix socket for `mqttlite ctl`, mode 0600; none: there is none (broker-PID.sock in a folder for that)",
+    )
+    group.add_argument(
+        "--ledger",
+        metavar="FILE",
+        help="note there what becomes of messages with idempotency keys, for `mqttlite verify` (none)",
     )
     group.add_argument(
         "--log",
@@ -46,6 +51,10 @@ def take(args: argparse.Namespace, settings: Settings) -> None:
         raise ValueError("--control has an empty name: give it a path, or none")
     if args.control is not None:
         settings.control = None if args.control == "none" else args.control
+    if args.ledger is not None:
+        if not args.ledger:
+            raise ValueError("--ledger has an empty name: give it a path")
+        settings.ledger = {**(settings.ledger or {}), "path": args.ledger}
     if args.log is not None:
         settings.log = log_form("--log: ", args.log)
 

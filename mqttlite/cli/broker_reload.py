@@ -16,7 +16,7 @@ from ..core.errors import MQTTError
 
 log = logging.getLogger("mqttlite.broker")
 
-RESTART = ("store", "server_reference", "metrics", "control", "log")
+RESTART = ("store", "server_reference", "ledger", "metrics", "control", "log")
 
 
 class Reloader:

@@ -9,7 +9,7 @@ general     mode, console                          whole       Config: what all 
 upstream    upstream, [[upstream]]                 serial, port   [[serial]], --serial
 status      status_topic, status_every_s           provision   [provision]
 tls         [tls] of forward mode                  inside      the tables of broker.toml, in bridge mode
-page, ledger, mdns, home_assistant, bus            the tables of these names
+page, mdns, home_assistant, bus                    the tables of these names
 values      of which type a value has to be        secrets     whether others can read a password
 together    what has to go together
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mqttlite.settings.found import Found, Mistakes
 
-from . import bus, general, home_assistant, inside, ledger, mdns, page, provision, serial, status, tls, upstream
+from . import bus, general, home_assistant, inside, mdns, page, provision, serial, status, tls, upstream
 from .errors import ConfigError
 from .port import SerialPort
 from .secrets import exposed
@@ -26,7 +26,7 @@ from .whole import BRIDGE, DEFAULT_UPSTREAM, FORWARD, Config
 
 __all__ = ["BRIDGE", "DEFAULT_UPSTREAM", "FORWARD", "Config", "ConfigError", "SerialPort", "exposed", "load"]
 
-TABLES = (general, upstream, serial, status, provision, inside, page, ledger, mdns, home_assistant, bus)
+TABLES = (general, upstream, serial, status, provision, inside, page, mdns, home_assistant, bus)
 
 
 def load(path: Path) -> Config:

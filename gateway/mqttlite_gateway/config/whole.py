@@ -29,7 +29,7 @@ class Config:
     `provision`: settings for boards that wait for some (provision.py), None for none.
     `mode`: FORWARD or BRIDGE; `upstreams`: where the bridge leads to. `broker`: what the broker inside is told, its
     store among it; the tables of broker.toml.
-    `page`, `ledger`, `mdns`, `home_assistant`: the tables of these names, None where there is none; `buses`: [[bus]].
+    `page`, `mdns`, `home_assistant`: the tables of these names, None where there is none; `buses`: [[bus]].
     `found`: the file that says it.
     """
 
@@ -44,7 +44,6 @@ class Config:
     upstreams: list[dict[str, Any]] = field(default_factory=list)
     broker: Settings = field(default_factory=Settings)
     page: dict[str, Any] | None = None
-    ledger: dict[str, Any] | None = None
     mdns: dict[str, Any] | None = None
     home_assistant: dict[str, Any] | None = None
     buses: list[dict[str, Any]] = field(default_factory=list)

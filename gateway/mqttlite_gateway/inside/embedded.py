@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.broker.access.access import Access
+from mqttlite.broker.config.ledger import make_ledger
 from mqttlite.broker.config.make_access import doubts, make_access
 from mqttlite.broker.config.settings import Settings
 from mqttlite.broker.listen import ListenError, open_sockets
@@ -32,6 +33,7 @@ def embedded(settings: Settings) -> Broker:
         store,
         access=access,
         server_reference=settings.server_reference,
+        ledger=make_ledger(settings, store),
     )
 
 

@@ -7,20 +7,21 @@ adds a module, a field of Settings, and the module to TABLES.
 general          listen, store, server_reference      limits   [limits], --limit
 listener_tables  [tls], origins, [[listener]]         queues   [[queue]], --queue
 operating        [metrics], [control], [log]          named    [[named_queue]], [[stream]]
+ledger           [ledger]
 settings         what all of them fill                found    what a file holds, and in which line
 """
 
 from pathlib import Path
 
 from ...settings.found import Found, Mistakes
-from . import access, general, limits, listener_tables, named, operating, queues
+from . import access, general, ledger, limits, listener_tables, named, operating, queues
 from .limits import option
 from .queues import queue_option
 from .settings import Settings
 
 __all__ = ["Mistakes", "Settings", "load", "option", "queue_option"]
 
-TABLES = (general, listener_tables, access, limits, queues, named, operating)
+TABLES = (general, listener_tables, access, limits, queues, named, operating, ledger)
 
 
 def load(path: Path) -> Settings:

@@ -34,6 +34,7 @@ class Settings:
     access: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     rules: list[Rule] | None = None
+    ledger: dict[str, Any] | None = None  # what Ledger takes, by its names; None: there is none
     named: list[NamedRule] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)
 
