@@ -152,6 +152,10 @@ class Gateway:
             else:
                 saying = status.say_for_ever(self.broker, config, self.lines)
             await stack.enter_async_context(self._beside(saying, "status"))
+        if config.page is not None:
+            from .page.start import page_of
+
+            await stack.enter_async_context(page_of(self, config.page))
 
     @contextlib.asynccontextmanager
     async def _beside(self, work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:

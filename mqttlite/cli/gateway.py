@@ -86,6 +86,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="publish the state of each line as JSON on TOPIC/line/<port> and TOPIC/<device>",
     )
     parser.add_argument("--status-every", type=float, metavar="SECONDS", help="how often (default: 5)")
+    parser.add_argument(
+        "--page",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="show devices, queues and messages on a web page (http://127.0.0.1:8080, for this machine alone; for "
+        "others, http://0.0.0.0:8080, it needs users: docs/page.md)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="also show what devices log")
     parser.set_defaults(run=run)
 
@@ -103,6 +111,8 @@ def configuration(args: argparse.Namespace) -> "Config":
         config.lead_to(args.upstream)
     if args.store is not None:
         config.broker.store = args.store
+    if args.page is not None:
+        config.show_page(args.page)
     if args.status_topic is not None:
         config.status_topic = args.status_topic
     if args.status_every is not None:

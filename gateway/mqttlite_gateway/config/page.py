@@ -1,7 +1,8 @@
-"""[page]: the web page."""
+"""[page]: the web page (page/settings.py has its keys)."""
 
 from mqttlite.settings.found import Found
 
+from ..page.settings import PageSettings, check
 from .whole import Config
 
 KEYS = ("page",)
@@ -9,6 +10,15 @@ KEYS = ("page",)
 
 def read(found: Found, config: Config) -> None:
     """Take the table over."""
-    if "page" in found.data:
-        with found.gathering("page"):
-            config.page = found.table("page")
+    if "page" not in found.data:
+        return
+    with found.gathering("page"):
+        values = {}
+        for key, value in found.table("page").items():
+            with found.gathering("page", key):
+                try:
+                    check(key, value)
+                except ValueError as error:
+                    raise found.mistake(("page", key), error) from None
+                values[key] = value
+        config.page = PageSettings(**values)

@@ -1,11 +1,12 @@
 """Everything that a gateway is told, and what has to go together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mqttlite.broker.config.settings import Settings
 from mqttlite.settings.found import Found, Key, label
 
+from ..page.settings import PageSettings
 from .errors import ConfigError
 from .port import SerialPort
 
@@ -43,7 +44,7 @@ class Config:
     mode: str = FORWARD
     upstreams: list[dict[str, Any]] = field(default_factory=list)
     broker: Settings = field(default_factory=Settings)
-    page: dict[str, Any] | None = None
+    page: PageSettings | None = None
     mdns: dict[str, Any] | None = None
     home_assistant: dict[str, Any] | None = None
     buses: list[dict[str, Any]] = field(default_factory=list)
@@ -62,6 +63,14 @@ class Config:
             raise ConfigError("--upstream is there twice: more than one needs --bridge")
         else:
             self.upstream = urls[0]
+
+    def show_page(self, url: str) -> None:
+        """The command line's --page, there instead of what the file says; "": where that says, or the default."""
+        try:
+            page = self.page or PageSettings()
+            self.page = replace(page, listen=url) if url else page
+        except ValueError as error:
+            raise ConfigError(f"--page: {error}") from None
 
     def where(self, *at: Key) -> str:
         """How an error about this place of the file begins."""

@@ -54,8 +54,13 @@ class Family(NamedTuple):
 
 def exposition(broker: "Broker", loop_watch: LoopWatch | None = None) -> str:
     """All of it, as it is now."""
+    return written(families(broker, loop_watch))
+
+
+def written(found: Iterable[Family]) -> str:
+    """These metrics, as Prometheus reads them."""
     lines = []
-    for name, kind, text, samples in _families(broker, loop_watch):
+    for name, kind, text, samples in found:
         lines.append(f"# HELP {name} {text}")
         lines.append(f"# TYPE {name} {kind}")
         for end, labels, value in samples:
@@ -69,18 +74,20 @@ def _escaped(word: str) -> str:
     return word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _families(broker: "Broker", loop_watch: LoopWatch | None) -> Iterator[Family]:
-    yield _info()
+def families(broker: "Broker", loop_watch: LoopWatch | None) -> Iterator[Family]:
+    """Each metric of a broker, and of the process that it is in."""
+    yield info()
     yield from _counters(broker.engine.stats)
     yield from _gauges(broker)
     yield from _store(broker)
     if loop_watch:
         yield _histogram("loop_lag_seconds", "How late the event loop was, asked four times a second", loop_watch.lag)
     yield _gauge("healthy", "1 while loop and store get on, as /healthz says", not health.trouble(broker))
-    yield from _process()
+    yield from process()
 
 
-def _info() -> Family:
+def info() -> Family:
+    """What runs here."""
     labels = {"version": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
     return Family(PREFIX + "build_info", "gauge", "What runs here", [("", labels, 1)])
 
@@ -155,7 +162,7 @@ def _store(broker: "Broker") -> Iterator[Family]:
     yield _labelled("store_size_bytes", "The store's files", "file", sizes)
 
 
-def _process() -> Iterator[Family]:
+def process() -> Iterator[Family]:
     """The names that all of Prometheus' clients have for a process."""
     times = os.times()
     yield Family(

@@ -1,0 +1,12 @@
+"""The gateway's web page: devices, lines and queues as they are, what needs somebody's decision, and a few trials.
+
+settings    [page]: where it is                     server     aiohttp: what is asked for, and who answers it
+door        what every request passes               people     logins, sessions, rights
+answers     what the page's scripts ask for         files      what browsers load: static/
+streams     server-sent events                      parts      what has changed since a browser was told last
+collect     what there is to see                    samples, rates   what plots are drawn of
+topics      a look at topics, and a trial message   payload    how a payload is shown
+
+Imports the gateway for the type checker alone, the broker's access and operating, and aiohttp, which is loaded only
+where there is a page (`pip install 'mqttlite[page]'`).
+"""

@@ -1,0 +1,408 @@
+"""The page's server: aiohttp on an address of its own, beside everything else in the gateway's event loop.
+
+async with Page(gateway, settings): ...
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
+
+from aiohttp import web
+
+from mqttlite.broker.audit import audit
+from mqttlite.broker.gates.addresses import is_local, key_of
+from mqttlite.broker.listen import is_local as is_local_socket
+from mqttlite.broker.listen import url_of
+from mqttlite.broker.listener import Tls
+from mqttlite.broker.operating.loop_watch import LoopWatch
+from mqttlite.broker.operating.metrics import CONTENT_TYPE
+from mqttlite.broker.turns import now_ms
+
+from ..config.errors import ConfigError
+from ..operating.health import reasons
+from ..operating.metrics import exposition
+from .answers import Answers
+from .collect import KINDS, Collector
+from .door import COOKIE, HEADERS, Door, own_names, refused
+from .files import Files
+from .parts import Parts
+from .people import LIFE_MS, LoginError, People, is_proxied
+from .samples import STEP_S
+from .settings import PageSettings
+from .streams import Streams, TooManyError
+from .topics import InsideTopics, Topics, UpstreamTopics
+
+if TYPE_CHECKING:
+    from ..gateway import Gateway
+
+log = logging.getLogger("mqttlite.gateway")
+
+EVERY_S = 2.0  # while somebody looks
+CONNECTIONS_MAX = 100  # beyond it, new ones are closed
+FIRST_REQUEST_S = 10.0  # for the first request of a connection
+LOOK_S = 5.0
+LOGINS_AT_ONCE = 2  # passwords that are looked at, 20 MiB and up to 100 ms each
+LOGINS_WAITING = 20
+BODY_MAX = 512 << 10  # bytes of a request
+
+
+class Page:
+    """`guard`: who has users (broker/access); None: the broker's inside. `tls`: for https://.
+
+    Entering the block raises ConfigError. `url`: where it is, with the real port.
+    """
+
+    def __init__(
+        self,
+        gateway: "Gateway",
+        settings: PageSettings,
+        *,
+        guard: Callable[[], object] | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._tls = tls
+        self.url = settings.listen
+        self._people = People(
+            guard or (lambda: gateway.broker and gateway.broker.guard), settings.admin_group, settings.reader_group
+        )
+        names = own_names(settings.names)
+        self._door = Door(self._people, names, settings.scheme == "https", now_ms)
+        self._parts = Parts()
+        self._streams = Streams(self._parts, self._door.may_stay)
+        self._collector = Collector(gateway)
+        self._answers = Answers(gateway, self._collector, self._streams, _topics(gateway), self._door)
+        self._files = Files()
+        self._loop_watch = LoopWatch()
+        self._checks = asyncio.Semaphore(LOGINS_AT_ONCE)
+        self._checking = 0
+        self._served: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._check_people()
+        app = web.Application(middlewares=[self._door.make_middleware()], client_max_size=BODY_MAX)
+        self._add_routes(app)
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        await self._runner.setup()
+        try:
+            await self._listen()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        await self._loop_watch.__aenter__()
+        work = (self._keep_samples, self._show, self._close_silent)
+        self._tasks = [asyncio.create_task(each(), name=f"page: {each.__name__}") for each in work]
+        self._say()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._streams.close()
+        for _ in range(20):
+            if not len(self._streams):
+                break
+            await asyncio.sleep(0.05)
+        for connection in list(self._connections()):
+            if connection.transport:
+                connection.transport.abort()
+        await self._loop_watch.__aexit__(kind, error, trace)
+        await self._runner.cleanup()
+
+    # -- where it is
+
+    def _check_people(self) -> None:
+        """ConfigError where everybody on the network could do everything, or nobody could log in."""
+        settings, people = self._settings, self._people
+        if people.users is None:
+            if not settings.is_local and not people.is_open():
+                raise ConfigError(
+                    f"[page]: {settings.listen} can be reached from the network, and there are no users who could log "
+                    "in. Make one:\n"
+                    "  mqttlite passwd /etc/mqttlite/users ann\n"
+                    "and name it in the gateway's file:\n"
+                    '  [access]\n  password_file = "/etc/mqttlite/users"\n'
+                    f'  [groups]\n  {settings.admin_group} = ["ann"]\n'
+                    'Or let the page be this machine\'s alone, listen = "http://127.0.0.1:8080"; or, in a network that '
+                    'you trust, anonymous = "anybody-on-the-network" below [access]'
+                )
+        elif not people.can_be_used():
+            raise ConfigError(
+                f"[page]: nobody could log in: of the users, none is in the group {settings.admin_group} (who may "
+                f"change things) or {settings.reader_group} (who may look). Add to the gateway's file:\n"
+                f'  [groups]\n  {settings.admin_group} = ["{next(iter(people.users), "ann")}"]'
+            )
+
+    async def _listen(self) -> None:
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        context = None
+        if settings.scheme == "https":
+            if self._tls is None:
+                raise ConfigError(
+                    f"[page]: {settings.listen} needs a certificate: add certificate and key_file, paths of PEM files"
+                )
+            try:
+                context = self._tls.context(is_web=True)
+            except ValueError as error:
+                raise ConfigError(f"[page]: {error}") from None
+        server = self._runner.server
+        assert server is not None
+
+        def connected() -> asyncio.Protocol:
+            if len(server.connections) >= CONNECTIONS_MAX:
+                return _Full()
+            return server()
+
+        try:
+            self._server = await loop.create_server(
+                connected, settings.host, settings.port, ssl=context, backlog=64, reuse_address=True
+            )
+        except OSError as error:
+            raise ConfigError(f"[page]: cannot listen on {settings.listen}: {_why(error)}") from None
+        self.url = url_of(self._server.sockets[0], f"{settings.scheme}://")
+
+    def _say(self) -> None:
+        assert self._server
+        log.info("page on %s", self.url)
+        if all(map(is_local_socket, self._server.sockets)):
+            return
+        host = socket.gethostname().partition(".")[0]
+        port = self.url.rpartition(":")[2]
+        log.info(
+            "page: from another machine %s://%s.local:%s, or this machine's address", self._settings.scheme, host, port
+        )
+        if self._people.users is None:
+            log.warning(
+                "page: everybody who reaches %s may look and change things; nobody is asked for a name", self.url
+            )
+        elif self._settings.scheme == "http":
+            log.warning("page: passwords travel readable to it from other machines; https:// and [tls] help, or a VPN")
+
+    def _connections(self) -> list[Any]:
+        server = self._runner.server
+        return list(server.connections) if server is not None else []
+
+    async def _close_silent(self) -> None:
+        """Close connections that ask for nothing: each is an open file."""
+        since: dict[Any, float] = {}
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = time.monotonic()
+            there = self._connections()
+            since = {each: since.get(each, now) for each in there}
+            for connection, began in since.items():
+                transport = connection.transport
+                if transport is not None and transport not in self._served and now - began > FIRST_REQUEST_S:
+                    transport.abort()
+
+    # -- what goes on beside
+
+    async def _keep_samples(self) -> None:
+        while True:
+            self._collector.sample(time.time())
+            await asyncio.sleep(STEP_S - time.time() % STEP_S)
+
+    async def _show(self) -> None:
+        while True:
+            if len(self._streams):
+                try:
+                    self._refresh()
+                except Exception:  # a fault of ours: the gateway goes on
+                    log.exception("page: unexpected error")
+            await asyncio.sleep(EVERY_S)
+
+    def _refresh(self) -> None:
+        if self._parts.put_all(self._collector.parts(), KINDS):
+            self._streams.wake()
+
+    # -- what it answers
+
+    def _add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/", self._file("index.html"))
+        app.router.add_get("/login", self._file("login.html"))
+        app.router.add_get("/static/{name:.+}", self._static)
+        app.router.add_post("/api/login", self._log_in)
+        app.router.add_post("/api/logout", self._log_out)
+        app.router.add_get("/events", self._events)
+        for path in self._answers.looks:
+            app.router.add_get(path, self._noted(self._answers.look))
+        for path in self._answers.acts:
+            app.router.add_post(path, self._noted(self._answers.act))
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+
+    def _note(self, request: web.Request) -> None:
+        if request.transport is not None:
+            self._served.add(request.transport)
+
+    def _noted(self, answer: Any) -> Any:
+        async def answering(request: web.Request) -> web.StreamResponse:
+            self._note(request)
+            found: web.StreamResponse = await answer(request)
+            return found
+
+        return answering
+
+    def _file(self, name: str) -> Any:
+        async def answering(request: web.Request) -> web.StreamResponse:
+            self._note(request)
+            return self._files.answer(request, name)
+
+        return answering
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        self._note(request)
+        name = request.match_info["name"]
+        return self._files.answer(request, "" if name.endswith(".html") else name)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        self._note(request)
+        try:
+            visitor = self._door.visitor(request)
+            assert visitor  # the door has let them in
+            stream = self._streams.open(visitor)
+        except TooManyError as error:
+            return refused(503, str(error), {"Retry-After": "10"})
+        response = web.StreamResponse(
+            headers={**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        self._refresh()
+        await self._streams.serve(request, stream, response)
+        return response
+
+    async def _log_in(self, request: web.Request) -> web.StreamResponse:
+        self._note(request)
+        try:
+            found = await request.json()
+            name, password = found["name"], found["password"]
+            if not isinstance(name, str) or not isinstance(password, str):
+                raise ValueError
+        except (ValueError, LookupError, TypeError):
+            return refused(400, "name and password are missing")
+        address = request.remote or ""
+        try:
+            await self._check(name, password, address)
+        except LoginError as error:
+            audit(f"page ({address})", f"login of user {name[:80]!a} refused: {error}")
+            return refused(error.status, str(error), {"Retry-After": str(error.wait_s)} if error.wait_s else None)
+        audit(f"page ({address})", f"user {name!a} has logged in")
+        response = web.json_response({"name": name})
+        response.set_cookie(
+            COOKIE,
+            self._people.open(name, now_ms()),
+            max_age=LIFE_MS // 1000,
+            httponly=True,
+            samesite="Strict",
+            secure=self._door.is_secure,
+            path="/",
+        )
+        return response
+
+    async def _check(self, name: str, password: str, address: str) -> None:
+        """LoginError unless this is the password of a user who may be here."""
+        answer = self._people.ask(name, password, address, now_ms())
+        if callable(answer):
+            if self._checking >= LOGINS_WAITING:
+                raise LoginError("many are logging in now; try again in a few seconds", 503, 5)
+            self._checking += 1
+            try:
+                async with self._checks:
+                    answer = await asyncio.shield(asyncio.to_thread(answer))
+            finally:
+                self._checking -= 1
+        self._people.answered(name, address, answer, now_ms())
+
+    async def _log_out(self, request: web.Request) -> web.StreamResponse:
+        self._note(request)
+        self._people.close(request.cookies.get(COOKIE, ""))
+        response = web.json_response({})
+        response.del_cookie(COOKIE, path="/")
+        return response
+
+    # -- for other programs
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        self._note(request)
+        if not await self._may_read(request):
+            return _ask_for_name()
+        text = exposition(self._gateway, self._loop_watch)
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _healthz(self, request: web.Request) -> web.StreamResponse:
+        """200 or 503 for everybody; why, for those who may look."""
+        self._note(request)
+        found = reasons(self._gateway)
+        if not found:
+            return web.Response(text="ok\n")
+        may_read = await self._may_read(request)
+        return web.Response(status=503, text="".join(f"{each}\n" for each in found) if may_read else "not ok\n")
+
+    async def _may_read(self, request: web.Request) -> bool:
+        """Programs of this machine, whoever has logged in, and whoever shows name and password with the request."""
+        address = request.remote or ""
+        if is_local(key_of(address)) and not is_proxied(request.headers):
+            return True
+        if self._door.visitor(request) is not None:
+            return True
+        name, password = _basic(request.headers.get("Authorization", ""))
+        if name:
+            with contextlib.suppress(LoginError):
+                await self._check(name, password, address)
+                return True
+        return False
+
+
+class _Full(asyncio.Protocol):
+    """There is no room for another connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def _topics(gateway: "Gateway") -> Topics:
+    if gateway.broker is not None:
+        return InsideTopics(gateway.broker)
+    return UpstreamTopics(gateway.config.upstream, gateway.config.tls)
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Name and password of HTTP's basic authentication, as Prometheus shows them; empty: none."""
+    kind, _, data = header.partition(" ")
+    if kind.lower() != "basic":
+        return "", ""
+    try:
+        name, _, password = base64.b64decode(data, validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return name, password
+
+
+def _ask_for_name() -> web.Response:
+    headers = {"WWW-Authenticate": 'Basic realm="mqttlite", charset="UTF-8"'}
+    return web.Response(status=401, text="log in, or show the name and password of a user\n", headers=headers)
+
+
+def _why(error: OSError) -> str:
+    if error.errno == 98:
+        return "the port is in use; choose another one, or stop that program"
+    if error.errno == 13:
+        return "this port needs root; choose one from 1024 on"
+    return error.strerror or str(error)
