@@ -2,7 +2,8 @@
 
 gateway   all of it: lines, the broker inside, uplinks     config/   what it is told: a TOML file, the command line
 lines/    serial ports and the devices on them             inside/   bridge mode: the broker inside, lines joined to it
-uplink    what is asked of an upstream or sink             status    how the lines are, published
+uplink    what is asked of an upstream or sink             uplinks   which module each is
+reloading other settings while it runs                     status    how the lines are, published
 
 May import all of `mqttlite` that stands below it: `client`, `broker`, `serial`, `settings`, `link` and `core`; nothing
 of those imports it.

@@ -15,14 +15,15 @@ from .config import Config
 from .lines.console_socket import ConsoleSocket, default_path
 from .lines.line import GatewayLine, SetUp
 from .lines.names import Names
+from .lines.ports import Ports
 from .lines.upstream import Upstream
+from .reloading import Reloading, check_same
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
     from mqttlite.ledger import Ledger
 
     from .config import SerialPort
-    from .lines.forward import Broker as Leading
     from .uplink import Uplink
 
 log = logging.getLogger("mqttlite.gateway")
@@ -34,7 +35,8 @@ class Gateway:
     `path`: the file that says it, None without. `read`: the configuration as it is now, for `reload`. `check`: say at
     once whether the broker of forward mode is there. `set_up`: gives boards that wait for them their settings.
 
-    `lines`, `uplinks`: what there is, each with `describe`. `broker`: the one inside; None in forward mode.
+    `lines`, `uplinks`: what there is, each with `describe`. `ports`: which there are, and which are
+    missed. `broker`: the one inside; None in forward mode.
     `started_at_s`: when, since 1970.
     """
 
@@ -54,10 +56,13 @@ class Gateway:
         self.uplinks: list[Uplink] = []
         self.ledger: Ledger | None = None
         self.started_at_s = time.time()
-        self._read = read
+        self._reloading = Reloading(read, self._take) if read else None
+        self._status: asyncio.Task[None] | None = None
         self._check = check
         self._set_up = set_up
+        self._upstream: Upstream | None = None
         self._names: Names[GatewayLine] = Names()
+        self.ports = Ports(self.lines, self._line, lambda line: self._task(line.run(), f"line {line.config.path}"))
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -88,49 +93,111 @@ class Gateway:
 
     def hang_up(self) -> None:
         """SIGHUP."""
-        log.info("SIGHUP: goes on as it is; to read the settings again, restart it")
+        if self._reloading is None:
+            log.info("SIGHUP: goes on as it is; to read the settings again, restart it")
+        else:
+            self._reloading.hang_up()
 
     async def reload(self, by: str) -> str:
         """Read the configuration again, for `by`; what has come of it, in words. ValueError: why nothing is changed."""
-        raise ValueError("to read the settings again, restart it")
+        if self._reloading is None:
+            raise ValueError("nothing is changed: there is nothing to read")
+        return await self._reloading.reload(by)
+
+    # -- bridge mode
 
     async def _start_broker(self, stack: AsyncExitStack) -> None:
-        """The broker inside and what is asked of it; then the uplinks."""
+        """The broker inside; the queues of its uplinks, before anybody can publish; what is asked of it."""
         from mqttlite.broker.operating.control import Control
         from mqttlite.broker.operating.control_path import default_path as default_control
 
-        from .inside.embedded import embedded
+        from .inside import embedded
+        from .uplinks import uplink_of
 
         settings = self.config.broker
-        self.broker = broker = await stack.enter_async_context(embedded(settings))
-        self.ledger = broker.ledger
+        access = embedded.access_of(settings)
+        self.broker = broker = await stack.enter_async_context(embedded.embedded(self.config, access))
         broker.failed.add_done_callback(lambda failed: self._fail(failed.result()))
+        self.ledger = broker.ledger
+        for each in self.config.upstreams:
+            self._add(uplink_of(each, broker))
+        stack.push_async_callback(self._end_uplinks, self.uplinks)
+        limits = embedded.limits_of(settings, self.config.upstreams)
+        await broker.reload(embedded.listeners_of(settings, broker), limits, access, by="the gateway")
         if settings.control is not None:
             control = settings.control or default_control()
             if control:
                 await stack.enter_async_context(Control(broker, control, self.reload))
         for uplink in self.uplinks:
             await uplink.start()
-            stack.push_async_callback(uplink.stop)
+
+    def _add(self, uplink: "Uplink") -> None:
+        uplink.prepare()
+        self.uplinks.append(uplink)
+
+    async def _end_uplinks(self, uplinks: "list[Uplink]") -> None:
+        ended = list(uplinks)
+        for uplink in ended:
+            self.uplinks.remove(uplink)
+        await asyncio.gather(*(uplink.stop() for uplink in ended))
+
+    # -- another configuration
+
+    async def _take(self, config: Config, by: str) -> int:
+        """Have it hold; how many things have changed. What can fail comes first, and changes nothing."""
+        before = self.config
+        check_same(before, config)
+        count = 0
+        if self.broker is not None:
+            count += await self._take_inside(self.broker, before, config, by)
+        is_led_elsewhere = self.broker is None and (before.upstream, before.tls) != (config.upstream, config.tls)
+        if is_led_elsewhere:
+            self._upstream = Upstream(config.upstream, config.tls)
+            log.info("forwarding to %s from now on", self._upstream.name)
+        self.config = config
+        count += await self.ports.take(config.serial, config.wanted, anew=is_led_elsewhere)
+        if (before.status_topic, before.status_every_s) != (config.status_topic, config.status_every_s):
+            count += 1
+            self._say_status()
+        return count
+
+    async def _take_inside(self, broker: "Broker", before: Config, after: Config, by: str) -> int:
+        """What is about the broker inside and the uplinks. Of those, the ones with the same settings go on."""
+        from .inside import embedded
+        from .uplinks import uplink_of
+
+        same = [each for each in before.upstreams if each in after.upstreams]
+        new = [uplink_of(each, broker) for each in after.upstreams if each not in same]
+        access = await asyncio.to_thread(embedded.access_of, after.broker)
+        limits = embedded.limits_of(after.broker, after.upstreams)
+        count = await broker.reload(embedded.listeners_of(after.broker, broker), limits, access, by=by)
+        stays = {each.name for each in same}
+        gone = [uplink for uplink in self.uplinks if uplink.name not in stays]
+        await self._end_uplinks(gone)
+        for uplink in new:
+            self._add(uplink)
+            await uplink.start()
+        return count + len({uplink.name for uplink in (*gone, *new)})
+
+    # -- lines
 
     async def _start_lines(self, stack: AsyncExitStack) -> None:
         config = self.config
         if self.broker is None:
-            upstream = Upstream(config.upstream, config.tls)
-            log.info("forwarding %d serial port(s) to %s", len(config.serial), upstream.name)
+            self._upstream = upstream = Upstream(config.upstream, config.tls)
+            log.info("forwarding %d serial port(s) to %s", len(config.serial) + len(config.wanted), upstream.name)
             if self._check:
                 await stack.enter_async_context(self._beside(upstream.check(), "look whether the broker is there"))
         else:
-            upstream = None
-            log.info("%d serial port(s), to the broker inside", len(config.serial))
-        self.lines += [self._line(port, upstream) for port in config.serial]
-        running = [self._task(line.run(), f"line {line.config.path}") for line in self.lines]
-        stack.push_async_callback(_ended, running)
+            log.info("%d serial port(s), to the broker inside", len(config.serial) + len(config.wanted))
+        stack.push_async_callback(self.ports.close)
+        await self.ports.take(config.serial, config.wanted)
+        await stack.enter_async_context(self._beside(self.ports.run(), "look for ports"))
 
-    def _line(self, port: "SerialPort", upstream: "Leading | None") -> GatewayLine:
+    def _line(self, port: "SerialPort") -> GatewayLine:
         """One line, and where its device's connections go."""
-        if upstream is not None:
-            return GatewayLine(port, upstream, self._names, self._set_up)
+        if self._upstream is not None:
+            return GatewayLine(port, self._upstream, self._names, self._set_up)
         from .inside.joined import Joined
         from .inside.wired import vouching
 
@@ -146,16 +213,29 @@ class Gateway:
         if socket:
             console = ConsoleSocket(socket, self.lines)
             await stack.enter_async_context(self._beside(console.run(), "console socket"))
-        if config.status_topic:
-            if self.broker is None:
-                saying = status.publish_for_ever(config, self.lines)
-            else:
-                saying = status.say_for_ever(self.broker, config, self.lines)
-            await stack.enter_async_context(self._beside(saying, "status"))
+        self._say_status()
+        stack.push_async_callback(self._end_status)
         if config.page is not None:
             from .page.start import page_of
 
             await stack.enter_async_context(page_of(self, config.page))
+
+    def _say_status(self) -> None:
+        """Publish how the lines are, from now on where the configuration says."""
+        config = self.config
+        if self._status is not None:
+            self._status.cancel()
+            self._status = None
+        if config.status_topic:
+            if self.broker is None:
+                saying = status.publish_for_ever(config, self.lines)
+            else:
+                saying = status.say_for_ever(self.broker, config, self.lines, self.uplinks)
+            self._status = self._task(saying, "status")
+
+    async def _end_status(self) -> None:
+        if self._status is not None:
+            await _ended([self._status])
 
     @contextlib.asynccontextmanager
     async def _beside(self, work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from mqttlite.client import Client
 
 from .config import Config
-from .lines.names import ONLINE, line_topic
+from .lines.names import ONLINE, UPSTREAM, line_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mqttlite.broker import Broker
 
     from .lines.line import GatewayLine
+    from .uplink import Uplink
 
 
 async def publish_for_ever(config: Config, lines: "list[GatewayLine]") -> None:
@@ -64,8 +65,12 @@ async def _announce(client: Client, online: str, connected: asyncio.Event) -> No
         await receipt.completed()
 
 
-async def say_for_ever(broker: "Broker", config: Config, lines: "list[GatewayLine]") -> None:
-    """The same in bridge mode, by the broker inside, at which whoever wants to see it subscribes."""
+async def say_for_ever(
+    broker: "Broker", config: Config, lines: "list[GatewayLine]", uplinks: "Sequence[Uplink]"
+) -> None:
+    """The same in bridge mode, by the broker inside, at which whoever wants to see it subscribes; and the state of each
+    uplink on TOPIC/upstream/<name>.
+    """
     from .inside.said import say
 
     online = f"{config.status_topic}/{ONLINE}"
@@ -74,6 +79,8 @@ async def say_for_ever(broker: "Broker", config: Config, lines: "list[GatewayLin
         while True:
             for topic, state in _states(config, lines):
                 say(broker, topic, state)
+            for uplink in uplinks:
+                say(broker, f"{config.status_topic}/{UPSTREAM}/{uplink.name}", json.dumps(uplink.describe()))
             await asyncio.sleep(config.status_every_s)
     finally:
         say(broker, online, "0", retain=True)
@@ -81,7 +88,7 @@ async def say_for_ever(broker: "Broker", config: Config, lines: "list[GatewayLin
 
 def _states(config: Config, lines: "list[GatewayLine]") -> "Iterator[tuple[str, str]]":
     """Topics, and what is published there."""
-    for line in lines:
+    for line in list(lines):
         state = json.dumps(line.describe())
         for topic in filter(None, (line_topic(line.config.path), line.level())):
             yield f"{config.status_topic}/{topic}", state

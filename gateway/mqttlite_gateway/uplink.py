@@ -9,6 +9,9 @@ class Uplink(Protocol):
 
     name: str
 
+    def prepare(self) -> None:
+        """Make its queue in the broker inside, before anybody can publish there."""
+
     async def start(self) -> None:
         """From now on; returns at once, whether it can be reached or not."""
 

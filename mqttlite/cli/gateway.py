@@ -101,12 +101,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def configuration(args: argparse.Namespace) -> "Config":
     """The file, overridden by the options. Raises ConfigError."""
     from mqttlite_gateway.config import BRIDGE, Config, ConfigError, SerialPort, load
+    from mqttlite_gateway.config.port import parsed
 
     config = load(args.config) if args.config else Config()
     if args.bridge:
         config.mode = BRIDGE
     if args.serial:
-        config.serial = [SerialPort.parse(text) for text in args.serial]
+        given = [parsed(text) for text in args.serial]
+        config.serial = [port for port in given if isinstance(port, SerialPort)]
+        config.wanted = [rule for rule in given if not isinstance(rule, SerialPort)]
     if args.upstream:
         config.lead_to(args.upstream)
     if args.store is not None:
@@ -158,6 +161,8 @@ async def _until_stopped(config: "Config", args: argparse.Namespace) -> int:
         await running
     except asyncio.CancelledError:
         return 0
-    except StoreError:  # which is in the log
-        return 1
+    except StoreError:
+        if gateway.broker is None:  # at the start
+            raise
+        return 1  # it is in the log
     return 1

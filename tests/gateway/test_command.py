@@ -276,12 +276,12 @@ async def test_a_file_with_a_password_that_others_can_read_gives_a_warning_witho
         assert not [text for text in box.lines if "5ecret" in text]
 
 
-async def test_sighup_does_not_end_it_and_is_answered(mosquitto: Mosquitto) -> None:
+async def test_sighup_reads_the_settings_again_and_ends_nothing(mosquitto: Mosquitto) -> None:
     async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as box:
         await box.says("open at")
         assert box.process
         box.process.send_signal(signal.SIGHUP)
-        await box.says("SIGHUP: goes on as it is; to read the settings again, restart it")
+        await box.says("SIGHUP: all files are read again: nothing has changed")
         async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client:
             await (await client.publish("t/up", "1", qos=1)).completed()
         assert await box.stop() == 0

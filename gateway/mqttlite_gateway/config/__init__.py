@@ -24,7 +24,17 @@ from .port import SerialPort
 from .secrets import exposed
 from .whole import BRIDGE, DEFAULT_UPSTREAM, FORWARD, Config
 
-__all__ = ["BRIDGE", "DEFAULT_UPSTREAM", "FORWARD", "Config", "ConfigError", "SerialPort", "exposed", "load"]
+__all__ = [
+    "BRIDGE",
+    "DEFAULT_UPSTREAM",
+    "FORWARD",
+    "Config",
+    "ConfigError",
+    "PortRule",
+    "SerialPort",
+    "exposed",
+    "load",
+]
 
 TABLES = (general, upstream, serial, status, provision, inside, page, mdns, home_assistant, bus)
 

@@ -1,8 +1,10 @@
-"""One serial port, as [[serial]] and --serial name it."""
+"""Serial ports, as [[serial]] and --serial name them."""
 
+import fnmatch
 import os
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mqttlite.core.shown import shown
@@ -52,24 +54,93 @@ class SerialPort:
         """A port as on the command line: a path, with options behind a question mark:
         /dev/ttyUSB0?baud=921600&window=16.
         """
-        path, _, query = text.partition("?")
-        values: dict[str, Any] = {"path": path}
-        for pair in query.split("&") if query else ():
-            key, _, value = pair.partition("=")
-            if key not in OPTIONS:
-                raise ConfigError(f"{text}: unknown option '{key}'; there are {', '.join(OPTIONS)}")
-            if key in values:
-                raise ConfigError(f"{text}: {key} is given twice")
-            try:
-                values[key] = _SWITCH[value] if key == "rtscts" else int(value)
-            except KeyError:
-                raise ConfigError(f"{text}: rtscts is 0 or 1") from None
-            except ValueError:
-                raise ConfigError(f"{text}: {key} is not a number") from None
+        path, options = _parted(text)
         try:
-            return cls(**values)
+            return cls(path, **options)
         except ConfigError as error:
             raise ConfigError(f"{text}: {error}") from error
+
+
+@dataclass
+class PortRule:
+    """Ports by what they are; each that fits is a line of its own, as it is plugged in.
+
+    `usb`: vendor and product of the adapter, as "10c4:ea60". `serial`: its serial number. `pattern`: of paths, as in
+    the shell. All that are given have to fit. `options`: those of the ports, as SerialPort has them.
+    """
+
+    usb: str = ""
+    serial: str = ""
+    pattern: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.usb and not re.fullmatch("[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", self.usb):
+            raise ConfigError(f"usb '{shown(self.usb)}': must be VENDOR:PRODUCT as lsusb shows it, as in 10c4:ea60")
+        self.usb = self.usb.lower()
+        if self.pattern and not self.pattern.startswith("/"):
+            raise ConfigError(f"pattern '{shown(self.pattern)}': must be one of devices, as in /dev/ttyUSB*")
+        if not (self.usb or self.serial or self.pattern):
+            raise ConfigError("usb, serial and pattern are empty: one of them has to say which ports")
+        self.port("/dev/null")
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        usb = self.usb and f"USB id {self.usb}"
+        serial = self.serial and f"serial number {self.serial}"
+        return ", ".join(filter(None, (usb, serial, self.pattern and f"path {self.pattern}")))
+
+    def fits(self, path: str, usb: str, serial: str) -> bool:
+        """Whether a port is meant: its path, the ids of its adapter, and that one's serial number."""
+        return (
+            (not self.usb or self.usb == usb)
+            and (not self.serial or self.serial == serial)
+            and (not self.pattern or fnmatch.fnmatchcase(path, self.pattern))
+        )
+
+    def port(self, path: str) -> SerialPort:
+        """The line at such a port. ConfigError: its options cannot be."""
+        return SerialPort(path, **self.options)
+
+    @classmethod
+    def parse(cls, text: str) -> "PortRule":
+        """Ports as on the command line: usb:10c4:ea60, serial:0001, or a path with * or [; options as of a port."""
+        what, options = _parted(text)
+        kind, _, value = what.partition(":")
+        try:
+            return cls(**{kind: value}, options=options) if kind in _KINDS else cls(pattern=what, options=options)
+        except ConfigError as error:
+            raise ConfigError(f"{text}: {error}") from error
+
+
+_KINDS = ("usb", "serial")
+
+
+def parsed(text: str) -> SerialPort | PortRule:
+    """What one --serial says. ConfigError: nothing that could be."""
+    what = text.partition("?")[0]
+    is_rule = what.partition(":")[0] in _KINDS or "*" in what or "[" in what
+    return PortRule.parse(text) if is_rule else SerialPort.parse(text)
+
+
+def _parted(text: str) -> tuple[str, dict[str, Any]]:
+    """What stands before a question mark, and the options behind it."""
+    what, _, query = text.partition("?")
+    values: dict[str, Any] = {}
+    for pair in query.split("&") if query else ():
+        key, _, value = pair.partition("=")
+        if key not in OPTIONS:
+            raise ConfigError(f"{text}: unknown option '{key}'; there are {', '.join(OPTIONS)}")
+        if key in values:
+            raise ConfigError(f"{text}: {key} is given twice")
+        try:
+            values[key] = _SWITCH[value] if key == "rtscts" else int(value)
+        except KeyError:
+            raise ConfigError(f"{text}: rtscts is 0 or 1") from None
+        except ValueError:
+            raise ConfigError(f"{text}: {key} is not a number") from None
+    return what, values
 
 
 def check_ports(ports: Iterable[SerialPort]) -> None:

@@ -29,8 +29,13 @@ def exposed(path: Path, config: Config) -> str:
 
 def has_secret(config: Config) -> bool:
     """Whether it holds a password. ValueError: a URL is none."""
-    urls = [config.upstream, *(str(table.get("url", "")) for table in config.upstreams)]
-    return any(Url(url).password is not None for url in urls if url) or _of_boards(config.provision)
+    if Url(config.upstream).password is not None or _of_boards(config.provision):
+        return True
+    return any(each.password or _in_url(each.url) or each.tls.get("key_password") for each in config.upstreams)
+
+
+def _in_url(url: str) -> bool:
+    return ":" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]
 
 
 def _of_boards(provision: dict[str, Any] | None) -> bool:

@@ -3,16 +3,42 @@
 [[serial]]
 path = "/dev/serial/by-id/usb-Silicon_Labs_CP2102_0001-if00-port0"
 baud = 921600
+
+[[serial]]
+usb = "10c4:ea60"            # each adapter of this kind, as it is plugged in; or the one with serial = "0001"
+
+[[serial]]
+pattern = "/dev/ttyACM*"
 """
+
+from dataclasses import dataclass
 
 from mqttlite.settings.found import Found
 
 from .errors import ConfigError
-from .port import SerialPort
+from .port import PortRule, SerialPort
 from .values import values_of
 from .whole import Config
 
 KEYS = ("serial",)
+
+_WHICH = ("path", "usb", "serial", "pattern")
+_EXAMPLES = {
+    "path": '"/dev/ttyUSB0"',
+    "usb": '"10c4:ea60"',
+    "serial": '"0001"',
+    "pattern": '"/dev/ttyUSB*"',
+    "user": '"greenhouse-7"',
+}
+
+
+@dataclass
+class _Table(SerialPort):
+    """All keys of a table."""
+
+    usb: str = ""
+    serial: str = ""
+    pattern: str = ""
 
 
 def read(found: Found, config: Config) -> None:
@@ -20,12 +46,19 @@ def read(found: Found, config: Config) -> None:
     for number, table in enumerate(found.tables("serial", "each port")):
         at = ("serial", number)
         with found.gathering(*at):
-            values = values_of(found, at, SerialPort, examples={"path": '"/dev/ttyUSB0"'})
-            if "path" not in table:
-                raise found.mistake(at, 'path is missing, as in path = "/dev/ttyUSB0"')
+            values = values_of(found, at, _Table, examples=_EXAMPLES)
+            which = [name for name in _WHICH if name in table]
+            if not which:
+                raise found.mistake(at, 'path is missing, as in path = "/dev/ttyUSB0" (or usb, serial, pattern)')
+            if "path" in which and which[1:]:
+                raise found.mistake((*at, which[1]), f"path says which port it is: leave {which[1]} out, or path")
             if len(values) < len(table):  # it has been said what is wrong
                 continue
             try:
-                config.serial.append(SerialPort(**values))
+                if "path" in which:
+                    config.serial.append(SerialPort(**values))
+                else:
+                    rule = {name: values.pop(name) for name in which}
+                    config.wanted.append(PortRule(**rule, options=values))
             except ConfigError as error:
                 raise found.mistake((*at, str(error).partition(" ")[0]), error) from None

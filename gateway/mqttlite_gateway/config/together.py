@@ -8,7 +8,7 @@ from .whole import Config
 
 def check(config: Config) -> None:
     """Raise ConfigError for what cannot work."""
-    if not config.serial and not config.buses and not config.is_bridge:
+    if not config.serial and not config.wanted and not config.buses and not config.is_bridge:
         raise ConfigError("no serial port; give at least one with --serial /dev/ttyUSB0, or in the file")
     check_ports(config.serial)
     if not config.is_bridge:

@@ -31,24 +31,30 @@ _TYPES = {
 
 
 def values_of(
-    found: Found, at: tuple[Key, ...], kind: type, *, but: Iterable[str] = (), examples: Mapping[str, str] | None = None
+    found: Found,
+    at: tuple[Key, ...],
+    kind: type,
+    *,
+    but: Iterable[str] = (),
+    others: Iterable[str] = (),
+    examples: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the table at this place says of the fields of `kind`, a dataclass: what is wrong is kept for `finish`, and
-    left out. Without those in `but`, which the caller reads himself. A field of int whose name ends in _bytes takes
-    sizes as "1 GiB". `examples`: what is shown, by name, where it is not the default.
+    left out. `but`: fields that are no keys; `others`: keys that are no fields, for the caller to read. A field of int
+    whose name ends in _bytes takes sizes as "1 GiB". `examples`: what is shown, by name, where it is not the default.
     """
     table: Any = found.data
     for key in at:
         table = table[key]
-    known = {each.name: each for each in fields(kind) if each.metadata.get("key", True)}
+    known = {each.name: each for each in fields(kind) if each.name not in but}
     taken = {}
     for name, value in table.items():
         with found.gathering(*at, name):
             try:
-                check_name(name, known)
+                check_name(name, [*known, *others])
             except ValueError as error:
                 raise found.mistake((*at, name), error) from None
-            if name not in but:
+            if name in known:
                 kind_of = _kind(known[name])
                 example = (examples or {}).get(name) or _example(known[name], kind_of or str)
                 taken[name] = fitting(found, (*at, name), kind_of, value, example) if kind_of else value

@@ -6,9 +6,10 @@ from typing import Any
 from mqttlite.broker.config.settings import Settings
 from mqttlite.settings.found import Found, Key, label
 
+from ..bridge.settings import UpstreamSettings
 from ..page.settings import PageSettings
 from .errors import ConfigError
-from .port import SerialPort
+from .port import PortRule, SerialPort
 
 FORWARD = "forward"  # each device has a connection of its own to a broker elsewhere
 BRIDGE = "bridge"  # the broker is inside, and passes on what it holds
@@ -20,6 +21,7 @@ AUTO = "auto"
 class Config:
     """Everything.
 
+    `serial`: ports by their path; `wanted`: ports by what they are, as they are plugged in.
     `upstream`: in forward mode the URL of the broker, mqtt://, mqtts://, ws://, wss:// or unix://; user name and
     password in it are the gateway's own, for its status.
     `status_topic`: where the state of each line is published, "" for nowhere; every `status_every_s` seconds.
@@ -42,7 +44,8 @@ class Config:
     tls: dict[str, Any] = field(default_factory=dict)
     provision: dict[str, Any] | None = None
     mode: str = FORWARD
-    upstreams: list[dict[str, Any]] = field(default_factory=list)
+    wanted: list[PortRule] = field(default_factory=list)
+    upstreams: list[UpstreamSettings] = field(default_factory=list)
     broker: Settings = field(default_factory=Settings)
     page: PageSettings | None = None
     mdns: dict[str, Any] | None = None
@@ -58,7 +61,9 @@ class Config:
     def lead_to(self, urls: list[str]) -> None:
         """The command line's --upstream, instead of what the file says. ConfigError: forward mode has one."""
         if self.is_bridge:
-            self.upstreams = [{"url": url, "out": [{"filter": "#"}]} for url in urls]
+            from .upstream import lead_to
+
+            self.upstreams = lead_to(urls)
         elif len(urls) > 1:
             raise ConfigError("--upstream is there twice: more than one needs --bridge")
         else:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from mqttlite.broker import Broker, Limits
@@ -12,6 +13,9 @@ from mqttlite.broker.config.settings import Settings
 from mqttlite.broker.listen import ListenError, open_sockets
 from mqttlite.broker.listener import Listener
 
+from ..bridge.settings import UpstreamSettings, with_upstreams
+from ..config import Config
+
 log = logging.getLogger("mqttlite.gateway")
 
 MEMORY = "memory"  # instead of the path of a store
@@ -19,17 +23,17 @@ LISTEN = "mqtt://127.0.0.1:1883"
 FILE = "gateway.db"
 
 
-def embedded(settings: Settings) -> Broker:
-    """The broker, not started yet. ValueError or ListenError says what does not go together; the folder of its store
-    is made, where it is the default.
+def embedded(config: Config, access: Access | None) -> Broker:
+    """The broker, not started yet; it listens nowhere, as long as the queues of upstreams are not there. The folder of
+    its store is made, where it is the default.
     """
-    access = access_of(settings)
+    settings = config.broker
     store = store_of(settings)
     if store is None:
         log.warning('the store is "memory": what is not upstream yet is lost when this program ends')
     return Broker(
-        listeners_of(settings),
-        limits_of(settings),
+        [],
+        limits_of(settings, config.upstreams),
         store,
         access=access,
         server_reference=settings.server_reference,
@@ -37,9 +41,9 @@ def embedded(settings: Settings) -> Broker:
     )
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What it allows."""
-    return settings.make_limits()
+def limits_of(settings: Settings, upstreams: Sequence[UpstreamSettings]) -> Limits:
+    """What it allows: its clients what they say, and each upstream its queue."""
+    return with_upstreams(settings.make_limits(), upstreams)
 
 
 def access_of(settings: Settings) -> Access | None:
@@ -50,10 +54,12 @@ def access_of(settings: Settings) -> Access | None:
     return access
 
 
-def listeners_of(settings: Settings) -> list[Listener]:
+def listeners_of(settings: Settings, broker: Broker) -> list[Listener]:
     """What it listens on. Nothing said: for programs of this machine, if the port is free."""
     if settings.listen or settings.listeners:
         return settings.make_listeners()
+    if LISTEN in broker.addresses:
+        return [Listener(LISTEN)]
     try:
         for sock in open_sockets(LISTEN):
             sock.close()

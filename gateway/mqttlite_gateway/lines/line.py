@@ -86,6 +86,7 @@ class GatewayLine:
         stream.on_side = self._said
         self._level = ""  # that the device's name asks for
         self._was_up = False
+        self._news = asyncio.Event()
         self._said_last = ""  # what was logged last about a port that does not open
 
     def _up(self, peer: Greeting) -> None:
@@ -161,12 +162,18 @@ class GatewayLine:
         """A line of the device's own log, or from outside frames, such as the boot messages of an ESP32."""
         self._log.debug("%s", explained(shown(line, DEVICE_LINE)))
 
+    def look(self) -> None:
+        """Something was plugged in: if this waits for its port, it looks now."""
+        self._news.set()
+
     async def run(self) -> None:
         """Serve the port for ever."""
         try:
             while True:
                 again_s = await self._serve()
-                await asyncio.sleep(again_s)
+                self._news.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), again_s)
         finally:
             await self.forwarder.close()
             self.say.close()

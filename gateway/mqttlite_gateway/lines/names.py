@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from mqttlite.link.frames import MAX_DEVICE_ID
 
 ONLINE = "online"  # TOPIC/online: whether the gateway is there
+UPSTREAM = "upstream"  # TOPIC/upstream/<name>: the state of each uplink
 LINE = "line"  # TOPIC/line/<path of the port>: the state of each line
 
 _ENCODED = frozenset("/+#%")
@@ -21,7 +22,7 @@ def topic_level(device_id: bytes) -> str:
     if not 0 < len(device_id) <= MAX_DEVICE_ID:
         return ""
     text = device_id.decode(errors="surrogateescape")
-    return f"%{device_id[0]:02X}{text[1:]}" if text in (ONLINE, LINE) else _encoded(text)
+    return f"%{device_id[0]:02X}{text[1:]}" if text in (ONLINE, LINE, UPSTREAM) else _encoded(text)
 
 
 def line_topic(path: str) -> str:

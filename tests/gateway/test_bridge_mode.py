@@ -1,0 +1,185 @@
+"""The broker inside the gateway: devices on lines are its clients, and it is looked after as a broker is."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from mqttlite.cli.demo.pty_line import NoisyLine
+from mqttlite.client import Client
+from mqttlite.core.errors import RefusedError
+from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, device, numbers, watching
+from tests.peers import free_port, run
+
+COUNT = 200
+
+
+class Box:
+    """A gateway in bridge mode, of a file that the test may change. `more`: lines of the file above its tables."""
+
+    def __init__(self, folder: Path, *ports: str, more: str = "", tables: str = "") -> None:
+        self.file = folder / "gateway.toml"
+        self.url = f"mqtt://127.0.0.1:{free_port()}"
+        self.control = folder / "control"
+        self._head = f'mode = "bridge"\nlisten = ["{self.url}"]\nstore = "{folder}/gateway.db"\nconsole = ""\n'
+        self._control = f'[control]\nsocket = "{self.control}"\n'
+        self.write(*ports, more=more, tables=tables)
+        self.program = Program(*COMMAND, "gateway", "--config", str(self.file))
+
+    def write(self, *ports: str, more: str = "", tables: str = "") -> None:
+        """Another file. `ports`: each the keys of a [[serial]], or a path."""
+        tables += "".join(
+            f"[[serial]]\nbaud = {BAUD}\nwindow = 16\n" + (f'path = "{port}"\n' if port[0] == "/" else port)
+            for port in ports
+        )
+        self.file.write_text(self._head + more + self._control + tables)
+        self.file.chmod(0o600)
+
+    async def __aenter__(self) -> Self:
+        await self.program.start()
+        await self.program.says("to the broker inside")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.program.__aexit__()
+
+    async def hang_up(self) -> str:
+        """SIGHUP; what it says."""
+        assert self.program.process
+        said = len([line for line in self.program.lines if " SIGHUP: " in line])
+        self.program.process.send_signal(signal.SIGHUP)
+        return await self.program.says(" SIGHUP: ", said + 1)
+
+
+def on_line(line: NoisyLine, name: str = "device", **options: str) -> Client:
+    return Client(f"serial://{line.b_path}{OPTIONS}", client_id=name, retry_first=True, **options)
+
+
+async def test_a_gateway_killed_in_the_middle_has_all_that_a_device_was_told_is_received(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD, bit_errors=1e-4) as line:
+        box = Box(tmp_path, line.a_path)
+        async with box, watching(box.url, "t/up") as watcher, device(line.b_path, count=COUNT) as board:
+            await watcher.count("t/up", COUNT // 3)
+            await box.program.kill()
+            await box.program.start()
+            await board.says("all confirmed")
+            assert numbers(await watcher.count("t/up", COUNT)) == list(range(COUNT))
+            assert await box.program.stop() == 0
+
+
+async def test_a_device_on_a_wire_is_who_it_says_that_it_is_but_no_user_with_a_password(tmp_path: Path) -> None:
+    await run(*COMMAND, "passwd", "-b", str(tmp_path / "users"), "boss", "secret")
+    access = f"""
+[access]
+password_file = "{tmp_path}/users"
+[[rule]]
+user = "greenhouse-7"
+all = ["t/#"]
+[[rule]]
+user = "boss"
+all = ["#"]
+"""
+    async with NoisyLine(BAUD) as line:
+        box = Box(tmp_path, line.a_path, tables=access)
+        async with box:
+            await box.program.says("open at")
+            async with Client(box.url, client_id="w", username="boss", password="secret") as watcher:
+                await watcher.subscribe("#", qos=1)
+                async with on_line(line, "greenhouse-7") as client:
+                    await (await client.publish("t/1", "seen", qos=1)).completed()
+                    await client.publish("other/1", "not seen", qos=1)
+                    await (await client.publish("t/2", "seen", qos=1)).completed()
+                assert [(await anext(watcher)).topic for _ in range(2)] == ["t/1", "t/2"]
+                with pytest.raises(RefusedError):
+                    async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="boss"):
+                        pass
+                assert "'boss', and that user has a password" in await box.program.says("not authenticated")
+                async with on_line(line, "boss", username="boss", password="secret") as client:
+                    await (await client.publish("other/2", "seen", qos=1)).completed()
+                assert (await anext(watcher)).topic == "other/2"
+                box.write(line.a_path.join(("path = '", "'\nuser = 'boss'\n")), tables=access)
+                await box.hang_up()
+                async with on_line(line, "whoever") as client:
+                    await (await client.publish("other/3", "seen", qos=1)).completed()
+                assert (await anext(watcher)).topic == "other/3"
+
+
+async def test_no_device_may_be_the_bridge(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD) as line:
+        box = Box(tmp_path, line.a_path)
+        async with box:
+            await box.program.says("open at")
+            with pytest.raises(RefusedError):
+                async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="$bridge/cloud"):
+                    pass
+
+
+async def test_its_lines_and_rules_are_read_again_at_sighup_all_of_it_or_nothing(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD) as one, NoisyLine(BAUD) as two:
+        box = Box(tmp_path, one.a_path)
+        async with box, Client(box.url, client_id="w") as watcher:
+            await watcher.subscribe("gw/#")
+            async with on_line(one, "one") as client:
+                await (await client.publish("t", "1", qos=1)).completed()
+                box.write(one.a_path, two.a_path, more='status_topic = "gw"\nstatus_every_s = 0.1\n')
+                assert "2 changes" in await box.hang_up()
+                async with on_line(two, "two") as other:
+                    await (await other.publish("t", "1", qos=1)).completed()
+                    while (await anext(watcher)).topic != "gw/two":
+                        pass
+                    await (await client.publish("t", "2", qos=1)).completed()
+                box.write(one.a_path, more='status_every_s = 0\nstore = "x"\n')
+                assert box.program.process
+                box.program.process.send_signal(signal.SIGHUP)
+                assert "is there twice" in await box.program.says("nothing is changed")
+                box.write(one.a_path, more="server_reference = 'a:1883'\n")
+                box.program.process.send_signal(signal.SIGHUP)
+                assert "needs a restart" in await box.program.says("server_reference is another one")
+                box.write(one.a_path)
+                assert "2 changes" in await box.hang_up()
+                assert "nothing has changed" in await box.hang_up()
+                await (await client.publish("t", "3", qos=1)).completed()
+                assert not [text for text in box.program.lines if "'one' is gone" in text]
+            assert await box.program.stop() == 0
+
+
+async def test_ctl_looks_at_the_broker_inside(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD) as line:
+        box = Box(tmp_path, line.a_path)
+        async with box, on_line(line) as client:
+            await (await client.publish("t", "1", qos=1)).completed()
+            found = await run(*COMMAND, "ctl", "--socket", str(box.control), "--json", "clients")
+            (found_client,) = json.loads(found.stdout)
+            assert found_client["client"] == "device"
+            assert found_client["address"] == f"serial line {line.a_path}"
+
+
+async def test_a_store_that_fails_ends_it_with_words(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    (tmp_path / "gateway.db").mkdir()
+    async with box.program:
+        assert await box.program.ended() == 1
+        assert "gateway.db" in box.program.lines[-1]
+
+
+async def test_ports_are_served_as_they_come(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD) as one, NoisyLine(BAUD) as two:
+        paths = [tmp_path / f"tty-{number}" for number in range(2)]
+        for path, line in zip(paths, (one, two), strict=True):
+            path.symlink_to(line.a_path)
+        two.unplug("a")
+        box = Box(tmp_path, f"pattern = '{tmp_path}/tty-*'\n")
+        async with box:
+            await box.program.says(f"{paths[0]}: open at")
+            two.replug("a")
+            await box.program.says(f"{paths[1]}: open at")
+            async with on_line(two, "two") as client:
+                await (await client.publish("t", "1", qos=1)).completed()
+                two.unplug("a")
+                await box.program.says(f"{paths[1]}: {paths[1]} is gone")
+                two.replug("a")
+                await box.program.says(f"{paths[1]}: open at", 2)
+                await (await client.publish("t", "1", qos=1)).completed()
+            assert await box.program.stop() == 0
