@@ -51,11 +51,21 @@ _SYN_SIZE = const(13)
 
 
 def encode(
-    first: int, tag: int, seq: int, ack: int, gaps: int, credit: int, payload: "bytes | bytearray", idle: bool
+    first: int,
+    tag: int,
+    seq: int,
+    ack: int,
+    gaps: int,
+    credit: int,
+    payload: "bytes | bytearray",
+    in_front: int,
+    seed: int = 0,
 ) -> bytearray:
-    """The bytes for the line. `gaps` 0 and `credit` -1: without the option; `idle`: with a 0x00 in front."""
+    """The bytes for the line. `gaps` 0 and `credit` -1: without the option; `in_front`: so many 0x00 in front; `seed`:
+    CRC-32 of what the frame's own goes on from.
+    """
     # One allocation, filled in place.
-    start = 2 if idle else 1
+    start = in_front + 1
     at = start + 4
     end = at + (2 if gaps else 0) + (2 if credit >= 0 else 0) + len(payload)
     out = bytearray(end + 5)
@@ -69,7 +79,7 @@ def encode(
         at += 2
     struct.pack_into("BBBB", out, start, first, tag, seq, ack)
     out[at:end] = payload
-    struct.pack_into("<I", out, end, binascii.crc32(memoryview(out)[start:end]))
+    struct.pack_into("<I", out, end, binascii.crc32(memoryview(out)[start:end], seed))
     # COBS: each 0x00 becomes the distance to the next one, the last of which ends the frame. The search runs in C.
     at = start - 1
     while at < end + 4:
@@ -79,7 +89,7 @@ def encode(
     return out
 
 
-def decode(buffer: bytearray, size: int) -> int:
+def decode(buffer: bytearray, size: int, seed: int = 0) -> int:
     """Decodes buffer[:size], what stood between two 0x00, in place: the header is then at 1, the CRC at size - 4.
 
     Returns where the payload begins. 0: damaged, and what the buffer holds is of no use any more.
@@ -89,7 +99,7 @@ def decode(buffer: bytearray, size: int) -> int:
         step = buffer[at]
         buffer[at] = 0
         at += step or size
-    if size < _SHORTEST or at != size or binascii.crc32(memoryview(buffer)[1:size]) != _RESIDUE:
+    if size < _SHORTEST or at != size or binascii.crc32(memoryview(buffer)[1:size], seed) != _RESIDUE:
         return 0
     first = buffer[1]
     return 5 + (2 if first & _GAPS else 0) + (2 if first & _CREDIT else 0)

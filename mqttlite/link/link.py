@@ -127,6 +127,7 @@ class Link:
         self._receiver = Receiver(self.stats, receive_window, frame_ms)
         self._in = bytearray(max(frame_size, _MAX_SYN))
         self._in_size = 0
+        self.seed = 0  # of what arrives; see frames.encode
         self._log = bytearray()
         self._payload_max = 0
         # Flags: the frame being received is too long; a `send` was short; SYN_ACK or SYN is to be sent.
@@ -268,7 +269,7 @@ class Link:
                 return
         else:
             self._in_size = 0
-            start = decode(buffer, size)
+            start = decode(buffer, size, self.seed)
         if not start:
             self.stats.damaged += 1
             self._receiver.note_damage(now)

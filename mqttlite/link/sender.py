@@ -96,6 +96,12 @@ class Sender:
         """Something waits for credit with nothing in flight, so that no acknowledgement will bring it by itself."""
         return bool(self._runs) and not self._flight and not self.fresh()
 
+    def waits(self) -> bool:
+        """Something waits for its first sending, or is to be sent again."""
+        if self._runs:
+            return True
+        return any(flight.again for flight in self._flight)
+
     def deadline(self) -> "int | None":
         """When the oldest frame in flight times out."""
         return self._flight[0].sent_ms + self.rto_ms if self._flight else None
@@ -170,6 +176,13 @@ class Sender:
         if newest.sure == newest.order:  # Karn: only where it is certain which copy was acknowledged
             self._measure(now - newest.sent_ms)
         self._progress()
+
+    def lose(self) -> None:
+        """What is in flight and not acknowledged has not arrived: known where the peer has spoken after all of it."""
+        for flight in self._flight:
+            if not flight.arrived:
+                flight.again = True
+                flight.sure = -1
 
     def suspect(self, now: int) -> None:
         """The peer received something damaged: the oldest frame, if by now it should have arrived and been answered.

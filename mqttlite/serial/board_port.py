@@ -38,6 +38,10 @@ class BoardPort:
         what the line loses."""
         self._file.write(data)
 
+    def sent(self) -> None:
+        """Wait, and let nobody else run, until the last byte has left the UART."""
+        self._file.flush()
+
     def close(self) -> None:
         """Give the port back."""
         if hasattr(self._file, "deinit"):

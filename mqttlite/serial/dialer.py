@@ -19,18 +19,20 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..link.bus.device import BusDevice
     from .line import Place, Port
 
 REOPEN_S = const(1)  # from one attempt to open the port to the next
 FAULTS_MAX = const(5)  # faults of this program, one after the other without a link between them, before it gives up
 SILENT_S = const(5)  # a gateway that is there has answered by then: SYN is repeated every 2 s at the least
+BUS_SILENT_S = const(15)  # and somebody on a bus whom it has not found yet has been asked
 SEND_BUFFER = const(512)  # bytes; what is in it, a later acknowledgement cannot overtake
 USB = "usb"  # the place's host: the board's own USB socket, see usb_port.py
 USB_RECEIVE = const(256)  # bytes: an ESP32's prompt has a buffer of 259
 USB_LOG = const(1024)  # bytes of what the program prints that may wait
 CLOSING_MS = const(1000)  # what was said last, such as CLOSE, has so long to leave, and twice its time on the line
 _CLOSING_STEP_MS = const(10)
-_OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx")
+_OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "tx", "rx", "address", "de", "turnaround_ms")
 
 
 class SerialDialer:
@@ -63,17 +65,25 @@ class SerialDialer:
         self._baud = _number(place, "baud", 115200)
         if self._baud < 300:
             raise SettingError("baud=" + str(self._baud) + ": must be 300 or more")
+        self._bus: "BusDevice | None" = None
+        options = {
+            "device_id": device_id.encode()[:32],
+            "frame_size": _number(place, "frame_size", 128),
+            "window": _number(place, "window", 8),
+            "send_buffer": SEND_BUFFER,
+            "receive_window": USB_RECEIVE if is_usb else 1024,
+            "log_buffer": USB_LOG if is_usb else 256,
+        }
         try:
-            self.link = Link(
-                epoch,
-                device_id=device_id.encode()[:32],
-                frame_size=_number(place, "frame_size", 128),
-                window=_number(place, "window", 8),
-                send_buffer=SEND_BUFFER,
-                receive_window=USB_RECEIVE if is_usb else 1024,
-                log_buffer=USB_LOG if is_usb else 256,
-                baud=self._baud,
-            )
+            if "address" in place.query:
+                from .bus import join, make_link
+
+                options["send_buffer"] = 2 * SEND_BUFFER
+                link = make_link(_number(place, "address", 0), epoch, self._baud, options)
+                self._bus, open_port = join(link, place.query, _number(place, "turnaround_ms", 1), open_port)
+                self.link: Link = link
+            else:
+                self.link = Link(epoch, baud=self._baud, **options)  # type: ignore[arg-type]
         except ValueError as error:
             raise SettingError(self._where + ": " + str(error)) from None
         self._open_port = open_port
@@ -151,11 +161,15 @@ class SerialDialer:
         self._silent = False
         stats = self.link.stats
         self._before = stats.received, stats.damaged
-        await asyncio.sleep(SILENT_S)
+        await asyncio.sleep(BUS_SILENT_S if self._bus else SILENT_S)
         self._silent = True
         self._pulse()
 
     def _why_silent(self) -> str:
+        if self._bus:
+            from .bus import why_silent as why_nobody_asks
+
+            return why_nobody_asks(self._where + " at " + str(self._baud) + " baud", self._bus)
         from .silence import why_silent
 
         return why_silent(self._where + " at " + str(self._baud) + " baud", self.link.stats, *self._before)
@@ -166,7 +180,7 @@ class SerialDialer:
             try:
                 port = self._open_port(self._baud)
                 self._error = ""
-                await Line(self.link, port, self._baud).run()
+                await Line(self._bus or self.link, port, self._baud).run()
             except OSError as error:
                 self._error = str(error)
                 if self._where not in self._error:  # a board's errors are numbers

@@ -35,6 +35,8 @@ class HostSerialDialer(SerialDialer):
         await super()._silence()
 
     def _why_silent(self) -> str:
+        if self._bus:  # what others say there is no hint
+            return super()._why_silent()
         finding = diagnose(self._heard, End(self.link.epoch, False, self._baud))
         if finding.kind == "silence":
             return super()._why_silent()

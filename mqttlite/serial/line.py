@@ -12,10 +12,25 @@ from .clock import now_ms
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any, Protocol
 
-    from ..link.link import Link
+    class Carried(Protocol):
+        """What is carried: a Link, or an end of a bus that looks like one (link/bus)."""
+
+        on_work: "Callable[[], object]"
+
+        def receive(self, data: "bytes | bytearray", now: int) -> None:
+            """What has come from the port."""
+
+        def transmit(self, now: int) -> "bytes | bytearray":
+            """What is to leave now."""
+
+        def deadline(self) -> int:
+            """When to ask for it at the latest."""
+
+        def reset(self, now: int) -> None:
+            """The port is gone."""
 
     class Port(Protocol):
         """An open serial port; see ports.py (hosts) and board_port.py (boards)."""
@@ -50,7 +65,7 @@ class Line:
     from within `run`; `link.send` may be called from any task of the same event loop.
     """
 
-    def __init__(self, link: "Link", port: "Port", baud: int = 115200) -> None:
+    def __init__(self, link: "Carried", port: "Port", baud: int = 115200) -> None:
         self._link = link
         self._port = port
         self._baud = baud

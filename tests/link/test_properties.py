@@ -20,7 +20,7 @@ PROPERTY = settings(max_examples=60, deadline=None)
 @PROPERTY
 @given(payload=st.binary(max_size=MAX_FRAME - OVERHEAD), gaps=st.integers(0, 65535), credit=st.integers(-1, 65535))
 def test_a_frame_decodes_to_what_was_encoded(payload: bytes, gaps: int, credit: int) -> None:
-    frame = encode(DATA | MQTT, 1, 2, 3, gaps, credit, payload, idle=True)
+    frame = encode(DATA | MQTT, 1, 2, 3, gaps, credit, payload, in_front=1)
     assert frame[0] == frame[-1] == 0
     assert 0 not in frame[1:-1]
     assert len(frame) <= MAX_FRAME + 1
@@ -292,7 +292,7 @@ def test_settings_that_cannot_work_are_refused(options: dict[str, int]) -> None:
 
 
 def test_the_longest_syn_is_as_long_as_the_link_reckons() -> None:
-    longest_syn = encode(frames.SYN, 0, 0, 0, 0, -1, frames.pack_syn(1, 2, 3, 4, 5, bytes(32)), idle=False)
+    longest_syn = encode(frames.SYN, 0, 0, 0, 0, -1, frames.pack_syn(1, 2, 3, 4, 5, bytes(32)), in_front=0)
     assert len(longest_syn) - 1 == link._MAX_SYN
 
 
