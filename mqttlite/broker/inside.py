@@ -66,6 +66,22 @@ def end_session(broker: Broker, name: str) -> bool:
     return True
 
 
+def keep(broker: Broker, name: str, data: bytes) -> None:
+    """Keep some bytes with the session called `name`, instead of those that were kept: durable with the next commit, so
+    before anything that the engine says from now on. What the engine says first is CONNACK, or the answer to a ping.
+    """
+    topic = client_id_of(name) + b"/state"
+    broker.engine.router.retained.store(topic, data, 0)
+    if broker.store:
+        broker.store.retain(topic, data, 0)
+
+
+def kept(broker: Broker, name: str) -> bytes:
+    """What was kept last."""
+    found = broker.engine.router.retained.get(client_id_of(name) + b"/state")
+    return found.payload if found else b""
+
+
 class Connection:
     """A network connection without a network, as `connection.Connection` knows transports (each method as asyncio
     describes it). `received(packets)` is called in a turn of the loop of its own with what the engine has sent, CONNACK
@@ -88,6 +104,7 @@ class Connection:
         self._is_over = False
         self._unread: deque[bytes] = deque()  # for the engine, which does not read now
         self._is_paused = False
+        self._has_room: asyncio.Future[None] | None = None  # somebody waits for it
         self._connection = NetworkConnection(broker._turns)
         self._connection.connection_made(self)
 
@@ -126,6 +143,16 @@ class Connection:
     def is_full(self) -> bool:
         """Whether the engine does not read now: who sends should wait."""
         return self._is_paused
+
+    async def has_room(self) -> None:
+        """Wait until the engine reads."""
+        while self._is_paused and not self._is_closing:
+            self._has_room = self._loop.create_future()
+            await self._has_room
+
+    def _gives_room(self) -> None:
+        if self._has_room is not None and not self._has_room.done():
+            self._has_room.set_result(None)
 
     def hold(self) -> None:
         """Take nothing more until `resume`."""
@@ -196,6 +223,7 @@ class Connection:
 
     def resume_reading(self) -> None:
         self._is_paused = False
+        self._gives_room()
         if self._unread:
             self._loop.call_soon(self._read_on)
 
@@ -212,6 +240,7 @@ class Connection:
             self._waiting.clear()
             self._size = 0
             self._unread.clear()
+            self._gives_room()
             self._loop.call_soon(self._end)
 
     def _end(self) -> None:

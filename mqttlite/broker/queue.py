@@ -320,15 +320,16 @@ class Queue(Session):
         self._settled = first
         return self.room
 
-    def drop_oldest(self) -> bool:
-        """Give up the oldest message that its client cannot have seen; False when there is none.
+    def drop_oldest(self, below: int = NEVER) -> bool:
+        """Give up the oldest message that its client cannot have seen, of those below number `below`; False when there
+        is none.
 
         What was sent stays [MQTT-4.4.0-1]: at QoS 2 its handshake has to end, and its identifier must not come to a new
         message before. What may have been sent on an earlier connection can go only at QoS 1.
         """
         self.settle()
         seq = max(self._oldest, self.sent)
-        while seq < self.next:
+        while seq < self.next and seq < below:
             message = self.messages.get(seq)
             if message is None and self.pages and self.pages.bring(self.messages, seq):
                 continue

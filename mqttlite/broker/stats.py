@@ -19,7 +19,7 @@ class Stats:
     dropped_offline: int = 0  # QoS 0, client not connected: never queued
     dropped_queue_full: int = 0  # QoS 1 and 2, the session's queue at its budget, or all queues together
     dropped_refused: int = 0  # retained messages of QoS 0 and wills for which a limit or the store has no room
-    dropped_reserved: int = 0  # a client published to $SYS, $queue, $stream or $dead
+    dropped_reserved: int = 0  # a client published to $SYS, $queue, $stream, $dead or $bridge
     dropped_denied: int = 0  # no right to publish it, or not any more to receive it
     dropped_expired: int = 0  # the message expiry interval was over before it could be sent (5.0)
     repeats: int = 0  # of producers with keys: acknowledged, and not delivered again

@@ -7,12 +7,13 @@ engine's, in the commit of which the device's acknowledgement tells.
 
 settings   what an operator says of an upstream, and what it does to the limits of the broker inside
 mapping    topics and properties on their way, in both directions
-terms      what the upstream broker announces, and in which version it is spoken to
+terms      in which version the upstream is spoken to, and what it announces
+rate       how fast it may go, and how fast it goes        age    how old the messages are that wait
 relay      the join, without I/O or clock
-rate       how fast it may go, and how fast it goes
+session    the engine's session, as the bridge has to look into it
 kept       what has to be known of the upstream after a restart
 dead       what an upstream refuses, set aside
 opening    from a connection to a session: CONNECT, and what follows when one side has lost its session
-uplink     the asyncio shell: connects, carries bytes, finds a mute upstream, comes again
-saying     refusals in words
+joined     a connection that is up: carries bytes, and the time
+uplink     an upstream: connects, comes again, says how it is
 """

@@ -45,19 +45,19 @@ class Upstream:
         self._tls = tls
         self._dialer: Dialer | None = None  # of mqtts://, ws:// and wss://
 
-    async def connect(self) -> Streams:
+    async def connect(self, read_size: int = READ_SIZE) -> Streams:
         """A connection to the first of its addresses that answers. Raises OSError or ConnectError."""
         url = self.url
         if url.scheme == "unix":
-            return await asyncio.open_unix_connection(url.path, limit=READ_SIZE)
+            return await asyncio.open_unix_connection(url.path, limit=read_size)
         if url.scheme == "mqtt":
-            return await open_streams(url.host or "localhost", port_of(url), READ_SIZE)
+            return await open_streams(url.host or "localhost", port_of(url), read_size)
         if self._dialer is None:
             from mqttlite.client.secure import Dialer
             from mqttlite.client.tls_options import TlsOptions
 
             self._dialer = Dialer(url, TlsOptions(**self._tls))
-        return await self._dialer.open_streams(READ_SIZE)
+        return await self._dialer.open_streams(read_size)
 
     def explain(self, error: Exception) -> str:
         """Words for a failure of `connect`."""

@@ -4,6 +4,7 @@
     $stream/NAME[@START][/FILTER]   a stream, from START on
     $delayed/SECONDS/TOPIC          to be published later
     $dead/NAME/TOPIC                what a queue has given up
+    $bridge/NAME/...                what a program inside keeps for itself (inside.py)
 
 NAME: 1 to 64 letters, digits and `_`, `-`, `.`. FILTER may be left out where there is a queue or stream of this name.
 """
@@ -17,7 +18,8 @@ STREAM_PREFIX = b"$stream/"
 DELAYED_PREFIX = b"$delayed/"
 DEAD_PREFIX = b"$dead/"
 SUBSCRIBED = (QUEUE_PREFIX, STREAM_PREFIX)
-RESERVED = (QUEUE_PREFIX, STREAM_PREFIX, DEAD_PREFIX)  # nobody publishes to these but the broker
+BRIDGE_PREFIX = b"$bridge/"
+RESERVED = (QUEUE_PREFIX, STREAM_PREFIX, DEAD_PREFIX, BRIDGE_PREFIX)  # nobody publishes to these but the broker
 
 QUEUE, STREAM = 0, 1  # kinds
 
