@@ -215,6 +215,10 @@ class Gateway:
             await stack.enter_async_context(self._beside(console.run(), "console socket"))
         self._say_status()
         stack.push_async_callback(self._end_status)
+        if self.broker is not None or config.page is not None:
+            from .radio.announce import announce_for_ever
+
+            await stack.enter_async_context(self._beside(announce_for_ever(self), "mDNS"))
         if config.page is not None:
             from .page.start import page_of
 

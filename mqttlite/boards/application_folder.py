@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .settings_file import check_on_host, toml_value
+from ..settings.toml_file import toml_value
+from .settings_file import check_on_host
 from .supplies import application_template, contents
 
 NAME = "my-sensor"  # of the board in the template

@@ -15,8 +15,7 @@ from typing import Any
 
 from ..broker.access.secret_files import write_secret
 from ..core.shown import shown
-from ..settings.toml_file import read_toml
-from .settings_file import toml_value
+from ..settings.toml_file import read_toml, toml_value
 
 
 class DevicesError(ValueError):

@@ -18,7 +18,7 @@ from mqttlite_board.settings_rules import KINDS
 from ..broker.access.secret_files import write_secret
 from ..client.checked_url import checked_url
 from ..core.shown import shown
-from ..settings.toml_file import read_toml
+from ..settings.toml_file import read_toml, toml_text
 from . import trusted_certificate
 from .toml_lines import line_of
 
@@ -132,28 +132,8 @@ def exposed(path: Path, values: dict[str, Any]) -> str:
 
 def write_toml(path: Path, values: dict[str, Any]) -> None:
     """Write a board.toml that `read_settings` reads as `values`; readable for its owner alone. Raises OSError."""
-    plain = {key: value for key, value in values.items() if value is not None and key not in OWN_KEYS}
-    lines = [f"{key} = {toml_value(value)}" for key, value in plain.items() if not isinstance(value, dict)]
-    for key, value in plain.items():
-        if isinstance(value, dict) and value:
-            lines += ["", f"[{key}]", *(f"{_toml_key(name)} = {toml_value(inner)}" for name, inner in value.items())]
-    write_secret(path, ("\n".join(lines) + "\n").encode())
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml_value(key)
-
-
-def toml_value(value: Any) -> str:
-    """A value as TOML has it."""
-    if isinstance(value, str):
-        # What JSON escapes TOML escapes alike, but for DEL, and for what lies outside the first plane.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml_key(key)} = {toml_value(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
-    return json.dumps(value)
+    plain = {key: value for key, value in values.items() if key not in OWN_KEYS}
+    write_secret(path, toml_text(plain).encode())
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""The command `mqttlite`: broker, ctl, top, passwd, pub, sub, rr, discover, gateway, console, board, flash, update,
-doctor, bench, store, verify, explain, simulate, demo.
+"""The command `mqttlite`: broker, ctl, top, passwd, device, discover, pub, sub, rr, gateway, console, board, flash,
+update, doctor, bench, store, verify, explain, simulate, demo.
 
 A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
 default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
@@ -39,6 +39,7 @@ COMMANDS = {
     "pub": "publish messages, as mosquitto_pub does",
     "sub": "subscribe and print messages, as mosquitto_sub does",
     "rr": "publish a request and print the answers, as mosquitto_rr does",
+    "device": "add devices to a broker",
     "discover": "look for brokers in the network",
     "gateway": "carry devices on serial lines to a broker",
     "console": "what a board prints, and its prompt",

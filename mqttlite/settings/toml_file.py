@@ -1,7 +1,10 @@
 """A TOML file as people save it, for the programs that have settings in one. CPython only; imports nothing of ours."""
 
 import codecs
+import json
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,34 @@ def line_of(text: str, at: tuple[Key, ...]) -> int:
         else:
             low = part
     return high
+
+
+def toml_text(values: Mapping[str, Any]) -> str:
+    """A file with these values and, one level deep, tables; what is None is left out."""
+    plain = {key: value for key, value in values.items() if value is not None}
+    lines = [f"{toml_key(key)} = {toml_value(value)}" for key, value in plain.items() if not isinstance(value, dict)]
+    for key, value in plain.items():
+        if isinstance(value, dict) and value:
+            lines += ["", f"[{toml_key(key)}]"]
+            lines += [f"{toml_key(name)} = {toml_value(inner)}" for name, inner in value.items()]
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, str):
+        # What JSON escapes TOML escapes alike, but for DEL, and for what lies outside the first plane.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_key(key)} = {toml_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value)
+
+
+def toml_key(key: str) -> str:
+    """A key as TOML has it."""
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml_value(key)
 
 
 def _read(lines: list[str]) -> dict[str, Any] | None:

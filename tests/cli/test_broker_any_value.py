@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards.settings_file import toml_value
 from mqttlite.broker.config import load
 from mqttlite.cli.broker_check import check
+from mqttlite.settings.toml_file import toml_value
 from tests.runtimes import ROOT
 
 VALUES = (

@@ -5,7 +5,14 @@ from mqttlite.settings.found import Found
 
 from .whole import Config
 
-OF_ALL = ("log", "metrics", "access", "groups", "rule")  # which a gateway that forwards has, too: its page has users
+OF_ALL = (
+    "log",
+    "metrics",
+    "access",
+    "groups",
+    "rule",
+    "devices",
+)  # which a gateway that forwards has, too: its page has users
 KEYS = tuple(key for table in TABLES for key in table.KEYS)
 
 

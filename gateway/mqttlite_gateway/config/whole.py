@@ -8,6 +8,7 @@ from mqttlite.settings.found import Found, Key, label
 
 from ..bridge.settings import UpstreamSettings
 from ..page.settings import PageSettings
+from ..radio.settings import MdnsSettings
 from .errors import ConfigError
 from .port import PortRule, SerialPort
 
@@ -32,7 +33,7 @@ class Config:
     `provision`: settings for boards that wait for some (provision.py), None for none.
     `mode`: FORWARD or BRIDGE; `upstreams`: where the bridge leads to. `broker`: what the broker inside is told, its
     store among it; the tables of broker.toml.
-    `page`, `mdns`, `home_assistant`: the tables of these names, None where there is none; `buses`: [[bus]].
+    `page`, `home_assistant`: the tables of these names, None where there is none; `mdns`: [mdns]; `buses`: [[bus]].
     `found`: the file that says it.
     """
 
@@ -48,7 +49,7 @@ class Config:
     upstreams: list[UpstreamSettings] = field(default_factory=list)
     broker: Settings = field(default_factory=Settings)
     page: PageSettings | None = None
-    mdns: dict[str, Any] | None = None
+    mdns: MdnsSettings = field(default_factory=MdnsSettings)
     home_assistant: dict[str, Any] | None = None
     buses: list[dict[str, Any]] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)

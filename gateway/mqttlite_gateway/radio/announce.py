@@ -12,19 +12,24 @@ import logging
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mqttlite import __version__
+
+from .settings import check_name
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
+    from ..gateway import Gateway
+    from .settings import MdnsSettings
+
 log = logging.getLogger("mqttlite.gateway")
 
 MQTT, SECURE_MQTT, HTTP, HTTPS = "_mqtt._tcp", "_secure-mqtt._tcp", "_http._tcp", "_https._tcp"
 _OF_SCHEMES = {"mqtt": MQTT, "mqtts": SECURE_MQTT, "http": HTTP, "https": HTTPS}
-NAME_MAX = 63 - len(" (99)")  # bytes: of a label, with room for a number
+LOOK_S = 10.0  # whether something else is to be announced
 AGAIN_S = 30.0  # where announcing has failed
 INSTALL = "pip install zeroconf (Debian: python3-zeroconf)"
 
@@ -58,15 +63,6 @@ def services_of(urls: Iterable[str], texts: Mapping[str, str] | None = None) -> 
         mqtt = {"mqtt": "3.1.1,5.0"} if scheme in ("mqtt", "mqtts") else {"path": "/"}
         found[kind] = Service(kind, int(port), {"version": __version__, **mqtt, **(texts or {})}, only)
     return list(found.values())
-
-
-def check_name(name: str) -> str:
-    """The name of an instance. ValueError for what cannot be one."""
-    if not name or name != name.strip() or not name.isprintable() or "." in name:
-        raise ValueError(f"{name!r:.80}: is empty, has a dot, a blank at its end, or a sign that cannot be seen")
-    if len(name.encode()) > NAME_MAX:
-        raise ValueError(f"{name!r:.80}: has more than {NAME_MAX} bytes")
-    return name
 
 
 class Announcer:
@@ -132,19 +128,40 @@ class Announcer:
         return [each for each in found if not ipaddress.ip_address(each).is_loopback] or found[:1]
 
 
-async def announce_for_ever(name: str, services: list[Service], **options: Any) -> None:
-    """Announce until cancelled. What hinders is said, and tried again; that zeroconf is not installed ends it."""
+def services_of_gateway(gateway: "Gateway") -> list[Service]:
+    """What others reach of a gateway now."""
+    urls = list(gateway.broker.addresses) if gateway.broker else []
+    page = gateway.config.page
+    return services_of([*urls, *([page.listen] if page else [])])
+
+
+async def announce_for_ever(gateway: "Gateway") -> None:
+    """Announce what there is, and what is there instead after a reload, until cancelled. What hinders is said, and
+    tried again; that zeroconf is not installed is said once, and the end of it.
+    """
     said = ""
     while True:
+        settings, services = gateway.config.mdns, services_of_gateway(gateway)
         try:
-            async with Announcer(name, services, **options) as announcer:
-                log.info("announced in the network: %s", ", ".join(announcer.announced))
-                await asyncio.Event().wait()
+            if settings.announce and services:
+                async with Announcer(settings.instance, services, interfaces=settings.interfaces or None) as announcer:
+                    log.info("announced in the network: %s", ", ".join(announcer.announced))
+                    said = ""
+                    await _other(gateway, settings, services)
+            else:
+                await _other(gateway, settings, services)
         except ImportError:
             log.warning("nothing is announced by mDNS: zeroconf is not installed; %s", INSTALL)
             return
         except Exception as error:  # zeroconf's own kinds, and the network's: no reason to end the gateway
-            if str(error) != said:
-                said = str(error)
-                log.warning("mDNS: nothing is announced: %s", said or type(error).__name__)
+            text = str(error) or type(error).__name__
+            if text != said:
+                said = text
+                log.warning("mDNS: nothing is announced: %s", said)
             await asyncio.sleep(AGAIN_S)
+
+
+async def _other(gateway: "Gateway", settings: "MdnsSettings", services: list[Service]) -> None:
+    """Until something else is to be announced, or otherwise."""
+    while (settings, services) == (gateway.config.mdns, services_of_gateway(gateway)):  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(LOOK_S)

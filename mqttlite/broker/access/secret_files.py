@@ -37,16 +37,17 @@ def read_text(path: Path, what: str, *, may_be_read: bool = False) -> str:
         raise ValueError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
 
 
-def write_secret(path: Path, data: bytes, *, as_before: bool = False) -> None:
-    """Write a file that its owner alone can read, or, `as_before`, with mode and owner of the one that it replaces; a
-    cut leaves the old one or the new one. Raises OSError.
+def write_secret(path: Path, data: bytes, *, as_before: bool = False, like: Path | None = None) -> None:
+    """Write a file that its owner alone can read, or, `as_before`, with mode and owner of the one that it replaces, or
+    else of the file `like`; a cut leaves the old one or the new one. Raises OSError.
     """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
-        if as_before and path.exists():
-            info = path.stat()
+        model = path if path.exists() else like
+        if as_before and model and model.exists():
+            info = model.stat()
             os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
             if os.geteuid() == 0:
                 os.fchown(descriptor, info.st_uid, info.st_gid)

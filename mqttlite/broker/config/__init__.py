@@ -7,6 +7,7 @@ adds a module, a field of Settings, and the module to TABLES.
 general          listen, store, server_reference      limits   [limits], --limit
 listener_tables  [tls], origins, [[listener]]         queues   [[queue]], --queue
 operating        [metrics], [control], [log]          named    [[named_queue]], [[stream]]
+access           [access], [groups], [[rule]]         devices  [devices]
 ledger           [ledger]
 settings         what all of them fill                found    what a file holds, and in which line
 """
@@ -14,14 +15,14 @@ settings         what all of them fill                found    what a file holds
 from pathlib import Path
 
 from ...settings.found import Found, Mistakes
-from . import access, general, ledger, limits, listener_tables, named, operating, queues
+from . import access, devices, general, ledger, limits, listener_tables, named, operating, queues
 from .limits import option
 from .queues import queue_option
 from .settings import Settings
 
 __all__ = ["Mistakes", "Settings", "load", "option", "queue_option"]
 
-TABLES = (general, listener_tables, access, limits, queues, named, operating, ledger)
+TABLES = (general, listener_tables, access, devices, limits, queues, named, operating, ledger)
 
 
 def load(path: Path) -> Settings:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...settings.found import Mistakes, check_name
 from ..access.access import LOCAL, Access
 from ..access.acl_file import read_rules as read_acl_file
+from ..access.device_file import groups_of, read_devices, rules_of
 from ..access.rule import PLACEHOLDERS, Rule
 from ..access.rules import Rules
 from ..access.users import Users, name_of, read_users
@@ -40,6 +41,12 @@ def make_access(settings: Settings) -> Access | None:
         with _kept(wrong), settings.naming("access", "acl_file"):
             rules = [*(rules or ()), *read_acl_file(Path(told["acl_file"]))]
     users = None
+    if (devices := settings.device_file) and "password_file" in told:
+        with _kept(wrong), settings.naming("devices", "file"):
+            known = read_devices(devices).values()
+            groups.update(groups_of(known))
+            of_devices = rules_of(known, settings.devices.templates)
+            rules = None if rules is None else [*rules, *of_devices]  # who may everything need not be told what
     if "password_file" in told:
         with _kept(wrong), settings.naming("access", "password_file"):
             users = read_users(Path(told["password_file"]), groups)

@@ -1,17 +1,31 @@
 """What a broker is told, by its file and by its command line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ...core.errors import MQTTError
 from ...settings.found import Found, Key, Mistakes, label
+from ..access.device_file import BUILT_IN, Template
 from ..access.rule import Rule
 from ..limits import Limits, QueueRule
 from ..listener import Listener
 from ..queues.rules import NamedRule
 from .listeners import make_listeners
+
+DEVICE_FILE = "devices.toml"  # beside the file of users
+
+
+@dataclass
+class Devices:
+    """What new devices are given. `file`, `url`, `ca`: "" where nothing is said."""
+
+    file: str = ""
+    url: str = ""
+    ca: str = ""
+    templates: Mapping[str, Template] = field(default_factory=lambda: BUILT_IN)
 
 
 @dataclass
@@ -34,6 +48,7 @@ class Settings:
     access: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     rules: list[Rule] | None = None
+    devices: Devices = field(default_factory=Devices)
     ledger: dict[str, Any] | None = None  # what Ledger takes, by its names; None: there is none
     named: list[NamedRule] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)
@@ -56,6 +71,14 @@ class Settings:
     def place_of(self, listener: int) -> tuple[Key, ...]:
         """Where the file says that it listens there. `listener`: its number among those of make_listeners."""
         return ("listener", listener - len(self.listen), "url") if listener >= len(self.listen) else ("listen",)
+
+    @property
+    def device_file(self) -> Path | None:
+        """Who is a device; None: there is no file of users, and so none of devices."""
+        if self.devices.file:
+            return Path(self.devices.file)
+        users = self.access.get("password_file")
+        return Path(users).with_name(DEVICE_FILE) if users else None
 
     def make_listeners(self) -> list[Listener]:
         """What to listen on. ValueError for what does not go together."""

@@ -103,7 +103,7 @@ def _store(conf: Conf) -> str:
 def _written(
     name: str, tables: list[dict[str, Any]], store: str, allowed: dict[str, Any], limits: dict[str, Any]
 ) -> str:
-    from ...boards.settings_file import toml_value
+    from ...settings.toml_file import toml_value
 
     text = f"# mqttlite broker --config FILE; made of {one_line(name)} by mqttlite broker import\n"
     plain = [table["url"] for table in tables if len(table) == 1]

@@ -109,6 +109,6 @@ def text(folder: Path, host: str, port: int, user: str, password: str, names: Se
 
 
 def _toml(value: object) -> str:
-    from ...boards.settings_file import toml_value
+    from ...settings.toml_file import toml_value
 
     return toml_value(str(value))

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import contextlib
 import json
+import re
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,8 +20,12 @@ from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.users import Users
 from mqttlite.cli import main
 from mqttlite_board import mdns
-from mqttlite_gateway.radio.announce import Announcer, check_name, services_of
+from mqttlite_gateway.config import Config, load
+from mqttlite_gateway.gateway import Gateway
+from mqttlite_gateway.radio import announce
+from mqttlite_gateway.radio.announce import Announcer, services_of
 from mqttlite_gateway.radio.discover import FoundBroker, discover
+from mqttlite_gateway.radio.settings import MdnsSettings, check_name
 from tests.certificates import Certificates
 from tests.firmware.boards import Board
 from tests.peers import free_port
@@ -167,3 +173,65 @@ async def test_the_command_prints_what_is_announced_and_the_url_of_one(capsys: p
         assert code == 0
         assert f"mqtt://{HERE}:1883" in said
         assert await run("second") == (1, "mqttlite discover: no broker 'second' is announced here within 0.7 s\n")
+
+
+def bridge(folder: Path, text: str) -> Config:
+    path = folder / "gateway.toml"
+    path.write_text(f'mode = "bridge"\nstore = "memory"\nconsole = ""\n{text}')
+    return load(path)
+
+
+async def test_a_gateway_announces_what_its_broker_listens_on_and_what_it_does_after_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announce, "LOOK_S", 0.05)
+    first, second = free_port(), free_port()
+    text = f'[access]\nanonymous = "anybody-on-the-network"\n[mdns]\nname = "Hall 3"\ninterfaces = ["{HERE}"]\n'
+
+    def read(port: int) -> Config:
+        return bridge(tmp_path, f'listen = ["mqtt://0.0.0.0:{port}"]\ncontrol.socket = false\n{text}')
+
+    async def ports() -> set[int]:
+        return {each.port for each in await looked_for() if each.name == "Hall 3"}
+
+    async with Gateway(read(first), read=lambda: read(second)) as gateway:
+        while await ports() != {first}:
+            pass
+        await gateway.reload("the test")
+        while await ports() != {second}:
+            pass
+
+
+async def test_without_zeroconf_a_gateway_says_so_once_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "zeroconf", None)
+    monkeypatch.setitem(sys.modules, "zeroconf.asyncio", None)
+    listen = f'listen = ["mqtt://0.0.0.0:{free_port()}"]\ncontrol.socket = false\n'
+    config = bridge(tmp_path, listen + '[access]\nanonymous = "anybody-on-the-network"\n')
+    async with Gateway(config) as gateway:
+        while "zeroconf is not installed" not in caplog.text:  # noqa: ASYNC110 (a log tells nobody)
+            await asyncio.sleep(0.01)
+        assert gateway.broker
+        async with Client(gateway.broker.addresses[0], client_id="a"):
+            pass
+    assert caplog.text.count("zeroconf is not installed") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('name = "a.b"', "line 6: [mdns]: name: 'a.b' is empty, has a dot"),
+        ("name = 3", 'line 6: [mdns]: name must be a text in quotes, as in name = "Hall 3"'),
+        ('interfaces = ["eth0"]', "line 6: [mdns]: interfaces: 'eth0' is no address of this machine"),
+        ('nam = "x"', "line 6: [mdns]: there is no key 'nam'; did you mean name?"),
+    ],
+)
+def test_what_mdns_cannot_be_told_is_named_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        bridge(tmp_path, f"\n[mdns]\n{line}\n")
+
+
+def test_an_instance_is_called_as_the_machine_where_nothing_is_said() -> None:
+    assert MdnsSettings().instance == socket.gethostname().partition(".")[0]
+    assert MdnsSettings(name="Hall 3").instance == "Hall 3"
