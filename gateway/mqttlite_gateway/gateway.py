@@ -33,7 +33,8 @@ class Gateway:
     """`async with Gateway(config) as gateway: await gateway.finished()`, of a checked configuration.
 
     `path`: the file that says it, None without. `read`: the configuration as it is now, for `reload`. `check`: say at
-    once whether the broker of forward mode is there. `set_up`: gives boards that wait for them their settings.
+    once whether the broker of forward mode is there. `asks`: as of lines.ports.Ports. `set_up`: gives boards that wait
+    for them their settings.
 
     `lines`, `uplinks`: what there is, each with `describe`. `ports`: which there are, and which are
     missed. `broker`: the one inside; None in forward mode.
@@ -47,6 +48,7 @@ class Gateway:
         path: Path | None = None,
         read: Callable[[], Config] | None = None,
         check: bool = False,
+        asks: bool = True,
         set_up: SetUp | None = None,
     ) -> None:
         self.config = config
@@ -59,10 +61,11 @@ class Gateway:
         self._reloading = Reloading(read, self._take) if read else None
         self._status: asyncio.Task[None] | None = None
         self._check = check
+        self._asks = asks
         self._set_up = set_up
         self._upstream: Upstream | None = None
         self._names: Names[GatewayLine] = Names()
-        self.ports = Ports(self.lines, self._line, lambda line: self._task(line.run(), f"line {line.config.path}"))
+        self.ports = Ports(self.lines, self._line, self._run_line, asks=asks)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -192,7 +195,8 @@ class Gateway:
             log.info("%d serial port(s), to the broker inside", len(config.serial) + len(config.wanted))
         stack.push_async_callback(self.ports.close)
         await self.ports.take(config.serial, config.wanted)
-        await stack.enter_async_context(self._beside(self.ports.run(), "look for ports"))
+        if self._asks or config.wanted:
+            await stack.enter_async_context(self._beside(self.ports.run(), "look for ports"))
 
     def _line(self, port: "SerialPort") -> GatewayLine:
         """One line, and where its device's connections go."""
@@ -205,6 +209,9 @@ class Gateway:
         joined = Joined(self.broker, f"serial line {port.path}", vouching(self.broker, port, lambda: line.device_id))
         line = GatewayLine(port, joined, self._names, self._set_up)
         return line
+
+    def _run_line(self, line: GatewayLine) -> "asyncio.Task[None]":
+        return self._task(line.run(), f"line {line.config.path}")
 
     async def _start_beside(self, stack: AsyncExitStack) -> None:
         """What looks at the lines, for people and programs."""
@@ -273,4 +280,4 @@ async def _ended(tasks: "list[asyncio.Task[None]]") -> None:
 
 async def run(config: Config, *, check: bool = False, set_up: SetUp | None = None) -> None:
     """Serve all ports of a checked configuration until cancelled; as Gateway."""
-    await Gateway(config, check=check, set_up=set_up).run()
+    await Gateway(config, check=check, asks=False, set_up=set_up).run()

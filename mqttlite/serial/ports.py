@@ -135,6 +135,15 @@ def open_port(path: str, baud: int = 115200, rtscts: bool = False) -> HostPort:
     return _open_serial(path, baud, rtscts)
 
 
+def is_serial_device(path: str) -> bool:
+    """Whether it is one, and no pseudo-terminal."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISCHR(info.st_mode) and os.major(info.st_rdev) not in _PTY_MAJORS
+
+
 def ports_there() -> list[str]:
     """The serial ports of this machine, by the names that survive unplugging where there are such."""
     by_id = sorted(glob.glob("/dev/serial/by-id/*"))
@@ -177,6 +186,8 @@ def _open_serial(path: str, baud: int, rtscts: bool) -> HostPort:
     with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a driver without it costs some milliseconds
         device.set_low_latency_mode(True)
     fd: int = device.fileno()
+    with contextlib.suppress(OSError):  # nobody else opens it; pyserial's lock is for programs that look for one
+        fcntl.ioctl(fd, termios.TIOCEXCL)
     with contextlib.suppress(termios.error):  # what pyserial leaves to be set; a port that is gone already says so soon
         settings = termios.tcgetattr(fd)
         settings[2] &= ~termios.HUPCL  # closing leaves DTR and RTS alone
@@ -204,7 +215,7 @@ def explained(path: str, error: OSError) -> PortError:
         text = f"{path}: permission denied; its group is '{group}': sudo usermod -aG {group} $USER, then log in again"
         return PortError(code, text)
     if code in (errno.EBUSY, errno.EAGAIN):
-        who = ", ".join(_users_of(path)) or "another program"
+        who = ", ".join(users_of(path)) or "another program"
         return PortError(code, f"{path} is in use by {who}; one program at a time can have it")
     if code == errno.ENOTTY:
         return PortError(code, f"{path} is no serial device")
@@ -218,11 +229,15 @@ def _group_of(path: str) -> str:
         return "dialout"
 
 
-def _users_of(path: str) -> list[str]:
-    """The programs that have the device open, as far as this user may know: "picocom (process 1234)"."""
+def users_of(path: str, but: int = 0) -> list[str]:
+    """The programs that have the device open, but for one process, as far as this user may know: "picocom (process
+    1234)".
+    """
     device = os.path.realpath(path)
     users = []
     for process in sorted(glob.glob("/proc/[0-9]*")):
+        if process == f"/proc/{but}":
+            continue
         with contextlib.suppress(OSError):  # it has ended meanwhile, or is somebody else's
             if any(os.path.realpath(fd) == device for fd in glob.glob(f"{process}/fd/*")):
                 users.append(f"{Path(process, 'comm').read_text().strip()} (process {process[6:]})")

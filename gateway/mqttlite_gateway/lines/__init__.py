@@ -4,6 +4,7 @@ line      one port: opened, served, opened again      forward   a connection to 
 upstream  a broker that is reached over a network     watch     what is said of a line on which no device is
 ports     which ports are served, as they are plugged in   udev   what the system says of that
 console, console_socket, direct, separator            what a board prints, and its prompt
+pace      a port is read no faster than its line can be
 names, saying, state, provision   what devices are called, how often the log says so, how a
 line is as plain data, boards that wait for their settings
 """

@@ -23,6 +23,7 @@ from ..config import SerialPort
 from .console import PROMPT, Console
 from .forward import Broker, Forwarder
 from .names import Names, topic_level
+from .pace import Paced
 from .saying import Saying
 from .watch import Watch
 
@@ -45,6 +46,10 @@ TIME_LOOK_S = 0.5  # or when the line is free for it again
 AT_PROMPT = "the board is at its prompt: Ctrl-D in mqttlite console starts its program again, and so does a reset"
 RECEIVE_WINDOW = 4096  # bytes from the device that may wait for a slow broker
 SEND_BUFFER = 2048  # bytes for the device that may wait for the line: a sixth of a second at 115,200 baud
+
+
+def _nothing() -> None:
+    """Where nobody wants to be told."""
 
 
 class GatewayLine:
@@ -80,6 +85,7 @@ class GatewayLine:
         self.forwarder = Forwarder(self.say, stream, broker)
         self.watch = Watch(self.link, config.baud, self.say)
         self.console = Console(self.link, config.baud, self._printed, now_ms)
+        self.on_open: Callable[[], object] = _nothing
         self.watch.gives_settings = set_up is not None
         stream.on_link_up = self._up
         stream.on_link_down = self._down
@@ -191,9 +197,10 @@ class GatewayLine:
             return again_s
         self._said_last = ""
         self.say.info("open at %d baud", config.baud)
-        watching = [asyncio.create_task(self.watch.run()), asyncio.create_task(self._tell_time())]
+        self.on_open()
+        watching = [asyncio.create_task(work) for work in (self.watch.run(), self._tell_time())]
         try:
-            shared = self.console.port(self.watch.port(port))
+            shared = self.console.port(self.watch.port(Paced(port, config.baud, self.say)))
             await self._carry(Line(self.link, shared, config.baud), shared)
             if self._set_up and self.watch.wants_settings.is_set():
                 await self._give_settings(self._set_up)

@@ -11,7 +11,10 @@ import glob
 import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
+
+from mqttlite.serial.ports import is_serial_device, users_of
 
 from ..config.port import PortRule, SerialPort
 from .line import GatewayLine
@@ -46,6 +49,9 @@ def plugged() -> list[Plugged]:
 class Ports:
     """Keeps `lines` to what is wanted. `make`: a line for a port; `run`: starts it. `there`: as `plugged`.
 
+    `asks`: the system is asked what is plugged in, and who else has a port. Without, as in a simulated world, ports of
+    rules are looked for.
+
     `missing`: rules that no port fits, in words: an adapter is gone, or was never there. A pattern may fit nothing.
     """
 
@@ -55,7 +61,10 @@ class Ports:
         make: Callable[[SerialPort], GatewayLine],
         run: Callable[[GatewayLine], "asyncio.Task[None]"],
         there: Callable[[], list[Plugged]] = plugged,
+        asks: bool = True,
     ) -> None:
+        self._asks = asks
+        self._asking: set[asyncio.Task[None]] = set()
         self.missing: list[str] = []
         self._lines = lines
         self._make = make
@@ -64,6 +73,7 @@ class Ports:
         self._running: dict[str, tuple[GatewayLine, asyncio.Task[None]]] = {}  # by path
         self._serial: list[SerialPort] = []
         self._rules: list[PortRule] = []
+        self._found_by: dict[str, PortRule] = {}  # by path
         self._gone_at: dict[str, float] = {}  # by path: since when a port that a rule has found is not there
         self._news = asyncio.Event()
 
@@ -80,7 +90,7 @@ class Ports:
     async def run(self) -> None:
         """Look for ever for what is plugged in."""
         events = PortEvents(self._news.set)
-        every_s = LOOK_SELDOM_S if events.open() else LOOK_S
+        every_s = LOOK_SELDOM_S if self._asks and events.open() else LOOK_S
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -104,8 +114,15 @@ class Ports:
         for path, port in wanted.items():
             if path not in self._running:
                 line = self._make(port)
+                if self._asks:
+                    line.on_open = partial(self._opened, line)
                 self._running[path] = line, self._run(line)
                 self._lines.append(line)
+
+    def _opened(self, line: GatewayLine) -> None:
+        task = asyncio.create_task(_look_for_others(line))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     async def _end(self, paths: list[str]) -> None:
         ended = [self._running.pop(path) for path in paths]
@@ -113,6 +130,7 @@ class Ports:
             task.cancel()
             self._lines.remove(line)
             self._gone_at.pop(path, None)
+            self._found_by.pop(path, None)
         await asyncio.gather(*(task for _, task in ended), return_exceptions=True)
 
     def _wanted(self) -> dict[str, SerialPort]:
@@ -129,6 +147,7 @@ class Ports:
                 if os.path.realpath(path) not in taken:
                     taken.add(os.path.realpath(path))
                     wanted[path] = rule.port(path)
+                    self._found_by[path] = rule
         for words in missing:
             if words not in self.missing:
                 found = ", ".join(f"{port.path} ({port.usb} {port.serial})" for port in there if port.usb)
@@ -146,9 +165,15 @@ class Ports:
             if path in wanted:
                 self._gone_at.pop(path, None)
                 continue
-            is_of_a_rule = any(rule.port(path) == line.config for rule in self._rules)
-            if is_of_a_rule and now - self._gone_at.setdefault(path, now) < GONE_S:
+            if self._found_by.get(path) in self._rules and now - self._gone_at.setdefault(path, now) < GONE_S:
                 wanted[path] = line.config
+
+
+async def _look_for_others(line: GatewayLine) -> None:
+    """Say which programs had the port open before, without a lock: some of its bytes are theirs."""
+    path = line.config.path
+    if is_serial_device(path) and (others := await asyncio.to_thread(users_of, path, os.getpid())):
+        line.say.warning("is open in %s, too: each misses what the other one reads", ", ".join(others))
 
 
 def _fitting(rule: PortRule, there: list[Plugged]) -> list[str]:

@@ -1,8 +1,8 @@
 """What mqttlite.serial.ports asks the operating system and pyserial for, answered by the serial lines of a world.
 
-Replaced while a world runs: the names `os`, `glob`, `grp` and `termios` of mqttlite.serial.ports, and the module
-`serial` where it is imported. So `open_port` and `HostPort` run as they are. There are no descriptors: the numbers mean
-something to the virtual loop's add_reader and add_writer alone.
+Replaced while a world runs: the names `os`, `glob`, `fcntl`, `grp` and `termios` of mqttlite.serial.ports, and the
+module `serial` where it is imported. So `open_port` and `HostPort` run as they are. There are no descriptors: the
+numbers mean something to the virtual loop's add_reader and add_writer alone.
 """
 
 import errno
@@ -39,6 +39,7 @@ def serial_answers(world: Machines) -> list[tuple[Any, str, Any]]:
     return [
         (ports, "os", _Os(os, fake)),
         (ports, "glob", _Glob(glob, fake)),
+        (ports, "fcntl", SimpleNamespace(ioctl=lambda *_: 0)),  # locks
         (ports, "grp", _Grp(grp, fake)),
         (ports, "termios", _Termios(termios, fake)),
         (modules, "serial", SimpleNamespace(Serial=fake.serial, SerialException=SerialException)),
