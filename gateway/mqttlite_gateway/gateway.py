@@ -226,6 +226,10 @@ class Gateway:
             from .radio.announce import announce_for_ever
 
             await stack.enter_async_context(self._beside(announce_for_ever(self), "mDNS"))
+        if config.home_assistant is not None or self.path is not None:  # which a reload may bring
+            from .home.home import tell_for_ever
+
+            await stack.enter_async_context(self._beside(tell_for_ever(self), "Home Assistant"))
         if config.page is not None:
             from .page.start import page_of
 

@@ -7,6 +7,7 @@ from mqttlite.broker.config.settings import Settings
 from mqttlite.settings.found import Found, Key, label
 
 from ..bridge.settings import UpstreamSettings
+from ..home.settings import HomeSettings
 from ..page.settings import PageSettings
 from ..radio.settings import MdnsSettings
 from .errors import ConfigError
@@ -50,7 +51,7 @@ class Config:
     broker: Settings = field(default_factory=Settings)
     page: PageSettings | None = None
     mdns: MdnsSettings = field(default_factory=MdnsSettings)
-    home_assistant: dict[str, Any] | None = None
+    home_assistant: HomeSettings | None = None
     buses: list[dict[str, Any]] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)
 
