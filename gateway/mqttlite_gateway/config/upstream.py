@@ -62,7 +62,7 @@ def _take(found: Found, config: Config, at: tuple[Key, ...], table: dict[str, An
     keys = {each.name for each in fields(UpstreamSettings)}
     own = [name for name in table if name not in keys and name not in _ROUTES] if kind not in ("", "mqtt") else []
     values = values_of(
-        found, at, UpstreamSettings, but=("inwards", "options"), others=[*_ROUTES, *own], examples=_EXAMPLES
+        found, at, UpstreamSettings, but=("out", "inwards", "options"), others=[*_ROUTES, *own], examples=_EXAMPLES
     )
     is_whole = len(values) == len([name for name in table if name not in _ROUTES and name not in own])
     for key, name in _ROUTES.items():
