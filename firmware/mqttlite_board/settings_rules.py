@@ -41,7 +41,7 @@ WIFI_KINDS = {"name": _TEXT, "password": _TEXT, "address": "a list of four: addr
 TRIAL_KEYS = ("username", "password", "key", "wifi", "id", "state", "tries", "failed")
 _OPTIONAL = ("username", "password", "led")  # may be null, which is as if they were not there
 _TIMES = ("", "gateway", "ntp")
-_LINE_OPTIONS = ("tx", "rx", "baud", "frame_size", "window")
+_LINE_OPTIONS = ("tx", "rx", "baud", "frame_size", "window", "address", "de", "turnaround_ms")
 
 
 def check(values: "Any", error: "Callable[[str], Exception]") -> None:

@@ -22,8 +22,12 @@ from .reloading import Reloading, check_same
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
     from mqttlite.ledger import Ledger
+    from mqttlite.link.bus.station import Station
 
     from .config import SerialPort
+    from .lines.bus import Bus, Buses
+    from .lines.bus_line import BusLine
+    from .lines.forward import Broker as Leading
     from .uplink import Uplink
 
 log = logging.getLogger("mqttlite.gateway")
@@ -65,6 +69,7 @@ class Gateway:
         self._set_up = set_up
         self._upstream: Upstream | None = None
         self._names: Names[GatewayLine] = Names()
+        self._buses: Buses | None = None
         self.ports = Ports(self.lines, self._line, self._run_line, asks=asks)
         self._stack = AsyncExitStack()
 
@@ -159,6 +164,7 @@ class Gateway:
             log.info("forwarding to %s from now on", self._upstream.name)
         self.config = config
         count += await self.ports.take(config.serial, config.wanted, anew=is_led_elsewhere)
+        count += await self._take_buses(config, anew=is_led_elsewhere)
         if (before.status_topic, before.status_every_s) != (config.status_topic, config.status_every_s):
             count += 1
             self._say_status()
@@ -195,20 +201,51 @@ class Gateway:
             log.info("%d serial port(s), to the broker inside", len(config.serial) + len(config.wanted))
         stack.push_async_callback(self.ports.close)
         await self.ports.take(config.serial, config.wanted)
+        stack.push_async_callback(self._end_buses)
+        await self._take_buses(config)
         if self._asks or config.wanted:
             await stack.enter_async_context(self._beside(self.ports.run(), "look for ports"))
 
     def _line(self, port: "SerialPort") -> GatewayLine:
         """One line, and where its device's connections go."""
+        line = GatewayLine(port, self._way(port, lambda: line.device_id), self._names, self._set_up)
+        return line
+
+    def _bus_line(self, port: "SerialPort", station: "Station", bus: "Bus") -> "BusLine":
+        """The same for one device of a bus."""
+        from .lines.bus_line import BusLine
+
+        line = BusLine(port, station, bus, self._way(port, lambda: line.device_id), self._names)
+        return line
+
+    def _way(self, port: "SerialPort", name: Callable[[], str]) -> "Leading":
+        """The broker, for the device on `port`, which calls itself `name()`."""
         if self._upstream is not None:
-            return GatewayLine(port, self._upstream, self._names, self._set_up)
+            return self._upstream
         from .inside.joined import Joined
         from .inside.wired import vouching
 
         assert self.broker is not None
-        joined = Joined(self.broker, f"serial line {port.path}", vouching(self.broker, port, lambda: line.device_id))
-        line = GatewayLine(port, joined, self._names, self._set_up)
-        return line
+        return Joined(self.broker, f"serial line {port.path}", vouching(self.broker, port, name))
+
+    async def _take_buses(self, config: Config, *, anew: bool = False) -> int:
+        """Serve the buses of this configuration from now on; how many have changed."""
+        if self._buses is None:
+            if not config.buses:
+                return 0
+            from .lines.bus import Buses
+
+            self._buses = Buses(
+                self._bus_line,
+                self.lines.append,
+                self.lines.remove,
+                lambda bus: self._task(bus.run(), f"bus {bus.config.path}"),
+            )
+        return await self._buses.take(config.buses, anew=anew)
+
+    async def _end_buses(self) -> None:
+        if self._buses is not None:
+            await self._buses.close()
 
     def _run_line(self, line: GatewayLine) -> "asyncio.Task[None]":
         return self._task(line.run(), f"line {line.config.path}")

@@ -9,7 +9,7 @@ from .url import Url
 
 SCHEMES = ("mqtt", "mqtts", "ws", "wss", "unix", "serial")
 NETWORK = ("mqtt", "mqtts", "ws", "wss")  # with a host
-SERIAL_OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts")
+SERIAL_OPTIONS = ("baud", "frame_size", "window", "boot", "rtscts", "address", "turnaround_ms")
 
 _ELSEWHERE = {  # schemes of other programs, and what to do
     "ssl": "write mqtts:// instead",

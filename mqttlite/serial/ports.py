@@ -20,6 +20,7 @@ from pathlib import Path
 
 READ_SIZE = 4096
 RESET_S = 0.1
+_TIOCSRS485, _RS485_ENABLED, _RS485_RTS_ON_SEND = 0x542F, 1, 2
 _PTY_MAJORS = range(136, 144)
 
 
@@ -81,6 +82,14 @@ class HostPort:
             fcntl.ioctl(self._fd, termios.TIOCMBIS, lines[1])
             await asyncio.sleep(RESET_S)
             fcntl.ioctl(self._fd, termios.TIOCMBIS, lines[0])
+
+    def drive_by_rts(self) -> None:
+        """Have the kernel switch an RS-485 driver by RTS: on while bytes leave. Raises PortError when it cannot."""
+        try:
+            fcntl.ioctl(self._fd, _TIOCSRS485, struct.pack("8I", _RS485_ENABLED | _RS485_RTS_ON_SEND, *[0] * 7))
+        except OSError as error:
+            text = f"{self.path} cannot switch an RS-485 driver by RTS ({error.strerror}); an adapter that switches it "
+            raise PortError(error.errno or errno.EIO, text + 'itself needs no driver = "rts"') from None
 
     def close(self) -> None:
         """Give the port back; whoever waits for it gets a PortError. Any number of times."""

@@ -153,7 +153,7 @@ def test_what_is_shown_of_a_url_has_no_password() -> None:
 
 
 def test_the_options_of_a_serial_line_are_those_that_the_line_knows() -> None:
-    assert {*SERIAL_OPTIONS, "tx", "rx"} == {*_OPTIONS}
+    assert {*SERIAL_OPTIONS, "tx", "rx", "de"} == {*_OPTIONS}
 
 
 def test_a_board_says_what_is_wrong_with_a_port_too() -> None:

@@ -9,7 +9,7 @@ general     mode, console                          whole       Config: what all 
 upstream    upstream, [[upstream]]                 serial, port   [[serial]], --serial
 status      status_topic, status_every_s           provision   [provision]
 tls         [tls] of forward mode                  inside      the tables of broker.toml, in bridge mode
-page, mdns, home_assistant, bus                    the tables of these names
+page, mdns, home_assistant, bus                    the tables of these names; bus_port: what [[bus]] names
 values      of which type a value has to be        secrets     whether others can read a password
 together    what has to go together
 """

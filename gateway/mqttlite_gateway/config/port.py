@@ -143,10 +143,10 @@ def _parted(text: str) -> tuple[str, dict[str, Any]]:
     return what, values
 
 
-def check_ports(ports: Iterable[SerialPort]) -> None:
+def check_ports(paths: Iterable[str]) -> None:
     """ConfigError where two names are one port."""
     there: dict[str, str] = {}
-    for path in (port.path for port in ports):
+    for path in paths:
         real = os.path.realpath(path)
         if real in there:
             twice = f"{path} is named twice" if there[real] == path else f"{path} and {there[real]} are one port"

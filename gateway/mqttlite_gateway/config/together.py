@@ -10,7 +10,7 @@ def check(config: Config) -> None:
     """Raise ConfigError for what cannot work."""
     if not config.serial and not config.wanted and not config.buses and not config.is_bridge:
         raise ConfigError("no serial port; give at least one with --serial /dev/ttyUSB0, or in the file")
-    check_ports(config.serial)
+    check_ports([port.path for port in config.serial] + [bus.path for bus in config.buses])
     if not config.is_bridge:
         upstream.check_url(config.upstream)
         if config.tls:

@@ -10,6 +10,7 @@ from ..bridge.settings import UpstreamSettings
 from ..home.settings import HomeSettings
 from ..page.settings import PageSettings
 from ..radio.settings import MdnsSettings
+from .bus_port import BusPort
 from .errors import ConfigError
 from .port import PortRule, SerialPort
 
@@ -52,7 +53,7 @@ class Config:
     page: PageSettings | None = None
     mdns: MdnsSettings = field(default_factory=MdnsSettings)
     home_assistant: HomeSettings | None = None
-    buses: list[dict[str, Any]] = field(default_factory=list)
+    buses: list[BusPort] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)
 
     @property

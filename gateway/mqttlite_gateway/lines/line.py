@@ -56,7 +56,7 @@ class GatewayLine:
     """A serial port and the device at its other end, which is to be connected to `broker`.
 
     `names`: the topic levels of all lines of the gateway, of which this one takes its device's. `set_up`: gives a board
-    that waits for them its settings; None leaves it to people.
+    that waits for them its settings; None leaves it to people. `link`: where it is not this one's own.
     """
 
     def __init__(
@@ -65,12 +65,13 @@ class GatewayLine:
         broker: Broker,
         names: "Names[GatewayLine] | None" = None,
         set_up: "SetUp | None" = None,
+        link: Link | None = None,
     ) -> None:
         self.config = config
         self._set_up = set_up
         self.device_id = ""  # what the device said last
         self.names: Names[GatewayLine] = names or Names()
-        self.link = Link(
+        self.link = link or Link(
             int.from_bytes(os.urandom(4)),
             frame_size=config.frame_size,
             window=config.window,
@@ -218,11 +219,15 @@ class GatewayLine:
     async def _tell_time(self) -> None:
         """Tell the device what time it is: when it has come, as soon as the line is free for it, and now and then."""
         while True:
-            now = asyncio.get_running_loop().time()
-            is_due = self._told_at is None or now - self._told_at > TIME_EVERY_S
-            if is_due and self._stream.tell_time(time.time_ns() // 1_000_000):
-                self._told_at = now
+            self.tell_time()
             await asyncio.sleep(TIME_LOOK_S)
+
+    def tell_time(self) -> None:
+        """If it is due, and the line free for it."""
+        now = asyncio.get_running_loop().time()
+        is_due = self._told_at is None or now - self._told_at > TIME_EVERY_S
+        if is_due and self._stream.tell_time(time.time_ns() // 1_000_000):
+            self._told_at = now
 
     async def _carry(self, line: Line, port: "Port") -> None:
         """Serve the link until the port is gone (OSError), or a board wants settings that this gateway has for it."""

@@ -149,6 +149,10 @@ class BusMaster:
             one.due = now
             one.link.reset(now)
 
+    def bye(self, now: int) -> bytes:
+        """A last frame for each device with a session."""
+        return b"".join(one.link.bye(now) for one in self.stations.values())
+
     def babbler(self, now: int) -> Babbler | None:
         """Who speaks without having been asked, while it goes on."""
         return self._occupied.babbler(now)
