@@ -3,11 +3,11 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large size board qemu release interop diagrams cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large size board qemu release deb deb-test interop diagrams cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target text; do \
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target text; do \
 		printf '  make %-10s %s\n' "$$target" "$$text"; done
 
 setup: $(TESTING) ## everything into .venv and build/, nothing outside but system packages
@@ -84,6 +84,12 @@ compiled: $(TESTING) build/compiled.ready ## a wheel with the modules of each me
 
 cuts: $(TESTING) ## power cuts at every operation of a board's flash while the whole program runs; some minutes (ARGS=offline)
 	@$(PY) -m benchmarks.cuts $(ARGS)
+
+deb: $(TESTING) ## the Debian package for the Pi, into dist/; needs no root (ARGS='--version 1.0')
+	@$(PY) -m tools.deb.build $(ARGS)
+
+deb-test: $(TESTING) ## the same, tried in fresh roots of Debian 12 and 13 with their own systemd; as root (SUITES=trixie)
+	@tools/test_deb.sh $(SUITES)
 
 release: $(TESTING) ## wheel, sources, a ZIP file for boards (mip, mpremote), board data and their sums, into dist/
 	@$(PY) -m tools.release $(ARGS)

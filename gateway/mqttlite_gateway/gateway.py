@@ -91,8 +91,10 @@ class Gateway:
             self._ended.exception()  # whoever awaits `finished` is told
 
     async def run(self) -> None:
-        """Until cancelled; raises what `finished` does."""
-        async with self:
+        """Until cancelled; raises what `finished` does. systemd is told, where it is there."""
+        from .operating.service import service_of
+
+        async with self, service_of(self):
             await self.finished()
 
     async def finished(self) -> None:

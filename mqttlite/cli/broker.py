@@ -156,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
     if args.test_config:
         return check(lambda: settings_of(args), args.config or "what the options say")
     settings = settings_of(args)
-    log_forms.start(settings.log, logging.DEBUG if args.verbose else logging.INFO)
+    log_forms.start(settings.log, logging.DEBUG if args.verbose else logging.INFO, "mqttlite-broker")
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_serve(settings, lambda: settings_of(args)))
 

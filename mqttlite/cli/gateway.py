@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..broker.poll import new_loop
 from ..store.base import StoreError
-from . import gateway_check, log_forms, open_files
+from . import gateway_check, gateway_operating, log_forms, open_files
 
 if TYPE_CHECKING:
     from mqttlite_gateway.config import Config
@@ -35,6 +35,7 @@ examples:
   mqttlite gateway --bridge --serial /dev/ttyUSB0 --store /var/lib/mqttlite/gateway.db
   mqttlite gateway --config /etc/mqttlite/gateway.toml                topics, both directions, users, more upstreams
   mqttlite gateway --config gateway.toml --test-config                whether it is in order, and which line is not
+  sudo mqttlite gateway --install                                     a service, from now on
 
   then, in another terminal:
   mqttlite console /dev/ttyUSB0                                       the board's log and prompt, while MQTT goes on
@@ -95,15 +96,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "others, http://0.0.0.0:8080, it needs users: docs/page.md)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="also show what devices log")
+    gateway_operating.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def configuration(args: argparse.Namespace) -> "Config":
     """The file, overridden by the options. Raises ConfigError."""
-    from mqttlite_gateway.config import BRIDGE, Config, ConfigError, SerialPort, load
+    from mqttlite_gateway.config import BRIDGE, Config, ConfigError, SerialPort, exposed, load
     from mqttlite_gateway.config.port import parsed
 
     config = load(args.config) if args.config else Config()
+    if args.config:
+        exposed(args.config, config)
     if args.bridge:
         config.mode = BRIDGE
     if args.serial:
@@ -129,12 +133,14 @@ def configuration(args: argparse.Namespace) -> "Config":
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGINT or SIGTERM: exit code 0; 1 where a store fails."""
+    if (code := gateway_operating.run(args)) is not None:
+        return code
     if args.test_config:
         return gateway_check.check(lambda: configuration(args), str(args.config or "what the options say"))
     from mqttlite_gateway.config import exposed, load
 
     config = configuration(args)
-    log_forms.start(config.broker.log, logging.DEBUG if args.verbose else logging.INFO)
+    log_forms.start(config.broker.log, logging.DEBUG if args.verbose else logging.INFO, "mqttlite-gateway")
     if args.config and (warning := exposed(args.config, load(args.config))):
         log.warning("%s", warning)
     with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -6,7 +6,8 @@
     journal  <6>'kitchen' at 127.0.0.1:40302 closed: disconnected event=closed client=kitchen …
 
 `journal` is for systemd, which keeps the time by itself and takes the number in front for the priority; it is chosen
-by itself where standard error goes to the journal. Each line is one record, whatever names from elsewhere stand in it.
+by itself where standard error goes to the journal. There its own protocol is spoken, if its socket is there
+(journald.py): fields are fields then. Each line is one record, whatever names from elsewhere stand in it.
 """
 
 import json
@@ -23,10 +24,18 @@ _PLAIN = re.compile(r"[^\s\"=\\]+")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
-def start(form: str, level: int) -> None:
-    """Log to standard error. `form`: one of FORMS; "": as it fits."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter(form or _fitting()))
+def start(form: str, level: int, identifier: str = "mqttlite") -> None:
+    """Log to standard error. `form`: one of FORMS; "": as it fits, and to the journal itself where that can be had, as
+    `identifier`.
+    """
+    handler: logging.Handler | None = None
+    if not form and _fitting() == "journal":
+        from .journald import journal
+
+        handler = journal(identifier)
+    if handler is None:
+        handler = logging.StreamHandler()
+        handler.setFormatter(formatter(form or _fitting()))
     logging.basicConfig(handlers=[handler], level=level)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
@@ -48,18 +57,25 @@ def _fitting() -> str:
     return "journal" if mark and (device, inode) == (str(found.st_dev), str(found.st_ino)) else "text"
 
 
-class _Structured(logging.Formatter):
-    def _fields(self, record: logging.LogRecord) -> dict[str, object]:
-        fields = getattr(record, "fields", None)
-        event = getattr(record, "event", None)
-        return {**({"event": event} if event else {}), **(fields if isinstance(fields, dict) else {})}
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """What a record says beside its text, by name."""
+    fields = getattr(record, "fields", None)
+    event = getattr(record, "event", None)
+    return {**({"event": event} if event else {}), **(fields if isinstance(fields, dict) else {})}
 
+
+def priority_of(record: logging.LogRecord) -> int:
+    """As syslog counts."""
+    return next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
+
+
+class _Structured(logging.Formatter):
     def _header(self, record: logging.LogRecord) -> dict[str, object]:
         at = datetime.fromtimestamp(record.created, UTC)
         return {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            **self._fields(record),
+            **fields_of(record),
         }
 
     def _exception(self, record: logging.LogRecord) -> str:
@@ -87,8 +103,8 @@ class _Json(_Structured):
 class _Journal(_Structured):
     def format(self, record: logging.LogRecord) -> str:
         """As of logging.Formatter. Each line of a traceback has the priority in front, for each becomes a record."""
-        priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
-        lines = [" ".join(filter(None, (one_line(record.getMessage()), keys(self._fields(record)))))]
+        priority = priority_of(record)
+        lines = [" ".join(filter(None, (one_line(record.getMessage()), keys(fields_of(record)))))]
         lines += self._exception(record).splitlines()
         return "\n".join(f"<{priority}>{line}" for line in lines)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from ..core.codec import topic_of
@@ -16,6 +17,7 @@ _DESCRIPTION = """\
 Looks at stores and copies them: a client's and a broker's (SQLite), and journals.
 
   mqttlite store show state.db                what it holds
+  mqttlite store count *.db                   how many messages are not delivered yet
   mqttlite store drop state.db 17             forget message 17, which is refused or in doubt
   mqttlite store retry state.db 17            have it sent again
   mqttlite store backup broker.db copy.db     a copy that is whole, while the broker runs
@@ -34,6 +36,12 @@ while the client or the broker runs.
 
   mqttlite store show state.db
   mqttlite store show --json state.db"""
+
+_COUNT = """\
+Prints how many messages stores hold that have not reached those they are for; reads only, works while the client or the
+broker runs, and a queue that is larger than the memory is no trouble. A database of another program counts 0.
+
+  mqttlite store count /var/lib/mqttlite/*.db"""
 
 _DROP = """\
 Forgets a message that is refused or in doubt, by the number that `show` gives. Stop the client first, or have it call
@@ -85,6 +93,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     show = action("show", run_show, "list what a store holds", _SHOW)
     show.add_argument("--json", action="store_true", help="one JSON object; payloads whole, in hexadecimal digits")
+    count = actions.add_parser("count", help="how many messages are not delivered yet", description=_COUNT)
+    count.add_argument("path", metavar="FILE", nargs="+", help="a store; one that is not there counts 0")
+    count.set_defaults(run=run_count)
     for name, run, help_text, description in (
         ("drop", run_drop, "forget a message that is refused or in doubt", _DROP),
         ("retry", run_retry, "have a message that is refused or in doubt sent again", _RETRY),
@@ -118,6 +129,15 @@ def run_show(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(state), indent=2) if args.json else as_text(args.path, state))
     if problem:
         say(f"mqttlite store: {_quoted(args.path)} is not whole: {problem}")
+    return 0
+
+
+def run_count(args: argparse.Namespace) -> int:
+    """Count. StoreError: one of them cannot be read."""
+    from ..store import counting
+
+    there = [path for path in args.path if os.path.exists(path)]
+    print(sum(counting.undelivered(path) for path in there if counting.is_store(path)))
     return 0
 
 

@@ -252,6 +252,11 @@ class Blocks:
             raise Damaged(_DAMAGE)
         return found
 
+    def count(self, connection: Connection) -> int:
+        """How many messages there are that are not done."""
+        self.index(connection)
+        return sum(block.left.bit_count() for blocks in self._sessions.values() for block in blocks)
+
     def index(self, connection: Connection) -> None:
         """Find out which blocks there are, and what is left in them."""
         self.rolled_back()

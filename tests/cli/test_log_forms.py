@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.cli.log_forms import FORMS, formatter
+from mqttlite.broker.config.operating import FORMS
+from mqttlite.cli.log_forms import formatter
 from tests.broker.world import World
 
 

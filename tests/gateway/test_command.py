@@ -251,7 +251,7 @@ def test_a_password_stands_in_no_error(tmp_path: Path, url: str, where: str) -> 
     assert "5ecret" not in str(error.value)
 
 
-async def test_a_file_with_a_password_that_others_can_read_gives_a_warning_without_it(
+async def test_a_file_with_a_password_that_everybody_can_read_is_refused_and_one_for_its_group_gives_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "gateway.toml"
@@ -259,15 +259,18 @@ async def test_a_file_with_a_password_that_others_can_read_gives_a_warning_witho
     path.chmod(0o600)
     config = load(path)
     assert not exposed(path, config)
-    for mode, who in ((0o644, "everybody"), (0o640, "its group")):
-        path.chmod(mode)
-        said = exposed(path, config)
-        assert f"{path} contains a password, and {who} on this machine can read it (mode {mode:o}): chmod 600" in said
+    path.chmod(0o640)
+    said = exposed(path, config)
+    assert f"{path} contains a password, and its group on this machine can read it (mode 640): chmod 600" in said
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="contains a password, and everybody on this machine can read it") as error:
+        configured("gateway", "--config", str(path))
+    assert "5ecret" not in str(error.value)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))  # where systemd puts it
     assert not exposed(path, config)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     assert not exposed(path, Config(upstream="mqtt://gateway@127.0.0.1"))
-    path.chmod(0o644)
+    path.chmod(0o640)
     async with Program(*COMMAND, "gateway", "--config", str(path), "--status-topic", "gw") as box:
         assert "WARNING" in await box.says("contains a password")
         await box.says("devices cannot be connected")

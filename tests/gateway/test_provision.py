@@ -51,7 +51,7 @@ def test_it_is_read_from_the_gateways_file(tmp_path: Path) -> None:
     path.write_text(f'[provision]\nusername = "a"\npassword = "{SECRET}"\n{serial}')
     config = load(path)
     assert config.provision == {"username": "a", "password": SECRET}
-    path.chmod(0o644)
+    path.chmod(0o640)
     assert "chmod 600" in exposed(path, config)
     assert SECRET not in exposed(path, config)
     path.write_text("[provision]\n" + serial)

@@ -7,24 +7,31 @@ from typing import Any
 
 from mqttlite.client.url import Url
 
+from .errors import ConfigError
 from .whole import Config
 
 
 def exposed(path: Path, config: Config) -> str:
-    """Words about a file with a password in it that others may read, "" when all is well."""
+    """Words about a file with a password in it that its group may read without need, "" when all is well. ConfigError:
+    everybody on this machine may read it, so it is no secret, and the gateway does not start with it.
+    """
     try:
         if not has_secret(config):
             return ""
-        mode = path.stat().st_mode
+        found = path.stat()
     except (OSError, ValueError):
         return ""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd gives out a copy that is nobody else's
-    if not mode & (stat.S_IRGRP | stat.S_IROTH) or (credentials and path.resolve().is_relative_to(credentials)):
+    if credentials and path.resolve().is_relative_to(credentials):
         return ""
-    who = "everybody" if mode & stat.S_IROTH else "its group"
-    return (
-        f"{path} contains a password, and {who} on this machine can read it (mode {mode & 0o777:o}): chmod 600 {path}"
-    )
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & stat.S_IROTH:
+        raise ConfigError(
+            f"{path} contains a password, and everybody on this machine can read it (mode {mode:o}): chmod 600 {path}"
+        )
+    if not mode & stat.S_IRGRP or found.st_uid != os.geteuid():  # a service that reads it as its group needs that
+        return ""
+    return f"{path} contains a password, and its group on this machine can read it (mode {mode:o}): chmod 600 {path}"
 
 
 def has_secret(config: Config) -> bool:

@@ -1,4 +1,4 @@
-"""What the service manager is told (sd_notify): that the broker is ready, reloads, stops, how it is, that it gets on.
+"""What the service manager is told (sd_notify): that a program is ready, reloads, stops, how it is, that it gets on.
 
 The protocol is a datagram to the socket that systemd names in $NOTIFY_SOCKET: lines NAME=VALUE. Without that variable
 nothing is told. With WatchdogSec in the unit, systemd ends and restarts a broker from which it hears nothing for so
@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -56,11 +56,17 @@ def reloading() -> Iterator[None]:
         notify(READY="1")
 
 
-class Service:
-    """`async with Broker(...) as broker, Service(broker) as service: ...`: ready now, stops at the end of the block."""
+class Watched:
+    """`async with Watched(status, trouble): ...`: ready now, stops at the end of the block.
 
-    def __init__(self, broker: "Broker") -> None:
-        self._broker = broker
+    `status`: a line for `systemctl status`. `trouble`: what keeps the program from its work, in words; "": nothing,
+    and the watchdog is fed. `name`: the program, as the log calls it.
+    """
+
+    def __init__(self, status: Callable[[], str], trouble: Callable[[], str], name: str) -> None:
+        self._status_of = status
+        self._trouble_of = trouble
+        self._name = name
         self._watchdog_s = watchdog_s()
         self._timer: asyncio.TimerHandle | None = None
         self._is_watched = bool(os.environ.get("NOTIFY_SOCKET"))
@@ -88,9 +94,9 @@ class Service:
 
     def _look(self) -> None:
         self._look_later()
-        trouble = health.trouble(self._broker)
+        trouble = self._trouble_of()
         if trouble and trouble != self._trouble and self._watchdog_s:
-            log.error("%s: the service manager will restart this broker", trouble)
+            log.error("%s: the service manager will restart this %s", trouble, self._name)
         self._trouble = trouble
         lines = {"WATCHDOG": "1"} if self._watchdog_s and not trouble else {}
         now = time.monotonic()
@@ -101,9 +107,21 @@ class Service:
             notify(**lines)
 
     def _status(self) -> str:
-        stats = self._broker.stats
-        text = (
-            f"{stats.connected} clients, {len(self._broker.engine.sessions)} sessions; "
-            f"{stats.messages_received} received, {stats.messages_sent} sent, {stats.messages_dropped} dropped"
-        )
+        text = self._status_of()
         return f"{self._trouble}; {text}" if self._trouble else text
+
+
+class Service(Watched):
+    """The same for a broker."""
+
+    def __init__(self, broker: "Broker") -> None:
+        super().__init__(lambda: status(broker), lambda: health.trouble(broker), "broker")
+
+
+def status(broker: "Broker") -> str:
+    """A broker in a line."""
+    stats = broker.stats
+    return (
+        f"{stats.connected} clients, {len(broker.engine.sessions)} sessions; "
+        f"{stats.messages_received} received, {stats.messages_sent} sent, {stats.messages_dropped} dropped"
+    )

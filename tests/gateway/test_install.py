@@ -1,0 +1,150 @@
+"""`mqttlite gateway --install` into an image of a machine: what is there then, what it says, what it leaves alone."""
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mqttlite.broker import Broker
+from mqttlite_gateway.config import load
+from mqttlite_gateway.operating.install import installing, shipped
+from mqttlite_gateway.operating.install.system import System
+from tests.peers import unavailable
+from tests.runtimes import ROOT
+
+PROGRAM = "/usr/local/bin/mqttlite"
+
+
+class Image(System):
+    """A machine of which we see what it is told; its useradd writes one line."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.commands: list[str] = []
+        (root / "etc").mkdir()
+        (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+        (root / "etc/group").write_text("root:x:0:\n")
+
+    def run(self, *command: str) -> str:
+        self.commands.append(" ".join(command))
+        if command[0] == "useradd":
+            for file in ("passwd", "group"):
+                with open(self.root / "etc" / file, "a", encoding="utf-8") as target:
+                    target.write(f"{command[-1]}:x:999:999::/:\n")
+        return ""
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    return Image(tmp_path)
+
+
+def installed(image: Image, *, is_dry: bool = False) -> list[str]:
+    said: list[str] = []
+    installing.install(image, PROGRAM, said.append, is_dry=is_dry)
+    return said
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_it_makes_user_folders_settings_rules_and_unit_and_says_each(image: Image) -> None:
+    said = installed(image)
+    assert [line.partition(": ")[2].split(",")[0] for line in said if line.startswith("made")] == [
+        "user and group mqttlite",
+        "folder /etc/mqttlite",
+        "folder /etc/mqttlite/secrets",
+        "file /etc/mqttlite/gateway.toml",
+        "file /etc/mqttlite/gateway.example.toml",
+        "file /etc/udev/rules.d/99-mqttlite.rules",
+        "file /etc/systemd/system/mqttlite-gateway.service",
+    ]
+    settings = image.path("/etc/mqttlite/gateway.toml")
+    assert mode(settings) == 0o640
+    assert mode(settings.parent) == 0o750
+    load(settings).check()
+    assert f"ExecStart={PROGRAM} gateway" in image.path(installing.UNIT).read_text()
+    assert image.commands[0].startswith(f"useradd --root {image.root} --system")
+    if os.geteuid() == 0:
+        assert settings.stat().st_gid == 999
+
+
+def test_twice_it_does_nothing_and_settings_of_the_owner_stay(image: Image) -> None:
+    installed(image)
+    settings = image.path("/etc/mqttlite/gateway.toml")
+    settings.write_text("# mine\n")
+    image.path(installing.RULES).write_text("# of an earlier release\n")
+    said = installed(image)
+    assert [line for line in said if line.startswith("made")] == [f"made: file {installing.RULES}"]
+    assert settings.read_text() == "# mine\n"
+    assert sum(command.startswith("useradd") for command in image.commands) == 1
+
+
+def test_a_dry_run_says_all_of_it_and_changes_nothing(image: Image) -> None:
+    before = sorted(image.root.rglob("*"))
+    said = installed(image, is_dry=True)
+    assert sum(line.startswith("would be made") for line in said) == 7
+    assert sorted(image.root.rglob("*")) == before
+    assert image.commands == []
+
+
+async def test_uninstalled_the_program_is_gone_and_settings_and_queues_stay(image: Image) -> None:
+    installed(image)
+    home = image.path(installing.HOME)
+    home.mkdir(parents=True)
+    async with Broker([], store=home / "gateway.db"):
+        pass
+    said: list[str] = []
+    installing.uninstall(image, said.append)
+    assert not image.path(installing.UNIT).exists()
+    assert not image.path(installing.RULES).exists()
+    assert image.path("/etc/mqttlite/gateway.toml").exists()
+    assert (home / "gateway.db").exists()
+    assert any("the queues hold 0 messages that are not delivered" in line for line in said)
+    again: list[str] = []
+    installing.uninstall(image, again.append)
+    assert again[:2] == [f"not there: file {installing.UNIT}", f"not there: file {installing.RULES}"]
+
+
+def test_what_the_debian_package_has_installed_is_left_alone(image: Image) -> None:
+    unit = image.path(installing.PACKAGED)
+    unit.parent.mkdir(parents=True)
+    unit.write_text("")
+    said: list[str] = []
+    installing.install(image, "/usr/bin/mqttlite", said.append)
+    assert "the Debian package has installed the gateway already" in said[0]
+    assert not image.path(installing.UNIT).exists()
+
+
+def test_a_program_in_somebodys_home_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.prefix", "/home/ann/.local/pipx/venvs/mqttlite")
+    monkeypatch.setattr("sys.argv", ["/home/ann/.local/bin/mqttlite"])
+    with pytest.raises(ValueError, match=r"/home/ann/.* a service cannot look into.*PIPX_HOME=/opt/pipx"):
+        installing.program()
+
+
+@pytest.mark.parametrize("name", ["gateway", "broker"])
+def test_systemd_finds_the_service_confined_enough(name: str, tmp_path: Path) -> None:
+    """Its own measure; 10 is the worst. That the service runs under it, tools/test_deb.sh shows."""
+    program = shutil.which("systemd-analyze") or unavailable("systemd-analyze")
+    unit = tmp_path / f"mqttlite-{name}.service"
+    unit.write_text((ROOT / f"gateway/systemd/{unit.name}").read_text().replace(shipped.OPT, "/bin/true"))
+    done = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    words = [program, "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)]
+    measured = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert measured.returncode == 0, measured.stdout[-300:]
+
+
+def test_a_store_that_cannot_be_read_is_not_said_to_be_empty(image: Image) -> None:
+    installed(image)
+    home = image.path(installing.HOME)
+    home.mkdir(parents=True)
+    (home / "gateway.db").write_bytes(b"no store at all" * 100)
+    said: list[str] = []
+    installing.uninstall(image, said.append)
+    assert any("an unknown number of messages" in line for line in said)
