@@ -53,6 +53,19 @@ def host_of(request: web.Request) -> str:
     return (urlsplit("//" + request.headers.get("Host", "")).hostname or "").rstrip(".")
 
 
+def address_of(request: web.Request) -> str:
+    """Where it comes from, as the broker writes addresses: HOST:PORT."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    host, port = peer[:2] if peer else ("", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _add_headers(response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+
+
 class Door:
     """`middleware` is the application's. `now_ms`: a clock. `names`: as own_names has them."""
 
@@ -64,8 +77,8 @@ class Door:
 
     def visitor(self, request: web.Request) -> Visitor | None:
         """Who it is; None: they have to log in."""
-        address = request.remote or ""
-        return self.people.who(request.cookies.get(COOKIE, ""), address, is_proxied(request.headers), self._now_ms())
+        token, address = request.cookies.get(COOKIE, ""), address_of(request)
+        return self.people.who(token, address, is_proxied(request.headers), self._now_ms())
 
     def may_stay(self, request: web.Request) -> bool:
         """Whether whoever has opened a stream may still be here."""
@@ -79,12 +92,10 @@ class Door:
             try:
                 response = self._refusal(request) or await handler(request)
             except web.HTTPException as error:
-                error.headers.update(HEADERS)
+                _add_headers(error)
                 raise
             if not response.prepared:
-                response.headers.update(HEADERS)
-                if "Cache-Control" not in response.headers:
-                    response.headers["Cache-Control"] = "no-store"
+                _add_headers(response)
             return response
 
         return middleware

@@ -71,6 +71,7 @@ class _Session:
 class People:
     """`guard`: the broker's, asked each time, because a reload makes another one; None, or no Access: no users.
     `admin_group`, `reader_group`: who may act, who may look. `is_proxied` of a request: it came through a proxy.
+    Addresses are HOST:PORT, as the broker has them.
     """
 
     def __init__(self, guard: Callable[[], object], admin_group: str, reader_group: str) -> None:

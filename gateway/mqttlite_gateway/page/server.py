@@ -30,7 +30,7 @@ from ..operating.health import reasons
 from ..operating.metrics import exposition
 from .answers import Answers
 from .collect import KINDS, Collector
-from .door import COOKIE, HEADERS, Door, own_names, refused
+from .door import COOKIE, HEADERS, Door, address_of, own_names, refused
 from .files import Files
 from .parts import Parts
 from .people import LIFE_MS, LoginError, People, is_proxied
@@ -296,7 +296,7 @@ class Page:
                 raise ValueError
         except (ValueError, LookupError, TypeError):
             return refused(400, "name and password are missing")
-        address = request.remote or ""
+        address = address_of(request)
         try:
             await self._check(name, password, address)
         except LoginError as error:
@@ -356,7 +356,7 @@ class Page:
 
     async def _may_read(self, request: web.Request) -> bool:
         """Programs of this machine, whoever has logged in, and whoever shows name and password with the request."""
-        address = request.remote or ""
+        address = address_of(request)
         if is_local(key_of(address)) and not is_proxied(request.headers):
             return True
         if self._door.visitor(request) is not None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from mqttlite.broker.gates.addresses import key_of
+
 from .parts import Parts, as_json
 from .people import Visitor
 
@@ -174,4 +176,4 @@ async def _has_room(request: web.Request) -> bool:
 
 
 def _whose(visitor: Visitor) -> str:
-    return visitor.name or visitor.address
+    return visitor.name or key_of(visitor.address)
