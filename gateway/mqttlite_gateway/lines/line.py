@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from mqttlite.client.board_errors import explained
@@ -94,6 +94,8 @@ class GatewayLine:
         self._level = ""  # that the device's name asks for
         self._was_up = False
         self._news = asyncio.Event()
+        self._turn = asyncio.Lock()  # of whoever has the port: this, or another program
+        self._is_wanted = asyncio.Event()  # by another program
         self._said_last = ""  # what was logged last about a port that does not open
 
     def _up(self, peer: Greeting) -> None:
@@ -173,11 +175,22 @@ class GatewayLine:
         """Something was plugged in: if this waits for its port, it looks now."""
         self._news.set()
 
+    @contextlib.asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """The port is closed while the block runs, for another program: one that flashes the board."""
+        self._is_wanted.set()
+        async with self._turn:
+            self._is_wanted.clear()
+            self.say.info("the port is lent to another program")
+            yield
+        self.say.info("the port is back")
+
     async def run(self) -> None:
         """Serve the port for ever."""
         try:
             while True:
-                again_s = await self._serve()
+                async with self._turn:
+                    again_s = await self._serve()
                 self._news.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), again_s)
@@ -230,15 +243,20 @@ class GatewayLine:
             self._told_at = now
 
     async def _carry(self, line: Line, port: "Port") -> None:
-        """Serve the link until the port is gone (OSError), or a board wants settings that this gateway has for it."""
+        """Serve the link until the port is gone (OSError), another program wants it, or a board wants settings that
+        this gateway has for it.
+        """
         carrying = asyncio.create_task(line.run())
         wanting = asyncio.create_task(self.watch.wants_settings.wait())
+        lending = asyncio.create_task(self._is_wanted.wait())
         try:
-            await asyncio.wait([carrying, wanting] if self._set_up else [carrying], return_when=asyncio.FIRST_COMPLETED)
+            ends = [carrying, lending, wanting] if self._set_up else [carrying, lending]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if carrying.done():
                 carrying.result()
         finally:
             wanting.cancel()
+            lending.cancel()
             with contextlib.suppress(OSError):  # so that the device need not wait until this end is silent
                 async with asyncio.timeout(BYE_S):  # TimeoutError is an OSError
                     await port.write(self.link.bye(now_ms()))

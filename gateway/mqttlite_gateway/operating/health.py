@@ -22,8 +22,10 @@ def reasons(gateway: "Gateway") -> list[str]:
         state = uplink.describe()
         if not state.get("connected"):
             found.append(f"upstream {state.get('name')}: {state.get('problem') or 'not connected'}")
+    ports = getattr(gateway, "ports", None)
+    found += [f"no port with {words}: is the adapter plugged in?" for words in (ports.missing if ports else ())]
     said = set()
-    for line in gateway.lines:
+    for line in list(gateway.lines):
         state = line.describe()
         if state.get("looks_like") == NO_PORT:
             port, advice = str(state.get("port")), state.get("advice") or "the adapter is not there"

@@ -15,6 +15,7 @@ from aiohttp import web
 from mqttlite.broker.audit import audit
 from mqttlite.core.errors import MQTTError
 
+from .arguments import text
 from .collect import Collector
 from .door import Door, refused
 from .parts import as_json
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 WAYS_MAX = 200  # messages of the ledger in one answer
 LETTERS_MAX = 500  # dead letters of one upstream in one answer
-TEXT_MAX = 1 << 16  # characters of one text of a request
 
 _Found = dict[str, Any]
 Action = Callable[[_Found, Visitor], Awaitable[Any]]
@@ -93,7 +93,7 @@ class Answers:
         }
 
     async def _samples(self, arguments: _Found, visitor: Visitor) -> _Found:
-        return self._collector.history(_text(arguments, "of"), _text(arguments, "span"))
+        return self._collector.history(text(arguments, "of"), text(arguments, "span"))
 
     async def _sparks(self, arguments: _Found, visitor: Visitor) -> dict[str, list[float]]:
         return self._collector.sparks()
@@ -113,11 +113,11 @@ class Answers:
 
     async def _ways(self, arguments: _Found, visitor: Visitor) -> list[_Found]:
         ledger = self._ledger()
-        found: list[_Found] = ledger.recent(WAYS_MAX, _text(arguments, "filter", ""))
+        found: list[_Found] = ledger.recent(WAYS_MAX, text(arguments, "filter", ""))
         return found
 
     async def _way(self, arguments: _Found, visitor: Visitor) -> _Found:
-        found: _Found | None = self._ledger().way(_text(arguments, "key"))
+        found: _Found | None = self._ledger().way(text(arguments, "key"))
         if found is None:
             raise ValueError("the ledger does not know this message, or not any more")
         return found
@@ -130,10 +130,10 @@ class Answers:
     # -- to change
 
     async def _tail(self, arguments: _Found, visitor: Visitor) -> _Found:
-        stream = self._streams.get(_text(arguments, "stream"), visitor)
+        stream = self._streams.get(text(arguments, "stream"), visitor)
         if stream is None:
             raise ValueError("the page has lost its connection; it comes back by itself")
-        topic_filter = _text(arguments, "filter", "")
+        topic_filter = text(arguments, "filter", "")
         stream.watch(topic_filter, None)
         if topic_filter:
             try:
@@ -145,14 +145,12 @@ class Answers:
         return {"filter": stream.filter}
 
     async def _publish(self, arguments: _Found, visitor: Visitor) -> _Found:
-        topic = _text(arguments, "topic")
+        topic = text(arguments, "topic")
         qos = arguments.get("qos", 0)
         if type(qos) is not int or not 0 <= qos <= 2:
             raise ValueError("qos is 0, 1 or 2")
-        text = arguments.get("payload", "")
-        if not isinstance(text, str):
-            raise ValueError("payload has to be a text")
-        payload = _bytes(text) if arguments.get("hex") else text.encode(errors="surrogatepass")
+        written = text(arguments, "payload", "")
+        payload = _bytes(written) if arguments.get("hex") else written.encode(errors="surrogatepass")
         if len(payload) > PAYLOAD_MAX:
             raise ValueError(f"the payload has {len(payload)} bytes; from here at most {PAYLOAD_MAX} can be sent")
         retain = bool(arguments.get("retain"))
@@ -162,7 +160,7 @@ class Answers:
 
     async def _decide(self, arguments: _Found, visitor: Visitor) -> _Found:
         """Retry or drop a message that an upstream has refused."""
-        name, do, which = _text(arguments, "of"), _text(arguments, "do"), arguments.get("id")
+        name, do, which = text(arguments, "of"), text(arguments, "do"), arguments.get("id")
         uplink = next((each for each in self._gateway.uplinks if each.describe()["name"] == name), None)
         if uplink is None:
             raise ValueError(f"there is no upstream {name[:80]!a}")
@@ -194,16 +192,9 @@ def _letter(letter: _Found) -> _Found:
     return {**found, **shown(payload)}
 
 
-def _text(arguments: _Found, name: str, default: str | None = None) -> str:
-    value = arguments.get(name, default)
-    if not isinstance(value, str) or len(value) > TEXT_MAX:
-        raise ValueError(f"{name} has to be a text")
-    return value
-
-
-def _bytes(text: str) -> bytes:
+def _bytes(written: str) -> bytes:
     """Hexadecimal numbers, with blanks as anybody likes."""
     try:
-        return binascii.unhexlify("".join(text.split()))
+        return binascii.unhexlify("".join(written.split()))
     except (ValueError, UnicodeEncodeError):
         raise ValueError("the payload is not hexadecimal: write two digits for each byte, as 01 ff") from None

@@ -29,9 +29,11 @@ from ..config.errors import ConfigError
 from ..operating.health import reasons
 from ..operating.metrics import exposition
 from .answers import Answers
+from .boards import Boards
 from .collect import KINDS, Collector
 from .door import COOKIE, HEADERS, Door, address_of, own_names, refused
 from .files import Files
+from .jobs import Jobs
 from .parts import Parts
 from .people import LIFE_MS, LoginError, People, is_proxied
 from .samples import STEP_S
@@ -79,7 +81,11 @@ class Page:
         self._parts = Parts()
         self._streams = Streams(self._parts, self._door.may_stay)
         self._collector = Collector(gateway)
+        self._jobs = Jobs(self._refresh_jobs)
         self._answers = Answers(gateway, self._collector, self._streams, _topics(gateway), self._door)
+        boards = Boards(gateway, self._jobs, settings.boards, self._check)
+        self._answers.looks |= boards.looks
+        self._answers.acts |= boards.acts
         self._files = Files()
         self._loop_watch = LoopWatch()
         self._checks = asyncio.Semaphore(LOGINS_AT_ONCE)
@@ -113,6 +119,7 @@ class Page:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._jobs.close()
         self._streams.close()
         for _ in range(20):
             if not len(self._streams):
@@ -229,6 +236,10 @@ class Page:
 
     def _refresh(self) -> None:
         if self._parts.put_all(self._collector.parts(), KINDS):
+            self._streams.wake()
+
+    def _refresh_jobs(self) -> None:
+        if self._parts.put_all(self._jobs.parts(), ("job",)):
             self._streams.wake()
 
     # -- what it answers

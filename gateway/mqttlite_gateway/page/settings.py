@@ -4,6 +4,7 @@
 listen = "http://0.0.0.0:8080"     # https:// needs a certificate: here, or in bridge mode that of [tls]
 certificate = "/etc/mqttlite/page.pem"
 key_file = "/etc/mqttlite/page.key"
+boards = "/var/lib/mqttlite/boards"  # images, applications and releases that the page can put onto boards
 names = ["pi.example.net"]         # names that browsers reach it by, beside this machine's own and its addresses
 admin_group = "admin"              # of [groups]: may look at everything, and change it
 reader_group = "reader"            # of [groups]: may look at everything
@@ -27,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 class PageSettings:
     """`listen`: http://HOST:PORT or https://; port 0: any that is free. `names`: of hosts, by which browsers may ask
     for it. `admin_group`, `reader_group`: groups of users, of those who may act and those who may look. `certificate`,
-    `key_file`: PEM files, for https://.
+    `key_file`: PEM files, for https://. `boards`: a folder with what can be put onto boards.
     """
 
     listen: str = DEFAULT_LISTEN
@@ -36,6 +37,7 @@ class PageSettings:
     reader_group: str = "reader"
     certificate: str = ""
     key_file: str = ""
+    boards: str = ""
 
     def __post_init__(self) -> None:
         self.scheme, self.host, self.port = address_of(self.listen)
@@ -69,7 +71,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-_TEXTS = ("listen", "admin_group", "reader_group", "certificate", "key_file")
+_TEXTS = ("listen", "admin_group", "reader_group", "certificate", "key_file", "boards")
 KEYS = (*_TEXTS, "names")
 
 

@@ -1,0 +1,188 @@
+"""The stream of events: what a browser is told, and what one costs that takes nothing."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mqttlite.broker import Broker
+from mqttlite.client import Client
+from mqttlite_gateway.page import server, streams
+from mqttlite_gateway.page.parts import Parts, as_json
+from mqttlite_gateway.page.people import Visitor
+from mqttlite_gateway.page.rates import Rates
+from mqttlite_gateway.page.samples import DAY, HOUR, KEYS_MAX, LINE, STEP_S, Samples, Shape
+from mqttlite_gateway.page.server import Page
+from mqttlite_gateway.page.settings import PageSettings
+
+from . import shown
+from .test_door import browsing, event
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 # the server has no event for it
+            await asyncio.sleep(0.01)
+
+
+def test_a_browser_is_told_what_has_changed_since_it_was_told_last() -> None:
+    parts, known = Parts(), {}
+    parts.put_all({"line/a": {"x": 1}, "line/b": 2, "gateway": 3}, ("line", "gateway"))
+    assert json.loads(parts.news(known)) == {"set": {"line/a": {"x": 1}, "line/b": 2, "gateway": 3}, "gone": []}
+    assert parts.news(known) == "" and not parts.put_all({"gateway": 3}, ("gateway",))
+    for number in range(100):  # of which a slow one sees the last
+        parts.put_all({"line/a": number, "line/b": 2}, ("line",))
+    assert json.loads(parts.news(known)) == {"set": {"line/a": 99}, "gone": []}
+    parts.put_all({"line/a": 99}, ("line",))
+    assert json.loads(parts.news(known)) == {"set": {}, "gone": ["line/b"]}
+
+
+def test_what_is_no_number_for_browsers_is_null() -> None:
+    assert as_json({"a": float("nan"), "b": [float("inf"), 1.23456], "c": b"\xff", "d": None}) == (
+        '{"a":null,"b":[null,1.235],"c":"\ufffd","d":null}'.replace("\ufffd", "\\ufffd")
+    )
+
+
+def test_of_topics_that_come_faster_than_a_browser_takes_them_the_newest_stay_and_the_rest_is_counted() -> None:
+    stream = streams.Stream(Visitor(None, True, "", ""))
+    for number in range(streams.TAIL_MAX + 7):
+        stream.show({"n": number})
+    first, left_out = stream.messages()
+    second, none = stream.messages()
+    assert left_out == 7 and none == 0
+    assert [each["n"] for each in first + second] == list(range(7, streams.TAIL_MAX + 7))
+
+
+async def test_a_browser_that_takes_nothing_costs_a_known_buffer_and_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "STALL_S", 0.5)
+    monkeypatch.setattr(streams, "EVERY_S", 0.01)
+    async with (
+        Broker(["mqtt://127.0.0.1:0"]) as broker,
+        Page(shown.gateway(broker=broker), PageSettings(listen="http://127.0.0.1:0")) as page,
+        browsing(page) as browser,
+    ):
+        port = int(page.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        while not (line := await reader.readline()).startswith(b'data: {"stream"'):
+            assert line
+        browser.csrf = json.loads((await browser.get("/api/me"))[1])["csrf"]
+        name = json.loads(line.removeprefix(b"data: "))["stream"]
+        assert (await browser.post("/api/tail", {"stream": name, "filter": "#"}))[0] == 200
+        writer.transport.pause_reading()
+        (connection,) = [each for each in page._connections() if each.transport not in (None,)][:1]
+        greatest = 0
+        async with Client(broker.addresses[0]) as client:
+            for _ in range(20_000):
+                if not len(page._streams):
+                    break
+                await client.publish("flood", b"x" * 1000, qos=1)
+                if connection.transport:
+                    greatest = max(greatest, connection.transport.get_write_buffer_size())
+        assert not len(page._streams), "it is still there"
+        assert greatest < streams.BUFFER_BYTES + streams.TAIL_SEND * 2000
+        writer.transport.abort()
+
+
+async def test_only_so_many_browsers_of_one_place_are_served() -> None:
+    page = Page(shown.gateway(shown.line("/dev/ttyUSB0")), PageSettings(listen="http://127.0.0.1:0"))
+    async with page, browsing(page) as browser:
+        open_ = [await browser.session.get(page.url + "/events") for _ in range(streams.STREAMS_EACH)]
+        for each in open_:
+            await event(each, "state")
+        status, text = await browser.get("/events")
+        assert status == 503 and "close one" in text
+        open_[0].close()
+        await until(lambda: len(page._streams) < streams.STREAMS_EACH)
+        again = await browser.session.get(page.url + "/events")
+        assert again.status == 200
+        for each in (*open_, again):
+            each.close()
+
+
+async def test_a_connection_that_asks_for_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.1)
+    monkeypatch.setattr(server, "LOOK_S", 0.05)
+    async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(page.url.rpartition(":")[2]))
+        writer.write(b"GET / HT")
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                await reader.read()
+                raise ConnectionResetError  # closed in good order is as good
+        writer.close()
+
+
+async def test_beyond_so_many_connections_new_ones_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
+    async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page:
+        port = int(page.url.rpartition(":")[2])
+        writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(3)]
+        await until(lambda: len(page._connections()) == 3)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        for each in (*writers, writer):
+            each.close()
+
+
+# -- what plots are drawn of
+
+
+def test_samples_of_an_hour_and_a_day_stay_and_gaps_are_gaps() -> None:
+    samples = Samples(Shape(("mean", "most"), frozenset({"most"})))
+    for step in range(3 * HOUR):
+        if step % HOUR != 5:
+            samples.put("a", step * STEP_S, (step, step))
+    now = (3 * HOUR - 1) * STEP_S
+    rows = samples.rows("a", "hour", now)
+    assert len(rows) == HOUR and rows[-1][0] == 3 * HOUR - 1 and rows[5][0] != rows[5][0]
+    day = samples.rows("a", "day", now)
+    assert len(day) == DAY and day[-1] == [sum(range(1050, 1080)) / 30, 1079]
+    later = samples.rows("a", "hour", now + 100)
+    assert later[-11] == rows[-1] and all(row[0] != row[0] for row in later[-10:])
+    assert samples.rows("b", "hour", now) == []
+
+
+def test_a_clock_that_is_set_back_begins_anew() -> None:
+    samples = Samples(LINE)
+    samples.put("a", 10_000, [1] * 5)
+    samples.put("a", 5_000, [2] * 5)
+    rows = samples.rows("a", "hour", 5_000)
+    assert rows[-1] == [2.0] * 5 and all(row[0] != row[0] for row in rows[:-1])
+
+
+def test_samples_of_so_many_lines_are_kept() -> None:
+    samples = Samples(LINE)
+    for number in range(KEYS_MAX + 10):
+        samples.put(str(number), 0, [0] * 5)
+    assert len(samples) == KEYS_MAX and not samples.rows("0", "hour", 0)
+
+
+def test_a_rate_is_growth_over_the_last_half_minute_and_a_counter_may_begin_anew() -> None:
+    rates = Rates()
+    found: dict[str, float] = {}
+    for second in range(0, 100, 2):
+        found = rates.of("a", second, {"n": 10 * second})
+    assert found == {"n_s": 10.0} and 280 <= rates.gained("a", "n") <= 340
+    assert rates.of("a", 100, {"n": 5}) == {} and rates.of("a", 102, {"n": 25}) == {"n_s": 10.0}
+
+
+async def test_looking_costs_the_gateway_little(record_property: Any) -> None:
+    """A look at 100 lines, as it is made every two seconds while somebody has the page open."""
+    lines = [shown.line(f"/dev/ttyUSB{number}", f"device-{number}") for number in range(100)]
+    page = Page(shown.gateway(*lines), PageSettings(listen="http://127.0.0.1:0"))
+    page._refresh()
+    began = time.process_time()
+    for number in range(10):
+        for line in lines:
+            line.state["up_bytes"] = number
+        page._refresh()
+    took_ms = (time.process_time() - began) * 100
+    record_property("ms", took_ms)
+    assert took_ms < 200
