@@ -69,6 +69,7 @@ class DeadLetters:
             "id": number,
             "topic": topic_of(item.head).decode(),
             "payload": item.payload[:SHOWN_MAX].decode("utf-8", "replace"),
+            "hex": item.payload[:SHOWN_MAX].hex(),  # what it is, where it is no text
             "bytes": len(item.payload),
             "qos": item.head[0] >> 1 & 3,
             "retain": "retained" in way,

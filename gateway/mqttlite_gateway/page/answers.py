@@ -19,7 +19,7 @@ from .arguments import text
 from .collect import Collector
 from .door import Door, refused
 from .parts import as_json
-from .payload import shown
+from .payload import SHOWN_BYTES, shown
 from .people import Visitor
 from .streams import Stream, Streams
 from .topics import PAYLOAD_MAX, Topics
@@ -185,11 +185,16 @@ def _put(stream: Stream, topic_filter: str, end: Callable[[], None]) -> None:
 
 
 def _letter(letter: _Found) -> _Found:
+    """As browsers are told of it: its payload as text or as bytes."""
     found = dict(letter)
     payload = found.pop("payload", b"")
-    if isinstance(payload, str):
+    written = found.pop("hex", None)
+    if written is not None:
+        payload = bytes.fromhex(written)
+    elif isinstance(payload, str):
         payload = payload.encode(errors="surrogateescape")
-    return {**found, **shown(payload)}
+    size = found.get("bytes", len(payload))
+    return {**found, **shown(payload), "bytes": size, "cut": size > min(len(payload), SHOWN_BYTES)}
 
 
 def _bytes(written: str) -> bytes:

@@ -67,9 +67,7 @@ class Job:
 class Jobs:
     """`changed` is called when one has said something. `command`: what the words of a job follow."""
 
-    def __init__(
-        self, changed: Callable[[], None], command: tuple[str, ...] = COMMAND
-    ) -> None:
+    def __init__(self, changed: Callable[[], None], command: tuple[str, ...] = COMMAND) -> None:
         self._changed = changed
         self._command = command
         self._jobs: dict[int, Job] = {}

@@ -4,6 +4,8 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+from mqttlite.broker.config.settings import Settings
+
 
 class Said:
     """A line, or an upstream: `state` is what it says of itself."""
@@ -86,5 +88,6 @@ def gateway(*lines: Said, uplinks: tuple[Uplink, ...] = (), broker: Any = None, 
     """What Page takes for a Gateway."""
     return SimpleNamespace(
         lines=list(lines), uplinks=list(uplinks), broker=broker, ledger=ledger, started_at_s=time.time() - 90_000,
-        config=SimpleNamespace(upstream="mqtt://127.0.0.1:1", tls={}, is_bridge=broker is not None),
+        config=SimpleNamespace(upstream="mqtt://127.0.0.1:1", tls={}, is_bridge=broker is not None,
+                               provision=None, broker=Settings()),
     )  # fmt: skip

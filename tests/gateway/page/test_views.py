@@ -50,7 +50,7 @@ async def bridge(*lines: shown.Said, uplinks: tuple[shown.Uplink, ...] = (), led
 
 
 def letter(number: int, **more: Any) -> dict[str, Any]:
-    found = {"id": number, "topic": "sensors/flow", "payload": b"12", "qos": 2, "at_ms": NOW_MS, "reason": "0x87"}
+    found = {"id": number, "topic": "sensors/flow", "payload": b"12", "qos": 2, "at_ms": NOW_MS, "cause": "0x87"}
     return found | more
 
 
@@ -191,7 +191,7 @@ async def test_the_way_of_a_message_is_drawn(tab: Tab) -> None:
 async def test_nothing_that_a_device_or_a_publisher_says_becomes_markup(tab: Tab) -> None:
     line = shown.line(PORT, EVIL, broker_problem=EVIL, broker=False)
     cloud = shown.Uplink(
-        "cloud", [letter(1, topic=EVIL, payload=EVIL.encode(), reason=EVIL)], problem=EVIL, connected=False
+        "cloud", [letter(1, topic=EVIL, payload=EVIL.encode(), cause=EVIL)], problem=EVIL, connected=False
     )
     evil = {**WAY, "key": EVIL, "topic": EVIL, "lanes": [EVIL, "gateway", "cloud"]}
     async with bridge(line, uplinks=(cloud,), ledger=shown.Ledger(evil)) as page:

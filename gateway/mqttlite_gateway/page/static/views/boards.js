@@ -52,13 +52,15 @@ export class Boards {
     this.jobRows.show(jobs, (job) => job.number);
   }
 
-  /** Have something done that has an answer in words; whether it was. */
-  async act(path, request, button) {
+  /** Have something done; its answer, or null, and why not stands at `place` or is told. */
+  async act(path, request, button, place = null) {
     button.disabled = true;
+    if (place) say(place, "");
     try {
       return await this.live.act(path, request);
     } catch (error) {
-      this.tell(error.message, true);
+      if (place) say(place, error.message);
+      else this.tell(error.message, true);
       return null;
     } finally {
       button.disabled = false;
@@ -72,7 +74,7 @@ export class Boards {
       h("h3", {}, found.name), found.words.map((line) => h("p", {}, line)),
       found.settings && h("div", { class: "secret" },
         found.code && qr(found.code, `QR code with the settings of ${found.name}`),
-        h("div", {}, h("p", { class: "warn" }, "Its password is shown once and kept nowhere."), text,
+        h("div", {}, h("p", { class: "warn" }, "Its password is shown once, and kept nowhere else."), text,
           h("p", { class: "bar" },
             h("button", { type: "button", onclick: () => this.copy(found.settings) }, "Copy"),
             h("button", { type: "button", class: "act", onclick: () => this.flash.take(found) }, "Flash a board with it"),
@@ -106,10 +108,13 @@ class Add {
     this.view = view;
     this.name = h("input", { name: "name", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", maxlength: "32", spellcheck: "false", autocapitalize: "none", autocomplete: "off", title: "letters, digits, - _ and ." });
     [this.template, this.templateLabel] = choice("template", "Rights, by template");
+    [this.url, this.urlLabel] = choice("url", "How it reaches the broker");
+    fillChoice(this.url, [["", "over the network"], ["serial:usb", "over the USB cable, through this gateway"]]);
+    this.wrong = h("p", { class: "bad", role: "alert" });
     this.go = h("button", { class: "primary" }, "Add");
     this.node = h("section", { class: "act" }, h("h2", {}, "Add a device"),
       h("form", { class: "form", onsubmit: (event) => this.add(event) },
-        h("label", {}, "Name ", this.name), this.templateLabel, h("p", { class: "bar" }, this.go)));
+        h("label", {}, "Name ", this.name), this.templateLabel, this.urlLabel, h("p", { class: "bar" }, this.go), this.wrong));
   }
 
   show(found) {
@@ -120,7 +125,7 @@ class Add {
 
   async add(event) {
     event.preventDefault();
-    const found = await this.view.act("/api/device", { do: "add", name: this.name.value, template: this.template.value }, this.go);
+    const found = await this.view.act("/api/device", { do: "add", name: this.name.value, template: this.template.value, url: this.url.value }, this.go, this.wrong);
     if (!found) return;
     this.name.value = "";
     this.view.showAdded(found);
@@ -139,8 +144,9 @@ class Flash {
     this.how = h("p", { class: "dim small" });
     this.go = h("button", { class: "primary" }, "Flash");
     this.why = h("p", { class: "dim small" });
+    this.wrong = h("p", { class: "bad", role: "alert" });
     this.form = h("form", { class: "form", onsubmit: (event) => this.start(event) },
-      this.portLabel, this.imageLabel, this.applicationLabel, h("label", {}, "Name of the board ", this.name), this.how, h("p", { class: "bar" }, this.go));
+      this.portLabel, this.imageLabel, this.applicationLabel, h("label", {}, "Name of the board ", this.name), this.how, h("p", { class: "bar" }, this.go), this.wrong);
     this.node = h("section", { class: "act" }, h("h2", {}, "Flash a board that is plugged in"), this.form, this.why);
     this.tell();
   }
@@ -171,7 +177,7 @@ class Flash {
   async start(event) {
     event.preventDefault();
     const request = { port: this.port.value, image: this.image.value, application: this.application.value, name: this.name.value, settings: this.settings };
-    if (!(await this.view.act("/api/flash", request, this.go))) return;
+    if (!(await this.view.act("/api/flash", request, this.go, this.wrong))) return;
     this.settings = "";
     this.name.readOnly = false;
     this.tell();
@@ -187,8 +193,9 @@ class RollOut {
     this.passwordLabel = h("label", {}, "Your password, for the broker ", this.password);
     this.go = h("button", { class: "primary" }, "Roll out");
     this.why = h("p", { class: "dim small" });
+    this.wrong = h("p", { class: "bad", role: "alert" });
     this.form = h("form", { class: "form", onsubmit: (event) => this.start(event) },
-      this.whatLabel, h("label", {}, "Boards, by name ", this.names), this.passwordLabel, h("p", { class: "bar" }, this.go));
+      this.whatLabel, h("label", {}, "Boards, by name ", this.names), this.passwordLabel, h("p", { class: "bar" }, this.go), this.wrong);
     this.node = h("section", { class: "act" }, h("h2", {}, "Roll out an update"), this.form, this.why);
   }
 
@@ -205,7 +212,7 @@ class RollOut {
     event.preventDefault();
     const [kind, ...rest] = this.what.value.split(" ");
     const request = { [kind]: rest.join(" "), devices: this.names.value.split(/[\s,]+/).filter(Boolean), password: this.password.value };
-    if (await this.view.act("/api/update", request, this.go)) this.password.value = "";
+    if (await this.view.act("/api/update", request, this.go, this.wrong)) this.password.value = "";
   }
 }
 

@@ -149,9 +149,9 @@ class LetterRow {
     const when = letter.at_ms ?? (typeof letter.at_s === "number" ? letter.at_s * 1000 : null);
     this.node = h("tr", { class: "main" },
       h("th", { scope: "row" }, letter.of, h("span", { class: "dim path" }, `#${letter.id}`, when ? `, ${clock(when)}` : "")),
-      h("td", { "data-label": "Topic", class: "topic" }, letter.topic ?? "–"),
+      h("td", { "data-label": "Topic", class: "topic" }, letter.topic ?? "–", letter.way === "in" ? h("span", { class: "dim" }, " (from upstream)") : ""),
       h("td", { "data-label": "Message" }, payload(letter), h("span", { class: "dim" }, ` ${bytes(letter.bytes)}`, letter.qos === undefined ? "" : `, QoS ${letter.qos}`)),
-      h("td", { "data-label": "Why" }, letter.reason ?? letter.why ?? letter.problem ?? ""),
+      h("td", { "data-label": "Why" }, letter.cause || letter.reason || ""),
       h("td", { class: "actions" }, this.buttons));
   }
 
