@@ -52,6 +52,7 @@ class Joined:
         self._inside = Connection(broker, self._from_engine, self._engine_ended)
         self._begun = asyncio.get_running_loop().create_future()
         self._ended = asyncio.get_running_loop().create_future()
+        self._parted = asyncio.get_running_loop().create_future()  # from the engine
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._draining: asyncio.Task[None] | None = None
@@ -76,6 +77,7 @@ class Joined:
 
     def _engine_ended(self, why: str) -> None:
         self._end(f"the session at the broker here has ended: {why}")
+        self._parted.set_result(None)
 
     # -- both
 
@@ -225,6 +227,7 @@ class Joined:
             self._ended.set_result(None)
         self._begun.cancel()
         self._inside.close()
+        await self._parted
         writer = self._opening.writer
         if not self.was_closed and not writer.transport.is_closing():
             writer.write(packet(DISCONNECT))

@@ -61,7 +61,10 @@ class Opening:
         return first, bytes(parser.buf[parser.start : parser.end])
 
     async def connect(self, client_id: str, version: Version, packet_max: int) -> Terms:
-        """Send CONNECT, and read its answer. VersionError, RefusedError, ConnectError."""
+        """Send CONNECT, and read its answer. `packet_max`: largest Remaining Length that is taken. VersionError,
+        RefusedError, ConnectError.
+        """
+        self.parser.size_max = packet_max
         self.writer.write(connect_packet(self._settings, client_id, version, packet_max))
         timeout_s = self._settings.timeout_s
         begin = b""

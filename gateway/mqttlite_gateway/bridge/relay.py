@@ -37,6 +37,8 @@ from .settings import UpstreamSettings
 from .terms import Terms
 
 PINGS = bytes((PINGREQ, 0))
+# Reason codes of DISCONNECT that may be about a message
+FAULTS = (0x80, 0x81, 0x82, 0x83, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B)
 TRY_AGAIN_MS = 1000  # while dead letters are full
 
 Packets = list[tuple[int, bytes]]
@@ -95,6 +97,7 @@ class Relay:
         self.problem = ""
         self.is_patient = False  # what ended it is no fault of any message
         self.has_progress = False  # the upstream has acknowledged something
+        self.has_words = False  # the upstream has ended it for something that it was sent (5.0)
         self.refused_filters: dict[str, str] = {}  # of `in`, and why
         self._means = means
         self._counts = means.counts
@@ -260,6 +263,7 @@ class Relay:
             if first != DISCONNECT:
                 raise error
             self.over = str(error)
+            self.has_words = body[:1] != b"" and body[0] in FAULTS
 
     def _acknowledged(self, first: int, body: bytes, now: int) -> None:
         wire = wire5 if self.terms.is5 else wire4

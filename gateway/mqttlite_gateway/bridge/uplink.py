@@ -16,7 +16,7 @@ from mqttlite.broker import Broker
 from mqttlite.broker.client_session import ClientSession
 from mqttlite.broker.inside import Connection, session_of, subscribe
 from mqttlite.broker.turns import now_ms
-from mqttlite.core.errors import MQTTError
+from mqttlite.core.errors import ConnectError, MQTTError
 from mqttlite.core.session import EXPIRED
 from mqttlite.core.shown import shown
 
@@ -37,7 +37,7 @@ LOOK_S = 1.0  # between two looks at the age of the queue
 DROPS_MAX = 5000  # messages that are too old, at one look
 OF_USE_S = 10.0  # a connection that lasts so long, or gets something done, was of use
 SUSPECT = 3  # connections that the upstream has ended right after a message, before it is sent alone ...
-POISON = 7  # ... and before it is set aside
+POISON = 12  # ... and before it is set aside
 PATIENT_S = 10.0  # at least, before an upstream that takes nothing more is asked again
 
 
@@ -170,7 +170,9 @@ class BridgeUplink:
         opening = Opening(self._broker, settings, self._upstream, streams)
         joined: Joined | None = None
         try:
-            terms = await opening.connect(self._kept.client_id, self._version, self._packet_max)
+            # Larger than the broker here takes, too: what the upstream does not send, it drops
+            largest = max(self._packet_max, settings.dead_bytes)
+            terms = await opening.connect(self._kept.client_id, self._version, largest)
             terms = await opening.agree(terms, self._kept, self._dead.set_aside)
             if self._ends >= SUSPECT:
                 terms = terms.alone()
@@ -178,7 +180,7 @@ class BridgeUplink:
             joined = Joined(self._broker, settings, opening, terms, self._kept, means, self._changed)
             self._joined = joined
             self._begun(joined)
-            await joined.run()
+            await self._run(joined)
         except TimeoutError:
             raise SilentError(f"{self._upstream.name}: no answer within {settings.timeout_s:g} s") from None
         finally:
@@ -190,6 +192,13 @@ class BridgeUplink:
         self._suspected(joined)
         self._say(joined.over)
         return joined.relay.is_patient
+
+    async def _run(self, joined: Joined) -> None:
+        try:
+            await joined.run()
+        except OSError as error:
+            why = error.strerror or error
+            raise ConnectError(f"the connection to {self._upstream.name} is lost: {why}") from error
 
     @property
     def _packet_max(self) -> int:
@@ -242,9 +251,10 @@ class BridgeUplink:
         """
         client = self._client
         relay = joined.relay
-        if not joined.was_closed or not relay.owed or relay.has_progress or client is None:
-            if relay.has_progress:
-                self._ends = 0
+        # In 5.0 there are words for it; in 3.1.1 a connection that is lost in good order looks like that, too.
+        was_ended = relay.has_words if joined.terms.is5 else joined.was_closed
+        if not was_ended or not relay.owed or relay.has_progress or client is None:
+            self._ends = 0
             return
         seq = number_of(client, next(iter(relay.owed)))
         self._ends = self._ends + 1 if seq == self._suspect else 1
