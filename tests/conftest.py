@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from mqttlite.cli.variant import COMPILED
 from tests import rabbitmq
 from tests.aedes import Aedes
+from tests.database.postgres import Postgres
 from tests.peers import MicroPython, Mosquitto, WasmMicroPython
 
 # The same examples every time, on a slow machine too, and nothing that an earlier run has left counts; unless
@@ -71,6 +72,13 @@ def pytest_unconfigure() -> None:
 def shared_rabbitmq() -> rabbitmq.Shared:
     """A running RabbitMQ with its MQTT plugin, one for all tests: take names of your own, and leave it as it is."""
     return rabbitmq.shared()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, one for each process of the test run."""
+    with Postgres() as running:
+        yield running
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ mqtt.allow_anonymous = true
 mqtt.default_user = guest
 mqtt.default_pass = guest
 disk_free_limit.absolute = 1MB
+max_message_size = 262144
 log.console = true
 log.console.level = info
 log.file = false

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ..client.checks import check_number, check_seconds, wrong_type
 from ..client.incoming import GATHER_MAX, GATHER_MS
 from ..core.errors import ClosedError, ProtocolError
-from ..core.keys import EPOCHS, SPAN, is_seen, see
+from ..core.keys import SPAN, is_seen, see
 from ..core.shown import shown
 from ..ledger.steps import ENDED, HANDLED
 from ..serial.clock import now_ms
@@ -35,6 +35,7 @@ from ..store.base import Store, StoreError
 from .adapter import Database, DatabaseError, check_database
 from .outbox import Outbox, bury
 from .receipts import ReceiptStore
+from .windows import KeyWindows, SeenError
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -94,6 +95,7 @@ class Inbox:
         self.side_by_side = side_by_side
         self.pause_s = pause_s
         self.handled = self.repeats = self.dead = 0  # messages, in this process
+        self._windows = KeyWindows(name)
         self._store: ReceiptStore
         self._incoming = client.keep_receipts(self._wrap)
         self._session = self._incoming.life.session
@@ -336,17 +338,7 @@ class Inbox:
             producer, epoch, sequence = _key(message)
             window = await self._window(db, producer, epoch, sequence, True)
             see(window, sequence)
-            await self.database.execute(
-                db,
-                "INSERT INTO mqttlite_keys (inbox, producer, epoch, highest, bitmap) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (inbox, producer, epoch) "
-                "DO UPDATE SET highest = excluded.highest, bitmap = excluded.bitmap",
-                self.name,
-                producer,
-                epoch,
-                window[0],
-                window[1].to_bytes(SPAN // 8, "big"),
-            )
+            await self._windows.keep(self.database, db, producer, epoch, window)
         if self._failures and (fingerprint := _fingerprint(message)) in self._failures:
             await self.database.execute(
                 db, "DELETE FROM mqttlite_tries WHERE inbox = ? AND message = ?", self.name, fingerprint
@@ -368,55 +360,13 @@ class Inbox:
 
     async def _window(self, db: Any, producer: bytes, epoch: int, sequence: int, to_change: bool) -> list[int]:
         """The window of a producer and epoch; _RepeatError when the sequence is in it, or too old to tell."""
-        execute = self.database.execute
-        if to_change and self.database.for_update:
-            # A row to lock: two handlers side by side may have messages of a producer that is new.
-            await execute(
-                db,
-                "INSERT INTO mqttlite_keys (inbox, producer, epoch, highest, bitmap) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT DO NOTHING",
-                self.name,
-                producer,
-                epoch,
-                sequence,
-                b"",
-            )
-        rows = await execute(
-            db,
-            "SELECT highest, bitmap FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch = ?"
-            + (self.database.for_update if to_change else ""),
-            self.name,
-            producer,
-            epoch,
-        )
-        if rows and rows[0][1]:
-            window = [rows[0][0], int.from_bytes(rows[0][1], "big")]
-            if is_seen(window, sequence):
-                raise _RepeatError
-            return window
-        # The first message of an epoch: the oldest are forgotten, and one that was forgotten does not come back.
-        old = await execute(
-            db,
-            "SELECT epoch FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <> ? AND epoch > 0 "
-            "ORDER BY epoch DESC",
-            self.name,
-            producer,
-            epoch,
-        )
-        if epoch and len(old) >= EPOCHS:  # epoch 0, the application's own, is never too old
-            if epoch < old[EPOCHS - 1][0]:
-                raise _RepeatError
-            if to_change:
-                await execute(
-                    db,
-                    "DELETE FROM mqttlite_keys WHERE inbox = ? AND producer = ? AND epoch <= ? AND epoch <> ? "
-                    "AND epoch > 0",
-                    self.name,
-                    producer,
-                    old[EPOCHS - 1][0],
-                    epoch,
-                )
-        return []
+        try:
+            window = await self._windows.open(self.database, db, producer, epoch, sequence, to_change)
+        except SeenError:
+            raise _RepeatError from None
+        if is_seen(window, sequence):
+            raise _RepeatError
+        return window
 
     async def _count(self, message: "Message") -> int:
         """One try has failed; how many have, in a transaction of its own."""

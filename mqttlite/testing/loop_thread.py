@@ -57,11 +57,11 @@ class LoopThread(Closing):
         """End the loop, with all that still runs in it, and the thread."""
         if self.loop.is_closed():
             return
-        self.run(_end_tasks())
+        self.run(_end_tasks())  # all of it there: whoever calls this may have a loop that runs
+        self.run(self.loop.shutdown_asyncgens())
+        self.run(self.loop.shutdown_default_executor())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 
 

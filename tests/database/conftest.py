@@ -1,6 +1,6 @@
 """Fixtures: the databases that an application may have, PostgreSQL's server among them, and brokers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,16 +10,8 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.client.url import Url
 from tests.client.network import server
-from tests.database.postgres import Postgres
 from tests.database.world import KINDS, Script, World
 from tests.peers import Mosquitto
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server, one for each process of the test run."""
-    with Postgres() as running:
-        yield running
 
 
 @pytest.fixture(params=KINDS)

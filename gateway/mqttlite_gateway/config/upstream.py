@@ -17,6 +17,7 @@ from mqttlite.core.shown import shown
 from mqttlite.settings.found import Found, Key
 
 from ..bridge.settings import KINDS, Route, UpstreamSettings
+from ..sinks import check_options
 from . import tls
 from .errors import ConfigError
 from .values import top_value, values_of
@@ -82,7 +83,9 @@ def _take(found: Found, config: Config, at: tuple[Key, ...], table: dict[str, An
     if values["name"] in [each.name for each in config.upstreams]:
         raise found.mistake((*at, "name"), f"name '{values['name']}' is another one's, too: each needs its own")
     try:
-        config.upstreams.append(UpstreamSettings(**values, options={name: table[name] for name in own}))
+        settings = UpstreamSettings(**values, options={name: table[name] for name in own})
+        check_options(settings)
+        config.upstreams.append(settings)
     except ValueError as error:
         raise found.mistake((*at, re.split("[ :=]", str(error))[0]), error) from None
 
