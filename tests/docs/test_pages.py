@@ -24,6 +24,7 @@ RUN_BY = {  # pages with programs, and what runs them
     "from-paho.md": "test_movers",
     "from-umqtt.md": "test_movers",
     "guarantees.md": "test_guarantees",
+    "ledger.md": "test_ledger",
     "operating.md": "test_operating",
     "queues.md": "test_queues",
     "server.md": "test_server",

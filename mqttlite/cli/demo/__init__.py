@@ -35,6 +35,7 @@ ends it early and in good order, a second one at once.
 NAMES = ("fast", "event", "count")  # of the topics, by QoS; see board/app.py
 STOP = -1  # the id of the command that ends a board
 SHOW_EVERY_S = 0.5
+SECONDS = 30.0
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 
@@ -51,8 +52,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--seconds",
         type=float,
-        default=environ.get("DEMO_SECONDS") or "30",
-        help="how long the boards publish (default: $DEMO_SECONDS, else 30)",
+        default=environ.get("DEMO_SECONDS") or None,
+        help="how long the boards publish (default: $DEMO_SECONDS, else 30; with --whole 36)",
     )
     parser.add_argument(
         "--broker",
@@ -69,13 +70,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--dropped", type=float, default=1e-3, metavar="P", help="probability for each byte (default: 1e-3)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the noise (default: 1)")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="the whole: bridge mode, a second broker that is away for a while, kill -9, ledgers, a planted loss",
+    )
+    parser.add_argument(
+        "--far-broker",
+        choices=("mosquitto", "mqttlite"),
+        help="with --whole: which broker is the second one (default: Mosquitto if it is installed, else ours)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 if every promise was kept."""
-    if args.boards < 1 or args.every < 1 or args.seconds <= 0:
+    if args.boards < 1 or args.every < 1 or (args.seconds is not None and args.seconds <= 0):
         raise ValueError("--boards, --every and --seconds must be more than 0")
+    if args.whole:
+        if args.broker:
+            raise ValueError("--whole brings its own brokers: leave out --broker, and BROKER in the environment")
+        from .whole.run import run as run_whole
+
+        return run_whole(args)
+    if args.far_broker:
+        raise ValueError("--far-broker belongs to --whole")
+    args.seconds = args.seconds or SECONDS
     root()  # before anything is started or promised
     return asyncio.run(_Demo(args).run())
 

@@ -66,6 +66,13 @@ class Program:
         """An error with the program's last words."""
         return ProgramError("\n    ".join([f"{self.name} {what}", *self.lines[-15:]]))
 
+    async def kill(self) -> None:
+        """`kill -9`."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
     async def stop(self) -> None:
         """End it, kindly first."""
         try:
@@ -79,9 +86,8 @@ class Program:
         await asyncio.gather(self._reader, return_exceptions=True)
 
 
-@asynccontextmanager
-async def program(name: str, *argv: str | Path, **environment: str) -> AsyncIterator[Program]:
-    """Run a program for as long as the block lasts."""
+async def launch(name: str, *argv: str | Path, **environment: str) -> Program:
+    """Run a program; who does so ends it."""
     process = await asyncio.create_subprocess_exec(
         *map(str, argv),
         stdin=asyncio.subprocess.DEVNULL,
@@ -91,7 +97,13 @@ async def program(name: str, *argv: str | Path, **environment: str) -> AsyncIter
         start_new_session=True,  # Ctrl-C is the demo's, which ends its programs itself
         preexec_fn=_die_with_parent,
     )
-    running = Program(name, process)
+    return Program(name, process)
+
+
+@asynccontextmanager
+async def program(name: str, *argv: str | Path, **environment: str) -> AsyncIterator[Program]:
+    """Run a program for as long as the block lasts."""
+    running = await launch(name, *argv, **environment)
     try:
         yield running
     finally:

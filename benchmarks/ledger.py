@@ -1,0 +1,123 @@
+"""What a delivery ledger costs a broker: CPU for each message, bytes in its file, bytes written to the disk.
+
+    python -m benchmarks.ledger [MESSAGES]
+
+One client publishes at QoS 1, in reads of 20 messages, another one takes and acknowledges them; broker, engine and
+ledger are in this process, and no socket is. The three cases take turns, so that a machine that gets slower meanwhile
+is not taken for a difference.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from mqttlite.broker.engine import Engine
+from mqttlite.broker.limits import Limits
+from mqttlite.broker.peer import Peer
+from mqttlite.broker.router import Router
+from mqttlite.broker.witnessed import WitnessedRouter
+from mqttlite.core.keys import wrap
+from mqttlite.ledger import Ledger
+from mqttlite.ledger.ledger import now_ms
+
+READ = 20  # messages in a read
+ROUNDS = 5
+CASES = ("no ledger", "a ledger, messages without keys", "a ledger, messages with keys")
+
+
+def packet(first: int, body: bytes) -> bytes:
+    """A packet of less than 16 KiB."""
+    size = len(body)
+    length = bytes((size,)) if size < 128 else bytes((size & 127 | 128, size >> 7))
+    return bytes((first,)) + length + body
+
+
+def connect(engine: Engine, name: bytes) -> Peer:
+    """A client of 3.1.1."""
+    peer = engine.open("127.0.0.1:1", now_ms())
+    body = b"\0\4MQTT\4\2\0\0" + len(name).to_bytes(2, "big") + name
+    engine.receive(peer, packet(0x10, body), now_ms())
+    peer.out.clear()
+    return peer
+
+
+def written() -> int:
+    """Bytes that this process has given to the system to write."""
+    return int(Path("/proc/self/io").read_text().split("wchar: ")[1].split()[0])
+
+
+async def seldom(folder: Path, count: int) -> float:
+    """Bytes written for a message that comes alone, each in a batch of its own."""
+    async with Ledger(folder / "seldom.db", "bench") as ledger:
+        begin = written()
+        for number in range(count):
+            for step, peer in ((0, b"board-7"), (1, b"cloud"), (2, b"cloud"), (3, b"cloud")):
+                ledger.note(
+                    step, (b"board-7", 1, number), peer, now_ms(), b"sensors/board-7/count" if not step else b""
+                )
+            await ledger.flush()
+    return (written() - begin) / count
+
+
+async def run(case: str, count: int, folder: Path) -> tuple[float, Ledger | None]:
+    """Seconds of CPU for so many messages; the ledger, closed."""
+    ledger = None if case == CASES[0] else Ledger(folder / f"{time.monotonic_ns()}.db", "bench")
+    if ledger:
+        await ledger.open()
+    engine = Engine(Limits(), make_router=partial(WitnessedRouter, ledger) if ledger else Router)
+    publisher, subscriber = connect(engine, b"publisher"), connect(engine, b"subscriber")
+    engine.receive(subscriber, packet(0x82, b"\0\1\0\1t\1"), now_ms())
+    subscriber.out.clear()
+    begin = time.process_time()
+    for start in range(0, count, READ):
+        data = b""
+        for number in range(start, start + READ):
+            payload = b"twenty bytes of data"
+            if case == CASES[2]:
+                payload = wrap((b"board-7", 1, number), payload)
+            data += packet(0x32, b"\0\1t" + (number % 65535 + 1).to_bytes(2, "big") + payload)
+        engine.receive(publisher, data, now_ms())
+        publisher.out.clear()
+        first = engine.sessions[b"subscriber"].session.first
+        subscriber.out.clear()
+        data = b"".join(b"\x40\2" + (seq % 65535 + 1).to_bytes(2, "big") for seq in range(first, first + READ))
+        engine.receive(subscriber, data, now_ms())
+        subscriber.out.clear()
+        if not start % 1000:
+            await asyncio.sleep(0)
+    if ledger:
+        await ledger.close()
+    took = time.process_time() - begin
+    assert not engine.sessions[b"subscriber"].session.queued
+    return took, ledger
+
+
+async def main(count: int) -> None:
+    """Print a line for each case."""
+    times: dict[str, list[float]] = {case: [] for case in CASES}
+    ledgers: dict[str, Ledger | None] = {}
+    sizes: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS):
+            for case in CASES:
+                before = written()
+                took, ledgers[case] = await run(case, count, Path(folder))
+                sizes[case] = written() - before
+                times[case].append(took)
+        for case in CASES:
+            line = f"{case:34} {1e6 * median(times[case]) / count:6.1f} µs for a message"
+            ledger = ledgers[case]
+            if ledger and case == CASES[2]:
+                told = ledger.describe()
+                line += f"; {told['entries'] / count:.1f} entries, {told['bytes'] / count:.0f} bytes of file"
+                line += f", {sizes[case] / count:.0f} bytes written, {told['missed']} missed"
+            print(line)
+        print(f"a message that comes alone: {await seldom(Path(folder), 500):.0f} bytes written")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 20_000))
