@@ -57,6 +57,11 @@ class Found:
         except ValueError as error:
             self._mistakes.append((self._line, str(error)))
 
+    @property
+    def mistakes(self) -> int:
+        """How many have been kept until now."""
+        return len(self._mistakes)
+
     def finish(self) -> None:
         """Raise Mistakes where there are some."""
         if self._mistakes:

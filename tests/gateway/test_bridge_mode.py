@@ -11,7 +11,7 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.core.errors import RefusedError
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, device, numbers, watching
-from tests.peers import free_port, run
+from tests.peers import Mosquitto, free_port, run
 
 COUNT = 200
 
@@ -67,6 +67,65 @@ async def test_a_gateway_killed_in_the_middle_has_all_that_a_device_was_told_is_
             await board.says("all confirmed")
             assert numbers(await watcher.count("t/up", COUNT)) == list(range(COUNT))
             assert await box.program.stop() == 0
+
+
+def upstream(url: str) -> str:
+    return f"""
+[[upstream]]
+name = "cloud"
+url = "{url}"
+out = [{{ filter = "t/#", to = "site-7/" }}]
+in = [{{ filter = "site-7/t/down", strip = "site-7/" }}]
+start_jitter_s = 0
+reconnect_min_s = 0.05
+reconnect_max_s = 0.2
+"""
+
+
+async def test_each_message_of_a_device_is_upstream_once_though_the_gateway_is_killed(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    async with NoisyLine(BAUD, bit_errors=1e-4) as line:
+        box = Box(tmp_path, line.a_path, tables=upstream(mosquitto.url))
+        async with (
+            watching(mosquitto.url, "site-7/#") as watcher,
+            box,
+            device(line.b_path, count=COUNT, commands=3) as board,
+        ):
+            await watcher.count("site-7/t/up", COUNT // 4)
+            await box.program.kill()
+            await box.program.start()
+            await watcher.count("site-7/t/up", COUNT // 2)
+            for number in range(3):
+                await (await watcher.client.publish("site-7/t/down", str(number), qos=2)).completed()
+            await board.says("all confirmed")
+            assert [line for line in board.lines if line.startswith("got ")] == [f"got {n}" for n in range(3)]
+            assert numbers(await watcher.count("site-7/t/up", COUNT)) == list(range(COUNT))
+            assert await box.program.stop() == 0
+
+
+async def test_what_is_sent_while_the_upstream_is_away_is_sent_on_without_anything_new(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Others hold a resumed queue back until something is published."""
+    mosquitto.stop()
+    async with NoisyLine(BAUD) as line:
+        box = Box(
+            tmp_path, line.a_path, more='status_topic = "gw"\nstatus_every_s = 0.2\n', tables=upstream(mosquitto.url)
+        )
+        async with box:
+            async with device(line.b_path, count=20) as board:
+                await board.says("all confirmed")
+            async with Client(box.url, client_id="w") as client:
+                await client.subscribe("gw/upstream/cloud")
+                state = json.loads((await anext(client)).payload)
+                while state["queued"] < 20 or not state["problem"]:
+                    state = json.loads((await anext(client)).payload)
+                assert (state["kind"], state["connected"], state["url"]) == ("mqtt", False, mosquitto.url)
+            assert await box.program.stop() == 0
+        mosquitto.start()
+        async with watching(mosquitto.url, "site-7/#") as watcher, box:
+            assert numbers(await watcher.count("site-7/t/up", 20)) == list(range(20))
 
 
 async def test_a_device_on_a_wire_is_who_it_says_that_it_is_but_no_user_with_a_password(tmp_path: Path) -> None:

@@ -110,6 +110,10 @@ class Broker:
         self.writers.append(writer)
         return reader, writer
 
+    async def look(self) -> None:
+        _, writer = await self.connect()
+        writer.close()
+
     def explain(self, error: Exception) -> str:
         return str(error)
 

@@ -46,13 +46,14 @@ def read(found: Found, config: Config) -> None:
     for number, table in enumerate(found.tables("serial", "each port")):
         at = ("serial", number)
         with found.gathering(*at):
+            before = found.mistakes
             values = values_of(found, at, _Table, examples=_EXAMPLES)
             which = [name for name in _WHICH if name in table]
             if not which:
                 raise found.mistake(at, 'path is missing, as in path = "/dev/ttyUSB0" (or usb, serial, pattern)')
             if "path" in which and which[1:]:
                 raise found.mistake((*at, which[1]), f"path says which port it is: leave {which[1]} out, or path")
-            if len(values) < len(table):  # it has been said what is wrong
+            if found.mistakes > before:  # it has been said what is wrong
                 continue
             try:
                 if "path" in which:

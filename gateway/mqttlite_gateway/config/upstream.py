@@ -62,14 +62,12 @@ def _take(found: Found, config: Config, at: tuple[Key, ...], table: dict[str, An
     kind = KINDS.get(url.partition("://")[0], "")
     keys = {each.name for each in fields(UpstreamSettings)}
     own = [name for name in table if name not in keys and name not in _ROUTES] if kind not in ("", "mqtt") else []
+    before = found.mistakes
     values = values_of(
-        found, at, UpstreamSettings, but=("out", "inwards", "options"), others=[*_ROUTES, *own], examples=_EXAMPLES
+        found, at, UpstreamSettings, but=(*_ROUTES.values(), "options"), others=[*_ROUTES, *own], examples=_EXAMPLES
     )
-    is_whole = len(values) == len([name for name in table if name not in _ROUTES and name not in own])
     for key, name in _ROUTES.items():
-        routes = _routes(found, (*at, key), table.get(key, []))
-        is_whole = is_whole and routes is not None
-        values[name] = tuple(routes or ())
+        values[name] = tuple(_routes(found, (*at, key), table.get(key, [])))
     if kind in ("", "mqtt"):
         try:
             check_url(url, "url")
@@ -77,7 +75,7 @@ def _take(found: Found, config: Config, at: tuple[Key, ...], table: dict[str, An
             raise found.mistake((*at, "url"), error) from None
     if "tls" in values:
         _check_tls(found, (*at, "tls"), values["tls"], url if kind == "mqtt" else "")
-    if not is_whole:  # it has been said what is wrong
+    if found.mistakes > before:  # it has been said what is wrong
         return
     values.setdefault("name", name_of(url))
     if values["name"] in [each.name for each in config.upstreams]:
@@ -90,23 +88,23 @@ def _take(found: Found, config: Config, at: tuple[Key, ...], table: dict[str, An
         raise found.mistake((*at, re.split("[ :=]", str(error))[0]), error) from None
 
 
-def _routes(found: Found, at: tuple[Key, ...], value: object) -> list[Route] | None:
-    """None: something is wrong, and has been said."""
+def _routes(found: Found, at: tuple[Key, ...], value: object) -> list[Route]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         example = f'{at[-1]} = [{{ filter = "sensors/#", to = "site-7/" }}]'
         raise found.mistake(at, f"{at[-1]} must be a list of tables, as in {example}")
     routes = []
     for number, table in enumerate(value):
         with found.gathering(*at):
+            before = found.mistakes
             values = values_of(found, (*at, number), Route, examples=_EXAMPLES)
             if "filter" not in table:
                 raise found.mistake((*at, number), 'filter is missing, as in { filter = "sensors/#" }')
-            if len(values) == len(table):
+            if found.mistakes == before:
                 try:
                     routes.append(Route(**values))
                 except ValueError as error:
                     raise found.mistake((*at, number), error) from None
-    return routes if len(routes) == len(value) else None
+    return routes
 
 
 def _check_tls(found: Found, at: tuple[Key, ...], table: Any, url: str) -> None:

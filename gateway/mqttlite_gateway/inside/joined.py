@@ -36,6 +36,9 @@ class Joined:
             raise
         return await asyncio.open_connection(sock=ours, limit=READ_SIZE)
 
+    async def look(self) -> None:
+        """It is there as long as this gateway."""
+
     def explain(self, error: Exception) -> str:
         """Words for a failure of `connect`."""
         return f"the broker inside this gateway: {error}"

@@ -18,6 +18,10 @@ class _NoBroker:
         """There is none."""
         raise ConnectError("this is a console")
 
+    async def look(self) -> None:
+        """There is none."""
+        raise ConnectError("this is a console")
+
     def explain(self, error: Exception) -> str:
         """Why."""
         return str(error)

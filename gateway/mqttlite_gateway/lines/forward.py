@@ -10,8 +10,8 @@ and holds each side back when the other is slow. What must hold:
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from mqttlite.core.errors import MQTTError
 from mqttlite.link.stream import BY_APPLICATION, UPSTREAM_BACK, UPSTREAM_CLOSED, UPSTREAM_UNREACHABLE, Stream
@@ -19,6 +19,8 @@ from mqttlite.link.words import stream_reason
 
 from .saying import Saying
 from .upstream import ANSWER_MAX, READ_SIZE, Streams, answer, last_word
+
+_T = TypeVar("_T")
 
 CONNECT_TIMEOUT_S = 5.0
 PROBE_FIRST_S = 0.25  # from one look whether the broker is back to the next, doubling up to
@@ -35,6 +37,9 @@ class Broker(Protocol):
 
     async def connect(self) -> Streams:
         """Open a connection. Raises OSError or ConnectError."""
+
+    async def look(self) -> None:
+        """Whether it can be reached; raises as `connect` does."""
 
     def explain(self, error: Exception) -> str:
         """Words for why `connect` failed."""
@@ -141,7 +146,7 @@ class Forwarder:
         """Connect upstream for connection `n` of the device, and carry what the broker sends."""
         await self._turn()
         try:
-            reader, writer = await self._reach()
+            reader, writer = await self._in_time(self._broker.connect())
         except (OSError, MQTTError) as error:
             self.refused += 1
             self._say_unreachable(error)
@@ -218,10 +223,10 @@ class Forwarder:
             self._say.warning("%s", why)
         self._refusal = why
 
-    async def _reach(self) -> Streams:
+    async def _in_time(self, work: Awaitable[_T]) -> _T:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await self._broker.connect()
+                return await work
         except TimeoutError:
             raise OSError(f"no answer within {CONNECT_TIMEOUT_S:g} s") from None
 
@@ -258,11 +263,10 @@ class Forwarder:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, PROBE_MAX_S)
             try:
-                _, writer = await self._reach()
+                await self._in_time(self._broker.look())
             except (OSError, MQTTError) as error:
                 self._say_unreachable(error)
                 continue
-            writer.close()
             if self._unreachable:
                 self._unreachable = ""
                 self._say.info("the broker is back")

@@ -59,6 +59,11 @@ class Upstream:
             self._dialer = Dialer(url, TlsOptions(**self._tls))
         return await self._dialer.open_streams(read_size)
 
+    async def look(self) -> None:
+        """Whether it can be reached; raises as `connect` does."""
+        _, writer = await self.connect()
+        writer.close()
+
     def explain(self, error: Exception) -> str:
         """Words for a failure of `connect`."""
         return why_unreachable(self.url, error)
