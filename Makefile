@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large size board qemu release deb deb-test interop diagrams cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large size board qemu release deb deb-test interop diagrams pictures cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -100,6 +100,9 @@ interop: $(TESTING) ## every feature with Mosquitto's clients, paho-mqtt, aiomqt
 diagrams: .venv/.tools ## wiring diagrams and tables of hardware/ and docs/, where what they are made of has changed
 	@$(PY) -m tools.diagrams $(ARGS)
 	@$(PY) -m tools.board_tables
+
+pictures: $(TESTING) ## pictures of the gateway's web page, taken by a test in headless Chromium, into docs/pictures/page
+	@MQTTLITE_PICTURES=1 $(PY) -m pytest -q -n 0 tests/gateway/page/test_pictures.py -k pictured
 
 reference: .venv/.tools ## the API reference, pages made of docstrings, into build/reference
 	@$(PY) -m tools.reference $(ARGS)

@@ -269,6 +269,10 @@ class Gateway:
             from .home.home import tell_for_ever
 
             await stack.enter_async_context(self._beside(tell_for_ever(self), "Home Assistant"))
+        if config.broker.metrics:
+            from .operating.metrics import metrics_page
+
+            await stack.enter_async_context(metrics_page(self, config.broker.metrics))
         if config.page is not None:
             from .page.start import page_of
 

@@ -22,6 +22,13 @@ def check(read: "Callable[[], Config]", name: str) -> int:
         trial.wrong += error.lines
         return trial.end(name, "gateway")
     access, listeners = trial.broker(config.broker) if config.is_bridge else (None, [])
+    if not trial.wrong:
+        from mqttlite_gateway.page.start import check as check_page
+
+        try:
+            check_page(config, access)
+        except ValueError as error:
+            trial.wrong.append(str(error))
     if trial.end(name, "gateway"):
         return 1
     if config.found and (warning := exposed(config.found.path, config)):

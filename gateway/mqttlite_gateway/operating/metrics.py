@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import Family, families, info, process, written
+from mqttlite.broker.operating.metrics_page import MetricsPage
 
 from .health import reasons
 
@@ -23,6 +24,16 @@ _States = Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]  # labels of eac
 def exposition(gateway: "Gateway", loop_watch: LoopWatch | None = None) -> str:
     """All of it, as it is now."""
     return written(_families(gateway, loop_watch))
+
+
+def metrics_page(gateway: "Gateway", address: str) -> MetricsPage:
+    """The page of the broker's [metrics], with all that the gateway tells."""
+    return MetricsPage(
+        None,
+        address,
+        tell=lambda loop_watch: exposition(gateway, loop_watch),
+        trouble=lambda: "\n".join(reasons(gateway)),
+    )
 
 
 def _families(gateway: "Gateway", loop_watch: LoopWatch | None) -> Iterator[Family]:

@@ -18,6 +18,9 @@ from mqttlite.broker.gates.logins import Logins
 from mqttlite.broker.limits import Limits
 from mqttlite.broker.stats import Stats, Watch
 
+from ..config.errors import ConfigError
+from .settings import PageSettings
+
 IDLE_MS = 12 * 3600_000  # of a session that nobody uses
 LIFE_MS = 7 * 24 * 3600_000  # of any session
 SESSIONS_MAX = 200  # beyond it the one goes that was not used for the longest time
@@ -70,14 +73,14 @@ class _Session:
 
 class People:
     """`guard`: the broker's, asked each time, because a reload makes another one; None, or no Access: no users.
-    `admin_group`, `reader_group`: who may act, who may look. `is_proxied` of a request: it came through a proxy.
+    `settings`: which groups may act and look. `is_proxied` of a request: it came through a proxy.
     Addresses are HOST:PORT, as the broker has them.
     """
 
-    def __init__(self, guard: Callable[[], object], admin_group: str, reader_group: str) -> None:
+    def __init__(self, guard: Callable[[], object], settings: PageSettings) -> None:
         self._guard = guard
-        self._admin_group = admin_group
-        self._reader_group = reader_group
+        self._admin_group = settings.admin_group
+        self._reader_group = settings.reader_group
         self._sessions: dict[bytes, _Session] = {}
         self._csrf = secrets.token_urlsafe(24)  # of whoever is let in without a name
         self._logins = Logins(Limits(), Watch(Stats()))
@@ -179,3 +182,26 @@ def is_same(shown: str, wanted: str) -> bool:
 def is_proxied(headers: Mapping[str, str]) -> bool:
     """Whether a request says that it came through a proxy: then its address is the proxy's, and proves nothing."""
     return any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"))
+
+
+def check_people(people: People, settings: PageSettings) -> None:
+    """ConfigError where everybody on the network could do everything, or nobody could log in."""
+    admins, readers = settings.admin_group, settings.reader_group
+    if people.users is None:
+        if not settings.is_local and not people.is_open():
+            raise ConfigError(
+                f"[page]: {settings.listen} can be reached from the network, and there are no users who could log in. "
+                "Make one:\n"
+                "  mqttlite passwd /etc/mqttlite/users ann\n"
+                "and name it in the gateway's file:\n"
+                '  [access]\n  password_file = "/etc/mqttlite/users"\n'
+                f'  [groups]\n  {admins} = ["ann"]\n'
+                'Or let the page be this machine\'s alone, listen = "http://127.0.0.1:8080"; or, in a network that you '
+                'trust, anonymous = "anybody-on-the-network" below [access]'
+            )
+    elif not people.can_be_used():
+        raise ConfigError(
+            f"[page]: nobody could log in: of the users, none is in the group {admins} (who may change things) or "
+            f"{readers} (who may look). Add to the gateway's file:\n"
+            f'  [groups]\n  {admins} = ["{next(iter(people.users), "ann")}"]'
+        )

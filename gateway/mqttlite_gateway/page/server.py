@@ -35,9 +35,9 @@ from .door import COOKIE, HEADERS, Door, address_of, own_names, refused
 from .files import Files
 from .jobs import Jobs
 from .parts import Parts
-from .people import LIFE_MS, LoginError, People, is_proxied
+from .people import LIFE_MS, LoginError, People, check_people, is_proxied
 from .samples import STEP_S
-from .settings import PageSettings
+from .settings import NO_CERTIFICATE, PageSettings
 from .streams import Streams, TooManyError
 from .topics import InsideTopics, Topics, UpstreamTopics
 
@@ -73,9 +73,7 @@ class Page:
         self._settings = settings
         self._tls = tls
         self.url = settings.listen
-        self._people = People(
-            guard or (lambda: gateway.broker and gateway.broker.guard), settings.admin_group, settings.reader_group
-        )
+        self._people = People(guard or (lambda: gateway.broker and gateway.broker.guard), settings)
         names = own_names(settings.names)
         self._door = Door(self._people, names, settings.scheme == "https", now_ms)
         self._parts = Parts()
@@ -95,7 +93,7 @@ class Page:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._check_people()
+        check_people(self._people, self._settings)
         app = web.Application(middlewares=[self._door.make_middleware()], client_max_size=BODY_MAX)
         self._add_routes(app)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None)
@@ -133,37 +131,13 @@ class Page:
 
     # -- where it is
 
-    def _check_people(self) -> None:
-        """ConfigError where everybody on the network could do everything, or nobody could log in."""
-        settings, people = self._settings, self._people
-        if people.users is None:
-            if not settings.is_local and not people.is_open():
-                raise ConfigError(
-                    f"[page]: {settings.listen} can be reached from the network, and there are no users who could log "
-                    "in. Make one:\n"
-                    "  mqttlite passwd /etc/mqttlite/users ann\n"
-                    "and name it in the gateway's file:\n"
-                    '  [access]\n  password_file = "/etc/mqttlite/users"\n'
-                    f'  [groups]\n  {settings.admin_group} = ["ann"]\n'
-                    'Or let the page be this machine\'s alone, listen = "http://127.0.0.1:8080"; or, in a network that '
-                    'you trust, anonymous = "anybody-on-the-network" below [access]'
-                )
-        elif not people.can_be_used():
-            raise ConfigError(
-                f"[page]: nobody could log in: of the users, none is in the group {settings.admin_group} (who may "
-                f"change things) or {settings.reader_group} (who may look). Add to the gateway's file:\n"
-                f'  [groups]\n  {settings.admin_group} = ["{next(iter(people.users), "ann")}"]'
-            )
-
     async def _listen(self) -> None:
         settings = self._settings
         loop = asyncio.get_running_loop()
         context = None
         if settings.scheme == "https":
             if self._tls is None:
-                raise ConfigError(
-                    f"[page]: {settings.listen} needs a certificate: add certificate and key_file, paths of PEM files"
-                )
+                raise ConfigError(NO_CERTIFICATE)
             try:
                 context = self._tls.context(is_web=True)
             except ValueError as error:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 DEFAULT_LISTEN = "http://127.0.0.1:8080"
 PORTS = {"http": 80, "https": 443}
+NO_CERTIFICATE = "[page]: https:// needs a certificate: add certificate and key_file, paths of PEM files"
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 

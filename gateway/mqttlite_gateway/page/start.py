@@ -1,16 +1,24 @@
 """The page of a gateway, put together: what it needs is loaded here, and what is missing is said."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mqttlite.broker.access.access import Access
 from mqttlite.broker.config.make_access import make_access
 from mqttlite.broker.listener import Tls
 
 from ..config.errors import ConfigError
-from .settings import PageSettings
+from .settings import NO_CERTIFICATE, PageSettings
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..gateway import Gateway
     from .server import Page
+
+INSTALL = (
+    "pip install 'mqttlite[page]', or pipx inject mqttlite aiohttp argon2-cffi, "
+    "or on Debian apt install python3-aiohttp"
+)
 
 
 def page_of(gateway: "Gateway", settings: PageSettings) -> "Page":
@@ -18,20 +26,37 @@ def page_of(gateway: "Gateway", settings: PageSettings) -> "Page":
     try:
         from .server import Page
     except ImportError as error:
-        raise ConfigError(
-            f"[page] needs aiohttp: pip install 'mqttlite[page]', or pipx inject mqttlite aiohttp, or on Debian apt "
-            f"install python3-aiohttp ({error})"
-        ) from None
+        raise ConfigError(f"[page] needs aiohttp: {INSTALL} ({error})") from None
     config = gateway.config
     access = None if config.is_bridge else make_access(config.broker)
-    return Page(gateway, settings, guard=None if config.is_bridge else lambda: access, tls=_tls(gateway, settings))
+    return Page(gateway, settings, guard=None if config.is_bridge else lambda: access, tls=_tls(config, settings))
 
 
-def _tls(gateway: "Gateway", settings: PageSettings) -> Tls | None:
+def check(config: "Config", access: Access | None) -> None:
+    """ConfigError for what a start would refuse, but for a port in use. `access`: of the broker inside."""
+    if config.page is None:
+        return
+    if find_spec("aiohttp") is None:
+        raise ConfigError(f"[page] needs aiohttp: {INSTALL}")
+    from .people import People, check_people
+
+    guard = access if config.is_bridge else make_access(config.broker)
+    check_people(People(lambda: guard, config.page), config.page)
+    if config.page.scheme == "https":
+        tls = _tls(config, config.page)
+        if tls is None:
+            raise ConfigError(NO_CERTIFICATE)
+        try:
+            tls.context(is_web=True)
+        except ValueError as error:
+            raise ConfigError(f"[page]: {error}") from None
+
+
+def _tls(config: "Config", settings: PageSettings) -> Tls | None:
     """The certificate that it shows: its own, or in bridge mode the broker's."""
     if settings.certificate:
         return Tls(settings.certificate, settings.key_file)
-    told = gateway.config.broker.tls
-    if gateway.config.is_bridge and told.get("certificate"):
+    told = config.broker.tls
+    if config.is_bridge and told.get("certificate"):
         return Tls(told["certificate"], told.get("key_file", ""), told.get("key_password"))
     return None

@@ -8,6 +8,7 @@ carries one request. Imports metrics, health, callers, loop_watch, listen.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -41,10 +42,23 @@ class MetricsPage:
     """`async with Broker(...) as broker, MetricsPage(broker, "127.0.0.1:9883") as page:`; port 0: any that is free.
 
     `address`: the real one, as HOST:PORT. Entering the block raises OSError where it cannot be had.
+    `tell`, `trouble`: what is said instead, of a program that has more than a broker.
     """
 
-    def __init__(self, broker: "Broker", address: str) -> None:
-        self._broker = broker
+    def __init__(
+        self,
+        broker: "Broker | None",
+        address: str,
+        *,
+        tell: "Callable[[LoopWatch], str] | None" = None,
+        trouble: Callable[[], str] | None = None,
+    ) -> None:
+        if broker is not None:
+            tell = tell or (lambda loop_watch: exposition(broker, loop_watch))
+            trouble = trouble or (lambda: health.trouble(broker))
+        assert tell and trouble
+        self._tell = tell
+        self._trouble = trouble
         self._host, self._port = address_of(address)
         self._loop_watch = LoopWatch()
         self._callers = Callers(self._serve, CONNECTIONS_MAX)
@@ -96,9 +110,9 @@ class MetricsPage:
         if method not in (b"GET", b"HEAD"):
             return _response(405, "GET and HEAD alone\n", bare, extra="Allow: GET, HEAD\r\n")
         if path == b"/metrics":
-            return _response(200, exposition(self._broker, self._loop_watch), bare, CONTENT_TYPE)
+            return _response(200, self._tell(self._loop_watch), bare, CONTENT_TYPE)
         if path == b"/healthz":
-            trouble = health.trouble(self._broker)
+            trouble = self._trouble()
             return _response(503 if trouble else 200, f"{trouble or 'ok'}\n", bare)
         return _response(404, "there are /metrics and /healthz\n", bare)
 

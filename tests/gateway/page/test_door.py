@@ -165,7 +165,7 @@ async def test_a_reader_sees_no_button_that_would_be_refused(tab: Tab, users: Us
 
 def test_a_session_ends_by_time_and_with_another_password_or_group(kept: dict[str, str]) -> None:
     access = Access(users=Users(kept, GROUPS))
-    people = People(lambda: access, "admin", "reader")
+    people = People(lambda: access, PageSettings())
 
     def is_in(token: str, now: int) -> bool:
         return people.who(token, "10.0.0.7:1234", False, now) is not None
@@ -184,7 +184,7 @@ def test_a_session_ends_by_time_and_with_another_password_or_group(kept: dict[st
 
 
 def test_so_many_sessions_are_kept_and_the_one_goes_that_was_not_used_for_longest(users: Users) -> None:
-    people = People(lambda: Access(users=users), "admin", "reader")
+    people = People(lambda: Access(users=users), PageSettings())
     tokens = [people.open("ann", now) for now in range(SESSIONS_MAX)]
     assert people.who(tokens[0], "10.0.0.7:1234", False, 1000)
     people.open("ann", 1001)
@@ -194,7 +194,7 @@ def test_so_many_sessions_are_kept_and_the_one_goes_that_was_not_used_for_longes
 
 
 def test_a_name_that_there_is_not_says_no_more_than_a_wrong_password(users: Users) -> None:
-    people = People(lambda: Access(users=users), "admin", "reader")
+    people = People(lambda: Access(users=users), PageSettings())
     words = set()
     for name in ("ann", "nobody"):
         check = people.ask(name, "guess", "10.0.0.7:1234", 0)
@@ -212,7 +212,7 @@ async def test_without_users_this_machine_alone_is_let_in_and_not_through_a_prox
     async with page_of(shown.gateway()) as page, browsing(page) as browser:
         assert json.loads((await browser.get("/api/me"))[1])["may_act"]
         assert (await browser.get("/api/me", **{"X-Forwarded-For": "10.0.0.9"}))[0] == 401
-    people = People(lambda: None, "admin", "reader")
+    people = People(lambda: None, PageSettings())
     assert people.who("", "127.0.0.1:1", False, 0) and people.who("", "[::1]:1", False, 0)
     assert not people.who("", "10.0.0.9:1", False, 0)
 
@@ -228,7 +228,7 @@ async def test_the_network_gets_a_page_where_the_file_says_that_anybody_may() ->
     access = Access(anonymous=True)
     async with Page(shown.gateway(), PageSettings(listen="http://0.0.0.0:0"), guard=lambda: access) as page:
         assert page.url.startswith("http://0.0.0.0:")
-    people = People(lambda: access, "admin", "reader")
+    people = People(lambda: access, PageSettings())
     assert people.who("", "10.0.0.9:1", False, 0)
 
 

@@ -150,6 +150,10 @@ class LineRow {
       ["connections", count(line.connections)], ["refused", count(line.refused)],
       ...FRAMES.map(([key, name]) => [name, count(line.frames?.[key])]),
       ["log lines left out", count(line.log_lines_left_out)],
+      ...(line.bus ? [
+        ["address on the bus", String(line.address)], ["slowest answer", ms(line.answer_ms)], ["share of the bus", percent(line.bus_share)],
+        ...Object.entries(line.turns ?? {}).map(([name, value]) => [`turns ${name}`, count(value)]),
+      ] : []),
     ];
     if (!this.facts.childElementCount) put(this.facts, facts.map(([name]) => h("div", {}, h("dt", {}, name), h("dd", {}))));
     facts.forEach(([, value], index) => say(this.facts.children[index].lastChild, value));

@@ -131,7 +131,7 @@ class DoubtRow {
 
   update(doubt) {
     say(this.cells[0], doubt.hop);
-    const words = STATES[doubt.state] ? `${doubt.state} ` : doubt.state;
+    const words = STATES[doubt.state] ? `${doubt.state}: ` : doubt.state;
     if (!this.cells[1].childElementCount) put(this.cells[1], h("b", {}, words), h("span", { class: "dim" }, STATES[doubt.state] ?? ""));
     say(this.cells[2], count(doubt.count));
     this.node.classList.toggle("none", !doubt.count);
