@@ -45,6 +45,17 @@ def connect(engine: Engine, name: bytes) -> Peer:
     return peer
 
 
+def published(case: str, start: int) -> bytes:
+    """A read of PUBLISH packets."""
+    data = b""
+    for number in range(start, start + READ):
+        payload = b"twenty bytes of data"
+        if case == CASES[2]:
+            payload = wrap((b"board-7", 1, number), payload)
+        data += packet(0x32, b"\0\1t" + (number % 65535 + 1).to_bytes(2, "big") + payload)
+    return data
+
+
 def written() -> int:
     """Bytes that this process has given to the system to write."""
     return int(Path("/proc/self/io").read_text().split("wchar: ")[1].split()[0])
@@ -72,14 +83,9 @@ async def run(case: str, count: int, folder: Path) -> tuple[float, Ledger | None
     publisher, subscriber = connect(engine, b"publisher"), connect(engine, b"subscriber")
     engine.receive(subscriber, packet(0x82, b"\0\1\0\1t\1"), now_ms())
     subscriber.out.clear()
+    reads = [published(case, start) for start in range(0, count, READ)]
     begin = time.process_time()
-    for start in range(0, count, READ):
-        data = b""
-        for number in range(start, start + READ):
-            payload = b"twenty bytes of data"
-            if case == CASES[2]:
-                payload = wrap((b"board-7", 1, number), payload)
-            data += packet(0x32, b"\0\1t" + (number % 65535 + 1).to_bytes(2, "big") + payload)
+    for number, data in enumerate(reads):
         engine.receive(publisher, data, now_ms())
         publisher.out.clear()
         first = engine.sessions[b"subscriber"].session.first
@@ -87,7 +93,7 @@ async def run(case: str, count: int, folder: Path) -> tuple[float, Ledger | None
         data = b"".join(b"\x40\2" + (seq % 65535 + 1).to_bytes(2, "big") for seq in range(first, first + READ))
         engine.receive(subscriber, data, now_ms())
         subscriber.out.clear()
-        if not start % 1000:
+        if not number % 50:
             await asyncio.sleep(0)
     if ledger:
         await ledger.close()

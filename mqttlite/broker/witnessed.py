@@ -39,11 +39,29 @@ if TYPE_CHECKING:
 CAUSES = {EXPIRED: "expired", IN_DOUBT: "in doubt: its receiver has lost the session", ASIDE: "set aside"}
 
 
+KNOWN_MAX = 4096  # keys that were read last: each is asked for some times on its way
+EXTRA_MAX = 512  # bytes of properties, and of a key's own, in what they are known by
+HEAD = 21  # bytes of an envelope beside its producer, at most
+
+_known: dict[bytes, Key | None] = {}
+
+
 def key_in(payload: bytes, extra: bytes) -> Key | None:
     """The key of a message as queues have it."""
-    if not extra and payload[:1] != ENVELOPE:
+    if extra:
+        name = extra
+    elif payload[:1] == ENVELOPE and len(payload) > 2:
+        name = payload[: payload[2] + HEAD]  # has all of the envelope; what else is in it does no harm
+    else:
         return None
-    return key_of(payload, properties_of(extra) if extra else b"")
+    if name in _known:
+        return _known[name]
+    key = key_of(payload, properties_of(extra) if extra else b"")
+    if len(name) <= EXTRA_MAX and not (extra and payload[:1] == ENVELOPE):
+        if len(_known) >= KNOWN_MAX:
+            _known.clear()
+        _known[name] = key
+    return key
 
 
 class WitnessedRouter(Router):

@@ -8,6 +8,7 @@ from typing import Any
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client, Message
+from mqttlite.ledger import Ledger
 from mqttlite_gateway.bridge.settings import Route, UpstreamSettings, with_upstreams
 from mqttlite_gateway.bridge.uplink import BridgeUplink
 from tests.peers import Mosquitto
@@ -41,10 +42,10 @@ def settings(url: str, **more: Any) -> UpstreamSettings:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    store: Path | None, of: UpstreamSettings, limits: Limits | None = None
+    store: Path | None, of: UpstreamSettings, limits: Limits | None = None, ledger: Ledger | None = None
 ) -> AsyncIterator[tuple[Broker, BridgeUplink]]:
     """A broker with one upstream."""
-    async with Broker(LOCAL, with_upstreams(limits or Limits(), [of]), store) as broker:
+    async with Broker(LOCAL, with_upstreams(limits or Limits(), [of]), store, ledger=ledger) as broker:
         uplink = BridgeUplink(of, broker)
         uplink.prepare()
         await uplink.start()
