@@ -26,7 +26,7 @@ An end is one of
   ledger.db              a delivery ledger: of a broker or gateway ([ledger] in its settings), of an inbox or client
                          (Client(ledger=...)). At FROM what it has accepted counts, at TO what was handled there
   app.db                 the SQLite database of an application with an inbox (table mqttlite_keys)
-  postgresql://...       the same in PostgreSQL
+  postgresql://...       the same in PostgreSQL, and the table of messages of a gateway that has it as an upstream
   keys.txt, -            a list: PRODUCER/EPOCH/SEQUENCE, or JSON with "key", a line each; -: standard input
 
 Several TO are one end together: what one of them has, has arrived. An inbox's table knows the last 1024 numbers of a
@@ -66,6 +66,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--producer", default="", metavar="PATTERN", help="only of these: board-*, as in a shell")
     parser.add_argument("--inbox", default="", metavar="NAME", help="of an inbox's tables, those of this inbox alone")
     parser.add_argument(
+        "--table",
+        default="mqttlite_messages",
+        metavar="NAME",
+        help="in PostgreSQL, where a gateway puts messages (default: mqttlite_messages)",
+    )
+    parser.add_argument(
         "--settle",
         type=float,
         default=0,
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    wanted = Wanted(args.topic, args.producer, args.inbox)
+    wanted = Wanted(args.topic, args.producer, args.inbox, args.table)
     young_ms = int((time.time() - args.settle) * 1000) if args.settle else None
     start = end_of(args.ends[0], wanted, True, young_ms)
     found = compare(start, [end_of(name, wanted, False) for name in args.ends[1:]])

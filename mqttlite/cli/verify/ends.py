@@ -23,11 +23,14 @@ _WINDOWS = "SELECT producer, epoch, highest, bitmap FROM mqttlite_keys"
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which keys count: of topics that match `topic`, of producers like `producer`; of inboxes called `inbox`."""
+    """Which keys count: of topics that match `topic`, of producers like `producer`; of inboxes called `inbox`.
+    `table`: where a gateway with PostgreSQL as an upstream puts messages.
+    """
 
     topic: str = ""
     producer: str = ""
     inbox: str = ""
+    table: str = "mqttlite_messages"
 
     def takes(self, key: Key, topic: str) -> bool:
         """Whether this one does. A topic that is not known is one of those."""
@@ -38,12 +41,14 @@ class Wanted:
 
 class InboxEnd(End):
     """What the windows of an inbox say: the last SPAN numbers of a producer and epoch one by one; what is older counts
-    as handled for an inbox, and here as what cannot be told.
+    as handled for an inbox, and here as what cannot be told. Unless a gateway has put the messages themselves there,
+    as rows with their keys: from the lowest of a producer's rows on, there is nothing that cannot be told.
     """
 
     def __init__(self, name: str, what: str) -> None:
         End.__init__(self, name, what, "handled")
         self._highest: dict[tuple[bytes, int], int] = {}
+        self._lowest: dict[tuple[bytes, int], int] = {}  # of the rows
         self._epochs: dict[bytes, list[int]] = {}
 
     def take_window(self, producer: bytes, epoch: int, highest: int, bitmap: bytes, wanted: Wanted) -> None:
@@ -58,10 +63,19 @@ class InboxEnd(End):
         self._highest[stream] = max(highest, self._highest.get(stream, 0))
         self._epochs.setdefault(producer, []).append(epoch)
 
+    def take_row(self, key: Key, times: int, wanted: Wanted, topic: str) -> None:
+        """A message that is there, so many times."""
+        if wanted.takes(key, topic):
+            self.take(key, times)
+        stream = key[:2]
+        self._lowest[stream] = min(key[2], self._lowest.get(stream, key[2]))
+
     def cannot_tell(self, key: Key) -> bool:
         """See End."""
         producer, epoch, sequence = key
         highest = self._highest.get((producer, epoch))
+        if sequence >= self._lowest.get((producer, epoch), sequence + 1):
+            return False
         if highest is not None:
             return sequence <= highest - SPAN
         kept = [other for other in self._epochs.get(producer, []) if other]
@@ -151,11 +165,26 @@ def _postgres(url: str, wanted: Wanted) -> End:
     end = InboxEnd(name, "inbox in PostgreSQL")
     try:
         with psycopg.connect(url) as connection:
+            if wanted.table:
+                _take_rows(end, connection, wanted)
             where, values = _inbox(wanted, "%s")
             _take_windows(end, connection.execute((_WINDOWS + where).encode(), values), wanted)
     except psycopg.Error as error:
         raise ValueError(f"{name} cannot be read: {str(error).strip()}") from error
     return end
+
+
+def _take_rows(end: InboxEnd, connection: Any, wanted: Wanted) -> None:
+    """Those that a gateway has put into its table of messages, if there is one."""
+    table = ".".join('"' + part.replace('"', '""') + '"' for part in wanted.table.split("."))
+    (found,) = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+    if found is None:
+        return
+    end.what = "inbox and messages in PostgreSQL"
+    sql = f"SELECT key, count(*), min(topic) FROM {table} WHERE key IS NOT NULL GROUP BY key"
+    with connection.cursor(name="verify") as cursor:  # row by row: there may be millions
+        for text, times, topic in cursor.execute(sql.encode()):
+            end.take_row(key_from(text), times, wanted, topic)
 
 
 def _list(name: str, lines: Iterable[bytes], wanted: Wanted) -> End:
