@@ -47,6 +47,7 @@ boot() {
     root=$work/$1
     cp -a "$ROOTS/$1" "$root"
     cp /etc/resolv.conf "$root/etc/resolv.conf"
+    printf '127.0.0.1 localhost pi\n' >"$root/etc/hosts" # an installer writes it, debootstrap does not
     for cgroup in /sys/fs/cgroup/unified /sys/fs/cgroup; do [ -e $cgroup/cgroup.procs ] && break; done
     mkdir -p "$cgroup/mqttlite-$1"
     (

@@ -137,7 +137,11 @@ class Gateway:
         if settings.control is not None:
             control = settings.control or default_control()
             if control:
-                await stack.enter_async_context(Control(broker, control, self.reload))
+                from .operating.answer import answer
+
+                asked = Control(broker, control, self.reload)
+                asked.also("gateway", lambda: answer(self))
+                await stack.enter_async_context(asked)
         for uplink in self.uplinks:
             await uplink.start()
 

@@ -46,7 +46,7 @@ COMMANDS = {
     "board": "boards: settings, setting one up",
     "flash": "from a bare board to its first message",
     "update": "replace what boards run, over MQTT",
-    "doctor": "examine a board, step by step",
+    "doctor": "examine this machine as a gateway, or a board",
     "bench": "measure a broker, a serial line or a board",
     "store": "show what a store holds",
     "verify": "compare two ends: what is missing, what came twice",

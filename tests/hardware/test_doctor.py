@@ -258,7 +258,9 @@ def test_the_chip_is_asked_in_download_mode_and_compared_with_the_board_file() -
     assert wrong.state == WRONG and "it is an ESP32-C3, and ESP32-DevKitC" in wrong.text
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["bench", "--device", "/dev/null", "--board", "esp32-devkitc"]])
+@pytest.mark.parametrize(
+    "command", [["doctor", "--board", "esp32-devkitc"], ["bench", "--device", "/dev/null", "--board", "esp32-devkitc"]]
+)
 def test_a_part_that_is_not_installed_is_an_error_of_one_line(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

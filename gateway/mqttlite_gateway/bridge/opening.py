@@ -19,6 +19,7 @@ from mqttlite.core.reason_codes import UNSUPPORTED_VERSION
 from mqttlite.core.session import SPAN
 
 from ..lines.upstream import Streams, Upstream
+from ..operating.moving.lives import life_of
 from .kept import Kept
 from .relay import Full, Message, Packets
 from .session import lost_by_upstream
@@ -98,7 +99,8 @@ class Opening:
         """Neither side takes what the other one has not for its own; the terms as they are then. ConnectError."""
         settings = self._settings
         name = settings.name
-        met = f"{settings.shown_url} {kept.client_id}"
+        store = self._broker.store
+        met = f"{settings.shown_url} {kept.client_id} {life_of(store.path) if store else ''}".rstrip()
         is_known = kept.met == met
         if terms.is_present and is_known:
             return terms

@@ -15,6 +15,7 @@ from mqttlite.broker.listener import Listener
 
 from ..bridge.settings import UpstreamSettings, with_upstreams
 from ..config import Config
+from ..operating.moving.lives import refuse_moved
 
 log = logging.getLogger("mqttlite.gateway")
 
@@ -70,11 +71,13 @@ def listeners_of(settings: Settings, broker: Broker) -> list[Listener]:
 
 
 def store_of(settings: Settings) -> str | None:
-    """The path of its store, None for memory."""
-    if settings.store:
-        return None if settings.store == MEMORY else settings.store
-    path = default_store()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The path of its store, None for memory. ValueError: it has moved to another machine."""
+    if settings.store == MEMORY:
+        return None
+    path = Path(settings.store) if settings.store else default_store()
+    if not settings.store:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refuse_moved(path)
     return str(path)
 
 

@@ -2,5 +2,5 @@
 
 health    what is wrong, in sentences: /healthz        service   systemd: ready, watchdog, status
 metrics   numbers for Prometheus                       install/  user, unit, udev rules and settings, without a package
-doctor/   this machine, examined for a gateway         moving    backup, and the move to another machine
+doctor/   this machine, examined for a gateway         moving/   backup, and the move to another machine
 """

@@ -65,6 +65,14 @@ class Actions:
             **NamedActions(broker).actions,
         }
 
+    def also(self, name: str, action: Callable[[], Any]) -> None:
+        """One more, which has no arguments and changes nothing."""
+
+        async def answered(arguments: _Arguments, by: str) -> Any:
+            return action()
+
+        self._actions[name] = (answered, {})
+
     async def do(self, request: _Arguments, by: str) -> Any:
         """Do what is asked. `by`: who asks, for the audit."""
         name = request.get("do")

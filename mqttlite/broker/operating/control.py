@@ -19,6 +19,7 @@ import pwd
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -51,6 +52,10 @@ class Control:
         self._actions = Actions(broker, self._loop_watch, reload)
         self._callers = Callers(self._serve, CLIENTS_MAX)
         self._inode = 0
+
+    def also(self, name: str, action: Callable[[], Any]) -> None:
+        """Answer one more request, with what `action` finds: that of a program with a broker inside."""
+        self._actions.also(name, action)
 
     async def __aenter__(self) -> Self:
         sock = self._bind()

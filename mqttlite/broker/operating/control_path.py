@@ -12,7 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-SERVICE = Path("/run/mqttlite-broker")  # RuntimeDirectory of its unit (systemd/mqttlite-broker.service)
+# RuntimeDirectory of the units: the broker's own, and that of the gateway, which has one inside
+SERVICE = Path("/run/mqttlite-broker")
+GATEWAY = Path("/run/mqttlite")
 NAME = "broker-"
 END = ".sock"
 
@@ -27,18 +29,22 @@ def default_path() -> Path | None:
 
 
 def running() -> list[Path]:
-    """The sockets of brokers that run: of this user, else of the service."""
+    """The sockets of brokers that run: of this user, else of the services."""
     for folder in dict.fromkeys(_folders()):
-        if _is_open(folder):
-            continue
-        try:
-            paths = sorted(folder.glob(f"{NAME}*{END}"))
-        except OSError:  # not ours to look at
-            continue
-        found = [path for path in paths if is_answered(path)]
+        found = [path for each in ((SERVICE, GATEWAY) if folder == SERVICE else (folder,)) for path in _answered(each)]
         if found:
             return found
     return []
+
+
+def _answered(folder: Path) -> list[Path]:
+    """Those in a folder."""
+    if _is_open(folder):
+        return []
+    try:
+        return [path for path in sorted(folder.glob(f"{NAME}*{END}")) if is_answered(path)]
+    except OSError:  # not ours to look at
+        return []
 
 
 def is_answered(path: str | os.PathLike[str]) -> bool:
@@ -72,7 +78,7 @@ def _is_open(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return True
-    mine = found.st_uid == os.getuid() or folder == SERVICE
+    mine = found.st_uid == os.getuid() or folder in (SERVICE, GATEWAY)
     return not stat.S_ISDIR(found.st_mode) or bool(found.st_mode & 0o022) or not mine
 
 

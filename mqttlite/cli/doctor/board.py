@@ -1,51 +1,25 @@
-"""`mqttlite doctor`: examines a board, from its port to a message that survives a power cut."""
+"""`mqttlite doctor` of a board, from its port to a message that survives a power cut."""
 
 import argparse
 import json
 import sys
 from typing import TYPE_CHECKING
 
-from .streams import one_line, say
+from ..streams import one_line, say
 
 if TYPE_CHECKING:
-    from ..boards.data import BoardData
-    from ..boards.doctor import Finding
+    from ...boards.data import BoardData
+    from ...boards.doctor import Finding
 
-_DESCRIPTION = """\
-Examines a board step by step, and says for each step what it has found, or what to do:
-
-  port      the port is there, and yours              files     the files are there, and whole
-  chip      the chip answers (esptool)                settings  the settings are valid
-  prompt    MicroPython answers                       wifi      the Wi-Fi is in reach
-  version   it is new enough, and for this chip       broker    the broker is reached
-  loop      the UART loops back (asks for a wire)     link      the link comes up
-  flash     partitions as the board file says         message   a message is confirmed both ways
-  heap      there is memory                           power     a message survives a power cut (asks)
-
-  mqttlite doctor --board esp32-devkitc --port /dev/ttyUSB0
-  mqttlite doctor --board esp32-devkitc --port /dev/ttyUSB0 --only loop --joined
-  mqttlite doctor --board esp32-devkitc --port /dev/ttyUSB0 --json
-
-It changes nothing on the board; it stops the board's program and starts it again. For a board on the USB cable it is
-the gateway meanwhile, so end another one first. Without --board the USB identifiers say which it is, where they can.
-"""
-
-_EPILOG = "exit codes: 0 nothing is wrong; 1 something is; 130 Ctrl-C"
+# Options of a board; any of them says that one is meant.
+_OPTIONS = ("port", "board", "broker", "link", "joined", "reset", "chip")
 _MARKS = {"ok": "ok", "wrong": "WRONG", "left out": "left out"}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the program's parser."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="examine a board, step by step",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: "argparse._ArgumentGroup") -> None:
+    """Those of a board."""
     parser.add_argument("--port", metavar="PATH", help="serial port of the board (the only one there is)")
     parser.add_argument("--board", metavar="KIND", help="kind of board: `mqttlite board list`")
-    parser.add_argument("--only", action="append", default=[], metavar="STEP", help="this step, and what it needs")
     parser.add_argument("--bundle", default="all", metavar="NAME", help="the bundle that the board should have (all)")
     parser.add_argument("--broker", metavar="URL", help="the broker, as this computer reaches it")
     parser.add_argument("--link", metavar="PATH", help="port of the link, where it is not the USB socket")
@@ -53,15 +27,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--reset", action="store_true", help="restart the board instead of asking for a power cut")
     parser.add_argument("--chip", action="store_true", help="ask the chip, though it cannot be reset afterwards")
     parser.add_argument("--wait", type=float, default=60.0, metavar="S", help="for each step with the program (60)")
-    parser.add_argument("--json", action="store_true", help="an object a line for each step; asks nothing")
-    parser.set_defaults(run=run)
+
+
+def is_asked_for(args: argparse.Namespace) -> bool:
+    """Whether a board is meant, and not this machine."""
+    return any(getattr(args, name) for name in _OPTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine; the exit code. ValueError, OSError: what cannot be asked for."""
-    from ..boards import data, doctor, ports, supplies
-    from ..boards.asking import Asker
-    from ..boards.report import Report
+    from ...boards import data, doctor, ports, supplies
+    from ...boards.asking import Asker
+    from ...boards.report import Report
 
     known = [step.name for step in doctor.steps()]
     for name in args.only:
@@ -110,8 +87,8 @@ def _show(finding: "Finding", as_json: bool) -> None:
 
 def _kind(path: str) -> "BoardData":
     """Which kind of board is at a port. ValueError: it has to be said."""
-    from ..boards import data
-    from ..boards.ports import usb_ids
+    from ...boards import data
+    from ...boards.ports import usb_ids
 
     usb = usb_ids(path)
     found = [board for board in data.boards().values() if usb in board.usb_ids]

@@ -1,0 +1,38 @@
+"""`mqttlite doctor` without a board: this machine as a gateway (mqttlite_gateway/operating/doctor)."""
+
+import argparse
+import json
+from pathlib import Path
+
+from ..streams import one_line
+
+SETTINGS = Path("/etc/mqttlite/gateway.toml")
+_MARKS = {"ok": "ok", "wrong": "WRONG", "doubtful": "doubtful", "left out": "left out"}
+
+
+def add_options(parser: "argparse._ArgumentGroup") -> None:
+    """Those of this machine."""
+    parser.add_argument(
+        "--config", type=Path, default=SETTINGS, metavar="FILE", help=f"settings of the gateway ({SETTINGS})"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine; 1: something is wrong."""
+    from mqttlite_gateway.operating.doctor.examining import STEPS, examine
+    from mqttlite_gateway.operating.doctor.finding import WRONG, Case
+
+    for name in args.only:
+        if name not in STEPS:
+            raise ValueError(f"--only {name}: there is no such step of this machine; there are {', '.join(STEPS)}")
+    is_wrong = False
+    for finding in examine(Case(args.config), args.only):
+        is_wrong |= finding.state == WRONG
+        if args.json:
+            shown = {"step": finding.step, "state": finding.state, "text": finding.text, "todo": finding.todo}
+            print(json.dumps({**shown, **finding.values}), flush=True)
+            continue
+        print(f"{_MARKS[finding.state]:8}  {finding.step:8}  {one_line(finding.text)}", flush=True)
+        if finding.todo:
+            print(f"{'':20}to do: {one_line(finding.todo)}", flush=True)
+    return 1 if is_wrong else 0
