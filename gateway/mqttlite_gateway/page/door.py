@@ -90,7 +90,9 @@ class Door:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
-                response = self._refusal(request) or await handler(request)
+                response = self._refusal(request)
+                if response is None:  # in aiohttp 3.8 an answer without anything stored in it is false
+                    response = await handler(request)
             except web.HTTPException as error:
                 _add_headers(error)
                 raise

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from mqttlite.broker import READ, Access, Broker, Rule
 from mqttlite.broker.access.passwords import hashed
@@ -247,6 +248,15 @@ async def test_https_needs_a_certificate_and_a_port_in_use_is_said() -> None:
 
 
 # -- requests from elsewhere
+
+
+async def test_what_is_refused_stays_so_where_an_answer_is_false(monkeypatch: pytest.MonkeyPatch, users: Users) -> None:
+    """As in aiohttp 3.8, Debian 12's: an answer is a mapping there, and an empty one is false."""
+    monkeypatch.setattr(web.StreamResponse, "__bool__", lambda self: False, raising=False)
+    async with page_of(shown.gateway(), users) as page, browsing(page) as browser:
+        assert (await browser.get("/api/me"))[0] == 401
+        assert (await browser.get("/login", Host="evil.example"))[0] == 421
+        assert (await browser.post("/api/login", {}, Origin="http://evil.example"))[0] == 403
 
 
 async def test_a_name_that_was_made_to_lead_here_is_not_answered() -> None:
