@@ -1,6 +1,7 @@
 """`mqttlite gateway --test-config`: all that a start would look at but ports, upstreams and what is in the store."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..broker.config.make_access import doubts
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def check(read: "Callable[[], Config]", name: str) -> int:
     """Say all that is wrong, a line for each; the exit code. `name`: of the file, for what is said."""
     from mqttlite_gateway.config import ConfigError, exposed
+    from mqttlite_gateway.inside.embedded import store_of
 
     trial = Trial()
     try:
@@ -34,9 +36,14 @@ def check(read: "Callable[[], Config]", name: str) -> int:
     if config.found and (warning := exposed(config.found.path, config)):
         say(f"doubtful: {warning}")
     parts = [count(len(config.serial), "serial port")]
+    if config.wanted:
+        parts.append(count(len(config.wanted), "rule") + " for ports as they are plugged in")
+    if config.buses:
+        parts.append(f"{len(config.buses)} bus{'es' if len(config.buses) != 1 else ''}")
     if config.is_bridge:
         for doubt in doubts(config.broker, access):
             say(f"doubtful: {doubt}")
-        parts += [count(len(config.upstreams), "upstream"), summary(config.broker, access, len(listeners))]
+        inside = summary(replace(config.broker, store=str(store_of(config.broker) or "")), access, len(listeners))
+        parts += [count(len(config.upstreams), "upstream"), inside]
     print(f"{name} is in order: {config.mode} mode, {', '.join(parts)}")
     return 0

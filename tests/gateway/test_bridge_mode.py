@@ -1,15 +1,20 @@
 """The broker inside the gateway: devices on lines are its clients, and it is looked after as a broker is."""
 
+import asyncio
 import json
+import resource
 import signal
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from mqttlite.cli import main
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.core.errors import RefusedError
+from mqttlite.serial.ports import open_port
+from mqttlite_gateway.config import ConfigError, load
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, device, numbers, watching
 from tests.peers import Mosquitto, free_port, run
 
@@ -242,3 +247,81 @@ async def test_ports_are_served_as_they_come(tmp_path: Path) -> None:
                 await box.program.says(f"{paths[1]}: open at", 2)
                 await (await client.publish("t", "1", qos=1)).completed()
             assert await box.program.stop() == 0
+
+
+async def test_a_store_that_fails_later_ends_it_with_words_and_nothing_is_claimed(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD) as line:
+        box = Box(tmp_path, line.a_path)
+        async with box, on_line(line) as client:
+            await (await client.publish("t", "1", qos=1)).completed()
+            assert box.program.process
+            resource.prlimit(box.program.process.pid, resource.RLIMIT_FSIZE, (0, 0))  # no file grows any more
+            late = await client.publish("t", "2", qos=1, retain=True)
+            assert await box.program.ended() == 1
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(late.completed(), 0.1)
+            assert "all connections are closed" in await box.program.says("CRITICAL")
+            assert not [text for text in box.program.lines if "Traceback" in text]
+            await box.program.start()
+            await late.completed()
+
+
+async def test_a_board_at_its_prompt_is_diagnosed_and_its_console_served_as_in_forward_mode(tmp_path: Path) -> None:
+    async with NoisyLine(BAUD) as line:
+        socket = tmp_path / "console"
+        box = Box(tmp_path, line.a_path, more='status_topic = "gw"\nstatus_every_s = 0.1\n')
+        box.file.write_text(box.file.read_text().replace('console = ""', f'console = "{socket}"'))
+        async with box, Client(box.url, client_id="w") as watcher:
+            await box.program.says("open at")
+            await watcher.subscribe("gw/#")
+            board = open_port(line.b_path)
+            await board.write(b"\r\nMicroPython v1.28 on a board\r\n>>> ")
+            while json.loads((await anext(watcher)).payload or "0") in (0, 1):
+                pass
+            state = json.loads((await anext(watcher)).payload)
+            while state == 1 or state["looks_like"] != "micropython prompt":
+                state = json.loads((await anext(watcher)).payload)
+            found = await run(*COMMAND, "console", "--socket", str(socket), "--list")
+            assert line.a_path in found.stdout
+            board.close()
+
+
+def test_a_file_is_looked_at_without_being_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    box = Box(tmp_path, "/dev/ttyUSB*", "usb = '10c4:ea60'\n", tables=upstream("mqtt://localhost"))
+    assert main(["gateway", "--config", str(box.file), "--test-config"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "in order: bridge mode, 0 serial ports, 2 rules for ports as they are plugged in, 1 upstream, 1 listener, a"
+        in said
+    )
+    box.write("usb = 'x'\n", "/dev/a", tables=upstream("http://localhost") + "[limits]\nfilter = 1\n")
+    assert main(["gateway", "--config", str(box.file), "--test-config"]) == 1
+    lines = [line.partition(": line ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["10", "17", "21"]
+    assert lines[0].startswith("10: [[upstream]] number 1: url: 'http' is not supported")
+    assert not (tmp_path / "gateway.db").exists()
+
+
+UPSTREAMS = {
+    'url = "mqtt://h"\nout = "#"': "line 4: .*out must be a list of tables, as in out = ",
+    'url = "mqtt://h"\nout = [{ filter = "#/a" }]': "line 4: .*filter = '#/a'",
+    'url = "mqtt://h"\nout = [{ to = "a" }]': "line 4: .*filter is missing",
+    'url = "mqtt://h"\nout = [{ filter = "a", qos = "2" }]': "line 4: .*qos must be a whole number",
+    'url = "mqtt://h"\nout = [{ filter = "a", too = "2" }]': "line 4: .*there is no key 'too'; did you mean to",
+    'url = "mqtt://h"': "line 2: .*nothing passes: say what",
+    'url = "mqtt://u:5ecret@h/x"\nout = [{ filter = "a" }]': "line 3: .*what stands behind host and port",
+    'url = "mqtt://h"\nout = [{ filter = "a" }]\nqueue_bytes = "1 TB"': "line 5: .*queue_bytes must be a whole number",
+    'url = "mqtt://h"\nout = [{ filter = "a" }]\ntls = { ca = "/x" }': "line 5: .*ca= is about TLS",
+    'url = "mqtt://h"\nout = [{ filter = "a" }]\nexchange = "x"': "line 5: .*there is no key 'exchange'",
+    'out = [{ filter = "a" }]': "line 2: .*url is missing",
+    'name = "a b"\nurl = "mqtt://h"\nout = [{ filter = "a" }]': "line 3: .*name = 'a b'",
+}
+
+
+@pytest.mark.parametrize("table", UPSTREAMS)
+def test_what_is_wrong_with_an_upstream_is_said_with_line_and_key(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'store = "memory"\n[[upstream]]\n{table}\n')
+    with pytest.raises(ConfigError, match=UPSTREAMS[table]) as error:
+        load(path)
+    assert "5ecret" not in str(error.value)

@@ -117,10 +117,15 @@ class PortRule:
 _KINDS = ("usb", "serial")
 
 
+def is_pattern(path: str) -> bool:
+    """Whether it means ports by a pattern."""
+    return "*" in path or "[" in path
+
+
 def parsed(text: str) -> SerialPort | PortRule:
     """What one --serial says. ConfigError: nothing that could be."""
     what = text.partition("?")[0]
-    is_rule = what.partition(":")[0] in _KINDS or "*" in what or "[" in what
+    is_rule = what.partition(":")[0] in _KINDS or is_pattern(what)
     return PortRule.parse(text) if is_rule else SerialPort.parse(text)
 
 

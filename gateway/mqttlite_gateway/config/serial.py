@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mqttlite.settings.found import Found
 
 from .errors import ConfigError
-from .port import PortRule, SerialPort
+from .port import PortRule, SerialPort, is_pattern
 from .values import values_of
 from .whole import Config
 
@@ -53,10 +53,17 @@ def read(found: Found, config: Config) -> None:
                 raise found.mistake(at, 'path is missing, as in path = "/dev/ttyUSB0" (or usb, serial, pattern)')
             if "path" in which and which[1:]:
                 raise found.mistake((*at, which[1]), f"path says which port it is: leave {which[1]} out, or path")
+            for key in ("user", "trust"):
+                if key in table and not config.is_bridge:
+                    raise found.mistake(
+                        (*at, key), f"{key} is for the broker of bridge mode, which asks who a device is"
+                    )
             if found.mistakes > before:  # it has been said what is wrong
                 continue
             try:
-                if "path" in which:
+                if "path" in which and is_pattern(values["path"]):
+                    config.wanted.append(PortRule(pattern=values.pop("path"), options=values))
+                elif "path" in which:
                     config.serial.append(SerialPort(**values))
                 else:
                     rule = {name: values.pop(name) for name in which}

@@ -30,6 +30,8 @@ def embedded(config: Config, access: Access | None) -> Broker:
     """
     settings = config.broker
     store = store_of(settings)
+    if store is not None and not settings.store:
+        Path(store).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if store is None:
         log.warning('the store is "memory": what is not upstream yet is lost when this program ends')
     return Broker(
@@ -75,8 +77,6 @@ def store_of(settings: Settings) -> str | None:
     if settings.store == MEMORY:
         return None
     path = Path(settings.store) if settings.store else default_store()
-    if not settings.store:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_moved(path)
     return str(path)
 
