@@ -8,6 +8,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..core.records import bare
 from ..core.session import ASIDE, EXPIRED, IN_DOUBT
 from ..core.text import to_utf8
 from ..ledger.ledger import Ledger, now_ms
@@ -18,6 +19,7 @@ from .messages import Message, Receipt
 from .outgoing_host import HostOutgoing
 
 if TYPE_CHECKING:
+    from ..core.records import State
     from .host import Client
 
 CAUSES = {EXPIRED: "expired", IN_DOUBT: "in doubt: the broker has lost the session", ASIDE: "set aside"}
@@ -27,9 +29,25 @@ class LedgerOutgoing(HostOutgoing):
     """See HostOutgoing."""
 
     def __init__(self, ledger: Ledger, *options: Any) -> None:
+        self._state: State | None = None
+        self._keys: dict[int, Key] = {}  # of what is not finished, by sequence number
         super().__init__(*options)
         self._ledger = ledger
-        self._keys: dict[int, Key] = {}  # of what this life has accepted and is not finished, by sequence number
+
+    @property
+    def state(self) -> "State | None":
+        """What the store has kept."""
+        return self._state
+
+    @state.setter
+    def state(self, state: "State | None") -> None:
+        self._state = state
+        for seq, (_, _, note) in state.messages.items() if state else ():
+            note = bare(note)
+            if len(note) > 9:  # the application's own
+                self._keys[seq] = (note[9:], 0, int.from_bytes(note[1:9], "big"))
+            elif note and note[0] & 1 and state:
+                self._keys[seq] = (self._producer(), state.epoch, seq)
 
     def accept(
         self, topic: str, payload: bytes, qos: int, retain: bool, key: "tuple[str, int] | None" = None, *more: Any

@@ -10,12 +10,14 @@ import pytest
 
 from mqttlite import Client
 from mqttlite.broker import Broker, Limits
+from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import QueueRule
 from mqttlite.broker.queue import Queue
 from mqttlite.broker.router import Router
 from mqttlite.ledger import Ledger
 from mqttlite.ledger.steps import key_text
+from tests.broker.test_server import until
 
 LISTEN = ["mqtt://127.0.0.1:0"]
 TIMEOUT_S = 20
@@ -72,6 +74,41 @@ async def test_a_message_for_who_is_away_is_stored_and_no_more(tmp_path: Path) -
             await far.subscribe("sensors/#", 1)
         (key,) = await publish(url, "board", "3.1.1", 1, 1)
         assert [what for what, _, _ in await steps_of(broker, key)] == ["accepted", "stored"]
+
+
+class Slow(BrokerStore):
+    """A store whose batches are not written while it is held."""
+
+    is_held = False
+    waits = False
+
+    def _start(self, look: bool = False) -> None:
+        if self.is_held:
+            self._busy = self.waits = True
+        else:
+            super()._start(look)
+
+    def let_go(self) -> None:
+        self.is_held = False
+        self._start()
+
+
+async def test_stored_and_forwarded_are_noted_when_the_store_has_committed_and_not_before(tmp_path: Path) -> None:
+    store = Slow(tmp_path / "broker.db")
+    ledger = Ledger(tmp_path / "ledger.db", node="gateway")
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, store=store, ledger=ledger) as broker:
+        url = broker.addresses[0]
+        far = Client(url, client_id="far", clean_session=False)
+        async with far, Client(url, client_id="board", keys=True) as board:
+            await far.subscribe("sensors/#", 1)
+            store.is_held = True
+            await board.publish("sensors/t", "1", 1, key=("board", 1))
+            await until(lambda: store.waits)
+            assert [what for what, _, _ in await steps_of(broker, "board/0/1")] == ["accepted"]
+            store.let_go()
+            await anext(far)
+        found = [what for what, _, _ in await steps_of(broker, "board/0/1")]
+        assert found == ["accepted", "stored", "forwarded", "acknowledged"]
 
 
 async def test_nothing_is_called_stored_where_nothing_is_stored(tmp_path: Path) -> None:

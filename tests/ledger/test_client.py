@@ -48,6 +48,23 @@ async def test_who_publishes_notes_accepted_and_acknowledged_and_who_takes_it_ha
     assert list(steps(far).values()) == [["handled"]] * 3
 
 
+@pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+async def test_what_an_earlier_life_has_accepted_is_acknowledged_in_the_next(tmp_path: Path, version: str) -> None:
+    options: dict[str, Any] = {"client_id": "board", "version": version, "keys": True, "clean_session": False}
+    options |= {"store": tmp_path / "board.db", "ledger": tmp_path / "sent.db"}
+    async with asyncio.timeout(TIMEOUT_S):
+        board = Client("mqtt://127.0.0.1:1", retry_first=True, **options)
+        await board.start(wait=False)
+        await board.publish("sensors/t", "1", 2)
+        await board.publish("sensors/t", "2", 1, key=("order", 5))
+        await board.close()
+        assert list(steps(tmp_path / "sent.db").values()) == [["accepted"]] * 2
+        async with Broker(LISTEN) as broker, Client(broker.addresses[0], **options) as board:
+            assert await board.drain()
+    assert list(steps(tmp_path / "sent.db").values()) == [["accepted", "acknowledged"]] * 2
+    assert "order/0/5" in steps(tmp_path / "sent.db")
+
+
 async def test_a_repeat_that_a_client_recognises_is_handled_once(tmp_path: Path) -> None:
     async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN) as broker:
         url = broker.addresses[0]
