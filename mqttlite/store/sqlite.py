@@ -45,6 +45,19 @@ T = TypeVar("T")
 logger = logging.getLogger("mqttlite.store")
 
 
+async def _through(work: "asyncio.Future[None]") -> None:
+    """Wait for it to its end, also when this is cancelled meanwhile: that is raised then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    work.result()
+    if cancelled:
+        raise cancelled
+
+
 class SqliteWriter:
     """Group commit into one SQLite file, which nothing else may write to.
 
@@ -212,14 +225,20 @@ class SqliteWriter:
             self._start()
 
     async def close(self) -> None:
-        """Commit, and let go of the file. StoreError also when something was taken for which there is no room."""
+        """Commit, and let go of the file. StoreError also when something was taken for which there is no room. Cancelled,
+        this returns when it is done all the same.
+        """
         thread = self._thread
         if not thread:
             return
         self.hurry()
         try:
             if not self._failure:
-                await self.commit()
+                try:
+                    await self.commit()
+                except asyncio.CancelledError:
+                    await _through(self._loop.create_task(self.commit()))
+                    raise
         finally:
             self._thread = None
             self._failure = self._failure or f"{self.name} is closed"
@@ -227,17 +246,10 @@ class SqliteWriter:
 
     async def _let_go(self, thread: ThreadPoolExecutor) -> None:
         """Close the file in its thread, and end that. Cancelled, this returns when it is done all the same."""
-        closing = self._loop.run_in_executor(thread, self._file.close)
-        cancelled: asyncio.CancelledError | None = None
-        while not closing.done():
-            try:
-                await asyncio.wait((closing,))
-            except asyncio.CancelledError as error:
-                cancelled = error
-        thread.shutdown()
-        closing.result()
-        if cancelled:
-            raise cancelled
+        try:
+            await _through(self._loop.run_in_executor(thread, self._file.close))
+        finally:
+            thread.shutdown()
 
     def _batch_of(self, records: list[Any]) -> list[Any]:
         """What of the records has to be written together."""

@@ -296,3 +296,24 @@ async def test_closing_commits(path: Path) -> None:
         await store.commit()
     assert list((await store.open()).messages) == [0]
     await store.close()
+
+
+async def test_a_store_that_is_closed_and_cancelled_meanwhile_keeps_what_it_has_taken(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    for number in range(3):  # the batches after the first have more than a few records, and are gathered
+        for seq in range(10 * number, 10 * number + 10):
+            store.record(*accepted(seq + 1))
+        if number < 2:
+            await store.commit()
+            store._pace.is_quick = False
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await asyncio.sleep(0.05)  # longer than a batch is gathered
+    assert not said
+    assert len(read(path).messages) == 30
