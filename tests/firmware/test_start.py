@@ -38,7 +38,7 @@ async def test_damaged_settings_are_said_for_an_hour_then_the_board_starts_again
 
 WRONG = [
     ("url", 5, "url: must be a text"),
-    ("url", "mqtt//broker", "url 'mqtt//broker': must be mqtt://host:1883, serial:usb or"),
+    ("url", "mqtt//broker", "url 'mqtt//broker': must be mqtt://host:1883, mqtts://…, serial:usb or"),
     ("name", "", "name is empty"),
     ("password", "secret", "username is missing: a password needs one"),
     ("topic", "a/#", "topic 'a/#': must be levels"),
