@@ -225,8 +225,8 @@ class SqliteWriter:
             self._start()
 
     async def close(self) -> None:
-        """Commit, and let go of the file. StoreError also when something was taken for which there is no room. Cancelled,
-        this returns when it is done all the same.
+        """Commit, and let go of the file. StoreError also when something was taken for which there is no room.
+        Cancelled, this returns when it is done all the same.
         """
         thread = self._thread
         if not thread:
