@@ -1,7 +1,8 @@
 """Goodput of the serial link in virtual time: payload bytes of completed QoS 1 messages per byte the line can carry.
 
 64-byte payloads, 11-character topic, 4 ms latency each way, the acknowledgements over the same noisy line; seeded, so
-that every run prints the same.
+that every run prints the same. In brackets the ideal repeat protocol with the same frames: a frame that is damaged
+costs its own time once more and nothing else, and nothing is lost of the acknowledgements.
 
     python -m benchmarks.link_goodput [messages]
 """
@@ -19,7 +20,8 @@ PAYLOAD = 64
 # PUBLISH: type, remaining length, topic length, topic, packet identifier, payload; PUBACK.
 PUBLISH_BYTES = 2 + 2 + 11 + 2 + PAYLOAD
 PUBACK_BYTES = 4
-SEED = 20240
+SEEDS = range(20240, 20270, 10)
+FRAME_BYTES = 124  # of a full frame on the line, with the usual options: 114 of MQTT
 
 
 class Case(NamedTuple):
@@ -30,11 +32,11 @@ class Case(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of the table: line, window, and what a prototype reached."""
+    """A row of the table: line, window, and how far below the ideal it may be."""
 
     baud: int
     window: int
-    required: tuple[float, float, float, float]
+    tolerance: float
 
 
 CASES = (
@@ -44,12 +46,17 @@ CASES = (
     Case("dropped 1e-3", lambda seed: Noise(seed, dropped=1e-3)),
 )
 ROWS = (
-    Row(115200, 8, (0.703, 0.696, 0.640, 0.640)),
-    Row(921600, 16, (0.702, 0.680, 0.554, 0.555)),
+    Row(115200, 8, 0.03),
+    Row(921600, 16, 0.15),
 )
 
 
-def goodput(row: Row, case: Case, messages: int) -> float:
+def ideal(case: Case, undisturbed: float) -> float:
+    """What is left of the goodput without errors if each damaged frame is sent once more, until it is whole."""
+    return undisturbed * (1.0 - case.noise(0).rate) ** FRAME_BYTES
+
+
+def goodput(row: Row, case: Case, messages: int, seed: int) -> float:
     """Completed payload bytes per byte time of the line, from the first message to the last PUBACK."""
     window_bytes = 2 * row.window * 128
     sender, receiver = (
@@ -57,7 +64,7 @@ def goodput(row: Row, case: Case, messages: int) -> float:
         for epoch in (1, 2)
     )
     line = VirtualLine(
-        sender, receiver, baud=row.baud, latency_ms=4.0, noise_ab=case.noise(SEED), noise_ba=case.noise(SEED + 1)
+        sender, receiver, baud=row.baud, latency_ms=4.0, noise_ab=case.noise(seed), noise_ba=case.noise(seed + 1)
     )
     begun = 0
     unsent = b""
@@ -108,18 +115,21 @@ def goodput(row: Row, case: Case, messages: int) -> float:
 
 
 def main() -> int:
-    """Prints the table; exit status 1 if a figure is more than 1 % below what is required."""
+    """Prints the table; exit status 1 if a figure is further below the ideal than it may be."""
     messages = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-    print(f"goodput of {messages} QoS 1 messages of {PAYLOAD} bytes (required)")
+    print(f"goodput of {messages} QoS 1 messages of {PAYLOAD} bytes, mean of {len(SEEDS)} seeds (ideal)")
     print(f"{'':24}" + "".join(f"{case.name:>20}" for case in CASES))
     short = False
     for row in ROWS:
         cells = ""
-        for case, required in zip(CASES, row.required, strict=True):
-            reached = goodput(row, case, messages)
-            short |= reached < required * 0.99
-            cells += f"{reached:12.3f} ({required:.3f})"
-        print(f"{row.baud:>8} baud, window {row.window:<2}" + cells)
+        undisturbed = 0.0
+        for case in CASES:
+            reached = sum(goodput(row, case, messages, seed) for seed in SEEDS) / len(SEEDS)
+            undisturbed = undisturbed or reached
+            most = ideal(case, undisturbed)
+            short |= reached < most * (1 - row.tolerance)
+            cells += f"{reached:12.3f} ({most:.3f})"
+        print(f"{row.baud:>8} baud, window {row.window:<2}" + cells, flush=True)
     return 1 if short else 0
 
 

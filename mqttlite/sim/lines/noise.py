@@ -23,7 +23,7 @@ class Noise:
     inserted    probability for a random byte before each byte
     bursts      probability for each byte to begin a burst of `burst_bytes` random bytes
 
-    Counters: `flipped`, `dropped`, `inserted`, `burst`.
+    `rate`: probability of any of these for each byte. Counters: `flipped`, `dropped`, `inserted`, `burst`.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Noise:
         total = sum(self._rates)
         if not 0.0 <= total < 1.0:
             raise ValueError(f"noise of {total} events a byte: must be 0 or more, and less than 1")
-        self._total = total
+        self.rate = total
         self._scale = log(1.0 - total) if total else 0.0
         self._burst_bytes = burst_bytes
         self._burst_left = 0
@@ -53,7 +53,7 @@ class Noise:
 
     def apply(self, data: "bytes | bytearray") -> bytes:
         """What arrives of `data`."""
-        if not self._total or (not self._burst_left and self._wait >= len(data)):
+        if not self.rate or (not self._burst_left and self._wait >= len(data)):
             self._wait -= len(data)
             return bytes(data)
         out = bytearray()
@@ -71,7 +71,7 @@ class Noise:
         return bytes(out)
 
     def _event(self, byte: int, out: bytearray) -> None:
-        at = self._fraction() * self._total
+        at = self._fraction() * self.rate
         event = 0
         while event < _BURST and at >= self._rates[event]:
             at -= self._rates[event]
@@ -96,7 +96,7 @@ class Noise:
 
     def _distance(self) -> int:
         """How many bytes pass unharmed before the next event."""
-        return int(log(1.0 - self._fraction()) / self._scale) if self._total else 0
+        return int(log(1.0 - self._fraction()) / self._scale) if self.rate else 0
 
     def _fraction(self) -> float:
         return self._random(1 << 20) / (1 << 20)
