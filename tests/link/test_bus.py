@@ -130,6 +130,22 @@ def test_a_message_to_a_device_that_is_asked_seldom_leaves_at_once() -> None:
     assert world.bus.now - begin < 30
 
 
+def test_what_a_device_is_to_be_told_does_not_wait_until_everybody_has_had_a_turn() -> None:
+    world = BusWorld(range(1, 16)).come_up()
+    for device in world.devices.values():
+        device.say(numbered(100_000))
+    world.bus.run(3000)
+    slowest = 0.0
+    for _ in range(10):
+        begin = world.bus.now
+        before = len(world.devices[9].got)
+        world.masters[9].say(b"turn on")
+        world.bus.until(lambda before=before: len(world.devices[9].got) > before)  # type: ignore[misc]
+        slowest = max(slowest, world.bus.now - begin)
+        world.bus.run(130)
+    assert slowest < 120  # a round is 750
+
+
 def test_a_device_that_is_switched_off_is_silent_and_comes_back_with_another_epoch() -> None:
     world = BusWorld([1, 2]).come_up()
     world.devices[2].node.is_on = False

@@ -74,6 +74,15 @@ class AddressedLink(Link):
         frame = b"" if bare and self.up and not self._answer else self.transmit(now)
         return frame or self._frame(ACK, 0, b"", now)  # type: ignore[return-value]
 
+    def between(self, now: int, begins: bool) -> "bytes | bytearray":
+        """A frame with something new, outside of its turns; empty where there is none. `begins`: it is the first of
+        what leaves.
+        """
+        if not self.up or self._answer or self._ask or not self._sender.fresh():
+            return b""
+        self._begins = begins
+        return self.transmit(now)
+
     def check(self, now: int) -> None:
         """End the session when the peer has been silent for too long."""
         if self.up and now >= self.silent_at():

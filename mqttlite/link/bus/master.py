@@ -22,6 +22,7 @@ _STALL_MS = 4  # later than asked for: the event loop stood still, and what has 
 _QUIET_MS = 3  # the bus is waited for so long, while nobody has the turn,
 _YIELD_MS = 60  # but no longer than this
 _CHECK_MS = 250
+_OTHERS_MAX = 2  # frames for others that leave in front of a question
 _CYCLE_OF = 32  # devices, for whose turns a silent one is waited for
 
 
@@ -162,6 +163,7 @@ class BusMaster:
     def _ask(self, station: Station, now: int) -> bytes:
         link = station.link
         link.parity ^= PARITY
+        others = self._for_others(station, now)
         frames = [link.first(now, bare=not station.is_there)]
         while station.is_there and len(frames) < self._frames:
             frame = link.transmit(now)
@@ -169,6 +171,7 @@ class BusMaster:
                 break
             frames.append(frame)  # type: ignore[arg-type]
         end_turn(frames[-1], self._frames)
+        frames = others + frames
         self._sent = b"".join(frames)
         self._yield_until = 0
         self._turn = station
@@ -181,6 +184,19 @@ class BusMaster:
         self._until = self._sent_at + station.patience_ms(self._usual_ms())
         self._limit = self._until + self._answer_ms + ANSWER_MAX_MS
         return self._sent
+
+    def _for_others(self, station: Station, now: int) -> list[bytearray]:
+        """What others are to have, on the way: nobody with something to be told waits for a turn."""
+        frames: list[bytearray] = []
+        waiting = [one for one in self.stations.values() if one.is_there and one is not station]
+        for one in sorted(waiting, key=lambda one: one.told_at):
+            frame = one.link.between(now, not frames)
+            if frame:
+                one.told_at = now
+                frames.append(frame)  # type: ignore[arg-type]
+                if len(frames) == _OTHERS_MAX:
+                    break
+        return frames
 
     def _usual_ms(self) -> float:
         known = sorted(one.slowest_ms for one in self.stations.values() if one.is_there)

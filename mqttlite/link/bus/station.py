@@ -30,6 +30,7 @@ class Station:
         self.due = 0  # when it should be asked
         self.is_busy = False  # it has more to say, or something was damaged
         self.last_asked = -1
+        self.told_at = 0  # when it was told something outside of its turns
         self.heard_at: int | None = None
         self.question_end = self.missed_at = 0  # when its latest question had left, and the one before
         self.misses = 0  # in a row
