@@ -20,13 +20,15 @@ _MACHINE = Path("/etc/machine-id")
 class Kept:
     """`client_id`: at the upstream. `met`: with which upstream, and which client identifier there, the session has
     begun; "": with none, so if that has one, it is of an earlier life of ours. `filters`: what is subscribed to there,
-    with the options. `marks`: numbers of messages, and when they were the next (ms, the broker's clock).
+    with the options. `marks`: numbers of messages, and when they were the next (ms, the broker's clock). `takes_one`:
+    as `met`, of an upstream that takes QoS 2 as QoS 1, against the standard.
     """
 
     client_id: str = ""
     met: str = ""
     filters: dict[str, int] = field(default_factory=dict)
     marks: list[list[int]] = field(default_factory=list)
+    takes_one: str = ""
 
     def save(self, broker: Broker, name: str) -> None:
         """Durable with the next commit; nothing is written when nothing is new."""

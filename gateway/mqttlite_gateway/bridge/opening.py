@@ -13,7 +13,7 @@ from mqttlite.core import wire4, wire5
 from mqttlite.core.codec import REMAINING_MAX, acknowledgement
 from mqttlite.core.errors import ConnectError, RefusedError
 from mqttlite.core.greeting import BAD_PROTOCOL_LEVEL
-from mqttlite.core.packet_types import CONNACK, DISCONNECT, PUBCOMP, PUBREL
+from mqttlite.core.packet_types import CONNACK, DISCONNECT, PINGRESP, PUBCOMP, PUBREL
 from mqttlite.core.parser import Parser
 from mqttlite.core.reason_codes import UNSUPPORTED_VERSION
 from mqttlite.core.session import SPAN
@@ -21,7 +21,7 @@ from mqttlite.core.session import SPAN
 from ..lines.upstream import Streams, Upstream
 from ..operating.moving.lives import life_of
 from .kept import Kept
-from .relay import Full, Message, Packets
+from .relay import PINGS, Full, Message, Packets
 from .session import lost_by_upstream
 from .settings import UpstreamSettings
 from .terms import Terms, Version, connect_packet, terms_of
@@ -102,6 +102,8 @@ class Opening:
         store = self._broker.store
         met = f"{settings.shown_url} {kept.client_id} {life_of(store.path) if store else ''}".rstrip()
         is_known = kept.met == met
+        if kept.takes_one == met and not terms.is5:
+            terms = terms.at_most_one()
         if terms.is_present and is_known:
             return terms
         if terms.is_present:
@@ -111,7 +113,10 @@ class Opening:
                 name,
                 kept.client_id,
             )
-            await self._sweep()
+            if terms.qos_max == 2 and not await self._sweep():
+                kept.takes_one = met
+                kept.save(self._broker, name)
+                raise ConnectError(f"{self._upstream.name} does not answer PUBREL, so it has no QoS 2")
         elif is_known:
             log.warning("upstream %s: it has lost the session: what it has not acknowledged is sent again", name)
         kept.filters = {}
@@ -133,19 +138,32 @@ class Opening:
         kept.save(self._broker, name)
         return terms.anew()
 
-    async def _sweep(self) -> None:
+    async def _sweep(self) -> bool:
         """Release every packet identifier: the upstream may hold some of messages that nobody here knows, and would
-        take new ones for their repeats (docs/decisions/0015).
+        take new ones for their repeats (docs/decisions/0015). False: it has answered a ping, and then no PUBREL, so it
+        has no QoS 2, and holds none; RabbitMQ's plugin before 3.13 does not even answer pings behind it.
         """
         client = session_of(self._broker, self._settings.name)
         start = client.session.first if client else 0
+        self.writer.write(PINGS)
+        await self._answer(PINGRESP)
         for at in range(0, SPAN, SWEEP):
             numbers = [(start + step) % SPAN + 1 for step in range(at, min(at + SWEEP, SPAN))]
             self.writer.write(b"".join([acknowledgement(PUBREL, number) for number in numbers]))
-            async with asyncio.timeout(self._settings.timeout_s):
-                while True:
-                    first, body = await self.packet()
-                    if first != PUBCOMP:
-                        self.early.append((first, body))
-                    elif body[0] << 8 | body[1] == numbers[-1]:
-                        break
+            try:
+                while await self._answer(PUBCOMP) != numbers[-1]:
+                    pass
+            except TimeoutError:
+                if at:
+                    raise
+                return False
+        return True
+
+    async def _answer(self, wanted: int) -> int:
+        """Wait for the next packet with this first byte: its identifier."""
+        async with asyncio.timeout(self._settings.timeout_s):
+            while True:
+                first, body = await self.packet()
+                if first == wanted:
+                    return body[0] << 8 | body[1] if body else 0
+                self.early.append((first, body))

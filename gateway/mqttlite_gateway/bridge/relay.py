@@ -9,7 +9,7 @@ engine's end speaks 5.0.
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mqttlite.core import wire4, wire5
@@ -76,6 +76,7 @@ class Full(Exception):
 class Means:
     """What a relay works with. `set_aside(message, cause)` raises Full; `content(packet_id)`: a message that the
     engine has sent and that is not acknowledged. `packet_max`: the largest Remaining Length that the engine takes.
+    `takes_one`: the upstream takes QoS 2 as QoS 1, which has to be known after a restart, too.
     """
 
     settings: UpstreamSettings
@@ -83,6 +84,7 @@ class Means:
     set_aside: Callable[[Message, str], None]
     content: Callable[[int], Message | None]
     packet_max: int
+    takes_one: Callable[[], None] = lambda: None
 
 
 class Relay:
@@ -275,6 +277,12 @@ class Relay:
             return
         self.has_progress = True
         awaited = self.owed.get(packet_id, (0, 0))[0]
+        if first == PUBACK and awaited == PUBREC and not self.terms.is5:
+            # Against the standard it takes QoS 2 as QoS 1, and knows no PUBREL: RabbitMQ's plugin before 3.13.
+            self._means.takes_one()
+            self.terms = replace(self.terms, qos_max=1)
+            self._lower.add(packet_id)
+            awaited = PUBACK
         if awaited == first:
             del self.owed[packet_id]
         if reason >= REFUSED and first != PUBCOMP:

@@ -95,6 +95,10 @@ class Terms:
         """One message at a time."""
         return replace(self, window=1)
 
+    def at_most_one(self) -> "Terms":
+        """No QoS 2."""
+        return replace(self, qos_max=min(self.qos_max, 1))
+
     def anew(self) -> "Terms":
         """As if the upstream had no session: it has nothing of ours."""
         return replace(self, is_present=False)

@@ -176,7 +176,9 @@ class BridgeUplink:
             terms = await opening.agree(terms, self._kept, self._dead.set_aside)
             if self._ends >= SUSPECT:
                 terms = terms.alone()
-            means = Means(settings, self._counts, self._dead.set_aside, self._content, self._packet_max)
+            means = Means(
+                settings, self._counts, self._dead.set_aside, self._content, self._packet_max, self._takes_one
+            )
             joined = Joined(self._broker, settings, opening, terms, self._kept, means, self._changed)
             self._joined = joined
             self._begun(joined)
@@ -203,6 +205,14 @@ class BridgeUplink:
     @property
     def _packet_max(self) -> int:
         return self._broker.limits.packet_bytes
+
+    def _takes_one(self) -> None:
+        if self._kept.takes_one != self._kept.met:
+            self._kept.takes_one = self._kept.met
+            self._kept.save(self._broker, self.name)
+            log.warning(
+                "upstream %s: it takes QoS 2 as QoS 1, against the standard: a message may come twice", self.name
+            )
 
     def _content(self, packet_id: int) -> Message | None:
         client = self._client
