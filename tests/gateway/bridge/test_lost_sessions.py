@@ -8,7 +8,7 @@ import pytest
 
 from mqttlite.client import Client
 from mqttlite.core.codec import acknowledgement, decode_packet_id
-from mqttlite.core.packet_types import PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE
+from mqttlite.core.packet_types import PINGREQ, PINGRESP, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE
 from mqttlite_gateway.bridge.settings import Route
 from tests.broker.raw import Cutter, RawClient, port_of
 from tests.peers import Mosquitto
@@ -146,6 +146,8 @@ async def test_another_upstream_is_another_session_whatever_it_says(tmp_path: Pa
 
     async def resumes(peer: Peer) -> None:
         await peer.accept(RESUMED)
+        assert (await peer.packet())[0] == PINGREQ
+        peer.send(bytes((PINGRESP, 0)))
         count = 0
         while count < 65535:
             first, body = await peer.packet()
