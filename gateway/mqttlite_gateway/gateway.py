@@ -17,7 +17,7 @@ from .lines.line import GatewayLine, SetUp
 from .lines.names import Names
 from .lines.ports import Ports
 from .lines.upstream import Upstream
-from .reloading import Reloading, check_same
+from .reloading import BESIDE, Reloading, check_same
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
@@ -174,7 +174,7 @@ class Gateway:
         if (before.status_topic, before.status_every_s) != (config.status_topic, config.status_every_s):
             count += 1
             self._say_status()
-        return count
+        return count + len([name for name in BESIDE if getattr(before, name) != getattr(config, name)])
 
     async def _take_inside(self, broker: "Broker", before: Config, after: Config, by: str) -> int:
         """What is about the broker inside and the uplinks. Of those, the ones with the same settings go on."""

@@ -14,7 +14,8 @@ from .config import Config, ConfigError
 
 log = logging.getLogger("mqttlite.gateway")
 
-RESTART = ("mode", "console", "provision", "page", "mdns", "home_assistant", "buses")
+RESTART = ("mode", "console", "provision", "page")
+BESIDE = ("mdns", "home_assistant")  # whoever is about these looks at the configuration now and then
 OF_BROKER = ("store", "ledger", "server_reference", "metrics", "control", "log")  # above the first table, and tables
 
 
