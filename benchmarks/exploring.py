@@ -6,6 +6,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 from mqttlite.sim.features.feature import FEATURES
+from mqttlite.sim.small.bridge import BRIDGES
 from mqttlite.sim.small.faults import AT_ONCE, HOWS, PARTED_S, STALLED_S, WHERES, Extent, Fault
 from mqttlite.sim.small.schedule import SEED, AnyWorld, Result, Schedule, try_out
 from mqttlite.sim.small.small import Small
@@ -54,6 +55,7 @@ WORLDS: tuple[AnyWorld, ...] = (
     Small(2, 1, "sqlite", blackout=True, changes=True),
     Small(2, 1, "memory", changes=True),
     *FEATURES,
+    *BRIDGES,
 )
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 
@@ -86,7 +88,7 @@ def every(extent: Extent, after: Extent | None = None) -> list[Fault]:
             found += [Fault("cut", "event", number, who, how=how) for how in HOWS]
             found += [Fault("stall", "event", number, who, how=how) for how in STALLED_S]
         if extent.lose:
-            found += [Fault("lose", "event", number, who) for who in extent.disks if who != "gateway"]
+            found += [Fault("lose", "event", number, who) for who, used in extent.disks.items() if used]
     for who, operations in extent.disks.items():
         for number in range(first.disks.get(who, 0) + 1, operations + 1):
             found += [

@@ -7,10 +7,11 @@ A new bug is a row in docs/mutations.md and a change here. Planting works on Pyt
 
 planting  how a bug is planted and found        page  the register        settings  what several bugs need
 session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories,
-features, rights, named  the bugs
+features, rights, named, bridges  the bugs
 """
 
 from . import (
+    bridges,
     brokers,
     connections,
     features,
@@ -39,6 +40,7 @@ _MODULES = (
     features,
     rights,
     named,
+    bridges,
 )
 
 BUGS = read({name: change for module in _MODULES for name, change in module.CHANGES.items()})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mqttlite.broker import Broker
 from mqttlite.broker.inside import session_of
 from mqttlite.client.recognise import not_mqtt
+from mqttlite.core import session as core
 from mqttlite.core import wire4, wire5
 from mqttlite.core.codec import REMAINING_MAX, acknowledgement
 from mqttlite.core.errors import ConnectError, RefusedError
@@ -16,7 +17,6 @@ from mqttlite.core.greeting import BAD_PROTOCOL_LEVEL
 from mqttlite.core.packet_types import CONNACK, DISCONNECT, PINGRESP, PUBCOMP, PUBREL
 from mqttlite.core.parser import Parser
 from mqttlite.core.reason_codes import UNSUPPORTED_VERSION
-from mqttlite.core.session import SPAN
 
 from ..lines.upstream import Streams, Upstream
 from ..operating.moving.lives import life_of
@@ -147,8 +147,8 @@ class Opening:
         start = client.session.first if client else 0
         self.writer.write(PINGS)
         await self._answer(PINGRESP)
-        for at in range(0, SPAN, SWEEP):
-            numbers = [(start + step) % SPAN + 1 for step in range(at, min(at + SWEEP, SPAN))]
+        for at in range(0, core.SPAN, SWEEP):
+            numbers = [(start + step) % core.SPAN + 1 for step in range(at, min(at + SWEEP, core.SPAN))]
             self.writer.write(b"".join([acknowledgement(PUBREL, number) for number in numbers]))
             try:
                 while await self._answer(PUBCOMP) != numbers[-1]:

@@ -8,11 +8,12 @@ from mqttlite.broker.delivery import NO_LOCAL, RETAIN_AS_PUBLISHED
 from mqttlite.broker.extras import block_of, properties_of
 from mqttlite.broker.inside import session_of
 from mqttlite.broker.turns import now_ms
+from mqttlite.core import session as core
 from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.keys import PROPERTY, unwrap
 from mqttlite.core.properties import user_property
 from mqttlite.core.records import LOST
-from mqttlite.core.session import IN_DOUBT, RELEASED, SPAN
+from mqttlite.core.session import IN_DOUBT, RELEASED
 
 from .mapping import ENVELOPE
 from .relay import Full, Message
@@ -45,14 +46,14 @@ def content_of(client: ClientSession, packet_id: int, clock: int) -> Message | N
 def number_of(client: ClientSession, packet_id: int) -> int:
     """Its sequence number."""
     first = client.session.first
-    return first + (packet_id - 1 - first) % SPAN
+    return first + (packet_id - 1 - first) % core.SPAN
 
 
 def free_identifier(client: ClientSession) -> int:
     """A packet identifier that no message has, nor will have soon: for SUBSCRIBE at the upstream."""
     session = client.session
-    far = (session.sent + SPAN // 2) if session.sent - session.first < SPAN // 2 else session.first - 1
-    return far % SPAN + 1
+    far = (session.sent + core.SPAN // 2) if session.sent - session.first < core.SPAN // 2 else session.first - 1
+    return far % core.SPAN + 1
 
 
 def has_key(payload: bytes, extra: bytes) -> bool:

@@ -15,6 +15,7 @@ from ..net.packets import Packet
 from ..net.streams import Way
 
 ANY = bytes(range(0x2B))  # properties
+BRIDGE_BIT = 0x80  # of the protocol level of 3.1.1: Mosquitto's, for bridges
 LEVELS = bytes((MQTT_3_1, MQTT_3_1_1, MQTT_5_0))
 
 
@@ -82,7 +83,10 @@ class Conduct:
         up = packet.is_up
         connection = way.connection
         if kind == "CONNECT":
-            connect = read_connect(packet.body, 0, len(packet.body), LEVELS)
+            body = packet.body
+            if body[6] & BRIDGE_BIT:  # who refuses that sees the same without it next
+                body = body[:6] + bytes((body[6] & ~BRIDGE_BIT,)) + body[7:]
+            connect = read_connect(body, 0, len(body), LEVELS)
             for each in (connection.up, connection.down):
                 self._levels[each] = connect.level
             self._clients[connection.up] = self._clients[connection.down] = str(connect.client_id, "utf-8")

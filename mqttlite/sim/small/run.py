@@ -202,12 +202,12 @@ class Run(Steps):
         self.extent = self.now()  # what was wanted is done; what goes on from here is only quiet
         self.done_at = world.now
         world.run_until(self.moment, QUIET_S)
-        self.audit.quiet([self.broker.name])
+        self.look_at_the_end()
         self.stop(10)
         owed = self.outgrown_accepted and self.small.qos > 0 and not self.lost
         self.audit.never_taken, self.audit.owed = {POISON} if self.small.poison else set(), owed
         # A broker that has lost its disk leaves messages in doubt: kept, for the application to ask for.
-        self.audit.may_doubt = self.broker.name in self.lost and not self.small.keys
+        self.audit.may_doubt = bool(self.lost & {self.broker.name, "gateway"}) and not self.small.keys
         self.audit.read(self.mortals)
         found = [*self.ledger.problems(), *self.errors()]
         if owed and self.small.large and not self.past:
@@ -217,6 +217,10 @@ class Run(Steps):
             if dropped:
                 found.append(f"the {name} dropped {dropped} messages")
         return found
+
+    def look_at_the_end(self) -> None:
+        """All is quiet, and everybody is still there."""
+        self.audit.quiet([self.broker.name])
 
     def is_revived(self, process: Process) -> bool:
         """As Steps.is_revived."""

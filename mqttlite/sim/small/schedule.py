@@ -7,6 +7,8 @@ from ..features import feature as features
 from ..features.feature import Feature
 from ..features.run import FeatureRun
 from ..scene import attempt
+from . import bridge as bridges
+from .bridge import Bridge, BridgeRun
 from .faults import Extent, Fault
 from .placing import place
 from .run import Run
@@ -15,12 +17,12 @@ from .small import named as small_named
 from .steps import Steps
 
 SEED = 1
-AnyWorld = Small | Feature
+AnyWorld = Small | Feature | Bridge
 
 
 def named(name: str) -> AnyWorld:
     """The world of a name. ValueError when it is none."""
-    return features.named(name) or small_named(name)
+    return features.named(name) or bridges.named(name) or small_named(name)
 
 
 class Schedule(NamedTuple):
@@ -43,6 +45,8 @@ class Schedule(NamedTuple):
         """The world, not started yet."""
         if isinstance(self.small, Feature):
             return FeatureRun(self.small, self.seed, lambda run: place(run, list(self.faults)))
+        if isinstance(self.small, Bridge):
+            return BridgeRun(self.small, self.seed, lambda run: place(run, list(self.faults)))
         return Run(self.small, self.seed, lambda run: place(run, list(self.faults)))
 
 
