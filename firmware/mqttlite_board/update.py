@@ -53,6 +53,7 @@ class Update:
         self.download: "blocks.Download | None" = None
         self.key = unhexlify(program.settings["key"] or "")
         self.asked_for = 0  # blocks
+        self.is_ending = False  # what has arrived is looked at, which takes turns
         self.quiet_s = QUIET_S
         self.arrived = asyncio.Event()  # a block
         self.silent_s = 0  # since a block has come, about
@@ -196,8 +197,9 @@ class Update:
     async def _next(self) -> None:
         """All that was asked for is there: ask for more, or finish."""
         download = self.download
-        if not download:
+        if not download or self.is_ending:
             return
+        self.is_ending = True
         try:
             if not download.left:
                 for item in range(1, len(download.items)):
@@ -213,6 +215,8 @@ class Update:
         except FAILURES as error:
             await self._give_up(download, error)
             return
+        finally:
+            self.is_ending = False
         await self._ask()
 
     async def _ask(self) -> None:

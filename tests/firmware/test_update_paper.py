@@ -2,6 +2,7 @@
 published. Power cuts: test_update_cuts.py; the real thing: test_update.py.
 """
 
+import asyncio
 import errno
 import importlib.util
 import json
@@ -140,6 +141,27 @@ async def test_only_what_has_changed_is_sent_and_the_other_half_is_whole(board: 
     board.begin()
     await board.update.resume()
     assert board.states() == []
+    end(board)
+
+
+async def test_a_wake_up_in_which_the_last_block_arrives_at_once_ends_the_update_once(board: Paper) -> None:
+    sent = update()
+    await board.update.take(sent.manifest)
+    made = sent.blocks()
+    download = board.update.download
+    assert download
+    while download.left:
+        for item, index in board.want().blocks:
+            block = made.get(item, index)
+            assert block is not None
+            if item == 0:
+                await board.update.take_block(block)  # the list, by which the board knows what else it wants
+            else:
+                download.take(block)
+        await board.update._ask()
+    await asyncio.gather(board.update._next(), board.update._next())  # of the block, and of going on after the start
+    assert board.stopped == "restart"
+    assert [state["state"] for state in board.states()] == ["receiving", "trial"]
     end(board)
 
 
