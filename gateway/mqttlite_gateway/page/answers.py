@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mqttlite.broker.audit import audit
+from mqttlite.broker.operating.named_actions import NamedActions
 from mqttlite.core.errors import MQTTError
 
 from .arguments import text
@@ -26,8 +27,11 @@ from .topics import PAYLOAD_MAX, Topics
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
+    from ..uplink import Uplink
 
 WAYS_MAX = 200  # messages of the ledger in one answer
+SLICE = 50  # dead letters before the gateway has its turn
+UPLINK_S = 30.0  # for an upstream to do what it is told
 LETTERS_MAX = 500  # dead letters of one upstream in one answer
 
 _Found = dict[str, Any]
@@ -48,6 +52,7 @@ class Answers:
             "/api/samples": self._samples,
             "/api/sparks": self._sparks,
             "/api/set-aside": self._set_aside,
+            "/api/queues": self._queues,
             "/api/ways": self._ways,
             "/api/way": self._way,
         }
@@ -55,6 +60,8 @@ class Answers:
             "/api/tail": self._tail,
             "/api/publish": self._publish,
             "/api/set-aside": self._decide,
+            "/api/try-now": self._try_now,
+            "/api/queues": self._decide_queue,
         }
 
     async def look(self, request: web.Request) -> web.Response:
@@ -159,21 +166,69 @@ class Answers:
         return {"words": words}
 
     async def _decide(self, arguments: _Found, visitor: Visitor) -> _Found:
-        """Retry or drop a message that an upstream has refused."""
+        """Retry or drop a message that an upstream has refused; with `all`, each that is there now."""
         name, do, which = text(arguments, "of"), text(arguments, "do"), arguments.get("id")
-        uplink = next((each for each in self._gateway.uplinks if each.describe()["name"] == name), None)
-        if uplink is None:
-            raise ValueError(f"there is no upstream {name[:80]!a}")
-        if do not in ("retry", "drop") or type(which) is not int:
+        uplink = self._uplink(name)
+        is_all = arguments.get("all") is True
+        if do not in ("retry", "drop") or (type(which) is not int and not is_all):
             raise ValueError("say what to do, retry or drop, and the id of the message")
-        if not any(letter.get("id") == which for letter in uplink.dead_letters()):
+        numbers = [int(letter["id"]) for letter in uplink.dead_letters() if is_all or letter["id"] == which]
+        if not numbers:
             raise ValueError("this message is not set aside any more")
-        done = uplink.retry(which) if do == "retry" else uplink.drop(which)
-        if inspect.isawaitable(done):
-            await asyncio.wait_for(done, 30)
+        done, why = 0, ""
+        for number in numbers:
+            try:
+                await self._do(uplink.retry(number) if do == "retry" else uplink.drop(number))
+            except ValueError as error:
+                if not is_all:
+                    raise
+                why = str(error)
+                break
+            done += 1
+            if not done % SLICE:
+                await asyncio.sleep(0)
         what = "tried again" if do == "retry" else "dropped"
-        audit(visitor.text, f"message {which} that upstream {name!a} had refused is {what}")
-        return {"words": f"message {which} is {what}"}
+        which = f"{done} messages" if is_all else f"message {which}"
+        verb = "are" if is_all else "is"
+        audit(visitor.text, f"{which} that upstream {name!a} had refused {verb} {what}")
+        return {"words": f"{which} {verb} {what}" + (f"; then: {why}" if why else "")}
+
+    async def _try_now(self, arguments: _Found, visitor: Visitor) -> _Found:
+        """Connect an upstream at once, instead of waiting for the next attempt."""
+        name = text(arguments, "of")
+        try_now = getattr(self._uplink(name), "try_now", None)
+        if try_now is None:
+            raise ValueError("this upstream is looked for by itself, every few seconds")
+        await self._do(try_now())
+        return {"words": f"{name} is looked for now"}
+
+    async def _do(self, done: object) -> None:
+        if inspect.isawaitable(done):
+            await asyncio.wait_for(done, UPLINK_S)
+
+    def _uplink(self, name: str) -> "Uplink":
+        for uplink in self._gateway.uplinks:
+            if uplink.describe()["name"] == name:
+                return uplink
+        raise ValueError(f"there is no upstream {name[:80]!a}")
+
+    # -- queues by name, of the broker inside
+
+    async def _queues(self, arguments: _Found, visitor: Visitor) -> list[_Found]:
+        broker = self._gateway.broker
+        found = broker.engine.depot.describe() if broker else []
+        return [dict(each) for each in found if each["kind"] == "queue" and not str(each["name"]).startswith("$")]
+
+    async def _decide_queue(self, arguments: _Found, visitor: Visitor) -> _Found:
+        """Retry or drop all dead messages of a queue."""
+        broker, do = self._gateway.broker, text(arguments, "do")
+        if broker is None or do not in ("retry-dead", "drop-dead"):
+            raise ValueError("say what to do, retry-dead or drop-dead, and the name of the queue")
+        action, _ = NamedActions(broker).actions[do]
+        words = await action({"name": text(arguments, "name")}, visitor.text)
+        if broker.store:
+            await broker.store.commit()
+        return {"words": words}
 
 
 def _put(stream: Stream, topic_filter: str, end: Callable[[], None]) -> None:

@@ -20,8 +20,8 @@ from mqttlite.broker.audit import audit
 
 log = logging.getLogger("mqttlite.gateway")
 
-AT_ONCE = 2  # esptool and a rollout take memory and a processor
-KEPT = 10  # jobs that have ended, for whoever looks later
+JOBS_MAX = 2  # esptool and a rollout take memory and a processor
+JOBS_KEPT = 10  # jobs that have ended, for whoever looks later
 LINES_MAX = 200  # of what one says
 TEXT_MAX = 1000  # characters of a line
 LINE_BYTES = 1 << 16
@@ -90,13 +90,13 @@ class Jobs:
         running = [job for job in self._jobs.values() if job.state == RUNNING]
         if any(job.about == about for job in running):
             raise ValueError(f"{about} is being worked on: wait for its end, or stop that")
-        if len(running) >= AT_ONCE:
+        if len(running) >= JOBS_MAX:
             raise ValueError(f"{len(running)} are under way, and no more at once")
         self._last += 1
         job = self._jobs[self._last] = Job(self._last, title, about, by, time.time())
         job.task = asyncio.create_task(self._run(job, words, during, environment or {}), name=f"page: {title}")
         ended = [each for each in self._jobs.values() if each.state != RUNNING]
-        for each in ended[: max(0, len(ended) - KEPT)]:
+        for each in ended[: max(0, len(ended) - JOBS_KEPT)]:
             del self._jobs[each.number]
         audit(by, f"{title} begins")
         self._changed()

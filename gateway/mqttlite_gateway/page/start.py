@@ -28,8 +28,23 @@ def page_of(gateway: "Gateway", settings: PageSettings) -> "Page":
     except ImportError as error:
         raise ConfigError(f"[page] needs aiohttp: {INSTALL} ({error})") from None
     config = gateway.config
-    access = None if config.is_bridge else make_access(config.broker)
-    return Page(gateway, settings, guard=None if config.is_bridge else lambda: access, tls=_tls(config, settings))
+    guard = None if config.is_bridge else _Guard(gateway)
+    return Page(gateway, settings, guard=guard, tls=_tls(config, settings))
+
+
+class _Guard:
+    """In forward mode: the users that the gateway's file names; others when it has been read again."""
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self._gateway = gateway
+        self._config = gateway.config
+        self._access = make_access(self._config.broker)
+
+    def __call__(self) -> Access | None:
+        if self._gateway.config is not self._config:
+            self._config = self._gateway.config
+            self._access = make_access(self._config.broker)
+        return self._access
 
 
 def check(config: "Config", access: Access | None) -> None:

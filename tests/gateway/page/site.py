@@ -1,4 +1,4 @@
-"""A site as the documentation shows it: some devices, a day of their lines, an upstream that was away."""
+"""A site as the documentation shows it: some devices, an hour of their lines, an upstream that was away."""
 
 import math
 import random
@@ -72,10 +72,10 @@ def ways(now_ms: int) -> list[dict[str, Any]]:
 
 
 def grow(gateway: Any, collector: Collector, now_s: float) -> None:
-    """A day of samples."""
+    """An hour of samples, and some."""
     chance = random.Random(7)
     bases = (340, 90, 45)
-    for ago in range(26 * 360, -1, -1):
+    for ago in range(400, -1, -1):
         at_s = now_s - 10 * ago
         for line, base in zip(gateway.lines, bases, strict=False):
             carry(line.state, base * (1 + 0.5 * math.sin(at_s / 900)) * chance.uniform(0.93, 1.07) * 10, chance)

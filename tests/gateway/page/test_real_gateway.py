@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mqttlite.cli import main
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, watching
@@ -176,17 +177,20 @@ async def test_flashing_borrows_the_port_and_says_what_is_wrong(tab: Tab, tmp_pa
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ('listen = "ftp://x"', r"\[page\]: listen: 'ftp://x' is no address to listen on"),
-        ('names = "pi"', r"names has to be a list"),
-        ('name = ["pi"]', r"there is no key 'name'; did you mean names\?"),
+        ('listen = "ftp://x"', r"line 5: \[page\]: listen: 'ftp://x' is no address to listen on"),
+        ('names = "pi"', r"line 5: \[page\]: names has to be a list"),
+        ('name = ["pi"]', r"line 5: \[page\]: there is no key 'name'; did you mean names\?"),
+        ('names = ["http://pi"]', r"names: 'http://pi' is no host name"),
         ('listen = "http://0.0.0.0:0"', r"there are no users who could log in"),
+        ('listen = "https://127.0.0.1:0"', r"https:// needs a certificate"),
+        ('listen = "http://127.0.0.1:0"\nnames = ["pi.example.net"]', r"is in order"),
     ],
 )
-async def test_a_mistake_in_the_table_is_named(tmp_path: Path, table: str, words: str) -> None:
+def test_a_mistake_in_the_table_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, words: str
+) -> None:
     file = tmp_path / "gateway.toml"
-    file.write_text(
-        f'mode = "bridge"\nlisten = ["mqtt://127.0.0.1:{free_port()}"]\nstore = "memory"\n[page]\n{table}\n'
-    )
-    async with Program(*COMMAND, "gateway", "--config", str(file)) as program:
-        assert await program.ended() == 1
-        assert re.search(words, "\n".join(program.lines))
+    listen = f'listen = ["mqtt://127.0.0.1:{free_port()}"]'
+    file.write_text(f'mode = "bridge"\n{listen}\nstore = "memory"\n[page]\n{table}\n')
+    assert main(["gateway", "--config", str(file), "--test-config"]) == int("in order" not in words)
+    assert re.search(words, "".join(capsys.readouterr()))

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker
+from mqttlite.broker import Broker, Limits
+from mqttlite.broker.queues.rules import NamedRule
 from mqttlite.client import Client
 from mqttlite_gateway.page.server import Page
 from mqttlite_gateway.page.settings import PageSettings
@@ -90,6 +91,44 @@ async def test_a_dead_letter_is_tried_again_or_dropped_when_that_is_said_twice(t
         await tab.click(".actions .danger")
         await tab.until("document.body.innerText.includes('No message is set aside')")
         assert cloud.done == [("retry", 5), ("drop", 9)]
+
+
+async def test_all_dead_letters_of_an_upstream_are_tried_again_together(tab: Tab) -> None:
+    cloud = shown.Uplink("cloud", [letter(number) for number in range(120)])
+    async with bridge(uplinks=(cloud,)) as page:
+        await tab.go(f"{page.url}/#messages")
+        await tab.click("p.act button:first-child")
+        await tab.until("document.querySelector('p.act button').innerText === 'Really try all of cloud again?'")
+        await tab.click("p.act button:first-child")
+        await tab.until("document.body.innerText.includes('No message is set aside')")
+        assert cloud.done == [("retry", number) for number in range(120)]
+
+
+async def test_dead_messages_of_a_queue_are_shown_and_dropped(tab: Tab) -> None:
+    limits = Limits(named=(NamedRule("jobs", filter="jobs/#", tries=1),))
+    async with (
+        Broker(["mqtt://127.0.0.1:0"], limits) as broker,
+        page_of(shown.gateway(broker=broker)) as page,
+        Client(broker.addresses[0]) as client,
+    ):
+        await client.publish("jobs/1", "x", qos=1)
+        await client.drain(20)
+        queue = broker.engine.depot.queues[b"jobs"]
+        port = int(broker.addresses[0].rpartition(":")[2])
+        for _ in range(2):  # a worker that dies with it; goodbyes do not count
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"\x10\x0d\0\4MQTT\4\2\0\0\0\1w" + b"\x82\x10\0\1\0\x0b$queue/jobs\1")
+            assert await reader.readexactly(4 + 5)  # CONNACK, SUBACK
+            writer.transport.abort()
+        async with asyncio.timeout(20):
+            while not queue.dead:  # noqa: ASYNC110 # it has no event for it
+                await asyncio.sleep(0.05)
+        await tab.go(f"{page.url}/#messages")
+        assert "Queue jobs: 1 dead messages" in await tab.text(".dead")
+        await tab.click(".dead .danger")
+        await tab.click(".dead .danger")
+        await tab.until("!document.querySelector('.dead')")
+        assert not queue.dead
 
 
 async def test_a_queue_is_shown_with_its_age_its_drain_and_why_it_does_not(tab: Tab) -> None:

@@ -7,6 +7,7 @@ import { ago, bytes, bytesASecond, count, ms, percent, seconds } from "../words.
 
 const SPARKS_MS = 30000;
 const PLOTS_MS = 10000;
+const SHOWN = 200; // sessions that the gateway tells of
 const FRAMES = [
   ["sent", "frames sent"], ["received", "frames received"], ["resent", "frames sent again"], ["repaired", "frames repaired"],
   ["damaged", "frames damaged"], ["duplicates", "frames received twice"], ["timeouts", "timeouts"],
@@ -28,7 +29,7 @@ export class Devices {
       h("div", { class: "scroll" }, h("table", { class: "rows" },
         h("thead", {}, h("tr", {}, ["Client", "Since", "Address", "MQTT", "Queued", "In doubt", "Dropped"].map((name) => h("th", { scope: "col" }, name)))),
         this.clients)),
-      this.clientsNone);
+      this.clientsNone, (this.clientsMore = h("p", { class: "dim small", hidden: true })));
     this.table = h("table", { class: "rows lines" }, head);
     this.node = h("div", {},
       h("section", {}, h("h2", {}, "Serial lines"), this.table, this.none),
@@ -62,6 +63,9 @@ export class Devices {
     const clients = this.live.all("client").sort(([, a], [, b]) => b.connected - a.connected || a.client.localeCompare(b.client));
     this.clientsAll.hidden = this.live.get("gateway")?.mode !== "bridge";
     this.clientsNone.hidden = clients.length > 0;
+    const sessions = this.live.get("gateway")?.sessions ?? 0;
+    this.clientsMore.hidden = clients.length < SHOWN || sessions <= clients.length;
+    say(this.clientsMore, `${count(clients.length)} of ${count(sessions)} sessions are shown; mqttlite ctl sessions lists all.`);
     this.clientRows.show(clients, ([name]) => name);
   }
 }

@@ -25,6 +25,8 @@ export class Messages {
     this.leftOut = h("p", { class: "dim", hidden: true });
     this.lettersTable = h("table", { class: "rows" },
       h("thead", {}, h("tr", {}, ["Upstream", "Topic", "Message", "Why", ""].map((name) => h("th", { scope: "col" }, name)))), this.letters);
+    this.all = h("p", { class: "bar act", hidden: true });
+    this.queues = h("div", {});
     this.filter = h("input", { type: "search", id: "way-filter", placeholder: "part of a topic or key", "aria-label": "Find messages by topic or key", oninput: () => this.soon() });
     this.ways = h("tbody", {});
     this.noWays = h("p", { class: "empty" });
@@ -32,15 +34,19 @@ export class Messages {
     this.waysTable = h("table", { class: "rows" },
       h("thead", {}, h("tr", {}, ["When", "Topic", "Key", "So far"].map((name) => h("th", { scope: "col" }, name)))), this.ways);
     this.node = h("div", {},
-      h("section", {}, h("h2", {}, "Set aside"), h("div", { class: "scroll" }, this.lettersTable), this.noLetters, this.leftOut),
+      h("section", {}, h("h2", {}, "Set aside"), this.all, h("div", { class: "scroll" }, this.lettersTable), this.noLetters, this.leftOut, this.queues),
       h("section", {}, h("h2", {}, "In doubt"),
         h("table", { class: "rows" }, h("thead", {}, h("tr", {}, ["Hop", "State of the handshake", "Messages"].map((name) => h("th", { scope: "col" }, name)))), this.doubt)),
       h("section", {}, h("h2", {}, "Ways"), h("p", { class: "bar" }, this.filter), this.chart, this.noWays, h("div", { class: "scroll" }, this.waysTable)));
     this.doubtRows = new Rows(this.doubt, () => new DoubtRow());
     this.letterRows = new Rows(this.letters, (letter) => new LetterRow(this, letter));
     this.wayRows = new Rows(this.ways, (way) => new WayRow(way));
-    this.timer = setInterval(() => this.loadWays(), WAYS_MS);
+    this.timer = setInterval(() => {
+      this.loadWays();
+      this.loadQueues();
+    }, WAYS_MS);
     this.loadWays();
+    this.loadQueues();
   }
 
   gone() {
@@ -70,6 +76,11 @@ export class Messages {
       this.letterRows.show(letters, (letter) => `${letter.of} ${letter.id}`);
       this.lettersTable.hidden = !letters.length;
       this.noLetters.hidden = letters.length > 0;
+      const names = found.filter((each) => each.letters.length > 1).map((each) => each.of);
+      this.all.hidden = !names.length;
+      if (this.allOf !== names.join()) put(this.all, names.flatMap((of) => [["retry", `Try all of ${of} again`], ["drop", `Drop all of ${of}`]].map(([what, words]) =>
+        sure(words, what === "drop" ? "danger" : "", () => this.decideAll("/api/set-aside", { of, all: true, do: what })))));
+      this.allOf = names.join();
       const left = found.reduce((sum, each) => sum + each.left_out, 0);
       this.leftOut.hidden = !left;
       say(this.leftOut, `${count(left)} more are not shown.`);
@@ -77,6 +88,33 @@ export class Messages {
       this.aside = null;
       this.tell(error.message, true);
     }
+  }
+
+  /** Queues of the broker inside that have dead messages. */
+  async loadQueues() {
+    try {
+      const dead = (await get("/api/queues")).filter((queue) => queue.dead);
+      const text = JSON.stringify(dead.map((queue) => [queue.name, queue.dead]));
+      if (this.drawnQueues === text) return;
+      this.drawnQueues = text;
+      put(this.queues, dead.map((queue) => h("p", { class: "bar dead" },
+        h("span", {}, `Queue ${queue.name}: ${count(queue.dead)} dead messages, tried often enough`), h("span", { class: "act" },
+          sure("Try again", "", () => this.decideAll("/api/queues", { name: queue.name, do: "retry-dead" })),
+          sure("Drop", "danger", () => this.decideAll("/api/queues", { name: queue.name, do: "drop-dead" }))))));
+    } catch {
+      // the next look has them
+    }
+  }
+
+  async decideAll(path, request) {
+    try {
+      this.tell((await this.live.act(path, request)).words);
+    } catch (error) {
+      this.tell(error.message, true);
+    }
+    this.aside = null;
+    this.update();
+    this.loadQueues();
   }
 
   soon() {
@@ -121,6 +159,23 @@ export class Messages {
       put(this.chart, h("p", { class: "bad" }, error.message));
     }
   }
+}
+
+/** A button that has to be pressed twice. */
+function sure(words, kind, act) {
+  const button = h("button", { type: "button", class: `${kind} act`, onclick: () => {
+    if (button.dataset.asked) {
+      act();
+      return;
+    }
+    button.dataset.asked = "yes";
+    say(button, `Really ${words[0].toLowerCase()}${words.slice(1)}?`);
+    setTimeout(() => {
+      delete button.dataset.asked;
+      say(button, words);
+    }, 4000);
+  } }, words);
+  return button;
 }
 
 class DoubtRow {

@@ -10,12 +10,13 @@ const PLOTS_MS = 10000;
 const KINDS = { mqtt: "MQTT", amqp: "AMQP", postgres: "PostgreSQL" };
 
 export class Upstream {
-  constructor(live) {
+  constructor(live, tell) {
     this.live = live;
+    this.tell = tell;
     this.list = h("div", { class: "cards" });
     this.none = h("p", { class: "empty" });
     this.node = h("section", {}, h("h2", {}, "Upstreams"), this.list, this.none);
-    this.rows = new Rows(this.list, ([name]) => new Card(name));
+    this.rows = new Rows(this.list, ([name]) => new Card(this, name));
   }
 
   gone() {
@@ -34,7 +35,14 @@ export class Upstream {
 }
 
 class Card {
-  constructor(name) {
+  constructor(view, name) {
+    this.now = h("button", { type: "button", class: "act", hidden: true, onclick: async () => {
+      try {
+        view.tell((await view.live.act("/api/try-now", { of: name })).words);
+      } catch (error) {
+        view.tell(error.message, true);
+      }
+    } }, "Try now");
     this.sign = h("span", {});
     this.url = h("span", { class: "dim path" });
     this.state = h("p", { class: "state" });
@@ -45,7 +53,7 @@ class Card {
     this.drain = new Plot({ title: "Drained", series: [{ name: "messages a second", kind: "b" }], format: number });
     this.more = h("dl", { class: "facts" });
     this.node = h("article", { class: "card", "aria-label": `Upstream ${name}` },
-      h("header", {}, this.sign, h("h3", {}, name), this.url), this.state,
+      h("header", {}, this.sign, h("h3", {}, name), this.url, h("span", { class: "grow" }), this.now), this.state,
       h("dl", { class: "figures" },
         figure("queued", "queued"), figure("oldest", "oldest"), figure("drained", "drains at"), figure("doubt", "in doubt")),
       h("div", { class: "plots" }, this.span.node, this.queue.node, this.drain.node), this.more);
@@ -75,6 +83,7 @@ class Card {
     say(this.url, `${KINDS[uplink.kind] ?? uplink.kind ?? ""} ${uplink.url ?? ""}`);
     const since = typeof uplink.since_s === "number" ? ` for ${seconds(uplink.since_s)}` : "";
     say(this.state, uplink.connected ? `connected${since}` : `not connected${since}${uplink.problem ? ": " + uplink.problem : ""}`);
+    this.now.hidden = uplink.connected;
     this.state.className = uplink.connected ? "state dim" : "state bad";
     const figures = this.figures;
     figures.queued.show(count(uplink.queued), uplink.queued ? bytes(uplink.queued_bytes) : "");
