@@ -31,7 +31,7 @@ init=
 at=
 
 # inside COMMAND...: in the root that is tried, beside its systemd.
-inside() { nsenter -t "$init" -m -p -u -i -C -- "$@"; }
+inside() { nsenter -t "$init" -m -p -u -i -n -C -- "$@"; }
 
 shut_down() {
     if [ -n "$init" ]; then
@@ -41,19 +41,29 @@ shut_down() {
 }
 trap 'shut_down; rm -rf "$work"' EXIT
 
-# boot SUITE: a copy of the bare root, its systemd running.
+# fetch DEB: what it depends on comes into the root while that has this machine's network.
+fetch() {
+    local log=$work/fetch.log
+    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    if ! { chroot "$root" apt-get -q update && chroot "$root" apt-get -q -y --no-install-recommends --download-only install \
+        "$1"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        die "what the package depends on cannot be fetched"
+    fi
+}
+
+# boot: the root's systemd runs, in a network of its own that leads nowhere.
 boot() {
     local cgroup
-    root=$work/$1
-    cp -a "$ROOTS/$1" "$root"
-    cp /etc/resolv.conf "$root/etc/resolv.conf"
     printf '127.0.0.1 localhost pi\n' >"$root/etc/hosts" # an installer writes it, debootstrap does not
     for cgroup in /sys/fs/cgroup/unified /sys/fs/cgroup; do [ -e $cgroup/cgroup.procs ] && break; done
-    mkdir -p "$cgroup/mqttlite-$1"
+    mkdir -p "$cgroup/mqttlite-$at"
     (
-        sh -c 'echo $PPID' >"$cgroup/mqttlite-$1/cgroup.procs"
-        exec unshare -m -p -f -u -i -C --propagation private bash -ec '
+        sh -c 'echo $PPID' >"$cgroup/mqttlite-$at/cgroup.procs"
+        exec unshare -m -p -f -u -i -n -C --propagation private bash -ec '
             root=$1
+            python3 -c "import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack(\"16sH14x\", b\"lo\", 0x49)) # lo is up"
             mount --bind "$root" "$root"
             mount -t proc proc "$root/proc"
             mount -t sysfs -o ro sysfs "$root/sys"
@@ -139,11 +149,7 @@ TOML
 }
 
 try() {
-    local old=$1 new=$2 board before
-    mkdir -p "$root/packages"
-    cp "$old" "$root/packages/old.deb"
-    cp "$new" "$root/packages/new.deb"
-    apt update >/dev/null
+    local board before
     ok "the package and what it depends on install" apt install /packages/old.deb
     ok "$(inside mqttlite --version), Python $(inside python3 -c 'import sys; print(sys.version.split()[0])')" true
     ok "there is a user and a group mqttlite" inside getent passwd mqttlite
@@ -151,6 +157,10 @@ try() {
     ok "settings that came with it are in order" inside mqttlite gateway --config /etc/mqttlite/gateway.toml --test-config
     ok "the gateway runs, and has said so to systemd" until_true state mqttlite-gateway active
     ok "it starts with the machine" says enabled "systemctl is-enabled mqttlite-gateway"
+    ok "its log is in the journal with fields" says 'control socket .*' \
+        "journalctl -o cat SYSLOG_IDENTIFIER=mqttlite-gateway LOGGER=mqttlite.broker | grep -o 'control socket .*'"
+    ok "mqttlite doctor finds it and its version" says "ok +gateway .*" "mqttlite doctor --only gateway"
+    ok "mqttlite ctl reaches it" inside mqttlite ctl status
     ok "a broker that nobody has asked for does not" says disabled "systemctl is-enabled mqttlite-broker"
     ok "systemd-analyze security: gateway $(exposure mqttlite-gateway), broker $(exposure mqttlite-broker)" \
         at_most "$(exposure mqttlite-gateway)" 2.0
@@ -158,6 +168,12 @@ try() {
     ok "it is confined: no new privileges, no capabilities, system calls filtered" says \
         'NoNewPrivs:.1|CapEff:.0+|Seccomp:.2' "grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$(main_pid)/status"
 
+    inside systemctl enable --now mqttlite-gateway.socket 2>/dev/null
+    inside systemctl restart mqttlite-gateway
+    ok "with socket activation it takes what systemd has opened" until_true state mqttlite-gateway active
+    ok "and a publisher that comes while it starts is served" inside sh -c \
+        "systemctl restart --no-block mqttlite-gateway; mqttlite pub -q 2 -t a -m b"
+    inside systemctl disable --now mqttlite-gateway.socket 2>/dev/null
     settings
     inside systemctl restart mqttlite-gateway
     ok "with settings of the owner's it runs" until_true state mqttlite-gateway active
@@ -169,7 +185,7 @@ try() {
     before=$(main_pid)
     inside sh -c "kill -KILL $before"
     ok "killed (kill -9), the gateway is started again" until_true sh -c \
-        "p=\$(nsenter -t $init -m -p -u -i -C -- systemctl show -p MainPID --value mqttlite-gateway); [ \$p != 0 ] && [ \$p != $before ]"
+        "p=\$(nsenter -t $init -m -p -u -i -n -C -- systemctl show -p MainPID --value mqttlite-gateway); [ \$p != 0 ] && [ \$p != $before ]"
     ok "and the board goes on" until_true published 60
     before=$(main_pid)
     ok "the new package installs over the running one" apt install /packages/new.deb
@@ -194,6 +210,7 @@ try() {
     inbox 4
     ok "the two messages come" in_order $((COUNT + 2))
 
+    ok "a backup is made while it runs" inside mqttlite gateway --backup /pi.tar.gz
     inside mqttlite pub -q 2 -t sensors/number -m 302
     ok "a purge that nobody answers" apt purge mqttlite
     ok "deletes no message that is not delivered" inside test -e /var/lib/mqttlite/gateway.db
@@ -201,7 +218,7 @@ try() {
     apt install /packages/new.deb
     inside sh -c "echo mqttlite mqttlite/purge_undelivered boolean true | debconf-set-selections"
     ok "a purge that is answered with yes" apt purge mqttlite
-    ok "leaves nothing behind" no inside sh -c "ls -d /var/lib/mqttlite* /etc/mqttlite* /run/mqttlite* /usr/bin/mqttlite 2>/dev/null"
+    ok "leaves nothing behind" no inside sh -c "ls -d /var/lib/mqttlite* /etc/mqttlite* /usr/bin/mqttlite 2>/dev/null"
 }
 
 [ $# -gt 0 ] || set -- bookworm trixie
@@ -222,9 +239,15 @@ for suite in "$@"; do
             { tail -n 20 "$work/debootstrap.log" >&2 && die "debootstrap of $suite has failed"; }
         touch "$ROOTS/$suite/.complete"
     fi
-    boot "$suite"
+    root=$work/$suite
+    cp -a "$ROOTS/$suite" "$root"
+    mkdir -p "$root/packages"
+    cp "$old" "$root/packages/old.deb"
+    cp "$work"/new/*.deb "$root/packages/new.deb"
+    fetch /packages/old.deb
+    boot
     ok "Debian $(cat "$root/etc/debian_version"), systemd $(inside systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p') is process 1" true
-    try "$old" "$work"/new/*.deb
+    try
     shut_down
     rm -rf "$root"
 done

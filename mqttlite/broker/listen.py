@@ -1,5 +1,5 @@
 """Addresses to listen on: `mqtt://HOST:PORT`, `mqtts://`, `ws://HOST:PORT/PATH`, `wss://` and `unix:///PATH`, as
-listening sockets. Imports only core.
+listening sockets. One that systemd has opened is taken instead (activation.py). Imports only that and core.
 
 Errors say what to do: who has the port, which option to change.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..core.errors import MQTTError
+from .activation import handed
 
 BACKLOG = 512  # that wait to be let in: a flood of them must not drop who comes between
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -91,6 +92,8 @@ def _check(url: str) -> None:
 
 
 def _tcp_socket(url: str, family: int, address: _Address, is_shared: bool) -> socket.socket:
+    if given := handed().take(family, address):
+        return given
     sock = socket.socket(family, socket.SOCK_STREAM)
     port = int(address[1])
     try:
@@ -119,6 +122,8 @@ def _tcp_socket(url: str, family: int, address: _Address, is_shared: bool) -> so
 
 
 def _unix_socket(url: str, path: str) -> socket.socket:
+    if given := handed().take(socket.AF_UNIX, path):
+        return given
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if os.path.lexists(path):
@@ -168,8 +173,8 @@ def is_local(sock: socket.socket) -> bool:
 
 
 def remove_file(sock: socket.socket) -> None:
-    """Remove the file of a Unix socket that will be closed."""
-    if sock.family == socket.AF_UNIX:
+    """Remove the file of a Unix socket that will be closed, unless it is systemd's."""
+    if sock.family == socket.AF_UNIX and not handed().has_file(sock.getsockname()):
         Path(sock.getsockname()).unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
+from mqttlite.broker.activation import taken_for
 from mqttlite.broker.audit import audit
 from mqttlite.broker.gates.addresses import is_local, key_of
 from mqttlite.broker.listen import is_local as is_local_socket
@@ -150,10 +151,14 @@ class Page:
                 return _Full()
             return server()
 
+        given = taken_for(settings.host, settings.port)
         try:
-            self._server = await loop.create_server(
-                connected, settings.host, settings.port, ssl=context, backlog=64, reuse_address=True
-            )
+            if given is not None:
+                self._server = await loop.create_server(connected, sock=given, ssl=context, backlog=64)
+            else:
+                self._server = await loop.create_server(
+                    connected, settings.host, settings.port, ssl=context, backlog=64, reuse_address=True
+                )
         except OSError as error:
             raise ConfigError(f"[page]: cannot listen on {settings.listen}: {_why(error)}") from None
         self.url = url_of(self._server.sockets[0], f"{settings.scheme}://")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from ..activation import handed
 from . import health
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Watched:
         self._told_at = 0.0
 
     async def __aenter__(self) -> Self:
+        for address in handed().unused():
+            log.warning("systemd listens on %s for this %s, and no setting says that it does", address, self._name)
         if self._is_watched:
             notify(READY="1", STATUS=self._status())
             self._told_at = time.monotonic()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-BLOCK = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass
@@ -61,7 +61,7 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     found = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(CHUNK_BYTES):
             found.update(block)
     return found.hexdigest()
 
@@ -98,7 +98,7 @@ def reading(path: Path) -> Iterator[tuple[Manifest, tarfile.TarFile]]:
     try:
         with tarfile.open(path, "r:gz") as tar:
             first = tar.next()
-            data = tar.extractfile(first) if first and first.name == MANIFEST and first.size < BLOCK else None
+            data = tar.extractfile(first) if first and first.name == MANIFEST and first.size < CHUNK_BYTES else None
             if data is None:
                 raise ValueError("it has no manifest of a gateway")
             yield Manifest.decoded(data.read()), tar
@@ -116,7 +116,7 @@ def unpack(tar: tarfile.TarFile, part: Part, to: Path) -> None:
         raise ValueError(f"{part.path} is missing")
     found = hashlib.sha256()
     with os.fdopen(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
-        while block := source.read(BLOCK):
+        while block := source.read(CHUNK_BYTES):
             found.update(block)
             file.write(block)
         file.flush()

@@ -8,7 +8,7 @@ from typing import Any
 from ...config import Config, ConfigError, load
 
 FOLDER = Path("/etc/mqttlite")
-SIZE_MAX = 1 << 20  # bytes of a file that settings name: keys and lists of users are small
+KEY_FILE_MAX = 1 << 20  # bytes of a file that settings name: keys and lists of users are small
 SETTINGS = "settings"
 FILE = "file"
 STORE = "store"
@@ -50,7 +50,7 @@ def _named(config: Config) -> Iterator[Path]:
     for text in _texts(config.found.data if config.found else {}):
         if text.startswith("/") and not text.startswith(("/dev/", "/run/", "/proc/", "/sys/")) and "\0" not in text:
             path = Path(text)
-            if path.is_file() and path.stat().st_size <= SIZE_MAX:
+            if path.is_file() and path.stat().st_size <= KEY_FILE_MAX:
                 yield path
 
 
@@ -66,7 +66,12 @@ def _beside(path: Path) -> Iterator[Path]:
     """The whole folder, where it is the gateway's own."""
     if path.parent == FOLDER:
         for each in sorted(path.parent.rglob("*")):
-            if each.is_file() and not each.is_symlink() and each.stat().st_size <= SIZE_MAX and not _is_left_over(each):
+            if (
+                each.is_file()
+                and not each.is_symlink()
+                and each.stat().st_size <= KEY_FILE_MAX
+                and not _is_left_over(each)
+            ):
                 yield each
 
 
