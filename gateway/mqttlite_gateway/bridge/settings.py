@@ -116,7 +116,7 @@ class UpstreamSettings:
     when_full: str = "hold"
     rate: float = 0.0
     inflight: int = 200
-    start_jitter_s: float = 5.0
+    start_jitter_s: float = 1.0
     reconnect_min_s: float = 1.0
     reconnect_max_s: float = 60.0
     keep_alive_s: int = 60

@@ -70,8 +70,10 @@ async def upstream(kind: str, folder: Path) -> AsyncIterator[str]:
 class Reader:
     """Takes what comes for a filter, acknowledging it. `async with Reader(url, "site-7/#") as reader`."""
 
-    def __init__(self, url: str, *filters: str, version: str = "5.0", client_id: str = "reader") -> None:
-        self._client = Client(url, client_id=client_id, version=version, clean_session=True)
+    def __init__(
+        self, url: str, *filters: str, version: str = "5.0", client_id: str = "reader", is_kept: bool = False
+    ) -> None:
+        self._client = Client(url, client_id=client_id, version=version, clean_session=not is_kept)
         self._filters = filters
         self.messages: list[Message] = []
         self._task: asyncio.Task[None]

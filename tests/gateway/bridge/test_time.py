@@ -1,0 +1,182 @@
+"""An upstream that is mute, one that speaks another version, and how fast and how old messages may be."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mqttlite.client import Client
+from mqttlite.core.codec import acknowledgement
+from mqttlite.core.packet_types import PUBACK
+from mqttlite_gateway.bridge.settings import Route
+from tests.peers import Mosquitto
+
+from .scripted import ACCEPTED, ACCEPTED5, Peer, Scripted
+from .world import TIMEOUT_S, Reader, gateway, settings, until, upstream
+
+
+async def publish(url: str, *payloads: bytes, qos: int = 1) -> None:
+    async with Client(url, client_id="device") as device:
+        for payload in payloads:
+            await device.publish("up/t", payload, qos)
+        assert await device.drain(TIMEOUT_S)
+
+
+async def is_mute(peer: Peer) -> None:
+    await peer.accept(ACCEPTED5)
+    await peer.closed()
+
+
+async def test_an_upstream_that_takes_and_never_acknowledges_is_found_out_and_tried_anew(tmp_path: Path) -> None:
+    async def takes(peer: Peer) -> None:
+        await peer.accept(b"\x20\3\1\0\0")
+        first, body = await peer.packet()
+        assert first == 0x3A
+        peer.send(acknowledgement(PUBACK, int.from_bytes(body[2 + body[1] :][:2], "big")))
+        await peer.closed()
+
+    async with (
+        Scripted(is_mute, takes) as far,
+        gateway(tmp_path / "gateway.db", settings(far.url, version="5.0", ack_timeout_s=0.2)) as (broker, uplink),
+    ):
+        await publish(broker.addresses[0], b"x")
+        await until(
+            lambda: "the upstream is mute: connected, and it has not acknowledged" in uplink.describe()["problem"]
+        )
+        await until(lambda: uplink.describe()["acknowledged"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"keep_alive_s": 1, "timeout_s": 0.2}, "is mute: it has not answered a ping for 0.2 s"),
+        ({"timeout_s": 0.2, "inwards": (Route("in"),)}, "is mute: it has not answered SUBSCRIBE for 0.2 s"),
+    ],
+)
+async def test_an_upstream_that_answers_no_ping_and_no_subscribe_is_found_out(
+    tmp_path: Path, more: dict[str, Any], words: str
+) -> None:
+    async with Scripted(is_mute) as far, gateway(None, settings(far.url, version="5.0", **more)) as (_, uplink):
+        await until(lambda: words in uplink.describe()["problem"])
+
+
+async def test_an_upstream_without_a_word_is_named(tmp_path: Path) -> None:
+    async def nothing(peer: Peer) -> None:
+        await peer.packet()
+        await peer.closed()
+
+    async with Scripted(nothing, nothing) as far, gateway(None, settings(far.url, timeout_s=0.2)) as (_, uplink):
+        await until(lambda: "answer" in uplink.describe()["problem"])
+        assert not uplink.describe()["connected"]
+
+
+async def test_who_refuses_5_0_is_spoken_to_in_3_1_1_as_a_bridge_and_then_as_anybody(tmp_path: Path) -> None:
+    levels: list[int] = []
+
+    def refuses(peer: Peer) -> Any:
+        return answer(peer, b"\x20\2\0\1")
+
+    async def answer(peer: Peer, connack: bytes) -> None:
+        levels.append((await peer.accept(connack))[6])
+        await peer.closed()
+
+    async with (
+        Scripted(refuses, refuses, lambda peer: answer(peer, ACCEPTED)) as far,
+        gateway(None, settings(far.url)) as (_, uplink),
+    ):
+        await until(lambda: uplink.describe()["connected"])
+        assert levels == [5, 0x84, 4]
+        assert uplink.describe()["version"] == "3.1.1"
+
+
+async def test_mosquitto_knows_it_for_a_bridge_in_3_1_1_and_keeps_retain(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as mosquitto:
+        of = settings(mosquitto.url, version="3.1.1", inwards=(Route("#"),), out=(Route("#"),))
+        async with gateway(None, of) as (broker, uplink), Reader(mosquitto.url, "#") as far:
+            await until(lambda: uplink._kept.filters)
+            async with Client(mosquitto.url, client_id="office") as office:
+                await office.publish("now", b"x", 1, retain=True)
+                assert await office.drain(TIMEOUT_S)
+            await until(lambda: broker.engine.router.retained.get(b"now"))
+            await publish(broker.addresses[0], b"echo")
+            await far.got(2)
+            assert uplink.describe()["received"] == 1, "what it has published itself does not come back"
+
+
+async def test_messages_go_up_at_the_rate_that_is_set_and_the_rate_is_measured(tmp_path: Path) -> None:
+    async with upstream("own", tmp_path) as url, Reader(url, "#") as far:
+        one = settings(url, rate=100)
+        async with gateway(tmp_path / "gateway.db", one) as (broker, uplink):
+            loop = asyncio.get_running_loop()
+            await until(lambda: uplink.describe()["connected"])
+            began = loop.time()
+            await publish(broker.addresses[0], *[b"x"] * 60)
+            await far.got(60)
+            assert loop.time() - began >= 0.45, "ten at once, then a hundred a second"
+            assert uplink.describe()["rate"] == 100
+            await until(lambda: uplink.describe()["drained_a_second"] > 0)
+
+
+async def test_what_is_too_old_is_dropped_and_counted_and_the_rest_goes_up(tmp_path: Path) -> None:
+    of = settings("mqtt://127.0.0.1:1", max_age_s=3600)
+    async with gateway(tmp_path / "gateway.db", of) as (broker, uplink):
+        router = broker.engine.router
+        await publish(broker.addresses[0], b"old", b"older")
+        router.epoch += 40_000
+        uplink._look()  # (which it does once a second)
+        router.epoch += 1960_000
+        uplink._look()
+        assert 2000 <= uplink.describe()["oldest_s"] <= 2010
+        await publish(broker.addresses[0], b"young")
+        router.epoch += 2000_000
+        uplink._look()
+        assert uplink.describe()["queued"] == 1
+        assert uplink.describe()["dropped"] == {"max_age_s": 2}
+    async with upstream("own", tmp_path) as url, Reader(url, "#") as far:
+        one = settings(url)
+        async with gateway(tmp_path / "gateway.db", one):
+            assert await far.got(1) == [("site-7/up/t", b"young")]
+
+
+async def test_messages_that_expire_are_counted(tmp_path: Path) -> None:
+    async with gateway(tmp_path / "gateway.db", settings("mqtt://127.0.0.1:1")) as (broker, _):
+        async with Client(broker.addresses[0], client_id="device", version="5.0") as device:
+            await device.publish("up/t", b"x", 1, expires_after_s=1)
+            await device.publish("up/t", b"y", 1)
+            assert await device.drain(TIMEOUT_S)
+        broker.engine.router.epoch += 2000
+    async with upstream("own", tmp_path) as url, Reader(url, "#") as far:
+        one = settings(url)
+        async with gateway(tmp_path / "gateway.db", one) as (broker, uplink):
+            broker.engine.router.epoch += 2000
+            await far.got(1)
+            await until(lambda: uplink.describe()["queued"] == 0)
+
+
+async def test_the_queue_has_its_own_rule_when_it_is_full(tmp_path: Path) -> None:
+    of = settings("mqtt://127.0.0.1:1", queue_bytes=2000, when_full="drop-oldest")
+    async with gateway(tmp_path / "gateway.db", of) as (broker, uplink):
+        await publish(broker.addresses[0], *[b"%d" % number + bytes(500) for number in range(10)])
+        said = uplink.describe()
+        assert said["queued"] == 3
+        assert said["queued_bytes"] <= 2000
+        assert said["dropped"] == {"queue_bytes": 7}
+
+
+def test_two_gateways_wait_for_different_times_before_they_come_back() -> None:
+    # (the delays themselves: BridgeUplink._pause draws between nothing and what it is given)
+    from mqttlite_gateway.bridge.uplink import BridgeUplink
+
+    drawn: list[float] = []
+
+    async def pauses() -> None:
+        for _ in range(20):
+            uplink = BridgeUplink.__new__(BridgeUplink)
+            uplink._now = asyncio.Event()
+            began = asyncio.get_running_loop().time()
+            await uplink._pause(0.02)
+            drawn.append(asyncio.get_running_loop().time() - began)
+
+    asyncio.run(pauses())
+    assert max(drawn) - min(drawn) > 0.005
