@@ -10,7 +10,7 @@ from . import tables
 from .steps import STEPS, Key, key_from, key_text
 from .way import Entry, done, way
 
-SEARCHED = 20_000  # newest rows in which `recent` looks for a filter
+SEARCHED = 5_000  # newest rows in which `recent` looks for a filter: the loop of a gateway waits for that
 _ENTRY = ("producer", "epoch", "sequence", "peer", "topic", "bytes", "traceparent", *STEPS, "cause")
 _COLUMNS = ", ".join((*_ENTRY, "times_accepted", "times_forwarded", "times_handled"))
 
