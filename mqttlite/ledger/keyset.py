@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from .steps import Key
 
-BLOCK = 10  # bits of a sequence number within a block
-_LOW = (1 << BLOCK) - 1
+BLOCK_BITS = 10  # bits of a sequence number within a block
+_IN_BLOCK = (1 << BLOCK_BITS) - 1
 Run = tuple[bytes, int, int, int]  # producer, epoch, first and last sequence number: no key between them is missing
 
 
@@ -25,9 +25,9 @@ class KeySet:
         blocks = self._streams.get(stream)
         if blocks is None:
             blocks = self._streams[stream] = {}
-        block = sequence >> BLOCK
+        block = sequence >> BLOCK_BITS
         bits = blocks.get(block, 0)
-        bit = 1 << (sequence & _LOW)
+        bit = 1 << (sequence & _IN_BLOCK)
         if bits & bit:
             return False
         blocks[block] = bits | bit
@@ -36,8 +36,8 @@ class KeySet:
 
     def __contains__(self, key: Key) -> bool:
         producer, epoch, sequence = key
-        bits = self._streams.get((producer, epoch), {}).get(sequence >> BLOCK, 0)
-        return bits >> (sequence & _LOW) & 1 == 1
+        bits = self._streams.get((producer, epoch), {}).get(sequence >> BLOCK_BITS, 0)
+        return bits >> (sequence & _IN_BLOCK) & 1 == 1
 
     def __iter__(self) -> Iterator[Key]:
         """In order of producer, epoch and sequence."""
@@ -62,7 +62,7 @@ class KeySet:
             first = last = -1
             for block in sorted(blocks):
                 for start, end in _runs_of(blocks[block]):
-                    begin, stop = (block << BLOCK) + start, (block << BLOCK) + end
+                    begin, stop = (block << BLOCK_BITS) + start, (block << BLOCK_BITS) + end
                     if begin != last + 1 or first < 0:
                         if first >= 0:
                             yield producer, epoch, first, last

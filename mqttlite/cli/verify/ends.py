@@ -16,7 +16,7 @@ from ...ledger.compare import End
 from ...ledger.reading import Reader, connect
 from ...ledger.steps import ACCEPTED, HANDLED, STEPS, Key, key_from
 
-HEADER = b"SQLite format 3\0"
+SQLITE_HEADER = b"SQLite format 3\0"
 POSTGRES = ("postgresql://", "postgres://")
 _WINDOWS = "SELECT producer, epoch, highest, bitmap FROM mqttlite_keys"
 
@@ -117,7 +117,7 @@ def _is_sqlite(name: str) -> bool:
     if name == "-" or name.startswith(POSTGRES):
         return False
     with open(name, "rb") as file:
-        return file.read(len(HEADER)) == HEADER
+        return file.read(len(SQLITE_HEADER)) == SQLITE_HEADER
 
 
 def _tables(name: str) -> set[str]:
