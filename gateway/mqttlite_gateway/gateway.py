@@ -122,6 +122,7 @@ class Gateway:
         from mqttlite.broker.operating.control_path import default_path as default_control
 
         from .inside import embedded
+        from .inside.left import leave
         from .uplinks import uplink_of
 
         settings = self.config.broker
@@ -131,6 +132,7 @@ class Gateway:
         self.ledger = broker.ledger
         for each in self.config.upstreams:
             self._add(uplink_of(each, broker))
+        leave(broker, [uplink.name for uplink in self.uplinks])
         stack.push_async_callback(self._end_uplinks, self.uplinks)
         limits = embedded.limits_of(settings, self.config.upstreams)
         await broker.reload(embedded.listeners_of(settings, broker), limits, access, by="the gateway")
@@ -179,6 +181,7 @@ class Gateway:
     async def _take_inside(self, broker: "Broker", before: Config, after: Config, by: str) -> int:
         """What is about the broker inside and the uplinks. Of those, the ones with the same settings go on."""
         from .inside import embedded
+        from .inside.left import leave
         from .uplinks import uplink_of
 
         same = [each for each in before.upstreams if each in after.upstreams]
@@ -186,12 +189,19 @@ class Gateway:
         access = await asyncio.to_thread(embedded.access_of, after.broker)
         limits = embedded.limits_of(after.broker, after.upstreams)
         count = await broker.reload(embedded.listeners_of(after.broker, broker), limits, access, by=by)
+        if broker.store is not None and broker.store.size_max < limits.store_bytes:
+            log.warning(
+                "the store has %d bytes until a restart, and is to have %d with the queues of all upstreams",
+                broker.store.size_max,
+                limits.store_bytes,
+            )
         stays = {each.name for each in same}
         gone = [uplink for uplink in self.uplinks if uplink.name not in stays]
         await self._end_uplinks(gone)
         for uplink in new:
             self._add(uplink)
             await uplink.start()
+        leave(broker, [uplink.name for uplink in self.uplinks])
         return count + len({uplink.name for uplink in (*gone, *new)})
 
     # -- lines

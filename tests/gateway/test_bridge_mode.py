@@ -53,9 +53,9 @@ class Box:
     async def hang_up(self) -> str:
         """SIGHUP; what it says."""
         assert self.program.process
-        said = len([line for line in self.program.lines if " SIGHUP: " in line])
+        said = len([line for line in self.program.lines if "SIGHUP: all files" in line])
         self.program.process.send_signal(signal.SIGHUP)
-        return await self.program.says(" SIGHUP: ", said + 1)
+        return await self.program.says("SIGHUP: all files", said + 1)
 
 
 def on_line(line: NoisyLine, name: str = "device", **options: str) -> Client:
@@ -131,6 +131,32 @@ async def test_what_is_sent_while_the_upstream_is_away_is_sent_on_without_anythi
         mosquitto.start()
         async with watching(mosquitto.url, "site-7/#") as watcher, box:
             assert numbers(await watcher.count("site-7/t/up", 20)) == list(range(20))
+
+
+async def test_upstreams_come_and_go_at_sighup_and_what_is_queued_for_one_that_went_stays(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    box = Box(tmp_path)
+    async with watching(mosquitto.url, "site-7/#") as watcher, box, Client(box.url, client_id="p") as client:
+        box.write(tables=upstream(mosquitto.url))
+        assert "7 changes" in await box.hang_up()  # six are the limits and rules of its queue
+        await (await client.publish("t/1", "1", qos=2)).completed()
+        await watcher.count("site-7/t/1", 1)
+        mosquitto.stop()
+        await box.program.says("nothing listens")
+        await (await client.publish("t/1", "2", qos=2)).completed()
+        box.write()
+        await box.hang_up()
+        assert "stays (1)" in await box.program.says("cloud is not in the settings any more")
+        await (await client.publish("t/1", "nobody's", qos=2)).completed()
+        mosquitto.start()
+        box.write(tables=upstream(mosquitto.url))
+        await box.hang_up()
+        assert numbers(await watcher.count("site-7/t/1", 2)) == [1, 2]
+        box.write()
+        await box.hang_up()
+        found = await run(*COMMAND, "ctl", "--socket", str(box.control), "--json", "sessions")
+        assert [session["client"] for session in json.loads(found.stdout)] == ["p"]
 
 
 async def test_a_device_on_a_wire_is_who_it_says_that_it_is_but_no_user_with_a_password(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from .saying import Saying
 if TYPE_CHECKING:
     from mqttlite.serial.line import Port
 
-LEAST = 65536  # bytes a second that each port may have: a board's own USB has no baud rate
-BURST = 16384  # bytes that may come at once
-BITS = 5  # of the baud rate, for each byte a second: twice what it can carry
+PACE_MIN = 65536  # bytes a second that each port may have: a board's own USB has no baud rate
+PACE_BURST = 16384  # bytes that may come at once
+PACE_BITS = 5  # of the baud rate, for each byte a second: twice what it can carry
 
 
 class Paced:
@@ -22,8 +22,8 @@ class Paced:
     def __init__(self, port: "Port", baud: int, say: Saying) -> None:
         self._port = port
         self._say = say
-        self._rate = max(baud // BITS, LEAST)
-        self._left = float(BURST)
+        self._rate = max(baud // PACE_BITS, PACE_MIN)
+        self._left = float(PACE_BURST)
         self._at = asyncio.get_running_loop().time()
         self._is_said = False
         self.write = port.write
@@ -32,7 +32,7 @@ class Paced:
     async def read(self) -> bytes:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._left = min(self._left + (now - self._at) * self._rate, BURST)
+        self._left = min(self._left + (now - self._at) * self._rate, PACE_BURST)
         self._at = now
         if self._left < 0:
             if not self._is_said:
