@@ -196,6 +196,30 @@ all = ["#"]
                 assert (await anext(watcher)).topic == "other/3"
 
 
+async def test_rules_name_devices_on_wires_and_their_groups_without_any_password(tmp_path: Path) -> None:
+    access = """
+[groups]
+pumps = ["pump-1", "pump-2"]
+[[rule]]
+group = "pumps"
+all = ["pumps/#"]
+[[rule]]
+client = "sensor-*"
+publish = ["sensors/%c"]
+[[rule]]
+user = ""
+subscribe = ["#"]
+"""
+    async with NoisyLine(BAUD) as line:
+        box = Box(tmp_path, line.a_path, tables=access)
+        async with box, Client(box.url, client_id="w") as watcher:  # a program of this machine, without a user name
+            await watcher.subscribe("#", qos=1)
+            for name, topic in (("pump-2", "pumps/2"), ("sensor-3", "pumps/3"), ("sensor-3", "sensors/sensor-3")):
+                async with on_line(line, name) as client:
+                    await (await client.publish(topic, name, qos=1)).completed()
+            assert [(await anext(watcher)).topic for _ in range(2)] == ["pumps/2", "sensors/sensor-3"]
+
+
 async def test_no_device_may_be_the_bridge(tmp_path: Path) -> None:
     async with NoisyLine(BAUD) as line:
         box = Box(tmp_path, line.a_path)

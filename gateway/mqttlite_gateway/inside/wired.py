@@ -37,7 +37,6 @@ def vouching(broker: Broker, port: SerialPort, name: Callable[[], str]) -> Calla
                 f"the device calls itself {user!a}, and that user has a password: it has to show it, or the [[serial]] "
                 f'of {port.path} says user = "{user}"',
             )
-        groups = users.groups_of(user) if users is not None else frozenset()
-        return Identity(user, groups, WIRE, client_id=arriving.client_id)
+        return Identity(user, guard.groups_of(user), WIRE, client_id=arriving.client_id)
 
     return vouch

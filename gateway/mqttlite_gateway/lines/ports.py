@@ -23,7 +23,7 @@ from .udev import PortEvents
 log = logging.getLogger("mqttlite.gateway")
 
 LOOK_S = 0.5  # from one look for ports to the next, where the system does not say that there is a new one,
-LOOK_SELDOM_S = 10.0  # and where it does
+LOOK_SELDOM_S = 3.0  # and where it does
 GONE_S = 3600.0
 STABLE_NAMES = ("/dev/serial/by-id/*", "/dev/serial/by-path/*")
 

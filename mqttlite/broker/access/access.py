@@ -50,7 +50,8 @@ class Access(Guard):
     machine alone; None: False where users can be told apart, else "local". `certificate_name`: the user that a client's
     certificate names (as `ssl.SSLSocket.getpeercert` has it); None: certificates name nobody. `hooks`: what a program
     has a say in. `close_denied`: a client of 3.1.1 that publishes what it may not is disconnected, instead of its
-    message being acknowledged and dropped [MQTT-3.3.5-2].
+    message being acknowledged and dropped [MQTT-3.3.5-2]. `groups`: members of each, where there are no `users` who
+    know theirs: of certificates, and of devices on wires.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Access(Guard):
         certificate_name: CertificateName | None = None,
         hooks: Hooks | None = None,
         close_denied: bool = False,
+        groups: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         if anonymous not in (True, False, LOCAL, None):
             raise ValueError(f'Access: anonymous is True, False or "local", not {anonymous!r:.60}')
@@ -73,6 +75,7 @@ class Access(Guard):
             anonymous = False if asks else LOCAL
         self.anonymous = anonymous
         self.closes_denied = close_denied
+        self.groups = groups or {}
         self.inspects = self.hooks.inspect is not None
         self.certificate_name = certificate_name
         self.other_passwords: frozenset[str] = frozenset()  # users who have others than under the guard before
@@ -87,6 +90,7 @@ class Access(Guard):
             certificate_name=self.certificate_name,
             hooks=hooks,
             close_denied=self.closes_denied,
+            groups=self.groups,
         )
 
     # -- who it is
@@ -144,10 +148,15 @@ class Access(Guard):
         return replace(found, user=found.user or None, how=HOOK, rights=None)
 
     def _identity(self, arriving: Arriving, name: str | None, how: str) -> Identity:
-        return Identity(name, self._groups_of(name), how, arriving.address, arriving.client_id)
+        return Identity(name, self.groups_of(name), how, arriving.address, arriving.client_id)
 
-    def _groups_of(self, name: str | None) -> frozenset[str]:
-        return self.users.groups_of(name) if self.users is not None and name is not None else frozenset()
+    def groups_of(self, name: str | None) -> frozenset[str]:
+        """The groups that a user is in."""
+        if name is None:
+            return frozenset()
+        if self.users is not None:
+            return self.users.groups_of(name)
+        return frozenset(group for group, members in self.groups.items() if name in members)
 
     def known(self, identity: Identity) -> Identity | None:
         """As Guard.known. Whom a hook has let in stays as the hook has said."""
@@ -166,7 +175,7 @@ class Access(Guard):
             return identity
         elif identity.how != WIRE:
             return identity
-        groups = self._groups_of(name)
+        groups = self.groups_of(name)
         if groups == identity.groups:
             return identity
         return Identity(name, groups, identity.how, identity.address, identity.client_id)

@@ -62,6 +62,7 @@ def make_access(settings: Settings) -> Access | None:
         anonymous=anonymous,
         certificate_name=partial(name_of, which=which) if which else None,
         close_denied=told.get("denied_publish") == CLOSE,
+        groups=groups,
     )
 
 
