@@ -36,7 +36,7 @@ from .gates.addresses import INSIDE
 from .server import Broker
 from .turns import READ_BYTES, now_ms
 
-WINDOW = 100  # QoS 1 and 2 messages that a program has and has not acknowledged, where it does not say
+TAKEN_AT_ONCE = 100  # QoS 1 and 2 messages that a program has and has not acknowledged, where it does not say
 HELD_BYTES = 64 * 1024  # that wait in a connection while it is not resumed; below it the engine goes on
 
 Packets = list[tuple[int, bytes]]  # first byte and body of each
@@ -110,7 +110,7 @@ class Connection:
 
     # -- the program's side
 
-    def connect(self, name: str, window: int = WINDOW, clean: bool = False, packet_max: int = 0) -> bool:
+    def connect(self, name: str, window: int = TAKEN_AT_ONCE, clean: bool = False, packet_max: int = 0) -> bool:
         """Begin the session called `name`; whether there was one already. CONNACK follows, after the commit of it.
         `window`: QoS 1 and 2 messages that the engine sends before they are acknowledged; `packet_max`: the largest
         packet that is taken, 0: any.
@@ -164,7 +164,9 @@ class Connection:
         self._call()
 
     def close(self) -> None:
-        """End it; nothing is received any more."""
+        """End it in good order; nothing is received any more."""
+        if not self._is_closing and not self._is_paused:
+            self.send(wire5.encode_disconnect())
         self.abort()
 
     @property
@@ -315,7 +317,7 @@ class Inside:
     acknowledged. When the broker ends the connection, the next message is InsideError.
     """
 
-    def __init__(self, broker: Broker, name: str, filters: Iterable[tuple[str, int]], *, window: int = WINDOW) -> None:
+    def __init__(self, broker: Broker, name: str, filters: Iterable[tuple[str, int]], *, window: int = TAKEN_AT_ONCE) -> None:
         self._broker = broker
         self.name = name
         self._filters = list(filters)

@@ -2,6 +2,7 @@
 handshake, to be listed, tried again or dropped. Imports mapping, relay, settings.
 """
 
+import logging
 from typing import Any
 
 from mqttlite.broker import Broker
@@ -12,13 +13,17 @@ from mqttlite.broker.queues.named_queue import Item, NamedQueue
 from mqttlite.broker.turns import now_ms
 from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.properties import encode_user_properties, user_property, without_user
+from mqttlite.core.shown import shown
 
 from .mapping import Ways
 from .relay import Full, Message
 from .settings import UpstreamSettings
 
+log = logging.getLogger("mqttlite.gateway")
+
 CAUSE = b"bridge-cause"
 WAY = b"bridge-way"  # out or in, and whether it was a retained one
+SAID_MS = 10_000
 SHOWN_MAX = 4096  # bytes of a payload that are shown
 
 
@@ -29,6 +34,8 @@ class DeadLetters:
         self._broker = broker
         self._settings = settings
         self._in = Ways(settings.inwards)
+        self._unsaid = 0
+        self._said_at = 0
 
     @property
     def _queue(self) -> NamedQueue:
@@ -53,6 +60,24 @@ class DeadLetters:
         if queue.lacks_room(size) or (store is not None and not store.has_room(size)):
             raise Full
         queue.take(None, message.qos << 1, message.topic, message.payload, extra)
+        self._say(message, cause)
+
+    def _say(self, message: Message, cause: str) -> None:
+        """The first one, and then not more than one in SAID_MS, with how many there were."""
+        self._unsaid += 1
+        now = now_ms()
+        if self._said_at and now - self._said_at < SAID_MS:
+            return
+        self._said_at = now
+        more = f", and {self._unsaid - 1} before it" if self._unsaid > 1 else ""
+        self._unsaid = 0
+        log.warning(
+            "upstream %s: a message of topic %s is set aside%s: %s",
+            self._settings.name,
+            shown(message.topic, 100),
+            more,
+            cause,
+        )
 
     def listed(self) -> list[dict[str, Any]]:
         """The oldest first, as plain data."""
