@@ -36,7 +36,7 @@ from .gates.addresses import INSIDE
 from .server import Broker
 from .turns import READ_BYTES, now_ms
 
-TAKEN_AT_ONCE = 100  # QoS 1 and 2 messages that a program has and has not acknowledged, where it does not say
+AT_HAND = 100  # QoS 1 and 2 messages that a program has and has not acknowledged, where it does not say
 HELD_BYTES = 64 * 1024  # that wait in a connection while it is not resumed; below it the engine goes on
 
 Packets = list[tuple[int, bytes]]  # first byte and body of each
@@ -110,7 +110,7 @@ class Connection:
 
     # -- the program's side
 
-    def connect(self, name: str, window: int = TAKEN_AT_ONCE, clean: bool = False, packet_max: int = 0) -> bool:
+    def connect(self, name: str, window: int = AT_HAND, clean: bool = False, packet_max: int = 0) -> bool:
         """Begin the session called `name`; whether there was one already. CONNACK follows, after the commit of it.
         `window`: QoS 1 and 2 messages that the engine sends before they are acknowledged; `packet_max`: the largest
         packet that is taken, 0: any.
@@ -317,7 +317,7 @@ class Inside:
     acknowledged. When the broker ends the connection, the next message is InsideError.
     """
 
-    def __init__(self, broker: Broker, name: str, filters: Iterable[tuple[str, int]], *, window: int = TAKEN_AT_ONCE) -> None:
+    def __init__(self, broker: Broker, name: str, filters: Iterable[tuple[str, int]], *, window: int = AT_HAND) -> None:
         self._broker = broker
         self.name = name
         self._filters = list(filters)
