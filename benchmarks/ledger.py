@@ -1,6 +1,7 @@
 """What a delivery ledger costs a broker: CPU for each message, bytes in its file, bytes written to the disk.
 
     python -m benchmarks.ledger [MESSAGES]
+    python -m benchmarks.ledger verify [KEYS]      what `mqttlite verify` takes for two ledgers with so many (a million)
 
 One client publishes at QoS 1, in reads of 20 messages, another one takes and acknowledges them; broker, engine and
 ledger are in this process, and no socket is. The three cases take turns, so that a machine that gets slower meanwhile
@@ -8,6 +9,7 @@ is not taken for a difference.
 """
 
 import asyncio
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,10 +24,19 @@ from mqttlite.broker.router import Router
 from mqttlite.broker.witnessed import WitnessedRouter
 from mqttlite.core.keys import wrap
 from mqttlite.ledger import Ledger
+from mqttlite.ledger.file import LedgerFile
 from mqttlite.ledger.ledger import now_ms
+from mqttlite.ledger.notes import Notes
+from mqttlite.ledger.steps import ACCEPTED, HANDLED
 
 READ = 20  # messages in a read
 ROUNDS = 5
+MEASURED = """import sys, time
+from pathlib import Path
+from mqttlite.cli import main
+main(sys.argv[1:])
+most = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+print(f"{time.process_time():.1f} s of processor time, {int(most) >> 10} MiB at most")"""
 CASES = ("no ledger", "a ledger, messages without keys", "a ledger, messages with keys")
 
 
@@ -125,5 +136,33 @@ async def main(count: int) -> None:
         print(f"a message that comes alone: {await seldom(Path(folder), 500):.0f} bytes written")
 
 
+def fill(path: Path, step: int, keys: int, but: int = -1) -> None:
+    """A ledger to which this has happened to all keys but one; of 50 producers, in turns."""
+    file = LedgerFile(path, path.stem, keys, 1 << 40, 0)
+    file.open()
+    for start in range(0, keys, 40_000):
+        notes = Notes()
+        for number in range(start, min(keys, start + 40_000)):
+            if number != but:
+                notes.note(step, (b"board-%d" % (number % 50), 1, number // 50), b"board", number + 1, b"sensors/t", 20)
+        file.write(notes.take(), 0, 0)
+    file.close()
+
+
+def verify(keys: int) -> None:
+    """Print what it takes, and what it says."""
+    with tempfile.TemporaryDirectory() as folder:
+        start, end = Path(folder, "gateway.db"), Path(folder, "far.db")
+        fill(start, ACCEPTED, keys)
+        fill(end, HANDLED, keys, 7 * keys // 9)
+        for words in (("verify", "--help"), ("verify", str(start), str(end))):
+            done = subprocess.run([sys.executable, "-c", MEASURED, *words], capture_output=True, text=True)
+            print("\n    ".join(done.stdout.splitlines()[-2:]))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 20_000))
+    words = sys.argv[1:]
+    if words[:1] == ["verify"]:
+        verify(int(words[1]) if words[1:] else 1_000_000)
+    else:
+        asyncio.run(main(int(words[0]) if words else 20_000))

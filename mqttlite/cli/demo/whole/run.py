@@ -34,6 +34,7 @@ SHOW_EVERY_S = 3.0
 ANSWER_S = 20.0
 ARRIVAL_S = 30.0
 SENT = "boards.txt"  # the keys that the boards have accepted
+RED, GREEN, NORMAL = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 PLANTED_MIN = 6  # messages that wait at the gateway when one of them is taken away
 
 
@@ -162,8 +163,9 @@ class _Play:
         except (sqlite3.Error, ValueError):  # it is being made
             return 0
 
-    def _say(self, text: str) -> None:
-        print(f"{time.monotonic() - self._began:5.1f} s  {text}", flush=True)
+    def _say(self, text: str, colour: str = "") -> None:
+        shown = f"{colour}{text}{NORMAL}" if colour and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+        print(f"{time.monotonic() - self._began:5.1f} s  {shown}", flush=True)
 
     def _show(self) -> None:
         away = f"; away: {', '.join(sorted(self._away))}" if self._away else ""
@@ -198,14 +200,14 @@ class _Play:
         await asyncio.sleep(fault.at_s)
         life = self._site.lives[fault.who]
         async with turn:
-            self._say(f"{'✂ shut down' if fault.is_kind else '✂ kill -9'}: {life.name}")
+            self._say(f"{'✂ shut down' if fault.is_kind else '✂ kill -9'}: {life.name}", RED)
             self._killed[fault.who] = self._killed.get(fault.who, 0) + (not fault.is_kind)
             self._away.add(fault.who)
             await life.die(fault.is_kind)
             await asyncio.sleep(fault.for_s)
             await life.start()
             self._away.discard(fault.who)
-            self._say(f"▶ {life.name} is back, life {life.lives}")
+            self._say(f"▶ {life.name} is back, life {life.lives}", GREEN)
 
     async def _watch(self) -> None:
         while time.monotonic() - self._began < self._seconds:
