@@ -31,6 +31,7 @@ _EXAMPLES = """\
 examples:
   mqttlite gateway --serial /dev/ttyUSB0                              to a broker on this machine
   mqttlite gateway --serial /dev/serial/by-id/usb-… --serial '/dev/ttyAMA0?baud=921600' --upstream mqtt://10.0.0.5
+  mqttlite gateway --bus '/dev/ttyUSB0?addresses=1-8'                 eight boards on one pair of wires (docs/rs485.md)
   mqttlite gateway --bridge --serial /dev/ttyUSB0 --upstream mqtts://gateway:secret@broker.example
   mqttlite gateway --bridge --serial /dev/ttyUSB0 --store /var/lib/mqttlite/gateway.db
   mqttlite gateway --config /etc/mqttlite/gateway.toml                topics, both directions, users, more upstreams
@@ -61,6 +62,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="PATH[?baud=…]",
         help="a serial port; may be given more than once. Options behind a question mark: baud (115200), "
         "frame_size (128), window (8), rtscts (0); quote them for the shell",
+    )
+    parser.add_argument(
+        "--bus",
+        action="append",
+        default=[],
+        metavar="PATH[?addresses=…]",
+        help="a port with an RS-485 bus, whose devices are asked in turn; may be given more than once. Options: "
+        "addresses (1-32), baud (115200), frames (4), frame_size (128), turnaround_ms (2), idle_ms (100), silent_ms "
+        "(5000), driver (adapter, or rts)",
     )
     parser.add_argument(
         "--upstream",
@@ -114,6 +124,10 @@ def configuration(args: argparse.Namespace) -> "Config":
         given = [parsed(text) for text in args.serial]
         config.serial = [port for port in given if isinstance(port, SerialPort)]
         config.wanted = [rule for rule in given if not isinstance(rule, SerialPort)]
+    if args.bus:
+        from mqttlite_gateway.config.bus_port import BusPort
+
+        config.buses = [BusPort.parse(text) for text in args.bus]
     if args.upstream:
         config.lead_to(args.upstream)
     if args.store is not None:

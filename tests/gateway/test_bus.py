@@ -12,6 +12,7 @@ import pytest
 
 from mqttlite.client import Client
 from mqttlite_gateway.config import ConfigError, load
+from mqttlite_gateway.config.bus_port import BusPort
 from tests import runtimes
 from tests.gateway.pty_bus import PtyBus
 from tests.gateway.world import COMMAND, Program, numbers, watching
@@ -141,6 +142,23 @@ def test_what_a_bus_cannot_be_is_said_with_its_line(tmp_path: Path, text: str, w
     file.write_text(f'[[bus]]\npath = "/dev/ttyUSB0"\n{text}\n')
     with pytest.raises(ConfigError, match=words):
         load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/dev/ttyUSB0?adresses=1", "unknown option 'adresses'; there are addresses, baud"),
+        ("/dev/ttyUSB0?frames=many", "frames is not a number"),
+        ("/dev/ttyUSB0?addresses=0", "addresses 0: must be 1 to 127"),
+        ("ttyUSB0", "must be a device such as /dev/ttyUSB0"),
+    ],
+)
+def test_a_bus_on_the_command_line_is_checked(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        BusPort.parse(text)
+    assert BusPort.parse("/dev/ttyS1?addresses=1-3,9&frames=8&driver=rts") == BusPort(
+        "/dev/ttyS1", "1-3,9", frames=8, driver="rts"
+    )
 
 
 def test_addresses_are_ranges_and_numbers(tmp_path: Path) -> None:

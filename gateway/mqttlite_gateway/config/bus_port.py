@@ -13,6 +13,8 @@ from .port import NAME, SerialPort
 ADAPTER = "adapter"  # switches its driver itself
 RTS = "rts"  # the kernel switches it by RTS
 DRIVERS = (ADAPTER, RTS)
+OPTIONS = ("addresses", "baud", "frames", "frame_size", "turnaround_ms", "idle_ms", "silent_ms", "driver")
+_TEXTS = ("addresses", "driver")
 _LONGEST_MS = 60_000
 
 
@@ -48,6 +50,23 @@ class BusPort:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be 0 to {_LONGEST_MS}")
         if self.driver not in DRIVERS:
             raise ConfigError(f"driver '{shown(self.driver)}': must be {' or '.join(DRIVERS)}")
+
+    @classmethod
+    def parse(cls, text: str) -> "BusPort":
+        """A bus as on the command line: /dev/ttyUSB0?addresses=1-8,20&frames=8."""
+        path, _, query = text.partition("?")
+        values: dict[str, Any] = {}
+        for pair in query.split("&") if query else ():
+            key, _, value = pair.partition("=")
+            if key not in OPTIONS:
+                raise ConfigError(f"{text}: unknown option '{key}'; there are {', '.join(OPTIONS)}")
+            if key not in _TEXTS and not value.isdecimal():
+                raise ConfigError(f"{text}: {key} is not a number")
+            values[key] = value if key in _TEXTS else int(value)
+        try:
+            return cls(path, **values)
+        except ConfigError as error:
+            raise ConfigError(f"{text}: {error}") from error
 
     def port(self, address: int) -> SerialPort:
         """The line of one device, as others know lines."""

@@ -1,7 +1,7 @@
 """One device of a bus, as one of the gateway's lines: its own connections, name, log, console and state."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from mqttlite.core.shown import shown
 from mqttlite.link.bus.station import Station
@@ -68,6 +68,10 @@ class BusLine(GatewayLine):
         finally:
             await self.forwarder.close()
             self.say.close()
+
+    def lent(self) -> NoReturn:
+        """Not possible: the port is not its own. Raises ValueError."""
+        raise ValueError(f"{self.config.path} is one of many devices on a bus: flash the board at its USB socket")
 
     def look(self) -> None:
         """The bus looks for its port."""
