@@ -165,8 +165,11 @@ class BridgeUplink:
     async def _connection(self) -> bool:
         """One connection, to its end; whether to be patient then."""
         settings = self.settings
-        async with asyncio.timeout(settings.timeout_s):
-            streams = await self._upstream.connect(READ_BYTES)
+        try:
+            async with asyncio.timeout(settings.timeout_s):
+                streams = await self._upstream.connect(READ_BYTES)
+        except TimeoutError:
+            raise ConnectError(f"{self._upstream.name} does not answer within {settings.timeout_s:g} s") from None
         opening = Opening(self._broker, settings, self._upstream, streams)
         joined: Joined | None = None
         try:

@@ -50,14 +50,14 @@ async def test_an_upstream_that_takes_and_never_acknowledges_is_found_out_and_tr
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"keep_alive_s": 1, "timeout_s": 0.2}, "is mute: it has not answered a ping for 0.2 s"),
-        ({"timeout_s": 0.2, "inwards": (Route("in"),)}, "is mute: it has not answered SUBSCRIBE for 0.2 s"),
+        ({"keep_alive_s": 1, "timeout_s": 0.4}, "is mute: it has not answered a ping for 0.4 s"),
+        ({"timeout_s": 0.4, "inwards": (Route("in"),)}, "is mute: it has not answered SUBSCRIBE for 0.4 s"),
     ],
 )
 async def test_an_upstream_that_answers_no_ping_and_no_subscribe_is_found_out(
     tmp_path: Path, more: dict[str, Any], words: str
 ) -> None:
-    async with Scripted(is_mute) as far, gateway(None, settings(far.url, version="5.0", **more)) as (_, uplink):
+    async with Scripted(*[is_mute] * 9) as far, gateway(None, settings(far.url, version="5.0", **more)) as (_, uplink):
         await until(lambda: words in uplink.describe()["problem"])
 
 
@@ -66,7 +66,7 @@ async def test_an_upstream_without_a_word_is_named(tmp_path: Path) -> None:
         await peer.packet()
         await peer.closed()
 
-    async with Scripted(nothing, nothing) as far, gateway(None, settings(far.url, timeout_s=0.2)) as (_, uplink):
+    async with Scripted(*[nothing] * 9) as far, gateway(None, settings(far.url, timeout_s=0.2)) as (_, uplink):
         await until(lambda: "answer" in uplink.describe()["problem"])
         assert not uplink.describe()["connected"]
 
