@@ -172,7 +172,8 @@ class Boards:
         raise ValueError("the broker inside listens nowhere with mqtt://: use mqttlite update on the command line")
 
     def _lines(self) -> list[Any]:
-        return [line for line in self._gateway.lines if hasattr(line, "lent")]
+        """Lines with a port of their own: no board on a bus is flashed."""
+        return [line for line in self._gateway.lines if not hasattr(line, "bus")]
 
     @asynccontextmanager
     async def _lent(self, port: str) -> AsyncIterator[None]:

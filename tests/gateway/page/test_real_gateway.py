@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 
+from mqttlite.boards import littlefs_image
 from mqttlite.cli import main
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
+from mqttlite_board import settings
+from tests.boards import images
+from tests.boards.rom_loader import RomLoader
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, watching
 from tests.peers import Mosquitto, free_port, run
+from tests.runtimes import ROOT
 
 from .browser import Tab
 
@@ -148,6 +153,8 @@ async def test_flashing_borrows_the_port_and_says_what_is_wrong(tab: Tab, tmp_pa
     boards = tmp_path / "boards"
     boards.mkdir()
     (boards / "ESP32_GENERIC-20250415-v1.25.0.bin").write_bytes(b"no image")
+    (boards / "my-sensor").mkdir()
+    (boards / "my-sensor" / "app.py").write_text("def application(options):\n    return None\n")
     master, slave = pty.openpty()
     try:
         async with gateway(tmp_path, os.ttyname(slave)) as (program, url, _):
@@ -162,6 +169,12 @@ async def test_flashing_borrows_the_port_and_says_what_is_wrong(tab: Tab, tmp_pa
             await tab.until("document.querySelector('.job header').innerText.includes('failed')")
             await program.says("the port is back")
             await program.says("open at", 2)
+            await tab.fill("input[name=devices]", "pump-8")
+            await tab.ask("document.querySelector('input[name=devices]').form.requestSubmit()")
+            await tab.until("document.querySelector('.job h3').innerText === 'update pump-8 with my-sensor'")
+            assert "pump-8" in await tab.until(
+                "document.querySelector('.job li')?.innerText"
+            )  # which nobody has set up
             outside: Any = await tab.ask(
                 """fetch('/api/me').then(answer => answer.json()).then(me => fetch('/api/flash', {method: 'POST',
                 headers: {'Content-Type': 'application/json', 'X-CSRF-Token': me.csrf}, body: JSON.stringify(
@@ -171,6 +184,33 @@ async def test_flashing_borrows_the_port_and_says_what_is_wrong(tab: Tab, tmp_pa
     finally:
         os.close(master)
         os.close(slave)
+    tab.errors.clear()
+
+
+async def test_a_board_that_is_plugged_in_is_flashed_and_its_settings_are_on_it(
+    tab: Tab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESPTOOL_CFGFILE", str(ROOT / "tests/boards/esptool.cfg"))
+    boards = tmp_path / "boards"
+    boards.mkdir()
+    (boards / "ESP32_GENERIC-20250415-v1.25.0.bin").write_bytes(images.image(size=20000))
+    more = f'[provision]\nname = "{{name}}"\nurl = "serial:usb"\ndevices = "{tmp_path}/devices.toml"\n'
+    with RomLoader() as board:
+        async with gateway(tmp_path, board.path, more=more) as (program, url, _):
+            await program.says("open at")
+            await tab.go(f"{url}/#boards")
+            await tab.fill("input[name=board]", "pump-7")
+            await tab.until(f"document.querySelector('select[name=port]').value === '{board.path}'")
+            await tab.ask("document.querySelector('input[name=board]').form.requestSubmit()")
+            state = "document.querySelector('.job header > span')?.innerText"
+            assert (await tab.until(f"/^(done|failed)/.exec({state})?.[0]")) == "done", await tab.text(".job")
+            assert await tab.ask("document.querySelectorAll('.job .step').length") > 3
+            assert await asyncio.to_thread(board.started.wait, 5)
+            files = littlefs_image.read(bytes(board.flash[0x200000:0x400000]))
+            values = settings.decode(files["settings.json"])
+            assert (values["name"], values["url"]) == ("pump-7", "serial:usb")
+            assert values["key"] not in await tab.text("main")
+            await program.says("the port is back")
     tab.errors.clear()
 
 
