@@ -172,9 +172,8 @@ async def test_flashing_borrows_the_port_and_says_what_is_wrong(tab: Tab, tmp_pa
             await tab.fill("input[name=devices]", "pump-8")
             await tab.ask("document.querySelector('input[name=devices]').form.requestSubmit()")
             await tab.until("document.querySelector('.job h3').innerText === 'update pump-8 with my-sensor'")
-            assert "pump-8" in await tab.until(
-                "document.querySelector('.job li')?.innerText"
-            )  # which nobody has set up
+            last = "document.querySelector('.job:first-child .said-lines li:last-child')?.innerText"
+            assert "pump-8" in await tab.until(last)  # which nobody has set up
             outside: Any = await tab.ask(
                 """fetch('/api/me').then(answer => answer.json()).then(me => fetch('/api/flash', {method: 'POST',
                 headers: {'Content-Type': 'application/json', 'X-CSRF-Token': me.csrf}, body: JSON.stringify(
