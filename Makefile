@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large frames size board qemu release deb deb-test interop diagrams pictures cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large site frames size board qemu release deb deb-test interop diagrams pictures cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -69,6 +69,9 @@ large: $(TESTING) ## simulated fleets at random, seed after seed (ARGS='--seeds 
 
 frames: $(TESTING) ## ten million frames of the serial link over noisy lines: whatever arrives is what was sent (ARGS='--frames 100000')
 	@$(PY) -m benchmarks.link_frames $(ARGS)
+
+site: $(TESTING) ## a day of a site: 50 devices, power cuts, an upstream away for 6 hours; half an hour (ARGS='--hours 2 --devices 10')
+	@$(PY) -m benchmarks.site $(ARGS)
 
 size: $(TESTING) ## bytes of .mpy, of heap and for each message: the bundles beside mqtt_as and umqtt.simple (ARGS=thin)
 	@$(PY) -m benchmarks.size $(ARGS)

@@ -21,6 +21,7 @@ from .reloading import BESIDE, Reloading, check_same
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
+    from mqttlite.broker.broker_store import BrokerStore
     from mqttlite.ledger import Ledger
     from mqttlite.link.bus.station import Station
 
@@ -37,8 +38,8 @@ class Gateway:
     """`async with Gateway(config) as gateway: await gateway.finished()`, of a checked configuration.
 
     `path`: the file that says it, None without. `read`: the configuration as it is now, for `reload`. `check`: say at
-    once whether the broker of forward mode is there. `asks`: as of lines.ports.Ports. `set_up`: gives boards that wait
-    for them their settings.
+    once whether the broker of forward mode is there. `asks`: as of lines.ports.Ports. `store`: of the broker inside,
+    instead of the configuration's. `set_up`: gives boards that wait for them their settings.
 
     `lines`, `uplinks`: what there is, each with `describe`. `ports`: which there are, and which are
     missed. `broker`: the one inside; None in forward mode.
@@ -53,6 +54,7 @@ class Gateway:
         read: Callable[[], Config] | None = None,
         check: bool = False,
         asks: bool = True,
+        store: "BrokerStore | None" = None,
         set_up: SetUp | None = None,
     ) -> None:
         self.config = config
@@ -66,6 +68,7 @@ class Gateway:
         self._status: asyncio.Task[None] | None = None
         self._check = check
         self._asks = asks
+        self._store = store
         self._set_up = set_up
         self._upstream: Upstream | None = None
         self._names: Names[GatewayLine] = Names()
@@ -127,7 +130,7 @@ class Gateway:
 
         settings = self.config.broker
         access = embedded.access_of(settings)
-        self.broker = broker = await stack.enter_async_context(embedded.embedded(self.config, access))
+        self.broker = broker = await stack.enter_async_context(embedded.embedded(self.config, access, self._store))
         broker.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         self.ledger = broker.ledger
         for each in self.config.upstreams:

@@ -321,10 +321,19 @@ class VirtualLoop(Loop):
         port: int | None = None,
         **options: Any,
     ) -> tuple[asyncio.Transport, Any]:
+        sock = options.pop("sock", None)
         _no(options)
+        if sock is not None:  # one of a pair
+            return cast("tuple[asyncio.Transport, Any]", sock.begin(protocol_factory))
         if host is None or port is None:
             raise NotImplementedError("a connection in the simulated network needs a host and a port")
         return await self._network.connect(self._process, protocol_factory, host, port)
+
+    async def connect_accepted_socket(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], sock: Any, **options: Any
+    ) -> tuple[asyncio.Transport, Any]:
+        _no(options)
+        return cast("tuple[asyncio.Transport, Any]", sock.begin(protocol_factory))
 
     async def create_server(  # type: ignore[override]
         self,

@@ -90,11 +90,13 @@ def _answers(world: Machines, network: Network) -> list[tuple[Any, str, Any]]:
         *_chance(world),
         *((module, name, names[name]) for module, name in _places(len(sys.modules))),
         *((module, "open", fake_open(fake_os)) for module in (mqttlite.store.area_file, mqttlite.store.damage)),
-        (mqttlite.broker.listen, "socket", SocketModule(network)),
+        *((sys.modules[name], "socket", SocketModule(network)) for name in _WITH_SOCKETS if name in sys.modules),
         *serial_answers(world),
         (sys, "unraisablehook", _unraisable),
     ]
 
+
+_WITH_SOCKETS = ("mqttlite.broker.listen", "mqttlite_gateway.inside.joined")
 
 _told = sys.unraisablehook
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.broker.access.access import Access
+from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.config.ledger import make_ledger
 from mqttlite.broker.config.make_access import doubts, make_access
 from mqttlite.broker.config.settings import Settings
@@ -24,20 +25,20 @@ LISTEN = "mqtt://127.0.0.1:1883"
 FILE = "gateway.db"
 
 
-def embedded(config: Config, access: Access | None) -> Broker:
+def embedded(config: Config, access: Access | None, own: BrokerStore | None = None) -> Broker:
     """The broker, not started yet; it listens nowhere, as long as the queues of upstreams are not there. The folder of
-    its store is made, where it is the default.
+    its store is made, where it is the default. `own`: a store instead of that of the configuration.
     """
     settings = config.broker
-    store = store_of(settings)
+    store = None if own else store_of(settings)
     if store is not None and not settings.store:
         Path(store).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if store is None:
+    if store is None and own is None:
         log.warning('the store is "memory": what is not upstream yet is lost when this program ends')
     return Broker(
         [],
         limits_of(settings, config.upstreams),
-        store,
+        own or store,
         access=access,
         server_reference=settings.server_reference,
         ledger=make_ledger(settings, store),

@@ -59,7 +59,8 @@ class Audit:
                 held += size
                 if not size <= session.session.bytes <= engine.limits.queue_bytes:
                     found.append(f"{name} has {size} bytes for {session}, in its books {session.session.bytes}")
-                if session.session.unfinished > WINDOW:
+                own = session.session.window if session.is_inside else WINDOW
+                if session.session.unfinished > own:  # a program inside says itself how much it takes
                     found.append(f"{name} has {session.session.unfinished} messages in the window of {session}")
             if held > engine.ledger.queued:
                 found.append(f"{name} has {held} bytes in its queues, in its books {engine.ledger.queued}")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..timeline import Timeline
 
 SECTOR = 512  # bytes that a disk writes whole or not at all
+PAGE = 4096  # bytes that flash behind a controller writes at least
 SHARES = (0.0, 0.5, 0.9, 1.0)  # of the unsynced sectors that a power cut leaves
 
 
@@ -46,7 +47,8 @@ class Disk:
 
     `on_operation`: called with each Operation before it is done. It may raise OSError (with errno ENOSPC or EIO) in its
     place, kill the process, or return something to be called when it has been done.
-    `capacity`: bytes that all files may have. `sync_ns`, `write_ns`: how long these take, from and to.
+    `capacity`: bytes that all files may have. `sync_ns`, `write_ns`: how long these take, from and to. `written`: bytes
+    that programs wrote; `syncs`: of files and of the directory; `pages`: that these had to write.
     """
 
     def __init__(self, world: Timeline, name: str) -> None:
@@ -56,6 +58,7 @@ class Disk:
         self.sync_ns = (200_000, 4_000_000)  # a good SD card, or a bad SSD
         self.write_ns = (0, 0)
         self.operations = 0
+        self.written = self.syncs = self.pages = 0
         self._world = world
         self._lane = name + " disk"
         self._names: dict[str, _File] = {}
@@ -173,6 +176,7 @@ class Mount:
                 raise OSError(errno.ENOSPC, "No space left on device")
         _write(content, offset, data)
         file.loose.append((offset, data))
+        disk.written += len(data)
         disk._takes(*disk.write_ns)
         if after:
             after()
@@ -195,6 +199,8 @@ class Mount:
             except OSError:
                 file.loose.clear()  # as on Linux: what a failed sync has not written is never written
                 raise
+            disk.syncs += 1
+            disk.pages += _pages(file.loose)
             for offset, data in file.loose:
                 _write(file.durable, offset, data)
             file.loose.clear()
@@ -218,6 +224,8 @@ class Mount:
             after = disk._before("sync directory", "", "")
             for change in disk._loose_names:
                 _rename(disk._durable_names, *change)
+            disk.syncs += 1
+            disk.pages += bool(disk._loose_names)
             disk._loose_names.clear()
             disk._takes(*disk.sync_ns)
             if after:
@@ -231,6 +239,13 @@ class Mount:
         disk._loose_names.append(change)
         if after:
             after()
+
+
+def _pages(loose: list[tuple[int, bytes | None]]) -> int:
+    """How many pages these writes touch."""
+    return len(
+        {page for offset, data in loose for page in range(offset // PAGE, (offset + len(data or b"") - 1) // PAGE + 1)}
+    )
 
 
 def _rename(names: dict[str, _File], old: str, name: str, file: _File | None) -> None:

@@ -63,7 +63,7 @@ class Large(LargeScene):
             self._process(name, self.broker_of(limits))
         for name in parts.gateways:
             if name in parts.gates:
-                self._process(name, gateway_program(*lines_of[name], upstream=f"mqtt://{parts.gates[name]}"))
+                self._process(name, self.gateway_of(parts.gates[name], lines_of[name]))
         for reader in parts.readers:
             self._process(reader.name, reader_of(self, reader))
         for bridge in parts.bridges:
@@ -74,6 +74,10 @@ class Large(LargeScene):
             if device.store == "memory":
                 self.audit.forgetful.add(device.name)
         self.trouble = Trouble(self)
+
+    def gateway_of(self, broker: str, ports: list[str]) -> Program:
+        """The program of a gateway with these ports, whose devices' messages go to `broker`."""
+        return gateway_program(*ports, upstream=f"mqtt://{broker}")
 
     def _line(self, device: str, gateway: str, port: str) -> SerialLine:
         line = SerialLine(self.world, device, PORT, gateway, port)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..machine import Loop, Machine, Machines
 from ..timeline import SECOND
-from .sockets import ANY, Listener, Listeners
+from .sockets import ANY, FakeSocket, Listener, Listeners
 from .streams import Conditions, Way, Ways
 from .transports import SimTransport
 
@@ -179,6 +179,16 @@ class Network:
             raise RuntimeError("no process is running: whose socket?")
         return Listener(self.listeners, process)
 
+    def pair(self) -> tuple["PairEnd", "PairEnd"]:
+        """Two sockets of the process that is running, joined with each other."""
+        process = self.world.current
+        if process is None:
+            raise RuntimeError("no process is running: whose sockets?")
+        self._number += 1
+        connection = Connection(self, self._number, process, process, 0, replace(self.conditions, latency=(0, 50_000)))
+        self.connections[connection.name] = connection
+        return PairEnd(connection.client), PairEnd(connection.server)
+
     async def connect(
         self, process: Machine, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int
     ) -> tuple[SimTransport, Any]:
@@ -249,8 +259,27 @@ class Network:
             end.refuse_ghost()
 
 
+class PairEnd(FakeSocket):
+    """One of two sockets that are joined with each other."""
+
+    family = socket.AF_UNIX
+
+    def __init__(self, transport: SimTransport) -> None:
+        super().__init__(("", 0))
+        self._transport = transport
+
+    def begin(self, factory: Callable[[], asyncio.BaseProtocol]) -> tuple[SimTransport, Any]:
+        """A program goes on with it, as with a connection."""
+        protocol = factory()
+        self._transport.begin(protocol)
+        return self._transport, protocol
+
+    def close(self) -> None:
+        self._transport.os_close()
+
+
 class SocketModule:
-    """The module `socket` for a module that listens."""
+    """The module `socket` for a module that listens, or makes pairs."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -260,6 +289,9 @@ class SocketModule:
 
     def socket(self, *_: object) -> Listener:
         return self._network.socket()
+
+    def socketpair(self, *_: object) -> tuple[PairEnd, PairEnd]:
+        return self._network.pair()
 
     def getaddrinfo(self, host: Any, port: Any, *_: object, **__: object) -> list[Any]:
         process = self._network.world.current
