@@ -143,9 +143,11 @@ class Gateway:
             control = settings.control or default_control()
             if control:
                 from .operating.answer import answer
+                from .operating.aside import AsideActions
 
                 asked = Control(broker, control, self.reload)
                 asked.also("gateway", lambda: answer(self))
+                AsideActions(self).add_to(asked)
                 await stack.enter_async_context(asked)
         for uplink in self.uplinks:
             await uplink.start()

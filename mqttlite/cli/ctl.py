@@ -29,6 +29,10 @@ Looks at a broker that runs, and after it, over its control socket: that of the 
   mqttlite ctl retry-dead orders           try again what is dead in a queue
   mqttlite ctl drop-dead orders            delete what is dead in a queue
   mqttlite ctl delete queue orders         end a queue or a stream, with all that is in it
+  mqttlite ctl upstreams                   of a gateway: how its upstreams are, and what waits for them
+  mqttlite ctl aside cloud                 what upstream cloud has refused, with the reason
+  mqttlite ctl retry-aside cloud 3         try one of these messages again; --all: all of them
+  mqttlite ctl drop-aside cloud 3          delete one of them; --all: all of them
   mqttlite ctl reload                      read the files again, as SIGHUP does
   mqttlite ctl backup /media/broker.db     copy the store, while the broker runs
   mqttlite ctl --json status               the same for programs
@@ -79,6 +83,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     delete = action("delete", "end a queue or a stream, with all that is in it")
     delete.add_argument("kind", choices=("queue", "stream"))
     delete.add_argument("name", metavar="NAME")
+    action("upstreams", "of a gateway: how its upstreams are, and what waits for them")
+    action("aside", "what an upstream of a gateway has refused, with the reason", "name")
+    for name, text in (("retry-aside", "try again what an upstream has refused"), ("drop-aside", "delete it")):
+        aside = action(name, text, "name")
+        aside.add_argument("seq", metavar="NUMBER", nargs="?", type=int, help="of the message, as `aside` says")
+        aside.add_argument("--all", action="store_true", help="all of them")
     action("reload", "read the broker's files again, as SIGHUP does")
     action("backup", "copy the store to a new file, while the broker runs", "to")
 
@@ -205,6 +215,33 @@ def _queues(found: list[dict[str, Any]]) -> str:
     return table(head, rows) if rows else "none"
 
 
+def _upstreams(found: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            each["name"],
+            each["kind"],
+            "connected" if each["connected"] else "away",
+            each["queued"],
+            size(each["queued_bytes"]),
+            span(each["oldest_s"]) if each["queued"] else "-",
+            sum(each["in_doubt"].values()),
+            each["drained_a_second"],
+            each["set_aside"],
+            each["problem"] or "-",
+        )
+        for each in found
+    ]
+    head = ("name", "kind", "state", "queued", "size", "oldest", "in doubt", "a second", "set aside", "problem")
+    return table(head, rows) if rows else "none"
+
+
+def _aside(found: list[dict[str, Any]]) -> str:
+    rows = [
+        (each["id"], each.get("way", "out"), each["qos"], each["bytes"], each["topic"], each["cause"]) for each in found
+    ]
+    return table(("number", "way", "QoS", "bytes", "topic", "cause"), rows) if rows else "none"
+
+
 _SHOWN: dict[str, Callable[[Any], str]] = {
     "status": _status,
     "clients": _clients,
@@ -213,4 +250,6 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "retained": _retained,
     "queues": _queues,
     "show": _show,
+    "upstreams": _upstreams,
+    "aside": _aside,
 }

@@ -110,15 +110,16 @@ def give_up(broker: Broker, name: str, seq: int) -> bool:
     return True
 
 
-def in_doubt(client: ClientSession | None) -> dict[str, int]:
-    """How many messages are between two packets: sent and not acknowledged, released and not confirmed."""
+def in_doubt(client: ClientSession | None, inflight: int) -> dict[str, int]:
+    """How many messages are between two packets: sent and not acknowledged, released and not confirmed; after a
+    restart, as many as may be. `inflight`: how many there are at most.
+    """
     found = {"sent": 0, "released": 0}
     if client is not None:
         session = client.session
-        begun = max(session.sent, min(session.sent_before, session.next))
-        for seq, message in session.messages.items():
-            if message[0][0] & 6 == RELEASED:
-                found["released"] += 1
-            elif seq < begun:
-                found["sent"] += 1
+        begun = max(session.sent, min(session.sent_before, session.next, session.first + inflight))
+        for seq in range(session.first, begun):
+            message = session.messages.get(seq)
+            if message is not None:
+                found["released" if message[0][0] & 6 == RELEASED else "sent"] += 1
     return found

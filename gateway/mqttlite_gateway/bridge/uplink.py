@@ -337,7 +337,7 @@ class BridgeUplink:
             "queued": session.queued if session else 0,
             "queued_bytes": session.bytes if session else 0,
             "oldest_s": (self._ages.oldest_ms(first, session.next, clock) if session else 0) / 1000,
-            "in_doubt": in_doubt(client),
+            "in_doubt": in_doubt(client, self.settings.inflight),
             "drained_a_second": counts.drained.a_second(now_ms()),
             "rate": self.settings.rate,
             "sent": counts.sent,

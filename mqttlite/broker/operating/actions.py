@@ -37,6 +37,7 @@ MOST = 1000  # retained messages and queued ones that one answer has, unless ask
 _CHANGES = ("disconnect", "take-over", "remove", "drop", "retry", "clear", "retry-dead", "drop-dead", "delete")
 
 _Arguments = dict[str, Any]
+Action = Callable[[_Arguments, str], Awaitable[Any]]  # of its arguments, and of who asks
 
 
 class Actions:
@@ -47,7 +48,8 @@ class Actions:
         self._loop_watch = loop_watch
         self._reload = reload
         self._began_at = time.time()
-        self._actions: dict[str, tuple[Callable[[_Arguments, str], Awaitable[Any]], dict[str, type]]] = {
+        self._changes = set(_CHANGES)
+        self._actions: dict[str, tuple[Action, dict[str, type]]] = {
             "status": (self._status, {}),
             "clients": (self._clients, {}),
             "sessions": (self._sessions, {}),
@@ -73,6 +75,14 @@ class Actions:
 
         self._actions[name] = (answered, {})
 
+    def add(self, name: str, action: Action, known: dict[str, type], changes: bool) -> None:
+        """One more, with the arguments that are `known`; one that `changes` something is answered when it is durable.
+        ValueError: it is not done, and why.
+        """
+        self._actions[name] = (action, known)
+        if changes:
+            self._changes.add(name)
+
     async def do(self, request: _Arguments, by: str) -> Any:
         """Do what is asked. `by`: who asks, for the audit."""
         name = request.get("do")
@@ -86,7 +96,7 @@ class Actions:
             if type(value) is not known[key]:
                 raise ValueError(f"{name}: {key} has to be of type {known[key].__name__}, not {value!r:.60}")
         found = await action(arguments, by)
-        if name in _CHANGES and self._broker.store:
+        if name in self._changes and self._broker.store:
             try:
                 await self._broker.store.commit()
             except MQTTError as error:

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..turns import now_ms
-from .actions import SLICE, Actions, Reload
+from .actions import SLICE, Action, Actions, Reload
 from .callers import Callers
 from .control_path import is_answered
 from .loop_watch import LoopWatch
@@ -56,6 +56,10 @@ class Control:
     def also(self, name: str, action: Callable[[], Any]) -> None:
         """Answer one more request, with what `action` finds: that of a program with a broker inside."""
         self._actions.also(name, action)
+
+    def add(self, name: str, action: Action, known: dict[str, type], *, changes: bool = False) -> None:
+        """The same of one with arguments (Actions.add)."""
+        self._actions.add(name, action, known, changes)
 
     async def __aenter__(self) -> Self:
         sock = self._bind()
