@@ -296,7 +296,7 @@ class SinkUplink:
             "queued": session.queued if session else 0,
             "queued_bytes": session.bytes if session else 0,
             "oldest_s": oldest_ms // 1000,
-            "in_doubt": in_doubt(client),
+            "in_doubt": in_doubt(client, self.settings.inflight),
             "drained_a_second": self._drained.a_second(now_ms()),
             "sent": self.sent,
             "acknowledged": self.acknowledged,
