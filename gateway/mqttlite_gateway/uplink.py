@@ -19,9 +19,9 @@ class Uplink(Protocol):
         """In good order, within a second or two: what is not acknowledged stays in the queue."""
 
     def describe(self) -> dict[str, Any]:
-        """Its state, as plain data: name, kind, url (without secrets), connected, since_s, problem, queued,
-        queued_bytes, oldest_s, in_doubt, drained_a_second, sent, acknowledged, refused, expired, dropped, received,
-        set_aside.
+        """Its state, as plain data: name, kind, url (without secrets), connected, since_s (for how long), problem,
+        queued, queued_bytes, oldest_s, in_doubt, drained_a_second, sent, acknowledged, refused, expired, dropped,
+        received, set_aside.
         """
 
     def dead_letters(self) -> list[dict[str, Any]]:

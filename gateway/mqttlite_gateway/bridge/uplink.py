@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from time import time
 from typing import Any
 
 from mqttlite.broker import Broker
@@ -56,7 +55,7 @@ class BridgeUplink:
         self._kept = Kept()
         self._ages = Ages([])
         self._joined: Joined | None = None
-        self._since_s = time()
+        self._since = now_ms()
         self._problem = "not started"
         self._said = ""
         self._task: asyncio.Task[None] | None = None
@@ -190,10 +189,11 @@ class BridgeUplink:
             raise SilentError(f"{self._upstream.name}: no answer within {settings.timeout_s:g} s") from None
         finally:
             self._joined = None
-            self._since_s = time()
             opening.writer.close()
             if joined is None:
                 opening.writer.transport.abort()
+            else:
+                self._since = now_ms()
         self._suspected(joined)
         self._say(joined.over)
         return joined.relay.is_patient
@@ -223,7 +223,7 @@ class BridgeUplink:
 
     def _begun(self, joined: Joined) -> None:
         terms = joined.terms
-        self._since_s = time()
+        self._since = now_ms()
         self._problem = self._said = ""
         client = self._client
         if client is not None:
@@ -288,7 +288,10 @@ class BridgeUplink:
 
     async def _look_for_ever(self) -> None:
         while True:
-            self._look()
+            try:
+                self._look()
+            except Exception:  # a fault of ours
+                log.exception("upstream %s: unexpected error while looking at its queue", self.name)
             await asyncio.sleep(LOOK_S)
 
     def _look(self) -> None:
@@ -332,7 +335,7 @@ class BridgeUplink:
             "version": self._version.text,
             "client_id": self._kept.client_id,
             "connected": joined is not None,
-            "since_s": self._since_s,
+            "since_s": (now_ms() - self._since) // 1000,
             "problem": self._problem,
             "queued": session.queued if session else 0,
             "queued_bytes": session.bytes if session else 0,
