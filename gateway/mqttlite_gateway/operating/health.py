@@ -1,5 +1,6 @@
 """Whether the gateway does what it is there for. A health check that says OK without its adapter helps nobody."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -7,35 +8,36 @@ if TYPE_CHECKING:
 
 NO_PORT = "no port"
 
+_States = Sequence[Mapping[str, Any]]
 
-def reasons(gateway: "Gateway") -> list[str]:
+
+def reasons(gateway: "Gateway", lines: _States | None = None, uplinks: _States | None = None) -> list[str]:
     """What is wrong, a sentence each: an adapter that is gone, an upstream that cannot be reached, a store that has
-    failed. Empty: nothing is. A port without a device is no trouble: devices are switched off.
+    failed. Empty: nothing is. A port without a device is no trouble: devices are switched off. `lines`, `uplinks`: what
+    they say of themselves, where it was asked already.
     """
+    lines = [line.describe() for line in list(gateway.lines)] if lines is None else lines
+    uplinks = [uplink.describe() for uplink in list(gateway.uplinks)] if uplinks is None else uplinks
     found = []
     if gateway.broker is not None:
         from mqttlite.broker.operating.health import trouble
 
         if what := trouble(gateway.broker):
             found.append(what)
-    for uplink in gateway.uplinks:
-        state = uplink.describe()
-        if not state.get("connected"):
-            found.append(f"upstream {state.get('name')}: {state.get('problem') or 'not connected'}")
+    for uplink in uplinks:
+        if not uplink.get("connected"):
+            found.append(f"upstream {uplink.get('name')}: {uplink.get('problem') or 'not connected'}")
     ports = getattr(gateway, "ports", None)
     found += [f"no port with {words}: is the adapter plugged in?" for words in (ports.missing if ports else ())]
-    said = set()
-    for line in list(gateway.lines):
-        state = line.describe()
-        if state.get("looks_like") == NO_PORT:
-            port, advice = str(state.get("port")), state.get("advice") or "the adapter is not there"
+    for line in lines:
+        if line.get("looks_like") == NO_PORT:
+            port, advice = str(line.get("port")), line.get("advice") or "the adapter is not there"
             found.append(advice if port in advice else f"{port}: {advice}")
-        elif gateway.broker is None and (problem := _upstream(state)) and problem not in said:
-            said.add(problem)
+        elif gateway.broker is None and (problem := _upstream(line)):
             found.append(f"upstream: {problem}")
-    return found
+    return list(dict.fromkeys(found))
 
 
-def _upstream(line: dict[str, Any]) -> str:
+def _upstream(line: Mapping[str, Any]) -> str:
     """In forward mode: why the device of a line has no broker."""
     return str(line.get("broker_problem") or "") if line.get("link") and not line.get("broker") else ""

@@ -6,7 +6,6 @@ Each change is a line of the audit, with who has made it.
 import asyncio
 import binascii
 import inspect
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from mqttlite.core.errors import MQTTError
 
 from .arguments import text
 from .collect import Collector
-from .door import Door, refused
+from .door import Door, read_json, refused
 from .parts import as_json
 from .payload import SHOWN_BYTES, shown
 from .people import Visitor
@@ -71,8 +70,8 @@ class Answers:
     async def act(self, request: web.Request) -> web.Response:
         """Answer a POST."""
         try:
-            arguments = json.loads(await request.text())
-        except (ValueError, RecursionError):
+            arguments = await read_json(request)
+        except (ValueError, RecursionError, TimeoutError):
             arguments = None
         if not isinstance(arguments, dict):
             return refused(400, "a request is a JSON object")

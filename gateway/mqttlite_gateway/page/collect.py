@@ -24,6 +24,7 @@ KINDS = ("gateway", "line", "uplink", "client", "doubt", "drops")
 GOOD, FAIR = 0.01, 0.1  # share of frames that were damaged or sent again, below which a line is so
 FRAMES_LEAST = 20  # in the time that is judged: of fewer nobody can tell
 NAN = float("nan")
+_Named = tuple[str, dict[str, Any]]  # a line or an upstream: its name, and what it says of itself
 SPARK = 6  # samples for a point of a small plot
 
 
@@ -41,16 +42,21 @@ class Collector:
 
     def parts(self) -> dict[str, Any]:
         """What there is now."""
-        found: dict[str, Any] = {"gateway": self._whole(), "drops": self._drops(), "doubt": self._doubt()}
         now_s = time.time()
-        for name, line in self._lines():
+        lines, uplinks = list(self._lines()), list(self._uplinks())
+        found: dict[str, Any] = {
+            "gateway": self._whole([line for _, line in lines], [uplink for _, uplink in uplinks]),
+            "drops": self._drops(uplinks),
+            "doubt": self._doubt(uplinks),
+        }
+        for name, line in lines:
             found[f"line/{name}"] = {
                 **line,
                 **self._rates.of(name, now_s, _counters(line)),
                 "seen_s": self._seen_s(name, line, now_s),
                 "quality": _quality(self._rates.gained(name, "frames_bad"), self._rates.gained(name, "frames")),
             }
-        for name, uplink in self._uplinks():
+        for name, uplink in uplinks:
             found[f"uplink/{name}"] = uplink
         for client in self._clients():
             found[f"client/{client['client']}"] = client
@@ -87,12 +93,12 @@ class Collector:
             found[name] = [_mean(both[begin : begin + SPARK]) for begin in range(0, len(both), SPARK)]
         return found
 
-    def _lines(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        for line in self._gateway.lines:
+    def _lines(self) -> Iterable[_Named]:
+        for line in list(self._gateway.lines):
             found = line.describe()
             yield str(found.get("port", "")), found
 
-    def _uplinks(self) -> Iterable[tuple[str, dict[str, Any]]]:
+    def _uplinks(self) -> Iterable[_Named]:
         for uplink in self._gateway.uplinks:
             found = uplink.describe()
             yield str(found.get("name", "")), found
@@ -104,7 +110,7 @@ class Collector:
         seen = self._seen.get(name)
         return None if seen is None else round(max(0.0, now_s - seen))
 
-    def _whole(self) -> dict[str, Any]:
+    def _whole(self, lines: list[dict[str, Any]], uplinks: list[dict[str, Any]]) -> dict[str, Any]:
         gateway = self._gateway
         broker = gateway.broker
         found: dict[str, Any] = {
@@ -112,7 +118,7 @@ class Collector:
             "host": self._host,
             "uptime_s": int(time.time() - gateway.started_at_s),
             "mode": "forward" if broker is None else "bridge",
-            "problems": reasons(gateway),
+            "problems": reasons(gateway, lines, uplinks),
             "ledger": gateway.ledger.describe() if gateway.ledger is not None else None,
         }
         if broker is not None:
@@ -130,7 +136,7 @@ class Collector:
             }
         return found
 
-    def _drops(self) -> list[dict[str, Any]]:
+    def _drops(self, uplinks: list[_Named]) -> list[dict[str, Any]]:
         """Messages and frames that did not get on, by where and why."""
         found = []
         broker = self._gateway.broker
@@ -138,7 +144,7 @@ class Collector:
             found += [
                 {"where": "broker", "cause": cause, "count": count} for cause, count in view.drops(broker.stats).items()
             ]
-        for name, uplink in self._uplinks():
+        for name, uplink in uplinks:
             dropped = {**(uplink.get("dropped") or {})}
             for each in ("refused", "expired"):
                 if uplink.get(each):
@@ -146,7 +152,7 @@ class Collector:
             found += [{"where": name, "cause": cause, "count": count} for cause, count in dropped.items()]
         return found
 
-    def _doubt(self) -> list[dict[str, Any]]:
+    def _doubt(self, uplinks: list[_Named]) -> list[dict[str, Any]]:
         """Messages whose handshake has begun and not ended, by hop."""
         found = []
         broker = self._gateway.broker
@@ -156,7 +162,7 @@ class Collector:
                 {"hop": "devices → gateway", "state": "received", "count": totals.in_doubt_in},
                 {"hop": "gateway → clients", "state": "sent", "count": totals.in_doubt_out},
             ]
-        for name, uplink in self._uplinks():
+        for name, uplink in uplinks:
             for state, count in (uplink.get("in_doubt") or {}).items():
                 found.append({"hop": f"gateway → {name}", "state": state, "count": count})
         return found

@@ -5,7 +5,9 @@ Nothing in the page is of foreign origin, and no script stands in a page: the co
 and with trusted types a script cannot even make elements out of text.
 """
 
+import asyncio
 import ipaddress
+import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -35,6 +37,8 @@ HEADERS = {
 # May be asked for by whoever has not logged in: the form for that, and what it consists of
 OPEN = ("/login", "/api/login", "/healthz", "/metrics")
 OPEN_FOLDER = "/static/"
+
+BODY_S = 10.0  # for all that is sent with a request
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -150,6 +154,12 @@ class Door:
         if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower():
             return "it comes from another page"
         return ""
+
+
+async def read_json(request: web.Request) -> Any:
+    """What was sent with it. TimeoutError: it does not come; ValueError: it is no JSON."""
+    async with asyncio.timeout(BODY_S):
+        return json.loads(await request.text())
 
 
 def refused(status: int, why: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -25,6 +25,7 @@ IDLE_MS = 12 * 3600_000  # of a session that nobody uses
 LIFE_MS = 7 * 24 * 3600_000  # of any session
 SESSIONS_MAX = 200  # beyond it the one goes that was not used for the longest time
 PASSWORD_BYTES = 1024
+TOO_MANY = 429  # of HTTP
 NAME_LENGTH = 1024
 
 
@@ -134,7 +135,7 @@ class People:
         if users is None:
             raise LoginError("there are no users here, so nobody can log in", 403)
         if not self._logins.may_try(address, name, now):
-            raise LoginError("too many wrong passwords; wait a minute, then try again", 429, 60)
+            raise LoginError("too many wrong passwords; wait a minute, then try again", TOO_MANY, 60)
         data = password.encode(errors="surrogatepass")
         if len(name) > NAME_LENGTH or len(data) > PASSWORD_BYTES:
             return False

@@ -32,11 +32,11 @@ from ..operating.metrics import exposition
 from .answers import Answers
 from .boards import Boards
 from .collect import KINDS, Collector
-from .door import COOKIE, HEADERS, Door, address_of, own_names, refused
+from .door import COOKIE, HEADERS, Door, address_of, own_names, read_json, refused
 from .files import Files
 from .jobs import Jobs
 from .parts import Parts
-from .people import LIFE_MS, LoginError, People, check_people, is_proxied
+from .people import LIFE_MS, TOO_MANY, LoginError, People, check_people, is_proxied
 from .samples import STEP_S
 from .settings import NO_CERTIFICATE, PageSettings
 from .streams import Streams, TooManyError
@@ -205,12 +205,15 @@ class Page:
             await asyncio.sleep(STEP_S - time.time() % STEP_S)
 
     async def _show(self) -> None:
+        said = ""
         while True:
             if len(self._streams):
                 try:
                     self._refresh()
-                except Exception:  # a fault of ours: the gateway goes on
-                    log.exception("page: unexpected error")
+                except Exception as error:  # a fault of ours: the gateway goes on
+                    if repr(error) != said:
+                        log.exception("page: unexpected error")
+                    said = repr(error)
             await asyncio.sleep(EVERY_S)
 
     def _refresh(self) -> None:
@@ -229,7 +232,7 @@ class Page:
         app.router.add_get("/static/{name:.+}", self._static)
         app.router.add_post("/api/login", self._log_in)
         app.router.add_post("/api/logout", self._log_out)
-        app.router.add_get("/events", self._events)
+        app.router.add_get("/events", self._events, allow_head=False)
         for path in self._answers.looks:
             app.router.add_get(path, self._noted(self._answers.look))
         for path in self._answers.acts:
@@ -280,17 +283,18 @@ class Page:
     async def _log_in(self, request: web.Request) -> web.StreamResponse:
         self._note(request)
         try:
-            found = await request.json()
+            found = await read_json(request)
             name, password = found["name"], found["password"]
             if not isinstance(name, str) or not isinstance(password, str):
                 raise ValueError
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, TimeoutError):
             return refused(400, "name and password are missing")
         address = address_of(request)
         try:
             await self._check(name, password, address)
         except LoginError as error:
-            audit(f"page ({address})", f"login of user {name[:80]!a} refused: {error}")
+            if error.status != TOO_MANY:  # whose number nobody limits
+                audit(f"page ({address})", f"login of user {name[:80]!a} refused: {error}")
             return refused(error.status, str(error), {"Retry-After": str(error.wait_s)} if error.wait_s else None)
         audit(f"page ({address})", f"user {name!a} has logged in")
         response = web.json_response({"name": name})

@@ -19,6 +19,13 @@ BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 WAIT_S = 30.0
 
 
+async def leave(writer: asyncio.StreamWriter) -> None:
+    """Cut a connection that a test has opened by itself; returns when it is gone."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
 @contextlib.contextmanager
 def chromium() -> Iterator[str]:
     """A browser that runs; the address of its DevTools."""

@@ -145,6 +145,8 @@ async def test_the_form_logs_in_and_says_why_not(tab: Tab, users: Users) -> None
         await tab.press("Enter", 13, "\r")
         await tab.until("location.pathname === '/' && document.querySelector('#user').innerText === 'ann'")
         assert await tab.ask("document.cookie") == ""
+        await tab.go(f"{page.url}/login#topics")  # as a link from another page leads there, without the cookie
+        await tab.until("location.pathname + location.hash === '/#topics'")
         await tab.click("#logout")
         await tab.until("location.pathname === '/login'")
     tab.errors.clear()

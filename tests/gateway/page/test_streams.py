@@ -20,6 +20,7 @@ from mqttlite_gateway.page.server import Page
 from mqttlite_gateway.page.settings import PageSettings
 
 from . import shown
+from .browser import leave
 from .test_door import browsing, event
 
 
@@ -85,7 +86,7 @@ async def test_a_browser_that_takes_nothing_costs_a_known_buffer_and_is_closed(m
                     greatest = max(greatest, connection.transport.get_write_buffer_size())
         assert not len(page._streams), "it is still there"
         assert greatest < streams.BUFFER_BYTES + streams.TAIL_SEND * 2000
-        writer.transport.abort()
+        await leave(writer)
 
 
 async def test_only_so_many_browsers_of_one_place_are_served() -> None:
@@ -114,7 +115,7 @@ async def test_a_connection_that_asks_for_nothing_is_closed(monkeypatch: pytest.
             async with asyncio.timeout(20):
                 await reader.read()
                 raise ConnectionResetError  # closed in good order is as good
-        writer.close()
+        await leave(writer)
 
 
 async def test_beyond_so_many_connections_new_ones_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ async def test_beyond_so_many_connections_new_ones_are_closed(monkeypatch: pytes
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
         for each in (*writers, writer):
-            each.close()
+            await leave(each)
 
 
 # -- what plots are drawn of

@@ -4,6 +4,11 @@ const form = document.getElementById("form");
 const why = document.getElementById("why");
 const go = document.getElementById("go");
 
+// Who comes by a link from another page is not known at first: the cookie is for requests from here alone.
+fetch("/api/me").then((answer) => {
+  if (answer.ok) location.replace("/" + location.hash);
+}, () => {});
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   why.textContent = "";

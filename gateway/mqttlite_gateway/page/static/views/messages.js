@@ -98,7 +98,7 @@ export class Messages {
       if (this.drawnQueues === text) return;
       this.drawnQueues = text;
       put(this.queues, dead.map((queue) => h("p", { class: "bar dead" },
-        h("span", {}, `Queue ${queue.name}: ${count(queue.dead)} dead messages, tried often enough`), h("span", { class: "act" },
+        h("span", {}, `Queue ${queue.name}: ${count(queue.dead)} dead ${queue.dead === 1 ? "message" : "messages"}, tried often enough`), h("span", { class: "act" },
           sure("Try again", "", () => this.decideAll("/api/queues", { name: queue.name, do: "retry-dead" })),
           sure("Drop", "danger", () => this.decideAll("/api/queues", { name: queue.name, do: "drop-dead" }))))));
     } catch {
