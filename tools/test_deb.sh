@@ -168,12 +168,13 @@ try() {
     ok "it is confined: no new privileges, no capabilities, system calls filtered" says \
         'NoNewPrivs:.1|CapEff:.0+|Seccomp:.2' "grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$(main_pid)/status"
 
-    inside systemctl enable --now mqttlite-gateway.socket 2>/dev/null
-    inside systemctl restart mqttlite-gateway
-    ok "with socket activation it takes what systemd has opened" until_true state mqttlite-gateway active
-    ok "and a publisher that comes while it starts is served" inside sh -c \
+    inside systemctl stop mqttlite-gateway
+    ok "systemd listens in its place (socket activation)" inside systemctl enable --now mqttlite-gateway.socket
+    ok "and starts it for the first who comes" inside mqttlite pub -q 2 -t a -m b
+    ok "while it is started again, nobody is refused" inside sh -c \
         "systemctl restart --no-block mqttlite-gateway; mqttlite pub -q 2 -t a -m b"
-    inside systemctl disable --now mqttlite-gateway.socket 2>/dev/null
+    ok "nothing that systemd listens on is left alone" no journal 'no setting says that it does'
+    ok "systemd listens no more" inside systemctl disable --now mqttlite-gateway.socket
     settings
     inside systemctl restart mqttlite-gateway
     ok "with settings of the owner's it runs" until_true state mqttlite-gateway active

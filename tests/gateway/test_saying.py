@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
+from mqttlite.cli.log_forms import formatter
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.lines.saying import BURST, EVERY_S, Saying
@@ -39,6 +40,18 @@ class Clock:
 def logger(caplog: pytest.LogCaptureFixture) -> logging.Logger:
     caplog.set_level(logging.INFO, "mqttlite.test")
     return logging.getLogger("mqttlite.test")
+
+
+async def test_a_line_of_a_log_with_fields_says_which_port_it_is_about(
+    caplog: pytest.LogCaptureFixture, logger: logging.Logger
+) -> None:
+    Saying(logger, "/dev/ttyUSB0").info("device %s is there", "greenhouse")
+    [record] = caplog.records
+    assert (
+        formatter("keys")
+        .format(record)
+        .endswith('event=line port=/dev/ttyUSB0 msg="/dev/ttyUSB0: device greenhouse is there"')
+    )
 
 
 async def test_a_flood_of_one_kind_is_ten_lines_and_then_one_in_ten_seconds_with_a_number(

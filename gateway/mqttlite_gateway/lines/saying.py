@@ -32,6 +32,8 @@ class Saying:
         self.left_out = 0
         self._logger = logger
         self._name = name
+        # For logs that have fields
+        self._fields = {"event": "line", "fields": {"port" if name.startswith("/") else "part": name}}
         self._burst = burst
         self._every_s = every_s
         self._kinds: dict[str, _Kind] = {}  # as many as there are texts in the code
@@ -68,7 +70,7 @@ class Saying:
         line = text % args
         if kind.timer is None and kind.left >= 1:
             kind.left -= 1
-            self._logger.log(level, "%s: %s", self._name, line, exc_info=trace)
+            self._logger.log(level, "%s: %s", self._name, line, exc_info=trace, extra=self._fields)
             return
         kind.held += 1
         self.left_out += 1
@@ -82,4 +84,4 @@ class Saying:
         held, kind.held = kind.held, 0
         level, line = kind.latest
         more = f"; {held - 1} more of these were left out" if held > 1 else ""
-        self._logger.log(level, "%s: %s%s", self._name, line, more)
+        self._logger.log(level, "%s: %s%s", self._name, line, more, extra=self._fields)
