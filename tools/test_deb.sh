@@ -216,7 +216,7 @@ try() {
     ok "a purge that nobody answers" apt purge mqttlite
     ok "deletes no message that is not delivered" inside test -e /var/lib/mqttlite/gateway.db
     ok "the settings are gone" no inside test -e /etc/mqttlite/gateway.toml
-    apt install /packages/new.deb
+    apt install /packages/new.deb >/dev/null 2>&1
     inside sh -c "echo mqttlite mqttlite/purge_undelivered boolean true | debconf-set-selections"
     ok "a purge that is answered with yes" apt purge mqttlite
     ok "leaves nothing behind" no inside sh -c "ls -d /var/lib/mqttlite* /etc/mqttlite* /usr/bin/mqttlite 2>/dev/null"

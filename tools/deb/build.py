@@ -126,6 +126,9 @@ def _take_docs(stage: Path, version: str, epoch: int) -> None:
     docs.mkdir(parents=True)
     licence = (ROOT / "LICENSE").read_text().split("\n\n", 2)[2].strip()
     text = "\n".join(f" {line}" if line else " ." for line in licence.splitlines())
+    overrides = stage / "usr/share/lintian/overrides/mqttlite"
+    overrides.parent.mkdir(parents=True)
+    shutil.copy(SOURCES / "lintian-overrides", overrides)
     (docs / "copyright").write_text((SOURCES / "copyright").read_text().replace("@LICENSE@", text))
     for name in ("gateway/gateway.example.toml", "examples/broker.toml", "README.md"):
         shutil.copy(ROOT / name, docs)
