@@ -29,6 +29,7 @@ work=$(mktemp -d "$ROOTS/try.XXXXXX")
 root=
 init=
 at=
+group= # of processes
 
 # inside COMMAND...: in the root that is tried, beside its systemd.
 inside() { nsenter -t "$init" -m -p -u -i -n -C -- "$@"; }
@@ -36,7 +37,9 @@ inside() { nsenter -t "$init" -m -p -u -i -n -C -- "$@"; }
 shut_down() {
     if [ -n "$init" ]; then
         kill -KILL "$init" 2>/dev/null || true # its namespace ends with it
+        while kill -0 "$init" 2>/dev/null; do sleep 0.1; done
         init=
+        [ -z "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
     fi
 }
 trap 'shut_down; rm -rf "$work"' EXIT
@@ -57,9 +60,10 @@ boot() {
     local cgroup
     printf '127.0.0.1 localhost pi\n' >"$root/etc/hosts" # an installer writes it, debootstrap does not
     for cgroup in /sys/fs/cgroup/unified /sys/fs/cgroup; do [ -e $cgroup/cgroup.procs ] && break; done
-    mkdir -p "$cgroup/mqttlite-$at"
+    group=$cgroup/mqttlite-$at
+    mkdir -p "$group"
     (
-        sh -c 'echo $PPID' >"$cgroup/mqttlite-$at/cgroup.procs"
+        sh -c 'echo $PPID' >"$group/cgroup.procs"
         exec unshare -m -p -f -u -i -n -C --propagation private bash -ec '
             root=$1
             python3 -c "import fcntl, socket, struct
