@@ -26,7 +26,7 @@ from mqttlite.core.keys import wrap
 from mqttlite.ledger import Ledger
 from mqttlite.ledger.file import LedgerFile
 from mqttlite.ledger.ledger import now_ms
-from mqttlite.ledger.notes import Notes
+from mqttlite.ledger.notes import ROWS_MAX, Notes
 from mqttlite.ledger.steps import ACCEPTED, HANDLED
 
 READ = 20  # messages in a read
@@ -106,6 +106,8 @@ async def run(case: str, count: int, folder: Path) -> tuple[float, Ledger | None
         subscriber.out.clear()
         if not number % 50:
             await asyncio.sleep(0)
+            if ledger and ledger.notes.is_full:
+                await ledger.flush()  # no real client publishes as fast as this
     if ledger:
         await ledger.close()
     took = time.process_time() - begin
@@ -140,9 +142,9 @@ def fill(path: Path, step: int, keys: int, but: int = -1) -> None:
     """A ledger to which this has happened to all keys but one; of 50 producers, in turns."""
     file = LedgerFile(path, path.stem, keys, 1 << 40, 0)
     file.open()
-    for start in range(0, keys, 40_000):
+    for start in range(0, keys, ROWS_MAX):
         notes = Notes()
-        for number in range(start, min(keys, start + 40_000)):
+        for number in range(start, min(keys, start + ROWS_MAX)):
             if number != but:
                 notes.note(step, (b"board-%d" % (number % 50), 1, number // 50), b"board", number + 1, b"sensors/t", 20)
         file.write(notes.take(), 0, 0)

@@ -62,6 +62,7 @@ class Ledger:
         self._users = 0
         self._thread: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._is_soon = False  # it ends at once
         self._writing: asyncio.Future[None] | None = None
         self._rows = 0  # in the batch that is being written
         self._missed = 0  # notes that the file has been told of as missing
@@ -123,7 +124,7 @@ class Ledger:
     ) -> None:
         """As Notes.note."""
         self.notes.note(step, key, peer, now, topic, size, trace, cause)
-        if self._timer is None:
+        if self._timer is None or self.notes.is_full:
             self._wake(now)
 
     def wait_for_commit(self, step: int, key: Key, peer: bytes) -> None:
@@ -133,7 +134,7 @@ class Ledger:
     def note_in_turn(self, step: int, key: Key, peer: bytes, now: int, cause: str = "") -> None:
         """As Notes.note_in_turn."""
         self.notes.note_in_turn(step, key, peer, now, cause)
-        if self._timer is None:
+        if self._timer is None or self.notes.is_full:
             self._wake(now)
 
     def commit_begins(self) -> None:
@@ -144,7 +145,7 @@ class Ledger:
         """As Notes.committed."""
         moment = now_ms() if now is None else now
         self.notes.committed(moment)
-        if self._timer is None:
+        if self._timer is None or self.notes.is_full:
             self._wake(moment)
 
     # -- batches
@@ -152,6 +153,11 @@ class Ledger:
     def _wake(self, now: int) -> None:
         due = self.notes.due_ms()
         if due is not None and self._thread and self._writing is None:
+            if self._timer:
+                if self._is_soon:
+                    return
+                self._timer.cancel()
+            self._is_soon = due <= now
             self._timer = self._loop.call_later(max(0, due - now) / 1000, self._begin)
 
     def _begin(self) -> None:

@@ -5,7 +5,9 @@ No I/O and no clock: `now` comes in as ms, when a batch is due goes out.
 from .steps import ACCEPTED, FORWARDED, HANDLED, Key
 
 BATCH_MS = 1000  # from the first note to the batch that it is in
-ROWS_MAX = 50_000  # that wait; what comes beyond is counted and not noted: the file cannot keep up
+ROWS_FULL = 5_000  # in a batch that is written without waiting for that
+ROWS_MAX = 20_000  # that wait; what comes beyond is counted and not noted: the file cannot keep up
+TOPIC_MAX = 512  # bytes of a topic name that are kept
 
 _COUNTED = {ACCEPTED: 0, FORWARDED: 1, HANDLED: 2}  # steps that may come more than once: where they are counted
 
@@ -35,6 +37,7 @@ class Notes:
     def __init__(self) -> None:
         self.ahead_ms = 0
         self.missed = 0  # notes for which there was no room
+        self.is_full = False  # the batch is due, however young it is
         self.counts = [0, 0, 0, 0, 0, 0]  # notes taken, by step
         self._rows: Batch = {}
         self._due_ms = 0
@@ -65,6 +68,9 @@ class Notes:
             row = self._rows[name] = Row()
             if len(self._rows) == 1:
                 self._due_ms = now + BATCH_MS
+            elif len(self._rows) == ROWS_FULL:
+                self._due_ms = now
+                self.is_full = True
         self.counts[step] += 1
         if not row.at[step]:
             row.at[step] = now + self.ahead_ms
@@ -72,7 +78,7 @@ class Notes:
         if counted >= 0:
             row.counts[counted] += 1
         if topic:
-            row.topic = topic
+            row.topic = topic[:TOPIC_MAX]
             row.size = size
         if trace:
             row.trace = trace
@@ -120,4 +126,5 @@ class Notes:
     def take(self) -> Batch:
         """The batch, which is somebody else's from now on."""
         rows, self._rows = self._rows, {}
+        self.is_full = False
         return rows

@@ -11,9 +11,10 @@ import pytest
 from mqttlite.ledger import Ledger
 from mqttlite.ledger.file import LedgerFile
 from mqttlite.ledger.ledger import now_ms
-from mqttlite.ledger.notes import BATCH_MS, ROWS_MAX, Notes
+from mqttlite.ledger.notes import BATCH_MS, ROWS_FULL, ROWS_MAX, Notes
 from mqttlite.ledger.reading import Reader
 from mqttlite.ledger.steps import ACCEPTED, FORWARDED, HANDLED, STORED, Key
+from tests.broker.test_server import until
 
 DAY_MS = 86_400_000
 
@@ -131,6 +132,24 @@ async def test_a_quiet_ledger_writes_nothing_and_a_busy_one_a_batch_for_many(tmp
         assert len(ledger.recent(1000)) == 500
         assert [found["key"] for found in ledger.recent(2, "board/1/49")] == ["board/1/499", "board/1/498"]
         assert ledger.way("nonsense") is None and ledger.way("board/1/12345") is None
+
+
+async def test_a_large_batch_does_not_wait_for_its_second(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "ledger.db", "gateway") as ledger:
+        for number in range(ROWS_FULL - 1):
+            ledger.note(ACCEPTED, key(number), b"board", now_ms())
+        assert ledger._timer and not ledger._is_soon
+        for number in range(ROWS_FULL - 1, ROWS_FULL + 10):
+            ledger.note(ACCEPTED, key(number), b"board", now_ms())
+        assert ledger._is_soon
+        await until(lambda: ledger.batches == 1)
+        assert ledger.describe()["entries"] == ROWS_FULL + 10
+
+
+def test_of_a_long_topic_the_beginning_is_kept() -> None:
+    notes = Notes()
+    notes.note(ACCEPTED, key(1), b"board", 1, b"t" * 60_000, 5)
+    assert len(notes.take()[key(1), b"board"].topic) == 512
 
 
 async def test_a_disk_that_fails_is_said_and_messages_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
