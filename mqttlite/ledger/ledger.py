@@ -5,6 +5,7 @@ happens there is no timer and no write.
 import asyncio
 import logging
 import os
+import platform
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,7 @@ class Ledger:
         if entries < 1 or max_bytes < 1 or max_age_s < 0:
             raise ValueError("entries and max_bytes of a ledger must be more than 0, and max_age_s not less")
         self.path = os.fspath(path)
-        self.node = node or os.uname().nodename
+        self.node = node or platform.node()
         self.notes = Notes()
         self.problem = ""  # why nothing is written; "": it is
         self.batches = 0  # written until now

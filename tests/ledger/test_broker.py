@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite import Client
-from mqttlite.broker import Broker, Limits
+from mqttlite import Client, PublishError
+from mqttlite.broker import Broker, Hooks, Identity, Limits, Message
 from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import QueueRule
@@ -133,6 +133,23 @@ async def test_a_message_that_is_dropped_ends_with_its_cause(tmp_path: Path) -> 
         way = broker.ledger.way(keys[0])
         assert way and way["steps"][-1]["detail"] == "dropped, for far"
         assert "ended" not in [what for what, _, _ in await steps_of(broker, keys[-1])]
+
+
+async def test_a_message_that_is_inspected_is_accepted_once_and_one_that_is_not_taken_never(tmp_path: Path) -> None:
+    def look(identity: Identity, message: Message) -> Message | None:
+        return None if message.payload == b"bad" else message
+
+    hooks = Hooks(inspect=look)
+    ledger = Ledger(tmp_path / "ledger.db", node="gateway")
+    async with asyncio.timeout(TIMEOUT_S), Broker(LISTEN, ledger=ledger, hooks=hooks) as broker:
+        async with Client(broker.addresses[0], client_id="board", version="5.0", keys=True) as board:
+            await board.publish("sensors/t", "good", 1, key=("board", 1))
+            with pytest.raises(PublishError):
+                await (await board.publish("sensors/t", "bad", 1, key=("board", 2)))
+        await ledger.flush()
+        assert [found["key"] for found in ledger.recent(10)] == ["board/0/1"]
+        way = ledger.way("board/0/1")
+        assert way and [step["detail"] for step in way["steps"]] == [""]  # not "2 times"
 
 
 async def test_a_message_without_a_key_is_none_of_its_business(tmp_path: Path) -> None:
