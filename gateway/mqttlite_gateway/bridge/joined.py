@@ -167,9 +167,16 @@ class Joined:
                 reading = asyncio.create_task(self._read(), name=f"upstream {self._settings.name} is read")
                 await asyncio.wait([reading, self._ended], return_when=asyncio.FIRST_COMPLETED)
                 if reading.done():
-                    reading.result()
+                    self._read_to_the_end(reading)
         finally:
             await self._close(reading)
+
+    def _read_to_the_end(self, reading: "asyncio.Task[None]") -> None:
+        try:
+            reading.result()
+        except ConnectionResetError:  # what closes with something unread resets, too
+            self.was_closed = True
+            self._end("the upstream has reset the connection")
 
     async def _read(self) -> None:
         opening = self._opening

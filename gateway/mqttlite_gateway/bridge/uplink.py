@@ -19,6 +19,7 @@ from mqttlite.core.errors import ConnectError, MQTTError
 from mqttlite.core.session import EXPIRED
 from mqttlite.core.shown import shown
 
+from ..lines.saying import Saying
 from ..lines.upstream import Upstream
 from .age import Ages
 from .dead import DeadLetters
@@ -32,6 +33,7 @@ from .terms import Version, versions
 
 log = logging.getLogger("mqttlite.gateway")
 
+SAID, SAID_EVERY_S = 10, 30.0  # lines about what is wrong at once, and then one in so many seconds
 LOOK_S = 1.0  # between two looks at the age of the queue
 DROPS_MAX = 5000  # messages that are too old, at one look
 OF_USE_S = 10.0  # a connection that lasts so long, or gets something done, was of use
@@ -58,6 +60,7 @@ class BridgeUplink:
         self._since = now_ms()
         self._problem = "not started"
         self._said = ""
+        self._saying = Saying(log, f"upstream {settings.name}", SAID, SAID_EVERY_S)
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._now = asyncio.Event()  # try at once
@@ -106,6 +109,7 @@ class BridgeUplink:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         self._task = self._looking = None
+        self._saying.close()
 
     def try_now(self) -> None:
         """Do not wait for the next attempt."""
@@ -241,7 +245,7 @@ class BridgeUplink:
         self._problem = shown(problem, 300)
         if self._problem != self._said:
             self._said = self._problem
-            log.warning("upstream %s: %s", self.name, self._problem)
+            self._saying.warning("%s", self._problem)
 
     def _changed(self) -> None:
         """Something has happened in the connection."""

@@ -104,6 +104,18 @@ async def test_a_message_at_which_an_upstream_of_3_1_1_always_ends_the_connectio
             assert letter["cause"] == "the upstream has ended the connection 12 times when it was sent this"
 
 
+async def test_so_does_a_mosquitto_that_takes_no_large_packets(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, settings={"max_packet_size": 2000}) as mosquitto:
+        of = settings(mosquitto.url, version="3.1.1", reconnect_max_s=0.02)
+        async with (
+            gateway(tmp_path / "gateway.db", of) as (broker, uplink),
+            Reader(mosquitto.url, "#") as far,
+        ):
+            await publish(broker.addresses[0], ("up/t", bytes(300_000), 1), ("up/t", b"2", 1), ("up/t", b"3", 2))
+            assert await far.got(2) == [("site-7/up/t", each) for each in (b"2", b"3")]
+            assert [each["bytes"] for each in uplink.dead_letters()] == [300_000]
+
+
 async def test_when_there_is_no_room_to_set_aside_more_nothing_is_sent_and_nothing_lost(tmp_path: Path) -> None:
     every = frozenset(("publish", "subscribe", "receive"))
     rules = [Rule("#", every), Rule("site-7/up/no", frozenset(("publish",)), allow=False)]
