@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ LINE_BYTES = 1 << 16
 STOP_S = 8.0  # from Ctrl-C to the end by force
 
 COMMAND = (sys.executable, "-m", "mqttlite")
+_PROGRAM = re.compile(r"^mqttlite \w+: ")
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 
 
@@ -55,7 +57,7 @@ class Job:
             "number": self.number,
             "title": self.title,
             "about": self.about,
-            "by": self.by,
+            "by": self.by.removeprefix("page (").removesuffix(")"),
             "began_at_ms": int(self.began_at_s * 1000),
             "took_s": None if self.ended_at_s is None else round(self.ended_at_s - self.began_at_s, 1),
             "state": self.state,
@@ -175,7 +177,8 @@ class Jobs:
             with contextlib.suppress(ValueError):
                 found = json.loads(line)
             if not isinstance(found, dict):
-                found = {"event": "note", "text": line.decode(errors="replace").rstrip()}
+                text = line.decode(errors="replace").rstrip()
+                found = {"event": "note", "text": _PROGRAM.sub("", text)}  # which is said once more for people
             self._said(job, found)
 
     def _said(self, job: Job, found: dict[str, Any]) -> None:

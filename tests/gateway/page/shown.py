@@ -12,6 +12,8 @@ class Said:
 
     def __init__(self, **state: Any) -> None:
         self.state = state
+        self.config = SimpleNamespace(path=state.get("port", ""))
+        self.device_id = state.get("device", "")
 
     def describe(self) -> dict[str, Any]:
         return dict(self.state)
