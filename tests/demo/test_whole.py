@@ -1,6 +1,7 @@
 """`mqttlite demo --whole`, short: the whole way under faults, what `verify` says of it, and the planted loss."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ async def test_all_arrives_once_under_faults_and_a_planted_loss_is_named(folder:
     named = said[said.index("MISSING  1 key") :]
     assert planted[1] in named and "gateway: stored for cloud, never sent to it" in named
     assert said.endswith("The planted loss is named.")
+
+
+async def test_ctrl_c_ends_it_with_everything_that_it_started(folder: Path) -> None:  # noqa: F811
+    async with demo(folder, "--whole", "--boards", "1", "--far-broker", "mqttlite") as program:
+        await program.says("page ")
+        assert program.process
+        program.process.send_signal(signal.SIGINT)
+        assert await program.ended() == 130
+    assert not any("Traceback" in line for line in program.lines)
 
 
 @pytest.mark.parametrize("seed", range(20))
