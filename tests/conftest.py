@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mqttlite.cli.variant import COMPILED
-from tests import rabbitmq
+from tests import rabbitmq, shared
 from tests.aedes import Aedes
 from tests.database.postgres import Postgres
 from tests.peers import MicroPython, Mosquitto, WasmMicroPython
@@ -33,7 +33,7 @@ _runtime = tempfile.TemporaryDirectory(prefix="run-")  # sockets of gateways; re
 os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
 # Before workers are made: they know by it what they share.
-_ends_run = rabbitmq.begin_run()
+_ends_run = shared.begin()
 
 # What is ignored here is ignored by every child: started with nohup or in the background of a script, this would be
 # SIGHUP or SIGINT, and a test that ends its child with that would wait for ever.

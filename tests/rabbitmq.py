@@ -4,24 +4,24 @@ A start costs some seconds of processor time, so all tests of a run share one se
 first: each takes names of its own. Who has to restart or kill it makes one for itself.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.peers import START_TIMEOUT_S, free_port, program, unavailable
+from tests.shared import alone
+from tests.shared import end as end_shared
+from tests.shared import folder as shared_folder
 
 BOOT_TIMEOUT_S = 90.0  # a machine that is busy: Erlang loads 400 modules
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the distribution's; the one on the path becomes another user
 _READY = "Server startup complete"
-_PLACE = "MQTTLITE_TEST_SHARED"  # in the environment: a folder that all workers of a test run know
 _STATE = "rabbitmq.json"
 
 _CONFIG = """\
@@ -174,12 +174,10 @@ _here: RabbitMQ | None = None  # kept so that nothing takes its processes for en
 def shared() -> Shared:
     """Started by whichever worker asks first; `end_shared` ends it."""
     global _here
-    folder = Path(os.environ[_PLACE])
-    with (folder / "rabbitmq.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        state = folder / _STATE
+    with alone("rabbitmq") as folder:
+        state = shared_folder() / _STATE
         if not state.exists():
-            _here = server = RabbitMQ(folder / "rabbitmq")
+            _here = server = RabbitMQ(folder)
             server.start()
             said = {"amqp": server.amqp_port, "mqtt": server.mqtt_port, "pids": server.pids}
             state.write_text(json.dumps(said), encoding="ascii")
@@ -187,17 +185,9 @@ def shared() -> Shared:
     return Shared(said["amqp"], said["mqtt"])
 
 
-def begin_run() -> bool:
-    """Called when tests begin, by each process: whether this is the one that has to call `end_run`."""
-    if _PLACE in os.environ:
-        return False
-    os.environ[_PLACE] = tempfile.mkdtemp(prefix="mqttlite-shared-")
-    return True
-
-
 def end_run() -> None:
     """All tests of a run have ended, and so do the processes that they have shared."""
-    folder = Path(os.environ.pop(_PLACE))
+    folder = end_shared()
     state = folder / _STATE
     if state.exists():
         for pid in json.loads(state.read_text(encoding="ascii"))["pids"]:

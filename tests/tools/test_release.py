@@ -19,6 +19,7 @@ from tests.boards.booted import FLASH
 from tests.firmware.console_board import ConsoleBoard
 from tests.firmware.test_install import served
 from tests.peers import MicroPython, run, unavailable
+from tests.shared import alone
 from tools import release
 from tools.bundle import SETS
 
@@ -28,11 +29,13 @@ pytestmark = pytest.mark.timeout(600)  # the first one waits for all bundles
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a release."""
+def built() -> Path:
+    """The folder of a release, the same for all workers: nobody changes it."""
     runtimes.mpy_cross() or unavailable("mpy-cross")
-    folder = tmp_path_factory.mktemp("dist")
-    release.build(folder)
+    with alone("release") as folder:
+        if not (folder / "SHA256SUMS").exists():
+            folder.mkdir(exist_ok=True)
+            release.build(folder)
     return folder
 
 
