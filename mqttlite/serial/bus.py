@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from .line import Port
 
-_KEEPALIVE_MS = const(5000)  # or as long as the bus may need for everybody:
+_PATIENCE_MS = const(5000)  # or as long as the bus may need for everybody:
 _ROUND_BITS = const(300000)  # bits, of 32 devices that all have much to say
 _SOON_MS = const(1)  # before the end of what is sent, nobody else gets the processor
 
 
 def make_link(address: int, epoch: int, baud: int, options: "dict[str, Any]") -> AddressedLink:
     """The link of the device at `address`. Raises ValueError."""
-    keepalive_ms = max(_KEEPALIVE_MS, _ROUND_BITS * 1000 // baud)
+    keepalive_ms = max(_PATIENCE_MS, _ROUND_BITS * 1000 // baud)
     return AddressedLink(epoch, address, FROM_DEVICE, baud=baud, keepalive_ms=keepalive_ms, **options)
 
 

@@ -10,12 +10,14 @@ Each device has a link of its own (epochs, selective repeat, credits, channels: 
 each frame of the link has two bytes in front:
 
 0  address, 1..127
-1  0x80, from the device, LAST (the other side's turn), a bit that changes from question to question and is the same in
-   the answer, and four bits: of the master, how many frames the answer may have; of the device, 1 when it has more
+1  0x80, from the device, TURN_END (the other side's turn), a bit that changes from question to question and is the
+   same in the answer, and four bits: of the master, how many frames the answer may have; of the device, 1 when it has
+   more
 
-The CRC of the frame goes on from address and direction, so that no frame counts for another device, and no echo. A turn
-of the master ends with a LAST frame, which is the question; the device answers with one that it may send, at least an
-acknowledgement. A 0x00 in front of each turn ends what the drivers' switching has left on the wires.
+The CRC of the frame goes on from address and direction, so that no frame counts for another device, and no echo. The
+last frame of the master's turn is the question; the device answers with one that it may send, at least an
+acknowledgement. In front of a question may be frames for other devices, which do not answer. A 0x00 in front of each
+turn ends what the drivers' switching has left on the wires.
 """
 
 from .addressed import AddressedLink

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 ADDRESS_MAX = const(127)
-MARK = const(0x80)
+FRAME_MARK = const(0x80)
 FROM_DEVICE = const(0x40)
-LAST = const(0x20)
+TURN_END = const(0x20)
 PARITY = const(0x10)
 COUNT = const(0x0F)
 
@@ -41,7 +41,7 @@ class AddressedLink(Link):
             raise ValueError("address must be 1..127")
         Link.__init__(self, epoch, latency_ms=_LATENCY_MS, **options)
         self.address = address
-        self._control = MARK | direction
+        self._control = FRAME_MARK | direction
         self._seed_out = binascii.crc32(bytes((address, direction)))
         self.seed = binascii.crc32(bytes((address, direction ^ FROM_DEVICE)))
         self._begins = False
@@ -116,9 +116,9 @@ class AddressedLink(Link):
 
 def end_turn(frame: "bytearray", count: int) -> None:
     """`frame` is the last one of a turn."""
-    frame[1 if frame[0] else 2] |= LAST | count
+    frame[1 if frame[0] else 2] |= TURN_END | count
 
 
 def ends_turn(frame: "bytes | bytearray") -> bool:
     """Whether it is."""
-    return bool(frame[1 if frame[0] else 2] & LAST)
+    return bool(frame[1 if frame[0] else 2] & TURN_END)

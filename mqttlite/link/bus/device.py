@@ -11,7 +11,7 @@ from mqttlite.core import const
 
 from ..frames import MAX_FRAME
 from ..link import ignore
-from .addressed import COUNT, FROM_DEVICE, LAST, MARK, PARITY, AddressedLink, end_turn
+from .addressed import COUNT, FRAME_MARK, FROM_DEVICE, PARITY, TURN_END, AddressedLink, end_turn
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class BusDevice:
             at = till
             if zero >= 0:
                 at += 1
-                if have > 2 and own[1] & (MARK | FROM_DEVICE) == MARK:
+                if have > 2 and own[1] & (FRAME_MARK | FROM_DEVICE) == FRAME_MARK:
                     control = own[1]
-                    if link.take(memoryview(own)[2:have], now) and control & LAST:
+                    if link.take(memoryview(own)[2:have], now) and control & TURN_END:
                         link.heard_all()
                         link.parity = control & PARITY
                         self.asked += 1

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 
 from ..frames import MAX_FRAME
 from ..link import ignore
-from .addressed import COUNT, FROM_DEVICE, IN_FRONT, LAST, MARK, PARITY, AddressedLink, end_turn
+from .addressed import COUNT, FRAME_MARK, FROM_DEVICE, IN_FRONT, PARITY, TURN_END, AddressedLink, end_turn
 from .occupied import Babbler, Occupied
 from .schedule import Schedule
 from .station import ANSWER_MAX_MS, Station
 
 FRAMES_MAX = 15  # of an answer
-_LATE_MS = 500  # an answer that comes later than that is none
+_TOO_LATE_MS = 500  # an answer that comes later than that is none
 _STALL_MS = 4  # later than asked for: the event loop stood still, and what has arrived meanwhile is to be read first
 _QUIET_MS = 3  # the bus is waited for so long, while nobody has the turn,
 _YIELD_MS = 60  # but no longer than this
@@ -232,7 +232,7 @@ class BusMaster:
 
     def _chunk(self, data: bytearray, now: int) -> None:
         """What stood between two 0x00."""
-        if len(data) <= IN_FRONT or not data[1] & MARK:
+        if len(data) <= IN_FRONT or not data[1] & FRAME_MARK:
             return
         control = data[1]
         if not control & FROM_DEVICE:
@@ -258,13 +258,13 @@ class BusMaster:
         else:
             station.damaged += 1
             self._is_damaged = True
-        if control & LAST:
+        if control & TURN_END:
             self._occupied.ends()
             self._end(now, bool(control & COUNT))
 
     def _out_of_turn(self, station: Station, now: int) -> None:
         took_ms = now - (station.missed_at if station is self._turn else station.question_end)
-        if station.misses and took_ms < _LATE_MS:
+        if station.misses and took_ms < _TOO_LATE_MS:
             station.is_late(now, took_ms)
         else:
             station.unasked += 1

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from .station import Station
 
-_GAP_MS = 20  # bytes with less between them are one flow
+_FLOW_GAP_MS = 20  # bytes with less between them are one flow
 _FLOW_MS = 150  # more than an answer of the longest kind may take, and the bus counts as occupied
-_UNASKED = 3  # frames without a question within
+_UNASKED_LEAST = 3  # frames without a question within
 _WITHIN_MS = 10_000
 _OVER_MS = 5_000  # after so long without any, all is well again
 
@@ -36,7 +36,7 @@ class Occupied:
 
     def heard(self, now: int, station: Station | None) -> None:
         """Bytes, while `station` has the turn, or had it last."""
-        if self._begun_at is None or now - self._heard_at > _GAP_MS:
+        if self._begun_at is None or now - self._heard_at > _FLOW_GAP_MS:
             self._begun_at = now
             self._suspect = station
         self._heard_at = now
@@ -47,8 +47,8 @@ class Occupied:
     def unasked(self, now: int, station: Station) -> None:
         """A whole frame of a device that was not asked."""
         times = self._unasked.setdefault(station.address, [])
-        times[:] = [at for at in times if now - at < _WITHIN_MS][-_UNASKED:] + [now]
-        if len(times) >= _UNASKED:
+        times[:] = [at for at in times if now - at < _WITHIN_MS][-_UNASKED_LEAST:] + [now]
+        if len(times) >= _UNASKED_LEAST:
             self._found = Babbler(station.address, True)
             self._found_at = now
 
