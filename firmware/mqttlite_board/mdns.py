@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 GROUP = "224.0.0.251"
 PORT = 5353
-SIZE_MAX = 9000  # bytes of a message (17)
+MESSAGE_MAX = 9000  # bytes of a message (17)
 
 _A, _PTR, _TXT, _SRV = 1, 12, 16, 33
 _UNICAST_IN = b"\x80\x01"  # class IN, "an answer to me alone will do"
 _RECORDS_MAX = 64  # of a message
-_NAMES_MAX = 32  # kept of each kind: services, hosts
+_KEPT_MAX = 32  # kept of each kind: services, hosts
 _JUMPS_MAX = 16  # of one name
 _LABELS_MAX = 16
 
@@ -62,7 +62,7 @@ class Gathered:
 
     def take(self, data: bytes) -> bool:
         """What a message says that has come; whether it is an answer, and whole."""
-        if len(data) < 12 or len(data) > SIZE_MAX or data[2] & 0xF8 != 0x80 or data[3] & 0x0F:
+        if len(data) < 12 or len(data) > MESSAGE_MAX or data[2] & 0xF8 != 0x80 or data[3] & 0x0F:
             return False
         try:
             at = 12
@@ -118,7 +118,7 @@ class Gathered:
 
 
 def _keep(known: "Any", name: str, value: object) -> None:
-    if name in known or len(known) < _NAMES_MAX:
+    if name in known or len(known) < _KEPT_MAX:
         known[name] = value
 
 

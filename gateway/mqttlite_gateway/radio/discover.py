@@ -61,7 +61,7 @@ def discover(
             pause_s = min(left_s, max(0.0, times[0] - time.monotonic())) if times else left_s
             if select.select([sock], [], [], pause_s)[0]:
                 try:
-                    gathered.take(sock.recv(mdns.SIZE_MAX))
+                    gathered.take(sock.recv(mdns.MESSAGE_MAX))
                 except OSError:  # that nobody listens there, said by ICMP
                     time.sleep(min(0.05, left_s))
     return [_found(each, scheme) for service, scheme in SERVICES.items() for each in gathered.services(service)]
