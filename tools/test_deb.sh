@@ -168,6 +168,7 @@ try() {
     ok "a broker that nobody has asked for does not" says disabled "systemctl is-enabled mqttlite-broker"
     ok "systemd-analyze security: gateway $(exposure mqttlite-gateway), broker $(exposure mqttlite-broker)" \
         at_most "$(exposure mqttlite-gateway)" 2.0
+    ok "its page answers" inside python3 -c "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/')"
     ok "its queues are the service's alone" mode /var/lib/mqttlite "700 mqttlite:mqttlite"
     ok "it is confined: no new privileges, no capabilities, system calls filtered" says \
         'NoNewPrivs:.1|CapEff:.0+|Seccomp:.2' "grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$(main_pid)/status"
@@ -179,6 +180,10 @@ try() {
         "systemctl restart --no-block mqttlite-gateway; mqttlite pub -q 2 -t a -m b"
     ok "nothing that systemd listens on is left alone" no journal 'no setting says that it does'
     ok "systemd listens no more" inside systemctl disable --now mqttlite-gateway.socket
+    ok "mqttlite broker init makes users and certificates" inside mqttlite broker init /etc/mqttlite --group mqttlite
+    ok "the broker alone runs with them, confined" inside systemctl start mqttlite-broker
+    inside systemctl stop mqttlite-broker
+    inside sh -c "cd /etc/mqttlite && ls -A | grep -vx -e gateway.toml -e secrets | xargs rm -r"
     settings
     inside systemctl restart mqttlite-gateway
     ok "with settings of the owner's it runs" until_true state mqttlite-gateway active
@@ -224,6 +229,16 @@ try() {
     inside sh -c "echo mqttlite mqttlite/purge_undelivered boolean true | debconf-set-selections"
     ok "a purge that is answered with yes" apt purge mqttlite
     ok "leaves nothing behind" no inside sh -c "ls -d /var/lib/mqttlite* /etc/mqttlite* /usr/bin/mqttlite 2>/dev/null"
+
+    inside python3 -m venv --system-site-packages --without-pip /opt/mqttlite
+    inside sh -c "python3 -m zipfile -e /packages/*.whl /opt/mqttlite/lib/python3*/site-packages/"
+    inside sh -c "printf '#!/opt/mqttlite/bin/python3\nimport sys\nfrom mqttlite.cli import main\nsys.exit(main())\n' >/opt/mqttlite/bin/mqttlite"
+    inside chmod +x /opt/mqttlite/bin/mqttlite
+    ok "the wheel alone makes a service of itself" inside /opt/mqttlite/bin/mqttlite gateway --install
+    ok "which runs" until_true state mqttlite-gateway active
+    ok "again, there is nothing to do" says 'there already: the gateway starts now' "/opt/mqttlite/bin/mqttlite gateway --install"
+    ok "and takes itself away" inside /opt/mqttlite/bin/mqttlite gateway --uninstall
+    ok "its service has ended" no state mqttlite-gateway active
 }
 
 [ $# -gt 0 ] || set -- bookworm trixie
@@ -249,6 +264,7 @@ for suite in "$@"; do
     mkdir -p "$root/packages"
     cp "$old" "$root/packages/old.deb"
     cp "$work"/new/*.deb "$root/packages/new.deb"
+    cp "$work"/wheel/*.whl "$root/packages/"
     fetch /packages/old.deb
     boot
     ok "Debian $(cat "$root/etc/debian_version"), systemd $(inside systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p') is process 1" true

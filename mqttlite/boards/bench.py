@@ -89,7 +89,7 @@ def wakings(bench: Bench, count: int, report: "Report") -> dict[str, Any]:
         topic = _topic(board)
         board.restart()
     if not topic:
-        raise BenchError("the board's settings cannot be read: mqttlite doctor says why")
+        raise BenchError("the board's settings cannot be read: mqttlite doctor --board … says why")
     found = asyncio.run(_wakings(bench, topic, count, where))
     middle = {
         key: statistics.median(wake[key] for wake in found)
@@ -265,5 +265,5 @@ class _Session:
         problem = self._hearing.problem()
         return (
             f"not all was measured within {self._bench.within_s:g} s (--wait): "
-            f"{self._hearing.last or problem or 'the board says nothing: mqttlite doctor looks for the cause'}"
+            f"{self._hearing.last or problem or 'the board says nothing: mqttlite doctor --board … finds the cause'}"
         )

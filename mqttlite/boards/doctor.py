@@ -1,4 +1,4 @@
-"""A board examined step by step, from its port to a message that survives a power cut: what `mqttlite doctor` does.
+"""A board examined step by step, from its port to a message that survives a power cut: `mqttlite doctor --board`.
 
 Each step says what it has found, or what is wrong and what to do about it; a step that needs another one that is wrong
 is left out. They are in the order of bringing up a board: those at MicroPython's prompt are in doctor_prompt.py, those

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker.operating import control_path
+from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
+from mqttlite.cli.doctor import board
 from mqttlite_gateway.config import load
 from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.operating.doctor import clock, disk, ports, reach, running, settings, versions, wear
@@ -49,9 +51,24 @@ async def test_the_command_says_each_step_as_json_and_its_code_whether_something
     done = await inside("doctor", "--config", str(case.path), "--only", "version")
     assert done.code == 0, done.stdout
     assert done.stdout.startswith("ok        version   mqttlite ")
-    done = await inside("doctor", "--only", "wifi")
+    done = await inside("doctor", "--only", "wfii")
     assert done.code == 1
     assert "there is no such step of this machine; there are version, gateway" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "is_board"),
+    [
+        ([], False),
+        (["--only", "disk"], False),
+        (["--only", "settings"], False),
+        (["--only", "link"], True),
+        (["--port", "/dev/ttyUSB0", "--only", "settings"], True),
+        (["--board", "esp32-devkitc"], True),
+    ],
+)
+def test_a_board_is_examined_where_an_option_or_a_step_says_so(words: list[str], is_board: bool) -> None:
+    assert board.is_asked_for(parser_of("doctor").parse_args(words)) is is_board
 
 
 def test_every_mistake_of_the_settings_is_a_finding(tmp_path: Path) -> None:

@@ -30,8 +30,16 @@ def add_options(parser: "argparse._ArgumentGroup") -> None:
 
 
 def is_asked_for(args: argparse.Namespace) -> bool:
-    """Whether a board is meant, and not this machine."""
-    return any(getattr(args, name) for name in _OPTIONS)
+    """Whether a board is meant, and not this machine: by an option, or by a step that only boards have."""
+    if any(getattr(args, name) for name in _OPTIONS):
+        return True
+    if not args.only:
+        return False
+    from mqttlite_gateway.operating.doctor.examining import STEPS
+
+    from ...boards.doctor import steps
+
+    return any(name in {step.name for step in steps()} - {*STEPS} for name in args.only)
 
 
 def run(args: argparse.Namespace) -> int:
