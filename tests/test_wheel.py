@@ -21,7 +21,7 @@ from tools.bundle import SETS, building
 
 # Bytes; 959,000 when this was written: the packages 786,000, what boards get 173,000, of which the four bundles have
 # 128,000. A higher number here is a decision, not a repair.
-SIZE_MAX = 1_600_000  # users and rights, limits, named queues and what an operator has brought 160 kB
+SIZE_MAX = 2_000_000  # an operator has brought 160 kB; bridge, page, sinks, radio and ledger 230 kB
 
 pytestmark = pytest.mark.timeout(600)  # the first one waits for all bundles
 
