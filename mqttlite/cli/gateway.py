@@ -59,8 +59,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--serial",
         action="append",
         default=[],
-        metavar="PATH[?baud=…]",
-        help="a serial port; may be given more than once. Options behind a question mark: baud (115200), "
+        metavar="PORT[?baud=…]",
+        help="a serial port by its path; or each that fits, as it is plugged in: '/dev/ttyUSB*', usb:10c4:ea60 (as "
+        "lsusb shows it), serial:0001. May be given more than once. Options behind a question mark: baud (115200), "
         "frame_size (128), window (8), rtscts (0); quote them for the shell",
     )
     parser.add_argument(

@@ -51,11 +51,12 @@ class Found:
         """A ValueError that ends the block is kept for `finish`, and the reader goes on behind it. `at`: the line of
         one that was not made with `where`.
         """
-        self._line = self.line(*at) if at else 0
+        self._line = 0
         try:
             yield
         except ValueError as error:
-            self._mistakes.append((self._line, str(error)))
+            line = self._line or (self.line(*at) if at else 0)  # which takes a while to find out
+            self._mistakes.append((line, str(error)))
 
     @property
     def mistakes(self) -> int:

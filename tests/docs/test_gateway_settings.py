@@ -8,7 +8,6 @@ import pytest
 from mqttlite_gateway.bridge.settings import UpstreamSettings
 from mqttlite_gateway.config import TABLES, load
 from mqttlite_gateway.config.port import TRUST
-from mqttlite_gateway.config.whole import Config
 from mqttlite_gateway.reloading import OF_BROKER, RESTART
 from tests.docs.pages import text_of
 from tests.runtimes import ROOT
@@ -17,19 +16,19 @@ EXAMPLE = ROOT / "gateway" / "gateway.example.toml"
 FORWARD_ALONE = ("upstream = ", "ca = ", "fingerprint = ", "certificate = ", "key_file = ", "[tls]")
 
 
-def uncommented(tmp_path: Path) -> Config:
-    """The example as it is read with all of it but what is of forward mode; keys above the first table go there."""
+def whole_example() -> str:
+    """The example with all of it but what is of forward mode; keys above the first table go there."""
     text = re.sub(r"^#(?=[\w.]+ = |\[)", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = [line for line in text.splitlines() if not line.startswith(FORWARD_ALONE)]
     top = [line for line in lines if line.startswith(("mode = ", "store = ", "listen = ["))]
-    path = tmp_path / "gateway.toml"
-    path.write_text("\n".join([*top, *(line for line in lines if line not in top)]))
-    path.chmod(0o600)
-    return load(path)
+    return "\n".join([*top, *(line for line in lines if line not in top)])
 
 
 def test_the_example_is_understood_with_all_that_is_commented_out(tmp_path: Path) -> None:
-    config = uncommented(tmp_path)
+    path = tmp_path / "gateway.toml"
+    path.write_text(whole_example())
+    path.chmod(0o600)
+    config = load(path)
     (upstream,) = config.upstreams
     default = UpstreamSettings("x", "mqtt://x", out=upstream.out)
     for name in ("queue_bytes", "when_full", "max_age_s", "rate", "start_jitter_s"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.broker import Broker
 from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.cli.gateway import configuration
@@ -288,6 +289,23 @@ async def test_sighup_reads_the_settings_again_and_ends_nothing(mosquitto: Mosqu
         async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client:
             await (await client.publish("t/up", "1", qos=1)).completed()
         assert await box.stop() == 0
+
+
+async def test_another_broker_is_taken_up_at_sighup(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    async with NoisyLine(BAUD) as line, Broker(["mqtt://127.0.0.1:0"]) as other:
+        serial = f'[[serial]]\npath = "{line.a_path}"\nbaud = {BAUD}\nwindow = 16\n'
+        path.write_text(f'upstream = "{mosquitto.url}"\n{serial}')
+        async with Program(*COMMAND, "gateway", "--config", str(path)) as box:
+            async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client:
+                await (await client.publish("t", "1", qos=1)).completed()
+                path.write_text(f'upstream = "{other.addresses[0]}"\n{serial}')
+                assert box.process
+                box.process.send_signal(signal.SIGHUP)
+                await box.says("SIGHUP: all files are read again: 1 change")
+                await (await client.publish("t", "2", qos=1, retain=True)).completed()
+                assert other.engine.router.retained.get(b"t")
+            assert await box.stop() == 0
 
 
 def test_what_client_and_gateway_assume_of_a_line_is_the_same() -> None:
