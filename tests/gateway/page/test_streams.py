@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -67,7 +68,11 @@ async def test_a_browser_that_takes_nothing_costs_a_known_buffer_and_is_closed(m
         browsing(page) as browser,
     ):
         port = int(page.url.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # the system takes less for it meanwhile
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
         writer.write(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
         while not (line := await reader.readline()).startswith(b'data: {"stream"'):
             assert line
