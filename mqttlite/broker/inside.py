@@ -130,9 +130,12 @@ class Connection:
         """Packets for the engine, whole ones; while `is_full`, they wait."""
         if self._is_closing or not data:
             return
-        if self._is_paused:
+        if self._is_paused or self._unread:
             self._unread.append(data)
-            return
+        else:
+            self._give(data)
+
+    def _give(self, data: bytes) -> None:
         connection = self._connection
         for at in range(0, len(data), READ_BYTES):
             piece = data[at : at + READ_BYTES]
@@ -142,11 +145,11 @@ class Connection:
     @property
     def is_full(self) -> bool:
         """Whether the engine does not read now: who sends should wait."""
-        return self._is_paused
+        return self._is_paused or bool(self._unread)
 
     async def has_room(self) -> None:
         """Wait until the engine reads."""
-        while self._is_paused and not self._is_closing:
+        while self.is_full and not self._is_closing:
             self._has_room = self._loop.create_future()
             await self._has_room
 
@@ -165,7 +168,7 @@ class Connection:
 
     def close(self) -> None:
         """End it in good order; nothing is received any more."""
-        if not self._is_closing and not self._is_paused:
+        if not self.is_full:
             self.send(wire5.encode_disconnect())
         self.abort()
 
@@ -225,13 +228,13 @@ class Connection:
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        self._gives_room()
-        if self._unread:
-            self._loop.call_soon(self._read_on)
+        self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         while self._unread and not self._is_paused:
-            self.send(self._unread.popleft())
+            self._give(self._unread.popleft())
+        if not self.is_full:
+            self._gives_room()
 
     def is_closing(self) -> bool:
         return self._is_closing

@@ -193,3 +193,28 @@ async def test_it_is_told_when_the_broker_ends_the_connection(broker: Broker) ->
         end_session(broker, "archive")
         with pytest.raises(InsideError, match="its program has ended it"):
             await some(second, 1)
+
+
+async def test_what_it_sends_while_the_engine_does_not_read_waits_in_order() -> None:
+    async with Broker(LOCAL, Limits(turn_work=10)) as broker, Inside(broker, "reader", [("t", 1)]) as reader:
+        ended: list[str] = []
+        connection = Connection(broker, lambda packets: None, ended.append)
+        connection.connect("writer")
+        sent = 0
+        while sent < 500:  # more than a turn has
+            number = b"%06d" % sent
+            connection.send(b"\x32\x0c\0\x01t" + (sent + 1).to_bytes(2, "big") + b"\0" + number)
+            sent += 1
+            if sent % 100 == 0:
+                await asyncio.sleep(0)
+        async with asyncio.timeout(TIMEOUT_S):
+            await connection.has_room()
+        found = []
+        for _ in range(500):
+            (taken,) = await some(reader, 1)
+            reader.acknowledge(taken)
+            found.append(int(taken.payload))
+        assert found == list(range(500))
+        connection.close()
+        await until(lambda: ended)
+        assert ended == ["disconnected"]

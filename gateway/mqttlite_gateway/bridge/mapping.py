@@ -24,6 +24,8 @@ HOPS = b"mqttlite-hops"
 ENVELOPE = b"\xfc"  # the first byte of one, as core.keys has it
 CACHE_MAX = 4096
 
+_FIRST_HOP = encode_user_properties([(HOPS, b"1")])
+
 
 class LoopError(Exception):
     """A message has passed too many bridges."""
@@ -58,7 +60,7 @@ def counted(block: bytes, payload: bytes, hops_max: int) -> bytes:
     if text is None:
         if payload.startswith(ENVELOPE) and PROPERTY not in block and unwrap(payload):
             return block  # with a property it would be looked for there, and not found
-        return block + encode_user_properties([(HOPS, b"1")])
+        return block + _FIRST_HOP
     number = int(text) + 1 if text.isdigit() and len(text) < 4 else 1
     if number > hops_max:
         raise LoopError
