@@ -34,7 +34,7 @@ SHOW_EVERY_S = 3.0
 ANSWER_S = 20.0
 ARRIVAL_S = 30.0
 SENT = "boards.txt"  # the keys that the boards have accepted
-RED, GREEN, NORMAL = "\x1b[31m", "\x1b[32m", "\x1b[0m"
+RED, GREEN, BLUE, NORMAL = "\x1b[31m", "\x1b[32m", "\x1b[34m", "\x1b[0m"
 PLANTED_MIN = 6  # messages that wait at the gateway when one of them is taken away
 
 
@@ -190,16 +190,23 @@ class _Play:
     async def _suffer(self) -> None:
         self._began = time.monotonic()
         plan = faults(self._seed, self._seconds, self._boards, not self._site.mosquitto)
-        async with asyncio.TaskGroup() as group:
-            turn = {name: asyncio.Lock() for name in self._site.lives}
-            for fault in plan:
-                group.create_task(self._strike(fault, turn[fault.who]))
-            group.create_task(self._watch())
+        turn = {name: asyncio.Lock() for name in self._site.lives}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for fault in plan:
+                    group.create_task(self._strike(fault, turn[fault.who]))
+                group.create_task(self._watch())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _strike(self, fault: Fault, turn: asyncio.Lock) -> None:
         await asyncio.sleep(fault.at_s)
         life = self._site.lives[fault.who]
         async with turn:
+            if fault.is_frozen:
+                self._say(f"❄ frozen for {fault.for_s:.1f} s, connected and mute: {life.name}", BLUE)
+                await life.freeze(fault.for_s)
+                return
             self._say(f"{'✂ shut down' if fault.is_kind else '✂ kill -9'}: {life.name}", RED)
             self._killed[fault.who] = self._killed.get(fault.who, 0) + (not fault.is_kind)
             self._away.add(fault.who)

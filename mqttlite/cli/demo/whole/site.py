@@ -1,6 +1,8 @@
 """The programs of the demo, each of which can be killed and started again; and the noisy lines, which stay."""
 
 import asyncio
+import os
+import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -40,6 +42,16 @@ class Life:
         if self.program:
             program, self.program = self.program, None
             await (program.stop() if is_kind else program.kill())
+
+    async def freeze(self, for_s: float) -> None:
+        """It does nothing for so long, and its connections stay."""
+        if self.program:
+            process = self.program.process
+            os.kill(process.pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(for_s)
+            finally:
+                os.kill(process.pid, signal.SIGCONT)
 
     def check(self) -> None:
         """ProgramError where it has died by itself."""
