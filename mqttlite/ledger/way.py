@@ -42,13 +42,13 @@ def place(peer: str) -> str:
 
 
 def way(entries: list[Entry]) -> dict[str, Any]:
-    """The way of the message that all these are of."""
+    """The way of the message that all these are of, from place to place."""
     told = max(entries, key=lambda entry: (bool(entry.topic), bool(entry.traceparent)))
     # A place that says that it has sent it here, and who brought it here, are one: the latter is a client identifier.
     brought = {place(entry.peer): entry.node for entry in entries if entry.at[FORWARDED]}
     steps = [step for entry in entries for step in _steps(entry, brought.get(entry.node, ""))]
-    # At one moment things happened in the order in which they must
-    steps.sort(key=lambda step: (step["at_ms"], STEPS.index(step["what"])))
+    hops = {node: hop for hop, node in enumerate(dict.fromkeys(entry.node for entry in entries))}
+    steps.sort(key=lambda step: (step["at_ms"], _rank(step, hops)))
     return {
         "key": entries[0].key,
         "topic": told.topic,
@@ -75,6 +75,14 @@ def _steps(entry: Entry, bringer: str) -> "list[dict[str, Any]]":
         for step, (start, end, detail) in ends.items()
         if entry.at[step]
     ]
+
+
+def _rank(step: "dict[str, Any]", hops: dict[str, int]) -> int:
+    """In which order things must have happened that have at one moment: places on the way there, and then back."""
+    what = STEPS.index(step["what"])
+    if what > FORWARDED:
+        return len(STEPS) * (2 * len(hops) - hops.get(step["to"], 0)) - what
+    return len(STEPS) * hops[step["from"] if what == FORWARDED else step["to"]] + what
 
 
 def done(entries: list[Entry]) -> list[str]:

@@ -180,6 +180,14 @@ def test_a_chart_shows_one_way_over_several_places(tmp_path: Path, capsys: pytes
     assert any("◀" in line and "acknowledged" in line for line in lines)
     data = json.loads(verify(capsys, "--chart", "board/1/7", start, middle, "--json")[1])
     assert data["lanes"] == ["board", "gateway", "cloud", "far"]
+    assert [(step["from"], step["what"]) for step in data["steps"]] == [
+        ("board", "accepted"),
+        ("gateway", "stored"),
+        ("gateway", "forwarded"),
+        ("gateway", "accepted"),
+        ("cloud", "forwarded"),
+        ("cloud", "acknowledged"),
+    ]
     assert "2 times, the first" in [step["detail"] for step in data["steps"] if step["what"] == "forwarded"]
     drawn = tmp_path / "way.svg"
     assert verify(capsys, "--chart", "board/1/7", start, middle, "-o", str(drawn))[0] == 0
