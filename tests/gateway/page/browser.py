@@ -79,7 +79,7 @@ class Tab:
         assert "exceptionDetails" not in answer, (script, answer["exceptionDetails"])
         return answer["result"].get("value")
 
-    async def until(self, script: str) -> Any:
+    async def until(self, script: str, wait_s: float = WAIT_S) -> Any:
         """Wait until an expression is true; what it is."""
         wanted = f"""new Promise(resolve => {{
             const look = () => {{
@@ -90,7 +90,7 @@ class Tab:
             look();
         }})"""
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(wait_s):
                 while True:
                     try:
                         return await self.ask(wanted)
@@ -100,7 +100,7 @@ class Tab:
                         await asyncio.sleep(0.05)
         except TimeoutError:
             text = await self.ask("document.body?.innerText ?? ''")
-            raise AssertionError(f"not within {WAIT_S:g} s: {script}\n{self.errors}\n{text[:3000]}") from None
+            raise AssertionError(f"not within {wait_s:g} s: {script}\n{self.errors}\n{text[:3000]}") from None
 
     async def text(self, selector: str) -> str:
         """The text of an element, as it is seen."""

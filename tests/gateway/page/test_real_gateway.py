@@ -202,7 +202,8 @@ async def test_a_board_that_is_plugged_in_is_flashed_and_its_settings_are_on_it(
             await tab.until(f"document.querySelector('select[name=port]').value === '{board.path}'")
             await tab.ask("document.querySelector('input[name=board]').form.requestSubmit()")
             state = "document.querySelector('.job header > span')?.innerText"
-            assert (await tab.until(f"/^(done|failed)/.exec({state})?.[0]")) == "done", await tab.text(".job")
+            found = await tab.until(f"/^(done|failed)/.exec({state})?.[0]", 120)  # bundles may have to be built first
+            assert found == "done", await tab.text(".job")
             assert await tab.ask("document.querySelectorAll('.job .step').length") > 3
             assert await asyncio.to_thread(board.started.wait, 5)
             files = littlefs_image.read(bytes(board.flash[0x200000:0x400000]))
