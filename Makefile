@@ -3,12 +3,12 @@
 PY := .venv/bin/python
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos simulate large site frames size board qemu release deb deb-test interop diagrams pictures cuts reference clean
+.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos bridge-faults simulate large site frames size board qemu release deb deb-test interop diagrams pictures cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target text; do \
-		printf '  make %-10s %s\n' "$$target" "$$text"; done
+		printf '  make %-13s %s\n' "$$target" "$$text"; done
 
 setup: $(TESTING) ## everything into .venv and build/, nothing outside but system packages
 	@echo "set up: .venv/bin/mqttlite is there; next: make demo, make test"
@@ -60,6 +60,9 @@ crash: $(TESTING) ## producers, consumers and links are killed: 20 seeds of 300 
 
 chaos: $(TESTING) ## the same faults for us, Mosquitto, paho-mqtt and MQTT.js, brokers killed too: 20 seeds of 300 messages
 	@$(PY) -m benchmarks.chaos $(ARGS)
+
+bridge-faults: $(TESTING) ## bridges under the same faults: ours, Mosquitto's, mq-bridge of PyPI; a quarter of an hour (ARGS='--only ours')
+	@$(PY) -m benchmarks.bridge.table $(ARGS)
 
 simulate: $(TESTING) ## every fault at every step of small worlds, then pairs; some minutes (ARGS='--share 0.1 --pairs 500')
 	@$(PY) -m benchmarks.simulate $(ARGS)

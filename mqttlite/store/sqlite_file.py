@@ -396,13 +396,15 @@ class SqliteFile:
         pages = (self.size_max // self._page - used + free) * self._page - self.reserve
         if self._is_careful and self._room_kept.make() and self._room_kept.free() > 2 * MARGIN:
             self._set_checkpoint(CHECKPOINT_LATEST)
-            if self.is_full:
-                self.is_full = False
-                logger.warning("%s: there is room on the disk again", shown(self.path))
+        disk = self._room_kept.free()
+        inside = free * self._page if disk < 4 * MARGIN else 0  # what was fetched leaves room there, not on the disk
+        if self.is_full and (not self._is_careful or inside > 4 * MARGIN):
+            self.is_full = False
+            logger.warning("%s: there is room %s again", shown(self.path), "in it" if inside else "on the disk")
         if self.is_full:
             return 0
         # A message is in the log, in a table and in the WAL before it is in one place.
-        return max(0, min(pages, (self._room_kept.free() - MARGIN) // 3))
+        return max(0, min(pages, (max(disk, inside) - MARGIN) // 3))
 
     @property
     def reserve(self) -> int:

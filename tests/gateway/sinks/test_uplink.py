@@ -1,10 +1,12 @@
 """What all sinks have from the uplink: queue, order, trying again, dead letters, what is shown."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from mqttlite.broker.inside import end_session
+from mqttlite.store.sqlite_reserve import Reserve
 from mqttlite_gateway.bridge.settings import Route
 from tests.gateway.sinks.world import Notebook, broker, publish, publisher, settings, until, uplink
 
@@ -179,3 +181,25 @@ async def test_only_what_a_route_has_goes_to_the_sink_and_qos_0_has_no_name(tmp_
             await publish(client, b"", topic=topic)
         await until(lambda: len(book.written) == 2)
     assert [(message.topic, bool(message.name)) for message in book.written] == [("a/1", False), ("x/b/2/3", True)]
+
+
+async def test_a_store_that_has_filled_its_disk_takes_messages_again_when_the_sink_has_emptied_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 5 << 20
+
+    def free(reserve: Reserve) -> int:
+        return max(0, size - sum(each.stat().st_size for each in tmp_path.iterdir()))
+
+    monkeypatch.setattr(Reserve, "free", free)
+    of, book = settings(URL), Notebook()
+    book.is_away = True
+    async with broker(tmp_path, of) as inside, uplink(inside, of, book.make) as up, publisher(inside) as client:
+        more = asyncio.ensure_future(publish(client, *([bytes(3000)] * 2000)))
+        await until(lambda: inside.stats.limits["store"])
+        queued = up.describe()["queued"]
+        assert 100 < queued < 2000
+        book.is_away = False
+        await more
+        await until(lambda: len(book.written) == 2000)
+        assert not up.describe()["queued"]
