@@ -181,6 +181,7 @@ try() {
     ok "nothing that systemd listens on is left alone" no journal 'no setting says that it does'
     ok "systemd listens no more" inside systemctl disable --now mqttlite-gateway.socket
     ok "mqttlite broker init makes users and certificates" inside mqttlite broker init /etc/mqttlite --group mqttlite
+    inside systemctl stop mqttlite-gateway # which has the same port
     ok "the broker alone runs with them, confined" inside systemctl start mqttlite-broker
     inside systemctl stop mqttlite-broker
     inside sh -c "cd /etc/mqttlite && ls -A | grep -vx -e gateway.toml -e secrets | xargs rm -r"

@@ -225,3 +225,12 @@ async def test_what_cannot_be_is_one_line(words: list[str], error: str, tmp_path
     result = await inside("broker", "init", str(tmp_path / "new"), *words)
     assert result.code == 1 and error in result.stderr and result.stderr.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+async def test_a_folder_with_nothing_but_the_settings_of_a_gateway_is_taken_and_they_stay(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "gateway.toml").write_text("# of the gateway\n")
+    done = await inside("broker", "init", str(tmp_path))
+    assert done.code == 0, done.stderr
+    assert (tmp_path / "gateway.toml").read_text() == "# of the gateway\n"
+    assert (tmp_path / "broker.toml").is_file()

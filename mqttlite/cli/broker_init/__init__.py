@@ -16,6 +16,7 @@ from ...net import own_names
 
 USER = "home"
 FOLDER = "mqttlite-broker"
+_OF_A_GATEWAY = ("gateway.toml", "gateway.example.toml", "secrets")  # it may be installed there already
 _OF_THE_SERVICE = ("server.key", "server.pem", "users", "broker.toml")
 
 _DESCRIPTION = """\
@@ -82,7 +83,7 @@ def _init(folder: Path, user: str, more: list[str], port: int, local_port: int, 
 
     check_name(user)
     number = None if group is None else _number_of(group)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(each.name not in _OF_A_GATEWAY for each in folder.iterdir())):
         raise ValueError(f"{folder} is there, and not empty: choose another folder (--renew: a new certificate)")
     names = [*more, *own_names.own_names()]
     addresses = own_names.own_addresses()
