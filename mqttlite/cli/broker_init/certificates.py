@@ -4,7 +4,10 @@ import datetime
 import ipaddress
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 try:
     from cryptography import x509
@@ -50,7 +53,7 @@ def make_server(ca_certificate: bytes, ca_key: bytes, names: Sequence[str]) -> P
     """
     ca = x509.load_pem_x509_certificate(ca_certificate)
     signer = serialization.load_pem_private_key(ca_key, None)
-    if not isinstance(signer, ec.EllipticCurvePrivateKey) or signer.public_key() != ca.public_key():
+    if not isinstance(signer, ec.EllipticCurvePrivateKey) or _der(signer.public_key()) != _der(ca.public_key()):
         raise ValueError("the key of the CA is not the one of its certificate")
     key = ec.generate_private_key(ec.SECP256R1())
     begun = _begun(_named(names[0]), ca.subject, key.public_key(), SERVER_DAYS)
@@ -79,6 +82,11 @@ def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
     )
 
 
+def _der(key: "CertificatePublicKeyTypes") -> bytes:
+    """Of a public key: in Debian 12 two of them are not to be compared."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
 
@@ -96,12 +104,15 @@ def _general(name: str) -> x509.GeneralName:
 
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
     digits = certificate.fingerprint(hashes.SHA256()).hex().upper()
+    # Debian 12 has cryptography 38, which knows the second form alone
+    is_recent = hasattr(certificate, "not_valid_after_utc")
+    until = certificate.not_valid_after_utc if is_recent else certificate.not_valid_after
     return Pair(
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         certificate.public_bytes(serialization.Encoding.DER),
         ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)),
-        certificate.not_valid_after_utc.date(),
+        until.date(),
     )
 
 
