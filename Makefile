@@ -73,7 +73,7 @@ large: $(TESTING) ## simulated fleets at random, seed after seed (ARGS='--seeds 
 frames: $(TESTING) ## ten million frames of the serial link over noisy lines: whatever arrives is what was sent (ARGS='--frames 100000')
 	@$(PY) -m benchmarks.link_frames $(ARGS)
 
-site: $(TESTING) ## a day of a site: 50 devices, power cuts, an upstream away for 6 hours; half an hour (ARGS='--hours 2 --devices 10')
+site: $(TESTING) ## a day of a site: 50 devices, power cuts, an upstream away for 6 hours; a quarter of an hour (ARGS='--hours 2 --devices 10')
 	@$(PY) -m benchmarks.site $(ARGS)
 
 size: $(TESTING) ## bytes of .mpy, of heap and for each message: the bundles beside mqtt_as and umqtt.simple (ARGS=thin)
