@@ -12,7 +12,7 @@ from mqttlite.cli import COMMANDS, main, parser_of
 from tests.docs.pages import PAGES, codes, commands, programs, text_of
 from tests.runtimes import ROOT
 
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 RUN_BY = {  # pages with programs, and what runs them
     "README.md": "test_readme",
     "access.md": "test_access",
@@ -81,7 +81,7 @@ def test_options_that_a_page_names_are_there(page: Path) -> None:
 def test_targets_of_make_and_modules_that_a_page_names_are_there(page: Path) -> None:
     text = text_of(page)
     inside = "\n".join(codes(page))
-    for name in re.findall(r"^ *make ([a-z]\w*)", re.sub("^(?! {4}).*$", "", text, flags=re.MULTILINE) + inside, re.M):
+    for name in re.findall(r"^ *make ([a-z][\w-]*)", re.sub("^(?! {4}).*$", "", text, flags=re.MULTILINE) + inside, re.M):
         assert name in TARGETS, name
     for name in re.findall(r"python3? -m ([\w.]+)", text):
         assert importlib.util.find_spec(name), name
