@@ -81,7 +81,8 @@ def test_options_that_a_page_names_are_there(page: Path) -> None:
 def test_targets_of_make_and_modules_that_a_page_names_are_there(page: Path) -> None:
     text = text_of(page)
     inside = "\n".join(codes(page))
-    for name in re.findall(r"^ *make ([a-z][\w-]*)", re.sub("^(?! {4}).*$", "", text, flags=re.MULTILINE) + inside, re.M):
+    indented = re.sub("^(?! {4}).*$", "", text, flags=re.MULTILINE)
+    for name in re.findall(r"^ *make ([a-z][\w-]*)", indented + inside, re.M):
         assert name in TARGETS, name
     for name in re.findall(r"python3? -m ([\w.]+)", text):
         assert importlib.util.find_spec(name), name
