@@ -54,6 +54,7 @@ class BridgeUplink:
         self._dead = DeadLetters(broker, settings)
         self._versions = versions(settings.version)
         self._version_at = 0
+        self._is_spoken = False  # the upstream has taken this version: when it is silent, that is not why
         self._kept = Kept()
         self._ages = Ages([])
         self._joined: Joined | None = None
@@ -129,6 +130,7 @@ class BridgeUplink:
             try:
                 is_patient = await self._connection()
             except VersionError as error:
+                self._is_spoken = False
                 if self._next_version():
                     log.info("upstream %s: %s; MQTT %s is tried", self.name, error, self._version.text)
                     continue
@@ -136,7 +138,8 @@ class BridgeUplink:
                 self._say(f"{self._upstream.name}: {error}")
             except (MQTTError, OSError) as error:
                 self._say(self._upstream.explain(error))
-                if isinstance(error, SilentError) and not self._next_version():
+                is_guess = isinstance(error, SilentError) and not self._is_spoken
+                if is_guess and not self._next_version():
                     self._version_at = 0
             except Exception:  # a fault of ours: it must not end the bridge
                 log.exception("upstream %s: unexpected error", self.name)
@@ -179,6 +182,7 @@ class BridgeUplink:
             # Larger than the broker here takes, too: what the upstream does not send, it drops
             largest = max(self._packet_max, settings.dead_bytes)
             terms = await opening.connect(self._kept.client_id, self._version, largest)
+            self._is_spoken = True
             terms = await opening.agree(terms, self._kept, self._dead.set_aside)
             if self._ends >= SUSPECT:
                 terms = terms.alone()

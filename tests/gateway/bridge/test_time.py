@@ -90,6 +90,22 @@ async def test_who_refuses_5_0_is_spoken_to_in_3_1_1_as_a_bridge_and_then_as_any
         assert uplink.describe()["version"] == "3.1.1"
 
 
+async def test_an_upstream_that_has_spoken_5_0_and_is_silent_for_a_while_is_spoken_to_in_5_0_again(
+    tmp_path: Path,
+) -> None:
+    levels: list[int] = []
+
+    async def takes(peer: Peer) -> None:
+        levels.append((await peer.accept(ACCEPTED5))[6])
+
+    async def is_silent(peer: Peer) -> None:
+        levels.append((await peer.packet())[1][6])
+
+    async with Scripted(takes, is_silent, is_silent, takes) as far, gateway(None, settings(far.url)):
+        await far.finished()
+        assert levels == [5, 5, 5, 5]
+
+
 async def test_mosquitto_knows_it_for_a_bridge_in_3_1_1_and_keeps_retain(tmp_path: Path) -> None:
     with Mosquitto(tmp_path) as mosquitto:
         of = settings(mosquitto.url, version="3.1.1", inwards=(Route("#"),), out=(Route("#"),))
