@@ -75,12 +75,17 @@ class BridgeUplink:
         """The session at the broker here begins, with its subscriptions: from now on messages are queued. Before the
         broker listens.
         """
+        self._kept = load(self._broker, self.settings)
+        if self.settings.out and self._client is None and self._kept.met:
+            # The one that there was has been removed: numbers begin anew, and nobody knows what the upstream has of it
+            self._kept.met = ""
+            self._kept.marks.clear()
+            self._kept.save(self._broker, self.name)
         connection = Connection(self._broker, lambda packets: None, lambda why: None)
         connection.connect(self.name)
         if connection.client is not None:
             subscribe(connection, [(route.filter, options_of(route)) for route in self.settings.out])
         connection.close()
-        self._kept = load(self._broker, self.settings)
         self._ages = Ages(self._kept.marks, self.settings.max_age_s * 1000)
         client = self._client
         if client is not None:
@@ -171,6 +176,8 @@ class BridgeUplink:
     async def _connection(self) -> bool:
         """One connection, to its end; whether to be patient then."""
         settings = self.settings
+        if self._client is None:
+            self.prepare()
         try:
             async with asyncio.timeout(settings.timeout_s):
                 streams = await self._upstream.connect(READ_BYTES)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import forms
+from mqttlite.broker.inside import end_session
 from mqttlite.client import Client
 from mqttlite.core import session
 from mqttlite.core.codec import acknowledgement, decode_packet_id
@@ -179,3 +180,19 @@ async def test_another_upstream_is_another_session_whatever_it_says(
         await publish(broker.addresses[0], b"two")
         await until(lambda: uplink.describe()["acknowledged"] == 1)
         assert [each["payload"] for each in uplink.dead_letters()] == ["one"]
+
+
+async def test_a_session_that_an_operator_has_removed_begins_anew_and_collects_what_it_should(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Mosquitto(tmp_path) as mosquitto:
+        of = settings(mosquitto.url)
+        async with gateway(tmp_path / "gateway.db", of) as (broker, uplink), Reader(mosquitto.url, "#") as far:
+            await publish(broker.addresses[0], b"1", b"2")
+            await far.got(2)
+            before = uplink._joined
+            assert end_session(broker, "cloud")
+            await until(lambda: uplink._joined is not before and uplink.describe()["connected"])
+            assert "the packet identifiers that it may hold are given up first" in caplog.text
+            await publish(broker.addresses[0], b"3", b"4")
+            assert [payload for _, payload in await far.got(4)] == [b"1", b"2", b"3", b"4"]
