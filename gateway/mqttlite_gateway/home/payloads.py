@@ -178,9 +178,13 @@ def _reading(settings: HomeSettings, reading: Reading, seen: Seen, identifier: s
 
 def without(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """`new`, and of components that are in `old` alone the platform, which is how Home Assistant removes them."""
+    before = old.get("components")  # as somebody else may have written it
     gone = {
         key: {"platform": each["platform"]}
-        for key, each in old.get("components", {}).items()
-        if key not in new["components"] and isinstance(each, dict) and len(each) > 1 and "platform" in each
+        for key, each in (before.items() if isinstance(before, dict) else ())
+        if key not in new["components"]
+        and isinstance(each, dict)
+        and len(each) > 1
+        and isinstance(each.get("platform"), str)
     }
     return {**new, "components": {**new["components"], **gone}} if gone else new

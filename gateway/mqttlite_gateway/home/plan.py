@@ -84,7 +84,7 @@ class Plan:
         if before != text:
             self._configs[topic] = text
             if before is not None and (less := without(_read(before.encode()), wanted)) is not wanted:
-                yield Publication(topic, json.dumps(less, ensure_ascii=False), True)  # removes what is no more
+                yield Publication(topic, json.dumps(less), True)  # removes what is no more; keys may be any text
             yield Publication(topic, text, True)
 
     def failed(self, publication: Publication) -> None:
@@ -98,8 +98,9 @@ class Plan:
 
 
 def _read(payload: bytes) -> dict[str, Any]:
+    """What a retained message says, which anybody may have written; empty where it is no JSON object in UTF-8."""
     try:
-        known = json.loads(payload)
-    except ValueError:
+        known = json.loads(payload.decode())
+    except (ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -153,3 +153,27 @@ def test_what_could_not_be_published_is_due_again(is_config: bool) -> None:
 def test_what_cannot_be_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         HomeSettings(**values)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        json.dumps({"device": {"identifiers": ["mqttlite_hall"]}}).encode("utf-16"),
+        b'{"device": {"identifiers": ["mqttlite_hall"], "name": "\xed\xa0\x80"}}',
+        b'{"device": {"identifiers": ["mqttlite_hall"]}, "components": []}',
+        b'{"device": {"identifiers": ["mqttlite_hall"]}, "components": {"\\ud800": {"platform": "sensor", "name": 1}}}',
+        b'{"device": {"identifiers": ["mqttlite_hall"]}, "components": {"a": {"platform": [], "name": 1}}}',
+        b'{"device": []}',
+        b"\xff",
+    ],
+    ids=lambda written: written[:12].decode(errors="replace"),
+)
+def test_nothing_that_somebody_has_retained_there_stops_the_gateway(written: bytes) -> None:
+    plan = Plan(SETTINGS)
+    topic = config_topic(SETTINGS, device_id(SETTINGS, GATEWAY))
+    plan.found(topic, written)
+    said = list(plan.due(0, [GATEWAY]))
+    assert [each.payload.encode() for each in said]  # it can be published
+    assert json.loads(next(each.payload for each in reversed(said) if each.is_config)) == config(SETTINGS, GATEWAY)
