@@ -26,6 +26,7 @@ _RECORDS_MAX = 64  # of a message
 _KEPT_MAX = 32  # kept of each kind: services, hosts
 _JUMPS_MAX = 16  # of one name
 _LABELS_MAX = 16
+_NAME_MAX = 255  # bytes of a name (RFC 1035, 2.3.4)
 
 
 class _Broken(Exception):
@@ -104,7 +105,7 @@ class Gathered:
             raise _Broken
         if kind == _PTR:
             instance = _name(data, begin)[0]
-            if instance.lower().endswith("." + name.lower()):
+            if name[:1] == "_" and instance.lower().endswith("." + name.lower()):  # a service has such a name
                 _keep(self._instances, instance, name.lower())
         elif kind == _SRV:
             port = _count(data, begin + 4)
@@ -130,7 +131,7 @@ def _count(data: bytes, at: int) -> int:
 def _name(data: bytes, at: int) -> "tuple[str, int]":
     """A name, and where it ends. A dot in a label, as an instance may have one, stays what it is."""
     labels = []
-    end = jumps = 0
+    end = jumps = whole = 0
     while data[at]:
         size = data[at]
         if size & 0xC0 == 0xC0:  # it goes on elsewhere
@@ -145,7 +146,8 @@ def _name(data: bytes, at: int) -> "tuple[str, int]":
                 raise _Broken
             labels.append(label)
             at += 1 + size
-        if jumps > _JUMPS_MAX or len(labels) > _LABELS_MAX:
+            whole += 1 + size
+        if jumps > _JUMPS_MAX or len(labels) > _LABELS_MAX or whole > _NAME_MAX:
             raise _Broken
     try:
         return b".".join(labels).decode(), end or at + 1

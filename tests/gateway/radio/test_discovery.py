@@ -47,6 +47,7 @@ async def looked_for(**options: object) -> list[FoundBroker]:
 
 def test_what_others_cannot_reach_is_not_announced() -> None:
     urls = ["mqtt://127.0.0.1:1883", "mqtts://[::1]:8883", "unix:///run/b.sock", "wss://0.0.0.0:443/mqtt"]
+    urls.append("http://localhost:8080")
     assert services_of(urls) == []
     [mqtts, mqtt] = services_of(["mqtts://0.0.0.0:8883", "mqtt://192.168.1.5:1883", "mqtt://[::]:1884"])
     assert (mqtts.kind, mqtts.port, mqtts.address) == ("_secure-mqtt._tcp", 8883, "")
@@ -105,6 +106,17 @@ def test_no_bytes_of_an_answer_make_the_reader_fail_or_grow() -> None:
         out.add_answer_at_time(DNSService(name, 33, 1, 120, 0, 0, 1883, "pi.local."), 0)
         many.take(out.packets()[0])
     assert len(many.services("_mqtt._tcp")) == 32
+
+
+@pytest.mark.parametrize("owner", ["local", "_mqtt._tcp.local"])
+def test_a_name_that_no_question_can_hold_is_not_asked_for(owner: str) -> None:
+    name = b"".join(bytes((len(each),)) + each.encode() for each in owner.split("."))
+    instance = b"".join(bytes((63,)) + bytes((97 + each,)) * 63 for each in range(12)) + name + b"\0"
+    size = len(instance).to_bytes(2, "big")
+    answer = b"\0\0\x84\0\0\0\0\1\0\0\0\0" + name + b"\0\0\x0c\0\1\0\0\0\x78" + size + instance
+    gathered = mdns.Gathered()
+    gathered.take(answer)
+    assert [mdns.place_query(each) for each in gathered.unplaced()] == []
 
 
 async def test_a_board_finds_its_broker_by_its_name_and_again_when_it_has_moved(tmp_path: Path) -> None:
