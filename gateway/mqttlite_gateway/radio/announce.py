@@ -1,7 +1,7 @@
 """Announces broker and page in the network by multicast DNS (python-zeroconf), so that boards, phones and programs
 find them: `_secure-mqtt._tcp` and `_mqtt._tcp` for listeners that others reach, `_http._tcp` for the page.
 
-The instance is called as `[mdns] name` says, and "NAME (2)" where another is called so already. TXT: `version` of
+The instance is called as `[mdns] name` says, and "NAME-2" where another is called so already. TXT: `version` of
 mqttlite, `mqtt`: the versions of MQTT, `path` of the page. Without the package zeroconf nothing is announced, which is
 said once.
 """
@@ -55,9 +55,9 @@ def services_of(urls: Iterable[str], texts: Mapping[str, str] | None = None) -> 
             continue
         try:
             address = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:  # a name, which is this machine's
+        except ValueError:  # a name of this machine
             address = None
-        if address is not None and address.is_loopback:
+        if host == "localhost" or (address is not None and address.is_loopback):
             continue
         only = "" if address is None or address.is_unspecified else str(address)
         mqtt = {"mqtt": "3.1.1,5.0"} if scheme in ("mqtt", "mqtts") else {"path": "/"}
