@@ -76,7 +76,8 @@ class Full(Exception):
 class Means:
     """What a relay works with. `set_aside(message, cause)` raises Full; `content(packet_id)`: a message that the
     engine has sent and that is not acknowledged. `packet_max`: the largest Remaining Length that the engine takes.
-    `takes_one`: the upstream takes QoS 2 as QoS 1, which has to be known after a restart, too.
+    `takes_one`: the upstream takes QoS 2 as QoS 1, which has to be known after a restart, too. `blamed`: identifier of
+    the message that it does not take even when it takes others, though it says that it is busy; 0: none.
     """
 
     settings: UpstreamSettings
@@ -85,6 +86,7 @@ class Means:
     content: Callable[[int], Message | None]
     packet_max: int
     takes_one: Callable[[], None] = lambda: None
+    blamed: int = 0
 
 
 class Relay:
@@ -98,6 +100,8 @@ class Relay:
         self.over = ""
         self.problem = ""
         self.is_patient = False  # what ended it is no fault of any message
+        self.busy_with = 0  # identifier of the first message that the upstream is too busy for (0x97)
+        self.is_passed = False  # and has taken one behind it
         self.has_progress = False  # the upstream has acknowledged something
         self.has_words = False  # the upstream has ended it for something that it was sent (5.0)
         self.refused_filters: dict[str, str] = {}  # of `in`, and why
@@ -144,7 +148,7 @@ class Relay:
         """Send what may go."""
         self._wake_at = -1
         backlog = self._backlog
-        while backlog and not self.over:
+        while backlog and not (self.over or self.busy_with):
             if not self._bucket.take(now):
                 self._wake_at = now + self._bucket.wait_ms()
                 return
@@ -291,15 +295,20 @@ class Relay:
         if first != PUBCOMP and awaited == first:
             self._counts.acknowledged += 1
             self._counts.drained.count(now)
+            if self.busy_with:
+                self.is_passed = True
+                self._end_busy()
         if first == PUBACK and packet_id in self._lower:
             first = PUBREC
         self.to_engine.append(acknowledgement(first, packet_id))
 
     def _refuse(self, packet_id: int, reason: int, now: int) -> None:
         """The upstream does not take a message: it is set aside, and then the engine is told."""
-        if reason == QUOTA_EXCEEDED:
-            self.over = f"the upstream takes nothing more now: {reason_words(reason)}"
-            self.is_patient = True
+        if reason == QUOTA_EXCEEDED and packet_id != self._means.blamed:
+            is_last = all(kind == PUBCOMP for kind, _ in self.owed.values())
+            if is_last or self.busy_with:
+                self._end_busy()
+            self.busy_with = self.busy_with or packet_id  # the next answer says whether it is this message alone
             return
         message = self._means.content(packet_id)
         if message is not None:
@@ -312,6 +321,10 @@ class Relay:
             self._counts.refused += 1
             self.to_engine.append(acknowledgement(PUBACK if message.qos == 1 else PUBREC, packet_id, reason))
         self._lower.discard(packet_id)
+
+    def _end_busy(self) -> None:
+        self.over = f"the upstream takes nothing more now: {reason_words(QUOTA_EXCEEDED)}"
+        self.is_patient = True
 
     def _take(self, first: int, body: bytes) -> None:
         message, packet_id = _read(first, body, True, self.terms.is5)

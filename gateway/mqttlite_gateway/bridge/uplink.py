@@ -16,7 +16,7 @@ from mqttlite.broker.client_session import ClientSession
 from mqttlite.broker.inside import Connection, session_of, subscribe
 from mqttlite.broker.turns import now_ms
 from mqttlite.core.errors import ConnectError, MQTTError
-from mqttlite.core.session import EXPIRED
+from mqttlite.core.session import EXPIRED, SPAN
 from mqttlite.core.shown import shown
 
 from ..lines.saying import Saying
@@ -26,7 +26,7 @@ from .dead import DeadLetters
 from .joined import Joined
 from .kept import Kept, load
 from .opening import READ_BYTES, Opening, SilentError, VersionError
-from .relay import Counts, Full, Means, Message
+from .relay import Counts, Full, Means, Message, Relay
 from .session import content_of, give_up, in_doubt, message_of, number_of, options_of
 from .settings import UpstreamSettings
 from .terms import Version, versions
@@ -68,6 +68,9 @@ class BridgeUplink:
         # The message after which the upstream has ended the connection, and how often
         self._suspect = -1
         self._ends = 0
+        # The same of one that it was too busy for, and then took another one
+        self._passed = -1
+        self._passes = 0
 
     # -- the engine's session
 
@@ -194,7 +197,13 @@ class BridgeUplink:
             if self._ends >= SUSPECT:
                 terms = terms.alone()
             means = Means(
-                settings, self._counts, self._dead.set_aside, self._content, self._packet_max, self._takes_one
+                settings,
+                self._counts,
+                self._dead.set_aside,
+                self._content,
+                self._packet_max,
+                self._takes_one,
+                self._passed % SPAN + 1 if self._passes >= SUSPECT else 0,
             )
             joined = Joined(self._broker, settings, opening, terms, self._kept, means, self._changed)
             self._joined = joined
@@ -210,6 +219,7 @@ class BridgeUplink:
             else:
                 self._since = now_ms()
         self._suspected(joined)
+        self._note_passed(joined.relay)
         self._say(joined.over)
         return joined.relay.is_patient
 
@@ -298,6 +308,18 @@ class BridgeUplink:
         give_up(self._broker, self.name, seq)
         self._broker.changed()
         self._ends = 0
+
+    def _note_passed(self, relay: Relay) -> None:
+        """An upstream may say that it is busy (0x97) where it means one message: one of mqttlite does, of what has more
+        properties than it takes.
+        """
+        client = self._client
+        if relay.is_passed and client is not None:
+            seq = number_of(client, relay.busy_with)
+            self._passes = self._passes + 1 if seq == self._passed else 1
+            self._passed = seq
+        if client is None or self._passed not in client.session.messages:
+            self._passes = 0
 
     # -- the age of the queue
 

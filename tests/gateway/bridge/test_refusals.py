@@ -8,6 +8,7 @@ import pytest
 
 from mqttlite.broker import Access, Broker, Limits, Rule, Rules
 from mqttlite.client import Client
+from mqttlite_gateway.bridge import uplink as uplink_module
 from mqttlite_gateway.bridge.settings import Route
 from tests.peers import Mosquitto
 
@@ -199,3 +200,30 @@ async def test_an_upstream_that_says_busy_is_asked_again_later_and_no_message_is
         await asyncio.sleep(0.05)
         assert uplink.describe()["queued"] == 1
         assert uplink.describe()["set_aside"] == 0
+
+
+async def test_a_message_that_alone_is_always_answered_with_busy_does_not_keep_back_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker of mqttlite says so of what has more user properties than it takes, and the bridge adds one."""
+    monkeypatch.setattr(uplink_module, "PATIENT_S", 0.1)
+    async with (
+        Broker(LOCAL) as far_broker,
+        Reader(far_broker.addresses[0], "#") as far,
+        gateway(tmp_path / "gateway.db", settings(far_broker.addresses[0])) as (broker, uplink),
+    ):
+        async with Client(broker.addresses[0], client_id="device", version="5.0") as device:
+            await device.publish("up/t", b"1", 2, user_properties=[(f"n{each}", "x") for each in range(16)])
+            await device.publish("up/t", b"2", 2)
+            assert await device.drain(TIMEOUT_S)
+        payloads = []
+        async with Client(broker.addresses[0], client_id="device", version="5.0") as device:
+            while not uplink.describe()["set_aside"]:  # one behind it has to come
+                payloads.append(b"%d" % (len(payloads) + 3))
+                await device.publish("up/t", payloads[-1], 2)
+                await asyncio.sleep(0.05)
+            assert await device.drain(TIMEOUT_S)
+        sent = [("site-7/up/t", each) for each in [b"2", *payloads]]
+        assert sorted(await far.got(len(sent))) == sorted(sent), "each once"
+        await until(lambda: uplink.describe()["set_aside"] == 1 and uplink.describe()["queued"] == 0)
+        assert "quota" in uplink.dead_letters()[0]["cause"]
