@@ -266,6 +266,7 @@ class Page:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         self._note(request)
+        self._refresh()
         try:
             visitor = self._door.visitor(request)
             assert visitor  # the door has let them in
@@ -275,8 +276,6 @@ class Page:
         response = web.StreamResponse(
             headers={**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
-        await response.prepare(request)
-        self._refresh()
         await self._streams.serve(request, stream, response)
         return response
 

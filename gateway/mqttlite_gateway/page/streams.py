@@ -122,6 +122,7 @@ class Streams:
         """Until the browser goes, takes nothing, or may not be here any more."""
         loop = asyncio.get_running_loop()
         try:
+            await response.prepare(request)  # from here on: one that has gone already leaves nothing behind
             await _send(response, "hello", as_json({"stream": stream.id}))
             check_at = loop.time() + CHECK_S
             stream.news.set()

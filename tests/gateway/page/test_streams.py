@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -108,6 +109,19 @@ async def test_only_so_many_browsers_of_one_place_are_served() -> None:
         assert again.status == 200
         for each in (*open_, again):
             each.close()
+
+
+async def test_a_browser_that_goes_before_it_is_answered_leaves_no_stream_behind() -> None:
+    async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page, browsing(page) as browser:
+        port = int(page.url.rpartition(":")[2])
+        for _ in range(3 * streams.STREAMS_EACH):
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                sock.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            await asyncio.sleep(0.002)
+        await until(lambda: not page._connections() and not len(page._streams))
+        async with browser.session.get(page.url + "/events") as answer:
+            assert answer.status == 200
 
 
 async def test_a_connection_that_asks_for_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
