@@ -71,7 +71,7 @@ class Answers:
         """Answer a POST."""
         try:
             arguments = await read_json(request)
-        except (ValueError, RecursionError, TimeoutError):
+        except (ValueError, TimeoutError):
             arguments = None
         if not isinstance(arguments, dict):
             return refused(400, "a request is a JSON object")

@@ -128,6 +128,8 @@ class Boards:
         names = arguments.get("devices")
         if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
             raise ValueError("say which devices: a list of their names")
+        if wrong := [each for each in names if each.startswith("-") or not each.isprintable()]:
+            raise ValueError(f"no device can be called {wrong[0][:80]!a}")  # to the command it would be an option
         words = ["update", "push", str(release), *names, "--broker", self._broker()]
         if provision := (self._gateway.config.provision or {}).get("devices"):
             words += ["--devices", str(provision)]

@@ -14,7 +14,7 @@ from mqttlite.broker.turns import now_ms
 
 from ..operating.health import reasons
 from .rates import Rates
-from .samples import LINE, UPLINK, Samples
+from .samples import LINE, SPANS, UPLINK, Samples
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
@@ -81,6 +81,8 @@ class Collector:
         samples = {"line": self.lines, "uplink": self.uplinks}.get(kind)
         if samples is None:
             raise ValueError("samples are kept of lines and of upstreams")
+        if span not in SPANS:
+            raise ValueError(f"there is no span {span[:80]!a}; there are {', '.join(SPANS)}")
         at_s = time.time()
         return {"names": samples.shape.names, "at_s": at_s, "rows": samples.rows(name, span, at_s)}
 

@@ -151,15 +151,18 @@ class Door:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             return "it comes from another page"
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower():
+        if origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower():
             return "it comes from another page"
         return ""
 
 
 async def read_json(request: web.Request) -> Any:
     """What was sent with it. TimeoutError: it does not come; ValueError: it is no JSON."""
-    async with asyncio.timeout(BODY_S):
-        return json.loads(await request.text())
+    try:
+        async with asyncio.timeout(BODY_S):
+            return json.loads(await request.text())
+    except (RecursionError, LookupError):  # too many levels; a charset that there is not
+        raise ValueError("no JSON") from None
 
 
 def refused(status: int, why: str, headers: dict[str, str] | None = None) -> web.Response:

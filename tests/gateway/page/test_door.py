@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -334,6 +335,28 @@ async def test_a_request_that_makes_no_sense_is_refused_in_words(found: Any) -> 
         status, answer = await browser.post("/api/publish", found)
         assert status == 400 and len(answer["error"]) > 5
         assert broker.stats.messages_received == 0
+
+
+async def test_nothing_that_is_sent_makes_an_unexpected_error(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    (tmp_path / "sensor").mkdir()
+    (tmp_path / "sensor" / "app.py").touch()
+    line = shown.line("/dev/ttyUSB0")
+    sent = {"Content-Type": "application/json"}
+    async with page_of(shown.gateway(line), boards=str(tmp_path)) as page, browsing(page) as browser:
+        for data, headers in (
+            (b"[" * 200_000, sent),
+            (b"{}", {"Content-Type": "application/json; charset=nothing"}),
+            (b"{}", sent | {"Origin": "http://["}),
+        ):
+            async with browser.session.post(page.url + "/api/login", data=data, headers=headers) as answer:
+                assert answer.status in (400, 403), headers
+        page._collector.sample(time.time())
+        browser.csrf = json.loads((await browser.get("/api/me"))[1])["csrf"]
+        assert (await browser.get("/api/samples?of=line//dev/ttyUSB0&span=year"))[0] == 400
+        for name in ("--broker=mqtt://evil.example", "pump\n7"):
+            status, found = await browser.post("/api/update", {"application": "sensor", "devices": [name]})
+            assert status == 400 and "no device can be called" in found["error"]
+    assert not caplog.records or all(each.levelname != "ERROR" for each in caplog.records)
 
 
 @pytest.mark.parametrize(
