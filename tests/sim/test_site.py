@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.site import show
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC
+from mqttlite.sim.check.ledger import Publisher, ToPublish
 from mqttlite.sim.scene import attempt
 from mqttlite.sim.site.site import Plan, Site
 from mqttlite_gateway.bridge.relay import Packets, Relay
@@ -26,11 +28,29 @@ def test_nothing_is_lost_or_comes_twice_at_a_site_whose_power_is_cut_and_whose_u
     assert attempt(site) == []
     report = site.report()
     assert report["accepted"] == report["handled"]["inbox"] == 4 * 72
+    assert report["came again"] == {"inbox": {}, "plain": {}}
     assert report["power cuts of the gateway"] >= 5
     assert report["lives of the gateway"] == report["power cuts of the gateway"] + 1
     assert report["late_s"]["most"] > 150  # what came while the upstream was away has waited for it
     assert report["for the upstream, at most"] > 4 * 150 / 10 / 2
     assert report["gateway"]["syncs"] > 288
+
+
+def test_what_came_twice_without_breaking_a_promise_is_counted_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    site = Site(1, SLICE)
+    without_key = Publisher("device0", "cloud")
+    for number in (1, 2, 3):
+        message = ToPublish(f"device0 {number}", number, "p/device0", f"device0 {number}", 1)
+        site.ledger.try_(without_key, message, 0)
+    site.ledger.readings["inbox"].effects += ["device0 1", "device0 2", "device0 2", "device0 3", "device0 3"]
+    report = {"came again": site.report()["came again"], "problems": site.ledger.problems()}
+    assert report == {"came again": {"inbox": {"of QoS 1 without a key": 2}, "plain": {}}, "problems": []}
+    show(report)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        "came more than once to the consumer 'inbox', as it may: 2 of QoS 1 without a key",
+        "nothing lost, nothing else twice, nothing left over",
+    ]
 
 
 def test_the_same_seed_is_the_same_site() -> None:

@@ -9,6 +9,7 @@ Device, gateway, bridge, broker and consumer are the real ones. The rules are th
 a device was told is accepted is handled at the far end of two hops, and at QoS 2 once.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.radio.settings import MdnsSettings
 
 from ...broker.inside import session_of
+from ..check.ledger import Reading
 from ..disks.disk import PAGE, Disk
 from ..large.drawn import chance_of
 from ..large.faults import Trouble
@@ -123,6 +125,11 @@ class Site(Large):
         if any(uplink["in_doubt"].values()) or any(uplink["dropped"].values()):
             yield f"for the upstream, when all is quiet: in doubt {uplink['in_doubt']}, dropped {uplink['dropped']}"
 
+    def _again(self, reading: Reading) -> dict[str, int]:
+        """How many messages this consumer has handled more than once, by what was promised of them."""
+        twice = [self.ledger.entries[name] for name, count in Counter(reading.effects).items() if count > 1]
+        return dict(Counter(f"of QoS {each.qos} with{'' if each.keyed else 'out'} a key" for each in twice))
+
     def look_at_queue(self) -> None:
         """How long the queue is now."""
         broker = self.brokers.get(GATEWAY)
@@ -144,6 +151,7 @@ class Site(Large):
             "messages": len(entries),
             "accepted": sum(entry.accepted for entry in entries),
             "handled": {name: len(reading.effects) for name, reading in self.ledger.readings.items()},
+            "came again": {name: self._again(reading) for name, reading in self.ledger.readings.items()},
             "for the upstream, at most": self.queued_max,
             "late_s": {"median": round(late_s[len(late_s) // 2], 3), "most": round(late_s[-1], 1)} if late_s else {},
             "power cuts of the gateway": self.cuts,
