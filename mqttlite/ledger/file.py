@@ -61,13 +61,17 @@ class LedgerFile:
         with connection:
             before = _last(connection)
             tables.write(connection, batch)
-            self.entries += max(0, _last(connection) - before)
+            entries = self.entries + max(0, _last(connection) - before)
             if missed:
                 tables.set_about(connection, "missed", tables.about(connection, "missed", 0) + missed)
-            self._let_go(connection, wall_ms)
+            gone = self._let_go(connection, entries, wall_ms)
+        # Not before it is committed: on a full disk that is what fails
+        self.entries = entries - gone
+        self.gone += gone
         self.bytes = _used(connection)
 
-    def _let_go(self, connection: sqlite3.Connection, wall_ms: int) -> None:
+    def _let_go(self, connection: sqlite3.Connection, entries: int, wall_ms: int) -> int:
+        """Delete what is too much of so many entries; how many had to go."""
         gone = 0
         if self.max_age_ms:
             row = connection.execute("SELECT id FROM ledger_steps ORDER BY id LIMIT 1").fetchone()
@@ -79,20 +83,19 @@ class LedgerFile:
                     wall_ms - self.max_age_ms,
                     _last(connection) + 1,
                 )
-        over = self.entries - gone - self.entries_max
+        over = entries - gone - self.entries_max
         size = _used(connection)
         if size > self.max_bytes:
             share = (size - self.max_bytes) / size
-            over = max(over, int((self.entries - gone) * share) + 1)
+            over = max(over, int((entries - gone) * share) + 1)
         if over > 0:
             over += self.entries_max // SPARE
             gone += self._delete(
                 connection, "id <= (SELECT max(id) FROM (SELECT id FROM ledger_steps ORDER BY id LIMIT ?))", over
             )
         if gone:
-            self.entries -= gone
-            self.gone += gone
-            tables.set_about(connection, "gone", self.gone)
+            tables.set_about(connection, "gone", self.gone + gone)
+        return gone
 
     def _delete(self, connection: sqlite3.Connection, which: str, *values: Any) -> int:
         return connection.execute(f"DELETE FROM ledger_steps WHERE {which}", values).rowcount

@@ -66,7 +66,8 @@ class Ledger:
         self._is_soon = False  # it ends at once
         self._writing: asyncio.Future[None] | None = None
         self._rows = 0  # in the batch that is being written
-        self._missed = 0  # notes that the file has been told of as missing
+        self._told = 0  # notes that the file has counted as missing
+        self._telling = 0  # and when the batch is written
 
     # -- beginning and end
 
@@ -165,8 +166,8 @@ class Ledger:
         self._timer = None
         if self._writing is None and self._thread and len(self.notes):
             self._set_time()
-            missed = self.notes.missed - self._missed
-            self._missed = self.notes.missed
+            missed = self.notes.missed - self._told
+            self._telling = self.notes.missed
             batch = self.notes.take()
             self._rows = len(batch)
             wall = now_ms() + self.notes.ahead_ms
@@ -178,6 +179,7 @@ class Ledger:
         error = done.exception()
         if error is None:
             self.batches += 1
+            self._told = self._telling
             if self.problem:
                 log.warning("the ledger %s is written again", shown(self.path, 200))
             self.problem = ""

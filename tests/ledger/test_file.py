@@ -166,6 +166,38 @@ async def test_a_disk_that_fails_is_said_and_messages_go_on(tmp_path: Path, capl
         assert ledger.notes.missed == 1
 
 
+async def test_what_a_full_disk_has_not_taken_is_missing_from_the_file_and_nothing_else(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db", "gateway", entries=10)
+    async with ledger:
+        connection = ledger._file._connection
+        assert connection
+        for number in range(8):
+            ledger.note(ACCEPTED, key(number), b"board", now_ms())
+        await ledger.flush()
+        connection.execute("PRAGMA foreign_keys = ON")
+        with connection:  # as a disk that is full, which is noticed when a batch is committed
+            connection.execute(
+                "CREATE TABLE late (id REFERENCES ledger_about (name) DEFERRABLE INITIALLY DEFERRED)",
+            )
+            connection.execute(
+                "CREATE TRIGGER full AFTER INSERT ON ledger_steps BEGIN INSERT INTO late VALUES ('nobody'); END"
+            )
+        for number in range(8, 14):
+            ledger.note(ACCEPTED, key(number), b"board", now_ms())
+            await ledger.flush()
+        assert "constraint failed" in ledger.problem
+        assert (ledger._file.entries, ledger._file.gone) == (8, 0)
+        with connection:
+            connection.execute("DROP TRIGGER full")
+        ledger.note(ACCEPTED, key(14), b"board", now_ms())
+        await ledger.flush()
+        assert ledger.problem == "" and ledger.describe()["entries"] == 9
+    reader = Reader(tmp_path / "ledger.db")
+    assert [found[0][2] for found in reader.keys(ACCEPTED)] == [*range(8), 14]
+    assert (reader.gone, reader.missed) == (0, 6)
+    reader.close()
+
+
 async def test_a_file_that_is_something_else_is_refused_when_it_is_opened(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("something else entirely, and long enough to be no empty database" * 20)
     with pytest.raises(ValueError, match=r"ledger\.db cannot be opened: file is not a database"):
