@@ -91,6 +91,26 @@ def test_what_was_handled_more_than_once_is_named_with_how_often(
     assert "board/1/1" not in out  # its sender had to repeat it, and that was recognised
 
 
+def test_what_a_ledger_had_no_room_for_any_more_is_not_called_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = tmp_path / "sent.txt"
+    sent.write_text("".join(f"board/1/{number}\n" for number in range(100)))
+    small = LedgerFile(tmp_path / "far.db", "far", 40, 1 << 30, 0)
+    small.open()
+    for number in range(99):
+        notes = Notes()
+        notes.note(HANDLED, (b"board", 1, number), b"", NOW, b"t", 5)
+        small.write(notes.take(), 0, NOW)
+    assert small.gone == 99 - small.entries > 0
+    small.close()
+    data = as_data(capsys, str(sent), str(tmp_path / "far.db"))
+    assert data["untold"]["runs"] == [{"producer": "board", "epoch": 1, "first": 0, "last": small.gone - 1}]
+    assert [each["key"] for each in data["missing"]["named"]] == ["board/1/99"]
+    sent.write_text("".join(f"board/1/{number}\n" for number in range(99)))
+    assert verify(capsys, str(sent), str(tmp_path / "far.db"))[0] == 2
+
+
 def test_lists_are_ends_too_as_lines_or_as_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,30 @@ class InboxEnd(End):
         return epoch > 0 and len(kept) >= EPOCHS and epoch < min(kept)
 
 
+class LedgerEnd(End):
+    """What a ledger says. One that had no room for its oldest entries cannot tell what came before a producer's lowest
+    number that it has.
+    """
+
+    def __init__(self, name: str, what: str, step: str, has_forgotten: bool) -> None:
+        End.__init__(self, name, what, step)
+        self._has_forgotten = has_forgotten
+        self._lowest: dict[tuple[bytes, int], int] = {}
+
+    def take_entry(self, key: Key, times: int, wanted: Wanted, topic: str) -> bool:
+        """One of its keys; whether it counts."""
+        stream = key[:2]
+        self._lowest[stream] = min(key[2], self._lowest.get(stream, key[2]))
+        if not wanted.takes(key, topic):
+            return False
+        self.take(key, times)
+        return True
+
+    def cannot_tell(self, key: Key) -> bool:
+        """See End."""
+        return self._has_forgotten and key[2] < self._lowest.get(key[:2], key[2] + 1)
+
+
 def is_ledger(name: str) -> bool:
     """Whether this is the file of one."""
     return _is_sqlite(name) and "ledger_steps" in _tables(name)
@@ -133,13 +157,12 @@ def _ledger(name: str, wanted: Wanted, is_start: bool, young_ms: int | None) -> 
         step = ACCEPTED if is_start or not reader.has(HANDLED) else HANDLED
         if is_start and not reader.has(ACCEPTED) and reader.has(HANDLED):
             step = HANDLED
-        end = End(name, f"ledger of {shown(reader.node)}", STEPS[step])
+        end = LedgerEnd(name, f"ledger of {shown(reader.node)}", STEPS[step], reader.gone > 0)
         for key, times, topic, at in reader.keys(step):
-            if wanted.takes(key, topic):
-                # At the beginning a message may come again: its sender had no answer. That is not a repeat.
-                end.take(key, 1 if step == ACCEPTED else times)
-                if young_ms is not None and at >= young_ms:
-                    end.young.add(key)
+            # At the beginning a message may come again: its sender had no answer. That is not a repeat.
+            counts = end.take_entry(key, 1 if step == ACCEPTED else times, wanted, topic)
+            if counts and young_ms is not None and at >= young_ms:
+                end.young.add(key)
         if reader.gone:
             end.notes.append(f"{reader.gone:,} older entries had to go: nothing is said of those")
         if reader.missed:

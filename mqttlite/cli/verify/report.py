@@ -12,8 +12,6 @@ from ...ledger.reading import Reader
 from ...ledger.steps import Key, key_text
 from .words import line_of, seen
 
-NEVER = "nowhere: none of the ledgers knows of it"
-
 
 def result(found: Comparison, witnesses: list[Reader], named: int) -> dict[str, Any]:
     """All of it, as data. `named`: how many keys of a kind by name."""
@@ -93,7 +91,9 @@ def _lines(data: dict[str, Any]) -> Iterable[str]:
         yield from (f"  {shown(each['key'], 120)}  {each['times']} times" for each in data["repeats"]["named"])
         yield from _more(data["repeats"]["count"], len(data["repeats"]["named"]))
         yield ""
-    yield from _kind(data["untold"], "UNTOLD", "is older than what the far end remembers: name its ledger, too")
+    yield from _kind(
+        data["untold"], "UNTOLD", "is older than what the far end remembers; of an inbox, name its ledger, too"
+    )
     yield from _kind(data["under_way"], "ON ITS WAY", "is so young that it may still come (--settle)")
     if data["extra"]["count"]:
         yield f"Beside those, {_keys(data['extra']['count'])} at the far end that the first end does not know of:"
