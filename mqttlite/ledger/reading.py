@@ -35,8 +35,10 @@ class Reader:
             if version != tables.VERSION:
                 raise ValueError(f"{self.path} has version {version} of a ledger, this mqttlite reads {tables.VERSION}")
             self.node = str(tables.about(self._connection, "node", ""))
-        except BaseException:
+        except BaseException as error:
             self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise ValueError(f"{self.path} cannot be read as a delivery ledger: {error}") from error
             raise
 
     @property

@@ -223,6 +223,8 @@ def test_a_chart_shows_one_way_over_several_places(tmp_path: Path, capsys: pytes
         (["sent.txt"], "two ends are compared"),
         (["sent.txt", "wrong.txt"], "wrong.txt, line 2: 'board-1-2' is no idempotency key"),
         (["sent.txt", "other.db"], "other.db is a SQLite file without a ledger or an inbox"),
+        (["sent.txt", "sent.txt", "--via", "other.db"], "other.db cannot be read as a delivery ledger: no such table"),
+        (["--chart", "board/1/2", "sent.txt"], "sent.txt cannot be read as a delivery ledger: file is not a database"),
         (["--chart", "board", "sent.txt"], "is no idempotency key"),
         (["sent.txt", "postgresql://u:secret@127.0.0.1:1/x"], "127.0.0.1:1/x cannot be read"),
     ],

@@ -5,6 +5,7 @@ report  prints what was found       chart   one message's way, as text and as SV
 """
 
 import argparse
+import sqlite3
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         if args.settle < 0 or args.named < 0:
             raise ValueError("--settle and --named must not be less than 0")
         return _compare(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, sqlite3.Error) as error:
         say(f"mqttlite verify: {error}")
         return 2
 
