@@ -47,12 +47,19 @@ def _value(name: str, value: object) -> Any:
     return number
 
 
+def ledger_path(settings: Settings, store: str | None) -> str:
+    """Where its file is; beside the store where nobody says it; "": nowhere."""
+    if settings.ledger is None:
+        return ""
+    return str(settings.ledger.get("path") or (Path(store).with_suffix(".ledger.db") if store else ""))
+
+
 def make_ledger(settings: Settings, store: str | None) -> Ledger | None:
     """The ledger that is asked for; None: none is. `store`: beside which its file is, where nobody says where."""
     if settings.ledger is None:
         return None
-    values = dict(settings.ledger)
-    path = values.pop("path", "") or (str(Path(store).with_suffix(".ledger.db")) if store else "")
+    values = {name: value for name, value in settings.ledger.items() if name != "path"}
+    path = ledger_path(settings, store)
     if not path:
         raise ValueError(f'{settings.where("ledger")}a path is missing: path = "/var/lib/mqttlite/ledger.db"')
     return Ledger(path, **values)

@@ -33,7 +33,7 @@ async def test_what_was_sent_after_the_copy_was_made_is_released_upstream_and_ne
                 await publish(broker.addresses[0], b"1", b"2")
                 await mosquitto.logged("Sending PUBREC to site-7", 3)
             if begins_anew:
-                lives.begin_anew(tmp_path / "two.db")
+                lives.begin(tmp_path / "two.db", "second")
             async with gateway(tmp_path / "two.db", of) as (broker, uplink):
                 await publish(broker.addresses[0], b"4", b"5")
                 await until(lambda: uplink.describe()["acknowledged"] == 2)

@@ -41,14 +41,18 @@ class System:
                 return None
         return self._id("etc/group", name)
 
-    def has_user(self, name: str) -> bool:
-        """Whether there is one of this name."""
+    def user_id(self, name: str) -> int | None:
+        """None: there is no such user."""
         if self.is_this_one:
             try:
-                return bool(pwd.getpwnam(name))
+                return pwd.getpwnam(name).pw_uid
             except KeyError:
-                return False
-        return self._id("etc/passwd", name) is not None
+                return None
+        return self._id("etc/passwd", name)
+
+    def has_user(self, name: str) -> bool:
+        """Whether there is one of this name."""
+        return self.user_id(name) is not None
 
     def _id(self, file: str, name: str) -> int | None:
         try:
@@ -79,5 +83,7 @@ class System:
     def add_user(self, name: str, home: str) -> None:
         """A user and group of the system's, who cannot log in. ValueError."""
         where: Sequence[str] = () if self.is_this_one else ("--root", str(self.root))
-        words = ("--system", "--user-group", "--home-dir", home, "--no-create-home", "--shell", "/usr/sbin/nologin")
+        # A group that is there, made for a broker by hand, is no trouble
+        group = ("--user-group",) if self.group_id(name) is None else ("--gid", name)
+        words = ("--system", *group, "--home-dir", home, "--no-create-home", "--shell", "/usr/sbin/nologin")
         self.run("useradd", *where, *words, name)

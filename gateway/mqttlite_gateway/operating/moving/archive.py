@@ -1,18 +1,28 @@
 """An archive: a tar file, compressed, with a manifest in front that names each part with its size, mode and SHA-256."""
 
 import contextlib
+import errno
+import gzip
 import hashlib
 import io
 import json
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from mqttlite.store.folder import sync_folder
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 1 << 20
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, as USB sticks have it
+
+
+class Damaged(ValueError):
+    """It is no archive, or not whole."""
 
 
 @dataclass
@@ -29,13 +39,16 @@ class Part:
 
 @dataclass
 class Manifest:
-    """`machine`: the one it comes from, as a digest. `is_move`: the gateway there has ended for good."""
+    """`machine`: the one it comes from, as a digest. `is_move`: the gateway there has ended for good. `life`: of the
+    store (lives).
+    """
 
     version: str
     host: str
     machine: str
     at: str
     is_move: bool
+    life: str = ""
     parts: list[Part] = field(default_factory=list)
     format: int = FORMAT
 
@@ -86,34 +99,51 @@ def write(to: Path, manifest: Manifest, files: dict[str, Path]) -> int:
                         tar.addfile(info, source)
             file.flush()
             os.fsync(number)
-        os.link(part, to)  # never over another one
+        _name(part, to)
+        sync_folder(os.fspath(to))
     finally:
         part.unlink(missing_ok=True)
     return to.stat().st_size
 
 
+def _name(part: Path, to: Path) -> None:
+    """Give it its name, never over another file. OSError."""
+    try:
+        os.link(part, to)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(to):
+            raise FileExistsError(errno.EEXIST, "is there already", str(to)) from None
+        os.rename(part, to)
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[tuple[Manifest, tarfile.TarFile]]:
-    """An archive, opened. ValueError: it is none."""
+    """An archive, opened. ValueError: it is none, or turns out to be damaged while it is read."""
     try:
         with tarfile.open(path, "r:gz") as tar:
             first = tar.next()
             data = tar.extractfile(first) if first and first.name == MANIFEST and first.size < CHUNK_BYTES else None
             if data is None:
-                raise ValueError("it has no manifest of a gateway")
-            yield Manifest.decoded(data.read()), tar
-    except (tarfile.TarError, EOFError, ValueError, json.JSONDecodeError) as error:
+                raise Damaged("it has no manifest of a gateway")
+            try:
+                manifest = Manifest.decoded(data.read())
+            except ValueError as error:
+                raise Damaged(str(error)) from None
+            yield manifest, tar
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, Damaged) as error:
         raise ValueError(f"{path} is no whole backup of a gateway: {error}") from None
 
 
 def unpack(tar: tarfile.TarFile, part: Part, to: Path) -> None:
-    """One part into a new file of mode 0600. ValueError: it is not as the manifest says."""
+    """One part into a new file of mode 0600, durably. Damaged: it is not as the manifest says."""
     try:
         source = tar.extractfile(part.name)
     except KeyError:
         source = None
     if source is None:
-        raise ValueError(f"{part.path} is missing")
+        raise Damaged(f"{part.path} is missing")
     found = hashlib.sha256()
     with os.fdopen(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
         while block := source.read(CHUNK_BYTES):
@@ -122,4 +152,4 @@ def unpack(tar: tarfile.TarFile, part: Part, to: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     if found.hexdigest() != part.sha256:
-        raise ValueError(f"{part.path} is damaged")
+        raise Damaged(f"{part.path} is damaged")

@@ -2,45 +2,45 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
-import time
+import secrets
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 from mqttlite.core.errors import MQTTError
 from mqttlite.store.counting import undelivered
+from mqttlite.store.folder import sync_folder
 from mqttlite.store.place import Lock
+from mqttlite.store.sqlite_found import beside, move_aside
 
+from ..install.system import System
 from . import archive, lives
 from .archive import Manifest, Part
 from .leaving import machine
-from .parts import STORE
+from .parts import LEDGER, STORE
 
 Say = Callable[[str], None]
-_BESIDE = ("", "-wal", "-shm", ".lock", lives.LIFE, lives.MOVED)  # what belongs to a store that makes room
-GROUP = "mqttlite"
+SERVICE = "mqttlite"  # its user and group
+_DATABASES = (STORE, LEDGER)
 
 
 def arrive(path: Path, say: Say, *, is_old_gone: bool = False, root: Path = Path("/")) -> None:
     """Restore the archive `path`. `is_old_gone`: the machine it comes from will not run it any more. `root`: an image
     that is mounted there. What is in the way is kept, under another name. ValueError: nothing has changed, and why.
     """
+    system = System(root)
     with archive.reading(path) as (manifest, tar), contextlib.ExitStack() as stack:
         _refuse_second(manifest, is_old_gone)
-        aside = time.strftime(".before-%Y%m%dT%H%M%S")
-        places = {part.name: root / part.path.lstrip("/") for part in manifest.parts}
+        places = {part.name: system.path(part.path) for part in manifest.parts}
         for part in manifest.parts:
             if part.kind == STORE:
                 _take(places[part.name], stack)
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mqttlite-restore-")))
-        for part in manifest.parts:  # all of it is looked at before anything changes
-            archive.unpack(tar, part, scratch / part.name)
+        # All of it is looked at, and on the disk that it is for, before anything changes
+        fresh = {part.name: _unpacked(tar, part, places[part.name], system, stack) for part in manifest.parts}
+        life = manifest.life if manifest.is_move else secrets.token_hex(8)
         for part in manifest.parts:
-            kept = _put(scratch / part.name, places[part.name], part, aside)
+            kept = _put(fresh[part.name], places[part.name], part, system, life)
             say(f"{places[part.name]}" + (f"; what was there is {kept} now" if kept else ""))
-            if part.kind == STORE and not manifest.is_move:
-                _given(lives.begin_anew(places[part.name]), places[part.name].parent, 0o600)
     count = sum(_count(places[part.name]) for part in manifest.parts if part.kind == STORE)
     say(f"restored: {manifest.host}, {manifest.at}; {count} messages that are not delivered")
     if not manifest.is_move:
@@ -76,40 +76,56 @@ def _take(store: Path, stack: contextlib.ExitStack) -> None:
         stack.callback(Path(f"{store}.lock").unlink, missing_ok=True)
 
 
-def _put(source: Path, place: Path, part: Part, aside: str) -> str:
-    """One part in its place; how what was there is called now, "": it was the same, or nothing."""
-    kept = ""
-    if place.is_file() and part.kind != STORE and archive.digest(place) == part.sha256:
-        return ""
+def _unpacked(tar: tarfile.TarFile, part: Part, place: Path, system: System, stack: contextlib.ExitStack) -> Path:
+    """One part, checked, beside its place; it goes again if it does not get there."""
     if not place.parent.is_dir():
         place.parent.mkdir(parents=True, mode=0o750)
-        _given(place.parent, place.parent.parent, 0o700 if part.kind == STORE else 0o750, part.kind != STORE)
-    for beside in _BESIDE if part.kind == STORE else ("",):
-        old = place.with_name(place.name + beside)
-        if os.path.lexists(old) and beside != ".lock":
-            os.rename(old, old.with_name(old.name + aside))
-            kept = kept or place.name + aside
-    shutil.copyfile(source, place.with_name(f".{place.name}.part"))
-    os.rename(place.with_name(f".{place.name}.part"), place)
-    _given(place, place.parent, part.mode, part.kind != STORE)
-    return kept
+        _give(place.parent, 0o700 if part.kind in _DATABASES else 0o750, part.kind in _DATABASES, system)
+    fresh = place.with_name(f".{place.name}.part")
+    fresh.unlink(missing_ok=True)
+    stack.callback(fresh.unlink, missing_ok=True)
+    archive.unpack(tar, part, fresh)
+    _give(fresh, part.mode, part.kind in _DATABASES, system)
+    return fresh
 
 
-def _given(path: Path, folder: Path, mode: int, is_roots: bool = False) -> None:
-    """To whom it belongs: settings to root and the service's group, a store to the owner of its folder."""
+def _put(fresh: Path, place: Path, part: Part, system: System, life: str) -> str:
+    """One part in its place; how what was there is called now, "": it was the same, or nothing."""
+    kept = ""
+    if part.kind not in _DATABASES:
+        if place.is_file() and archive.digest(place) == part.sha256:
+            return ""
+        if os.path.lexists(place):
+            kept = beside(str(place), "before")
+            os.rename(place, kept)
+    elif os.path.lexists(place):
+        kept = move_aside(str(place), "before")
+    else:  # a log without its database would be taken for that of the new one
+        for ending in ("-wal", "-shm"):
+            Path(f"{place}{ending}").unlink(missing_ok=True)
+    if part.kind == STORE:
+        for ending in (lives.LIFE, lives.MOVED):
+            if os.path.lexists(f"{place}{ending}"):
+                os.rename(f"{place}{ending}", (kept or beside(str(place), "before")) + ending)
+        if life:  # before the store is there: it is never taken for the one before
+            _give(lives.begin(place, life), 0o600, True, system)
+    os.rename(fresh, place)
+    sync_folder(str(place))
+    return Path(kept).name
+
+
+def _give(path: Path, mode: int, is_services: bool, system: System) -> None:
+    """To whom it belongs: what is in the service's folder to it, the rest to root and the service's group."""
     path.chmod(mode)
     if os.geteuid():
         return
-    if is_roots:
-        with contextlib.suppress(LookupError):
-            shutil.chown(path, "root", GROUP)
+    folder = path.parent.stat()
+    if folder.st_uid:
+        os.chown(path, folder.st_uid, folder.st_gid)
         return
-    owner = folder.stat()
-    with contextlib.suppress(LookupError):
-        if folder == Path("/var/lib"):
-            shutil.chown(path, GROUP, GROUP)
-        else:
-            os.chown(path, owner.st_uid, owner.st_gid)
+    user, group = system.user_id(SERVICE), system.group_id(SERVICE)
+    if group is not None:
+        os.chown(path, user if is_services and user is not None else 0, group)
 
 
 def _count(store: Path) -> int:

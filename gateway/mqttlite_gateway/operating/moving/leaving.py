@@ -49,13 +49,21 @@ def leave(settings: Path, to: Path, say: Say, *, is_move: bool = False) -> None:
                 for store in stores:
                     stack.callback(_locked(store).close)
             count = sum(undelivered(str(store)) for store in stores)
-            size = _write(parts, to, is_move)
-            if is_move:
-                for store in stores:
-                    say(f"{lives.mark_moved(store, to.absolute())}: the gateway does not start here any more")
+            # Before the archive is there: one that may be restored elsewhere, of a store that still starts, makes two
+            marks = [lives.mark_moved(store, to.absolute()) for store in stores] if is_move else []
+            try:
+                size = _write(parts, to, is_move)
+            except BaseException:
+                for mark in marks:
+                    mark.unlink(missing_ok=True)
+                raise
+            for mark in marks:
+                say(f"{mark}: the gateway does not start here any more")
     except MQTTError as error:
         raise ValueError(str(error)) from None
     say(f"{to}: {len(parts)} files, {count} messages that are not delivered, {size} bytes, checked; it holds secrets")
+    if not stores:
+        say("no store is in it: the settings keep none on the disk, or it is not there yet")
     if is_move:
         say(f"on the other machine: sudo mqttlite gateway --restore {to.name}")
 
@@ -71,7 +79,8 @@ def _locked(store: Path) -> Lock:
 
 def _write(parts: dict[Path, str], to: Path, is_move: bool) -> int:
     at = time.strftime("%Y-%m-%d %H:%M:%S")
-    manifest = Manifest(__version__, platform.node(), machine(), at, is_move)
+    life = next((lives.life_of(path) for path, kind in parts.items() if kind == STORE), "")
+    manifest = Manifest(__version__, platform.node(), machine(), at, is_move, life)
     files: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(prefix=".mqttlite-", dir=to.absolute().parent) as scratch:
         for number, (path, kind) in enumerate(parts.items()):

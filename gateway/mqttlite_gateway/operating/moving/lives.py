@@ -7,10 +7,11 @@ STORE.moved   it was taken to another machine: the gateway does not start with i
 
 import json
 import os
-import secrets
 import time
 from pathlib import Path
 from typing import Any
+
+from mqttlite.store.folder import sync_folder
 
 LIFE = ".life"
 MOVED = ".moved"
@@ -24,22 +25,16 @@ def life_of(store: str | os.PathLike[str] | None) -> str:
         return ""
 
 
-def begin_anew(store: Path) -> Path:
-    """A restored copy begins a life of its own; the file that says so."""
-    path = store.with_name(store.name + LIFE)
-    path.write_text(secrets.token_hex(8) + "\n", encoding="ascii")
-    return path
+def begin(store: Path, word: str) -> Path:
+    """From now on the store lives this life; the file that says so."""
+    return _write(store.with_name(store.name + LIFE), word)
 
 
 def mark_moved(store: Path, archive: Path) -> Path:
     """From now on nobody starts with it; the file that says so."""
     path = store.with_name(store.name + MOVED)
     text = json.dumps({"at": time.strftime("%Y-%m-%d %H:%M:%S"), "archive": str(archive)})
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return path
+    return _write(path, text)
 
 
 def refuse_moved(store: str | os.PathLike[str]) -> None:
@@ -57,3 +52,12 @@ def refuse_moved(store: str | os.PathLike[str]) -> None:
         f"was never restored, rm {path}; to begin with an empty store, "
         f"mqttlite store reset {os.fspath(store)}, and rm {path}"
     )
+
+
+def _write(path: Path, text: str) -> Path:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(os.fspath(path))
+    return path

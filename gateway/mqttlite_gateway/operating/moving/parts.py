@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mqttlite.broker.config.ledger import ledger_path
+
 from ...config import Config, ConfigError, load
 
 FOLDER = Path("/etc/mqttlite")
@@ -16,21 +18,22 @@ LEDGER = "ledger"
 
 
 def parts_of(path: Path) -> dict[Path, str]:
-    """Which files, by kind. ValueError: the settings cannot be read, or keep nothing on the disk."""
+    """Which files, by kind; databases first. ValueError: the settings cannot be read, or keep nothing on the disk."""
     try:
         config = load(path)
     except ConfigError as error:
         raise ValueError(f"{error}; a backup needs settings that can be read") from None
     path = path.absolute()
-    found = {path: SETTINGS}
-    for each in (*_named(config), *_beside(path)):
-        found.setdefault(each, FILE)
+    found = {}
     store = store_of(config)
     if store:
         found[store] = STORE
-    ledger = (config.broker.ledger or {}).get("path")
+    ledger = ledger_path(config.broker, str(store) if store else None)
     if ledger and Path(ledger).is_file():
         found[Path(ledger).absolute()] = LEDGER
+    found[path] = SETTINGS
+    for each in (*_named(config), *_beside(path)):
+        found.setdefault(each, FILE)
     return found
 
 
@@ -39,10 +42,11 @@ def store_of(config: Config) -> Path | None:
     if not config.is_bridge or config.broker.store == "memory":
         return None
     from ...inside.embedded import FILE as NAME
+    from ...inside.embedded import default_store
 
-    # The service's, for who calls this is not the service
-    path = Path(config.broker.store) if config.broker.store else Path("/var/lib/mqttlite", NAME)
-    return path.absolute() if path.is_file() else None
+    # The service's, for who calls this is not the service; else that of a gateway which this user runs
+    places = [Path(config.broker.store)] if config.broker.store else [Path("/var/lib/mqttlite", NAME), default_store()]
+    return next((path.absolute() for path in places if path.is_file()), None)
 
 
 def _named(config: Config) -> Iterator[Path]:
