@@ -1,5 +1,5 @@
 """Sockets on which systemd listens for this program, and hands over at its start (socket activation): while it is being
-started again, or updated, nobody's connection is refused, and it may have ports below 1024.
+started again, nobody's connection is refused, and it may have ports below 1024.
 
 The unit says the addresses (systemd/mqttlite-broker.socket), and so do the settings, as always: who listens on an
 address that was handed over takes that socket instead of opening one. Each taker gets one of its own onto the same
