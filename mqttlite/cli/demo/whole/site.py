@@ -60,7 +60,7 @@ class Life:
 
 
 class Site:
-    """All of them, in `folder`. `with_mosquitto`: the second broker is Mosquitto."""
+    """All of them, in `folder`. `mosquitto`: the program that is the second broker; None: ours is."""
 
     def __init__(
         self,
@@ -141,11 +141,6 @@ class Site:
         environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
         code = f"import os; os.chdir({str(folder)!r}); import start; start.run()"
         return Life(name, [*argv, "-c", code], environment=environment)
-
-    def check(self) -> None:
-        """ProgramError for the first that has died by itself."""
-        for life in self.lives.values():
-            life.check()
 
     def last_words(self) -> str:
         """What each of them has printed last."""

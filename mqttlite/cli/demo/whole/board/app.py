@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def application(options: "dict[str, Any]") -> Application:
-    """`options`: every_ms; may_go: the file that says that it is not paused."""
+    """`options`: every_ms."""
     app = Application()
     every_s = int(options.get("every_ms", 200)) / 1000
     paused = asyncio.Event()
