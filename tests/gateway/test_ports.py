@@ -207,6 +207,18 @@ def babbling() -> Iterator[Babbling]:
     devices.end()
 
 
+async def test_who_does_not_wait_for_a_port_any_more_does_not_keep_it_from_its_line() -> None:
+    line = GatewayLine(SerialPort("/dev/no-such-port"), Upstream("mqtt://localhost"))
+    async with line.lent():
+        waiting = asyncio.create_task(line.lent().__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert not line._is_wanted.is_set()
+    async with line.lent():
+        pass
+
+
 async def test_devices_that_babble_do_not_stall_another(mosquitto: Mosquitto, babbling: Babbling) -> None:
     """Without a limit of what is read of each, a message took five times as long as without them."""
 

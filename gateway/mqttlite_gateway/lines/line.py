@@ -96,6 +96,7 @@ class GatewayLine:
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()  # of whoever has the port: this, or another program
         self._is_wanted = asyncio.Event()  # by another program
+        self._wanting = 0  # how many of these wait
         self._said_last = ""  # what was logged last about a port that does not open
 
     def _up(self, peer: Greeting) -> None:
@@ -178,12 +179,20 @@ class GatewayLine:
     @contextlib.asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
         """The port is closed while the block runs, for another program: one that flashes the board."""
+        self._wanting += 1
         self._is_wanted.set()
-        async with self._turn:
-            self._is_wanted.clear()
+        try:
+            await self._turn.acquire()
+        finally:  # also of who does not wait any more, or nobody would serve the port again
+            self._wanting -= 1
+            if not self._wanting:
+                self._is_wanted.clear()
+        try:
             self.say.info("the port is lent to another program")
             yield
-        self.say.info("the port is back")
+        finally:
+            self._turn.release()
+            self.say.info("the port is back")
 
     async def run(self) -> None:
         """Serve the port for ever."""
