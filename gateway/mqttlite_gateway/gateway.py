@@ -176,7 +176,7 @@ class Gateway:
             self._upstream = Upstream(config.upstream, config.tls)
             log.info("forwarding to %s from now on", self._upstream.name)
         self.config = config
-        count += await self.ports.take(config.serial, config.wanted, anew=is_led_elsewhere)
+        count += await self._take_ports(config, anew=is_led_elsewhere)
         count += await self._take_buses(config, anew=is_led_elsewhere)
         if (before.status_topic, before.status_every_s) != (config.status_topic, config.status_every_s):
             count += 1
@@ -221,7 +221,7 @@ class Gateway:
         else:
             log.info("%d serial port(s), to the broker inside", len(config.serial) + len(config.wanted))
         stack.push_async_callback(self.ports.close)
-        await self.ports.take(config.serial, config.wanted)
+        await self._take_ports(config)
         stack.push_async_callback(self._end_buses)
         await self._take_buses(config)
         if self._asks or config.wanted:
@@ -248,6 +248,11 @@ class Gateway:
 
         assert self.broker is not None
         return Joined(self.broker, f"serial line {port.path}", vouching(self.broker, port, name))
+
+    async def _take_ports(self, config: Config, *, anew: bool = False) -> int:
+        """Serve the ports of this configuration from now on; how many lines have changed. No rule means a bus."""
+        buses = [bus.path for bus in config.buses]
+        return await self.ports.take(config.serial, config.wanted, but=buses, anew=anew)
 
     async def _take_buses(self, config: Config, *, anew: bool = False) -> int:
         """Serve the buses of this configuration from now on; how many have changed."""

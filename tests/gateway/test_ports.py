@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from serial.tools import list_ports
 
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
@@ -38,13 +39,18 @@ class Bench:
     def __init__(self) -> None:
         self.there: list[Plugged] = []
         self.lines: list[GatewayLine] = []
+        self.begun = asyncio.Event()  # a line has
         self.ports = Ports(
             self.lines,
             lambda port: GatewayLine(port, Upstream("mqtt://localhost")),
-            lambda line: asyncio.create_task(asyncio.sleep(3600)),
+            self._run,
             lambda: self.there,
             asks=False,
         )
+
+    def _run(self, line: GatewayLine) -> "asyncio.Task[None]":
+        self.begun.set()
+        return asyncio.create_task(asyncio.sleep(3600))
 
     async def look(self, *rules: PortRule) -> list[str]:
         """The paths that are served by these rules."""
@@ -93,6 +99,43 @@ async def test_a_line_outlives_its_adapter_for_a_while_and_a_path_is_never_serve
     monkeypatch.setattr(ports_module, "GONE_S", 0.0)
     assert await bench.look(rule) == []
     await bench.ports.close()
+
+
+async def test_a_rule_never_means_the_port_of_a_bus(tmp_path: Path) -> None:
+    device, name = tmp_path / "ttyUSB0", tmp_path / "usb-RS485"
+    device.touch()
+    name.symlink_to(device)
+    rule = PortRule(pattern=f"{tmp_path}/ttyUSB*")
+    bench = Bench()
+    await bench.ports.take([], [rule], but=[str(name)])
+    assert bench.lines == []
+    await bench.ports.take([], [rule])
+    assert [line.config.path for line in bench.lines] == [str(device)]
+    await bench.ports.take([], [rule], but=[str(name)])  # it has become one
+    assert bench.lines == []
+    await bench.ports.close()
+
+
+async def test_the_first_rule_may_come_while_the_gateway_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports_module, "LOOK_S", 0.01)
+    bench = Bench()
+    await bench.ports.take([], [])
+    looking = asyncio.create_task(bench.ports.run())
+    await asyncio.sleep(0)
+    assert await bench.look(PortRule(usb=CP210X)) == []
+    bench.there = [Plugged("/dev/ttyUSB0", CP210X)]
+    async with asyncio.timeout(RUN_TIMEOUT_S):
+        await bench.begun.wait()
+    looking.cancel()
+    await bench.ports.close()
+
+
+def test_an_adapter_that_goes_while_it_is_looked_at_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_gone() -> list[object]:
+        raise TypeError("int() can't convert non-string with explicit base")  # what pyserial makes of it
+
+    monkeypatch.setattr(list_ports, "comports", half_gone)
+    assert ports_module.plugged() == []
 
 
 async def test_an_adapter_is_called_by_the_name_that_survives_unplugging(

@@ -25,6 +25,7 @@ log = logging.getLogger("mqttlite.gateway")
 LOOK_S = 0.5  # from one look for ports to the next, where the system does not say that there is a new one,
 LOOK_SELDOM_S = 3.0  # and where it does
 GONE_S = 3600.0
+LOOKS = 3  # at once, where an adapter goes in the middle of one
 STABLE_NAMES = ("/dev/serial/by-id/*", "/dev/serial/by-path/*")
 
 
@@ -40,10 +41,17 @@ def plugged() -> list[Plugged]:
     """The serial ports of this machine."""
     from serial.tools.list_ports import comports
 
-    return [
-        Plugged(port.device, f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else "", port.serial_number or "")
-        for port in comports()
-    ]
+    for _ in range(LOOKS):
+        with contextlib.suppress(OSError, TypeError, ValueError):  # an adapter went while it was looked at
+            return [
+                Plugged(
+                    port.device,
+                    f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else "",
+                    port.serial_number or "",
+                )
+                for port in comports()
+            ]
+    return []
 
 
 class Ports:
@@ -73,13 +81,20 @@ class Ports:
         self._running: dict[str, tuple[GatewayLine, asyncio.Task[None]]] = {}  # by path
         self._serial: list[SerialPort] = []
         self._rules: list[PortRule] = []
+        self._but: list[str] = []
         self._found_by: dict[str, PortRule] = {}  # by path
         self._gone_at: dict[str, float] = {}  # by path: since when a port that a rule has found is not there
         self._news = asyncio.Event()
 
-    async def take(self, serial: Iterable[SerialPort], rules: Iterable[PortRule], *, anew: bool = False) -> int:
-        """Serve these from now on; how many lines have ended, begun, or begun anew for it. `anew`: all of them."""
-        self._serial, self._rules = list(serial), list(rules)
+    async def take(
+        self, serial: Iterable[SerialPort], rules: Iterable[PortRule], *, but: Iterable[str] = (), anew: bool = False
+    ) -> int:
+        """Serve these from now on; how many lines have ended, begun, or begun anew for it. `but`: paths that no rule
+        means, those of buses. `anew`: all of them begin anew.
+        """
+        if rules and not self._rules:  # `run` has had nothing to look for
+            self._news.set()
+        self._serial, self._rules, self._but = list(serial), list(rules), list(but)
         before = set(self._running)
         wanted = self._wanted()
         ends = [path for path, (line, _) in self._running.items() if anew or wanted.get(path) != line.config]
@@ -136,7 +151,7 @@ class Ports:
     def _wanted(self) -> dict[str, SerialPort]:
         """A port for each line that there should be, by path; each device once."""
         wanted = {port.path: port for port in self._serial}
-        taken = {os.path.realpath(path) for path in wanted}
+        taken = {os.path.realpath(path) for path in (*wanted, *self._but)}
         missing = []
         there = self._there() if any(rule.usb or rule.serial for rule in self._rules) else []
         for rule in self._rules:
@@ -155,17 +170,22 @@ class Ports:
                     "no port with %s; it is served when it comes; there is %s", words, found or "no USB adapter"
                 )
         self.missing = missing
-        self._keep(wanted)
+        self._keep(wanted, taken)
         return wanted
 
-    def _keep(self, wanted: dict[str, SerialPort]) -> None:
-        """Lines of rules whose ports went a moment ago: they may come back."""
+    def _keep(self, wanted: dict[str, SerialPort], taken: set[str]) -> None:
+        """Lines of rules whose ports went a moment ago: they may come back, if nobody else has them by then."""
         now = asyncio.get_running_loop().time()
         for path, (line, _) in self._running.items():
             if path in wanted:
                 self._gone_at.pop(path, None)
                 continue
-            if self._found_by.get(path) in self._rules and now - self._gone_at.setdefault(path, now) < GONE_S:
+            is_taken = os.path.realpath(path) in taken
+            if (
+                not is_taken
+                and self._found_by.get(path) in self._rules
+                and now - self._gone_at.setdefault(path, now) < GONE_S
+            ):
                 wanted[path] = line.config
 
 
