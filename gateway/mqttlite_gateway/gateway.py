@@ -178,9 +178,10 @@ class Gateway:
         self.config = config
         count += await self._take_ports(config, anew=is_led_elsewhere)
         count += await self._take_buses(config, anew=is_led_elsewhere)
-        if (before.status_topic, before.status_every_s) != (config.status_topic, config.status_every_s):
-            count += 1
+        is_said_otherwise = (before.status_topic, before.status_every_s) != (config.status_topic, config.status_every_s)
+        if is_said_otherwise or is_led_elsewhere:
             self._say_status()
+        count += is_said_otherwise
         return count + len([name for name in BESIDE if getattr(before, name) != getattr(config, name)])
 
     async def _take_inside(self, broker: "Broker", before: Config, after: Config, by: str) -> int:

@@ -295,6 +295,7 @@ async def test_another_broker_is_taken_up_at_sighup(mosquitto: Mosquitto, tmp_pa
     path = tmp_path / "gateway.toml"
     async with NoisyLine(BAUD) as line, Broker(["mqtt://127.0.0.1:0"]) as other:
         serial = f'[[serial]]\npath = "{line.a_path}"\nbaud = {BAUD}\nwindow = 16\n'
+        serial = f'status_topic = "gw"\nstatus_every_s = 0.1\n{serial}'
         path.write_text(f'upstream = "{mosquitto.url}"\n{serial}')
         async with Program(*COMMAND, "gateway", "--config", str(path)) as box:
             async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client:
@@ -305,6 +306,8 @@ async def test_another_broker_is_taken_up_at_sighup(mosquitto: Mosquitto, tmp_pa
                 await box.says("SIGHUP: all files are read again: 1 change")
                 await (await client.publish("t", "2", qos=1, retain=True)).completed()
                 assert other.engine.router.retained.get(b"t")
+            async with watching(other.addresses[0], "gw/#") as watcher:  # the gateway's own messages go there, too
+                await watcher.count("gw/online", 1)
             assert await box.stop() == 0
 
 
