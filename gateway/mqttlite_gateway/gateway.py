@@ -270,6 +270,11 @@ class Gateway:
             )
         return await self._buses.take(config.buses, anew=anew)
 
+    @property
+    def bus_troubles(self) -> list[str]:
+        """Why ports of buses are not open: one whose devices were never heard has no line that could say it."""
+        return self._buses.troubles if self._buses is not None else []
+
     async def _end_buses(self) -> None:
         if self._buses is not None:
             await self._buses.close()

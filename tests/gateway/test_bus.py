@@ -2,6 +2,7 @@
 interpreter.
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from mqttlite.client import Client
-from mqttlite_gateway.config import ConfigError, load
+from mqttlite_gateway.config import Config, ConfigError, load
 from mqttlite_gateway.config.bus_port import BusPort
+from mqttlite_gateway.gateway import Gateway
+from mqttlite_gateway.operating.health import reasons
 from tests import runtimes
 from tests.gateway.pty_bus import PtyBus
 from tests.gateway.world import COMMAND, Program, numbers, watching
@@ -107,6 +110,15 @@ async def test_an_address_that_should_be_there_and_does_not_answer_is_a_line_wit
     assert state["looks_like"] == "silence"
     assert "nothing answers at address 9" in state["advice"]
     assert not any(topic.endswith("/3") for topic in watcher.got)
+
+
+async def test_a_gateway_without_the_adapter_of_its_bus_is_not_well_though_no_device_was_ever_heard() -> None:
+    config = Config(buses=[BusPort("/dev/no-such-bus", "1-8"), BusPort("/dev/no-such-one", "1, 2")], console="")
+    async with Gateway(config, asks=False) as gateway:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        found = reasons(gateway)
+    assert len(found) == 2 and all("/dev/no-such-" in reason for reason in found)
 
 
 async def test_a_device_whom_nobody_asks_says_so(mosquitto: Mosquitto, tmp_path: Path) -> None:

@@ -105,6 +105,11 @@ async def test_a_port_that_is_missing_is_named_and_so_is_who_has_one(tmp_path: P
     assert found[line.b_path].values["users"]
 
 
+def test_the_port_of_a_bus_is_examined(tmp_path: Path) -> None:
+    found = list(ports.look(read(tmp_path, '[[bus]]\npath = "/dev/no-such-bus"\n')))
+    assert (found[0].state, found[0].text) == (WRONG, "/dev/no-such-bus is not there")
+
+
 def test_the_kernels_console_is_no_port_for_a_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cmdline").write_text("console=serial0,115200 console=tty1 root=/dev/mmcblk0p2")
     monkeypatch.setattr(ports, "CONSOLE", tmp_path / "cmdline")

@@ -209,10 +209,10 @@ class Buses:
                 bus.start()
         return len({*gone, *(path for path in self._running if path not in before)})
 
-    def look(self) -> None:
-        """Something was plugged in."""
-        for bus, _ in self._running.values():
-            bus.look()
+    @property
+    def troubles(self) -> list[str]:
+        """Why ports are not open, a sentence each."""
+        return [bus.trouble for bus, _ in self._running.values() if bus.trouble]
 
     async def close(self) -> None:
         """End all."""

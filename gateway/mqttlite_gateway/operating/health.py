@@ -29,10 +29,12 @@ def reasons(gateway: "Gateway", lines: _States | None = None, uplinks: _States |
             found.append(f"upstream {uplink.get('name')}: {uplink.get('problem') or 'not connected'}")
     ports = getattr(gateway, "ports", None)
     found += [f"no port with {words}: is the adapter plugged in?" for words in (ports.missing if ports else ())]
+    found += getattr(gateway, "bus_troubles", ())
     for line in lines:
         if line.get("looks_like") == NO_PORT:
             port, advice = str(line.get("port")), line.get("advice") or "the adapter is not there"
-            found.append(advice if port in advice else f"{port}: {advice}")
+            if advice not in found:  # a bus's many lines have one port
+                found.append(advice if port in advice else f"{port}: {advice}")
         elif gateway.broker is None and (problem := _upstream(line)):
             found.append(f"upstream: {problem}")
     return list(dict.fromkeys(found))

@@ -21,6 +21,7 @@ def look(case: Case) -> Iterator[Finding]:
     """Each port that is there or asked for."""
     there = ports_there()
     wanted = [port.path for port in case.config.serial] if case.config else []
+    wanted += [bus.path for bus in case.config.buses] if case.config else []
     rules = [rule.pattern for rule in case.config.wanted if rule.pattern] if case.config else []
     fitting = [path for path in there if any(fnmatch.fnmatch(path, rule) for rule in rules)]
     for path in dict.fromkeys([*wanted, *fitting, *([] if wanted or rules else there)]):
