@@ -160,7 +160,7 @@ class PostgresSink:
             return error
         text = shown(str(error).strip() or repr(error), 300)
         if sqlstate(error) in ("42P01", "42703", "42804"):
-            text += f"; table {self._table} needs the columns that docs/bridge.md lists"
+            text += f"; table {self._table} needs the columns that docs/sinks.md lists"
         return SinkError(text if isinstance(error, LostError) else f"PostgreSQL: {text}")
 
     # -- messages

@@ -201,7 +201,7 @@ async def test_a_server_that_says_nothing_any_more_is_given_up_and_tried_again(t
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("CREATE TABLE mqttlite_messages (id int)", "the columns that docs/bridge.md lists"),
+        ("CREATE TABLE mqttlite_messages (id int)", "the columns that docs/sinks.md lists"),
         ("ALTER ROLE test SET synchronous_commit = off", "synchronous_commit is off"),
     ],
 )
