@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mqttlite.broker import Broker
+from mqttlite.broker.client_session import ClientSession
 from mqttlite.broker.inside import Connection, Inside, InsideError, Taken, session_of, subscribe
 from mqttlite.core.keys import PROPERTY
 from mqttlite.core.properties import without_user
@@ -270,7 +271,8 @@ class SinkUplink:
         """Now and then, how old the queue is."""
         while True:
             client = session_of(self._broker, self.name)
-            if client and self._ages.look(client.session.first, client.session.next, self._clock()):
+            is_new = client and self._ages.look(_first(client), client.session.next, self._clock())
+            if is_new and self.settings.max_age_s:  # else nobody needs it after a restart, and no card is worn
                 self._kept.save(self._broker, self.name)
             await asyncio.sleep(LOOK_S)
 
@@ -284,7 +286,7 @@ class SinkUplink:
         session = client.session if client else None
         if session:
             session.settle()
-        oldest_ms = self._ages.oldest_ms(session.first, session.next, self._clock()) if session else 0
+        oldest_ms = self._ages.oldest_ms(_first(client), client.session.next, self._clock()) if client else 0
         return {
             "name": self.name,
             "kind": self.sink.kind,
@@ -315,3 +317,9 @@ class SinkUplink:
 
     def drop(self, id: int) -> None:
         self._dead.drop(id)
+
+
+def _first(client: ClientSession) -> int:
+    """The number of the oldest message that waits; of the next one, where none does: the last may have been dropped."""
+    session = client.session
+    return session.first if session.queued else session.next

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.broker.inside import end_session
+from mqttlite.broker.inside import end_session, kept
 from mqttlite.store.sqlite_reserve import Reserve
 from mqttlite_gateway.bridge.settings import Route
 from tests.gateway.sinks.world import Notebook, broker, publish, publisher, settings, until, uplink
@@ -203,3 +203,20 @@ async def test_a_store_that_has_filled_its_disk_takes_messages_again_when_the_si
         await more
         await until(lambda: len(book.written) == 2000)
         assert not up.describe()["queued"]
+
+
+async def test_a_queue_whose_last_messages_were_dropped_has_no_age_and_its_age_is_only_kept_where_it_counts(
+    tmp_path: Path,
+) -> None:
+    of, book = settings(URL), Notebook()
+    book.is_away = True
+    async with broker(tmp_path, of) as inside, uplink(inside, of, book.make) as up, publisher(inside) as client:
+        await publish(client, b"1", b"2")
+        await until(lambda: up._ages.marks[-1][0] == 2)
+        up._ages.marks[:] = [[0, up._clock() - 5000]]
+        assert up.describe()["oldest_s"] == 5
+        session = inside.engine.sessions[b"$bridge/sink"].session
+        assert session.drop_oldest()
+        assert session.drop_oldest()
+        assert (up.describe()["queued"], up.describe()["oldest_s"]) == (0, 0)
+        assert kept(inside, "sink").endswith(b'"marks":[],"takes_one":""}')
