@@ -148,3 +148,31 @@ def test_a_store_that_cannot_be_read_is_not_said_to_be_empty(image: Image) -> No
     said: list[str] = []
     installing.uninstall(image, said.append)
     assert any("an unknown number of messages" in line for line in said)
+
+
+def test_a_group_that_a_broker_was_given_by_hand_is_the_users(image: Image) -> None:
+    """useradd --user-group would refuse."""
+    with open(image.root / "etc/group", "a", encoding="utf-8") as file:
+        file.write("mqttlite:x:998:\n")
+    installed(image)
+    assert any(command.startswith("useradd") and "--gid mqttlite" in command for command in image.commands)
+    assert not any("--user-group" in command for command in image.commands)
+
+
+@pytest.mark.parametrize("is_used_since", [True, False])
+def test_a_purge_believes_the_count_of_the_removal_only_while_no_store_is_newer(
+    tmp_path: Path, is_used_since: bool
+) -> None:
+    text = (ROOT / "gateway/debian/postrm").read_text()
+    for name in ("/var/lib/", "/etc/", "/run/", "/usr/share/"):
+        text = text.replace(name, f"{tmp_path}{name}")
+    script = tmp_path / "postrm"
+    script.write_text(text.replace("command -v ", "false "))
+    folder = tmp_path / "var/lib/mqttlite"
+    folder.mkdir(parents=True)
+    (folder / "gateway.db").write_bytes(b"")
+    (folder / ".undelivered").write_text("0\n")
+    os.utime(folder / ".undelivered", (1000, 1000))
+    os.utime(folder / "gateway.db", (2000, 2000) if is_used_since else (500, 500))
+    subprocess.run(["sh", script, "purge"], check=True, capture_output=True)
+    assert (folder / "gateway.db").exists() == is_used_since
