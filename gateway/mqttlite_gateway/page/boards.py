@@ -52,7 +52,7 @@ class Boards:
 
     async def _boards(self, arguments: _Found, visitor: Visitor) -> _Found:
         found: _Found = await asyncio.to_thread(self._files)
-        found["ports"] = await asyncio.to_thread(_ports, {line.config.path: line.device_id for line in self._lines()})
+        found["ports"] = await self._ports()
         found |= {"devices": [], "no_devices": "", "templates": [], "needs_password": visitor.name is not None}
         if not visitor.may_act:
             found["no_devices"] = "only admins see devices"
@@ -106,6 +106,8 @@ class Boards:
         """Put MicroPython, mqttlite and an application onto a board that is plugged in."""
         port, name = text(arguments, "port"), text(arguments, "name")
         image = self._file(arguments, "image", "images")
+        if port not in [each["port"] for each in await self._ports()]:
+            raise ValueError(f"there is no serial port {port[:80]!a}")  # nor a network port, which esptool would take
         words = ["flash", "--json", "--port", port, "--wait", "0", "--image", str(image)]
         if arguments.get("application"):
             words += ["--app", str(self._file(arguments, "application", "applications"))]
@@ -172,6 +174,9 @@ class Boards:
             if url.startswith("mqtt://"):
                 return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         raise ValueError("the broker inside listens nowhere with mqtt://: use mqttlite update on the command line")
+
+    async def _ports(self) -> list[dict[str, str]]:
+        return await asyncio.to_thread(_ports, {line.config.path: line.device_id for line in self._lines()})
 
     def _lines(self) -> list[Any]:
         """Lines with a port of their own: no board on a bus is flashed."""

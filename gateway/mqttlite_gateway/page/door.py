@@ -161,7 +161,7 @@ async def read_json(request: web.Request) -> Any:
     try:
         async with asyncio.timeout(BODY_S):
             return json.loads(await request.text())
-    except (RecursionError, LookupError):  # too many levels; a charset that there is not
+    except (RecursionError, LookupError, ConnectionError):  # too many levels; no such charset; who sent it is gone
         raise ValueError("no JSON") from None
 
 

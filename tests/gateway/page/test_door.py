@@ -350,9 +350,19 @@ async def test_nothing_that_is_sent_makes_an_unexpected_error(caplog: pytest.Log
         ):
             async with browser.session.post(page.url + "/api/login", data=data, headers=headers) as answer:
                 assert answer.status in (400, 403), headers
+        port = int(page.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: 9\r\n\r\n{{".encode())
+        await asyncio.sleep(0.1)
+        writer.transport.abort()  # in the middle of what it sends
         page._collector.sample(time.time())
         browser.csrf = json.loads((await browser.get("/api/me"))[1])["csrf"]
         assert (await browser.get("/api/samples?of=line//dev/ttyUSB0&span=year"))[0] == 400
+        (tmp_path / "image.bin").touch()
+        for path in ("socket://192.0.2.1:80", str(tmp_path), "/dev/ttyUSB0\nx"):
+            status, found = await browser.post("/api/flash", {"image": "image.bin", "name": "x", "port": path})
+            assert status == 400 and "there is no serial port" in found["error"]
         for name in ("--broker=mqtt://evil.example", "pump\n7"):
             status, found = await browser.post("/api/update", {"application": "sensor", "devices": [name]})
             assert status == 400 and "no device can be called" in found["error"]
