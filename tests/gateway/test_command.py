@@ -280,6 +280,15 @@ async def test_a_file_with_a_password_that_everybody_can_read_is_refused_and_one
         assert not [text for text in box.lines if "5ecret" in text]
 
 
+def test_the_password_of_the_gateways_key_is_a_secret_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    key = 'certificate = "/a.pem"\nkey_file = "/a.key"\nkey_password = "5ecret"\n'
+    path.write_text(f'upstream = "mqtts://127.0.0.1"\n[tls]\n{key}[[serial]]\npath = "/dev/ttyUSB0"\n')
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="contains a password, and everybody on this machine can read it"):
+        exposed(path, load(path))
+
+
 async def test_sighup_reads_the_settings_again_and_ends_nothing(mosquitto: Mosquitto) -> None:
     async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as box:
         await box.says("open at")

@@ -38,6 +38,8 @@ def has_secret(config: Config) -> bool:
     """Whether it holds a password. ValueError: a URL is none."""
     if Url(config.upstream).password is not None or _of_boards(config.provision):
         return True
+    if config.tls.get("key_password"):  # of forward mode; the broker's own reader says it of its tables
+        return True
     return any(each.password or _in_url(each.url) or each.tls.get("key_password") for each in config.upstreams)
 
 
