@@ -176,3 +176,17 @@ def test_a_purge_believes_the_count_of_the_removal_only_while_no_store_is_newer(
     os.utime(folder / "gateway.db", (2000, 2000) if is_used_since else (500, 500))
     subprocess.run(["sh", script, "purge"], check=True, capture_output=True)
     assert (folder / "gateway.db").exists() == is_used_since
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_gateway_that_the_installation_starts_is_not_started_again_one_that_ran_before_is(
+    image: Image, monkeypatch: pytest.MonkeyPatch, is_running: bool
+) -> None:
+    def asks(*command: str) -> bool:
+        return is_running or "systemctl start mqttlite-gateway.service" in image.commands
+
+    monkeypatch.setattr(image, "has_systemd", lambda: True)
+    monkeypatch.setattr(image, "asks", asks)
+    installed(image)
+    assert ("systemctl restart mqttlite-gateway.service" in image.commands) == is_running
+    assert ("systemctl start mqttlite-gateway.service" in image.commands) != is_running

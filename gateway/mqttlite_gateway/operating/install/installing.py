@@ -41,10 +41,11 @@ def install(system: System, path: str, say: Say, *, is_dry: bool = False) -> Non
         say("the Debian package has installed the gateway already: nothing to do (apt remove mqttlite removes it)")
         return
     changed = _all(_steps(system, path), say, "made", is_dry)
+    was_running = system.has_systemd() and system.asks("systemctl", "is-active", "--quiet", shipped.UNIT)
     _all(_services(system), say, "done", is_dry)
     if not system.has_systemd():
         say("systemd does not run here: the service begins when it does")
-    elif changed and system.asks("systemctl", "is-active", "--quiet", shipped.UNIT):
+    elif changed and was_running:
         _all([_restart(system)], say, "done", is_dry)
     say("settings: /etc/mqttlite/gateway.toml; log: journalctl -fu mqttlite-gateway; trouble: sudo mqttlite doctor")
 
