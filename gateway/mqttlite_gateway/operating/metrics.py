@@ -42,12 +42,12 @@ def _families(gateway: "Gateway", loop_watch: LoopWatch | None) -> Iterator[Fami
     else:
         yield info()
         yield from process()
-    bad = reasons(gateway)
+    lines = [line.describe() for line in gateway.lines]
+    uplinks = [uplink.describe() for uplink in gateway.uplinks]
+    bad = reasons(gateway, lines, uplinks)
     yield Family(PREFIX + "healthy", "gauge", "1 while /healthz of the gateway says 200", [("", {}, int(not bad))])
-    yield from _lines([({"port": str(found["port"])}, found) for found in (line.describe() for line in gateway.lines)])
-    yield from _uplinks(
-        [({"upstream": str(found["name"])}, found) for found in (up.describe() for up in gateway.uplinks)]
-    )
+    yield from _lines([({"port": str(found["port"])}, found) for found in lines])
+    yield from _uplinks([({"upstream": str(found["name"])}, found) for found in uplinks])
     if gateway.ledger is not None:
         yield from _ledger(gateway.ledger.describe())
 
