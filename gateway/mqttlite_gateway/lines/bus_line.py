@@ -50,7 +50,6 @@ class BusLine(GatewayLine):
         super().__init__(config, broker, names, link=station.link)
         self.station = station
         self.bus = bus
-        self.was_heard = False
         self._named_at: dict[bytes, float] = {}
 
     def opened(self) -> None:
@@ -119,7 +118,6 @@ class BusLine(GatewayLine):
         self._named_at[peer.device_id] = asyncio.get_running_loop().time()
         self.console.port(_OnTheLink())  # whatever was said at the end of the last session
         super()._up(peer)
-        self.was_heard = True
         self.bus.heard(self)
 
     def _rivals(self) -> list[bytes]:

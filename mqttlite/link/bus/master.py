@@ -253,7 +253,7 @@ class BusMaster:
         if is_whole:
             if not self._heard:
                 begun_at = now - (len(data) + 1) * 10000 / self._baud
-                station.answers(now, max(begun_at - self._sent_at, 0.0))
+                station.answers(max(begun_at - self._sent_at, 0.0))
             self._heard += 1
         else:
             station.damaged += 1
@@ -265,7 +265,7 @@ class BusMaster:
     def _out_of_turn(self, station: Station, now: int) -> None:
         took_ms = now - (station.missed_at if station is self._turn else station.question_end)
         if station.misses and took_ms < _TOO_LATE_MS:
-            station.is_late(now, took_ms)
+            station.is_late(took_ms)
         else:
             station.unasked += 1
             self._occupied.unasked(now, station)

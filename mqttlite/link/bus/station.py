@@ -8,7 +8,6 @@ MISSES_MAX = 3  # questions without an answer, and it counts as silent
 ANSWER_FIRST_MS = 30  # how long an answer may take to begin, as long as nobody knows how long it does,
 ANSWER_MAX_MS = 120  # and at most
 _DOUBLED_MAX = 3
-_DOUBLED_MAX = 3
 _LONGER = 8  # every so many questions to a silent device it has the longest time
 
 
@@ -17,8 +16,7 @@ class Station:
 
     Counters: `asked`, `answered`, `missed`; `late`: answers that came when somebody else had been asked; `unasked`:
     frames without a question; `overruns`: turns that did not end; `damaged`: frames of its answers;
-    `spent_ms`: time of the bus that it took, `missed_ms`: of that, waiting for nothing. `names`: what devices at this
-    address have called themselves, the latest last.
+    `spent_ms`: time of the bus that it took, `missed_ms`: of that, waiting for nothing.
     """
 
     def __init__(self, address: int, link: AddressedLink) -> None:
@@ -31,13 +29,11 @@ class Station:
         self.is_busy = False  # it has more to say, or something was damaged
         self.last_asked = -1
         self.told_at = 0  # when it was told something outside of its turns
-        self.heard_at: int | None = None
         self.question_end = self.missed_at = 0  # when its latest question had left, and the one before
         self.misses = 0  # in a row
         self.wait_ms = FIRST_WAIT_MS
         self._doubled = 0
         self.slowest_ms = 0.0  # how long its answers took to begin: the longest, slowly forgotten
-        self.names: list[bytes] = []
 
     def is_owed(self, now: int) -> bool:
         """It or the master has something to say."""
@@ -55,16 +51,14 @@ class Station:
             least = ANSWER_MAX_MS
         return min(max(round(least), 8), ANSWER_MAX_MS)
 
-    def answers(self, now: int, took_ms: float) -> None:
+    def answers(self, took_ms: float) -> None:
         """The first frame of an answer has arrived, and began so long after the question."""
         self._doubled = 0
         self.slowest_ms = max(self.slowest_ms * 0.998, took_ms, 0.1)
-        self.heard_at = now
 
-    def is_late(self, now: int, took_ms: float) -> None:
+    def is_late(self, took_ms: float) -> None:
         """An answer has come when somebody else had been asked."""
         self.late += 1
-        self.heard_at = now
         self.slowest_ms = max(self.slowest_ms, min(took_ms, ANSWER_MAX_MS))
 
     def has_answered(self, now: int, is_busy: bool, idle_ms: int) -> None:
@@ -89,9 +83,3 @@ class Station:
         self.wait_ms = min(2 * self.wait_ms, silent_ms) if not self.is_there else SILENT_FIRST_MS
         self.is_there = self.is_busy = False
         self.due = now + self.wait_ms
-
-    def called(self, name: bytes) -> None:
-        """A session begins with a device of this name."""
-        if name in self.names:
-            self.names.remove(name)
-        self.names = [*self.names[-3:], name]
