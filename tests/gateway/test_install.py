@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker import Broker
-from mqttlite_gateway.config import load
+from mqttlite_gateway.config import ConfigError, exposed, load
 from mqttlite_gateway.operating.install import installing, shipped
 from mqttlite_gateway.operating.install.system import System
 from tests.peers import unavailable
@@ -190,3 +190,15 @@ def test_a_gateway_that_the_installation_starts_is_not_started_again_one_that_ra
     installed(image)
     assert ("systemctl restart mqttlite-gateway.service" in image.commands) == is_running
     assert ("systemctl start mqttlite-gateway.service" in image.commands) != is_running
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_is_not_told_to_take_the_settings_from_the_service_that_reads_them_as_its_group(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text('upstream = "mqtt://gateway:5ecret@127.0.0.1:1"\n[[serial]]\npath = "/dev/ttyUSB0"\n')
+    os.chown(path, 0, 64999)
+    path.chmod(0o640)
+    assert exposed(path, load(path)) == ""
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"everybody on this machine can read it.*chmod 640"):
+        exposed(path, load(path))

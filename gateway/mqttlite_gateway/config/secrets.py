@@ -25,11 +25,13 @@ def exposed(path: Path, config: Config) -> str:
     if credentials and path.resolve().is_relative_to(credentials):
         return ""
     mode = stat.S_IMODE(found.st_mode)
+    is_services = found.st_uid == 0 and found.st_gid != 0  # root's, for a service that reads it as its group
     if mode & stat.S_IROTH:
         raise ConfigError(
-            f"{path} contains a password, and everybody on this machine can read it (mode {mode:o}): chmod 600 {path}"
+            f"{path} contains a password, and everybody on this machine can read it (mode {mode:o}): "
+            f"chmod {640 if is_services else 600} {path}"
         )
-    if not mode & stat.S_IRGRP or found.st_uid != os.geteuid():  # a service that reads it as its group needs that
+    if is_services or not mode & stat.S_IRGRP or found.st_uid != os.geteuid():
         return ""
     return f"{path} contains a password, and its group on this machine can read it (mode {mode:o}): chmod 600 {path}"
 
