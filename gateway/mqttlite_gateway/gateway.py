@@ -138,7 +138,9 @@ class Gateway:
         leave(broker, [uplink.name for uplink in self.uplinks])
         stack.push_async_callback(self._end_uplinks, self.uplinks)
         limits = embedded.limits_of(settings, self.config.upstreams)
-        await broker.reload(embedded.listeners_of(settings, broker), limits, access, by="the gateway")
+        await broker.reload(
+            embedded.listeners_of(settings, broker, self.config.upstreams), limits, access, by="the gateway"
+        )
         if settings.control is not None:
             control = settings.control or default_control()
             if control:
@@ -194,7 +196,7 @@ class Gateway:
         new = [uplink_of(each, broker) for each in after.upstreams if each not in same]
         access = await asyncio.to_thread(embedded.access_of, after.broker)
         limits = embedded.limits_of(after.broker, after.upstreams)
-        count = await broker.reload(embedded.listeners_of(after.broker, broker), limits, access, by=by)
+        count = await broker.reload(embedded.listeners_of(after.broker, broker, after.upstreams), limits, access, by=by)
         if broker.store is not None and broker.store.size_max < limits.store_bytes:
             log.warning(
                 "the store has %d bytes until a restart, and is to have %d with the queues of all upstreams",

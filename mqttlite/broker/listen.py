@@ -16,6 +16,7 @@ from ..core.errors import MQTTError
 from .activation import handed
 
 BACKLOG = 512  # that wait to be let in: a flood of them must not drop who comes between
+HOW = "--listen, or listen in its file"
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
@@ -110,11 +111,11 @@ def _tcp_socket(url: str, family: int, address: _Address, is_shared: bool) -> so
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
-            why = f"port {port} is in use{_by_whom(port)}; stop that program or choose another port with --listen"
+            why = f"port {port} is in use{_by_whom(port)}; stop that program or choose another port ({HOW})"
         elif error.errno == errno.EACCES:
-            why = f"port {port} needs root; choose one from 1024 on with --listen"
+            why = f"port {port} needs root; choose one from 1024 on ({HOW})"
         elif error.errno == errno.EADDRNOTAVAIL:
-            why = f"{address[0]!s} is not an address of this machine; choose another with --listen"
+            why = f"{address[0]!s} is not an address of this machine; choose another ({HOW})"
         else:
             why = str(error.strerror)
         raise ListenError(f"cannot listen on {url}: {why}") from None
@@ -143,18 +144,14 @@ def _unix_socket(url: str, path: str) -> socket.socket:
 def _remove_stale(url: str, path: str) -> None:
     """Remove a socket that an earlier broker left behind; never anything else."""
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise ListenError(
-            f"cannot listen on {url}: the file is there and is no socket; choose another path with --listen"
-        )
+        raise ListenError(f"cannot listen on {url}: the file is there and is no socket; choose another path ({HOW})")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
         else:
-            raise ListenError(
-                f"cannot listen on {url}: another program listens there; choose another path with --listen"
-            )
+            raise ListenError(f"cannot listen on {url}: another program listens there; choose another path ({HOW})")
 
 
 def url_of(sock: socket.socket, url: str = "mqtt://") -> str:

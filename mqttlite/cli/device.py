@@ -164,6 +164,11 @@ def _tell_broker(args: argparse.Namespace, remove: str = "") -> None:
         if args.socket:
             raise
         say(f"no broker has been told, it reads this when it starts: {error}")
+    except ValueError as error:
+        raise ValueError(
+            f"the files are written, and no broker has been told: {error}; `mqttlite ctl --socket … reload` does it, "
+            "or a restart"
+        ) from None
 
 
 def _hand_over(args: argparse.Namespace, found: "NewDevice") -> None:

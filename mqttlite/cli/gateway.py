@@ -132,6 +132,8 @@ def configuration(args: argparse.Namespace) -> "Config":
     if args.upstream:
         config.lead_to(args.upstream)
     if args.store is not None:
+        if not config.is_bridge:
+            raise ConfigError("--store is for the broker of bridge mode: add --bridge, or leave it out")
         config.broker.store = args.store
     if args.page is not None:
         config.show_page(args.page)

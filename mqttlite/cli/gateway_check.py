@@ -25,6 +25,12 @@ def check(read: "Callable[[], Config]", name: str) -> int:
         return trial.end(name, "gateway")
     access, listeners = trial.broker(config.broker) if config.is_bridge else (None, [])
     if not trial.wrong:
+        from mqttlite_gateway.inside.embedded import refuse_own
+
+        try:
+            refuse_own(config.upstreams, listeners)
+        except ValueError as error:
+            trial.wrong.append(str(error))
         from mqttlite_gateway.page.start import check as check_page
 
         try:

@@ -60,7 +60,7 @@ async def test_a_socket_file_that_was_left_behind_is_replaced_but_no_other_file(
 
 async def test_a_port_in_use_is_reported_with_who_has_it_and_what_to_do() -> None:
     async with Broker(LOCAL) as broker:
-        with pytest.raises(ListenError, match=r"is in use( by .* \(process \d+\))?; stop that .* with --listen"):
+        with pytest.raises(ListenError, match=r"is in use( by .* \(process \d+\))?; stop that .*\(--listen, or "):
             await Broker([*LOCAL, broker.addresses[0]]).__aenter__()
 
 

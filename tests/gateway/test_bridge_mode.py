@@ -9,12 +9,16 @@ from typing import Self
 
 import pytest
 
+from mqttlite.broker import Broker
+from mqttlite.broker.config.settings import Settings
 from mqttlite.cli import main
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.core.errors import RefusedError
 from mqttlite.serial.ports import open_port
+from mqttlite_gateway.bridge.settings import Route, UpstreamSettings
 from mqttlite_gateway.config import ConfigError, load
+from mqttlite_gateway.inside.embedded import listeners_of
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, device, numbers, watching
 from tests.peers import Mosquitto, free_port, run
 
@@ -375,3 +379,29 @@ def test_what_is_wrong_with_an_upstream_is_said_with_line_and_key(tmp_path: Path
     with pytest.raises(ConfigError, match=UPSTREAMS[table]) as error:
         load(path)
     assert "5ecret" not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_gateway_that_would_be_its_own_upstream_is_refused(
+    host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gateway.toml"
+    text = 'mode = "bridge"\nstore = "memory"\nlisten = ["mqtt://127.0.0.1:2883"]\n'
+    file.write_text(text + f'[[upstream]]\nname = "cloud"\nurl = "mqtt://{host}:2883"\nout = [{{ filter = "#" }}]\n')
+    main(["gateway", "--config", str(file), "--test-config"])
+    said = capsys.readouterr()
+    assert f"upstream cloud: mqtt://{host}:2883 is where the broker inside listens itself" in said.out + said.err
+    file.write_text(file.read_text().replace('2883"\nout', '2884"\nout'))
+    main(["gateway", "--config", str(file), "--test-config"])
+    said = capsys.readouterr()
+    assert "listens itself" not in said.out + said.err
+
+
+def test_nothing_is_listened_on_by_default_where_an_upstream_is() -> None:
+    cloud = UpstreamSettings("cloud", "mqtt://localhost", out=(Route("#"),))
+    assert listeners_of(Settings(), Broker([]), [cloud]) == []
+
+
+def test_a_store_is_not_taken_for_forward_mode(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gateway", "--serial", "/dev/ttyUSB0", "--store", "x.db"]) == 1
+    assert "--store is for the broker of bridge mode: add --bridge" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mqttlite.broker import Broker, Limits
@@ -13,6 +13,8 @@ from mqttlite.broker.config.make_access import doubts, make_access
 from mqttlite.broker.config.settings import Settings
 from mqttlite.broker.listen import ListenError, open_sockets
 from mqttlite.broker.listener import Listener
+from mqttlite.client.unreachable import port_of
+from mqttlite.client.url import Url
 
 from ..bridge.settings import UpstreamSettings, with_upstreams
 from ..config import Config
@@ -58,10 +60,39 @@ def access_of(settings: Settings) -> Access | None:
     return access
 
 
-def listeners_of(settings: Settings, broker: Broker) -> list[Listener]:
-    """What it listens on. Nothing said: for programs of this machine, if the port is free."""
+def refuse_own(upstreams: Iterable[UpstreamSettings], listeners: Iterable[Listener]) -> None:
+    """ValueError: an upstream is one of these listeners, so that each message would come back for ever."""
+    own = {_place_of(each.url) for each in listeners} - {""}
+    for upstream in upstreams:
+        if upstream.kind == "mqtt" and _place_of(upstream.url) in own:
+            raise ValueError(
+                f"upstream {upstream.name}: {upstream.shown_url} is where the broker inside listens itself; one of the "
+                "two needs another port"
+            )
+
+
+def _place_of(url: str) -> str:
+    """Where on this machine a URL leads; "": elsewhere, as far as can be seen, or to any port."""
+    found = Url(url)
+    if found.scheme == "unix":
+        return found.path
+    host = (found.host or "localhost").lower()
+    is_here = host in ("localhost", "0.0.0.0", "::", "::1") or host.startswith("127.")
+    return str(port_of(found) or "") if is_here else ""
+
+
+def listeners_of(settings: Settings, broker: Broker, upstreams: Sequence[UpstreamSettings]) -> list[Listener]:
+    """What it listens on. Nothing said: for programs of this machine, if the port is free and no upstream's.
+    ValueError: an upstream is where it listens itself.
+    """
     if settings.listen or settings.listeners:
-        return settings.make_listeners()
+        listeners = settings.make_listeners()
+        refuse_own(upstreams, listeners)
+        return listeners
+    try:
+        refuse_own(upstreams, [Listener(LISTEN)])
+    except ValueError:
+        return []  # whoever is upstream listens there, now or later
     if LISTEN in broker.addresses:
         return [Listener(LISTEN)]
     try:

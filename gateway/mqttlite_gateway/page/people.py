@@ -192,17 +192,14 @@ def check_people(people: People, settings: PageSettings) -> None:
         if not settings.is_local and not people.is_open():
             raise ConfigError(
                 f"[page]: {settings.listen} can be reached from the network, and there are no users who could log in. "
-                "Make one:\n"
-                "  mqttlite passwd /etc/mqttlite/users ann\n"
-                "and name it in the gateway's file:\n"
-                '  [access]\n  password_file = "/etc/mqttlite/users"\n'
-                f'  [groups]\n  {admins} = ["ann"]\n'
-                'Or let the page be this machine\'s alone, listen = "http://127.0.0.1:8080"; or, in a network that you '
-                'trust, anonymous = "anybody-on-the-network" below [access]'
+                "Make one with `mqttlite passwd /etc/mqttlite/users ann`, and name it in the gateway's file: "
+                f'password_file = "/etc/mqttlite/users" below [access], and {admins} = ["ann"] below [groups]. Or let '
+                'the page be this machine\'s alone, listen = "http://127.0.0.1:8080"; or, in a network that you trust, '
+                'anonymous = "anybody-on-the-network" below [access]'
             )
     elif not people.can_be_used():
         raise ConfigError(
             f"[page]: nobody could log in: of the users, none is in the group {admins} (who may change things) or "
-            f"{readers} (who may look). Add to the gateway's file:\n"
-            f'  [groups]\n  {admins} = ["{next(iter(people.users), "ann")}"]'
+            f"{readers} (who may look). Write in the gateway's file, below [groups]: "
+            f'{admins} = ["{next(iter(people.users), "ann")}"]'
         )
