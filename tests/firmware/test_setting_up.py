@@ -137,6 +137,7 @@ app = {{ every_ms = 50 }}
 path = "{board.path}"
 """
         (tmp_path / "gateway.toml").write_text(text)
+        (tmp_path / "gateway.toml").chmod(0o640)  # everybody: refused
         async with (
             Program(*COMMAND, "gateway", "--config", str(tmp_path / "gateway.toml")) as gateway,
             MosquittoSub(mosquitto.port, "-t", "boards/hall-board/count", "-q", "2") as subscriber,
