@@ -29,6 +29,7 @@ from mqttlite.broker.turns import now_ms
 from ..config.errors import ConfigError
 from ..operating.health import reasons
 from ..operating.metrics import exposition
+from . import malformed
 from .answers import Answers
 from .boards import Boards
 from .collect import KINDS, Collector
@@ -97,7 +98,7 @@ class Page:
         check_people(self._people, self._settings)
         app = web.Application(middlewares=[self._door.make_middleware()], client_max_size=BODY_MAX)
         self._add_routes(app)
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=malformed.log)
         await self._runner.setup()
         try:
             await self._listen()

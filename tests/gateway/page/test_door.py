@@ -352,6 +352,10 @@ async def test_nothing_that_is_sent_makes_an_unexpected_error(caplog: pytest.Log
         writer.write(f"{head}Content-Length: 9\r\n\r\n{{".encode())
         await asyncio.sleep(0.1)
         writer.transport.abort()  # in the middle of what it sends
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nno header\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.transport.abort()
         page._collector.sample(time.time())
         browser.csrf = json.loads((await browser.get("/api/me"))[1])["csrf"]
         assert (await browser.get("/api/samples?of=line//dev/ttyUSB0&span=year"))[0] == 400
