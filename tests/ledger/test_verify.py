@@ -50,8 +50,19 @@ def test_all_there_once_is_said_and_the_exit_code_is_0(tmp_path: Path, capsys: p
     start = ledger(tmp_path / "a.db", "gateway", *((ACCEPTED, number, "board") for number in range(2000)))
     end = ledger(tmp_path / "b.db", "far", *((HANDLED, number, "") for number in range(2000)))
     code, out, _ = verify(capsys, start, end)
-    assert code == 0 and "Each of 2,000 keys has arrived, once." in out
+    assert code == 0 and "Each of 2,000 keys has arrived, once." in out and "means accepted" not in out
     assert as_data(capsys, start, end)["is_clean"] is True
+
+
+def test_a_far_end_that_has_accepted_alone_is_said_to_be_no_last_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, end = (
+        ledger(tmp_path / name, name, *((ACCEPTED, number, "board") for number in range(5)))
+        for name in ("a", "gateway")
+    )
+    code, out, _ = verify(capsys, start, end)
+    assert code == 0 and "gateway that means accepted, and no more" in out
 
 
 @pytest.mark.parametrize(

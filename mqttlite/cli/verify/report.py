@@ -9,7 +9,7 @@ from ...core.shown import shown
 from ...ledger.compare import Comparison, End
 from ...ledger.keyset import KeySet, Run
 from ...ledger.reading import Reader
-from ...ledger.steps import Key, key_text
+from ...ledger.steps import ACCEPTED, STEPS, Key, key_text
 from .words import line_of, seen
 
 
@@ -111,6 +111,12 @@ def _lines(data: dict[str, Any]) -> Iterable[str]:
                 ("under_way", "on their way"),
             )
             if data[name]["count"] or name in ("missing", "repeats")
+        )
+    on_the_way = [shown(end["name"], 80) for end in data["to"] if end["step"] == STEPS[ACCEPTED]]
+    if on_the_way:
+        yield (
+            f"At {' and '.join(on_the_way)} that means accepted, and no more: what has become of it behind that, a "
+            "ledger or an inbox there can tell."
         )
 
 
