@@ -26,7 +26,7 @@ _RECORDS_MAX = 64  # of a message
 _KEPT_MAX = 32  # kept of each kind: services, hosts
 _JUMPS_MAX = 16  # of one name
 _LABELS_MAX = 16
-_NAME_MAX = 255  # bytes of a name (RFC 1035, 2.3.4)
+_ENCODED_MAX = 255  # bytes of a name (RFC 1035, 2.3.4)
 
 
 class _Broken(Exception):
@@ -147,7 +147,7 @@ def _name(data: bytes, at: int) -> "tuple[str, int]":
             labels.append(label)
             at += 1 + size
             whole += 1 + size
-        if jumps > _JUMPS_MAX or len(labels) > _LABELS_MAX or whole > _NAME_MAX:
+        if jumps > _JUMPS_MAX or len(labels) > _LABELS_MAX or whole > _ENCODED_MAX:
             raise _Broken
     try:
         return b".".join(labels).decode(), end or at + 1

@@ -6,6 +6,7 @@ from mqttlite.database.adapter import Database
 from mqttlite.database.inbox import Inbox
 from mqttlite.database.on_sqlite import SqliteDatabase
 from mqttlite.database.receipts import ReceiptStore
+from mqttlite.database.windows import KeyWindows
 
 from .planting import Change, Given, text, value
 
@@ -32,5 +33,5 @@ CHANGES: dict[str, Change | Given] = {
     "the receipt is not kept": text(ReceiptStore.add, {"return bool(": "return True or bool("}),
     "the deletion of a rollback journal is not synced": value(SqliteDatabase, "create_tables", Database.create_tables),
     "receipts are never deleted": text(ReceiptStore.clear, {"in freed:": "in ():"}),
-    "keys are ignored": text(Inbox._window, {"execute = self.database.execute": "return []"}),
+    "keys are ignored": text(KeyWindows.open, {"execute = database.execute": "return []"}),
 }
