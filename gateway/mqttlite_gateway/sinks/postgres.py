@@ -110,12 +110,16 @@ class PostgresSink:
         connection = self._connection = await self._psycopg.AsyncConnection.connect(
             self._url, application_name=f"mqttlite {self._who[0]}", **options
         )
-        await connection.execute(
-            "SELECT set_config('statement_timeout', %s, false), set_config('tcp_keepalives_idle', '20', false), "
-            "set_config('tcp_keepalives_count', '3', false)",
-            (str(int(self._patience_s * 2000)),),
-        )
-        await connection.commit()
+        try:
+            await connection.execute(
+                "SELECT set_config('statement_timeout', %s, false), set_config('tcp_keepalives_idle', '20', false), "
+                "set_config('tcp_keepalives_count', '3', false)",
+                (str(int(self._patience_s * 2000)),),
+            )
+            await connection.commit()
+        except BaseException:  # nobody else knows of it yet
+            await connection.close()
+            raise
         return connection
 
     async def open(self) -> str:

@@ -355,7 +355,7 @@ async def flow_control(world: World) -> None:
     while len(got) < 12:
         got.add((await client.message()).payload)
     most = world.tap.most_under_way("away", "down")
-    need(most <= 3 or world.broker == "mqttlite", "Mosquitto 2.0.11 sends more than it may")
+    need(world.broker == "mqttlite", "Mosquitto 2.0.11 sends more than it may, though not each time")
     assert 1 <= most <= 3
 
 
