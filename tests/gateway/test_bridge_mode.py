@@ -400,6 +400,8 @@ def test_a_gateway_that_would_be_its_own_upstream_is_refused(
 def test_nothing_is_listened_on_by_default_where_an_upstream_is() -> None:
     cloud = UpstreamSettings("cloud", "mqtt://localhost", out=(Route("#"),))
     assert listeners_of(Settings(), Broker([]), [cloud]) == []
+    free = Settings(listen=["mqtt://127.0.0.1:0"])
+    assert [each.url for each in listeners_of(free, Broker([]), [cloud])] == free.listen
 
 
 def test_a_store_is_not_taken_for_forward_mode(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,7 +73,10 @@ def refuse_own(upstreams: Iterable[UpstreamSettings], listeners: Iterable[Listen
 
 def _place_of(url: str) -> str:
     """Where on this machine a URL leads; "": elsewhere, as far as can be seen, or to any port."""
-    found = Url(url)
+    try:
+        found = Url(url)
+    except ValueError:  # port 0: any that is free
+        return ""
     if found.scheme == "unix":
         return found.path
     host = (found.host or "localhost").lower()
