@@ -225,7 +225,7 @@ async def test_without_users_this_machine_alone_is_let_in_and_not_through_a_prox
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1"])
 async def test_the_network_gets_no_page_without_users_unless_the_file_says_so(host: str) -> None:
     gateway = shown.gateway()
-    with pytest.raises(ConfigError, match=r"mqttlite passwd /etc/mqttlite/users ann\n"):
+    with pytest.raises(ConfigError, match=r"mqttlite passwd /etc/mqttlite/users ann`, and name it"):
         await Page(gateway, PageSettings(listen=f"http://{host}:0")).__aenter__()
 
 
@@ -239,7 +239,7 @@ async def test_the_network_gets_a_page_where_the_file_says_that_anybody_may() ->
 
 async def test_users_of_whom_none_may_log_in_are_a_mistake(kept: dict[str, str]) -> None:
     access = Access(users=Users(kept))
-    with pytest.raises(ConfigError, match=r'\[groups\]\n  admin = \["ann"\]'):
+    with pytest.raises(ConfigError, match=r'below \[groups\]: admin = \["ann"\]'):
         await Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0"), guard=lambda: access).__aenter__()
 
 
