@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from mqttlite.broker.operating.rereading import Rereading
+
 from . import status
 from .config import Config
 from .lines.console_socket import ConsoleSocket, default_path
@@ -17,7 +19,7 @@ from .lines.line import GatewayLine, SetUp
 from .lines.names import Names
 from .lines.ports import Ports
 from .lines.upstream import Upstream
-from .reloading import BESIDE, Reloading, check_same
+from .reloading import BESIDE, check_same
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
@@ -64,7 +66,8 @@ class Gateway:
         self.uplinks: list[Uplink] = []
         self.ledger: Ledger | None = None
         self.started_at_s = time.time()
-        self._reloading = Reloading(read, self._take) if read else None
+        self._read = read
+        self._reloading = Rereading(self._take, log) if read else None
         self._status: asyncio.Task[None] | None = None
         self._check = check
         self._asks = asks
@@ -166,8 +169,10 @@ class Gateway:
 
     # -- another configuration
 
-    async def _take(self, config: Config, by: str) -> int:
-        """Have it hold; how many things have changed. What can fail comes first, and changes nothing."""
+    async def _take(self, by: str) -> int:
+        """Read it, and have it hold; how many things have changed. What can fail comes first, and changes nothing."""
+        assert self._read is not None
+        config = await asyncio.to_thread(self._read)
         before = self.config
         check_same(before, config)
         count = 0

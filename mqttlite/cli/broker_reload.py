@@ -9,10 +9,9 @@ import signal
 from collections.abc import Callable
 
 from ..broker import Broker
-from ..broker.config import Mistakes, Settings
+from ..broker.config import Settings
 from ..broker.config.make_access import doubts, make_access
-from ..broker.operating.systemd import reloading
-from ..core.errors import MQTTError
+from ..broker.operating.rereading import Rereading
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -26,46 +25,16 @@ class Reloader:
         self._broker = broker
         self._settings = settings
         self._read = read
-        self._task: asyncio.Task[None] | None = None
-        self._again = False
-        self._turn = asyncio.Lock()  # one after the other, whoever wants it
+        self._rereading = Rereading(self._take, log)
+        self.reload = self._rereading.reload
 
     def start(self, at_once: bool = False) -> None:
         """From now on, at each SIGHUP; `at_once`: one has come already."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._signalled)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._rereading.hang_up)
         if at_once:
-            self._signalled()
+            self._rereading.hang_up()
 
-    def _signalled(self) -> None:
-        if self._task and not self._task.done():
-            self._again = True  # what was written meanwhile may not have been read
-            return
-        self._task = asyncio.create_task(self._reload(), name="reload at SIGHUP")
-
-    async def _reload(self) -> None:
-        while True:
-            self._again = False
-            try:
-                log.info("SIGHUP: %s", await self.reload("SIGHUP"))
-            except ValueError:  # it is in the log
-                pass
-            except Exception:
-                log.exception("SIGHUP: unexpected error")
-            if not self._again:
-                return
-
-    async def reload(self, by: str) -> str:
-        """Read all of it again, for `by`; what has come of it, in words. ValueError: why nothing is changed."""
-        try:
-            async with self._turn:
-                with reloading():
-                    return await self._take(by)
-        except (MQTTError, OSError, ValueError) as error:
-            for line in error.lines if isinstance(error, Mistakes) else [str(error)]:
-                log.error("%s: nothing is changed: %s", by, line)
-            raise ValueError(f"nothing is changed: {error}") from None
-
-    async def _take(self, by: str) -> str:
+    async def _take(self, by: str) -> int:
         settings = await asyncio.to_thread(self._read)
         for name in RESTART:
             if getattr(settings, name) != getattr(self._settings, name):
@@ -78,5 +47,4 @@ class Reloader:
         self._settings = settings
         for doubt in doubts(settings, access):
             log.warning("doubtful: %s", doubt)
-        what = f"{count} change{'s' if count != 1 else ''}" if count else "nothing has changed"
-        return f"all files are read again: {what}"
+        return count

@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 import signal
+import socket
 from pathlib import Path
 from typing import Self
 
@@ -260,6 +261,22 @@ async def test_its_lines_and_rules_are_read_again_at_sighup_all_of_it_or_nothing
                 assert "nothing has changed" in await box.hang_up()
                 await (await client.publish("t", "3", qos=1)).completed()
                 assert not [text for text in box.program.lines if "'one' is gone" in text]
+            assert await box.program.stop() == 0
+
+
+async def test_a_port_in_use_changes_nothing_at_sighup_and_is_said_in_words(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        async with box:
+            box._head = box._head.replace("]", f', "mqtt://127.0.0.1:{taken.getsockname()[1]}"]')
+            box.write()
+            assert box.program.process
+            box.program.process.send_signal(signal.SIGHUP)
+            assert "is in use" in await box.program.says("SIGHUP: nothing is changed: cannot listen on")
+            async with Client(box.url, client_id="still there"):
+                pass
             assert await box.program.stop() == 0
 
 
