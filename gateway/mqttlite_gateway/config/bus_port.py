@@ -8,7 +8,7 @@ from mqttlite.link.bus.addressed import ADDRESS_MAX
 from mqttlite.link.bus.master import FRAMES_MAX
 
 from .errors import ConfigError
-from .port import NAME, SerialPort
+from .port import NAME, SerialPort, parted
 
 ADAPTER = "adapter"  # switches its driver itself
 RTS = "rts"  # the kernel switches it by RTS
@@ -54,15 +54,7 @@ class BusPort:
     @classmethod
     def parse(cls, text: str) -> "BusPort":
         """A bus as on the command line: /dev/ttyUSB0?addresses=1-8,20&frames=8."""
-        path, _, query = text.partition("?")
-        values: dict[str, Any] = {}
-        for pair in query.split("&") if query else ():
-            key, _, value = pair.partition("=")
-            if key not in OPTIONS:
-                raise ConfigError(f"{text}: unknown option '{key}'; there are {', '.join(OPTIONS)}")
-            if key not in _TEXTS and not value.isdecimal():
-                raise ConfigError(f"{text}: {key} is not a number")
-            values[key] = value if key in _TEXTS else int(value)
+        path, values = parted(text, OPTIONS, _TEXTS)
         try:
             return cls(path, **values)
         except ConfigError as error:

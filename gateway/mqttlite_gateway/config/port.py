@@ -54,7 +54,7 @@ class SerialPort:
         """A port as on the command line: a path, with options behind a question mark:
         /dev/ttyUSB0?baud=921600&window=16.
         """
-        path, options = _parted(text)
+        path, options = parted(text)
         try:
             return cls(path, **options)
         except ConfigError as error:
@@ -106,7 +106,7 @@ class PortRule:
     @classmethod
     def parse(cls, text: str) -> "PortRule":
         """Ports as on the command line: usb:10c4:ea60, serial:0001, or a path with * or [; options as of a port."""
-        what, options = _parted(text)
+        what, options = parted(text)
         kind, _, value = what.partition(":")
         try:
             return cls(**{kind: value}, options=options) if kind in _KINDS else cls(pattern=what, options=options)
@@ -129,22 +129,26 @@ def parsed(text: str) -> SerialPort | PortRule:
     return PortRule.parse(text) if is_rule else SerialPort.parse(text)
 
 
-def _parted(text: str) -> tuple[str, dict[str, Any]]:
-    """What stands before a question mark, and the options behind it."""
+def parted(text: str, known: Iterable[str] = OPTIONS, texts: Iterable[str] = ()) -> tuple[str, dict[str, Any]]:
+    """What stands before a question mark, and the options behind it: `known`, of which `texts` are no numbers."""
     what, _, query = text.partition("?")
     values: dict[str, Any] = {}
     for pair in query.split("&") if query else ():
         key, _, value = pair.partition("=")
-        if key not in OPTIONS:
-            raise ConfigError(f"{text}: unknown option '{key}'; there are {', '.join(OPTIONS)}")
+        if key not in known:
+            raise ConfigError(f"{text}: unknown option '{key}'; there are {', '.join(known)}")
         if key in values:
             raise ConfigError(f"{text}: {key} is given twice")
-        try:
-            values[key] = _SWITCH[value] if key == "rtscts" else int(value)
-        except KeyError:
-            raise ConfigError(f"{text}: rtscts is 0 or 1") from None
-        except ValueError:
-            raise ConfigError(f"{text}: {key} is not a number") from None
+        if key in texts:
+            values[key] = value
+        elif key == "rtscts":
+            if value not in _SWITCH:
+                raise ConfigError(f"{text}: rtscts is 0 or 1")
+            values[key] = _SWITCH[value]
+        elif not re.fullmatch(r"-?\d+", value):
+            raise ConfigError(f"{text}: {key} is not a number")
+        else:
+            values[key] = int(value)
     return what, values
 
 
