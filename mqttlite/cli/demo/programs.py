@@ -151,6 +151,19 @@ def board_settings(client_id: str, topic: str, path: str, every_ms: int) -> byte
     return encode({"name": client_id, "url": url, "topic": topic, "app": {"every_ms": every_ms}})
 
 
+def board_command(folder: Path, application: Path) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment of a board: the firmware's main.py with the settings in `folder`, on MicroPython where
+    there is one.
+    """
+    home = root()
+    places = f"{folder}:{application}:{home / START}:{home / FIRMWARE}:{home}"
+    interpreter = micropython()
+    argv = [interpreter, "-X", "heapsize=512k"] if interpreter else [sys.executable]
+    environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
+    # `-c` and a working directory of its own, where its settings are.
+    return [*argv, "-c", f"import os; os.chdir({str(folder)!r}); import start; start.run()"], environment
+
+
 class Programs:
     """Everything that runs. `names`: the boards; `broker`: a URL, "" to start one; `run`: a name of this run, which
     client identifiers and topics carry. `bit_errors`, `dropped`: probability per bit, per byte, each way.
@@ -217,14 +230,8 @@ class Programs:
         folder.mkdir()  # noqa: ASYNC240 (ten lines, before anything runs)
         settings = board_settings(self.client_id(name), f"{self.topic}/{name}", path, self._every_ms)
         (folder / "settings.json").write_bytes(settings)
-        home = root()
-        places = f"{folder}:{APPLICATION}:{home / START}:{home / FIRMWARE}:{home}"
-        interpreter = micropython()
-        argv = [interpreter, "-X", "heapsize=512k"] if interpreter else [sys.executable]
-        environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
-        # `-c` and a working directory of its own, where its settings are.
-        code = f"import os; os.chdir({str(folder)!r}); import start; start.run()"
-        return await self._run_program(name, *argv, "-c", code, **environment)
+        argv, environment = board_command(folder, APPLICATION)
+        return await self._run_program(name, *argv, **environment)
 
     def line_errors(self, name: str) -> int:
         """Bytes that a board's line has damaged or lost, both ways."""

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..programs import BAUD, FIRMWARE, START, Program, board_settings, launch, micropython, root
+from ..programs import BAUD, Program, board_command, board_settings, launch
 from ..pty_line import NoisyLine
 from . import settings
 from .far_end import __name__ as FAR_END
@@ -134,13 +134,8 @@ class Site:
         folder.mkdir()
         told = board_settings(name, f"sensors/{name}", self.lines[name].b_path, self._every_ms)
         (folder / "settings.json").write_bytes(told)
-        home = root()
-        places = f"{folder}:{APPLICATION}:{home / START}:{home / FIRMWARE}:{home}"
-        interpreter = micropython()
-        argv = [interpreter, "-X", "heapsize=512k"] if interpreter else [sys.executable]
-        environment = {"MICROPYPATH": f"{places}:.frozen", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
-        code = f"import os; os.chdir({str(folder)!r}); import start; start.run()"
-        return Life(name, [*argv, "-c", code], environment=environment)
+        argv, environment = board_command(folder, APPLICATION)
+        return Life(name, argv, environment=environment)
 
     def last_words(self) -> str:
         """What each of them has printed last."""
