@@ -8,37 +8,13 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from tests.peers import Mosquitto, free_port
 
 START_S = 60.0
 TOPIC = "t/x"
 KEEP_ALIVE_S = 5  # of all of them to their upstream: Mosquitto takes no less
-
-
-class Contestant(Protocol):
-    """`port`: where devices connect. `folder`: all that it keeps."""
-
-    name: str
-    port: int
-
-    def start(self) -> None:
-        """Returns when it answers."""
-
-    def kill(self) -> None:
-        """SIGKILL to all of it."""
-
-    def stop(self) -> None:
-        """SIGTERM, and it ends in good order."""
-
-    @property
-    def cpu_s(self) -> float:
-        """Processor time of all its lives."""
-
-    @property
-    def memory_mb(self) -> float:
-        """Of the life that runs now."""
 
 
 class Programs:
@@ -101,7 +77,39 @@ def answers(port: int) -> None:
     raise RuntimeError(f"nothing answers at port {port} within {START_S:g} s")
 
 
-class Ours:
+class Contestant:
+    """`port`: where devices connect; `_programs`: what it consists of. Made with the folder of all that it keeps, and
+    the port of the upstream.
+    """
+
+    name: str
+    port: int
+    _programs: Programs
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        self._programs.kill()
+
+    def stop(self) -> None:
+        """SIGTERM, and it ends in good order."""
+        self._programs.stop()
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of all its lives."""
+        return self._programs.cpu_s
+
+    @property
+    def memory_mb(self) -> float:
+        """Of the life that runs now."""
+        return self._programs.memory_mb
+
+
+class Ours(Contestant):
     """`mqttlite gateway` in bridge mode."""
 
     name = "mqttlite gateway"
@@ -138,22 +146,8 @@ reconnect_max_s = 1
         self._programs.run(command, self._folder / "log")
         answers(self.port)
 
-    def kill(self) -> None:
-        self._programs.kill()
 
-    def stop(self) -> None:
-        self._programs.stop()
-
-    @property
-    def cpu_s(self) -> float:
-        return self._programs.cpu_s
-
-    @property
-    def memory_mb(self) -> float:
-        return self._programs.memory_mb
-
-
-class Mosquittos:
+class Mosquittos(Contestant):
     """Mosquitto and its own bridge, which writes its whole state at each change."""
 
     name = "Mosquitto, autosave at each change"
@@ -183,20 +177,6 @@ class Mosquittos:
         process, self._mosquitto._process = self._mosquitto._process, None
         assert process
         self._programs.adopt(process)
-
-    def kill(self) -> None:
-        self._programs.kill()
-
-    def stop(self) -> None:
-        self._programs.stop()
-
-    @property
-    def cpu_s(self) -> float:
-        return self._programs.cpu_s
-
-    @property
-    def memory_mb(self) -> float:
-        return self._programs.memory_mb
 
 
 class MosquittosDefault(Mosquittos):
