@@ -1,6 +1,7 @@
 """`mqttlite doctor`: examines this machine as a gateway, or a board, from its port to a message that survives a cut.
 
 board     the steps of a board                    machine     those of this machine
+showing   what a step has found, in a line or as JSON
 """
 
 import argparse

@@ -1,19 +1,17 @@
 """`mqttlite doctor` of a board, from its port to a message that survives a power cut."""
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING
 
-from ..streams import one_line, say
+from ..streams import say
+from .showing import show
 
 if TYPE_CHECKING:
     from ...boards.data import BoardData
-    from ...boards.doctor import Finding
 
 # Options of a board; any of them says that one is meant.
 _OPTIONS = ("port", "board", "broker", "link", "joined", "reset", "chip")
-_MARKS = {"ok": "ok", "wrong": "WRONG", "left out": "left out"}
 
 
 def add_options(parser: "argparse._ArgumentGroup") -> None:
@@ -79,18 +77,8 @@ def run(args: argparse.Namespace) -> int:
     is_wrong = False
     for finding in doctor.examine(case):
         is_wrong |= finding.state == doctor.WRONG
-        _show(finding, args.json)
+        show(finding, args.json)
     return 1 if is_wrong else 0
-
-
-def _show(finding: "Finding", as_json: bool) -> None:
-    if as_json:
-        shown = {"step": finding.step, "state": finding.state, "text": finding.text, "todo": finding.todo}
-        print(json.dumps({**shown, **finding.values}), flush=True)
-        return
-    print(f"{_MARKS[finding.state]:8}  {finding.step:8}  {one_line(finding.text)}", flush=True)
-    if finding.todo:
-        print(f"{'':20}to do: {one_line(finding.todo)}", flush=True)
 
 
 def _kind(path: str) -> "BoardData":

@@ -1,13 +1,11 @@
 """`mqttlite doctor` without a board: this machine as a gateway (mqttlite_gateway/operating/doctor)."""
 
 import argparse
-import json
 from pathlib import Path
 
-from ..streams import one_line
+from .showing import show
 
 SETTINGS = Path("/etc/mqttlite/gateway.toml")
-_MARKS = {"ok": "ok", "wrong": "WRONG", "doubtful": "doubtful", "left out": "left out"}
 
 
 def add_options(parser: "argparse._ArgumentGroup") -> None:
@@ -28,11 +26,5 @@ def run(args: argparse.Namespace) -> int:
     is_wrong = False
     for finding in examine(Case(args.config), args.only):
         is_wrong |= finding.state == WRONG
-        if args.json:
-            shown = {"step": finding.step, "state": finding.state, "text": finding.text, "todo": finding.todo}
-            print(json.dumps({**shown, **finding.values}), flush=True)
-            continue
-        print(f"{_MARKS[finding.state]:8}  {finding.step:8}  {one_line(finding.text)}", flush=True)
-        if finding.todo:
-            print(f"{'':20}to do: {one_line(finding.todo)}", flush=True)
+        show(finding, args.json)
     return 1 if is_wrong else 0
