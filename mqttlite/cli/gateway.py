@@ -118,7 +118,7 @@ def configuration(args: argparse.Namespace) -> "Config":
 
     config = load(args.config) if args.config else Config()
     if args.config:
-        exposed(args.config, config)
+        config.doubt = exposed(args.config, config)
     if args.bridge:
         config.mode = BRIDGE
     if args.serial:
@@ -154,12 +154,10 @@ def run(args: argparse.Namespace) -> int:
         return code
     if args.test_config:
         return gateway_check.check(lambda: configuration(args), str(args.config or "what the options say"))
-    from mqttlite_gateway.config import exposed, load
-
     config = configuration(args)
     log_forms.start(config.broker.log, logging.DEBUG if args.verbose else logging.INFO, "mqttlite-gateway")
-    if args.config and (warning := exposed(args.config, load(args.config))):
-        log.warning("%s", warning)
+    if config.doubt:
+        log.warning("%s", config.doubt)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_until_stopped(config, args))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check(read: "Callable[[], Config]", name: str) -> int:
     """Say all that is wrong, a line for each; the exit code. `name`: of the file, for what is said."""
-    from mqttlite_gateway.config import ConfigError, exposed
+    from mqttlite_gateway.config import ConfigError
     from mqttlite_gateway.inside.embedded import store_of
 
     trial = Trial()
@@ -39,8 +39,8 @@ def check(read: "Callable[[], Config]", name: str) -> int:
             trial.wrong.append(str(error))
     if trial.end(name, "gateway"):
         return 1
-    if config.found and (warning := exposed(config.found.path, config)):
-        say(f"doubtful: {warning}")
+    if config.doubt:
+        say(f"doubtful: {config.doubt}")
     parts = [count(len(config.serial), "serial port")]
     if config.wanted:
         parts.append(count(len(config.wanted), "rule") + " for ports as they are plugged in")

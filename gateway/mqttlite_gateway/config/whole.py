@@ -36,7 +36,7 @@ class Config:
     `mode`: FORWARD or BRIDGE; `upstreams`: where the bridge leads to. `broker`: what the broker inside is told, its
     store among it; the tables of broker.toml.
     `page`, `home_assistant`: the tables of these names, None where there is none; `mdns`: [mdns]; `buses`: [[bus]].
-    `found`: the file that says it.
+    `found`: the file that says it; `doubt`: who can read it that should not, in words.
     """
 
     serial: list[SerialPort] = field(default_factory=list)
@@ -55,6 +55,7 @@ class Config:
     home_assistant: HomeSettings | None = None
     buses: list[BusPort] = field(default_factory=list)
     found: Found | None = field(default=None, compare=False, repr=False)
+    doubt: str = field(default="", compare=False)
 
     @property
     def is_bridge(self) -> bool:
