@@ -143,9 +143,10 @@ class Doors:
         def accept() -> asyncio.BaseProtocol:
             return entrance.door.protocol(self._make_protocol())
 
-        if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(accept, sock=sock, backlog=listening.BACKLOG)
-        return await loop.create_server(accept, sock=sock, backlog=listening.BACKLOG)
+        create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        server = await create(accept, sock=sock, backlog=listening.LET_IN)
+        sock.listen(listening.BACKLOG)
+        return server
 
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again; how many have it. ValueError: then nothing has changed."""

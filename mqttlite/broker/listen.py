@@ -15,7 +15,10 @@ from urllib.parse import urlsplit
 from ..core.errors import MQTTError
 from .activation import handed
 
-BACKLOG = 512  # that wait to be let in: a flood of them must not drop who comes between
+# That wait to be let in, as many as Linux has by default: a flood of them must not drop who comes between, whose system
+# tries again after a second.
+BACKLOG = 4096
+LET_IN = 512  # of these in one turn of asyncio's loop
 HOW = "--listen, or listen in its file"
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
