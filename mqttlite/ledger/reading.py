@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -91,13 +91,19 @@ class Reader:
 
     def recent(self, limit: int, filter: str = "") -> list[dict[str, Any]]:
         """The messages that came last, the newest first: those whose key or topic has `filter` in it."""
+        return self.newest(limit, lambda key, topic: filter in topic or filter in key_text(key), SEARCHED)
+
+    def newest(self, limit: int, takes: Callable[[Key, str], bool], searched: int = -1) -> list[dict[str, Any]]:
+        """The same, those that `takes` does, by key and topic ("": not known); among the newest `searched` entries, -1:
+        all of them.
+        """
         sql = "SELECT producer, epoch, sequence, topic FROM ledger_steps ORDER BY id DESC LIMIT ?"
         found: dict[Key, None] = {}
-        for producer, epoch, sequence, topic in self._connection.execute(sql, (SEARCHED,)):
+        for producer, epoch, sequence, topic in self._connection.execute(sql, (searched,)):
             if len(found) >= limit:
                 break
             key = (producer.encode(), epoch, sequence)
-            if not filter or filter in (topic or "") or filter in key_text(key):
+            if takes(key, topic or ""):
                 found[key] = None
         return [self._summary(key) for key in found]
 

@@ -224,7 +224,23 @@ def test_a_chart_shows_one_way_over_several_places(tmp_path: Path, capsys: pytes
     assert verify(capsys, "--chart", "board/1/7", start, middle, "-o", str(drawn))[0] == 0
     assert drawn.read_text().count('class="wire"') >= 5
     code, _, err = verify(capsys, "--chart", "board/1/8", start)
-    assert code == 1 and "nothing is known of board/1/8" in err
+    assert code == 1 and "nothing is known of board/1/8" in err and "--keys" in err
+
+
+def test_the_newest_keys_of_ledgers_are_listed_for_whoever_wants_a_chart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ledger(tmp_path / "a.db", "gateway", *((ACCEPTED, number, "board") for number in range(200)))
+    end = ledger(tmp_path / "b.db", "far", (HANDLED, 199, ""), (HANDLED, 7, ""))
+    code, out, _ = verify(capsys, "--keys", start, end, "--named", "3")
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0 and [line[0] for line in lines] == ["key", "board/1/199", "board/1/198", "board/1/197"]
+    assert lines[1][-2:] == ["handled", "sensors/odd"] and lines[2][-2:] == ["accepted", "sensors/even"]
+    found = as_data(capsys, "--keys", start, end, "--topic", "sensors/odd", "--producer", "boa*")["keys"]
+    assert len(found) == 100 and found[0]["key"] == "board/1/199" and found[0]["done"] == ["accepted", "handled"]
+    assert all(each["topic"] == "sensors/odd" for each in found)
+    code, _, err = verify(capsys, "--keys", start, "--producer", "nobody")
+    assert code == 1 and "no message with an idempotency key" in err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 ends    reads what an end is: a ledger, an inbox's table, a list    words   says how far a message came
 report  prints what was found       chart   one message's way, as text and as SVG
+newest  which keys there are
 """
 
 import argparse
@@ -18,6 +19,8 @@ from ..streams import say
 from . import report
 from .chart import svg_of, text_of
 from .ends import Wanted, end_of, is_ledger
+from .newest import newest
+from .newest import text_of as text_of_keys
 
 _DESCRIPTION = """\
 Compares two ends of a way by the idempotency keys of their messages: names every key that has left FROM and not come to
@@ -37,6 +40,7 @@ cut. Name both.
   mqttlite verify gateway.ledger.db far.ledger.db app.db
   mqttlite verify gateway.ledger.db app.db --via cloud.ledger.db     and say how far what is missing came
   mqttlite verify sent.txt 'postgresql://localhost/app' --topic 'sensors/#' --json
+  mqttlite verify --keys gateway.ledger.db                           which messages there are, the newest first
   mqttlite verify --chart board-7/1764512345/42 gateway.ledger.db far.ledger.db
 """
 
@@ -83,6 +87,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--named", type=int, default=100, metavar="N", help="name so many keys of a kind, and count all (default: 100)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--keys", action="store_true", help="instead: list the newest keys in the ledgers named")
     parser.add_argument("--chart", metavar="KEY", help="instead: the way of one message, from the ledgers named")
     parser.add_argument("-o", "--output", metavar="FILE.svg", help="with --chart: draw it into a file")
     parser.set_defaults(run=run)
@@ -91,14 +96,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Compare, or draw."""
     try:
+        if args.named < 0 or args.settle < 0:
+            raise ValueError("--settle and --named must not be less than 0")
         if args.chart:
             return _draw(args)
         if args.output:
             raise ValueError("-o belongs to --chart KEY")
+        if args.keys:
+            return _list(args)
         if len(args.ends) < 2:
             raise ValueError("two ends are compared: mqttlite verify FROM TO")
-        if args.settle < 0 or args.named < 0:
-            raise ValueError("--settle and --named must not be less than 0")
         return _compare(args)
     except (ValueError, OSError, sqlite3.Error) as error:
         say(f"mqttlite verify: {error}")
@@ -124,6 +131,24 @@ def _compare(args: argparse.Namespace) -> int:
     return 2 if found.untold.count else 0
 
 
+def _list(args: argparse.Namespace) -> int:
+    wanted = Wanted(args.topic, args.producer)
+    with ExitStack() as stack:
+        readers = []
+        for name in dict.fromkeys([*args.ends, *args.via]):
+            readers.append(Reader(name))
+            stack.callback(readers[-1].close)
+        found = newest(readers, args.named, wanted.takes)
+    if args.json:
+        report.print_json({"keys": found})
+    elif found:
+        print(text_of_keys(found))
+    else:
+        say(f"mqttlite verify: no message with an idempotency key in {', '.join(args.ends)}")
+        return 1
+    return 0
+
+
 def _draw(args: argparse.Namespace) -> int:
     key = key_from(args.chart)
     entries = []
@@ -134,7 +159,8 @@ def _draw(args: argparse.Namespace) -> int:
         finally:
             reader.close()
     if not entries:
-        say(f"mqttlite verify: nothing is known of {args.chart} in {', '.join(args.ends)}")
+        ends = ", ".join(args.ends)
+        say(f"mqttlite verify: nothing is known of {args.chart} in {ends}; --keys instead of --chart KEY lists what is")
         return 1
     found = way(entries)
     if args.output:
