@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int | None:
 
 def _install(args: argparse.Namespace) -> None:
     from mqttlite_gateway.operating.install import installing
+    from mqttlite_gateway.operating.install.program import WHOLE_MACHINE, UnreachableError, program
     from mqttlite_gateway.operating.install.system import System
 
     system = System(args.root.resolve())
@@ -86,6 +87,12 @@ def _install(args: argparse.Namespace) -> None:
         word = "--install" if args.install else "--uninstall"
         raise ValueError(f"this needs root: sudo mqttlite gateway {word} (or --dry-run, to see what it would do)")
     if args.install:
-        installing.install(system, installing.program(), print, is_dry=args.dry_run)
+        try:
+            path = program()
+        except UnreachableError:
+            if args.dry_run:  # what would be done can be said all the same
+                installing.install(system, WHOLE_MACHINE, print, is_dry=True)
+            raise
+        installing.install(system, path, print, is_dry=args.dry_run)
     else:
         installing.uninstall(system, print, is_dry=args.dry_run)

@@ -1,5 +1,6 @@
 """`mqttlite gateway --install` into an image of a machine: what is there then, what it says, what it leaves alone."""
 
+import json
 import os
 import shutil
 import stat
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker import Broker
+from mqttlite.cli import main
 from mqttlite_gateway.config import ConfigError, exposed, load
-from mqttlite_gateway.operating.install import installing, shipped
+from mqttlite_gateway.operating.install import installing, program, shipped
 from mqttlite_gateway.operating.install.system import System
 from tests.peers import unavailable
 from tests.runtimes import ROOT
@@ -123,8 +125,36 @@ def test_what_the_debian_package_has_installed_is_left_alone(image: Image) -> No
 def test_a_program_in_somebodys_home_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.prefix", "/home/ann/.local/pipx/venvs/mqttlite")
     monkeypatch.setattr("sys.argv", ["/home/ann/.local/bin/mqttlite"])
-    with pytest.raises(ValueError, match=r"/home/ann/.* a service cannot look into.*PIPX_HOME=/opt/pipx"):
-        installing.program()
+    with pytest.raises(ValueError, match=r"/home/ann/.* a service cannot look into.*PIPX_HOME=/opt/pipx") as refused:
+        program.program()
+    assert f"pipx install '{ROOT}[gateway]'" in str(refused.value)  # which is there, and no index is
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_it_is_installed_again_from_the_wheel_that_it_came_from_where_that_is_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    wheel = tmp_path / "of ann" / "mqttlite-0.1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    if is_there:
+        wheel.touch()
+    said = json.dumps({"url": wheel.as_uri(), "archive_info": {}})
+    monkeypatch.setattr("importlib.metadata.PathDistribution.read_text", lambda self, name: said)
+    monkeypatch.setattr(shipped, "CLONE", tmp_path / "site-packages/x")
+    assert program.source() == (str(wheel) if is_there else "")
+    words = f"pip install '{wheel}[gateway]'" if is_there else "pip install '.[gateway]'`, in a clone of mqttlite"
+    assert words in program.advice()
+
+
+def test_a_dry_run_of_a_program_in_a_home_says_what_would_be_done_and_then_what_is_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.prefix", "/root/.local/pipx/venvs/mqttlite")
+    monkeypatch.setattr("sys.argv", ["/root/.local/bin/mqttlite"])
+    assert main(["gateway", "--install", "--dry-run", "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("would be made: ") == 7
+    assert "/root/.local/bin/mqttlite is in a folder that a service cannot look into" in said.err
 
 
 @pytest.mark.parametrize("name", ["gateway", "broker"])

@@ -1,8 +1,6 @@
 """Which steps make a service of the gateway, in order; and back."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from . import shipped
 from .step import Step, file, folder, no_file
@@ -14,25 +12,8 @@ FOLDER = "/etc/mqttlite"
 UNIT = f"/etc/systemd/system/{shipped.UNIT}"
 RULES = f"/etc/udev/rules.d/{shipped.RULES}"
 PACKAGED = f"/usr/lib/systemd/system/{shipped.UNIT}"
-UNREACHABLE = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # the service sees nothing of these
 
 Say = Callable[[str], None]
-
-
-def program() -> str:
-    """The command `mqttlite` that runs now. ValueError: a service could not run it, and what to do."""
-    path = Path(sys.prefix, "bin", "mqttlite")
-    if not path.is_file():
-        path = Path(sys.argv[0]).absolute()
-    for each in (path, path.resolve(), Path(sys.executable).resolve()):
-        if any(each.is_relative_to(folder) for folder in UNREACHABLE):
-            raise ValueError(
-                f"{each} is in a folder that a service cannot look into: install mqttlite for the whole machine, with "
-                "`sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install 'mqttlite[gateway]'`, or into "
-                "/opt/mqttlite with `sudo python3 -m venv /opt/mqttlite` and `sudo /opt/mqttlite/bin/pip install "
-                "'mqttlite[gateway]'`; then run its `mqttlite gateway --install`"
-            )
-    return str(path)
 
 
 def install(system: System, path: str, say: Say, *, is_dry: bool = False) -> None:
