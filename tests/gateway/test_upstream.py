@@ -10,7 +10,8 @@ import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
-from mqttlite_gateway.lines.upstream import ANSWER_MAX, Answer, answer, last_word
+from mqttlite_gateway.lines.forward import GOODBYE_MAX
+from mqttlite_gateway.lines.upstream import ANSWER_MAX, Answer, answer, is_goodbye, last_word
 from tests.client.test_addresses import SWALLOWS, swallowing
 from tests.gateway.world import BAUD, OPTIONS, Program, beside, gateway
 from tests.peers import Mosquitto
@@ -87,6 +88,22 @@ def test_a_refusals_own_words_are_shown_escaped_and_bounded() -> None:
 )
 def test_a_brokers_last_word_is_named(data: bytes, words: str) -> None:
     assert last_word(data) == (f"{words} (DISCONNECT)" if words else "")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_one"),
+    [
+        (b"\xe0\0", True),
+        (b"\x30\x05\0\x01a21\xe0\0", True),
+        (b"\xe0\x02\0\0", True),
+        (b"\xe0\x07\0\x05\x11\0\0\0\x3c", True),  # 5.0, with another session expiry
+        (b"\x30\x04\0\x01a2", False),
+        (b"\xe0", False),
+        (b"", False),
+    ],
+)
+def test_a_devices_goodbye_is_known_by_its_last_bytes(end: bytes, is_one: bool) -> None:
+    assert is_goodbye(end[-GOODBYE_MAX:]) is is_one
 
 
 # -- with real programs
@@ -211,3 +228,11 @@ async def test_a_broker_of_5_0_that_throws_the_device_out_is_heard() -> None:
         assert "(reason code 0x8e) (DISCONNECT)" in await box.says(
             "the broker ended the connection: another connection"
         )
+
+
+async def test_an_orderly_goodbye_of_a_device_is_not_said_to_be_the_brokers(mosquitto: Mosquitto) -> None:
+    async with NoisyLine(BAUD) as line, gateway(mosquitto.url, line.a_path) as box:
+        async with Client(f"serial://{line.b_path}{OPTIONS}", client_id="device", retry_first=True) as client:
+            await (await client.publish("t/up", "1", qos=1)).completed()
+        await box.says("has said goodbye (DISCONNECT)")
+        assert not [text for text in box.lines if "the broker ended" in text]

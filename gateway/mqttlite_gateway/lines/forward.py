@@ -18,7 +18,7 @@ from mqttlite.link.stream import BY_APPLICATION, UPSTREAM_BACK, UPSTREAM_CLOSED,
 from mqttlite.link.words import stream_reason
 
 from .saying import Saying
-from .upstream import ANSWER_MAX, READ_SIZE, Streams, answer, last_word
+from .upstream import ANSWER_MAX, READ_SIZE, Streams, answer, is_goodbye, last_word
 
 _T = TypeVar("_T")
 
@@ -28,6 +28,7 @@ PROBE_MAX_S = 4.0
 CLOSING_S = 5.0  # what the device sent before it closed, such as DISCONNECT, has so long to reach the broker,
 ENDING_S = 1.0  # or so long, when the gateway ends
 PATIENCE_S = 1.0  # a device that gives up sooner has not waited for the broker's answer
+GOODBYE_MAX = 16  # last bytes of a device in which its DISCONNECT is looked for
 ATTEMPTS = 20  # connections that a device may ask for at once,
 ATTEMPT_EVERY_S = 0.5  # and then one in so many seconds: the broker must not pay for a device gone wild
 
@@ -72,6 +73,7 @@ class Forwarder:
         self._finishing: set[asyncio.Task[None]] = set()  # connections that have ended: the broker takes the rest
         self._unreachable = ""  # why the last attempt to reach the broker failed; said once, not at every attempt
         self._refusal = ""  # what the broker answered instead of taking the device; likewise
+        self._told = b""  # the last bytes from the device
         self._asked_at = 0.0  # when the device began to wait for the broker's first answer; 0.0: it does not
         self._attempts = float(ATTEMPTS)  # that may be made at once
         self._attempted_at = 0.0
@@ -136,7 +138,9 @@ class Forwarder:
     def _from_device(self, data: bytes | memoryview) -> None:
         if self._upstream:
             self.up_bytes += len(data)
-            self._upstream.write(bytes(data))
+            data = bytes(data)
+            self._told = data[-GOODBYE_MAX:] if len(data) >= GOODBYE_MAX else (self._told + data)[-GOODBYE_MAX:]
+            self._upstream.write(data)
         else:  # between the broker's end of the connection and its CLOSE on the line there is nobody for it
             self._stream.consumed(len(data))
 
@@ -158,6 +162,7 @@ class Forwarder:
         self._unreachable = ""
         self.connections += 1
         self._upstream = _Upstream(reader, writer, self._stream.consumed)
+        self._told = b""
         if not self._stream.accept(n):  # cannot be: when the device gives up, this task is cancelled
             self._drop()
             return
@@ -184,7 +189,11 @@ class Forwarder:
         if begin is not None:
             self._refused(self._broker.explain_first(begin))
         elif not self._refusal:
-            self._say.info("the broker ended the connection: %s", last_word(last) or ended)
+            said = last_word(last)
+            if not said and is_goodbye(self._told):
+                self._say.info("%s has said goodbye (DISCONNECT)", self.device)
+            else:
+                self._say.info("the broker ended the connection: %s", said or ended)
         self._drop()
         self._stream.close(reason)
         self._watch()

@@ -155,6 +155,13 @@ def last_word(data: bytes) -> str:
     return f"{reasons.words(code)} (DISCONNECT){_own_words(found)}"
 
 
+def is_goodbye(end: bytes) -> bool:
+    """Whether the last bytes of a device are a DISCONNECT, after which the broker closes without a word. The end of a
+    payload may look like that, too: this decides about nothing but words.
+    """
+    return any(end[at] == DISCONNECT and end[at + 1] == len(end) - at - 2 for at in range(len(end) - 1))
+
+
 def _own_words(found: "dict[int, int | bytes]") -> str:
     said = found.get(REASON_STRING)
     return f"; the broker says: '{shown(said, _SAID)}'" if isinstance(said, bytes) and said else ""
