@@ -154,10 +154,12 @@ def run(args: argparse.Namespace) -> int:
         return code
     if args.test_config:
         return gateway_check.check(lambda: configuration(args), str(args.config or "what the options say"))
+    from mqttlite_gateway.config.plain import plain_passwords
+
     config = configuration(args)
     log_forms.start(config.broker.log, logging.DEBUG if args.verbose else logging.INFO, "mqttlite-gateway")
-    if config.doubt:
-        log.warning("%s", config.doubt)
+    for doubt in filter(None, (config.doubt, *plain_passwords(config))):
+        log.warning("%s", doubt)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_until_stopped(config, args))
 

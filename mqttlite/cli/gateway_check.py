@@ -39,8 +39,10 @@ def check(read: "Callable[[], Config]", name: str) -> int:
             trial.wrong.append(str(error))
     if trial.end(name, "gateway"):
         return 1
-    if config.doubt:
-        say(f"doubtful: {config.doubt}")
+    from mqttlite_gateway.config.plain import plain_passwords
+
+    for doubt in filter(None, (config.doubt, *plain_passwords(config))):
+        say(f"doubtful: {doubt}")
     parts = [count(len(config.serial), "serial port")]
     if config.wanted:
         parts.append(count(len(config.wanted), "rule") + " for ports as they are plugged in")

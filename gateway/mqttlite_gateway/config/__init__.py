@@ -11,7 +11,7 @@ status      status_topic, status_every_s           provision   [provision]
 tls         [tls] of forward mode                  inside      the tables of broker.toml, in bridge mode
 page, mdns, home_assistant, bus                    the tables of these names; bus_port: what [[bus]] names
 values      of which type a value has to be        secrets     whether others can read a password
-together    what has to go together
+together    what has to go together                plain      passwords that anybody on the network can read
 """
 
 from pathlib import Path

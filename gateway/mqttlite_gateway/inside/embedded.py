@@ -18,6 +18,7 @@ from mqttlite.client.url import Url
 
 from ..bridge.settings import UpstreamSettings, with_upstreams
 from ..config import Config
+from ..config.plain import is_here
 from ..operating.moving.lives import refuse_moved
 
 log = logging.getLogger("mqttlite.gateway")
@@ -79,9 +80,7 @@ def _place_of(url: str) -> str:
         return ""
     if found.scheme == "unix":
         return found.path
-    host = (found.host or "localhost").lower()
-    is_here = host in ("localhost", "0.0.0.0", "::", "::1") or host.startswith("127.")
-    return str(port_of(found) or "") if is_here else ""
+    return str(port_of(found) or "") if is_here(found.host or "") else ""
 
 
 def listeners_of(settings: Settings, broker: Broker, upstreams: Sequence[UpstreamSettings]) -> list[Listener]:

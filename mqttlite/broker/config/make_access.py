@@ -13,6 +13,8 @@ from ..access.device_file import groups_of, read_devices, rules_of
 from ..access.rule import PLACEHOLDERS, Rule
 from ..access.rules import Rules
 from ..access.users import Users, name_of, read_users
+from ..listen import is_local_url
+from ..listener import TLS_SCHEMES
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
 from .settings import Settings
 
@@ -102,6 +104,13 @@ def doubts(settings: Settings, access: Access | None) -> list[str]:
             found.append(f"'{rule.filter}': {unknown[0]} stands for nothing; there are {', '.join(PLACEHOLDERS)}")
         if rule.client is not None and "[" in rule.client and "]" not in rule.client:
             found.append(f"client = {rule.client!r}: [ without ] is the sign itself; is it a pattern as [a-z]*?")
+    if users is not None:
+        for listener in settings.make_listeners():
+            if listener.scheme not in TLS_SCHEMES and not is_local_url(listener.url):
+                found.append(
+                    f"{listener.url}: passwords cross the network there as anybody can read them; mqtts:// hides them "
+                    "(docs/tls.md), and mqttlite broker --init makes what that needs"
+                )
     if access.certificate_name is not None and not _asks_for_certificates(settings):
         found.append("certificate_users is of no use: no listener has client_ca")
     return found

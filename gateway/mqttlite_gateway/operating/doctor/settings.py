@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from ...config import ConfigError, exposed, load
+from ...config.plain import plain_passwords
 from .finding import DOUBTFUL, LEFT_OUT, OK, WRONG, Case, Finding
 
 STEP = "settings"
@@ -28,7 +29,10 @@ def look(case: Case) -> Iterator[Finding]:
             yield Finding(STEP, WRONG, line, f"mend it, then: sudo mqttlite gateway --config {path} --test-config")
         return
     case.config = config
+    plain = list(plain_passwords(config))
     if warning:
         yield Finding(STEP, DOUBTFUL, warning, f"sudo chmod 600 {path}")
-    else:
+    for each in plain:
+        yield Finding(STEP, DOUBTFUL, each, "docs/tls.md says how")
+    if not warning and not plain:
         yield Finding(STEP, OK, f"{path} is in order: {config.mode} mode", values={"mode": config.mode})
