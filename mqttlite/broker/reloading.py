@@ -32,9 +32,17 @@ def differences(before: Limits, after: Limits) -> "Iterator[str]":
         if old == new:
             continue
         if isinstance(old, tuple):
-            yield f"{each.name}: {len(old)} rules, now {len(new)}, or others"
+            yield _of_rules(each.name, old, new)
         else:
             yield f"limit {each.name}: {old}, now {new}"
+
+
+def _of_rules(name: str, old: "tuple[object, ...]", new: "tuple[object, ...]") -> str:
+    gone = sum(each not in new for each in old)
+    come = sum(each not in old for each in new)
+    if gone or come:
+        return f"rules of {name}: {gone} removed, {come} added, now {len(new)}"
+    return f"rules of {name}: the same {len(new)} in another order"
 
 
 def differences_of_access(before: Guard, after: Guard) -> "Iterator[str]":
