@@ -303,15 +303,49 @@ def subscribe(connection: Connection, filters: Iterable[tuple[str, int]]) -> boo
     """
     client = connection.client
     assert client is not None, "not connected"
-    wanted = {topic_filter.encode(): options for topic_filter, options in filters}
-    had = client.subscriptions
-    gone = [topic_filter for topic_filter in had if topic_filter not in wanted]
-    new = [each for each in wanted.items() if had.get(each[0]) != each[1] & ~RETAIN_HANDLING]
+    wanted = list(filters)
+    asked = {topic_filter.encode() for topic_filter, _ in wanted}
+    gone = [topic_filter for topic_filter in client.subscriptions if topic_filter not in asked]
+    new = _new(client, wanted)
     if gone:
         connection.send(wire5.encode_unsubscribe(1, gone))
     if new:
         connection.send(wire5.encode_subscribe(1, new))
     return bool(gone or new)
+
+
+def enrol(broker: Broker, name: str, filters: Iterable[tuple[str, int]]) -> bool:
+    """Have a session called `name` with subscriptions to exactly these filters (as `subscribe`), for which messages are
+    queued from now on, and which nobody takes from yet; whether there was one. What is queued in one that is there
+    does not count as sent.
+    """
+    wanted = list(filters)
+    client = session_of(broker, name)
+    is_there = client is not None and not client.is_unheard_of
+    if is_there and client is not None and client.peer is None:
+        asked = {topic_filter.encode() for topic_filter, _ in wanted}
+        for topic_filter in [each for each in client.subscriptions if each not in asked]:
+            broker.engine.router.unsubscribe(client, topic_filter)
+            broker.engine.depot.unsubscribe(client, topic_filter)
+            broker.changed()
+        if not _new(client, wanted):
+            return True
+    connection = Connection(broker, lambda packets: None, lambda why: None)
+    connection.connect(name)
+    if connection.client is not None:
+        subscribe(connection, wanted)
+    connection.close()
+    return is_there
+
+
+def _new(client: ClientSession, filters: Iterable[tuple[str, int]]) -> list[tuple[bytes, int]]:
+    """What it is not subscribed to, or with other options."""
+    had = client.subscriptions
+    return [
+        (topic_filter.encode(), options)
+        for topic_filter, options in filters
+        if had.get(topic_filter.encode()) != options & ~RETAIN_HANDLING
+    ]
 
 
 class Inside:

@@ -12,6 +12,7 @@ from .streams import say
 
 if TYPE_CHECKING:
     from ..store.broker_tables import BrokerState
+    from ..store.queue_tables import Collector
 
 _DESCRIPTION = """\
 Looks at stores and copies them: a client's and a broker's (SQLite), and journals.
@@ -33,6 +34,8 @@ while the client or the broker runs.
   in doubt   QoS 2, the broker had it and has lost the session: the application decides
   refused    set aside: the broker ended each connection right after it, or has said that it is too large. See drop
              and retry
+
+Of a broker's, messages are counted, and what a gateway has set aside for an upstream is listed, with the cause.
 
   mqttlite store show state.db
   mqttlite store show --json state.db"""
@@ -78,6 +81,7 @@ not delivered is not delivered, unless you put it back. Stop the client or broke
   mqttlite store reset broker.db"""
 
 SHOWN = 32  # bytes of a payload
+ASIDE_MAX = 100  # messages of a queue that are shown one by one
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -209,7 +213,27 @@ def broker_as_json(broker: "BrokerState") -> dict[str, Any]:
     retained = [
         {"topic": _text(topic), "qos": qos, "payload": payload.hex()} for topic, payload, qos, _ in broker.retained
     ]
-    return {"sessions": sessions, "retained": retained}
+    queues = [_queue(each) for _, each in sorted(broker.queues.collectors.items())]
+    return {"sessions": sessions, "retained": retained, "queues": queues, "delayed": len(broker.queues.delayed)}
+
+
+def _queue(collector: "Collector") -> dict[str, Any]:
+    from ..broker.extras import properties_of
+    from ..broker.queues.names import ASIDE_CAUSE
+    from ..core.properties import user_property
+
+    messages = [
+        {
+            "number": number,
+            "qos": head[0] >> 1 & 3,
+            "topic": _text(topic_of(head)),
+            "payload": payload.hex(),
+            "cause": _text((extra and user_property(properties_of(extra), ASIDE_CAUSE)) or b""),
+        }
+        for number, (_, _, head, payload, extra) in sorted(collector.messages.items())
+    ]
+    kind = ("queue", "stream")[collector.kind]
+    return {"kind": kind, "name": _text(collector.name), "filter": _text(collector.filter), "messages": messages}
 
 
 def broker_as_text(broker: "BrokerState") -> str:
@@ -225,6 +249,20 @@ def broker_as_text(broker: "BrokerState") -> str:
             f"  {len(session['messages']):>8} {size:>10} {len(session['received']):>8}"
             f"  {_quoted(session['client_id'])}: {filters or 'none'}"
         )
+    for queue in shown["queues"]:
+        messages = queue["messages"]
+        lines.append(
+            f"\n{queue['kind']} {_quoted(queue['name'])}: {len(messages)} messages, of {_quoted(queue['filter'])}"
+        )
+        aside = [message for message in messages if message["cause"]]
+        for message in aside[:ASIDE_MAX]:
+            beginning = _beginning(bytes.fromhex(message["payload"]))
+            where = f"{message['number']:>8}  QoS {message['qos']}  {_quoted(message['topic'])} {beginning}"
+            lines.append(f"  {where}  set aside: {_quoted(message['cause'])}")
+        if len(aside) > ASIDE_MAX:
+            lines.append(f"  and {len(aside) - ASIDE_MAX} more: --json has all of them")
+    if shown["delayed"]:
+        lines.append(f"\n{shown['delayed']} messages to be published later")
     lines.append(f"\n{len(shown['retained'])} retained messages")
     lines += [
         f"  QoS {entry['qos']}  {len(entry['payload']) // 2:>9}  {_quoted(entry['topic'])} "

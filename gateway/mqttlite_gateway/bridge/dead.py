@@ -10,6 +10,7 @@ from mqttlite.broker.extras import extra_of, properties_of
 from mqttlite.broker.inside import session_of
 from mqttlite.broker.ledger import MESSAGE
 from mqttlite.broker.queues.named_queue import Item, NamedQueue
+from mqttlite.broker.queues.names import ASIDE_CAUSE
 from mqttlite.broker.turns import now_ms
 from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.properties import encode_user_properties, user_property, without_user
@@ -21,7 +22,6 @@ from .settings import UpstreamSettings
 
 log = logging.getLogger("mqttlite.gateway")
 
-CAUSE = b"bridge-cause"
 WAY = b"bridge-way"  # out or in, and whether it was a retained one
 SAID_MS = 10_000
 SHOWN_MAX = 4096  # bytes of a payload that are shown
@@ -52,7 +52,7 @@ class DeadLetters:
         """Keep a message of QoS 1 or 2. Full: there is no room."""
         queue = self._queue
         way = (b"in" if message.is_inward else b"out") + (b" retained" if message.retain else b"")
-        words = encode_user_properties([(CAUSE, cause.encode()), (WAY, way)])
+        words = encode_user_properties([(ASIDE_CAUSE, cause.encode()), (WAY, way)])
         router = self._broker.engine.router
         extra = (extra_of(message.block, router.clock()) or b"\0") + words
         size = len(message.topic) + len(message.payload) + len(extra) + MESSAGE + 8
@@ -99,7 +99,7 @@ class DeadLetters:
             "qos": item.head[0] >> 1 & 3,
             "retain": "retained" in way,
             "way": way.partition(" ")[0],
-            "cause": (user_property(block, CAUSE) or b"").decode(),
+            "cause": (user_property(block, ASIDE_CAUSE) or b"").decode(),
             "at_s": item.at / 1000,
         }
 
@@ -118,7 +118,7 @@ class DeadLetters:
         block = properties_of(item.extra)
         way = (user_property(block, WAY) or b"out").decode()
         size = len(block)
-        rest = without_user(without_user(block, CAUSE), WAY)
+        rest = without_user(without_user(block, ASIDE_CAUSE), WAY)
         start = item.extra[: len(item.extra) - size] if item.extra else b""
         extra = start + rest if rest or (start and start != b"\0") else b""
         topic = topic_of(item.head)

@@ -32,6 +32,7 @@ KINDS = {
     "postgres": "postgres",
 }
 VERSIONS = ("", "5.0", "3.1.1")
+DEAD = "dead-"  # begins the names of queues of what upstreams refuse
 INFLIGHT_MAX = 900  # below what the broker's store keeps in memory of a session
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,58}")
@@ -185,7 +186,12 @@ class UpstreamSettings:
     @property
     def dead_queue(self) -> str:
         """The name of the broker's queue of what the upstream refuses."""
-        return f"dead-{self.name}"
+        return DEAD + self.name
+
+
+def dead_filter(name: str) -> str:
+    """What the queue of what the upstream of this name refuses is said to collect."""
+    return client_id_of(name).decode() + "/dead"
 
 
 def with_upstreams(limits: Limits, upstreams: Iterable[UpstreamSettings]) -> Limits:
@@ -199,7 +205,7 @@ def with_upstreams(limits: Limits, upstreams: Iterable[UpstreamSettings]) -> Lim
     named = [
         NamedRule(
             each.dead_queue,
-            filter=client_id_of(each.name).decode() + "/dead",
+            filter=dead_filter(each.name),
             max_bytes=each.dead_bytes,
             when_full="refuse",
             tries=0,

@@ -13,7 +13,7 @@ from typing import Any
 
 from mqttlite.broker import Broker
 from mqttlite.broker.client_session import ClientSession
-from mqttlite.broker.inside import Connection, session_of, subscribe
+from mqttlite.broker.inside import enrol, session_of
 from mqttlite.broker.turns import now_ms
 from mqttlite.core.errors import ConnectError, MQTTError
 from mqttlite.core.session import EXPIRED, SPAN
@@ -84,11 +84,7 @@ class BridgeUplink:
             self._kept.met = ""
             self._kept.marks.clear()
             self._kept.save(self._broker, self.name)
-        connection = Connection(self._broker, lambda packets: None, lambda why: None)
-        connection.connect(self.name)
-        if connection.client is not None:
-            subscribe(connection, [(route.filter, options_of(route)) for route in self.settings.out])
-        connection.close()
+        enrol(self._broker, self.name, [(route.filter, options_of(route)) for route in self.settings.out])
         self._ages = Ages(self._kept.marks, self.settings.max_age_s * 1000)
         client = self._client
         if client is not None:
@@ -377,7 +373,7 @@ class BridgeUplink:
             "queued": session.queued if session else 0,
             "queued_bytes": session.bytes if session else 0,
             "oldest_s": (self._ages.oldest_ms(first, session.next, clock) if session else 0) / 1000,
-            "in_doubt": in_doubt(client, self.settings.inflight),
+            "in_doubt": in_doubt(client, self.settings.inflight, bool(self._kept.met)),
             "drained_a_second": counts.drained.a_second(now_ms()),
             "rate": self.settings.rate,
             "sent": counts.sent,

@@ -14,7 +14,7 @@ from typing import Any
 
 from mqttlite.broker import Broker
 from mqttlite.broker.client_session import ClientSession
-from mqttlite.broker.inside import Connection, Inside, InsideError, Taken, session_of, subscribe
+from mqttlite.broker.inside import Inside, InsideError, Taken, enrol, session_of
 from mqttlite.core.keys import PROPERTY
 from mqttlite.core.properties import without_user
 from mqttlite.core.shown import shown
@@ -80,15 +80,12 @@ class SinkUplink:
 
     def prepare(self) -> None:
         """Have the session and its subscriptions, so that what is published is queued, whatever the sink does."""
-        connection = Connection(self._broker, lambda packets: None, lambda why: None)
-        is_there = connection.connect(self.name, self.settings.inflight)
+        is_there = enrol(self._broker, self.name, self._filters)
         if not is_there or not self._kept.met:  # numbers begin anew, and so do the names of messages
             self._kept.met = os.urandom(6).hex()
+            self._kept.is_reached = False
             self._kept.marks.clear()
             self._kept.save(self._broker, self.name)
-        if connection.client is not None:
-            subscribe(connection, self._filters)
-        connection.close()
 
     async def start(self) -> None:
         self._tasks = [
@@ -136,6 +133,8 @@ class SinkUplink:
         opening = asyncio.ensure_future(self.sink.open())
         await self._bounded(opening, self.settings.timeout_s, f"{self.settings.shown_url} does not answer")
         self.target = opening.result()
+        self._kept.is_reached = True
+        self._kept.save(self._broker, self.name)
         self.connected, self.problem, self._since = True, "", now_ms()
         self._say.info("connected to %s, %s", self.settings.shown_url, self.target)
 
@@ -298,7 +297,7 @@ class SinkUplink:
             "queued": session.queued if session else 0,
             "queued_bytes": session.bytes if session else 0,
             "oldest_s": oldest_ms // 1000,
-            "in_doubt": in_doubt(client, self.settings.inflight),
+            "in_doubt": in_doubt(client, self.settings.inflight, self._kept.is_reached),
             "drained_a_second": self._drained.a_second(now_ms()),
             "sent": self.sent,
             "acknowledged": self.acknowledged,

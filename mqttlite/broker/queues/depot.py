@@ -19,7 +19,7 @@ from .consumer import Consumer
 from .delayed import Delayed
 from .means import Means
 from .named_queue import Item, NamedQueue, untagged
-from .names import QUEUE, STREAM, SUBSCRIBED, Named, NamedError, parted
+from .names import BRIDGE_PREFIX, QUEUE, STREAM, SUBSCRIBED, Named, NamedError, parted
 from .repeats import Repeats
 from .rules import DEFAULTS, NamedRule
 from .stream import ID_PROPERTY, OFFSET_PROPERTY, Entry, Reader, Stream
@@ -93,6 +93,8 @@ class Depot:
         word = WORDS[named.kind]
         if found is None and not named.filter:
             raise NamedError(f"there is no {word} {name}: the first who subscribes says what it collects")
+        if found is None and named.filter.startswith(BRIDGE_PREFIX):  # those do not expire
+            raise NamedError("what begins with $bridge/ is collected by the bridge alone")
         if found and named.filter and named.filter != found.filter:
             kept = ascii(found.filter.decode())
             raise NamedError(f"{word} {name} collects {kept}: subscribe to ${word}/{name}, or take another name")
@@ -252,7 +254,9 @@ class Depot:
             if each.members if isinstance(each, NamedQueue) else each.readers:
                 if clock - each.used_at >= USED_MS:
                     self._used(each)
-            elif not each.is_configured and 0 < each.rule.expiry_s * 1000 <= clock - each.used_at:
+            elif not (each.is_configured or each.filter.startswith(BRIDGE_PREFIX)) and (
+                0 < each.rule.expiry_s * 1000 <= clock - each.used_at
+            ):
                 log.warning("%s: nobody was subscribed for %d s: it is deleted", each, each.rule.expiry_s)
                 self._delete(each)
         back_ms = self._means.limits.queue_return_ms
@@ -349,6 +353,7 @@ class Depot:
         """
         self._means.limits = limits
         self._look_for_repeats()
+        configured = [each for each in self._all if each.is_configured]
         for queue in self.queues.values():
             queue.rule = self._rule(queue.name, QUEUE)
             queue.is_configured = False
@@ -356,6 +361,9 @@ class Depot:
             stream.rule = self._rule(stream.name, STREAM)
             stream.is_configured = False
         self.configure()
+        for each in configured:
+            if not each.is_configured:
+                self._used(each)  # it was there for whoever came, until now
 
     # -- from one life to the next
 

@@ -4,7 +4,7 @@
     $stream/NAME[@START][/FILTER]   a stream, from START on
     $delayed/SECONDS/TOPIC          to be published later
     $dead/NAME/TOPIC                what a queue has given up
-    $bridge/NAME/...                what a program inside keeps for itself (inside.py)
+    $bridge/NAME/...                what a program inside keeps for itself (inside.py), until that says so
 
 NAME: 1 to 64 letters, digits and `_`, `-`, `.`. FILTER may be left out where there is a queue or stream of this name.
 """
@@ -20,6 +20,8 @@ DEAD_PREFIX = b"$dead/"
 SUBSCRIBED = (QUEUE_PREFIX, STREAM_PREFIX)
 BRIDGE_PREFIX = b"$bridge/"
 RESERVED = (QUEUE_PREFIX, STREAM_PREFIX, DEAD_PREFIX, BRIDGE_PREFIX)  # nobody publishes to these but the broker
+
+ASIDE_CAUSE = b"bridge-cause"  # user property of what a bridge has set aside: why
 
 QUEUE, STREAM = 0, 1  # kinds
 
