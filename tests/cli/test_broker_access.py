@@ -256,6 +256,18 @@ def test_a_placeholder_that_there_is_not_and_half_a_pattern_are_doubtful(tmp_pat
     assert second.startswith("client = '[': ")
 
 
+def test_a_listener_where_anybody_on_the_network_can_read_passwords_is_doubtful(tmp_path: Path, users: Path) -> None:
+    def said(listen: str, access: str) -> list[str]:
+        settings = load(told(tmp_path, f"listen = {listen}\n[access]\n{access}\n"))
+        return doubts(settings, make_access(settings))
+
+    known = f'password_file = "{users}"'
+    (one,) = said('["mqtt://0.0.0.0:1", "mqtt://127.0.0.1:2", "unix:///tmp/x"]', known)
+    assert one.startswith("mqtt://0.0.0.0:1: passwords cross the network there as anybody can read them")
+    assert said('["mqtt://127.0.0.1:2"]', known) == []
+    assert said('["mqtt://0.0.0.0:1"]', 'anonymous = "anybody-on-the-network"') == []
+
+
 def test_what_is_there_twice_is_shown(tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
     config.write_text('listener = 1883\n[[listener]]\nurl = "mqtt://127.0.0.1:1"\n')
