@@ -11,6 +11,7 @@ import pytest
 from mqttlite.broker import Access, Broker, Limits, Listener, Rule, Rules, Tls
 from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.users import Users
+from mqttlite.broker.limits import QueueRule
 from mqttlite.broker.listen import ListenError
 from tests.broker.raw import RawClient, port_of
 from tests.certificates import Certificates
@@ -112,6 +113,13 @@ async def test_each_change_has_a_line_and_none_a_password(caplog: pytest.LogCapt
             "limit filters: 10000, now 3",
             "clients without a user name: nobody, now everybody",
             "rules: there are none any more, everybody who is let in may do everything",
+        ]
+        queues = (QueueRule("a*", max_bytes=9999), QueueRule("b*"))
+        assert await said(Access(users=changed, anonymous=True), Limits(filters=3, queues=queues)) == [
+            "rules of queues: 0 removed, 2 added, now 2"
+        ]
+        assert await said(Access(users=changed, anonymous=True), Limits(filters=3, queues=queues[::-1])) == [
+            "rules of queues: the same 2 in another order"
         ]
 
 

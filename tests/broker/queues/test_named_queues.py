@@ -420,6 +420,17 @@ def test_a_queue_of_the_configuration_exists_and_stays() -> None:
     assert client.finish() == numbers(3)
 
 
+def test_a_queue_that_leaves_the_configuration_has_its_expiry_from_then_on() -> None:
+    here = World(**rule(filter="in/#", expiry_s=60))
+    publish(here, 3)
+    here.wait(120_000)
+    here.engine.depot.set_limits(Limits(named=(NamedRule("*", expiry_s=60),)))
+    here.wait(59_000)
+    assert here.engine.depot.queues
+    here.wait(2000)
+    assert not here.engine.depot.queues
+
+
 def test_a_queue_can_be_deleted_and_made_again_with_another_filter() -> None:
     here = World()
     depot = here.engine.depot
