@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import Message as Message
     from .client import Receipt as Receipt
+    from .client.arguments.reconnect import Reconnect as Reconnect
     from .client.authentication import Authentication as Authentication
-    from .client.reconnect import Reconnect as Reconnect
-    from .client.requests import AnswerError as AnswerError
-    from .client.statistics import Statistics as Statistics
+    from .client.requests.asking import AnswerError as AnswerError
+    from .client.traffic.statistics import Statistics as Statistics
     from .client.unconfirmed import PendingMessage as PendingMessage
     from .client.will import Will as Will
     from .core.errors import ClosedError as ClosedError
@@ -74,15 +74,15 @@ else:
         if name in ("Message", "Receipt"):
             from .client import messages as home
         elif name == "AnswerError":
-            from .client import requests as home
+            from .client.requests import asking as home
         elif name == "Statistics":
-            from .client import statistics as home
+            from .client.traffic import statistics as home
         elif name == "Authentication":
             from .client import authentication as home
         elif name == "ReasonCode":
             from .core import reason_code as home
         elif name == "Reconnect":
-            from .client import reconnect as home
+            from .client.arguments import reconnect as home
         elif name == "Will":
             from .client import will as home
         elif name == "PendingMessage":

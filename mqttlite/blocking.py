@@ -22,13 +22,13 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .client.checks import check_seconds
+from .client.arguments.checks import check_seconds
+from .client.arguments.other_names import NO_CALLBACKS, no_attribute, no_attribute_of_receipt, no_callback
 from .client.host import Client as AsyncClient
 from .client.messages import Message
 from .client.messages import Receipt as AsyncReceipt
-from .client.other_names import NO_CALLBACKS, no_attribute, no_attribute_of_receipt, no_callback
-from .client.statistics import Statistics
-from .client.subscription import Subscription as AsyncSubscription
+from .client.subscriptions.subscription import Subscription as AsyncSubscription
+from .client.traffic.statistics import Statistics
 from .core.errors import ClosedError, MQTTError
 
 __all__ = ["Client", "Messages", "Receipt", "Subscription"]

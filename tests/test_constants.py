@@ -49,7 +49,7 @@ DIFFERENT = {
         "firmware/mqttlite_board/heap",
         "firmware/mqttlite_board/improv",
     },
-    "PINGREQ": {"client/watchdog"},  # the whole packet
+    "PINGREQ": {"client/connecting/watchdog"},  # the whole packet
     "PUBLISH": {"planning/flow"},
     "PUBREL": {"planning/flow"},
     "QUIET_MS": {

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from benchmarks.bridge.contestants import TOPIC, Contestant, Programs, answers
 from benchmarks.bridge.wire import Wire
 from mqttlite import Client
-from mqttlite.client.reconnect import Reconnect
+from mqttlite.client.arguments.reconnect import Reconnect
 from mqttlite.core.errors import MQTTError
 from tests.peers import free_port
 

@@ -16,7 +16,7 @@ from mqttlite_board.settings import SettingError, check, encode
 from mqttlite_board.settings_rules import KINDS
 
 from ..broker.access.secret_files import write_secret
-from ..client.checked_url import checked_url
+from ..client.arguments.checked_url import checked_url
 from ..core.shown import shown
 from ..settings.toml_file import read_toml, toml_text
 from . import trusted_certificate

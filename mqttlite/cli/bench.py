@@ -127,7 +127,7 @@ def _broker(args: argparse.Namespace) -> int:
         import logging
 
         from ..client import Client
-        from ..client.checked_url import without_password
+        from ..client.arguments.checked_url import without_password
         from .measure import report
         from .measure.load import Load
         from .measure.measuring import Measuring

@@ -198,7 +198,7 @@ def _tls_options(args: argparse.Namespace, url: str) -> dict[str, Any]:
 def _for_any_name(options: dict[str, Any], url: str) -> dict[str, Any]:
     """As mosquitto's --insecure: signed by a CA that is known, but for any name."""
     with loading(url):
-        from ..client.tls_options import TlsOptions  # with all of the client, which no other option needs here
+        from ..client.secure.tls_options import TlsOptions  # with all of the client, which no other option needs here
 
     context = TlsOptions(**{**options, "insecure": False}).context(url.partition("://")[0], url)
     context.check_hostname = False

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ..client import Client, Receipt
-from ..client.unreachable import where
+from ..client.connecting.unreachable import where
 from ..core.codec import REMAINING_MAX
 from ..core.errors import ClosedError, MQTTError, SetAsideError, StreamError
 from ..core.sizes import PACKET_MAX

@@ -79,7 +79,7 @@ def timed_out(client: "Client", is_unanswered: bool, what: str = "") -> str:
     """Words for -W: what has been done until then; or that nobody has answered CONNECT."""
     if not is_unanswered:
         return f"timed out{what}"
-    from ..client.unreachable import where
+    from ..client.connecting.unreachable import where
 
     return f"timed out; {where(client.url)} has not answered CONNECT: is it a broker, and the right port?"
 

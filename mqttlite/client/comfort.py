@@ -11,20 +11,20 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import ClosedError
-from .checks import check_filter_of
+from .arguments.checks import check_filter_of
 from .face import BaseClient
 from .messages import Message, Receipt
 
 if TYPE_CHECKING:
-    from .connector_host import HostConnector
-    from .distribution import Distribution
+    from .connecting.connector_host import HostConnector
     from .first_answers import FirstAnswers
-    from .handlers import Handler, Handlers
-    from .incoming_host import HostIncoming
-    from .outgoing_host import HostOutgoing
-    from .requests import Requests
-    from .statistics import Statistics
-    from .subscription import Subscription
+    from .requests.asking import Requests
+    from .subscriptions.distribution import Distribution
+    from .subscriptions.handlers import Handler, Handlers
+    from .subscriptions.subscription import Subscription
+    from .traffic.incoming_host import HostIncoming
+    from .traffic.outgoing_host import HostOutgoing
+    from .traffic.statistics import Statistics
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,7 +91,7 @@ class ComfortableClient(BaseClient):
         At the end of the block the message given out last counts as handled, unless an exception ends it. Those that
         were not given out match no subscription any more. Raises what `subscribe` does.
         """
-        from .subscription import Subscription
+        from .subscriptions.subscription import Subscription
 
         return Subscription(self, topic_filter, qos, queue_max, queue_bytes, when_full, unsubscribe, options)
 
@@ -126,7 +126,7 @@ class ComfortableClient(BaseClient):
         if self._life.error:
             raise self._life.error
         if self._distribution is None:
-            from .distribution import Distribution
+            from .subscriptions.distribution import Distribution
 
             self._distribution = Distribution(self._incoming, self._dropped, self._is_iterated)
         return self._distribution
@@ -154,7 +154,7 @@ class ComfortableClient(BaseClient):
         All are checked first: a wrong one raises what `publish` does, its number in front, and none is accepted. Waits
         as `publish` while the queue is full. The messages of an asynchronous iterable are collected before.
         """
-        from .many import publish_many
+        from .traffic.many import publish_many
 
         self._check_use()
         if isinstance(messages, AsyncIterable):
@@ -163,7 +163,7 @@ class ComfortableClient(BaseClient):
 
     def statistics(self) -> "Statistics":
         """What was published, received, dropped and is queued until now: an object that does not change."""
-        from .statistics import statistics
+        from .traffic.statistics import statistics
 
         return statistics(self)
 
@@ -198,7 +198,7 @@ class ComfortableClient(BaseClient):
             return
         if options:
             raise TypeError(f"handle() has no use for {', '.join(options)} without a topic filter")
-        from .handlers import Handler
+        from .subscriptions.handlers import Handler
 
         await Handler(self, function, "#", lambda: contextlib.nullcontext(self), on_error, tries, pause_s).run()
 
@@ -241,7 +241,7 @@ class ComfortableClient(BaseClient):
         pause_s: float,
         options: dict[str, Any],
     ) -> "Handler":
-        from .handlers import Handler
+        from .subscriptions.handlers import Handler
 
         options = {"unsubscribe": False, **options}
         make = functools.partial(self.subscription, topic_filter, qos, **options)
@@ -250,7 +250,7 @@ class ComfortableClient(BaseClient):
     def _add(self, handler: "Handler") -> None:
         """A handler that the client runs from its start on, or from now on."""
         if self._handlers is None:
-            from .handlers import Handlers
+            from .subscriptions.handlers import Handlers
 
             self._handlers = Handlers(self._connector.ended.set)
         self._handlers.all.append(handler)
@@ -297,7 +297,7 @@ class ComfortableClient(BaseClient):
         3.1.1 has instead of a response topic: docs/client.md.
         """
         if self._requests is None:
-            from .requests import Requests
+            from .requests.asking import Requests
 
             self._check_use()
             self._requests = Requests(self)
@@ -330,7 +330,7 @@ class ComfortableClient(BaseClient):
         A request counts as handled when its answer is accepted: a crash before that has it handled again. Exactly once:
         `Inbox.serve`, in the transaction of the application's own database.
         """
-        from .serving import Server
+        from .requests.serving import Server
 
         kept = answers or self._first_answers()
         server = Server(self, function, into, kept)

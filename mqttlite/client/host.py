@@ -1,5 +1,5 @@
-"""The client on CPython: arguments are checked first (checks.py), and that it is started, once, in one event loop. On a
-board the room for this is missing, and what is wrong there shows later.
+"""The client on CPython: arguments are checked first (arguments/checks.py), and that it is started, once, in one event
+loop. On a board the room for this is missing, and what is wrong there shows later.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ..core.sizes import PACKET_MAX
 from ..core.text import to_utf8
 from ..serial.clock import now_ms
 from ..store.base import Store
-from .checks import (
+from .arguments.checks import (
     ARGUMENTS5,
     TLS_ARGUMENTS,
     asks_for_5,
@@ -29,14 +29,14 @@ from .checks import (
     with_arguments,
     wrong_type,
 )
+from .arguments.other_names import no_attribute, no_callback
 from .comfort import ComfortableClient
-from .connector_host import HostConnector
+from .connecting.connector_host import HostConnector
+from .connecting.unreachable import where
 from .face import BaseClient
-from .incoming_host import HostIncoming
 from .messages import Message, Receipt
-from .other_names import no_attribute, no_callback
-from .outgoing_host import QUEUE_BYTES, HostOutgoing
-from .unreachable import where
+from .traffic.incoming_host import HostIncoming
+from .traffic.outgoing_host import QUEUE_BYTES, HostOutgoing
 
 if TYPE_CHECKING:
     import ssl
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
     from ..core.message_properties import MessageProperties, Pairs
     from ..ledger.ledger import Ledger
+    from .arguments.reconnect import Reconnect
     from .authentication import Authentication
-    from .reconnect import Reconnect
-    from .server_info import Server
     from .unconfirmed import PendingMessage
+    from .versions.server_info import Server
 
 log = logging.getLogger("mqttlite.client")
 
@@ -153,21 +153,21 @@ class Client(ComfortableClient):
             check_client(url, options)
             tls = None
             if not options.keys().isdisjoint(TLS_ARGUMENTS):
-                from .tls_options import take_options  # only who has one loads ssl
+                from .secure.tls_options import take_options  # only who has one loads ssl
 
                 tls = take_options(options)
             if isinstance(options.get("store"), os.PathLike):
                 options["store"] = os.fspath(options["store"])
             five = None
             if asks_for_5(options):
-                from .options5 import take
+                from .versions.options5 import take
 
                 five = take(options)
             queue_bytes = options.pop("queue_bytes", QUEUE_BYTES)
             reconnect = options.pop("reconnect", None)
             ledger = options.pop("ledger", None)
             if ledger is not None:
-                from .ledgered import take_ledger  # only who has one loads it
+                from .traffic.ledgered import take_ledger  # only who has one loads it
 
                 self._ledger = take_ledger(self, ledger, options.get("client_id") or "")
             is_3_1 = options.get("version") in ("3.1", 3)
@@ -175,11 +175,11 @@ class Client(ComfortableClient):
                 options["version"] = "3.1.1"
             super().__init__(url, **options)
             if is_3_1:
-                from .version31 import speak
+                from .versions.version31 import speak
 
                 speak(self._life.protocol, self.client_id)
             if five:
-                from .options5 import apply
+                from .versions.options5 import apply
 
                 apply(self, five)
             self._outgoing.queue_bytes = queue_bytes
@@ -302,7 +302,7 @@ class Client(ComfortableClient):
         limits = self._life.protocol.limits
         if limits is None:
             return None
-        from .server_info import server_of
+        from .versions.server_info import server_of
 
         return server_of(limits)
 
@@ -324,8 +324,8 @@ class Client(ComfortableClient):
         the client has said before; `with_will`: the will is published all the same.
         """
         if session_expiry_s is not None or with_will:
-            from .goodbye import goodbye
             from .saying5 import needs_5
+            from .versions.goodbye import goodbye
 
             needs_5(self, "session_expiry_s and with_will")
 
@@ -358,7 +358,7 @@ class Client(ComfortableClient):
         return encoded("payload", payload) if isinstance(payload, str) else bytes(payload)
 
     def _check_properties(self, properties: "MessageProperties", payload: bytes) -> None:
-        from .checks5 import check_properties
+        from .arguments.checks5 import check_properties
 
         check_properties(properties, payload, "publish")
 

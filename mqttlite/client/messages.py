@@ -118,7 +118,7 @@ class Receipt:
     if HOST and not TYPE_CHECKING:
 
         def __getattr__(self, name):  # called for what there is not
-            from .other_names import no_attribute_of_receipt
+            from .arguments.other_names import no_attribute_of_receipt
 
             raise AttributeError(no_attribute_of_receipt(name))
 

@@ -4,12 +4,12 @@ only.
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .checks import wrong_type
+from .arguments.checks import wrong_type
 
 if TYPE_CHECKING:
     from .comfort import ComfortableClient
     from .messages import Message
-    from .subscription import Subscription
+    from .subscriptions.subscription import Subscription
 
 OFFSET = "stream-offset"
 TIMESTAMP = "stream-timestamp"

@@ -1,7 +1,7 @@
 """The properties of a message and of a will by their names, as an application gives and reads them (5.0: 3.3.2.3,
 3.1.3.2). Both runtimes, pure functions.
 
-Loaded with the first message that has some. A host has checked the types (client/checks5.py).
+Loaded with the first message that has some. A host has checked the types (client/arguments/checks5.py).
 """
 
 from . import const

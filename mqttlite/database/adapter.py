@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from ..client.threads import HandlerThread
+from ..client.subscriptions.threads import HandlerThread
 from ..store.base import StoreError
 from .schema import TABLES, VERSION
 

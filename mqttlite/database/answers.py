@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..client.checks import check_function
-from ..client.envelope import decode_request
+from ..client.arguments.checks import check_function
 from ..client.first_answers import KEEP_S, Answer
-from ..client.requests import AnswerError
-from ..client.serving import FAILED, USED, digest, encoded, send, typed
+from ..client.requests.asking import AnswerError
+from ..client.requests.envelope import decode_request
+from ..client.requests.serving import FAILED, USED, digest, encoded, send, typed
 
 if TYPE_CHECKING:
     from ..client.messages import Message

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..client.checks import check_number, check_seconds, wrong_type
+from ..client.arguments.checks import check_number, check_seconds, wrong_type
 from ..client.incoming import GATHER_MAX, GATHER_MS
 from ..core.errors import ClosedError, ProtocolError
 from ..core.keys import SPAN, is_seen, see
@@ -40,7 +40,7 @@ from .windows import KeyWindows, SeenError
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.messages import Message
-    from ..client.threads import HandlerThread
+    from ..client.subscriptions.threads import HandlerThread
 
 log = logging.getLogger("mqttlite.database")
 
@@ -270,7 +270,7 @@ class Inbox:
     def _tell(self, step: int, message: "Message", cause: str = "") -> None:
         """The client's ledger, if it has one: what is committed."""
         if self._ledger is not None:
-            from ..client.ledgered import tell
+            from ..client.traffic.ledgered import tell
 
             tell(self._ledger, step, message, cause)
 

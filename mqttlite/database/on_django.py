@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from ..client.threads import HandlerThread
+from ..client.subscriptions.threads import HandlerThread
 from .adapter import (
     OPEN,
     Database,

@@ -16,7 +16,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ..client.checks import check_message
+from ..client.arguments.checks import check_message
 from ..core.errors import InDoubtError, ProtocolError, PublishError
 from ..core.text import check_plain, check_topic_name, to_utf8
 from .adapter import Database, DatabaseError, check_database

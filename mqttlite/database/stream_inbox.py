@@ -21,8 +21,8 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ..client.checks import check_number, check_seconds
-from ..client.checks5 import IDENTIFIER_MAX
+from ..client.arguments.checks import check_number, check_seconds
+from ..client.arguments.checks5 import IDENTIFIER_MAX
 from ..client.streams import ID, OFFSET, Place, filter_text, place_of, start_text
 from ..core.errors import ClosedError
 from ..core.shown import shown

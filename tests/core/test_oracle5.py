@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqttlite.client.messages import Message
-from mqttlite.client.server_info import server_of
+from mqttlite.client.versions.server_info import server_of
 from mqttlite.core import auth, wire5, wire5_server
 from mqttlite.core import properties as props
 from mqttlite.core.codec import acknowledgement, publish_head

@@ -8,7 +8,7 @@ import os
 import signal
 
 from mqttlite.client import Client
-from mqttlite.client.connector_host import HostConnector
+from mqttlite.client.connecting.connector_host import HostConnector
 from mqttlite.client.transport import Transport
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC
 from tests.crash.proxy import Packets

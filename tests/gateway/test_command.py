@@ -12,7 +12,8 @@ from mqttlite.broker import Broker
 from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.cli.gateway import configuration
-from mqttlite.client import Client, unreachable
+from mqttlite.client import Client
+from mqttlite.client.connecting import unreachable
 from mqttlite.client.url import Url
 from mqttlite.link import Link
 from mqttlite.serial.dialer import SerialDialer

@@ -12,7 +12,7 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite_gateway.lines.forward import GOODBYE_MAX
 from mqttlite_gateway.lines.upstream import ANSWER_MAX, Answer, answer, is_goodbye, last_word
-from tests.client.test_addresses import SWALLOWS, swallowing
+from tests.client.connecting.test_addresses import SWALLOWS, swallowing
 from tests.gateway.world import BAUD, OPTIONS, Program, beside, gateway
 from tests.peers import Mosquitto
 

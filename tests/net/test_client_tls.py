@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from mqttlite import Client
-from mqttlite.client.checks import TLS_ARGUMENTS
-from mqttlite.client.tls_options import TlsOptions, plain_fingerprint
+from mqttlite.client.arguments.checks import TLS_ARGUMENTS
+from mqttlite.client.secure.tls_options import TlsOptions, plain_fingerprint
 from mqttlite.core.errors import ConnectError, MQTTError, SettingError
 from tests.certificates import Certificates, Pair
 from tests.peers import Mosquitto, free_port

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.client import Client, incoming_host
+from mqttlite.client import Client
+from mqttlite.client.traffic import incoming_host
 from mqttlite.database import Inbox
 from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.process import Process

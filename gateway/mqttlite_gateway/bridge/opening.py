@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mqttlite.broker import Broker
 from mqttlite.broker.inside import session_of
-from mqttlite.client.recognise import not_mqtt
+from mqttlite.client.connecting.recognise import not_mqtt
 from mqttlite.core import session as core
 from mqttlite.core import wire4, wire5
 from mqttlite.core.codec import REMAINING_MAX, acknowledgement

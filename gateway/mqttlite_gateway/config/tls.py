@@ -28,14 +28,14 @@ def read(found: Found, config: Config) -> None:
 
 def names() -> list[str]:
     """The keys that there are: no file holds an SSLContext."""
-    from mqttlite.client.tls_options import TlsOptions  # only who has such a table loads it
+    from mqttlite.client.secure.tls_options import TlsOptions  # only who has such a table loads it
 
     return [each.name for each in fields(TlsOptions) if each.name != "tls"]
 
 
 def check(table: dict[str, Any], upstream: str) -> None:
     """ConfigError for a table that does not go together, or not with the broker's URL."""
-    from mqttlite.client.tls_options import TlsOptions
+    from mqttlite.client.secure.tls_options import TlsOptions
 
     try:
         options = TlsOptions(**table)

@@ -12,7 +12,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
-from mqttlite.client.checked_url import NETWORK, checked_url
+from mqttlite.client.arguments.checked_url import NETWORK, checked_url
 from mqttlite.core.shown import shown
 from mqttlite.settings.found import Found, Key
 

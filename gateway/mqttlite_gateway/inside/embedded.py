@@ -13,7 +13,7 @@ from mqttlite.broker.config.make_access import doubts, make_access
 from mqttlite.broker.config.settings import Settings
 from mqttlite.broker.listen import ListenError, open_sockets
 from mqttlite.broker.listener import Listener
-from mqttlite.client.unreachable import port_of
+from mqttlite.client.connecting.unreachable import port_of
 from mqttlite.client.url import Url
 
 from ..bridge.settings import UpstreamSettings, with_upstreams

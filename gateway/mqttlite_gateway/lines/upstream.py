@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mqttlite.client import Client
-from mqttlite.client.dialing import open_streams
-from mqttlite.client.recognise import not_mqtt, silent
-from mqttlite.client.unreachable import PORTS, port_of, where, why_unreachable
+from mqttlite.client.connecting.dialing import open_streams
+from mqttlite.client.connecting.recognise import not_mqtt, silent
+from mqttlite.client.connecting.unreachable import PORTS, port_of, where, why_unreachable
 from mqttlite.client.url import Url
 from mqttlite.core import reasons, refusals
 from mqttlite.core.errors import MQTTError, ProtocolError, RefusedError
@@ -20,7 +20,7 @@ from mqttlite.core.shown import shown
 from mqttlite.core.wire5 import decode_connack, decode_disconnect
 
 if TYPE_CHECKING:
-    from mqttlite.client.secure import Dialer
+    from mqttlite.client.secure.dialer import Dialer
 
 log = logging.getLogger("mqttlite.gateway")
 
@@ -53,8 +53,8 @@ class Upstream:
         if url.scheme == "mqtt":
             return await open_streams(url.host or "localhost", port_of(url), read_size)
         if self._dialer is None:
-            from mqttlite.client.secure import Dialer
-            from mqttlite.client.tls_options import TlsOptions
+            from mqttlite.client.secure.dialer import Dialer
+            from mqttlite.client.secure.tls_options import TlsOptions
 
             self._dialer = Dialer(url, TlsOptions(**self._tls))
         return await self._dialer.open_streams(read_size)

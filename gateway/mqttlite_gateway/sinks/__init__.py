@@ -19,7 +19,7 @@ def _amqp(settings: "UpstreamSettings", source: str) -> "Sink":
 
     tls = None
     if settings.url.startswith("amqps://"):
-        from mqttlite.client.tls_options import TlsOptions
+        from mqttlite.client.secure.tls_options import TlsOptions
 
         tls = TlsOptions(**settings.tls).context("amqps", settings.shown_url)
     return AmqpSink(settings.url, settings.name, amqp_options(settings.options), source, tls)

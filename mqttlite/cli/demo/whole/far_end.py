@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....client import Client, Message
-from ....client.reconnect import Reconnect
+from ....client.arguments.reconnect import Reconnect
 from ....database import Inbox, sqlite
 from ....ledger import Ledger
 

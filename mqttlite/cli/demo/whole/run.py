@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ....client import Client
-from ....client.reconnect import Reconnect
+from ....client.arguments.reconnect import Reconnect
 from ....core.keys import to_text
 from ....ledger.reading import Reader
 from ... import INTERRUPTED
