@@ -42,9 +42,11 @@ Of a broker's, messages are counted, and what a gateway has set aside for an ups
 
 _COUNT = """\
 Prints how many messages stores hold that have not reached those they are for; reads only, works while the client or the
-broker runs, and a queue that is larger than the memory is no trouble. A database of another program counts 0.
+broker runs, and a queue that is larger than the memory is no trouble. A database of another program counts 0. Of a
+folder, all that end in .db count, and those that were moved aside (gateway.db.before-20261130T181500).
 
-  mqttlite store count /var/lib/mqttlite/*.db"""
+  mqttlite store count /var/lib/mqttlite/gateway.db
+  mqttlite store count /var/lib/mqttlite"""
 
 _DROP = """\
 Forgets a message that is refused or in doubt, by the number that `show` gives. Stop the client first, or have it call
@@ -98,7 +100,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     show = action("show", run_show, "list what a store holds", _SHOW)
     show.add_argument("--json", action="store_true", help="one JSON object; payloads whole, in hexadecimal digits")
     count = actions.add_parser("count", help="how many messages are not delivered yet", description=_COUNT)
-    count.add_argument("path", metavar="FILE", nargs="+", help="a store; one that is not there counts 0")
+    count.add_argument(
+        "path", metavar="FILE", nargs="+", help="a store, or a folder of some; one that is not there counts 0"
+    )
     count.set_defaults(run=run_count)
     for name, run, help_text, description in (
         ("drop", run_drop, "forget a message that is refused or in doubt", _DROP),
@@ -140,7 +144,9 @@ def run_count(args: argparse.Namespace) -> int:
     """Count. StoreError: one of them cannot be read."""
     from ..store import counting
 
-    there = [path for path in args.path if os.path.exists(path)]
+    there: list[str] = []
+    for path in filter(os.path.exists, args.path):
+        there += counting.stores_in(path) if os.path.isdir(path) else [path]
     print(sum(counting.undelivered(path) for path in there if counting.is_store(path)))
     return 0
 

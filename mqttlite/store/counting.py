@@ -3,6 +3,8 @@ may be larger than that. CPython only.
 """
 
 import contextlib
+import os
+import re
 import sqlite3
 
 from . import kinds, sqlite_reading
@@ -10,6 +12,8 @@ from .base import StoreError
 from .broker_blocks import Blocks
 from .place import shown
 from .sqlite_schema import Damaged, row
+
+_STORE = re.compile(r".+\.db(\.[a-z]+-\d{8}T\d{6}(-\d+)?)?")
 
 
 def undelivered(path: str) -> int:
@@ -33,6 +37,12 @@ def undelivered(path: str) -> int:
         return len(state.messages) + len(state.doubts)
     named = sum(len(each.messages) for each in state.queues.collectors.values()) + len(state.queues.delayed)
     return named + sum(len(session.messages) for _, session in state.sessions.values())
+
+
+def stores_in(folder: str) -> list[str]:
+    """The databases in a folder, with those that were moved aside (sqlite_found.beside), and without their logs."""
+    with os.scandir(folder) as found:
+        return sorted(each.path for each in found if _STORE.fullmatch(each.name) and each.is_file())
 
 
 def is_store(path: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.cli import main
+from mqttlite.client import Client
 from mqttlite_gateway.config import ConfigError, exposed, load
 from mqttlite_gateway.operating.install import installing, program, shipped
 from mqttlite_gateway.operating.install.system import System
@@ -98,6 +99,12 @@ async def test_uninstalled_the_program_is_gone_and_settings_and_queues_stay(imag
     installed(image)
     home = image.path(installing.HOME)
     home.mkdir(parents=True)
+    async with Broker(["mqtt://127.0.0.1:0"], store=home / "gateway.db") as broker:
+        async with Client(broker.addresses[0], client_id="away", clean_session=False) as client:
+            await client.subscribe("t", 1)
+        async with Client(broker.addresses[0]) as client:
+            await (await client.publish("t", "x", 1)).completed()
+    os.rename(home / "gateway.db", home / "gateway.db.before-20261130T181500")  # as a restored backup has it
     async with Broker([], store=home / "gateway.db"):
         pass
     said: list[str] = []
@@ -106,7 +113,7 @@ async def test_uninstalled_the_program_is_gone_and_settings_and_queues_stay(imag
     assert not image.path(installing.RULES).exists()
     assert image.path("/etc/mqttlite/gateway.toml").exists()
     assert (home / "gateway.db").exists()
-    assert any("the queues hold 0 messages that are not delivered" in line for line in said)
+    assert any("the queues hold 1 messages that are not delivered" in line for line in said)
     again: list[str] = []
     installing.uninstall(image, again.append)
     assert again[:2] == [f"not there: file {installing.UNIT}", f"not there: file {installing.RULES}"]
@@ -189,9 +196,10 @@ def test_a_group_that_a_broker_was_given_by_hand_is_the_users(image: Image) -> N
     assert not any("--user-group" in command for command in image.commands)
 
 
+@pytest.mark.parametrize("store", ["gateway.db", "gateway.db.before-20261130T181500"])
 @pytest.mark.parametrize("is_used_since", [True, False])
 def test_a_purge_believes_the_count_of_the_removal_only_while_no_store_is_newer(
-    tmp_path: Path, is_used_since: bool
+    tmp_path: Path, is_used_since: bool, store: str
 ) -> None:
     text = (ROOT / "gateway/debian/postrm").read_text()
     for name in ("/var/lib/", "/etc/", "/run/", "/usr/share/"):
@@ -200,12 +208,12 @@ def test_a_purge_believes_the_count_of_the_removal_only_while_no_store_is_newer(
     script.write_text(text.replace("command -v ", "false "))
     folder = tmp_path / "var/lib/mqttlite"
     folder.mkdir(parents=True)
-    (folder / "gateway.db").write_bytes(b"")
+    (folder / store).write_bytes(b"")
     (folder / ".undelivered").write_text("0\n")
     os.utime(folder / ".undelivered", (1000, 1000))
-    os.utime(folder / "gateway.db", (2000, 2000) if is_used_since else (500, 500))
+    os.utime(folder / store, (2000, 2000) if is_used_since else (500, 500))
     subprocess.run(["sh", script, "purge"], check=True, capture_output=True)
-    assert (folder / "gateway.db").exists() == is_used_since
+    assert (folder / store).exists() == is_used_since
 
 
 @pytest.mark.parametrize("is_running", [True, False])

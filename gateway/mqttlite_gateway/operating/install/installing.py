@@ -114,10 +114,11 @@ def _all(steps: "Iterator[Step] | list[Step]", say: Say, done: str, is_dry: bool
 
 def _undelivered(system: System) -> str:
     from mqttlite.core.errors import MQTTError
-    from mqttlite.store.counting import is_store, undelivered
+    from mqttlite.store.counting import is_store, stores_in, undelivered
 
+    home = system.path(HOME)
     try:
-        stores = [str(path) for path in system.path(HOME).glob("*.db")]
+        stores = stores_in(str(home)) if home.is_dir() else []
         return str(sum(undelivered(path) for path in stores if is_store(path)))
     except (OSError, MQTTError):
         return "an unknown number of"
