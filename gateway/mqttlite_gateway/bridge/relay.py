@@ -27,7 +27,7 @@ from mqttlite.core.packet_types import (
     SUBACK,
     UNSUBACK,
 )
-from mqttlite.core.properties import with_properties
+from mqttlite.core.properties import MESSAGE_EXPIRY, parted, with_properties
 from mqttlite.core.reason_codes import QUOTA_EXCEEDED, REFUSED
 from mqttlite.core.reasons import words as reason_words
 
@@ -38,7 +38,9 @@ from .terms import Terms
 
 PINGS = bytes((PINGREQ, 0))
 # Reason codes of DISCONNECT that may be about a message
-FAULTS = (0x80, 0x81, 0x82, 0x83, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B)
+FAULTS = (0x80, 0x81, 0x82, 0x83, 0x90, 0x95, 0x99, 0x9A, 0x9B)
+# ... and those that are about none: it is busy, too much comes, its quota is used up
+BUSY = (0x89, 0x96, QUOTA_EXCEEDED)
 TRY_AGAIN_MS = 1000  # while dead letters are full
 
 Packets = list[tuple[int, bytes]]
@@ -110,7 +112,7 @@ class Relay:
         self._out = Ways(settings.out)
         self._in = Ways(settings.inwards)
         self._bucket = Bucket(settings.rate, now)
-        self._backlog: deque[tuple[int, bytes]] = deque()  # PUBLISH that waits for its turn
+        self._backlog: deque[tuple[int, bytes, int]] = deque()  # PUBLISH that waits for its turn, and since when (ms)
         self._wake_at = -1  # ms; when the next of these may go
         # What the upstream owes: by identifier the acknowledgement's first byte, and since when (ms); the oldest first
         self.owed: dict[int, tuple[int, int]] = {}
@@ -135,7 +137,7 @@ class Relay:
         """What the engine has sent, behind its CONNACK."""
         for first, body in packets:
             if first & 0xF0 == PUBLISH:
-                self._backlog.append((first, body))
+                self._backlog.append((first, body, now))
             elif first == PUBREL:
                 self._release(body[0] << 8 | body[1], now)
             elif first in (PUBACK, PUBREC, PUBCOMP):
@@ -152,9 +154,9 @@ class Relay:
             if not self._bucket.take(now):
                 self._wake_at = now + self._bucket.wait_ms()
                 return
-            first, body = backlog[0]
+            first, body, since = backlog[0]
             try:
-                self._send(first, body, now)
+                self._send(first, body, now, now - since)
             except Full:
                 self._stuck(now)
                 return
@@ -167,9 +169,15 @@ class Relay:
         )
         self._wake_at = now + TRY_AGAIN_MS
 
-    def _send(self, first: int, body: bytes, now: int) -> None:
+    def _send(self, first: int, body: bytes, now: int, waited_ms: int) -> None:
         message, packet_id = _read(first, body, False)
         qos = message.qos
+        if waited_ms >= 1000:
+            message = message._replace(block=_aged(message.block, waited_ms // 1000))
+            if not first & 8 and parted(message.block)[0] == 0:  # one that was sent before has to be sent again
+                self._counts.expired += 1
+                self._finish(packet_id, qos)
+                return
         terms = self.terms
         found = self._out.find(message.topic)
         if found is None:
@@ -270,6 +278,7 @@ class Relay:
                 raise error
             self.over = str(error)
             self.has_words = body[:1] != b"" and body[0] in FAULTS
+            self.is_patient = body[:1] != b"" and body[0] in BUSY
 
     def _acknowledged(self, first: int, body: bytes, now: int) -> None:
         wire = wire5 if self.terms.is5 else wire4
@@ -448,6 +457,12 @@ def _read(first: int, body: bytes, is_inward: bool, is5: bool = True) -> tuple[M
     if not topic:
         raise ProtocolError("3.3.2.3.4", "PUBLISH without topic name, and no topic alias was allowed")
     return Message(is_inward, topic, body[at:], qos, bool(first & 1), block), packet_id
+
+
+def _aged(block: bytes, seconds: int) -> bytes:
+    """The properties of a message that has waited here [MQTT-3.3.2-6]."""
+    left, rest = parted(block)
+    return block if left < 0 else bytes((MESSAGE_EXPIRY,)) + max(0, left - seconds).to_bytes(4, "big") + rest
 
 
 def _publish(is5: bool, flags: int, topic: bytes, packet_id: int, block: bytes, payload: bytes) -> bytes:

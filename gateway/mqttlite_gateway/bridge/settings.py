@@ -33,6 +33,7 @@ KINDS = {
 }
 VERSIONS = ("", "5.0", "3.1.1")
 DEAD = "dead-"  # begins the names of queues of what upstreams refuse
+RATED_S = 10
 INFLIGHT_MAX = 900  # below what the broker's store keeps in memory of a session
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,58}")
@@ -169,6 +170,13 @@ class UpstreamSettings:
     def kind(self) -> str:
         """mqtt, amqp or postgres."""
         return KINDS[self.url.partition("://")[0]]
+
+    @property
+    def window(self) -> int:
+        """How many messages are under way at most: no more than may go in RATED_S, so that all others wait where they
+        can expire, and be dropped when they are too old.
+        """
+        return max(1, min(self.inflight, int(self.rate * RATED_S))) if self.rate else self.inflight
 
     @property
     def shown_url(self) -> str:

@@ -109,7 +109,7 @@ def terms_of(
 ) -> Terms:
     """What CONNACK says."""
     if found is None:
-        return Terms(version, is_present, min(WINDOW, settings.inflight), keep_alive_s=settings.keep_alive_s)
+        return Terms(version, is_present, min(WINDOW, settings.window), keep_alive_s=settings.keep_alive_s)
 
     def number(identifier: int, default: int) -> int:
         value = found.get(identifier, default)
@@ -119,7 +119,7 @@ def terms_of(
     return Terms(
         version,
         is_present,
-        min(number(RECEIVE_MAXIMUM, 65535), settings.inflight),
+        min(number(RECEIVE_MAXIMUM, 65535), settings.window),
         number(MAXIMUM_QOS, 2),
         bool(number(RETAIN_AVAILABLE, 1)),
         number(MAXIMUM_PACKET_SIZE, 0),

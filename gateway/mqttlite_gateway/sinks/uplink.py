@@ -167,7 +167,7 @@ class SinkUplink:
 
     async def _drain(self) -> None:
         settings = self.settings
-        async with Inside(self._broker, self.name, self._filters, window=settings.inflight) as inside:
+        async with Inside(self._broker, self.name, self._filters, window=settings.window) as inside:
             while not self._stopping.is_set():
                 batch = await self._gather(inside)
                 if batch:
