@@ -231,11 +231,11 @@ class Answers:
 
 
 def _put(stream: Stream, topic_filter: str, end: Callable[[], None]) -> None:
-    """The stream looks at these topics, unless it has ended meanwhile."""
-    if stream.is_over:
+    """The stream looks at these topics, unless it has ended meanwhile or looks at others; what has come stays."""
+    if stream.is_over or stream.filter != topic_filter or stream.watching:
         end()
     else:
-        stream.watch(topic_filter, end)
+        stream.watching = end
 
 
 def _letter(letter: _Found) -> _Found:

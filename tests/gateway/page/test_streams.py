@@ -111,6 +111,22 @@ async def test_only_so_many_browsers_of_one_place_are_served() -> None:
             each.close()
 
 
+async def test_what_is_retained_upstream_is_shown_in_forward_mode_too() -> None:
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker:
+        async with Client(broker.addresses[0]) as client:
+            await client.publish("home/heat", b"21", qos=1, retain=True)
+        gateway = shown.gateway()
+        gateway.config.upstream, gateway.config.tls = broker.addresses[0], {}
+        async with Page(gateway, PageSettings(listen="http://127.0.0.1:0")) as page, browsing(page) as browser:
+            browser.csrf = json.loads((await browser.get("/api/me"))[1])["csrf"]
+            async with browser.session.get(page.url + "/events") as stream:
+                name = json.loads(await event(stream, "hello"))["stream"]
+                assert (await browser.post("/api/tail", {"stream": name, "filter": "home/#"}))[0] == 200
+                news = json.loads(await event(stream, "tail"))
+                assert news["filter"] == "home/#" and [each["topic"] for each in news["messages"]] == ["home/heat"]
+            await until(lambda: "page: topics" not in {task.get_name() for task in asyncio.all_tasks()})
+
+
 async def test_a_browser_that_goes_before_it_is_answered_leaves_no_stream_behind() -> None:
     async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page, browsing(page) as browser:
         port = int(page.url.rpartition(":")[2])

@@ -64,9 +64,9 @@ export class Topics {
   async watch(filter) {
     if (this.watched !== filter) this.empty();
     remembered.filter = filter;
+    this.watched = filter; // before the answer: what is retained may come first
     try {
       await this.ask(filter);
-      this.watched = filter;
     } catch (error) {
       this.watched = "";
       this.tell(error.message, true);
