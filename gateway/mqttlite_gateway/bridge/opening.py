@@ -30,6 +30,7 @@ log = logging.getLogger("mqttlite.gateway")
 
 READ_BYTES = 64 * 1024
 SWEEP = 1000  # identifiers that are given up at once
+DEAF = 2  # connections on which PUBREL had no answer
 
 
 class VersionError(RefusedError):
@@ -113,10 +114,8 @@ class Opening:
                 name,
                 kept.client_id,
             )
-            if terms.qos_max == 2 and not await self._sweep():
-                kept.takes_one = met
-                kept.save(self._broker, name)
-                raise ConnectError(f"{self._upstream.name} does not answer PUBREL, so it has no QoS 2")
+            if terms.qos_max == 2:
+                await self._give_up_all(terms, kept, met)
         elif is_known:
             log.warning("upstream %s: it has lost the session: what it has not acknowledged is sent again", name)
         kept.filters = {}
@@ -138,10 +137,24 @@ class Opening:
         kept.save(self._broker, name)
         return terms.anew()
 
+    async def _give_up_all(self, terms: Terms, kept: Kept, met: str) -> None:
+        """`_sweep`. ConnectError: it has not answered; in 3.1.1, and DEAF times in a row, it has no QoS 2: one moment
+        in which it was mute says nothing.
+        """
+        has_answered = await self._sweep()
+        kept.deaf = 0 if has_answered else kept.deaf + 1
+        is_without = kept.deaf >= DEAF and not terms.is5
+        if is_without:
+            kept.takes_one, kept.deaf = met, 0
+        kept.save(self._broker, self._settings.name)
+        if not has_answered:
+            so = f", {DEAF} times in a row, so it has no QoS 2" if is_without else ": it is tried again"
+            raise ConnectError(f"{self._upstream.name} does not answer PUBREL{so}")
+
     async def _sweep(self) -> bool:
         """Release every packet identifier: the upstream may hold some of messages that nobody here knows, and would
         take new ones for their repeats (docs/decisions/0015). False: it has answered a ping, and then no PUBREL, so it
-        has no QoS 2, and holds none; RabbitMQ's plugin before 3.13 does not even answer pings behind it.
+        was mute, or has no QoS 2, and holds none; RabbitMQ's plugin before 3.13 does not even answer pings behind it.
         """
         client = session_of(self._broker, self._settings.name)
         start = client.session.first if client else 0

@@ -22,7 +22,7 @@ from .parts import as_json
 from .payload import SHOWN_BYTES, shown
 from .people import Visitor
 from .streams import Stream, Streams
-from .topics import PAYLOAD_MAX, Topics
+from .topics import PAYLOAD_MAX, Show, Topics
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
@@ -143,9 +143,10 @@ class Answers:
         stream.watch(topic_filter, None)
         if topic_filter:
             try:
-                end = await self._topics.watch(topic_filter, visitor, stream.show)
+                end = await self._topics.watch(topic_filter, visitor, _while_watched(stream, topic_filter))
             except ValueError:
-                stream.watch("", None)
+                if stream.filter == topic_filter:
+                    stream.watch("", None)
                 raise
             _put(stream, topic_filter, end)
         return {"filter": stream.filter}
@@ -228,6 +229,16 @@ class Answers:
         if broker.store:
             await broker.store.commit()
         return {"words": words}
+
+
+def _while_watched(stream: Stream, topic_filter: str) -> Show:
+    """Shows what has come, from before the answer on, unless the stream looks at others by now."""
+
+    def show(message: _Found) -> None:
+        if stream.filter == topic_filter:
+            stream.show(message)
+
+    return show
 
 
 def _put(stream: Stream, topic_filter: str, end: Callable[[], None]) -> None:

@@ -7,8 +7,10 @@ Whoever looks receives what the broker's rules let that user receive, and publis
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mqttlite.broker.access.access import Access
 from mqttlite.broker.access.guard import Guard
 from mqttlite.broker.access.identity import ANONYMOUS, PASSWORD, Identity
 from mqttlite.broker.access.rule import PUBLISH, RECEIVE, SUBSCRIBE
@@ -85,9 +87,11 @@ class InsideTopics:
             raise ValueError(f"the broker's rules do not let you subscribe to {topic_filter[:80]!a}")
 
         def received(packets: list[tuple[int, bytes]]) -> None:
+            nonlocal identity
             for first, body in packets:
                 if first & 0xF0 == 0x30:
                     taken = taken_of(first, body)
+                    identity = self._as_now(identity)
                     if self._guard.may(identity, RECEIVE, taken.topic.encode()):
                         show(seen(taken.topic, taken.payload, taken.qos, taken.retain))
 
@@ -109,6 +113,12 @@ class InsideTopics:
     @property
     def _guard(self) -> Guard:
         return self._broker.guard
+
+    def _as_now(self, identity: Identity) -> Identity:
+        """With the groups that the user is in by now: a reload may have changed them."""
+        guard = self._guard
+        groups = guard.groups_of(identity.user) if isinstance(guard, Access) else identity.groups
+        return identity if groups == identity.groups else replace(identity, groups=groups, rights=None)
 
 
 class _Publication:

@@ -8,11 +8,13 @@ import pytest
 
 from mqttlite.broker import Access, Broker, Limits, Rule, Rules
 from mqttlite.client import Client
+from mqttlite.core.packet_types import DISCONNECT
+from mqttlite.core.reason_codes import QUOTA_EXCEEDED
 from mqttlite_gateway.bridge import uplink as uplink_module
 from mqttlite_gateway.bridge.settings import Route
 from tests.peers import Mosquitto
 
-from .scripted import Peer, Scripted
+from .scripted import ACCEPTED5, Peer, Scripted
 from .world import LOCAL, TIMEOUT_S, Reader, gateway, settings, until
 
 
@@ -199,6 +201,33 @@ async def test_an_upstream_that_says_busy_is_asked_again_later_and_no_message_is
         await until(lambda: "takes nothing more now: a quota" in uplink.describe()["problem"])
         await asyncio.sleep(0.05)
         assert uplink.describe()["queued"] == 1
+        assert uplink.describe()["set_aside"] == 0
+
+
+async def test_an_upstream_that_ends_the_connection_for_its_quota_blames_no_message_however_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink_module, "PATIENT_S", 0.02)
+
+    async def ends(peer: Peer) -> None:
+        await peer.accept(ACCEPTED5)
+        assert (await peer.packet())[0] & 0xF0 == 0x30
+        peer.send(bytes((DISCONNECT, 1, QUOTA_EXCEEDED)))
+
+    async def takes(peer: Peer) -> None:
+        await peer.accept(ACCEPTED5)
+        _, body = await peer.packet()
+        at = 2 + (body[0] << 8 | body[1])
+        peer.send(bytes((0x40, 2, body[at], body[at + 1])))
+        await peer.closed()
+
+    of = {"version": "5.0", "reconnect_max_s": 0.02}
+    async with (
+        Scripted(*[ends] * (2 * uplink_module.POISON), takes) as far,
+        gateway(tmp_path / "gateway.db", settings(far.url, **of)) as (broker, uplink),
+    ):
+        await publish(broker.addresses[0], ("up/t", b"x", 1))
+        await until(lambda: uplink.describe()["acknowledged"] == 1)
         assert uplink.describe()["set_aside"] == 0
 
 

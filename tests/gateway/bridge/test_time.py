@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from mqttlite.client import Client
-from mqttlite.core.codec import acknowledgement
-from mqttlite.core.packet_types import PUBACK
+from mqttlite.core.codec import acknowledgement, publish_head
+from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
+from mqttlite.core.properties import parted
+from mqttlite_gateway.bridge.relay import Counts, Means, Relay, _read
 from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.bridge.terms import Terms, Version, terms_of
 from tests.peers import Mosquitto
 
 from .scripted import ACCEPTED, ACCEPTED5, Peer, Scripted
@@ -132,6 +135,33 @@ async def test_messages_go_up_at_the_rate_that_is_set_and_the_rate_is_measured(t
             assert loop.time() - began >= 0.45, "ten at once, then a hundred a second"
             assert uplink.describe()["rate"] == 100
             await until(lambda: uplink.describe()["drained_a_second"] > 0)
+
+
+def test_what_waits_for_the_rate_grows_older_and_expires() -> None:
+    of = settings("mqtt://127.0.0.1", rate=1)
+    counts = Counts()
+    relay = Relay(Means(of, counts, lambda *_: None, lambda _: None, 1 << 20), Terms(Version(True), True, 9), 0)
+
+    def message(number: int, qos: int, left_s: int, dup: int = 0) -> tuple[int, bytes]:
+        found = publish_head(qos << 1, b"up/t", 0)[2:] + number.to_bytes(2, "big") * bool(qos)
+        return PUBLISH | dup | qos << 1, found + b"\5\2" + left_s.to_bytes(4, "big") + b"x"
+
+    relay.from_engine([message(1, 1, 9), message(2, 1, 9), message(3, 1, 1), message(4, 2, 1), message(5, 2, 1, 8)], 0)
+    for now in (1500, 3000, 4500, 6000, 7500):
+        relay.pump(now)
+    sent = [each for each in relay.to_upstream if each[0] & 0xF0 == PUBLISH]
+    left = [parted(_read(each[0], each[2:], False)[0].block)[0] for each in sent]
+    assert left == [9, 8, 0]  # the last was sent on an earlier connection: it has to be sent again
+    assert counts.expired == 2
+    assert relay.to_engine == [acknowledgement(PUBACK, 3), acknowledgement(PUBREC, 4)]
+    relay.from_engine([(PUBREL, b"\0\4")], 8000)
+    assert relay.to_engine[-1] == acknowledgement(PUBCOMP, 4), "the upstream never had it"
+
+
+def test_no_more_is_under_way_than_may_go_in_ten_seconds() -> None:
+    assert settings("mqtt://x").window == 200
+    assert [settings("mqtt://x", rate=rate).window for rate in (0.01, 1, 7.5, 1000)] == [1, 10, 75, 200]
+    assert terms_of(settings("mqtt://x", rate=1), Version(True), True, {}).window == 10
 
 
 async def test_what_is_too_old_is_dropped_and_counted_and_the_rest_goes_up(tmp_path: Path) -> None:

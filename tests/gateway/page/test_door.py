@@ -416,6 +416,33 @@ async def test_the_rules_of_the_broker_say_what_may_be_watched_and_published(kep
             assert [each["topic"] for each in messages] == ["home/heat"]
 
 
+async def test_who_leaves_a_group_is_shown_no_more_of_what_that_may_receive(kept: dict[str, str]) -> None:
+    rules = Rules([Rule("home/#", user="ann"), Rule("work/#", group="staff"), Rule("#", frozenset(("subscribe",)))])
+
+    def access(*staff: str) -> Access:
+        return Access(users=Users(kept, {**GROUPS, "staff": frozenset(staff)}), rules=rules)
+
+    async with (
+        Broker(["mqtt://127.0.0.1:0"], access=access("ann")) as broker,
+        Page(shown.gateway(broker=broker), PageSettings(listen="http://127.0.0.1:0")) as page,
+        browsing(page) as browser,
+    ):
+        assert await browser.log_in("ann", "sesame") == 200
+        async with browser.session.get(page.url + "/events") as stream:
+            name = json.loads(await event(stream, "hello"))["stream"]
+            assert (await browser.post("/api/tail", {"stream": name, "filter": "#"}))[0] == 200
+            router = broker.engine.router
+            for staff, topics in ((["ann"], ["work/x", "home/x"]), ([], ["home/x"]), (["ann"], ["work/x", "home/x"])):
+                await broker.reload(broker.addresses, broker.limits, access(*staff), by="a test")
+                seen: list[str] = []
+                for topic in ("work/x", "home/x"):
+                    router.publish(None, 0, topic.encode(), b"1")
+                broker.changed()
+                while "home/x" not in seen:
+                    seen += [each["topic"] for each in json.loads(await event(stream, "tail"))["messages"]]
+                assert seen == topics
+
+
 async def event(stream: aiohttp.ClientResponse, kind: str) -> str:
     """The data of the next event of this kind."""
     async with asyncio.timeout(20):

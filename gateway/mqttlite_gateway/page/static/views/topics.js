@@ -68,7 +68,7 @@ export class Topics {
     try {
       await this.ask(filter);
     } catch (error) {
-      this.watched = "";
+      if (this.watched === filter) this.watched = "";
       this.tell(error.message, true);
     }
     this.tellState();
