@@ -35,12 +35,11 @@ class _Nowhere(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self._socket = socket.socket()
         self.written = bytearray()
         self.closing = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"socket": self._socket, "peername": ("127.0.0.1", 9)}.get(name, default)
+        return {"socket": house().socket, "peername": ("127.0.0.1", 9)}.get(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
@@ -72,15 +71,12 @@ class _Nowhere(asyncio.Transport):
     def resume_reading(self) -> None:
         pass
 
-    def end(self) -> None:
-        """The test is over."""
-        self._socket.close()
-
 
 class _House:
     """The doors, made once: certificates take longer than anything else here."""
 
     def __init__(self) -> None:
+        self.socket = socket.socket()  # whose options are set
         self.loop = asyncio.new_event_loop()
         self.errors: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
@@ -152,7 +148,6 @@ async def _fed(turns: Turns, kind: str, pieces: list[bytes], *, shakes_hands: bo
     finally:
         protocol.connection_lost(None)
         await _settled()
-        transport.end()
 
 
 async def _over_tls(protocol: Any, transport: _Nowhere, pieces: list[bytes]) -> None:

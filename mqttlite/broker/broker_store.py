@@ -161,11 +161,14 @@ class SessionStore(Store):
         return self._store.fetch(self._number, first, left)
 
     def offline(self, since: int) -> None:
-        """The session has no connection since then (ms, the broker's clock); 0: it has one. If that gets lost, the
-        session lives longer, and nothing else: no packet waits for it.
+        """The session has no connection since then (ms, the broker's clock); 0: it has one. If the first gets lost, the
+        session lives longer, and nothing else: no packet waits for it. The second says that messages are sent, so these
+        wait for it.
         """
         if self._number:
-            self._store.note(self._number, OFFLINE, since, waits=False)
+            session = self._session
+            sent = b"" if not since else max(session.sent, session.sent_before).to_bytes(8, "big")
+            self._store.note(self._number, OFFLINE, since, sent, waits=not since and session.queued > 0)
 
     def record(self, kind: int, number: int, head: bytes = b"", payload: bytes = b"", key: bytes = b"") -> None:
         """As Store.record."""

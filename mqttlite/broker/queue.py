@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # What goes on where session.OUTBOUND ends: a message that was sent, and may not be sent again
 WITHDRAW = 1
 WITHDRAWN = {SENT2 << 8 | WITHDRAW: RELEASED << 8 | PUBREL}  # as if PUBREC had come
+DENIED = 3  # outcome for `on_finished`, as those of core.session: withdrawn; its client may have had it
 
 BEGUN_MAX = 256
 NEVER = 1 << 62
@@ -224,6 +225,8 @@ class Queue(Session):
         row = WITHDRAWN.get((head[0] & 6) << 8 | WITHDRAW, 0) if seq < self.sent_before else 0
         if not row:
             return None
+        if self.on_finished:
+            self.on_finished(seq, DENIED)
         self.messages[seq] = (released_head(head), payload, extra)
         self._record(RELEASED_RECORD, seq)
         return (acknowledgement(row & 0xFF, seq % SPAN + 1),)
@@ -279,13 +282,17 @@ class Queue(Session):
     def _fetch(self, seq: int) -> bool:
         return self.pages is not None and self.pages.bring(self.messages, seq)
 
-    def load_paged(self, state: "State", waiting: "list[Waiting]") -> None:
-        """As `load`; `waiting` stay on the disk."""
+    def load_paged(self, state: "State", waiting: "list[Waiting]", sent: int = -1) -> None:
+        """As `load`; `waiting` stay on the disk. `sent`: the first message that was never sent; -1: any may have
+        been.
+        """
         sizes: dict[int, list[int]] = {}
         for first, left, found in waiting:
             self._paged().add(first, left)
             sizes[first] = found
         Session.load(self, state)
+        if sent >= 0:
+            self.sent_before = min(sent, self.next)
         messages = self.messages
         self._settled = seq = self.first
         while seq < self.next:
@@ -322,7 +329,7 @@ class Queue(Session):
 
     def drop_oldest(self, below: int = NEVER) -> bool:
         """Give up the oldest message that its client cannot have seen, of those below number `below`; False when there
-        is none.
+        is none. It is in memory, with those before it, and what is behind it stays on the disk.
 
         What was sent stays [MQTT-4.4.0-1]: at QoS 2 its handshake has to end, and its identifier must not come to a new
         message before. What may have been sent on an earlier connection can go only at QoS 1.
@@ -349,6 +356,10 @@ class Queue(Session):
             self.sizes[seq - self._settled] = 0
             self.room += size
             self._ledger.queued -= size
+
+    def size_of(self, seq: int) -> int:
+        """What a message that is not finished counts."""
+        return self.sizes[seq - self._settled]
 
     def can_be_given_up(self, seq: int) -> bool:
         """Whether there is such a message, and its client has not taken it at QoS 2."""

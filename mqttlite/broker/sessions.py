@@ -103,7 +103,7 @@ class Sessions:
         self.publish_rate = PublishRate(limits, self.backpressure, self.watch)
         self.sessions: dict[bytes, ClientSession] = {}
         self.backpressure.sessions = self.sessions
-        self.wills = Wills(self._publish_will, store)
+        self.wills = Wills(self._publish_will, store, lambda: self.router.guard)
         self._census = Census(self.sessions, self.ledger, limits, self.watch)
         self._status = Status(self.router, self.sessions, self.stats, self._census)
         self.timed: dict[ClientSession, None] = {}  # sessions without a connection, whose end their client has chosen
@@ -131,16 +131,16 @@ class Sessions:
         self._at(now)
         assert self._store
         lost: list[tuple[ClientSession, Will]] = []
-        clock = max([wall, kept.clock, *(offline for _, offline in kept.times.values())])
+        clock = max([wall, kept.clock, *(offline for _, offline, _ in kept.times.values())])
         self.router.epoch = clock - now
         self._store.note(0, CLOCK, clock, waits=False)
         for client_id, (number, state) in kept.sessions.items():
             client = self.router.session_of(client_id, False)
             client.session.log = self._reuse_log(client)
             client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
-            client.session.load_paged(state, kept.waiting.get(number, []))
+            client.expiry_ms, offline, sent = kept.times[number]
+            client.session.load_paged(state, kept.waiting.get(number, []), sent if offline else -1)
             client.heard = True
-            client.expiry_ms, offline = kept.times[number]
             # One that was connected when the broker was killed is offline from now on.
             client.offline_since = now - (clock - offline if offline else 0)
             if not offline:
@@ -236,7 +236,7 @@ class Sessions:
         if client.store:
             if expiry_ms != client.expiry_ms or clean:
                 client.store.record(EXPIRY, 1 if clean else expiry_ms)
-            if client.heard:
+            if present:
                 client.store.offline(0)
         client.expiry_ms = expiry_ms
         self.wills.keep(client, will_of(connect, self.router.clock(), peer.rights))

@@ -12,10 +12,12 @@ from typing import NamedTuple
 from ..core.greeting import Connect
 from ..core.properties import WILL_DELAY, without
 from ..store.broker_tables import WILL, Will
+from .access.guard import ALLOW_ALL, Guard
+from .access.identity import NOBODY, Identity, source
 from .broker_store import BrokerStore
 from .client_session import ClientSession
 from .deadlines import Deadlines
-from .extras import extra_of, with_source
+from .extras import extra_of, source_of, with_source
 from .publishable import Publishable
 
 log = logging.getLogger("mqttlite.broker")
@@ -41,11 +43,14 @@ def will_of(connect: Connect, clock: int, rights: Publishable | None) -> Will | 
 
 
 class Wills:
-    """All wills that wait. `publish` takes one."""
+    """All wills that wait. `publish` takes one. `guard`: who says at that time what may be published."""
 
-    def __init__(self, publish: Callable[[Will], None], store: BrokerStore | None) -> None:
-        self._publish = publish
+    def __init__(
+        self, publish: Callable[[Will], None], store: BrokerStore | None, guard: Callable[[], Guard] = lambda: ALLOW_ALL
+    ) -> None:
+        self._publish_it = publish
         self._store = store
+        self._guard = guard
         self.waiting: dict[ClientSession, Waiting] = {}
         self._deadlines: Deadlines[ClientSession] = Deadlines()
 
@@ -75,7 +80,7 @@ class Wills:
         """What waits is published now [MQTT-3.1.2-8]."""
         waiting = self.waiting.pop(client, None)
         if waiting:
-            self._publish(waiting.will)
+            self._publish(waiting.will, client.owner)
 
     def forget(self, client: ClientSession) -> None:
         """Its client is back before the delay was over [MQTT-3.1.3-9]."""
@@ -99,7 +104,15 @@ class Wills:
     def _out(self, client: ClientSession, will: Will) -> None:
         if client.has_will:
             self._note(client, None)  # in the commit with the message
-        self._publish(will)
+        self._publish(will, client.owner)
+
+    def _publish(self, will: Will, owner: Identity | None) -> None:
+        """`owner`: of its session. A will that does not say whose it is came when there were no rules: where there are
+        some now, it is the owner's, and nobody's where that is not known.
+        """
+        if not (self._guard().is_open or source_of(will.extra)):
+            will = will._replace(extra=with_source(will.extra, source(owner or NOBODY)))
+        self._publish_it(will)
 
     def _note(self, client: ClientSession, will: Will | None) -> None:
         """A session that ends with its connection is not in the store; its will is, under a number of its own."""
@@ -125,4 +138,4 @@ class Wills:
         assert self._store
         for number, will in kept.items():
             self._store.note(number, WILL, 0)
-            self._publish(will)
+            self._publish(will, None)

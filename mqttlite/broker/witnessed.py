@@ -171,8 +171,8 @@ class WitnessedQueue(Queue):
                 self._tell(ACKNOWLEDGED, message)
         return True
 
-    def load_paged(self, state: "State", waiting: "list[Waiting]") -> None:
-        Queue.load_paged(self, state, waiting)
+    def load_paged(self, state: "State", waiting: "list[Waiting]", sent: int = -1) -> None:
+        Queue.load_paged(self, state, waiting, sent)
         for message in self.messages.values():  # what was noted of them in the last second of that life is lost
             self._tell(STORED, message)
 

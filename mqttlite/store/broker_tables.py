@@ -9,7 +9,9 @@ are those of core/records.py (`extra` is its key, of which a broker makes broker
     RETAINED  0         QoS      topic name   payload   the retained message of a topic; without a payload: none
     EXPIRY    yes       ms                              how long the session outlives its connection; 0: as long as the
                                                         broker's limits say
-    OFFLINE   yes       ms                              since when it has none, by the broker's clock; 0: it has one
+    OFFLINE   yes       ms       sent                   since when it has none, by the broker's clock; 0: it has one.
+                                                        sent: 8 bytes, the first message that was never sent; none: any
+                                                        may have been
     WILL      yes       delay    topic name   payload   QoS << 1 | RETAIN, and above 3 bits the delay (s) of its will,
                                                         which has yet to be published; without a topic: there is none.
                                                         Of a session that is not kept, under a number of its own
@@ -79,6 +81,8 @@ MIGRATIONS: list[tuple[str, ...]] = [
     ("ALTER TABLE session ADD COLUMN owner BLOB",),
     queue_tables.MIGRATION,
     broker_blocks.MIGRATION,  # since when `outbound` is empty
+    # Messages from this one on were never sent; -1: any may have been
+    ("ALTER TABLE session ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",),
 ]
 
 _SEQ = broker_blocks.SEQ
@@ -96,10 +100,13 @@ class Will(NamedTuple):
 
 
 class Times(NamedTuple):
-    """When a session ends: `expiry_ms` after its connection, which ended at `offline`; 0 as for the records."""
+    """When a session ends: `expiry_ms` after its connection, which ended at `offline`; 0 as for the records. `sent`:
+    from which message on none was sent before that; -1: any may have been.
+    """
 
     expiry_ms: int
     offline: int
+    sent: int = -1
 
 
 class BrokerState(NamedTuple):
@@ -150,10 +157,10 @@ class BrokerTables:
         states: dict[int, State] = {}
         times: dict[int, Times] = {}
         owners: dict[int, bytes] = {}
-        for session, client_id, after, expiry_ms, offline, owner in connection.execute(
-            "SELECT session, client_id, next, expiry, offline, owner FROM session"
+        for session, client_id, after, owner, *ends in connection.execute(
+            "SELECT session, client_id, next, owner, expiry, offline, sent FROM session"
         ):
-            times[session] = Times(expiry_ms, offline)
+            times[session] = Times(*ends)
             if owner is not None:
                 owners[session] = owner
             state = states[session] = State()
@@ -199,7 +206,7 @@ class BrokerTables:
         held: dict[int, int] = {}  # digest; -1: not any more
         after: dict[int, int] = {}  # next sequence number by session
         retained: dict[bytes, tuple[bytes, bytes, int, bytes]] = {}
-        times: dict[int, dict[str, int]] = {}  # expiry and offline by session
+        times: dict[int, dict[str, int]] = {}  # by session and column
         many = connection.executemany
         blocks = self.blocks
 
@@ -214,7 +221,7 @@ class BrokerTables:
             )
             many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", [pair for pair in held.items() if pair[1] >= 0])
             many("UPDATE session SET next = ? WHERE session = ?", [(value, key) for key, value in after.items()])
-            for column in ("expiry", "offline"):
+            for column in ("expiry", "offline", "sent"):
                 changed = [(found[column], session) for session, found in times.items() if column in found]
                 many(f"UPDATE session SET {column} = ? WHERE session = ?", changed)
             for gathered in (messages, owned, started, done, held, after, times):
@@ -248,8 +255,11 @@ class BrokerTables:
                 connection.execute(
                     "INSERT INTO session (session, client_id, next) VALUES (?, ?, ?)", (session, head, number)
                 )
-            elif kind in (EXPIRY, OFFLINE):
-                times.setdefault(session, {})["expiry" if kind == EXPIRY else "offline"] = number
+            elif kind == EXPIRY:
+                times.setdefault(session, {})["expiry"] = number
+            elif kind == OFFLINE:
+                sent = int.from_bytes(head, "big") if head else -1
+                times.setdefault(session, {}).update(offline=number, sent=sent)
             elif kind in (WILL, CLOCK, OWNER):
                 _write_rare(connection, session, kind, number, head, payload, extra)
             elif kind == RETAINED:

@@ -48,9 +48,11 @@ def model(batches: list[list[Record]]) -> Sum:
             retained.pop(head, None)
             if payload:
                 retained[head] = (payload, number, extra)
-        elif kind in (EXPIRY, OFFLINE):
-            name = "expiry_ms" if kind == EXPIRY else "offline"
-            times[session] = times[session]._replace(**{name: number})
+        elif kind == EXPIRY:
+            times[session] = times[session]._replace(expiry_ms=number)
+        elif kind == OFFLINE:
+            sent = int.from_bytes(head, "big") if head else -1
+            times[session] = times[session]._replace(offline=number, sent=sent)
         elif kind == WILL:
             wills.pop(session, None)
             if head:
@@ -113,7 +115,9 @@ def histories(draw: st.DrawFn) -> list[list[Record]]:
             payload = draw(st.sampled_from((b"", b"x", b"%d" % step)))
             batch.append((0, RETAINED, 1, draw(st.sampled_from((b"t", b"u"))), payload, draw(extras)))
         elif what == "times":
-            batch.append((session, draw(st.sampled_from((EXPIRY, OFFLINE))), draw(st.integers(0, 3)), b"", b"", b""))
+            sent = draw(st.sampled_from((b"", bytes(8), b"\0\0\0\0\0\0\0\7")))
+            kind = draw(st.sampled_from((EXPIRY, OFFLINE)))
+            batch.append((session, kind, draw(st.integers(0, 3)), sent if kind == OFFLINE else b"", b"", b""))
         elif what == "will":
             topic = draw(st.sampled_from((b"", b"w")))
             batch.append((session, WILL, draw(st.integers(0, 40)) if topic else 0, topic, b"gone", draw(extras)))

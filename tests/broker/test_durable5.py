@@ -6,14 +6,17 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mqttlite.broker.access.guard import ALLOW_ALL, PUBLISH, Guard
 from mqttlite.broker.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
 from mqttlite.store.broker_tables import BrokerTables
-from tests.broker.five import PUBACK, Five
+from tests.broker.access.guarded import access, allow, deny
+from tests.broker.five import PUBACK, PUBCOMP, PUBREC, Five
 from tests.broker.world import World
 from tests.statements import statement
 
@@ -23,17 +26,19 @@ YEAR_MS = 365 * 24 * 3600 * 1000
 class Life(World):
     """One life of a broker with a store; it ends without a goodbye to anybody."""
 
-    def __init__(self, store: BrokerStore, limits: Limits) -> None:
-        self.engine = Engine(limits, store=store)
+    def __init__(self, store: BrokerStore, limits: Limits, guard: Guard) -> None:
+        self.engine = Engine(limits, store=store, guard=guard)
         self.now = 1000
         self.stats = self.engine.stats
 
 
 @contextlib.asynccontextmanager
-async def life(path: Path, wall: int = YEAR_MS, now: int = 1000, **limits: int) -> AsyncIterator[Life]:
+async def life(
+    path: Path, wall: int = YEAR_MS, now: int = 1000, guard: Guard = ALLOW_ALL, **limits: Any
+) -> AsyncIterator[Life]:
     """`wall`: what the machine's clock says at the start."""
     store = BrokerStore(path)
-    world = Life(store, Limits(**limits))
+    world = Life(store, Limits(**limits), guard)
     world.now = now
     world.engine.load(await store.open(), now, wall)
     try:
@@ -265,6 +270,50 @@ async def test_a_will_of_a_session_that_is_not_kept_is_published_after_the_death
             watcher.cut()
 
 
+@pytest.mark.parametrize("may", [True, False])
+async def test_a_will_from_before_there_were_rules_goes_out_after_a_kill_only_if_its_client_may_publish_it(
+    path: Path, may: bool
+) -> None:
+    async with life(path) as world:
+        watcher = Five(world, "watcher", **LONG)
+        watcher.subscribe("w/#", 1)
+        watcher.cut()
+        world.connect("clean", will=("w/clean", b"", 1, False))
+        Five(world, "kept", will=("w/kept", b"", 1, False), **LONG).subscribe("t")
+    rules = (allow("#"),) if may else (allow("#"), deny("w/#", PUBLISH))
+    async with life(path, guard=access(*rules)) as world:
+        watcher = Five(world, "watcher", clean=False, present=True, **LONG)
+        assert sorted(m.topic for m in watcher.messages()) == (["w/clean", "w/kept"] if may else [])
+        assert world.stats.dropped_denied == (0 if may else 2)
+    async with life(path) as world:
+        assert world.stats.wills == 0, "what was denied does not come back"
+
+
+async def test_what_was_taken_away_from_a_consumer_is_the_queues_over_a_kill(path: Path) -> None:
+    """At QoS 2 its client may know its identifier, and is asked for PUBCOMP: that ends nothing but this."""
+    rules = (allow("#"), deny("in/#", "receive", user="bert"))
+    bert = {"user": "bert", "password": b"treb", **LONG}
+    async with life(path, guard=access(allow("#"))) as world:
+        client = Five(world, "b", **bert)
+        client.subscribe("$queue/jobs/in/#", 2)
+        Five(world, "p").publish("in/1", b"1", qos=2)
+        assert client.payloads() == [b"1"]
+        client.cut()
+    async with life(path, guard=access(*rules)) as world:
+        client = Five(world, "b", clean=False, present=True, **bert)
+        assert client.payloads() == []
+    async with life(path, guard=access(*rules)) as world:
+        client = Five(world, "b", clean=False, present=True, **bert)
+        client.ack(PUBCOMP, 1)
+        other = Five(world, "a", user="anna", password=b"anna")
+        other.subscribe("$queue/jobs", 2)
+        (message,) = other.messages()
+        assert (message.payload, message.properties["UserProperty"]) == (b"1", [("queue-tries", "1")])
+        other.ack(PUBREC, message.packet_id)
+        other.ack(PUBCOMP, message.packet_id)
+        assert not world.engine.depot.queues[b"jobs"].items
+
+
 async def test_a_session_that_was_kept_and_ends_with_this_connection_leaves_its_will_once(path: Path) -> None:
     async with life(path) as world:
         watcher = Five(world, "watcher", **LONG)
@@ -374,7 +423,7 @@ async def test_properties_count_in_the_account_of_a_queue_after_a_restart_as_bef
 async def test_properties_count_where_the_store_is_asked_for_room(path: Path) -> None:
     """A message for many sessions, whose copies would be more than the store may hold, is not taken."""
     store = BrokerStore(path, size_max=1 << 20)
-    world = Life(store, Limits())
+    world = Life(store, Limits(), ALLOW_ALL)
     world.engine.load(await store.open(), 1000)
     for number in range(30):
         client = Five(world, f"c{number}", **LONG)

@@ -45,6 +45,7 @@ async def life(path: Path, kill: bool = False, **limits: object) -> AsyncIterato
     store = BrokerStore(path, keep=KEEP, log_max=LOG_MAX)
     world = Life(store, Limits(**({"keep_alive_ms": 0, "queue_bytes": 1 << 24} | limits)))  # type: ignore[arg-type]
     world.engine.load(await store.open(), world.now)
+    world.now += 1  # the broker's clock is 0 no more, which stands for no time
     try:
         yield world
     finally:
@@ -139,6 +140,45 @@ async def test_the_oldest_go_from_the_disk_too_when_the_rule_says_so(path: Path)
         assert world.queue("s")[1] == all_of_them
         got = world.connect("s", clean=False, present=True).finish()
         assert got == payloads(range(2000 - all_of_them, 2000))
+
+
+@pytest.mark.parametrize("kill", [False, True])
+async def test_the_oldest_of_qos_2_go_after_a_restart_and_the_others_stay_on_the_disk(path: Path, kill: bool) -> None:
+    """But for those that were sent before: their handshakes have to end."""
+    rules = (QueueRule("s", "drop-oldest"),)
+    async with life(path, kill=kill, queue_bytes=36_000, queues=rules) as world:
+        away(world, 2)
+        publisher = world.connect("p")
+        await fill(world, publisher, range(300), 2)
+        subscriber = world.connect("s", clean=False, present=True)
+        sent = subscriber.payloads()
+        assert sent == payloads(range(20))
+        subscriber.cut()
+        await fill(world, publisher, range(300, 500), 2)
+        _, all_of_them = world.queue("s")
+        assert 400 < all_of_them < 500
+    for begin in (500, 600):
+        async with life(path, kill=kill, queue_bytes=36_000, queues=rules) as world:
+            await fill(world, world.connect("p"), range(begin, begin + 100), 2)
+            here, there = world.queue("s")
+            assert there == all_of_them
+            assert here < all_of_them / 2
+    async with life(path) as world:
+        got = world.connect("s", clean=False, present=True).finish()
+        assert got == [*sent, *payloads(range(720 - all_of_them, 700))]
+
+
+async def test_messages_that_wait_are_sent_when_it_is_durable_that_they_may_have_been(path: Path) -> None:
+    async with life(path) as world:
+        away(world, 2)
+        for waiting in (False, True):
+            await fill(world, world.connect("p"), range(5 * waiting), 2)
+            world.store.wanted = False
+            subscriber = world.connect("s", clean=False, present=True)
+            assert world.store.wanted == waiting
+            subscriber.finish()
+            subscriber.cut()
+            await world.store.commit()
 
 
 async def test_a_message_that_may_expire_stays_in_memory_with_its_block(path: Path) -> None:

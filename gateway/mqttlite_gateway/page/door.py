@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from . import crowd
 from .people import People, Visitor, is_proxied, is_same
 
 COOKIE = "mqttlite-page"
@@ -59,9 +60,7 @@ def host_of(request: web.Request) -> str:
 
 def address_of(request: web.Request) -> str:
     """Where it comes from, as the broker writes addresses: HOST:PORT."""
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    host, port = peer[:2] if peer else ("", 0)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return crowd.address_of(request.transport)
 
 
 def _add_headers(response: web.StreamResponse) -> None:

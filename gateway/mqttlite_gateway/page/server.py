@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakSet
 
 from aiohttp import web
 
@@ -33,6 +32,7 @@ from . import malformed
 from .answers import Answers
 from .boards import Boards
 from .collect import KINDS, Collector
+from .crowd import FIRST_REQUEST_S, KEEP_ALIVE_S, Crowd
 from .door import COOKIE, HEADERS, Door, address_of, own_names, read_json, refused
 from .files import Files
 from .jobs import Jobs
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("mqttlite.gateway")
 
 EVERY_S = 2.0  # while somebody looks
-CONNECTIONS_MAX = 100  # beyond it, new ones are closed
-FIRST_REQUEST_S = 10.0  # for the first request of a connection
-LOOK_S = 5.0
 LOGINS_AT_ONCE = 2  # passwords that are looked at, 20 MiB and up to 100 ms each
 LOGINS_WAITING = 20
 BODY_MAX = 512 << 10  # bytes of a request
@@ -90,15 +87,18 @@ class Page:
         self._loop_watch = LoopWatch()
         self._checks = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._checking = 0
-        self._served: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._crowd = Crowd(self._connections)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         check_people(self._people, self._settings)
-        app = web.Application(middlewares=[self._door.make_middleware()], client_max_size=BODY_MAX)
+        middlewares = [self._door.make_middleware(), self._crowd.make_middleware()]
+        app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX)
         self._add_routes(app)
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=malformed.log)
+        self._runner = web.AppRunner(
+            app, handle_signals=False, access_log=None, logger=malformed.log, keepalive_timeout=KEEP_ALIVE_S
+        )
         await self._runner.setup()
         try:
             await self._listen()
@@ -106,7 +106,7 @@ class Page:
             await self._runner.cleanup()
             raise
         await self._loop_watch.__aenter__()
-        work = (self._keep_samples, self._show, self._close_silent)
+        work = (self._keep_samples, self._show, self._crowd.close_silent)
         self._tasks = [asyncio.create_task(each(), name=f"page: {each.__name__}") for each in work]
         self._say()
         return self
@@ -148,17 +148,18 @@ class Page:
         assert server is not None
 
         def connected() -> asyncio.Protocol:
-            if len(server.connections) >= CONNECTIONS_MAX:
-                return _Full()
-            return server()
+            return server() if self._crowd.has_room() else _Full()
 
         given = taken_for(settings.host, settings.port)
+        more: dict[str, Any] = {"ssl": context, "backlog": 64}
+        if context is not None:
+            more["ssl_handshake_timeout"] = FIRST_REQUEST_S
         try:
             if given is not None:
-                self._server = await loop.create_server(connected, sock=given, ssl=context, backlog=64)
+                self._server = await loop.create_server(connected, sock=given, **more)
             else:
                 self._server = await loop.create_server(
-                    connected, settings.host, settings.port, ssl=context, backlog=64, reuse_address=True
+                    connected, settings.host, settings.port, reuse_address=True, **more
                 )
         except OSError as error:
             raise ConfigError(f"[page]: cannot listen on {settings.listen}: {_why(error)}") from None
@@ -184,19 +185,6 @@ class Page:
     def _connections(self) -> list[Any]:
         server = self._runner.server
         return list(server.connections) if server is not None else []
-
-    async def _close_silent(self) -> None:
-        """Close connections that ask for nothing: each is an open file."""
-        since: dict[Any, float] = {}
-        while True:
-            await asyncio.sleep(LOOK_S)
-            now = time.monotonic()
-            there = self._connections()
-            since = {each: since.get(each, now) for each in there}
-            for connection, began in since.items():
-                transport = connection.transport
-                if transport is not None and transport not in self._served and now - began > FIRST_REQUEST_S:
-                    transport.abort()
 
     # -- what goes on beside
 
@@ -235,38 +223,23 @@ class Page:
         app.router.add_post("/api/logout", self._log_out)
         app.router.add_get("/events", self._events, allow_head=False)
         for path in self._answers.looks:
-            app.router.add_get(path, self._noted(self._answers.look))
+            app.router.add_get(path, self._answers.look)
         for path in self._answers.acts:
-            app.router.add_post(path, self._noted(self._answers.act))
+            app.router.add_post(path, self._answers.act)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
 
-    def _note(self, request: web.Request) -> None:
-        if request.transport is not None:
-            self._served.add(request.transport)
-
-    def _noted(self, answer: Any) -> Any:
-        async def answering(request: web.Request) -> web.StreamResponse:
-            self._note(request)
-            found: web.StreamResponse = await answer(request)
-            return found
-
-        return answering
-
     def _file(self, name: str) -> Any:
         async def answering(request: web.Request) -> web.StreamResponse:
-            self._note(request)
             return self._files.answer(request, name)
 
         return answering
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
-        self._note(request)
         name = request.match_info["name"]
         return self._files.answer(request, "" if name.endswith(".html") else name)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        self._note(request)
         self._refresh()
         try:
             visitor = self._door.visitor(request)
@@ -281,7 +254,6 @@ class Page:
         return response
 
     async def _log_in(self, request: web.Request) -> web.StreamResponse:
-        self._note(request)
         try:
             found = await read_json(request)
             name, password = found["name"], found["password"]
@@ -324,7 +296,6 @@ class Page:
         self._people.answered(name, address, answer, now_ms())
 
     async def _log_out(self, request: web.Request) -> web.StreamResponse:
-        self._note(request)
         self._people.close(request.cookies.get(COOKIE, ""))
         response = web.json_response({})
         response.del_cookie(COOKIE, path="/")
@@ -333,7 +304,6 @@ class Page:
     # -- for other programs
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        self._note(request)
         if not await self._may_read(request):
             return _ask_for_name()
         text = exposition(self._gateway, self._loop_watch)
@@ -341,7 +311,6 @@ class Page:
 
     async def _healthz(self, request: web.Request) -> web.StreamResponse:
         """200 or 503 for everybody; why, for those who may look."""
-        self._note(request)
         found = reasons(self._gateway)
         if not found:
             return web.Response(text="ok\n")

@@ -115,6 +115,7 @@ class AmqpSink:
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
+        self._is_careful = False  # one message at a time, since RabbitMQ has not taken one for now
         try:
             import aio_pika
         except ImportError:
@@ -193,6 +194,14 @@ class AmqpSink:
     # -- messages
 
     async def put(self, batch: Sequence[Message], settle: Settle) -> None:
+        """What is under way behind a message that RabbitMQ does not take now (a nack) may overtake it. So then each
+        goes when the one before it is confirmed, until all of a batch are.
+        """
+        if self._is_careful:
+            for message in batch:
+                await self._publish_alone(message, settle)
+            self._is_careful = False
+            return
         left = dict.fromkeys(map(id, batch))
 
         def settled(message: Message, refusal: str) -> None:
@@ -261,6 +270,7 @@ class AmqpSink:
                 raise ConnectionError(f"queue '{self._queue}' is gone") from None
             return f"no queue of exchange '{options.exchange}' is bound for routing key '{shown(key, 100)}'"
         except self._pika.exceptions.DeliveryError:
+            self._is_careful = True
             raise ConnectionError(
                 "RabbitMQ does not take a message now: is the queue full, or without a leader?"
             ) from None

@@ -17,6 +17,9 @@ from ...core.text import check_topic_filter
 from ...store.backup import backup
 from ..access.identity import HOOK, PASSWORD, Identity
 from ..audit import audit
+from ..extras import share_of
+from ..ledger import MESSAGE
+from ..queues.named_queue import untagged
 from ..turns import now_ms
 from . import health, view
 from .loop_watch import LoopWatch
@@ -244,14 +247,27 @@ class Actions:
         client = self._client(arguments)
         seq = await self._droppable(client, arguments)
         head, payload, extra = client.session.messages[seq]
+        if why := self._cannot_be_last(client, seq):
+            raise ValueError(f"message {seq} for {_name(client)} stays where it is: {why}")
         audit(by, f"message {seq} for {client}, topic {topic_of(head).decode()!a}, queued again as the last one")
         client.session.drop(seq)
-        taken = self._broker.engine.router.give(client, head, payload, extra)
+        self._broker.engine.router.give(client, head, payload, extra)
         client.session.go_on()
         self._went_on(client)
-        if not taken:
-            raise ValueError(f"message {seq} has no room in the queue any more, and is dropped")
         return f"message {seq} for {_name(client)} is queued again, behind all others, as {client.session.next - 1}"
+
+    def _cannot_be_last(self, client: "ClientSession", seq: int) -> str:
+        """Why a message cannot be queued again; "": it can be."""
+        head, payload, extra = client.session.messages[seq]
+        queue = untagged(share_of(extra))[0]
+        if queue:
+            return f"it belongs to the queue {queue.decode()}, which gives it to another when it is dropped here"
+        size = len(head) + len(payload) + len(extra)
+        limit = self._broker.engine.backpressure.lacks_room(client, size + MESSAGE - client.session.size_of(seq))
+        if limit:
+            return f"its queue is full ({limit}); drop something, or raise the limit"
+        store = self._broker.store
+        return "" if store is None or client.clean or store.has_room(size) else "the store is full (store_bytes)"
 
     def _went_on(self, client: "ClientSession") -> None:
         engine = self._broker.engine

@@ -11,6 +11,7 @@ from ...core.records import RELEASED
 from ...core.session import EXPIRED
 from ...core.session import RELEASED as IS_RELEASED
 from ..client_session import ClientSession
+from ..queue import DENIED
 from .means import Means
 from .stream import Reader
 from .taker import Lender
@@ -49,6 +50,8 @@ class Consumer:
         queue, number = lent
         if outcome == EXPIRED:
             queue.not_sent(number)
+        elif outcome == DENIED:
+            queue.taken_away(number)
         elif outcome >= REFUSED:
             queue.give_back(number, f"refused with 0x{outcome & 0xFF:02X}")
         elif outcome or seq >= self.client.session.sent:  # dropped before it was sent

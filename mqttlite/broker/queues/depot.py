@@ -403,9 +403,9 @@ class Depot:
                 at = kept.readers.get((number, topic_filter), -1)
                 self._read(client, topic_filter, named, value, b"", b"", at)
         for seq, message in client.session.messages.items():
-            name, item = untagged(share_of(message[2])) if message[2] else (b"", 0)
+            name, item, tries = untagged(share_of(message[2])) if message[2] else (b"", 0, 0)
             held = self.queues.get(name)
-            if held and held.is_held(item, client):
+            if held and held.is_held(item, tries, client):
                 self._consumer(client).lent[seq] = (held, item)
 
     # -- for whoever operates it

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mqttlite.broker")
 
 TRIES_PROPERTY = b"queue-tries"
+TRIES_UNKNOWN = 1 << 31  # in the tag of an earlier release
 
 
 class Item:
@@ -244,7 +245,7 @@ class NamedQueue(Lender):
             head = publish_head(qos << 1, topic_of(head), len(item.payload))
         extra = item.extra
         if qos:
-            extra = with_share(extra, tag(self.name, number))
+            extra = with_share(extra, tag(self.name, number, item.tries))
         if value >> IDENTIFIER:
             extra = with_identifiers(extra, [value >> IDENTIFIER])
         if item.tries:
@@ -284,14 +285,24 @@ class NamedQueue(Lender):
         item.holder = None
         self.means.awake[self] = None
         if why:
-            item.tries += 1
-            if item.head[0] & 6:
-                self.means.note(self.number, TRIED, number, item.tries.to_bytes(4, "big"))
+            self._count_try(number, item)
         if self.is_dead(item):
             self.dead[number] = why
             log.warning("%s: message %d is dead after %d tries (%s)", self, number, item.tries, why)
         else:
             heapq.heappush(self._ready, number)
+
+    def _count_try(self, number: int, item: Item) -> None:
+        item.tries += 1
+        if item.head[0] & 6:
+            self.means.note(self.number, TRIED, number, item.tries.to_bytes(4, "big"))
+
+    def taken_away(self, number: int) -> None:
+        """As Lender.taken_away: that is a try, for who gets it next has to know, but rules make no message dead."""
+        item = self.items.get(number)
+        if item and self.rule.tries != item.tries + 1:
+            self._count_try(number, item)
+        self.give_back(number, "")
 
     def not_sent(self, number: int) -> None:
         """As Lender.not_sent."""
@@ -375,10 +386,12 @@ class NamedQueue(Lender):
         else:
             heapq.heappush(self._ready, number)
 
-    def is_held(self, number: int, client: ClientSession) -> bool:
-        """A session that was kept has this message: whether it is here, too."""
+    def is_held(self, number: int, tries: int, client: ClientSession) -> bool:
+        """A session that was kept has this message, lent after so many tries: whether it is here, too, and has not been
+        given back since.
+        """
         item = self.items.get(number)
-        if item is None:
+        if item is None or item.tries > tries:
             return False
         item.holder = client
         return True
@@ -417,14 +430,16 @@ class NamedQueue(Lender):
         return len(self.items) - len(self.dead) - sum(item.holder is not None for item in self.items.values())
 
 
-def tag(name: bytes, number: int) -> bytes:
-    """What a message in a session has in the place of a share: its queue, and its number there."""
-    return QUEUE_PREFIX + name + b"/" + str(number).encode()
+def tag(name: bytes, number: int, tries: int) -> bytes:
+    """What a message in a session has in the place of a share: its queue, its number there, and how often it had been
+    tried when it was lent.
+    """
+    return b"%s%s/%d/%d" % (QUEUE_PREFIX, name, number, tries)
 
 
-def untagged(share: bytes) -> tuple[bytes, int]:
-    """The queue and the number of a tag; b"": it is none."""
+def untagged(share: bytes) -> tuple[bytes, int, int]:
+    """The queue, the number and the tries of a tag; b"": it is none."""
     if not share.startswith(QUEUE_PREFIX):
-        return b"", 0
-    name, _, number = share[len(QUEUE_PREFIX) :].partition(b"/")
-    return name, int(number)
+        return b"", 0, 0
+    name, number, *tries = share[len(QUEUE_PREFIX) :].split(b"/")
+    return name, int(number), int(tries[0]) if tries else TRIES_UNKNOWN

@@ -29,6 +29,10 @@ class Lender(Taker):
         """A consumer has not acknowledged a message. `why`: "" where that does not count as a try."""
         raise NotImplementedError
 
+    def taken_away(self, number: int) -> None:
+        """A consumer may not have a message any more, and may have had it."""
+        raise NotImplementedError
+
     def not_sent(self, number: int) -> None:
         """A message has expired, it is larger than its consumer takes, or that may not have it any more."""
         raise NotImplementedError

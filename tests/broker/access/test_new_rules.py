@@ -7,7 +7,7 @@ from mqttlite.broker.access.guard import ALLOW_ALL
 from mqttlite.broker.access.identity import PASSWORD, Identity
 from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, KnownUsers, allow, deny
-from tests.broker.five import DISCONNECT
+from tests.broker.five import DISCONNECT, PUBCOMP, PUBREC, Five
 from tests.broker.world import Wire
 from tests.core.packets import Packet, encode
 
@@ -244,6 +244,28 @@ def test_a_will_that_waits_is_published_if_its_client_still_may() -> None:
     assert late.messages() == []  # it was retained for a user that there is not any more
 
 
+def test_a_will_of_before_there_were_rules_is_its_sessions_and_goes_out_if_that_may_publish_it() -> None:
+    world = Guarded()
+    world.engine.set_guard(ALLOW_ALL, world.now)
+    for name in ("bert", "anna", ""):
+        more = {"user": name} if name else {}
+        Five(
+            world,
+            name or "nobody",
+            clean=False,
+            SessionExpiryInterval=100,
+            will=(f"will/{name or 'nobody'}", b"gone", 0, True),
+            will_properties={"WillDelayInterval": 10},
+            **more,
+        ).cut()
+    world.set(ALL, deny("will/nobody", PUBLISH))
+    reader = world.enter("anna", "reader")
+    reader.subscribe("will/#")
+    world.wait(20_000)
+    assert [topic for topic, *_ in reader.messages()] == ["will/bert", "will/anna"], "nobody asked who they were"
+    assert world.stats.dropped_denied == 1
+
+
 def test_retained_messages_of_before_there_were_users_are_nobodys_and_are_sent() -> None:
     world = Guarded()
     world.engine.set_guard(ALLOW_ALL, world.now)
@@ -369,7 +391,7 @@ def test_a_subscription_to_a_queue_or_stream_is_suspended_like_any_other(topic_f
 
 
 @pytest.mark.parametrize("qos", [1, 2])
-def test_what_a_consumer_of_a_queue_may_not_have_any_more_goes_to_another_one_and_was_not_tried(qos: int) -> None:
+def test_what_a_consumer_of_a_queue_may_not_have_any_more_goes_to_another_one_and_is_not_dead(qos: int) -> None:
     world = Guarded(ALL, limits={"named": (NamedRule("jobs", tries=1),)})
     bert = away(world, "bert", qos, "$queue/jobs/secret/#")
     world.enter("anna", "writer").publish("secret/1", b"1", qos=qos)
@@ -379,6 +401,27 @@ def test_what_a_consumer_of_a_queue_may_not_have_any_more_goes_to_another_one_an
     assert world.enter("bert", "away", False, present=True).finish() == []
     anna = world.enter("anna", "other")
     anna.subscribe("$queue/jobs", qos=qos)
-    assert anna.finish() == ([b"1"] if qos == 1 else [])  # at QoS 2 it may have been handled, so it is nobody else's
+    assert anna.finish() == [b"1"]
     queue = world.engine.depot.queues[b"jobs"]
     assert not (queue.dead or queue.items)
+
+
+def test_who_gets_what_another_consumer_may_have_handled_at_qos_2_is_told_so() -> None:
+    world = Guarded(ALL)
+    bert = away(world, "bert", 2, "$queue/jobs/secret/#")
+    world.enter("anna", "writer").publish("secret/1", b"1", qos=2)
+    assert bert.kinds() == ["publish"]
+    bert.cut()
+    world.set(ALL, NOT_BERT)
+    bert = world.enter("bert", "away", False, present=True)
+    (pubrel,) = bert.packets()  # it may know the identifier
+    anna = world.five("anna", "other")
+    anna.subscribe("$queue/jobs", 2)
+    (message,) = anna.messages()
+    assert (message.payload, message.properties["UserProperty"]) == (b"1", [("queue-tries", "1")])
+    bert.send("pubcomp", packet_id=pubrel.fields["packet_id"])
+    queue = world.engine.depot.queues[b"jobs"]
+    assert list(queue.items) == [0], "it is the other one's now"
+    anna.ack(PUBREC, message.packet_id)
+    anna.ack(PUBCOMP, message.packet_id)
+    assert not queue.items

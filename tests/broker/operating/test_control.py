@@ -206,6 +206,34 @@ async def test_retry_puts_a_message_behind_all_others(tmp_path: Path) -> None:
         assert it.broker.engine.ledger.queued == 0 or not await it.ask("queue", client="away")
 
 
+async def test_retry_leaves_a_message_where_it_is_when_there_is_no_room_behind_the_others(tmp_path: Path) -> None:
+    async with controlled(tmp_path, store=tmp_path / "broker.db") as it:
+        await queued(it, "away", b"1", bytes(1000), b"3")
+        before = await it.ask("queue", client="away")
+        it.broker.engine.set_limits(Limits(queue_bytes=500), 0)  # more is queued than it may have from now on
+        refused = await it.refused("retry", client="away", seq=before[0]["seq"])
+        assert "stays where it is: its queue is full (queue_bytes)" in refused
+        assert await it.ask("queue", client="away") == before
+        it.broker.engine.set_limits(Limits(), 0)
+        it.broker.store.size_max = 0  # type: ignore[union-attr]
+        it.broker.store._room = 0  # type: ignore[union-attr]
+        refused = await it.refused("retry", client="away", seq=before[0]["seq"])
+        assert "stays where it is: the store is full (store_bytes)" in refused
+        assert await it.ask("queue", client="away") == before
+
+
+async def test_retry_leaves_a_message_of_a_queue_to_its_queue(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as it, RawClient(it.port) as consumer, RawClient(it.port) as publisher:
+        await consumer.connect("c")
+        await consumer.subscribe("$queue/jobs/in/#", 1)
+        await publisher.connect("p")
+        publisher.publish("in/1", b"1", 1)
+        await publisher.packet()
+        (message,) = await it.ask("queue", client="c")
+        assert "belongs to the queue jobs" in await it.refused("retry", client="c", seq=message["seq"])
+        assert (await it.ask("drop", client="c", seq=message["seq"])).endswith("dropped")
+
+
 async def test_dropping_what_a_client_holds_up_lets_the_next_ones_go(tmp_path: Path) -> None:
     """A client takes its window of messages and acknowledges none; its operator drops them all."""
     async with controlled(tmp_path) as it, RawClient(it.port) as client, RawClient(it.port) as publisher:

@@ -6,14 +6,14 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.client import Client
-from mqttlite_gateway.page import server, streams
+from mqttlite_gateway.page import crowd, streams
 from mqttlite_gateway.page.parts import Parts, as_json
 from mqttlite_gateway.page.people import Visitor
 from mqttlite_gateway.page.rates import Rates
@@ -24,6 +24,8 @@ from mqttlite_gateway.page.settings import PageSettings
 from . import shown
 from .browser import leave
 from .test_door import browsing, event
+
+OK = b"HTTP/1.1 200 OK"
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -141,8 +143,8 @@ async def test_a_browser_that_goes_before_it_is_answered_leaves_no_stream_behind
 
 
 async def test_a_connection_that_asks_for_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.1)
-    monkeypatch.setattr(server, "LOOK_S", 0.05)
+    monkeypatch.setattr(crowd, "FIRST_REQUEST_S", 0.1)
+    monkeypatch.setattr(crowd, "LOOK_S", 0.05)
     async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(page.url.rpartition(":")[2]))
         writer.write(b"GET / HT")
@@ -153,18 +155,69 @@ async def test_a_connection_that_asks_for_nothing_is_closed(monkeypatch: pytest.
         await leave(writer)
 
 
-async def test_beyond_so_many_connections_new_ones_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
-    async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page:
+class Caller:
+    """A connection from an address of loopback that is kept open between requests."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self) -> bytes:
+        """The first line of the answer to a request; b"": it is closed."""
+        self.writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            await self.reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+        return head.partition(b"\r\n")[0]
+
+
+@contextlib.asynccontextmanager
+async def calling(page: Page, *hosts: str) -> AsyncIterator[list[Caller]]:
+    """Connections, each from one of these addresses, one after the other, each with a request."""
+    port = int(page.url.rpartition(":")[2])
+    callers = []
+    async with asyncio.timeout(20):
+        for host in hosts:
+            callers.append(Caller(*await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))))
+            await callers[-1].ask()
+        yield callers
+    for caller in callers:
+        await leave(caller.writer)
+
+
+async def test_an_address_with_very_many_connections_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 5)
+    many = ["127.0.0.9"] * 4
+    hosts = ("127.0.0.2", *many, "127.0.0.3", "127.0.0.4")
+    page = Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0"))
+    async with page, calling(page, *hosts) as callers:
+        answers = [await caller.ask() for caller in callers]
+        assert answers == [OK, b"", b"", OK, OK, OK, OK], "the oldest two of those that are one address's"
+
+
+async def test_where_each_address_has_one_connection_the_last_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 3)
+    page = Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0"))
+    async with page, calling(page, *(f"127.0.0.{last}" for last in range(2, 6))) as callers:
+        assert [await caller.ask() for caller in callers] == [OK, OK, OK, b""]
+
+
+async def test_what_asks_for_nothing_goes_before_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 3)
+    async with Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0")) as page, browsing(page) as browser:
+        stream = await browser.session.get(page.url + "/events")
+        await event(stream, "state")
         port = int(page.url.rpartition(":")[2])
-        writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(3)]
-        await until(lambda: len(page._connections()) == 3)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(20):
-            with contextlib.suppress(ConnectionError):
-                assert await reader.read() == b""
-        for each in (*writers, writer):
-            await leave(each)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)  # says nothing
+        await until(lambda: len(page._connections()) == 2)
+        async with calling(page, "127.0.0.1", "127.0.0.2") as callers:
+            assert await reader.read() == b""
+            assert [await caller.ask() for caller in callers] == [OK, OK]
+            assert not stream.closed
+        stream.close()
+        await leave(writer)
 
 
 # -- what plots are drawn of

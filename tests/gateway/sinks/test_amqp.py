@@ -162,7 +162,7 @@ async def test_nothing_is_lost_when_the_connection_is_cut_and_a_copy_has_the_sam
     assert [body for _, body in dict.fromkeys(got)] == [b"%d" % number for number in range(count)]
 
 
-async def test_a_queue_that_is_full_holds_everything_back_and_loses_nothing(
+async def test_a_queue_that_is_full_holds_everything_back_loses_nothing_and_keeps_the_order(
     tmp_path: Path, shared_rabbitmq: Shared, name: str
 ) -> None:
     of = settings(shared_rabbitmq.amqp_url, name=name, out=TOPICS)
@@ -177,6 +177,7 @@ async def test_a_queue_that_is_full_holds_everything_back_and_loses_nothing(
                 got += [message.body for message in await rabbit.take(name, 1)]
             await until(lambda: up.describe()["queued"] == 0)
             assert up.dead_letters() == []
+            assert list(dict.fromkeys(got)) == [b"%d" % number for number in range(20)]
 
 
 async def test_a_queue_that_somebody_deletes_is_made_again(tmp_path: Path, shared_rabbitmq: Shared, name: str) -> None:
