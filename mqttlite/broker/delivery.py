@@ -62,6 +62,7 @@ class Delivery(Publishing):
         self.guard: Guard = ALLOW_ALL
         self.source = b""  # whose will, or message for later, is being published, as it is kept with a retained one
         self.is_timed = False  # a message with a deadline has come
+        self.lifted: dict[ClientSession, None] = {}  # sessions inside that have QoS 0 queued, as QoS 1
 
     def session_of(self, client_id: bytes, clean: bool, store: BrokerStore | None = None) -> ClientSession:
         """A session that is new, or that `store` has kept."""
@@ -178,6 +179,9 @@ class Delivery(Publishing):
             if value >> IDENTIFIER:
                 identifiers.append(value >> IDENTIFIER)
         qos = min(qos, flags >> 1 & 3)  # [MQTT-3.8.4-8]
+        if not qos and client in self.lifted:  # nobody is held back for QoS 0, so there may be no room
+            store = self._store
+            qos = int(store is None or store.has_room(len(topic) + len(payload) + len(extra) + MESSAGE))
         retain = 1 if is_new else flags & 1 if options & RETAIN_AS_PUBLISHED else 0  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         if identifiers:
             extra = with_identifiers(extra, identifiers)

@@ -314,10 +314,10 @@ def subscribe(connection: Connection, filters: Iterable[tuple[str, int]]) -> boo
     return bool(gone or new)
 
 
-def enrol(broker: Broker, name: str, filters: Iterable[tuple[str, int]]) -> bool:
+def enrol(broker: Broker, name: str, filters: Iterable[tuple[str, int]], has_qos_0: bool = False) -> bool:
     """Have a session called `name` with subscriptions to exactly these filters (as `subscribe`), for which messages are
     queued from now on, and which nobody takes from yet; whether there was one. What is queued in one that is there
-    does not count as sent.
+    does not count as sent. `has_qos_0`: messages of QoS 0 are queued, too, as of QoS 1.
     """
     wanted = list(filters)
     client = session_of(broker, name)
@@ -328,14 +328,25 @@ def enrol(broker: Broker, name: str, filters: Iterable[tuple[str, int]]) -> bool
             broker.engine.router.unsubscribe(client, topic_filter)
             broker.engine.depot.unsubscribe(client, topic_filter)
             broker.changed()
-        if not _new(client, wanted):
-            return True
-    connection = Connection(broker, lambda packets: None, lambda why: None)
-    connection.connect(name)
-    if connection.client is not None:
-        subscribe(connection, wanted)
-    connection.close()
+    if not is_there or client is None or client.peer is not None or _new(client, wanted):
+        connection = Connection(broker, lambda packets: None, lambda why: None)
+        connection.connect(name)
+        client = connection.client
+        if client is not None:
+            _lift(broker, client, has_qos_0)
+            subscribe(connection, wanted)
+        connection.close()
+    else:
+        _lift(broker, client, has_qos_0)
     return is_there
+
+
+def _lift(broker: Broker, client: ClientSession, has_qos_0: bool) -> None:
+    lifted = broker.engine.router.lifted
+    if has_qos_0:
+        lifted[client] = None
+    else:
+        lifted.pop(client, None)
 
 
 def _new(client: ClientSession, filters: Iterable[tuple[str, int]]) -> list[tuple[bytes, int]]:

@@ -60,6 +60,7 @@ class Router(Subscribing):
             self.unsubscribe(client, topic_filter)
         self.backpressure.ended(client)
         self.expiring.forget(client)
+        self.lifted.pop(client, None)
         client.session.forget()
         if self._shares:
             self._pass_on(client)

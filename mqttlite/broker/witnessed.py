@@ -25,12 +25,10 @@ from .broker_store import BrokerStore
 from .client_session import ClientSession
 from .extras import deadline_of, properties_of
 from .ledger import Ledger as Account
-from .limits import Limits
 from .peer import Peer
 from .queue import Queue
 from .route import Route
 from .router import Router
-from .stats import Stats, Watch
 
 if TYPE_CHECKING:
     from ..core.records import State
@@ -67,20 +65,11 @@ def key_in(payload: bytes, extra: bytes) -> Key | None:
 class WitnessedRouter(Router):
     """As Router; `witness` is a mqttlite.ledger.Ledger."""
 
-    def __init__(
-        self,
-        witness: Any,
-        limits: Limits,
-        stats: Stats,
-        watch: Watch,
-        dirty: dict[Peer, None],
-        busy: dict[Peer, None],
-        store: BrokerStore | None = None,
-    ) -> None:
-        Router.__init__(self, limits, stats, watch, dirty, busy, store)
+    def __init__(self, witness: Any, *parts: Any) -> None:  # of Router
+        Router.__init__(self, *parts)
         self.witness = witness
-        if store is not None:
-            store.witness = witness
+        if self._store is not None:
+            self._store.witness = witness
 
     def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
         reason = Router.publish(self, publisher, flags, topic, payload, extra)

@@ -25,7 +25,8 @@ says after 15 s what it has heard on the line, and what that looks like.
 In forward mode each device has a connection of its own to a broker elsewhere, which has all messages; while that cannot
 be reached, devices wait. In bridge mode (--bridge, or [[upstream]] in the file) the broker is inside: what a device has
 been told is received is on this machine's disk, and goes upstream as soon as that can be reached, in order, with its
-QoS, and whatever ends this program.
+QoS, and whatever ends this program. What is published with QoS 0, of which a device is told nothing, is dropped while
+the upstream is away; queue_qos0 = true in the file has it queued, too.
 """
 _EXAMPLES = """\
 examples:

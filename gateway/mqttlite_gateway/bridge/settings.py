@@ -89,6 +89,8 @@ class UpstreamSettings:
     tls               what mqttlite.Client takes about TLS, by the same names: ca, certificate, key_file ...
     out, inwards      what goes to the upstream, and what is fetched there
     queue_bytes       of messages that wait for the upstream, with 64 bytes for each
+    queue_qos0        whether messages of QoS 0 are queued, too, and go up as of QoS 1; else they are dropped while the
+                      upstream is away
     max_age_s         of a message in the queue, after which it is dropped and counted; 0: as old as it gets
     when_full         what becomes of a message that finds the queue full: hold (its publisher waits), refuse,
                       drop-oldest, drop-newest
@@ -114,6 +116,7 @@ class UpstreamSettings:
     out: tuple[Route, ...] = ()
     inwards: tuple[Route, ...] = ()
     queue_bytes: int = 256 * MIB
+    queue_qos0: bool = False
     max_age_s: int = 0
     when_full: str = "hold"
     rate: float = 0.0

@@ -84,7 +84,8 @@ class BridgeUplink:
             self._kept.met = ""
             self._kept.marks.clear()
             self._kept.save(self._broker, self.name)
-        enrol(self._broker, self.name, [(route.filter, options_of(route)) for route in self.settings.out])
+        filters = [(route.filter, options_of(route)) for route in self.settings.out]
+        enrol(self._broker, self.name, filters, self.settings.queue_qos0)
         self._ages = Ages(self._kept.marks, self.settings.max_age_s * 1000)
         client = self._client
         if client is not None:

@@ -80,7 +80,7 @@ class SinkUplink:
 
     def prepare(self) -> None:
         """Have the session and its subscriptions, so that what is published is queued, whatever the sink does."""
-        is_there = enrol(self._broker, self.name, self._filters)
+        is_there = enrol(self._broker, self.name, self._filters, self.settings.queue_qos0)
         if not is_there or not self._kept.met:  # numbers begin anew, and so do the names of messages
             self._kept.met = os.urandom(6).hex()
             self._kept.is_reached = False

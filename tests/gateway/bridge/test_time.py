@@ -164,6 +164,41 @@ def test_no_more_is_under_way_than_may_go_in_ten_seconds() -> None:
     assert terms_of(settings("mqtt://x", rate=1), Version(True), True, {}).window == 10
 
 
+@pytest.mark.parametrize(("route_qos", "comes_with"), [(2, 1), (0, 0)])
+async def test_what_is_published_with_qos_0_is_kept_for_an_upstream_that_is_away_where_the_settings_say_so(
+    tmp_path: Path, route_qos: int, comes_with: int
+) -> None:
+    more = {"queue_qos0": True, "out": (Route("up/#", "site-7/", qos=route_qos),), "version": "5.0"}
+    async with gateway(tmp_path / "gateway.db", settings("mqtt://127.0.0.1:1", **more)) as (broker, uplink):
+        await publish(broker.addresses[0], b"a", qos=0)
+        await publish(broker.addresses[0], b"b", qos=2)
+        await until(lambda: uplink.describe()["queued"] == 2)
+        async with Client(broker.addresses[0], client_id="other", clean_session=False) as other:
+            await other.subscribe("up/#", 2)
+        await publish(broker.addresses[0], b"c", qos=0)
+        assert broker.engine.sessions[b"other"].session.queued == 0, "it is kept for nobody else"
+    async with (
+        upstream("own", tmp_path) as url,
+        Reader(url, "#") as far,
+        gateway(tmp_path / "gateway.db", settings(url, **more)),
+    ):
+        assert [payload for _, payload in await far.got(3)] == [b"a", b"b", b"c"]
+        assert [message.qos for message in far.messages][::2] == [comes_with] * 2
+
+
+async def test_where_the_queue_is_full_qos_0_is_dropped_counted_and_holds_nobody_back(tmp_path: Path) -> None:
+    of = settings("mqtt://127.0.0.1:1", queue_qos0=True, queue_bytes=2000)
+    async with gateway(tmp_path / "gateway.db", of) as (broker, uplink):
+        await publish(broker.addresses[0], *[bytes(200)] * 20, qos=0)
+        await until(lambda: sum(uplink.describe()["dropped"].values()) + uplink.describe()["queued"] == 20)
+        assert 5 <= uplink.describe()["queued"] <= 8
+    async with gateway(tmp_path / "gateway.db", settings("mqtt://127.0.0.1:1")) as (broker, uplink):
+        before = uplink.describe()["queued"]
+        await publish(broker.addresses[0], b"x", qos=0)
+        await publish(broker.addresses[0], b"x", qos=1)
+        assert uplink.describe()["queued"] == before + 1
+
+
 async def test_what_is_too_old_is_dropped_and_counted_and_the_rest_goes_up(tmp_path: Path) -> None:
     of = settings("mqtt://127.0.0.1:1", max_age_s=3600)
     async with gateway(tmp_path / "gateway.db", of) as (broker, uplink):
