@@ -28,7 +28,7 @@ from typing import NamedTuple
 from benchmarks.broker_cpu import ROOT, cpu_us, free_port, mosquitto, ours, running
 from benchmarks.broker_load import Publisher, expect
 from benchmarks.disk import MEMORY, disk
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.core import records
 from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect, encode_subscribe

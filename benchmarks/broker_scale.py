@@ -12,9 +12,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
+from mqttlite.broker.clients.peer import Peer
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.peer import Peer
 from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect, encode_subscribe
 

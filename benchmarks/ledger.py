@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from mqttlite.broker.clients.peer import Peer
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.peer import Peer
-from mqttlite.broker.router import Router
-from mqttlite.broker.witnessed import WitnessedRouter
+from mqttlite.broker.routing.router import Router
+from mqttlite.broker.routing.witnessed import WitnessedRouter
 from mqttlite.core.keys import wrap
 from mqttlite.ledger import Ledger
 from mqttlite.ledger.file import LedgerFile

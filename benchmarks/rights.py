@@ -11,9 +11,9 @@ import time
 
 from mqttlite.broker import Access, Rule, Rules
 from mqttlite.broker.access.guard import ALLOW_ALL, Guard
+from mqttlite.broker.clients.peer import Peer
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.peer import Peer
 from mqttlite.core import wire4
 from mqttlite.core.codec import acknowledgement, publish_head
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from mqttlite.broker import Broker
-from mqttlite.broker.client_session import ClientSession
+from mqttlite.broker.clients.client_session import ClientSession
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import exposition
 

@@ -11,7 +11,7 @@ from statistics import median
 from time import perf_counter
 
 from mqttlite.broker import Broker
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.testing import TestBroker
 
 RUNS = 30

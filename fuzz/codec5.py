@@ -7,9 +7,9 @@ read is written again byte by byte; whatever else happens is an MQTTError.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mqttlite.broker import publish5
-from mqttlite.broker.extras import block_of, deadline_of, extra_of, share_of, with_identifiers, with_share
 from mqttlite.broker.limits import LimitError, Limits
+from mqttlite.broker.messages.extras import block_of, deadline_of, extra_of, share_of, with_identifiers, with_share
+from mqttlite.broker.packets import publish5
 from mqttlite.core import wire5, wire5_server
 from mqttlite.core.codec import acknowledgement, body_at, packet, prefixed
 from mqttlite.core.errors import MQTTError

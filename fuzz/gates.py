@@ -10,9 +10,9 @@ from typing import Any
 from mqttlite.broker.access.access import Access
 from mqttlite.broker.access.rule import Rule
 from mqttlite.broker.access.rules import Rules
+from mqttlite.broker.clients.peer import Peer
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.peer import Peer
 from mqttlite.core.codec import packet, prefixed
 from tests.broker.world import Wire, World
 

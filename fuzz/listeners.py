@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mqttlite.broker.connections.protocol import Protocol
+from mqttlite.broker.connections.turns import Turns
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.listener import Door, Listener, Tls
-from mqttlite.broker.protocol import Protocol
-from mqttlite.broker.turns import Turns
+from mqttlite.broker.listening.listener import Door, Listener, Tls
 from mqttlite.core.codec import packet, prefixed
 from tests.certificates import Certificates
 

@@ -42,7 +42,7 @@ DIFFERENT = {
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
     "PACKET_ID": {"planning/sizes", "store/broker_tables"},  # bytes, and bits
     "PIECE": {
-        "broker/long_requests",
+        "broker/packets/long_requests",
         "client/connector",
         "store/area_file",
         "store/sqlite_leftovers",
@@ -64,7 +64,7 @@ DIFFERENT = {
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/lines/upstream"},
     "SHARE": {"planning/saturation", "store/sqlite_reserve"},
     "SILENT_S": {"cli/console"},
-    "SIZE": {"broker/answers", "firmware/mqttlite_board/improv"},
+    "SIZE": {"broker/packets/answers", "firmware/mqttlite_board/improv"},
     "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
     "TAIL": {"gateway/lines/separator"},

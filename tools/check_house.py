@@ -1,10 +1,13 @@
-"""Checks the house: imports run downwards, no circle of files, no large file or function, one home for a constant.
+"""Checks the house: imports run downwards, no circle of files or of folders, no large file or function, one home for a
+constant.
 
     python -m tools.check_house     part of `make lint`; exit code 1 where something is found
 
 Rooms are the folders of mqttlite/, gateway/, and, as `board`, firmware/mqttlite_board/. What is found and
 tolerated stands in TOLERATED; what stands there and is not found any more is an error, too, so that the list can only
 shrink.
+
+Within a room, folders and the modules beside them stand above each other, too: none needs what needs it.
 
 An import inside a function loads a part when it is needed: it must not run upwards either, but the part may well know
 what it is a part of, so it closes no circle, nor does the declaration for the type checker of what is loaded so. Any
@@ -44,7 +47,14 @@ OTHERS = ("tests", "benchmarks", "examples", "fuzz", "hardware", "tools")  # who
 LINES_MAX = 500
 FUNCTION_MAX = 79
 
-TOLERATED: frozenset[str] = frozenset()  # such as "large mqttlite/a/b.py": a finding up to its colon
+# Such as "large mqttlite/a/b.py": a finding up to its colon
+TOLERATED: frozenset[str] = frozenset(
+    {
+        "circle of folders in client",
+        "circle of folders in gateway",
+        "circle of folders in sim",
+    }
+)
 
 
 class Finding(NamedTuple):
@@ -171,6 +181,18 @@ def sizes(root: Path) -> Iterator[Finding]:
                         yield Finding(f"long {place} {node.name}", f"{lines} lines, {FUNCTION_MAX} at most")
 
 
+def folders(graph: dict[str, set[str]], known: dict[str, Module]) -> Iterator[Finding]:
+    """Folders of a room that need each other, or modules beside them. `graph`: what each module needs at once."""
+    place = {name: ".".join(name.split(".")[: 3 if name.startswith("mqttlite.") else 2]) for name in graph}
+    room = {place[name]: known[name].room for name in graph}
+    needs: dict[str, set[str]] = {each: set() for each in room}
+    for name, others in graph.items():
+        needs[place[name]] |= {place[other] for other in others if known[other].room == known[name].room}
+    for circle in circles({each: others - {each} for each, others in needs.items()}):
+        if any(place[name] in circle and place[name] != name for name in graph):  # else it is one of files
+            yield Finding(f"circle of folders in {room[circle[0]]}", ", ".join(circle))
+
+
 def copies(known: dict[str, Module]) -> Iterator[Finding]:
     """Constants, `NAME = const(value)`, that stand in two modules; _NAME is NAME."""
     homes: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -199,6 +221,7 @@ def findings(root: Path) -> Iterator[Finding]:
                 graph[module.name].add(name)
     for circle in circles(graph):
         yield Finding(f"circle in {known[circle[0]].room}", ", ".join(circle))
+    yield from folders(graph, known)
     yield from sizes(root)
     yield from copies(known)
 

@@ -6,8 +6,9 @@
 
 The hook of hatch's build (tools/wheel_hook.py) calls it when it is asked to. What is compiled:
 
-- all of the folders in ROOMS, but for the modules in INTERPRETED, each with its reason. A module that is compiled stays
-  in the wheel as source, for tracebacks and type checkers; Python prefers the compiled one beside it.
+- the files of each folder in ROOMS (not of those below it), but for its `__init__` and the modules in INTERPRETED, each
+  with its reason. A module that is compiled stays in the wheel as source, for tracebacks and type checkers; Python
+  prefers the compiled one beside it.
 - not the files as they are, but with `NAME = const(…)` as `NAME: Final = …`, line for line the same: mypyc then puts
   the number where the name stands, in other modules, too.
 
@@ -32,9 +33,21 @@ COPY = "build/compiled"
 GROUP = "mqttlite"  # all is one program of C: mqttlite__mypyc.*.so, beside a small module for each of Python's
 OPTIMISATION = "3"
 
-ROOMS = ("core", "broker")
+ROOMS = (
+    "core",
+    "broker",
+    "broker/bounds",
+    "broker/clients",
+    "broker/connections",
+    "broker/counting",
+    "broker/listening",
+    "broker/messages",
+    "broker/packets",
+    "broker/routing",
+    "broker/sessions",
+    "broker/topics",
+)
 INTERPRETED = {
-    "core/__init__.py": "names alone",
     "core/broken_rules.py": "words alone",
     "core/errors.py": "classes that applications derive from; loads others when they are asked for (__getattr__)",
     "core/events.py": "interfaces for the type checker",
@@ -45,19 +58,27 @@ INTERPRETED = {
     "core/refusals.py": "words alone",
     "core/streamed.py": "derives from bytes",
     "core/message_properties.py": "interfaces for the type checker stand in it",
-    "broker/__init__.py": "names alone",
-    "broker/asking.py": "awaits, once for each CONNECT",
-    "broker/authentication.py": "the face of an application's own code, whose errors derive from it",
-    "broker/broker_store.py": "derives from the store's writer, which is interpreted",
     "broker/audit.py": "words alone",
-    "broker/doors.py": "once for each listener; the simulator gives it other sockets",
-    "broker/handshakes.py": "words alone",
+    "broker/bounds/addresses.py": "once for each connection",
+    "broker/bounds/progress.py": "a protocol stands in it",
+    "broker/bounds/properties.py": "for packets with many properties alone",
+    "broker/bounds/rates.py": "once for each connection, or when somebody has set a rate",
+    "broker/bounds/wildcards.py": "once for each subscription",
+    "broker/clients/broker_store.py": "derives from the store's writer, which is interpreted",
+    "broker/connections/asking.py": "awaits, once for each CONNECT",
+    "broker/connections/doors.py": "once for each listener; the simulator gives it other sockets",
+    "broker/connections/protocol.py": "a class derived from asyncio's",
     "broker/limits.py": "a dataclass whose fields have help texts",
-    "broker/listen.py": "the simulator gives it other sockets",
-    "broker/listener.py": "dataclasses, once for each listener",
-    "broker/origins.py": "once for each WebSocket; its package may be missing",
-    "broker/protocol.py": "a class derived from asyncio's",
+    "broker/listening/handshakes.py": "words alone",
+    "broker/listening/listen.py": "the simulator gives it other sockets",
+    "broker/listening/listener.py": "dataclasses, once for each listener",
+    "broker/listening/origins.py": "once for each WebSocket; its package may be missing",
+    "broker/named_rules.py": "a dataclass, once for each of its tables",
+    "broker/routing/means.py": "for named queues, which are interpreted",
+    "broker/routing/repeats.py": "for messages with a key alone",
+    "broker/routing/taker.py": "named queues derive from it, and are interpreted",
     "broker/server.py": "the public face",
+    "broker/topics/names.py": "once for each subscription, and a class of errors",
 }
 
 REPLACED = ("SPAN",)  # constants that are not final: the simulator has worlds with few packet identifiers
@@ -83,7 +104,7 @@ setup(name={group!r}, packages=[], ext_modules=modules)
 def compiled_paths(root: Path) -> list[str]:
     """What is compiled, from `root` on."""
     package = root / "mqttlite"
-    found = {path.relative_to(package).as_posix() for room in ROOMS for path in (package / room).glob("*.py")}
+    found = {path.relative_to(package).as_posix() for room in ROOMS for path in (package / room).glob("[!_]*.py")}
     if unknown := INTERPRETED.keys() - found:
         raise SystemExit(f"tools/compiled.py: INTERPRETED names what is not there: {', '.join(sorted(unknown))}")
     return [f"mqttlite/{path}" for path in sorted(found - INTERPRETED.keys())]

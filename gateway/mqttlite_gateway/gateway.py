@@ -23,7 +23,7 @@ from .reloading import BESIDE, check_same
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
-    from mqttlite.broker.broker_store import BrokerStore
+    from mqttlite.broker.clients.broker_store import BrokerStore
     from mqttlite.ledger import Ledger
     from mqttlite.link.bus.station import Station
 

@@ -14,24 +14,25 @@ from ..core.errors import MQTTError, ProtocolError
 from ..core.packet_types import DISCONNECT
 from ..core.properties import with_properties
 from ..core.reason_codes import ANOTHER_SERVER, NOT_AUTHORISED, QUOTA_EXCEEDED, REFUSED, SHUTTING_DOWN, UNAVAILABLE
-from . import events, new_guard, new_limits
+from .access.authentication import Authenticate, Refusal
 from .access.guard import ALLOW_ALL, Guard
 from .access.identity import Identity
 from .access.pending import Question
-from .authentication import Authenticate, Refusal
-from .broker_store import BrokerStore
-from .client_session import ClientSession
-from .deadlines import Deadlines
-from .farewell import reason_of
-from .gates import progress
-from .handshakes import spoken
+from .bounds import progress
+from .bounds.deadlines import Deadlines
+from .clients import events
+from .clients.broker_store import BrokerStore
+from .clients.client_session import ClientSession
+from .clients.peer import Peer
 from .limits import HOLD, LimitError, Limits
-from .peer import Peer
-from .router import Router
-from .sessions import Sessions, random_client_id
-from .sweep import Sweep
-from .welcome import reference
-from .wills import will_of
+from .listening.handshakes import spoken
+from .packets.farewell import reason_of
+from .routing.router import Router
+from .sessions import new_guard, new_limits
+from .sessions.sessions import Sessions, random_client_id
+from .sessions.sweep import Sweep
+from .sessions.welcome import reference
+from .sessions.wills import will_of
 
 log = logging.getLogger("mqttlite.broker")
 

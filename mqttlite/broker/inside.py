@@ -29,12 +29,12 @@ from ..core.packet_types import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBRE
 from ..core.parser import Parser
 from ..core.properties import parted, user_properties
 from ..core.reason_codes import REFUSED
-from .client_session import INSIDE_IDS, ClientSession
-from .connection import Connection as NetworkConnection
-from .delivery import RETAIN_HANDLING
-from .gates.addresses import INSIDE
+from .bounds.addresses import INSIDE
+from .clients.client_session import INSIDE_IDS, ClientSession
+from .connections.connection import Connection as NetworkConnection
+from .connections.turns import READ_BYTES, now_ms
+from .routing.delivery import RETAIN_HANDLING
 from .server import Broker
-from .turns import READ_BYTES, now_ms
 
 AT_HAND = 100  # QoS 1 and 2 messages that a program has and has not acknowledged, where it does not say
 HELD_BYTES = 64 * 1024  # that wait in a connection while it is not resumed; below it the engine goes on

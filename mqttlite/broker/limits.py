@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from ..core.errors import MQTTError
 from ..core.reason_codes import NOT_AUTHORISED
 from ..core.sizes import PACKET_MAX
-from .queues.rules import POLICIES, NamedRule
+from .named_rules import POLICIES, NamedRule
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .access.access import LOCAL, Access
 from .access.guard import Guard
 from .access.users import Users
-from .doors import ASKED, UNWANTED, WELCOME
+from .connections.doors import ASKED, UNWANTED, WELCOME
 from .limits import Limits
 
 if TYPE_CHECKING:

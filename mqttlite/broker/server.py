@@ -18,27 +18,27 @@ from typing import Self
 from ..ledger.ledger import Ledger
 from ..store.base import StoreError
 from .access.access import Access, by_kind, guard_of
+from .access.authentication import Authenticate
 from .access.guard import Guard
 from .access.hooks import Authenticating, Hooks
-from .admission import Vouch
 from .audit import audit
-from .authentication import Authenticate
-from .broker_store import BrokerStore
-from .commit_gate import CommitGate
-from .connection import Connection
-from .doors import Doors
+from .clients.broker_store import BrokerStore
+from .connections.commit_gate import CommitGate
+from .connections.connection import Connection
+from .connections.doors import Doors
+from .connections.poll import poll_of
+from .connections.protocol import Protocol
+from .connections.thin import ThinTransport
+from .connections.turns import Turns, now_ms
+from .counting.stats import Stats
 from .engine import Engine
 from .gates.log_rate import LogRate
 from .limits import Limits
-from .listener import Listener, Tls
-from .poll import poll_of
-from .protocol import Protocol
+from .listening.listener import Listener, Tls
 from .reloading import differences, differences_of_access, strangers, succeed
-from .router import Router
-from .stats import Stats
-from .thin import ThinTransport
-from .turns import Turns, now_ms
-from .witnessed import WitnessedRouter
+from .routing.router import Router
+from .routing.witnessed import WitnessedRouter
+from .sessions.admission import Vouch
 
 log = logging.getLogger("mqttlite.broker")
 

@@ -11,8 +11,8 @@ from ..broker.access.users import Users
 from ..broker.config import Mistakes, Settings
 from ..broker.config.ledger import make_ledger
 from ..broker.config.make_access import doubts, make_access
-from ..broker.doors import check_listener
-from ..broker.listener import Listener
+from ..broker.connections.doors import check_listener
+from ..broker.listening.listener import Listener
 from ..broker.reloading import strangers
 from ..core.errors import MQTTError
 from .streams import say

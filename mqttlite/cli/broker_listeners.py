@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ..broker.listener import CLIENT_CERTIFICATES
+from ..broker.listening.listener import CLIENT_CERTIFICATES
 
 _OPTIONS = {  # of the command line, by the key of [tls]
     "certificate": "cert",

@@ -224,8 +224,8 @@ def broker_as_json(broker: "BrokerState") -> dict[str, Any]:
 
 
 def _queue(collector: "Collector") -> dict[str, Any]:
-    from ..broker.extras import properties_of
-    from ..broker.queues.names import ASIDE_CAUSE
+    from ..broker.messages.extras import properties_of
+    from ..broker.topics.names import ASIDE_CAUSE
     from ..core.properties import user_property
 
     messages = [

@@ -2,8 +2,8 @@
 
 Each station is a server with a queue. The broker works in turns of its event loop, each with all that has arrived
 (broker/server.py), and with a store its output waits for a commit that everything shares which came meanwhile
-(broker/commit_gate.py, store/sqlite.py). A device commits each publication by itself, and what it is told to release
-together. Times in ms; nothing here knows what a report looks like.
+(broker/connections/commit_gate.py, store/sqlite.py). A device commits each publication by itself, and what it is told
+to release together. Times in ms; nothing here knows what a report looks like.
 """
 
 import heapq

@@ -2,8 +2,8 @@
 
 Functions are replaced in the modules os, time and secrets. Where product code would open real sockets or files or start
 threads, the names `socket`, `os`, `fcntl`, `open` and `ThreadPoolExecutor` of that module are replaced: in
-mqttlite.broker.listen, and in every module of mqttlite.store. Serial ports: lines/serial_os.py. What is logged goes
-into the trace.
+mqttlite.broker.listening.listen, and in every module of mqttlite.store. Serial ports: lines/serial_os.py. What is
+logged goes into the trace.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from functools import lru_cache
 from threading import get_ident
 from typing import Any
 
-import mqttlite.broker.listen
+import mqttlite.broker.listening.listen
 import mqttlite.store.area_host
 import mqttlite.store.damage
 import mqttlite.store.journal
@@ -96,7 +96,7 @@ def _answers(world: Machines, network: Network) -> list[tuple[Any, str, Any]]:
     ]
 
 
-_WITH_SOCKETS = ("mqttlite.broker.listen", "mqttlite_gateway.inside.joined")
+_WITH_SOCKETS = ("mqttlite.broker.listening.listen", "mqttlite_gateway.inside.joined")
 
 _told = sys.unraisablehook
 

@@ -20,7 +20,7 @@ from .net.network import Network
 from .timeline import SECOND
 
 if TYPE_CHECKING:
-    from ..broker.broker_store import BrokerStore
+    from ..broker.clients.broker_store import BrokerStore
     from ..store.sqlite import SqliteStore
 
 RESERVE = 16 << 10  # bytes that a store keeps on the disk: enough for the little that happens here
@@ -123,7 +123,7 @@ class Process:
 
     def broker_store(self, path: str = "broker.db", **options: Any) -> "BrokerStore":
         """A broker's store on this process's disk; options as BrokerStore's."""
-        from ..broker.broker_store import BrokerStore
+        from ..broker.clients.broker_store import BrokerStore
 
         return BrokerStore("/" + path, connect=self.connect, **{"reserve": RESERVE, **options})
 

@@ -1,7 +1,7 @@
 """The tables of a broker's store in SQLite: many sessions and the retained messages in one file. CPython only.
 
 A record is `(session, kind, number, head, payload, extra)`: `session` is the number of a session, kinds and the rest
-are those of core/records.py (`extra` is its key, of which a broker makes broker/extras.py), and of these more:
+are those of core/records.py (`extra` is its key, of which a broker makes broker/messages/extras.py), and of these more:
 
     kind      session   number   head         payload
     BEGUN     yes                client_id              a session begins

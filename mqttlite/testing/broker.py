@@ -9,7 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ..broker import Broker, Limits
-from ..broker.broker_store import BrokerStore
+from ..broker.clients.broker_store import BrokerStore
 from ..broker.operating.actions import Actions
 from ..broker.operating.loop_watch import LoopWatch
 from .loop_thread import InLoopThread, LoopThread

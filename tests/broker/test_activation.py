@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.broker import Broker, activation
-from mqttlite.broker.activation import Handed
+from mqttlite.broker import Broker
 from mqttlite.broker.limits import Limits
+from mqttlite.broker.listening import activation
+from mqttlite.broker.listening.activation import Handed
 from mqttlite.client import Client
 from tests.peers import RUN_TIMEOUT_S
 from tests.runtimes import ROOT

@@ -8,7 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from mqttlite.broker import Arriving, Refusal
-from mqttlite.broker.authentication import Authenticate
+from mqttlite.broker.access.authentication import Authenticate
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
 from tests.broker.five import (

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from mqttlite.broker.counting.ledger import MESSAGE
 from mqttlite.broker.engine import Engine
-from mqttlite.broker.ledger import MESSAGE
 from tests.broker.world import Wire, World
 
 SIZE = 1 + 2 + 2 + 1 + MESSAGE  # of an empty message of topic "t" in a queue

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import commit_gate
-from mqttlite.broker.commit_gate import CommitGate
+from mqttlite.broker.connections import commit_gate
+from mqttlite.broker.connections.commit_gate import CommitGate
 from mqttlite.store.base import StoreError
 
 

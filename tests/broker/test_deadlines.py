@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.broker.deadlines import Deadlines
-from mqttlite.broker.peer import Peer
+from mqttlite.broker.bounds.deadlines import Deadlines
+from mqttlite.broker.clients.peer import Peer
 from mqttlite.core.server import CONNECT_TIMEOUT_MS
 
 from .world import World

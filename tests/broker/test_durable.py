@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Broker, Limits, commit_gate
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker import Broker, Limits
+from mqttlite.broker.clients.broker_store import BrokerStore
+from mqttlite.broker.connections import commit_gate
 from mqttlite.broker.limits import QueueRule
 from mqttlite.store.base import StoreError
 from mqttlite.store.broker_tables import BrokerTables

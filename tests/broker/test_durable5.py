@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker.access.guard import ALLOW_ALL, PUBLISH, Guard
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
 from mqttlite.store.broker_tables import BrokerTables

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mqttlite.broker.ledger import MESSAGE
+from mqttlite.broker.counting.ledger import MESSAGE
 from tests.broker.world import World
 from tests.core.packets import Packet, encode
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.core import records as r

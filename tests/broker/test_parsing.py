@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.broker.parsing import QuickParser
+from mqttlite.broker.packets.parsing import QuickParser
 from mqttlite.core.errors import ProtocolError
 from mqttlite.core.parser import Parser
 from tests.core.packets import encode, packets

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.broker.ledger import IDENTIFIER, MESSAGE, Ledger
+from mqttlite.broker.clients.queue import Queue
+from mqttlite.broker.counting.ledger import IDENTIFIER, MESSAGE, Ledger
 from mqttlite.broker.limits import QueueRule
-from mqttlite.broker.queue import Queue
-from mqttlite.broker.status import gap_topic
+from mqttlite.broker.sessions.status import gap_topic
 from mqttlite.core.records import State
 from mqttlite.core.session import SPAN
 from tests.broker.test_backpressure import SIZE, acknowledged, assert_tidy, fill

@@ -12,7 +12,7 @@ from mqttlite.broker import Access, Broker, Limits, Listener, Rule, Rules, Tls
 from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.users import Users
 from mqttlite.broker.limits import QueueRule
-from mqttlite.broker.listen import ListenError
+from mqttlite.broker.listening.listen import ListenError
 from tests.broker.raw import RawClient, port_of
 from tests.certificates import Certificates
 from tests.peers import free_port

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.broker.ledger import Ledger
+from mqttlite.broker.counting.ledger import Ledger
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.retained import RetainedMessages
+from mqttlite.broker.messages.retained import RetainedMessages
 from mqttlite.core.matching import matches
 from tests.broker.test_subscriptions import filters, names
 from tests.broker.world import World

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.broker.topic_tree import TopicTree
+from mqttlite.broker.topics.topic_tree import TopicTree
 from mqttlite.core.matching import matches
 
 from .test_subscriptions import filters, names

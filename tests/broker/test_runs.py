@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import answers, peer, runs
+from mqttlite.broker.clients import peer, runs
+from mqttlite.broker.packets import answers
 from mqttlite.core import wire5
 from mqttlite.core.codec import acknowledgement, publish_head
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL

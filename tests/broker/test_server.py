@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Access, Broker, Limits
-from mqttlite.broker.listen import ListenError
+from mqttlite.broker.listening.listen import ListenError
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.statements import statement
 

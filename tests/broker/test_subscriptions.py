@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqttlite.broker import subscriptions
-from mqttlite.broker.subscriptions import SubscriptionTree
+from mqttlite.broker.topics import subscriptions
+from mqttlite.broker.topics.subscriptions import SubscriptionTree
 from mqttlite.core.matching import matches
 from tests.statements import statement
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Broker, Limits
-from mqttlite.broker.poll import new_loop, poll_of
-from mqttlite.broker.thin import Acceptor, ThinTransport
+from mqttlite.broker.connections.poll import new_loop, poll_of
+from mqttlite.broker.connections.thin import Acceptor, ThinTransport
 from tests.broker import test_half_close, test_server
 from tests.broker.raw import RawClient, port_of
 

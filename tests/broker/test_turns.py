@@ -2,8 +2,8 @@
 
 import asyncio
 
+from mqttlite.broker.connections.turns import Turns
 from mqttlite.broker.engine import Engine
-from mqttlite.broker.turns import Turns
 
 
 async def test_who_has_more_to_do_goes_on_at_once_also_where_there_is_nothing_to_be_written() -> None:

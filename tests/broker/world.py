@@ -10,7 +10,7 @@ assert a.messages() == [("t", b"x", 1, False)]
 import itertools
 from typing import Any
 
-from mqttlite.broker.authentication import Authenticate
+from mqttlite.broker.access.authentication import Authenticate
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
 from tests.core.packets import Packet, decode, encode

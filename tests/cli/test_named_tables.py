@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker.config import load
-from mqttlite.broker.queues.names import QUEUE, STREAM
-from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.broker.named_rules import NamedRule
+from mqttlite.broker.topics.names import QUEUE, STREAM
 
 
 def rules(folder: Path, text: str) -> tuple[NamedRule, ...]:

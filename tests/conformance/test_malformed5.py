@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mqttlite.broker.farewell import REASONS
+from mqttlite.broker.packets.farewell import REASONS
 from tests.broker.five import CONNACK, DISCONNECT, Five, Got, packet, prefixed
 from tests.broker.world import Wire, World
 from tests.conformance.packets5 import PACKETS, TABLE, TEXT, UNKNOWN, with_block

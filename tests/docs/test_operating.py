@@ -9,12 +9,12 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from mqttlite.broker import Broker
-from mqttlite.broker.ledger import ACCOUNTS
+from mqttlite.broker.counting.ledger import ACCOUNTS
+from mqttlite.broker.counting.stats import Stats
 from mqttlite.broker.operating import view
 from mqttlite.broker.operating.actions import Actions
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import _COUNTERS, exposition
-from mqttlite.broker.stats import Stats
 from tests.docs.pages import program, text_of
 
 PAGE = "docs/operating.md"

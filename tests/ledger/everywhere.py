@@ -7,7 +7,7 @@ from typing import Any
 
 from mqttlite.broker import server
 from mqttlite.broker.engine import Engine
-from mqttlite.broker.witnessed import WitnessedRouter
+from mqttlite.broker.routing.witnessed import WitnessedRouter
 from mqttlite.ledger.notes import Notes
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from mqttlite import Client, PublishError
 from mqttlite.broker import Broker, Hooks, Identity, Limits, Message
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
+from mqttlite.broker.clients.queue import Queue
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import QueueRule
-from mqttlite.broker.queue import Queue
-from mqttlite.broker.router import Router
+from mqttlite.broker.routing.router import Router
 from mqttlite.ledger import Ledger
 from mqttlite.ledger.steps import key_text
 from tests.broker.test_server import until

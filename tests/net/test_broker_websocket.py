@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, NegotiationEr
 
 from mqttlite import Client
 from mqttlite.broker import Broker, Limits, Listener, Tls
-from mqttlite.broker.origins import _is_private
+from mqttlite.broker.listening.origins import _is_private
 from mqttlite.core.errors import ConnectError
 from mqttlite.core.wire4 import encode_connect
 from tests.broker.raw import TIMEOUT_S, port_of

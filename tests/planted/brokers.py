@@ -4,12 +4,12 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from mqttlite.broker.broker_store import BrokerStore
-from mqttlite.broker.commit_gate import CommitGate
+from mqttlite.broker.clients.broker_store import BrokerStore
+from mqttlite.broker.clients.queue import Queue
+from mqttlite.broker.connections.commit_gate import CommitGate
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.queue import Queue
-from mqttlite.broker.router import Router
+from mqttlite.broker.routing.router import Router
 from mqttlite.core import records as r
 from mqttlite.core.session import Session
 from mqttlite.sim import scene

@@ -1,15 +1,15 @@
 """Bugs in what only MQTT 5.0 has: message expiry, will delay, session expiry, shared subscriptions, properties."""
 
-from mqttlite.broker import extras
-from mqttlite.broker.broker_store import BrokerStore, SessionStore
-from mqttlite.broker.delivery import Delivery
+from mqttlite.broker.clients.broker_store import BrokerStore, SessionStore
 from mqttlite.broker.engine import Engine
-from mqttlite.broker.retained import RetainedMessages
-from mqttlite.broker.router import Router
-from mqttlite.broker.sessions import Sessions
-from mqttlite.broker.shares import Share
-from mqttlite.broker.sweep import Sweep
-from mqttlite.broker.wills import Wills
+from mqttlite.broker.messages import extras
+from mqttlite.broker.messages.retained import RetainedMessages
+from mqttlite.broker.routing.delivery import Delivery
+from mqttlite.broker.routing.router import Router
+from mqttlite.broker.routing.shares import Share
+from mqttlite.broker.sessions.sessions import Sessions
+from mqttlite.broker.sessions.sweep import Sweep
+from mqttlite.broker.sessions.wills import Wills
 from mqttlite.store.broker_tables import EXPIRY
 
 from .planting import Change, Given, all_of, around, text, value

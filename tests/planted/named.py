@@ -3,8 +3,8 @@
 from mqttlite.broker.queues.consumer import Consumer
 from mqttlite.broker.queues.delayed import Delay, Delayed
 from mqttlite.broker.queues.named_queue import NamedQueue
-from mqttlite.broker.queues.repeats import Repeats
 from mqttlite.broker.queues.stream import Stream
+from mqttlite.broker.routing.repeats import Repeats
 from mqttlite.database.stream_inbox import StreamInbox
 
 from .planting import Change, Given, all_of, text, value

@@ -1,10 +1,10 @@
 """Bugs in who may receive what: rules that change while messages are queued, in flight, or while the broker is down."""
 
-from mqttlite.broker import new_guard
-from mqttlite.broker.broker_store import SessionStore
-from mqttlite.broker.delivery import Delivery
-from mqttlite.broker.queue import Queue
-from mqttlite.broker.sessions import Sessions
+from mqttlite.broker.clients.broker_store import SessionStore
+from mqttlite.broker.clients.queue import Queue
+from mqttlite.broker.routing.delivery import Delivery
+from mqttlite.broker.sessions import new_guard
+from mqttlite.broker.sessions.sessions import Sessions
 
 from .planting import Change, Given, text, value
 

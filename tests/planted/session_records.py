@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.client.face import BaseClient
 from mqttlite.core import records as r
 from mqttlite.core import session as core

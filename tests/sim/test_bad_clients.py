@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Access, Broker
-from mqttlite.broker.backpressure import Backpressure
+from mqttlite.broker.clients.peer import Peer
 from mqttlite.broker.limits import Limits, QueueRule
-from mqttlite.broker.peer import Peer
+from mqttlite.broker.routing.backpressure import Backpressure
 from mqttlite.client import Client
 from mqttlite.core.parser import Parser
 from mqttlite.sim.process import Process

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import Access, Broker, backpressure, route
+from mqttlite.broker import Access, Broker
 from mqttlite.broker.limits import Limits, QueueRule
+from mqttlite.broker.routing import backpressure, route
 from mqttlite.client import Client
 from mqttlite.core.rare_errors import SetAsideError
 from mqttlite.sim.process import Process

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import connection
+from mqttlite.broker.connections import connection
 from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect
 from mqttlite.sim.process import Process

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.simulate_large import try_out
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.sim.disks.disk import Disk
 from mqttlite.store import broker_blocks
 from mqttlite.store.broker_blocks import Blocks

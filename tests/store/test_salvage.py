@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.store import kinds, sqlite_file, sqlite_wal

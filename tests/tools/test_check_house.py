@@ -65,6 +65,17 @@ def test_circles_are_found_also_those_for_the_type_checker(tmp_path: Path) -> No
     assert found(tmp_path, **files) == ["circle in broker"]
 
 
+def test_folders_of_a_room_that_need_each_other_are_found_though_no_files_do(tmp_path: Path) -> None:
+    files = {
+        "broker__low__a": "",
+        "broker__low__b": "from ..high.a import A\n",
+        "broker__high__a": "from ..low import a\n",
+        "broker__high__b": "def f():\n    from ..low.b import B\n",
+    }
+    assert found(tmp_path, **files) == ["circle of folders in broker"]
+    assert not found(tmp_path, broker__low__b="from .a import A\n")
+
+
 def test_what_is_loaded_when_needed_may_know_what_it_is_a_part_of(tmp_path: Path) -> None:
     assert not found(
         tmp_path, client__base="def f():\n    from .rare import g\n", client__rare="from .base import Base\n"

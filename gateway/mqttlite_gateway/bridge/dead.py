@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 from mqttlite.broker import Broker
-from mqttlite.broker.extras import extra_of, properties_of
+from mqttlite.broker.connections.turns import now_ms
+from mqttlite.broker.counting.ledger import MESSAGE
 from mqttlite.broker.inside import session_of
-from mqttlite.broker.ledger import MESSAGE
+from mqttlite.broker.messages.extras import extra_of, properties_of
 from mqttlite.broker.queues.named_queue import Item, NamedQueue
-from mqttlite.broker.queues.names import ASIDE_CAUSE
-from mqttlite.broker.turns import now_ms
+from mqttlite.broker.topics.names import ASIDE_CAUSE
 from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.properties import encode_user_properties, user_property, without_user
 from mqttlite.core.shown import shown

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable
 
 from mqttlite.broker import Broker
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import Connection
-from mqttlite.broker.turns import now_ms
 from mqttlite.core import wire5
 from mqttlite.core.codec import packet
 from mqttlite.core.errors import MQTTError

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from mqttlite.broker import Broker
-from mqttlite.broker.client_session import ClientSession
-from mqttlite.broker.delivery import NO_LOCAL, RETAIN_AS_PUBLISHED
-from mqttlite.broker.extras import block_of, properties_of
+from mqttlite.broker.clients.client_session import ClientSession
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import session_of
-from mqttlite.broker.turns import now_ms
+from mqttlite.broker.messages.extras import block_of, properties_of
+from mqttlite.broker.routing.delivery import NO_LOCAL, RETAIN_AS_PUBLISHED
 from mqttlite.core import session as core
 from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.keys import PROPERTY, unwrap

@@ -12,7 +12,7 @@ from typing import Any
 
 from mqttlite.broker.inside import client_id_of
 from mqttlite.broker.limits import WHEN_FULL, Limits, QueueRule
-from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.broker.named_rules import NamedRule
 from mqttlite.client.url import Url
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.text import check_topic_filter, check_topic_name, to_utf8

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mqttlite.broker import Broker
-from mqttlite.broker.client_session import ClientSession
+from mqttlite.broker.clients.client_session import ClientSession
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import enrol, session_of
-from mqttlite.broker.turns import now_ms
 from mqttlite.core.errors import ConnectError, MQTTError
 from mqttlite.core.session import EXPIRED, SPAN
 from mqttlite.core.shown import shown

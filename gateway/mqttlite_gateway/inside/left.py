@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from mqttlite.broker import Broker
-from mqttlite.broker.client_session import INSIDE_IDS
+from mqttlite.broker.clients.client_session import INSIDE_IDS
 from mqttlite.broker.inside import end_session, enrol, session_of
 from mqttlite.broker.queues.named_queue import NamedQueue
 

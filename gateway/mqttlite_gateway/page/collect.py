@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mqttlite import __version__
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.operating import view
-from mqttlite.broker.turns import now_ms
 
 from ..operating.health import reasons
 from .rates import Rates

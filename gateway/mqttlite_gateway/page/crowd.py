@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from aiohttp import web
 
-from mqttlite.broker.gates.addresses import key_of
+from mqttlite.broker.bounds.addresses import key_of
 
 CONNECTIONS_MAX = 100
 FIRST_REQUEST_S = 10.0  # for the first request of a connection

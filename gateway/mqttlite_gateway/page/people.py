@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mqttlite.broker.access.users import Users
-from mqttlite.broker.gates.addresses import is_local, key_of
+from mqttlite.broker.bounds.addresses import is_local, key_of
+from mqttlite.broker.counting.stats import Stats, Watch
 from mqttlite.broker.gates.logins import Logins
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.stats import Stats, Watch
 
 from ..config.errors import ConfigError
 from .settings import PageSettings

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
-from mqttlite.broker.activation import taken_for
 from mqttlite.broker.audit import audit
-from mqttlite.broker.gates.addresses import is_local, key_of
-from mqttlite.broker.listen import is_local as is_local_socket
-from mqttlite.broker.listen import url_of
-from mqttlite.broker.listener import Tls
+from mqttlite.broker.bounds.addresses import is_local, key_of
+from mqttlite.broker.connections.turns import now_ms
+from mqttlite.broker.listening.activation import taken_for
+from mqttlite.broker.listening.listen import is_local as is_local_socket
+from mqttlite.broker.listening.listen import url_of
+from mqttlite.broker.listening.listener import Tls
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import CONTENT_TYPE
-from mqttlite.broker.turns import now_ms
 
 from ..config.errors import ConfigError
 from ..operating.health import reasons

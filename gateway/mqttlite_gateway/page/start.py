@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mqttlite.broker.access.access import Access
 from mqttlite.broker.config.make_access import make_access
-from mqttlite.broker.listener import Tls
+from mqttlite.broker.listening.listener import Tls
 
 from ..config.errors import ConfigError
 from .settings import NO_CERTIFICATE, PageSettings

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mqttlite.broker.gates.addresses import key_of
+from mqttlite.broker.bounds.addresses import key_of
 
 from .parts import Parts, as_json
 from .people import Visitor

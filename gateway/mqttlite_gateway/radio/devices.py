@@ -189,8 +189,8 @@ async def remove_device(gateway: "Gateway", name: str) -> dict[str, Any]:
     broker = gateway.broker
     client = broker.engine.sessions.get(name.encode()) if broker else None
     if broker and client is not None:
+        from mqttlite.broker.connections.turns import now_ms
         from mqttlite.broker.operating.actions import ADMINISTRATIVE_ACTION
-        from mqttlite.broker.turns import now_ms
 
         broker.engine.remove(client, "the device is removed", ADMINISTRATIVE_ACTION, now_ms())
         broker.changed()

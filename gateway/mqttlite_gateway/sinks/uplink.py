@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mqttlite.broker import Broker
-from mqttlite.broker.client_session import ClientSession
+from mqttlite.broker.clients.client_session import ClientSession
 from mqttlite.broker.inside import Inside, InsideError, Taken, enrol, session_of
 from mqttlite.core.keys import PROPERTY
 from mqttlite.core.properties import without_user

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from ...core.reason_codes import BAD_CREDENTIALS, NOT_AUTHORISED, UNAVAILABLE
-from ..authentication import Arriving, Authenticate, Refusal
-from ..gates.addresses import is_local, key_of
+from ..bounds.addresses import is_local, key_of
+from .authentication import Arriving, Authenticate, Refusal
 from .guard import ALLOW_ALL, Guard, Later
 from .hooks import Authenticating, Hooks, Message
 from .identity import ANONYMOUS, CERTIFICATE, HOOK, INSIDE, PASSWORD, WIRE, Identity

@@ -4,7 +4,7 @@ application can put another one in its place (`Engine.set_guard`). Imports ident
 
 from collections.abc import Awaitable, Callable
 
-from ..authentication import Arriving
+from .authentication import Arriving
 from .identity import Identity
 from .rule import PUBLISH, RECEIVE, SUBSCRIBE
 

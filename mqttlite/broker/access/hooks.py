@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..authentication import Arriving
+from .authentication import Arriving
 from .identity import Identity
 
 log = logging.getLogger("mqttlite.broker")

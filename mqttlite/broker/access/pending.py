@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...core.reason_codes import UNAVAILABLE
-from ..authentication import Refusal
+from .authentication import Refusal
 from .guard import Guard, Later
 
 
@@ -21,7 +21,7 @@ class Asking(Protocol):
     """A connection whose CONNECT waits for an answer (peer.Peer)."""
 
     address: str
-    origin: str  # what counts as its address (gates/addresses.py)
+    origin: str  # what counts as its address (bounds/addresses.py)
 
 
 class Question:

@@ -14,7 +14,7 @@ client_ca = "/etc/mqttlite/devices-ca.pem"
 
 from ...settings.found import Found, Key
 from ..access.secret_files import refuse_public
-from ..listener import TLS_NAMES
+from ..listening.listener import TLS_NAMES
 from .settings import Settings
 
 KEYS = ("tls", "origins", "listener")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ..listener import TLS_NAMES, Listener, Tls
+from ..listening.listener import TLS_NAMES, Listener, Tls
 
 
 def make_listeners(

@@ -13,8 +13,8 @@ from ..access.device_file import groups_of, read_devices, rules_of
 from ..access.rule import PLACEHOLDERS, Rule
 from ..access.rules import Rules
 from ..access.users import Users, name_of, read_users
-from ..listen import is_local_url
-from ..listener import TLS_SCHEMES
+from ..listening.listen import is_local_url
+from ..listening.listener import TLS_SCHEMES
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
 from .settings import Settings
 

@@ -18,8 +18,8 @@ without one, these are the bounds of what a subscription makes under this name; 
 from ...core.errors import ProtocolError
 from ...settings.found import Found
 from ...settings.numbers import whole
-from ..queues.names import QUEUE, STREAM
-from ..queues.rules import NamedRule
+from ..named_rules import NamedRule
+from ..topics.names import QUEUE, STREAM
 from .settings import Settings
 
 KEYS = ("named_queue", "stream")

@@ -11,8 +11,8 @@ from ...settings.found import Found, Key, Mistakes, label
 from ..access.device_file import BUILT_IN, Template
 from ..access.rule import Rule
 from ..limits import Limits, QueueRule
-from ..listener import Listener
-from ..queues.rules import NamedRule
+from ..listening.listener import Listener
+from ..named_rules import NamedRule
 from .listeners import make_listeners
 
 DEVICE_FILE = "devices.toml"  # beside the file of users

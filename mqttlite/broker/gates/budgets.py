@@ -13,12 +13,12 @@ says). When all together are over `memory_bytes`, cached routes go first, then i
 
 from collections.abc import Callable, Iterable
 
-from ..client_session import ClientSession
-from ..ledger import IDENTIFIER, Ledger
+from ..bounds.addresses import is_local
+from ..clients.client_session import ClientSession
+from ..clients.peer import Peer
+from ..counting.ledger import IDENTIFIER, Ledger
+from ..counting.stats import Watch
 from ..limits import Limits
-from ..peer import Peer
-from ..stats import Watch
-from .addresses import is_local
 
 Held = dict[str, int]
 

@@ -12,11 +12,11 @@ Imports addresses, rates, peer, limits, stats.
 
 from collections.abc import Callable, Iterable
 
+from ..bounds.addresses import is_local
+from ..bounds.rates import Rate
+from ..clients.peer import Peer
+from ..counting.stats import Watch
 from ..limits import Limits
-from ..peer import Peer
-from ..stats import Watch
-from .addresses import is_local
-from .rates import Rate
 
 BURST_S = 10  # an access point that was away, or a broker: all its clients come at once
 

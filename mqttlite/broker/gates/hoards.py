@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..client_session import ClientSession
+    from ..clients.client_session import ClientSession
 
 LONG_MS = 3600 * 1000
 

@@ -10,8 +10,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from .addresses import key_of
-from .rates import Rate
+from ..bounds.addresses import key_of
+from ..bounds.rates import Rate
 
 EVERY_MS = 10_000
 

@@ -5,10 +5,10 @@ On this machine an address is many programs (and the clients of a proxy): there,
 counts.
 """
 
+from ..bounds.addresses import is_local, key_of
+from ..bounds.rates import Rate
+from ..counting.stats import Watch
 from ..limits import Limits
-from ..stats import Watch
-from .addresses import is_local, key_of
-from .rates import Rate
 
 BURST = 10  # as many mistakes at once: a password that has just been changed, on all devices of a house
 

@@ -5,12 +5,12 @@ Nobody is closed for it and nothing is dropped: PUBLISH alone is held back, as i
 one read is taken as it is, up to a turn; then its publishers wait until it is paid for.
 """
 
-from ..backpressure import Backpressure
+from ..bounds.rates import Rate
+from ..clients.peer import Peer
+from ..clients.publishing import StoreRoom
+from ..counting.stats import Watch
 from ..limits import Limits
-from ..peer import Peer
-from ..publishing import StoreRoom
-from ..stats import Watch
-from .rates import Rate
+from ..routing.backpressure import Backpressure
 
 
 class PublishRate:

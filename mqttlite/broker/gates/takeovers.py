@@ -9,11 +9,11 @@ out. Within one address a client whose connection was cut comes back often, so t
 
 from typing import TYPE_CHECKING
 
+from ..bounds.rates import Rate
 from ..limits import Limits
-from .rates import Rate
 
 if TYPE_CHECKING:
-    from ..client_session import ClientSession
+    from ..clients.client_session import ClientSession
 
 WITHIN = 4  # times as many within one address
 

@@ -17,16 +17,16 @@ from ...core.text import check_topic_filter
 from ...store.backup import backup
 from ..access.identity import HOOK, PASSWORD, Identity
 from ..audit import audit
-from ..extras import share_of
-from ..ledger import MESSAGE
+from ..connections.turns import now_ms
+from ..counting.ledger import MESSAGE
+from ..messages.extras import share_of
 from ..queues.named_queue import untagged
-from ..turns import now_ms
 from . import health, view
 from .loop_watch import LoopWatch
 from .named_actions import NamedActions
 
 if TYPE_CHECKING:
-    from ..client_session import ClientSession
+    from ..clients.client_session import ClientSession
     from ..server import Broker
 
 # Told who has asked for it; says what it has done; ValueError: nothing, and why

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..turns import now_ms
+from ..connections.turns import now_ms
 from .actions import SLICE, Action, Actions, Reload
 from .callers import Callers
 from .control_path import is_answered

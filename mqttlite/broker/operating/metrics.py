@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ... import __version__
-from ..histogram import Histogram
+from ..counting.histogram import Histogram
+from ..counting.stats import Stats
 from ..limits import NAMES
-from ..stats import Stats
 from . import health, view
 from .loop_watch import LoopWatch
 

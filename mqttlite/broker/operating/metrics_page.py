@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..listen import is_local, url_of
+from ..listening.listen import is_local, url_of
 from . import health
 from .callers import Callers
 from .loop_watch import LoopWatch

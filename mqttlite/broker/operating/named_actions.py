@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..audit import audit
-from ..turns import now_ms
+from ..connections.turns import now_ms
 
 if TYPE_CHECKING:
     from ..server import Broker

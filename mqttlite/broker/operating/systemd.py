@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..activation import handed
+from ..listening.activation import handed
 from . import health
 
 if TYPE_CHECKING:

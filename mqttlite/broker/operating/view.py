@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ... import __version__
 from ...core.codec import topic_of
 from ...core.session import SPAN
-from ..events import VERSIONS, user_of
-from ..extras import deadline_of
-from ..shares import PREFIX
-from ..stats import Stats
-from ..turns import now_ms
+from ..clients.events import VERSIONS, user_of
+from ..connections.turns import now_ms
+from ..counting.stats import Stats
+from ..messages.extras import deadline_of
+from ..routing.shares import PREFIX
 
 if TYPE_CHECKING:
-    from ..client_session import ClientSession
-    from ..peer import Peer
+    from ..clients.client_session import ClientSession
+    from ..clients.peer import Peer
     from ..server import Broker
 
 DROPPED = "dropped_"  # begins the names of counters of Stats, by cause

@@ -10,11 +10,11 @@ from ...core.reason_codes import REFUSED
 from ...core.records import RELEASED
 from ...core.session import EXPIRED
 from ...core.session import RELEASED as IS_RELEASED
-from ..client_session import ClientSession
-from ..queue import DENIED
-from .means import Means
+from ..clients.client_session import ClientSession
+from ..clients.queue import DENIED
+from ..routing.means import Means
+from ..routing.taker import Lender
 from .stream import Reader
-from .taker import Lender
 
 
 class Consumer:

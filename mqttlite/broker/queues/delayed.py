@@ -18,13 +18,13 @@ from ...core.errors import MQTTError
 from ...store.queue_tables import DELAYED, PUBLISHED, TIME_SIZE
 from ..access.guard import PUBLISH
 from ..access.identity import Identity, decoded, encoded, source
-from ..extras import delayed_by
-from ..ledger import MESSAGE
+from ..clients.peer import Peer
+from ..counting.ledger import MESSAGE
 from ..limits import LimitError
-from ..peer import Peer
-from .means import Means
-from .names import RESERVED, NamedError, delayed
-from .taker import Taker
+from ..messages.extras import delayed_by
+from ..routing.means import Means
+from ..routing.taker import Taker
+from ..topics.names import RESERVED, NamedError, delayed
 
 log = logging.getLogger("mqttlite.broker")
 

@@ -9,19 +9,19 @@ import logging
 from ...core.properties import user_property
 from ...core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED, REFUSED
 from ...store.queue_tables import COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
-from ..broker_store import BrokerStore
-from ..client_session import ClientSession
-from ..extras import share_of
+from ..clients.broker_store import BrokerStore
+from ..clients.client_session import ClientSession
+from ..counting.stats import Stats, Watch
 from ..limits import Limits
-from ..router import Router
-from ..stats import Stats, Watch
+from ..messages.extras import share_of
+from ..named_rules import DEFAULTS, NamedRule
+from ..routing.means import Means
+from ..routing.repeats import Repeats
+from ..routing.router import Router
+from ..topics.names import BRIDGE_PREFIX, QUEUE, STREAM, SUBSCRIBED, Named, NamedError, parted
 from .consumer import Consumer
 from .delayed import Delayed
-from .means import Means
 from .named_queue import Item, NamedQueue, untagged
-from .names import BRIDGE_PREFIX, QUEUE, STREAM, SUBSCRIBED, Named, NamedError, parted
-from .repeats import Repeats
-from .rules import DEFAULTS, NamedRule
 from .stream import ID_PROPERTY, OFFSET_PROPERTY, Entry, Reader, Stream
 
 log = logging.getLogger("mqttlite.broker")

@@ -18,18 +18,18 @@ from ...core.codec import publish_head, topic_of
 from ...core.properties import encode_user_properties
 from ...store.queue_tables import COLLECTED, TAKEN, TIME_SIZE, TRIED
 from ..access.guard import Guard
-from ..backpressure import STRICT
-from ..client_session import ClientSession
-from ..delivery import IDENTIFIER, QOS
-from ..extras import deadline_of, with_identifiers, with_share
-from ..ledger import MESSAGE
+from ..clients.client_session import ClientSession
+from ..clients.peer import Peer
+from ..clients.publishing import HeldBack, StoreRoom
+from ..counting.ledger import MESSAGE
 from ..limits import DROP_OLDEST, HOLD, LimitError
-from ..peer import Peer
-from ..publishing import HeldBack, StoreRoom
-from .means import Means
-from .names import DEAD_PREFIX, QUEUE_PREFIX
-from .rules import NamedRule
-from .taker import Lender
+from ..messages.extras import deadline_of, with_identifiers, with_share
+from ..named_rules import NamedRule
+from ..routing.backpressure import STRICT
+from ..routing.delivery import IDENTIFIER, QOS
+from ..routing.means import Means
+from ..routing.taker import Lender
+from ..topics.names import DEAD_PREFIX, QUEUE_PREFIX
 
 if TYPE_CHECKING:
     from .consumer import Consumer

@@ -15,15 +15,15 @@ import logging
 from ...core.codec import publish_head, topic_of
 from ...core.properties import encode_user_properties
 from ...store.queue_tables import COLLECTED, READ_TO, TIME_SIZE, TRIMMED
-from ..client_session import ClientSession
-from ..delivery import IDENTIFIER, QOS
-from ..extras import deadline_of, with_identifiers
-from ..ledger import MESSAGE
-from ..peer import Peer
-from .means import Means
-from .names import NamedError
-from .rules import NamedRule
-from .taker import Taker
+from ..clients.client_session import ClientSession
+from ..clients.peer import Peer
+from ..counting.ledger import MESSAGE
+from ..messages.extras import deadline_of, with_identifiers
+from ..named_rules import NamedRule
+from ..routing.delivery import IDENTIFIER, QOS
+from ..routing.means import Means
+from ..routing.taker import Taker
+from ..topics.names import NamedError
 
 log = logging.getLogger("mqttlite.broker")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...broker import Broker
-from ...broker.ledger import MESSAGE
+from ...broker.counting.ledger import MESSAGE
 from ...client import Client
 from ...core.codec import topic_of
 from ...core.errors import MQTTError

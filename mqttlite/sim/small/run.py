@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...broker import forms
+from ...broker.clients import forms
 from ...broker.limits import Limits
 from ...client import Client
 from ...core import earlier_life, invariants, outbound5

@@ -5,11 +5,11 @@ from collections.abc import Callable, Generator
 import pytest
 
 from mqttlite.broker.access.access import Access
+from mqttlite.broker.access.authentication import Arriving, Refusal
 from mqttlite.broker.access.hooks import Hooks, Message
 from mqttlite.broker.access.identity import Identity
 from mqttlite.broker.access.rule import READ, WRITE
 from mqttlite.broker.access.rules import Rules
-from mqttlite.broker.authentication import Arriving, Refusal
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
 from tests.broker.access.guarded import RECEIVE, Guarded, allow

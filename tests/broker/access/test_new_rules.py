@@ -5,7 +5,7 @@ import pytest
 from mqttlite.broker.access.access import Access
 from mqttlite.broker.access.guard import ALLOW_ALL
 from mqttlite.broker.access.identity import PASSWORD, Identity
-from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.broker.named_rules import NamedRule
 from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, Guarded, KnownUsers, allow, deny
 from tests.broker.five import DISCONNECT, PUBCOMP, PUBREC, Five
 from tests.broker.world import Wire

@@ -2,9 +2,9 @@
 
 import pytest
 
+from mqttlite.broker.access.authentication import Refusal
 from mqttlite.broker.access.identity import PASSWORD, Identity
 from mqttlite.broker.access.pending import Question
-from mqttlite.broker.authentication import Refusal
 from tests.broker.access.guarded import Guarded, access, allow
 from tests.broker.world import Wire
 from tests.core.packets import Packet, encode

@@ -7,7 +7,7 @@ import pytest
 from mqttlite.broker.access.identity import Identity, decoded, encoded, of_source, source
 from mqttlite.broker.access.rule import ACTIONS, Rule, covers, matches, overlaps, pattern_of
 from mqttlite.broker.access.rules import Rules
-from mqttlite.broker.subscriptions import SubscriptionTree
+from mqttlite.broker.topics.subscriptions import SubscriptionTree
 from tests.broker.access.guarded import PUBLISH, RECEIVE, SUBSCRIBE, allow, deny
 from tests.statements import statement
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker.authentication import Arriving, Authenticate, Refusal
+from mqttlite.broker.access.authentication import Arriving, Authenticate, Refusal
 from mqttlite.broker.gates.log_rate import LogRate
 from mqttlite.broker.limits import Limits
 from mqttlite.core.codec import packet, prefixed

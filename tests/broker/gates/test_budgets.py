@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from mqttlite.broker.authentication import Arriving
+from mqttlite.broker.access.authentication import Arriving
 from tests.broker.gates.comers import come
 from tests.broker.world import Wire, World
 

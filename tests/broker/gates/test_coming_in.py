@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from mqttlite.broker.gates.addresses import is_local, key_of
-from mqttlite.broker.gates.rates import KEYS_MAX, Rate
+from mqttlite.broker.bounds.addresses import is_local, key_of
+from mqttlite.broker.bounds.rates import KEYS_MAX, Rate
 from tests.broker.gates.comers import come
 from tests.broker.world import World
 from tests.statements import statement

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Arriving, Broker, Limits, Refusal
-from mqttlite.broker.broker_store import BrokerStore
+from mqttlite.broker.clients.broker_store import BrokerStore
+from mqttlite.broker.named_rules import NamedRule
 from mqttlite.broker.operating import control_path
 from mqttlite.broker.operating.actions import SLICE, Actions
 from mqttlite.broker.operating.control import CLIENTS_MAX, REQUEST_MAX, Control
 from mqttlite.broker.operating.loop_watch import LoopWatch
-from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 
 ANY = ["mqtt://127.0.0.1:0"]
@@ -460,7 +460,7 @@ def test_a_folder_that_others_may_write_into_is_not_taken(tmp_path: Path, monkey
 async def test_a_list_of_very_many_clients_holds_nobody_up(tmp_path: Path) -> None:
     """A list is made in slices: a client that pings meanwhile is answered before it is done."""
     async with controlled(tmp_path, limits=Limits(persistent_sessions=5000)) as it:
-        from mqttlite.broker.client_session import ClientSession
+        from mqttlite.broker.clients.client_session import ClientSession
 
         engine = it.broker.engine
         for number in range(4000):

@@ -12,11 +12,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from mqttlite.broker import Broker, Limits
-from mqttlite.broker.ledger import ACCOUNTS
+from mqttlite.broker.counting.ledger import ACCOUNTS
+from mqttlite.broker.counting.stats import Stats
 from mqttlite.broker.limits import NAMES
 from mqttlite.broker.operating.metrics import exposition
 from mqttlite.broker.operating.metrics_page import CONNECTIONS_MAX, MetricsPage, address_of
-from mqttlite.broker.stats import Stats
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 
 ANY = ["mqtt://127.0.0.1:0"]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mqttlite.broker.limits import Limits
-from mqttlite.broker.queues.names import NamedError, delayed, inner, parted
-from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.broker.named_rules import NamedRule
+from mqttlite.broker.topics.names import NamedError, delayed, inner, parted
 from mqttlite.core.codec import acknowledgement
 from tests.broker.five import PUBACK, PUBREC, Five
 from tests.broker.world import Wire, World

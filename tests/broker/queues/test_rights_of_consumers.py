@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from mqttlite.broker.named_rules import NamedRule
 from mqttlite.broker.queues.named_queue import NamedQueue
-from mqttlite.broker.queues.rules import NamedRule
 from tests.broker.access.guarded import PUBLISH, RECEIVE, Guarded, allow, deny
 from tests.broker.world import Wire
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker.queues.names import STREAM
-from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.broker.named_rules import NamedRule
+from mqttlite.broker.topics.names import STREAM
 from tests.broker.five import PUBACK, Five, Message
 from tests.broker.queues.test_queues_kept import LISTEN, client, numbers, publish, running
 from tests.broker.test_command import started

@@ -21,7 +21,7 @@ from mqttlite import (
     Will,
 )
 from mqttlite.broker import Broker
-from mqttlite.broker.authentication import Arriving, Refusal
+from mqttlite.broker.access.authentication import Arriving, Refusal
 from mqttlite.broker.limits import Limits
 from mqttlite.client import Client
 from mqttlite.client.suspects import wait_longer

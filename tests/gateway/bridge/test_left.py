@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker import Broker, Limits
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.operating.view import line
-from mqttlite.broker.turns import now_ms
 from mqttlite.cli import main
 from mqttlite.client import Client
 from mqttlite.core.errors import SubscribeError

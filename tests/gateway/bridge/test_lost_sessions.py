@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.broker import forms
+from mqttlite.broker.clients import forms
 from mqttlite.broker.inside import end_session
 from mqttlite.client import Client
 from mqttlite.core import session

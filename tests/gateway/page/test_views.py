@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Broker, Limits
-from mqttlite.broker.queues.rules import NamedRule
+from mqttlite.broker.named_rules import NamedRule
 from mqttlite.client import Client
 from mqttlite_gateway.page.server import Page
 from mqttlite_gateway.page.settings import PageSettings

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from mqttlite.broker.listen import ListenError, open_sockets
+from mqttlite.broker.listening.listen import ListenError, open_sockets
 
 from .finding import DOUBTFUL, LEFT_OUT, OK, WRONG, Case, Finding
 

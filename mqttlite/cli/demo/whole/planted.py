@@ -4,7 +4,7 @@ gateway had taken it for delivered.
 
 from pathlib import Path
 
-from ....broker.broker_store import BrokerStore
+from ....broker.clients.broker_store import BrokerStore
 from ....core.codec import topic_of
 from ....core.keys import to_text, unwrap
 from ....core.records import DONE

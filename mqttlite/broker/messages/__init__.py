@@ -1,0 +1,8 @@
+"""A message, from when it was taken to when it leaves.
+
+extras     what it has besides topic, payload, QoS and RETAIN, as bytes beside it
+heads      its first bytes, in the form of each version
+retained   the last one of each topic
+
+Where it goes is decided in routing/, where it waits is in clients/queue.py.
+"""

@@ -1,0 +1,8 @@
+"""Packets as they come, one by one and in runs, and what they are answered with.
+
+parsing         the core's parser, quicker for servers        publish4, publish5   PUBLISH of either version
+long_requests   SUBSCRIBE and UNSUBSCRIBE of any length       answers              acknowledgements in runs
+farewell        the reason code for each rule that can be broken
+
+Imports limits and bounds/. Who calls them is clients/peer.py.
+"""

@@ -1,0 +1,48 @@
+"""What queues, streams and all else here work with: the router, the store, counters. Imports delivery."""
+
+from ..clients.broker_store import BrokerStore
+from ..clients.client_session import ClientSession
+from ..counting.stats import Stats, Watch
+from ..limits import Limits
+from .delivery import Delivery
+from .taker import Lender
+
+
+class Means:
+    """`awake`: clients that may take more of what they read here, and queues in which something has come back."""
+
+    def __init__(
+        self, router: Delivery, limits: Limits, stats: Stats, watch: Watch, store: BrokerStore | None = None
+    ) -> None:
+        self.router = router
+        self.limits = limits
+        self.stats = stats
+        self.watch = watch
+        self.store = store
+        self.awake: dict[ClientSession | Lender, None] = {}
+
+    def note(
+        self,
+        owner: int,
+        kind: int,
+        number: int,
+        head: bytes = b"",
+        payload: bytes = b"",
+        extra: bytes = b"",
+        waits: bool = False,
+    ) -> None:
+        """A record for the store (store/queue_tables.py). `waits`: nothing may tell of it before it is durable."""
+        if self.store:
+            self.store.note(owner, kind, number, head, payload, extra, waits)
+
+    def is_free(self, client: ClientSession, cost: int) -> bool:
+        """Whether a message of `cost` bytes could be sent to `client` at once: so nothing waits for it in memory."""
+        peer = client.peer
+        if peer is None or not peer.writable or peer.has_request:
+            return False
+        session = client.session
+        return (
+            session.unfinished < session.window
+            and session.sent == session.next
+            and not self.router.backpressure.lacks_room(client, cost)
+        )

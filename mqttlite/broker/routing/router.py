@@ -1,0 +1,500 @@
+"""Messages: from a topic name to the clients that subscribe to it, into their sessions and output.
+
+A message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports subscribing, backpressure,
+retained and core.
+"""
+
+from typing import Any
+
+from ...core.codec import publish_head, topic_of
+from ...core.reason_codes import NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
+from ...store.base import StoreError
+from ..clients.broker_store import BrokerStore
+from ..clients.client_session import BY_FORM, ClientSession
+from ..clients.peer import Peer
+from ..clients.publishable import shown
+from ..clients.publishing import HeldBack
+from ..counting.ledger import MESSAGE
+from ..counting.stats import Stats, Watch
+from ..limits import LimitError, Limits
+from ..messages.extras import deadline_of, extra_of, share_of, source_of, with_source, without_identifiers
+from ..messages.heads import heads5
+from ..messages.retained import RetainedMessages
+from ..topics.names import DELAYED_PREFIX, undelayed
+from .delivery import QOS
+from .repeats import ENVELOPE
+from .rights import Sources, barred_of
+from .route import Group, Route
+from .subscribing import GAP_TOPICS, Subscribing
+
+GAP = b"/dropped"
+HEAD_MAX = 7  # bytes of the start of a PUBLISH, beside its topic name
+SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
+
+
+class Router(Subscribing):
+    """Retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        stats: Stats,
+        watch: Watch,
+        dirty: dict[Peer, None],
+        busy: dict[Peer, None],
+        store: BrokerStore | None = None,
+    ) -> None:
+        Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
+        self.retained = RetainedMessages(limits, self.ledger)
+        self._sources = Sources()
+        self._inspected = False  # the message in hand
+        # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
+        self.unwritten = 0
+
+    def end(self, client: ClientSession) -> None:
+        """The session ends, with its subscriptions and everything that was queued for it."""
+        if client.store:
+            client.store.end()
+            client.store = client.session.store = None
+        for topic_filter in list(client.subscriptions):
+            self.unsubscribe(client, topic_filter)
+        self.backpressure.ended(client)
+        self.expiring.forget(client)
+        self.lifted.pop(client, None)
+        client.session.forget()
+        if self._shares:
+            self._pass_on(client)
+
+    def _pass_on(self, client: ClientSession) -> None:
+        """What the session had of shared subscriptions, and its client has not acknowledged, goes to other members, to
+        each as its own subscription says; not a message of QoS 2 that was sent to it [MQTT-4.8.2-5].
+        """
+        session = client.session
+        messages = session.messages
+        begun = max(session.sent, session.sent_before)
+        for seq in sorted(messages):
+            message = messages[seq]
+            if message[2] and (message[0][0] & 6 == 2 or seq >= begun):
+                self.pass_on(message)
+
+    def pass_on(self, message: tuple[bytes, bytes, bytes]) -> bool:
+        """As Delivery.pass_on."""
+        head, payload, extra = message
+        share = self._shares.get(share_of(extra))
+        if share is None:
+            return False
+        topic = topic_of(head)
+        member = share.next(head[0] >> 1 & 3, barred_of(self.guard, share, topic))
+        if member is None:
+            return False
+        values = [share.members[member]]
+        return self.to_one(member, values, None, head[0] & 7, topic, payload, without_identifiers(extra))
+
+    # -- messages
+
+    def say(self, topic: bytes, payload: bytes, qos: int = 0) -> None:
+        """Publish, retained, what the broker says about itself; the limits of topics are not meant for it. No route is
+        kept for that.
+        """
+        is_new = topic not in self._routes
+        if is_new:
+            self._find(topic)
+        self.publish(None, qos << 1 | 1, topic, payload)
+        if is_new:
+            self._routes.forget(topic)
+
+    def publish(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes = b"") -> int:
+        """Add a message to the session state of everybody who subscribes to it [MQTT-4.5.0-1].
+
+        `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
+        `extra`: what it has besides (extras.py). Returns the reason code for its acknowledgement. LimitError where the
+        message is not taken, HeldBack (peer.py) where it has to wait: then nothing has been done.
+        """
+        route = self._routes[topic]
+        stats = self._stats
+        published = flags >> 1
+        if flags & 1 or route.asks or extra:
+            reason = self._publish_rich(route, publisher, flags, topic, payload, extra)
+            if reason >= 0:
+                return reason
+        if publisher is not None:
+            stats.messages_received += 1
+        size = len(payload)
+        dirty = self._dirty
+        for qos, clients, count, speech in route.groups.get(published) or route.group(published):
+            if count > 1:
+                self.work += count  # one is in the price of its packet
+            key = size << 2 | qos
+            head, cost = route.heads.get(key) or route.head(key)
+            sent = 0
+            if not qos:
+                if size > SMALL:
+                    self.unwritten += size * count
+                message: tuple[bytes, ...] = (head, payload)
+                if speech:
+                    if speech == BY_FORM:
+                        for client in clients:
+                            self.send(client, head, payload, b"")
+                        continue
+                    message = (heads5(head), payload)
+                for client in clients:
+                    peer = client.peer
+                    if peer is not None and peer.writable:
+                        peer.out.extend(message)
+                        dirty[peer] = None
+                        sent += 1
+                    elif peer is None:
+                        stats.dropped_offline += 1
+                    else:
+                        self.backpressure.drop(client, "write_buffer_bytes", self.now)
+                stats.messages_sent += sent
+                continue
+            tight = self._tight
+            for client in clients:
+                session = client.session
+                room = session.room - cost
+                if room < 0 or tight:
+                    if not self.backpressure.make_room(client, cost, self.now):
+                        continue
+                    room = session.room - cost
+                session.room = room
+                session.sizes.append(cost)
+                if tight:
+                    self.ledger.queued += cost
+                session.publish(head, payload)
+                sent += 1
+                peer = client.peer
+                if peer is not None:
+                    dirty[peer] = None
+                    if session.sent < session.next or not peer.writable:
+                        self.backpressure.queued(client, publisher, self.now)
+            stats.messages_sent += sent
+            ledger = self.ledger
+            if not tight:
+                queued = ledger.queued = ledger.queued + cost * sent
+                if queued > self._near:
+                    self._tight = True
+            else:
+                self._tight = ledger.queued > self._near
+        return 0
+
+    def known_route(self, topic: bytes) -> Route | None:
+        """The route of a topic, if there is one already."""
+        return self._routes.get(topic)
+
+    def publish_all(self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
+        """As `publish`, of each, up to the one that might find no room, or have its publisher held back; how many, no
+        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
+        """
+        count = len(payloads)
+        groups = route.groups.get(flags) or route.group(flags)
+        sizes = list(map(len, payloads))
+        is_even = sizes.count(sizes[0]) == count
+        if flags:
+            cost = max(sizes) + len(route.topic) + HEAD_MAX + MESSAGE  # of each, at most
+            fitting = self._fitting(groups, route.fan, count, cost)
+            if fitting < count:
+                if fitting < 2:
+                    return 0
+                count = fitting
+                payloads = payloads[:count]
+        stats = self._stats
+        stats.messages_received += count
+        dirty = self._dirty
+        for qos, clients, number, speech in groups:
+            self.work += number * count
+            if qos:
+                key = len(payloads[0]) << 2 | qos
+                if is_even:
+                    head, cost = route.heads.get(key) or route.head(key)
+                    messages = [(head, payload, b"") for payload in payloads]
+                    costs = [cost] * count
+                else:
+                    heads = [route.heads.get(len(p) << 2 | qos) or route.head(len(p) << 2 | qos) for p in payloads]
+                    messages = [(head, payload, b"") for (head, _), payload in zip(heads, payloads, strict=True)]
+                    costs = [cost for _, cost in heads]
+                size = sum(costs)
+                for client in clients:
+                    session = client.session
+                    session.room -= size
+                    session.sizes.extend(costs)
+                    session.publish_all(messages)
+                    if client.peer is not None:
+                        dirty[client.peer] = None
+                stats.messages_sent += count * number
+                self.ledger.queued += size * number
+                continue
+            data = whole
+            if speech or not whole:
+                pieces = []
+                for payload in payloads:
+                    key = len(payload) << 2
+                    head, _ = route.heads.get(key) or route.head(key)
+                    if speech == BY_FORM:
+                        for client in clients:
+                            self.send(client, head, payload, b"")
+                    pieces.append(heads5(head) if speech else head)
+                    pieces.append(payload)
+                if speech == BY_FORM:
+                    continue
+                data = b"".join(pieces)
+            if sizes[0] > SMALL or (not is_even and max(sizes) > SMALL):
+                self.unwritten += len(data) * number
+            for client in clients:
+                peer = client.peer
+                if peer is not None and peer.writable:
+                    peer.out.append(data)
+                    dirty[peer] = None
+                    stats.messages_sent += count
+                elif peer is None:
+                    stats.dropped_offline += count
+                else:
+                    for _ in payloads:
+                        self.backpressure.drop(client, "write_buffer_bytes", self.now)
+        return count
+
+    def _fitting(self, groups: list[Group], fan: int, count: int, cost: int) -> int:
+        """How many of `count` messages, `cost` bytes each, can be queued before anything has to be decided."""
+        if self._tight:
+            return 0
+        count = min(count, (self._near - self.ledger.queued) // (cost * fan))
+        behind = self.backpressure.behind
+        for qos, clients, _, _ in groups:
+            for client in clients if qos else ():
+                session = client.session
+                peer = client.peer
+                if peer is not None and not peer.writable:
+                    return 0
+                # Nobody is held back a second time for who is behind.
+                least = client.hold_room if client.hold_left > 0 or client not in behind else 0
+                room = least + count * cost
+                if session.room < room and session.settle() < room:
+                    count = (session.room - least) // cost
+        return count
+
+    def publish_with(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
+        """As `publish`, of a message with these properties, which have been checked (5.0)."""
+        extra = extra_of(block, self.clock())
+        self.is_timed = self.is_timed or deadline_of(extra) >= 0
+        return self.publish(publisher, flags, topic, payload, extra)
+
+    def _inspect(self, publisher: Peer, flags: int, topic: bytes, payload: bytes, extra: bytes) -> int:
+        """A message is shown to the guard, and goes on as that returns it."""
+        found = self.guard.inspect(publisher.identity, flags, undelayed(topic), payload)
+        if found is None:
+            self._stats.messages_received += 1
+            self._stats.dropped_denied += 1
+            text = f"its message for {shown(topic)} is not taken after inspection"
+            self._watch.hit("inspection", publisher, text, self.now)
+            return NOT_AUTHORISED
+        self._inspected = True
+        try:
+            return self.publish(publisher, found[0], topic, found[1], extra)
+        finally:
+            self._inspected = False
+
+    def publish_will(self, flags: int, topic: bytes, payload: bytes, extra: bytes) -> bool:
+        """Whether its client may still publish it; `check_topic` has been asked."""
+        if not self._sources.permits(self.guard, extra, topic):
+            self._stats.dropped_denied += 1
+            text = f"its client may not publish to {shown(topic)} any more; it is dropped"
+            self._watch.hit("will_denied", "a will", text, self.now)
+            return False
+        self.source = source_of(extra)
+        self.publish(None, flags, topic, payload, with_source(extra, b""))
+        self.source = b""
+        return True
+
+    def is_for_nobody(self, topic: bytes) -> bool:
+        """Whether nobody subscribes to a topic that has a route."""
+        route = self._routes[topic]
+        return not (route.clients or route.rich)
+
+    def _publish_rich(
+        self,
+        route: Route,
+        publisher: Peer | None,
+        flags: int,
+        topic: bytes,
+        payload: bytes,
+        extra: bytes,
+    ) -> int:
+        """What most messages have not: RETAIN, an extra, something that may forbid them, somebody whose subscriptions
+        have options. As `publish`; -1: it is one for all, after all.
+        """
+        published = flags >> 1 & 3
+        stats = self._stats
+        if self.guard.inspects and publisher is not None and not self._inspected:
+            return self._inspect(publisher, flags, topic, payload, extra)
+        if route.reserved and publisher is not None:
+            stats.messages_received += 1
+            stats.dropped_reserved += 1
+            self._watch.hit(
+                "reserved", publisher, f"published to {shown(topic)}; nobody gets it", self.now
+            )  # [MQTT-3.3.5-2]
+            return NOT_AUTHORISED
+        repeats = self.repeats
+        name = b""
+        number = 0
+        if repeats is not None and published and publisher is not None and (extra or payload[:1] == ENVELOPE):
+            name, number = repeats.key_of(publisher, topic, payload, extra)
+            if name and repeats.is_repeat(name, number):
+                stats.messages_received += 1
+                return 0
+        if not self._admit(route, publisher, flags, payload, extra):
+            return QUOTA_EXCEEDED
+        if repeats is not None and name:
+            repeats.remember(name, number)
+        if flags & 1 and not topic.startswith(DELAYED_PREFIX):
+            self._retain(route, publisher, topic, payload, published, extra)
+        if not (route.clients or route.rich):
+            stats.messages_received += publisher is not None
+            return NO_SUBSCRIBERS
+        if not (extra or route.rich):
+            return -1
+        stats.messages_received += publisher is not None
+        self.work += len(route.clients)
+        for qos, clients, _, _ in route.groups.get(published) or route.group(published):
+            head = publish_head(qos << 1, topic, len(payload))
+            for client in clients:
+                self.give(client, head, payload, extra, publisher)
+        if route.rich:
+            self.to_all(route.rich, publisher, flags, topic, payload, extra, route.barred)
+        return 0
+
+    def _retain(
+        self, route: Route, publisher: Peer | None, topic: bytes, payload: bytes, published: int, extra: bytes
+    ) -> None:
+        source = publisher.rights.source if publisher is not None and publisher.rights is not None else self.source
+        if source and payload:
+            extra = with_source(extra, source)
+        self.retained.store(topic, payload, published, extra)
+        if self._store and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
+            self._store.retain(topic, payload, published, extra)
+
+    def forget_retained(self, topic: bytes) -> None:
+        """The retained message of a topic has expired."""
+        self.retained.store(topic, b"", 0)
+        if self._store:
+            self._store.retain(topic, b"", 0)
+
+    def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes, extra: bytes) -> bool:
+        """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
+        is acknowledged. LimitError (QoS 1 and 2), or False and counted: QoS 0 and wills, which nobody repeats.
+        """
+        if route.reserved:
+            return True
+        topic = route.topic
+        size = len(topic) + len(payload) + len(extra)
+        published = flags >> 1 & 3
+        if flags & 1 and not topic.startswith(DELAYED_PREFIX):
+            limit = self.retained.refusal(topic, payload, extra)
+            if limit:
+                text = f"retained {_words(topic, size)}: {limit} is {getattr(self._limits, limit)}"
+                return self._refuse(limit, publisher, published, f"{text}; what was retained before stays")
+        if self._store:
+            # Each session has a copy on the disk.
+            copies = (route.stored if published else 0) + (flags & 1 and len(payload) > 0)
+            if published and publisher is not None:
+                copies = max(copies, 1)  # its packet identifier
+            if copies:
+                try:
+                    if not self._store.fits(_copied(size, copies)):
+                        full = f"the store {self._store.name} is full"
+                        if not published or publisher is None:
+                            return self._refuse("store", publisher, published, f"{full}: a {_words(topic, size)}")
+                        self.backpressure.wait_for_store(publisher, full, self.now)
+                        raise HeldBack
+                except StoreError as error:  # it never fits
+                    return self._refuse("store", publisher, published, f"{error}: a {_words(topic, size)}")
+        if published and publisher is not None:
+            for client in route.strict:
+                self.backpressure.admit(client, size + MESSAGE, publisher, self.now)
+            for taker in route.takers:
+                taker.admit(publisher, size + MESSAGE)
+        return True
+
+    def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:
+        if published and publisher is not None:
+            self._watch.counted(limit)
+            raise LimitError(f"{text}; the message is not taken")
+        self._stats.dropped_refused += 1
+        self._watch.hit(limit, publisher or "a will", f"{text}; the message is dropped", self.now)
+        return False
+
+    def send_retained(self, client: ClientSession) -> None:
+        """Send the retained messages of new subscriptions [MQTT-3.3.1-6], as many as a turn allows and as the client
+        takes at once; whoever looks at `client.deferred` and `client.search` goes on.
+        """
+        peer = client.peer
+        enough = self.work + self.turn_work
+        room = self._limits.write_buffer_bytes
+        while room > 0 and self.work < enough and self.takes_retained(client):
+            if client.search is None:
+                topic_filter = next(iter(client.deferred))
+                del client.deferred[topic_filter]
+                client.search = (topic_filter, self.retained.matching(topic_filter))
+            topic_filter, found = client.search
+            try:
+                message = next(found)
+            except StopIteration:
+                client.search = None
+                continue
+            self.work += 1
+            if message is not None and peer is not None:
+                topic, payload, qos, extra = message
+                if 0 <= deadline_of(extra) <= self.clock():
+                    self.forget_retained(topic)
+                    continue
+                if not (self.may_receive(client, topic) and self._sources.permits(self.guard, extra, topic)):
+                    continue
+                extra = with_source(extra, b"") if extra else extra
+                cost = len(topic) + len(payload) + len(extra) + MESSAGE
+                room -= cost
+                value = client.subscriptions[topic_filter]
+                if not qos or not value & QOS or self._has_room_for_retained(client, cost):
+                    self.to_one(client, [value], None, qos << 1, topic, payload, extra, True)  # [MQTT-3.3.1-8]
+
+    def waiting_for_retained(self) -> list[ClientSession]:
+        """Those who take retained messages, and have not been sent all of them."""
+        for client in list(self._retaining):
+            if not (client.search or client.deferred):
+                del self._retaining[client]
+        return [client for client in self._retaining if self.takes_retained(client)]
+
+    def takes_retained(self, client: ClientSession) -> bool:
+        """Whether there are retained messages to be sent to `client`, and it takes them at once."""
+        peer = client.peer
+        return (
+            bool(client.search or client.deferred)
+            and peer is not None
+            and peer.writable
+            and not peer.has_request
+            and client.unsent == 0
+            and (client.session.settle() > self._limits.retained_message_bytes or not client.session.queued)
+        )
+
+    def _has_room_for_retained(self, client: ClientSession, cost: int) -> bool:
+        if client.store and self._store and not self._store.fits(cost):
+            self.backpressure.drop(client, "store", self.now)
+            return False
+        return True
+
+    def catch_up(self, client: ClientSession) -> None:
+        """Something of what is queued for `client` has gone: let those go on who wait for it, then what is deferred."""
+        if client in self.backpressure.behind:
+            self.backpressure.caught_up(client)
+        if client.deferred or client.search:
+            self.send_retained(client)
+
+
+def _words(topic: bytes, size: int) -> str:
+    """A message of so many bytes, those of its topic among them, for a log line."""
+    return f"message of {size - len(topic)} bytes for {topic.decode()!a}"
+
+
+def _copied(size: int, copies: int) -> int:
+    """What to ask the store for `copies` messages of `size` bytes: rows waste some of their pages, as it says itself
+    of one.
+    """
+    return size + (copies - 1) * (size + min(size, 8192) + 128)
