@@ -15,6 +15,7 @@ Which blocks there are, and what is left in them, is known in memory: a number o
 from binascii import crc32
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 from ..core import records as r
@@ -231,6 +232,19 @@ class Blocks:
         if marks:
             self.mark(connection, marks, IS_STARTED)
 
+    def write_plain(self, connection: Connection, session: int, first: int, messages: list[Content]) -> None:
+        """Write new messages of a session, numbers `first` and above, of which there is nothing else to be said."""
+        rows: list[tuple[int, int, None, int, bytes]] = []
+        blocks = self._of(session)
+        for piece in _plain_pieces(messages):
+            data = batches.encode_block(first, piece)
+            last = first + len(piece) - 1
+            rows.append((session << SEQ | first, last, None, crc32(data), data))
+            blocks.append(Block(first, last, _bits(0, last - first)))
+            self._written.append((session, first, last))
+            first = last + 1
+        connection.executemany("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)", rows)
+
     def _share(self, connection: Connection, payload: bytes, shared: dict[int, int]) -> int:
         number = shared[id(payload)] = self._next
         self._next += 1
@@ -245,7 +259,7 @@ class Blocks:
         """
         found: dict[int, Content] = {}
         for data, crc in connection.execute("SELECT records, crc FROM block WHERE id = ?", (session << SEQ | first,)):
-            for kind, seq, head, payload, extra in batches.decode(_checked(data, crc)):
+            for kind, seq, head, payload, extra in batches.decode_block(_checked(data, crc)):
                 if left >> (seq - first) & 1:
                     found[seq] = (head, _payload(connection, payload) if kind == SHARED else payload, extra)
         if len(found) != left.bit_count():
@@ -311,7 +325,7 @@ class Blocks:
                         yield session, Loaded({}, set(), Waiting(first, left, sizes))
                         continue
                 messages: dict[int, Content] = {}
-                for kind, seq, head, payload, extra in batches.decode(data):
+                for kind, seq, head, payload, extra in batches.decode_block(data):
                     if left >> (seq - first) & 1:
                         if kind == SHARED:
                             payload = payloads.get(payload) or payloads.setdefault(
@@ -378,6 +392,16 @@ def _pieces(messages: list[Message]) -> Iterator[list[Message]]:
         yield piece
 
 
+def _plain_pieces(messages: list[Content]) -> Iterator[list[Content]]:
+    """The same."""
+    ends = list(accumulate([len(head) + len(payload) + len(extra) for head, payload, extra in messages]))
+    at = before = 0
+    while at < len(messages):
+        until = min(max(at + 1, bisect_right(ends, before + BLOCK_MAX)), at + SPAN_MAX)
+        yield messages[at:until]
+        at, before = until, ends[until - 1]
+
+
 def take_over(connection: Connection, blocks: Blocks) -> None:
     """Put the messages of an earlier release, a row for each, into blocks: some at a time, since a file that is more
     than half full has no room for all of them twice.
@@ -421,7 +445,7 @@ def mend(connection: Connection) -> list[str]:
     contents = {number for (number,) in connection.execute("SELECT id FROM content")}
     used: set[int] = set()
     for key, data in list(connection.execute("SELECT id, records FROM block")):
-        there = batches.decode(data)
+        there = list(batches.decode_block(data))
         shared = {int.from_bytes(payload[:8], "big") for kind, _, _, payload, _ in there if kind == SHARED}
         used |= shared
         if shared <= contents:

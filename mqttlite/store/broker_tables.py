@@ -19,16 +19,19 @@ are those of core/records.py (`extra` is its key, of which a broker makes broker
     CLOCK     0         ms                              the broker's clock
     OWNER     yes                owner                  to whom the session belongs (broker/access/identity.py)
 
+and runs of them (batches.py).
+
 What is queued for sessions is in blocks (broker_blocks.py). Rows have the session in the upper bits of their number, so
 that what belongs to a session lies side by side.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..core import records as r
 from ..core.records import State
 from . import batches, broker_blocks, queue_tables
-from .broker_blocks import Blocks, Waiting
+from .broker_blocks import Blocks, Content, Waiting
 from .queue_tables import EMPTY, QueuesState
 from .sqlite_schema import row
 from .sqlite_tables import LIFE, LOG, Connection, ranges
@@ -43,7 +46,10 @@ CLOCK = 38
 STARTED = 39
 OWNER = 40
 
-Record = tuple[int, int, int, bytes, bytes, bytes]
+_NUMBERS = frozenset((r.DONE, r.RELEASED, r.HELD, r.FREED, STARTED))  # that are numbers alone
+_CHANGES = _NUMBERS - {r.HELD, r.FREED}  # what becomes of a message
+
+Record = tuple[int, int, int, bytes, Any, bytes]  # the payload is one, but of runs (batches.py)
 
 APPLICATION_ID = 0x6D717462  # "mqtb", in the header of the file
 
@@ -83,6 +89,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
     broker_blocks.MIGRATION,  # since when `outbound` is empty
     # Messages from this one on were never sent; -1: any may have been
     ("ALTER TABLE session ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",),
+    (),  # since when there are runs in the log and in blocks
 ]
 
 _SEQ = broker_blocks.SEQ
@@ -199,86 +206,137 @@ class BrokerTables:
 
     def write(self, connection: Connection, batch: list[Record]) -> None:
         """Write the sum of a batch; in a transaction. What came and went within it is not written."""
-        messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}
-        owned: list[int] = []  # released, and in the file
-        started: list[int] = []  # the same
-        done: list[int] = []
-        held: dict[int, int] = {}  # digest; -1: not any more
-        after: dict[int, int] = {}  # next sequence number by session
+        _Sum(connection, self.blocks, batch).write()
+        queue_tables.write(connection, batch)
+
+
+class _Sum:
+    """What a batch adds up to. Messages of sessions that have nothing but new ones go into blocks as they came."""
+
+    def __init__(self, connection: Connection, blocks: Blocks, batch: list[Record]) -> None:
+        self._connection = connection
+        self._blocks = blocks
+        self._batch = batch
+        self._mixed = _mixed(batch)
+        self._plain: dict[int, tuple[int, list[Content]]] = {}  # first number, messages; by session
+        self._messages: dict[int, tuple[int, int, bytes, bytes, bytes]] = {}  # of the others
+        self._owned: list[int] = []  # released, and in the file
+        self._started: list[int] = []  # the same
+        self._done: list[int] = []
+        self._held: dict[int, int] = {}  # digest; -1: not any more
+        self._after: dict[int, int] = {}  # next sequence number by session
+        self._times: dict[int, dict[str, int]] = {}  # by session and column
+
+    def write(self) -> None:
         retained: dict[bytes, tuple[bytes, bytes, int, bytes]] = {}
-        times: dict[int, dict[str, int]] = {}  # by session and column
-        many = connection.executemany
-        blocks = self.blocks
-
-        def write_messages() -> None:
-            blocks.mark(connection, owned, broker_blocks.IS_RELEASED)
-            blocks.mark(connection, started, broker_blocks.IS_STARTED)
-            blocks.mark(connection, done, broker_blocks.IS_DONE)
-            if messages:
-                blocks.write(connection, messages.values())
-            many(
-                "DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, digest in held.items() if digest < 0])
-            )
-            many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", [pair for pair in held.items() if pair[1] >= 0])
-            many("UPDATE session SET next = ? WHERE session = ?", [(value, key) for key, value in after.items()])
-            for column in ("expiry", "offline", "sent"):
-                changed = [(found[column], session) for session, found in times.items() if column in found]
-                many(f"UPDATE session SET {column} = ? WHERE session = ?", changed)
-            for gathered in (messages, owned, started, done, held, after, times):
-                gathered.clear()
-
-        for session, kind, number, head, payload, extra in batch:
+        for record in self._batch:
+            session, kind, number, head, payload, extra = record
             if kind == r.ACCEPTED:
-                key = session << _SEQ | number
-                messages[key] = (key, 0, head, payload, extra)
-                after[session] = max(number + 1, after.get(session, 0))
-            elif kind == r.DONE:
-                key = session << _SEQ | number
-                if messages.pop(key, None) is None:
-                    done.append(key)
-            elif kind in (r.RELEASED, STARTED):
-                key = session << _SEQ | number
-                if key in messages:
-                    bits = messages[key][1] | (
-                        broker_blocks.IS_RELEASED if kind == r.RELEASED else broker_blocks.IS_STARTED
-                    )
-                    messages[key] = (key, bits, *messages[key][2:])
-                else:
-                    (owned if kind == r.RELEASED else started).append(key)
-            elif kind == r.HELD or kind == r.FREED:
-                held[session << _PACKET_ID | number & 0xFFFF] = number >> 16 if kind == r.HELD else -1
-            elif kind == r.SUBSCRIBED:
-                connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?)", (session, head, number))
-            elif kind == r.UNSUBSCRIBED:
-                connection.execute("DELETE FROM subscription WHERE session = ? AND topic_filter = ?", (session, head))
-            elif kind == BEGUN:
-                connection.execute(
-                    "INSERT INTO session (session, client_id, next) VALUES (?, ?, ?)", (session, head, number)
-                )
-            elif kind == EXPIRY:
-                times.setdefault(session, {})["expiry"] = number
-            elif kind == OFFLINE:
-                sent = int.from_bytes(head, "big") if head else -1
-                times.setdefault(session, {}).update(offline=number, sent=sent)
-            elif kind in (WILL, CLOCK, OWNER):
-                _write_rare(connection, session, kind, number, head, payload, extra)
+                self._add_messages(session, number, [(head, payload, extra)])
+            elif kind == batches.RUN:
+                self._add_messages(session, number, payload)
+            elif kind == batches.NUMBERS:
+                self._add_numbers(session, number, payload)
+            elif kind in _NUMBERS:
+                self._add_numbers(session, kind, (number,))
             elif kind == RETAINED:
                 retained.pop(head, None)  # the order of publication is kept
                 retained[head] = (head, payload, number, extra)
+            elif kind == EXPIRY:
+                self._times.setdefault(session, {})["expiry"] = number
+            elif kind == OFFLINE:
+                sent = int.from_bytes(head, "big") if head else -1
+                self._times.setdefault(session, {}).update(offline=number, sent=sent)
             elif kind == r.LOST or kind == ENDED:
-                write_messages()  # in order: what it has gathered for this session goes, too
-                first, beyond = session << _PACKET_ID, (session + 1) << _PACKET_ID
-                connection.execute("DELETE FROM inbound WHERE id >= ? AND id < ?", (first, beyond))
-                if kind == ENDED:
-                    blocks.end(connection, session)
-                    connection.execute("DELETE FROM subscription WHERE session = ?", (session,))
-                    connection.execute("DELETE FROM will WHERE session = ?", (session,))
-                    connection.execute("DELETE FROM session WHERE session = ?", (session,))
+                self._flush()  # in order: what it has gathered for this session goes, too
+                _write_end(self._connection, self._blocks, session, kind)
             elif kind < queue_tables.FIRST:
-                raise ValueError(f"unknown record {kind}")
-        write_messages()
-        queue_tables.write(connection, batch)
-        _write_retained(connection, retained)
+                _write_rare(self._connection, *record)
+        self._flush()
+        _write_retained(self._connection, retained)
+
+    def _add_messages(self, session: int, number: int, messages: list[Content]) -> None:
+        if session in self._mixed:
+            for key, message in enumerate(messages, session << _SEQ | number):
+                self._messages[key] = (key, 0, *message)
+        else:
+            first, found = self._plain.get(session) or (number, [])
+            if number != first + len(found):  # one is missing, or was there before
+                self._flush()
+                first, found = number, []
+            found += messages
+            self._plain[session] = (first, found)
+        self._after[session] = max(number + len(messages), self._after.get(session, 0))
+
+    def _add_numbers(self, session: int, kind: int, numbers: Iterable[int]) -> None:
+        if kind == r.HELD or kind == r.FREED:
+            start = session << _PACKET_ID
+            for number in numbers:
+                self._held[start | number & 0xFFFF] = number >> 16 if kind == r.HELD else -1
+            return
+        start = session << _SEQ
+        messages = self._messages
+        for number in numbers:
+            key = start | number
+            if kind == r.DONE:
+                if messages.pop(key, None) is None:
+                    self._done.append(key)
+            elif key in messages:
+                _, bits, head, payload, extra = messages[key]
+                bits |= broker_blocks.IS_RELEASED if kind == r.RELEASED else broker_blocks.IS_STARTED
+                messages[key] = (key, bits, head, payload, extra)
+            else:
+                (self._owned if kind == r.RELEASED else self._started).append(key)
+
+    def _flush(self) -> None:
+        """Write what has been gathered."""
+        connection = self._connection
+        many = connection.executemany
+        blocks = self._blocks
+        blocks.mark(connection, self._owned, broker_blocks.IS_RELEASED)
+        blocks.mark(connection, self._started, broker_blocks.IS_STARTED)
+        blocks.mark(connection, self._done, broker_blocks.IS_DONE)
+        for session, (first, found) in self._plain.items():
+            blocks.write_plain(connection, session, first, found)
+        if self._messages:
+            blocks.write(connection, self._messages.values())
+        held = self._held
+        many("DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, digest in held.items() if digest < 0]))
+        many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", [pair for pair in held.items() if pair[1] >= 0])
+        many("UPDATE session SET next = ? WHERE session = ?", [(value, key) for key, value in self._after.items()])
+        for column in ("expiry", "offline", "sent"):
+            changed = [(found[column], session) for session, found in self._times.items() if column in found]
+            many(f"UPDATE session SET {column} = ? WHERE session = ?", changed)
+        gathered: tuple[Any, ...] = (self._plain, self._messages, self._owned, self._started, self._done, held)
+        for each in (*gathered, self._after, self._times):
+            each.clear()
+
+
+def _mixed(batch: list[Record]) -> set[int]:
+    """The sessions of which each message has to be looked at: something becomes of one, or its payload may be another
+    one's, too.
+    """
+    found: set[int] = set()
+    owners: dict[int, int] = {}  # sessions with one message by the identity of its payload
+    for session, kind, number, _, payload, _ in batch:
+        if kind == r.ACCEPTED or kind == batches.RUN:
+            content = payload if kind == r.ACCEPTED else payload[0][1]
+            if len(content) >= broker_blocks.SHARE_MIN:
+                other = owners.setdefault(id(content), session)
+                if other != session:
+                    found |= {other, session}
+        elif kind in _CHANGES or (kind == batches.NUMBERS and number in _CHANGES):
+            found.add(session)
+    return found
+
+
+def _write_end(connection: Connection, blocks: Blocks, session: int, kind: int) -> None:
+    first, beyond = session << _PACKET_ID, (session + 1) << _PACKET_ID
+    connection.execute("DELETE FROM inbound WHERE id >= ? AND id < ?", (first, beyond))
+    if kind == ENDED:
+        blocks.end(connection, session)
+        for table in ("subscription", "will", "session"):
+            connection.execute(f"DELETE FROM {table} WHERE session = ?", (session,))
 
 
 def _write_retained(connection: Connection, retained: dict[bytes, tuple[bytes, bytes, int, bytes]]) -> None:
@@ -290,13 +348,21 @@ def _write_retained(connection: Connection, retained: dict[bytes, tuple[bytes, b
 def _write_rare(
     connection: Connection, session: int, kind: int, number: int, head: bytes, payload: bytes, extra: bytes
 ) -> None:
-    if kind == CLOCK:
-        connection.execute("UPDATE clock SET ms = ?", (number,))
-        return
-    if kind == OWNER:
-        connection.execute("UPDATE session SET owner = ? WHERE session = ?", (head, session))
-        return
-    connection.execute("DELETE FROM will WHERE session = ?", (session,))
-    if head:
-        will = (session, number & 7, number >> 3, head, payload, extra)
-        connection.execute("INSERT INTO will VALUES (?, ?, ?, ?, ?, ?)", will)
+    execute = connection.execute
+    if kind == r.SUBSCRIBED:
+        execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?)", (session, head, number))
+    elif kind == r.UNSUBSCRIBED:
+        execute("DELETE FROM subscription WHERE session = ? AND topic_filter = ?", (session, head))
+    elif kind == BEGUN:
+        execute("INSERT INTO session (session, client_id, next) VALUES (?, ?, ?)", (session, head, number))
+    elif kind == CLOCK:
+        execute("UPDATE clock SET ms = ?", (number,))
+    elif kind == OWNER:
+        execute("UPDATE session SET owner = ? WHERE session = ?", (head, session))
+    elif kind == WILL:
+        execute("DELETE FROM will WHERE session = ?", (session,))
+        if head:
+            will = (session, number & 7, number >> 3, head, payload, extra)
+            execute("INSERT INTO will VALUES (?, ?, ?, ?, ?, ?)", will)
+    else:
+        raise ValueError(f"unknown record {kind}")

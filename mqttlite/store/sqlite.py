@@ -100,7 +100,8 @@ class SqliteWriter:
         self._is_stuck = False  # a batch waits for room
         self._watches = False  # will look for room
         self._records: list[Any] = []  # taken, and in no batch yet
-        self._needed = 0  # bytes that they will take
+        self._needed = 0  # bytes that they will take at most
+        self._taken = 0  # bytes of messages in them
         self._batch = 0  # records in the last one
         self._busy = False  # a batch is being written, or is about to be
         self._lingers = False  # a batch will be written soon
@@ -136,12 +137,13 @@ class SqliteWriter:
     def _open(self) -> tuple[Any, int]:
         return self._file.open(), self._file.room()
 
-    def _take(self, record: Any, size: int) -> None:
-        """Take a record for the next batch. `size`: of a message in it, bytes."""
+    def _take(self, record: Any, size: int, count: int = 1) -> None:
+        """Take a record for the next batch. `size`: of each of the `count` messages in it, bytes."""
         self._records.append(record)
         if size:
-            need = _need(size)
+            need = count * _need(size)
             self._needed += need
+            self._taken += count * size
             self._room -= need
         if not self._busy:
             self._linger()
@@ -203,6 +205,10 @@ class SqliteWriter:
         self._watch_room()
         return False
 
+    def fits_all(self, size: int, count: int) -> bool:
+        """Whether `count` messages of `size` bytes can surely be accepted now. If not, `fits` knows more."""
+        return count * _need(size) <= self._room
+
     def read(self, what: "Callable[[Connection], T]") -> "T":
         """Read something that is committed. StoreError: the store is of no use any more."""
         try:
@@ -263,8 +269,8 @@ class SqliteWriter:
         batch = self._batch_of(self._records)
         self._batch = len(batch)
         self._records = []
-        size = self._needed + RECORD * len(batch)
-        self._needed = 0
+        size = self._taken + RECORD * len(batch)
+        self._needed = self._taken = 0
         self._written = self._waiting
         self._waiting = []
         empty_log = self._wanted > 0 or 2 * self._room < self._measured

@@ -44,22 +44,24 @@ def split(data: bytes) -> list[bytes]:
 class Side:
     """A broker and its clients. `is_quick`: it may take what is alike in one step."""
 
-    def __init__(self, is_quick: bool, limits: dict[str, int]) -> None:
+    clean = True
+
+    def __init__(self, is_quick: bool, limits: dict[str, int], world: World | None = None) -> None:
         self.is_quick = is_quick
         self.runs = 0  # how often something was taken in one step
-        self.world = World(**limits)
+        self.world = world or World(**limits)
         self.wires: list[Wire] = []
         self.got: list[list[bytes]] = []
         for number in range(6):
             wire = self.world.open(str(number))
             level = 5 if number % 3 == 2 else 4
             if level == 5:
-                wire.raw(wire5.encode_connect(b"%d" % number, True, 0))
+                wire.raw(wire5.encode_connect(b"%d" % number, self.clean, 0))
             else:
                 wire.send(
                     "connect",
                     client_id=str(number),
-                    clean_session=True,
+                    clean_session=self.clean,
                     keep_alive_s=0,
                     username=None,
                     password=None,

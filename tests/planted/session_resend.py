@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mqttlite.broker.clients import queue
 from mqttlite.core import session as core
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.session import Session
@@ -47,7 +48,9 @@ def _with_a_large_window(init: Any) -> Any:
 CHANGES: dict[str, Change | Given] = {
     "new identifier on resend": around(Session, "connected", _under_new_identifiers),
     "identifiers are reused": all_of(
-        value(core, "SPAN", 4), value(Session, "span", property(lambda self: 65535, lambda self, value: None))
+        value(core, "SPAN", 4),
+        value(queue, "SPAN", 4),
+        value(Session, "span", property(lambda self: 65535, lambda self, value: None)),
     ),
     "no DUP": value(core, "repeated", lambda head: head),
     "DUP is forgotten with the process": text(

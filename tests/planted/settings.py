@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
+from mqttlite.broker.clients import queue
 from mqttlite.broker.limits import Limits
 from mqttlite.core import server as core_server
 from mqttlite.core import session as core
@@ -45,7 +46,7 @@ def _looks_away(find: Any) -> Any:
 
 
 # Packet identifiers are used again soon.
-few_identifiers = value(core, "SPAN", 5)
+few_identifiers = all_of(value(core, "SPAN", 5), value(queue, "SPAN", 5))
 
 # Nobody sets DUP, and the checker of that looks away.
 repeats_without_dup = all_of(value(core, "repeated", lambda head: head), around(Conduct, "_find", _looks_away))

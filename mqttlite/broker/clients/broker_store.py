@@ -10,7 +10,9 @@ Imports store, histogram, queue; knows nothing of routing.
 import os
 from typing import Any
 
+from ...core.records import ACCEPTED
 from ...store.base import Store, StoreError
+from ...store.batches import NUMBERS, RUN
 from ...store.broker_blocks import Blocks
 from ...store.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
 from ...store.sqlite import SqliteWriter
@@ -20,6 +22,13 @@ from .paging import Messages
 from .queue import Queue
 
 KEEP = 1000  # messages of a session
+
+
+def copied(size: int, copies: int) -> int:
+    """What to ask the store for `copies` messages of `size` bytes: rows waste some of their pages, as it says itself
+    of one.
+    """
+    return size + (copies - 1) * (size + min(size, 8192) + 128)
 
 
 class BrokerStore(SqliteWriter):
@@ -111,6 +120,18 @@ class BrokerStore(SqliteWriter):
             self.wanted = True
         self._take((session, kind, number, head, payload, extra), len(head) + len(payload) + len(extra))
 
+    def note_run(self, session: int, first: int, messages: list[tuple[bytes, bytes, bytes]]) -> None:
+        """Take messages of a session with one head and nothing else, numbers `first` and above."""
+        self.wanted = True
+        head, payload, _ = messages[0]
+        self._take((session, RUN, first, head, messages, b""), len(head) + len(payload), len(messages))
+
+    def note_numbers(self, session: int, kind: int, numbers: list[int], waits: bool) -> None:
+        """As `note`, of records that are numbers alone."""
+        if waits:
+            self.wanted = True
+        self._take((session, NUMBERS, kind, b"", numbers, b""), 0)
+
     def retain(self, topic: bytes, payload: bytes, qos: int, extra: bytes = b"") -> None:
         """The retained message of a topic; without a payload: there is none any more."""
         self._retained += 1
@@ -175,3 +196,18 @@ class SessionStore(Store):
         self.begin()
         waits = self._session.must_wait(kind, number)
         self._store.note(self._number, kind, number, head, payload, key, waits=waits)
+
+    def record_messages(self, first: int, messages: list[tuple[bytes, bytes, bytes]], is_even: bool) -> None:
+        """Those with numbers `first` and above are ACCEPTED. `is_even`: they have one head, and nothing else."""
+        self.begin()
+        if is_even:
+            self._store.note_run(self._number, first, messages)
+            return
+        for number, message in enumerate(messages, first):
+            self._store.note(self._number, ACCEPTED, number, *message)
+
+    def record_numbers(self, kind: int, numbers: list[int]) -> None:
+        """Records of one kind that are numbers and nothing else, the lowest first."""
+        self.begin()
+        waits = self._session.must_wait(kind, numbers[0])
+        self._store.note_numbers(self._number, kind, numbers, waits)

@@ -31,15 +31,14 @@ class Pages:
 
     def put_out(self, messages: Messages, first: int, last: int) -> None:
         """Take the messages `first` to `last`, which are a block, out of memory, unless one of them has to stay."""
-        left = 0
-        for seq in range(first, last + 1):
-            message = messages.get(seq)
-            if message is not None:
-                if message[2]:
-                    return
-                left |= 1 << (seq - first)
-        if left:
-            for seq in range(first, last + 1):
+        numbers = range(first, last + 1)
+        found = list(map(messages.get, numbers))
+        if None not in found:
+            left = (1 << len(found)) - 1
+        else:
+            left = sum(1 << at for at, message in enumerate(found) if message is not None)
+        if left and not any(message[2] for message in found if message is not None):
+            for seq in numbers:
                 messages.pop(seq, None)
             self.add(first, left)
 

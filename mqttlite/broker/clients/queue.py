@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.codec import acknowledgement
 from ...core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
-from ...core.records import ACCEPTED, DONE, FREED
+from ...core.records import DONE, FREED
 from ...core.records import HELD as _HELD
 from ...core.records import RELEASED as RELEASED_RECORD
 from ...core.session import FINISH, FREE, HANDLED, HELD, INBOUND, OUTBOUND, RELEASED, SENT1, SENT2, SPAN, Session
@@ -95,9 +95,10 @@ class Queue(Session):
             number = packet_id
             for digest in digests:
                 inbound[number] = digest << 4 | after
-                if self.store:
-                    self._record(_HELD, digest << 16 | number)
                 number += 1
+            if self.store:
+                numbers = [digest << 16 | number for number, digest in enumerate(digests, packet_id)]
+                self._record_numbers(_HELD, numbers)
         self._send_all(row & 0xFF, packet_id, count)
 
     def released_all(self, packet_id: int, count: int) -> bool:
@@ -111,8 +112,8 @@ class Queue(Session):
         assert row >> 8 == FREE
         for number in numbers:
             del inbound[number]
-            if self.store:
-                self._record(FREED, number)
+        if self.store:
+            self._record_numbers(FREED, list(numbers))
         self._send_all(row & 0xFF, packet_id, count)
         return True
 
@@ -132,8 +133,8 @@ class Queue(Session):
         if effect == FINISH:
             for seq in range(start, end):
                 del messages[seq]
-                if self.store:
-                    self._record(DONE, seq)
+            if self.store:
+                self._record_numbers(DONE, list(range(start, end)))
             self.unfinished -= count
             if start == self.first:
                 sent = self.sent
@@ -146,8 +147,8 @@ class Queue(Session):
         for seq in range(start, end):
             head, payload, extra = messages[seq]
             messages[seq] = (released_head(head), payload, extra)
-            if self.store:
-                self._record(RELEASED_RECORD, seq)
+        if self.store:
+            self._record_numbers(RELEASED_RECORD, list(range(start, end)))
         self._send_all(effect, packet_id, count)
         return True
 
@@ -155,26 +156,27 @@ class Queue(Session):
         if self.out is not None:
             self.out.append(run(first, packet_id, count))
 
-    def publish_all(self, messages: list[tuple[bytes, bytes, bytes]]) -> None:
-        """As `publish`, of each."""
+    def _record_numbers(self, kind: int, numbers: list[int]) -> None:
+        self.store.record_numbers(kind, numbers)  # type: ignore[union-attr]  # it is a SessionStore
+
+    def publish_all(self, messages: list[tuple[bytes, bytes, bytes]], is_even: bool) -> None:
+        """As `publish`, of each. `is_even`: all have one head."""
         seq = self.next
         self.next = seq + len(messages)
         self.messages.update(zip(range(seq, self.next), messages, strict=True))
         if self.store:
-            for head, payload, extra in messages:
-                self.store.record(ACCEPTED, seq, head, payload, extra)
-                seq += 1
+            self.store.record_messages(seq, messages, is_even)  # type: ignore[attr-defined]  # the same
         self._pump()
 
     def _pump(self) -> None:
-        """As in the core, with a short way for what is sent for the first time, to a client that needs nothing special,
-        by a session that is in no store.
+        """As in the core, with a short way for what is sent for the first time, to a client that needs nothing special.
+        (Whether it is durable is the commit gate's to know.)
         """
         out = self.out
         if out is None:
             return
         seq = self.sent
-        if (self.form and not self.is_plain5) or self.store or seq < self.sent_before or self.clearing:
+        if (self.form and not self.is_plain5) or seq < self.sent_before or self.clearing:
             Session._pump(self)
             return
         end = min(self.next, seq + self.window - self.unfinished)

@@ -140,9 +140,9 @@ def named_to(first: int, buf: bytes, start: int, end: int) -> int:
 
 
 def known(peer: Any, router: Publishing, topic: bytes) -> Any:
-    """The route of a topic, where there is nothing to be asked about it."""
+    """The route of a topic, where there is nothing to be asked about it but whether there is room."""
     route = router.known_route(topic)
-    return None if route is None or route.asks or (peer.rights is not None and topic not in peer.rights) else route
+    return route if route and route.is_plain and (peer.rights is None or topic in peer.rights) else None
 
 
 def most_of(peer: Any, router: Publishing, route: Any, first: int, enough: int) -> int:

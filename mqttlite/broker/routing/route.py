@@ -39,6 +39,7 @@ class Route:
         "fan",
         "groups",
         "heads",
+        "is_plain",
         "reserved",
         "rich",
         "stored",
@@ -65,8 +66,9 @@ class Route:
         self.takers = [taker for taker in rich if isinstance(taker, Taker)]
         optioned = [client for client in rich if isinstance(client, ClientSession)]
         self.strict = [client for client in [*clients, *optioned] if client.when_full in STRICT]
-        # Whether there may be something about a message: no room, whose topic it is, how it is wanted, nobody wants it.
-        self.asks = has_store or bool(self.strict) or self.reserved or bool(rich) or not clients
+        # Whether there may be something about a message: whose topic it is, how it is wanted, nobody wants it ...
+        self.is_plain = bool(clients) and not (self.strict or self.reserved or rich)
+        self.asks = has_store or not self.is_plain  # ... or no room
         self.stored = sum(client.store is not None and qos > 0 for client, qos in clients.items()) + len(rich)
         self.fan = max(1, len(clients))  # how many get a message
         self.groups: dict[int, list[Group]] = {}  # by QoS of the message

@@ -9,7 +9,7 @@ from typing import Any
 from ...core.codec import publish_head, topic_of
 from ...core.reason_codes import NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ...store.base import StoreError
-from ..clients.broker_store import BrokerStore
+from ..clients.broker_store import BrokerStore, copied
 from ..clients.client_session import BY_FORM, ClientSession
 from ..clients.peer import Peer
 from ..clients.publishable import shown
@@ -192,6 +192,8 @@ class Router(Subscribing):
         is_even = sizes.count(sizes[0]) == count
         if flags:
             cost = max(sizes) + len(route.topic) + HEAD_MAX + MESSAGE  # of each, at most
+            if not self._has_room_for_all(route, payloads, cost):
+                return 0
             fitting = self._fitting(groups, route.fan, count, cost)
             if fitting < count:
                 if fitting < 2:
@@ -218,7 +220,7 @@ class Router(Subscribing):
                     session = client.session
                     session.room -= size
                     session.sizes.extend(costs)
-                    session.publish_all(messages)
+                    session.publish_all(messages, is_even)
                     if client.peer is not None:
                         dirty[client.peer] = None
                 stats.messages_sent += count * number
@@ -253,6 +255,12 @@ class Router(Subscribing):
                         self.backpressure.drop(client, "write_buffer_bytes", self.now)
         return count
 
+    def _has_room_for_all(self, route: Route, payloads: list[bytes], cost: int) -> bool:
+        """Whether the store surely has; False also where one of them may be a repeat."""
+        if self.repeats is not None and ENVELOPE in [payload[:1] for payload in payloads]:
+            return False
+        return not self._store or self._store.fits_all(copied(cost, max(1, route.stored)), len(payloads))
+
     def _fitting(self, groups: list[Group], fan: int, count: int, cost: int) -> int:
         """How many of `count` messages, `cost` bytes each, can be queued before anything has to be decided."""
         if self._tight:
@@ -265,8 +273,8 @@ class Router(Subscribing):
                 peer = client.peer
                 if peer is not None and not peer.writable:
                     return 0
-                # Nobody is held back a second time for who is behind.
-                least = client.hold_room if client.hold_left > 0 or client not in behind else 0
+                # Nobody is held back for who is away, or a second time for who is behind.
+                least = client.hold_room if peer and (client.hold_left > 0 or client not in behind) else 0
                 room = least + count * cost
                 if session.room < room and session.settle() < room:
                     count = (session.room - least) // cost
@@ -399,7 +407,7 @@ class Router(Subscribing):
                 copies = max(copies, 1)  # its packet identifier
             if copies:
                 try:
-                    if not self._store.fits(_copied(size, copies)):
+                    if not self._store.fits(copied(size, copies)):
                         full = f"the store {self._store.name} is full"
                         if not published or publisher is None:
                             return self._refuse("store", publisher, published, f"{full}: a {_words(topic, size)}")
@@ -491,10 +499,3 @@ class Router(Subscribing):
 def _words(topic: bytes, size: int) -> str:
     """A message of so many bytes, those of its topic among them, for a log line."""
     return f"message of {size - len(topic)} bytes for {topic.decode()!a}"
-
-
-def _copied(size: int, copies: int) -> int:
-    """What to ask the store for `copies` messages of `size` bytes: rows waste some of their pages, as it says itself
-    of one.
-    """
-    return size + (copies - 1) * (size + min(size, 8192) + 128)

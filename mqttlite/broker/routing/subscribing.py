@@ -277,7 +277,9 @@ class Subscribing(Delivery):
             barred = keep_permitted(self.guard, found, topic)
         clients: dict[ClientSession, int] = found.plain  # type: ignore[assignment]  # the others are never plain
         route = Route(topic, clients, found.rich, self._store is not None or self.repeats is not None, barred)
-        route.asks = route.asks or self.guard.inspects
+        if self.guard.inspects:
+            route.is_plain = False
+            route.asks = True
         if self.ledger.routes + route.cost > self._limits.routes_bytes:
             self._routes.forget_all()
         self._routes.keep(route)

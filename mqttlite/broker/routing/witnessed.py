@@ -108,13 +108,13 @@ class WitnessedQueue(Queue):
             self._router.witness.wait_for_commit(STORED, named, self._peer)
         return Queue.publish(self, head, payload, key)
 
-    def publish_all(self, messages: list[tuple[bytes, bytes, bytes]]) -> None:
+    def publish_all(self, messages: list[tuple[bytes, bytes, bytes]], is_even: bool) -> None:
         if self.store:
             for _, payload, extra in messages:
                 named = key_in(payload, extra)
                 if named is not None:
                     self._router.witness.wait_for_commit(STORED, named, self._peer)
-        Queue.publish_all(self, messages)
+        Queue.publish_all(self, messages, is_even)
 
     def _pump(self) -> None:
         before = self.sent
