@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..serial.ports import PortError
 from . import chip, ports
 from .extras import MissingPartError, have
+from .finding import LEFT_OUT, OK, WRONG, Finding
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .data import BoardData
     from .report import Report
 
-OK, WRONG, LEFT_OUT = "ok", "wrong", "left out"
+__all__ = ["LEFT_OUT", "OK", "WRONG", "Case", "Finding", "LeftOut", "Trouble", "Wishes", "examine", "steps"]
 
 
 class Trouble(Exception):
@@ -34,17 +35,6 @@ class Trouble(Exception):
 
 class LeftOut(Exception):
     """A step cannot be taken, or there is nothing to examine; says why."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a step has found. `state`: OK, WRONG or LEFT_OUT. `values`: for programs."""
-
-    step: str
-    state: str
-    text: str
-    todo: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

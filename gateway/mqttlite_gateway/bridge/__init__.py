@@ -9,6 +9,7 @@ settings   what an operator says of an upstream, and what it does to the limits 
 mapping    topics and properties on their way, in both directions
 terms      in which version the upstream is spoken to, and what it announces
 rate       how fast it may go, and how fast it goes        age    how old the messages are that wait
+counts     what became of messages, and how the queue is
 relay      the join, without I/O or clock
 session    the engine's session, as the bridge has to look into it
 kept       what has to be known of the upstream after a restart

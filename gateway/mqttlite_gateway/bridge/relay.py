@@ -1,15 +1,15 @@
 """Joins a connection of the engine's session with one to the upstream broker: packets pass with their identifiers, so
 the state of every handshake is the engine's. Without I/O or clock (`now` in ms): whoever drives it writes
-`to_upstream` and `to_engine`, and closes when `over` says why. Imports mapping, terms, rate, settings.
+`to_upstream` and `to_engine`, and closes when `over` says why. Imports counts, mapping, terms, rate, settings.
 
 Outward the engine sends and the upstream acknowledges; inward it is the other way. What this file adds to that: other
 topics, the version of the upstream, its limits, and what it refuses, which is set aside before the engine is told. The
 engine's end speaks 5.0.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mqttlite.core import wire4, wire5
@@ -31,8 +31,9 @@ from mqttlite.core.properties import MESSAGE_EXPIRY, parted, with_properties
 from mqttlite.core.reason_codes import QUOTA_EXCEEDED, REFUSED
 from mqttlite.core.reasons import words as reason_words
 
+from .counts import Counts
 from .mapping import LoopError, Ways, counted, own, plain
-from .rate import Bucket, Drained
+from .rate import Bucket
 from .settings import UpstreamSettings
 from .terms import Terms
 
@@ -55,19 +56,6 @@ class Message(NamedTuple):
     qos: int
     retain: bool
     block: bytes
-
-
-@dataclass
-class Counts:
-    """Since the start. `acknowledged`: the upstream has them; `dropped`: by cause."""
-
-    sent: int = 0
-    acknowledged: int = 0
-    refused: int = 0
-    expired: int = 0
-    received: int = 0
-    dropped: "Counter[str]" = field(default_factory=Counter)
-    drained: Drained = field(default_factory=Drained)
 
 
 class Full(Exception):

@@ -108,19 +108,3 @@ def give_up(broker: Broker, name: str, seq: int) -> bool:
         return False
     client.session.drop(seq)
     return True
-
-
-def in_doubt(client: ClientSession | None, inflight: int, has_met: bool) -> dict[str, int]:
-    """How many messages are between two packets: sent and not acknowledged, released and not confirmed; after a
-    restart, as many as may be. `inflight`: how many there are at most. `has_met`: whether the session has ever been
-    joined with the other side; before that nothing of it was sent.
-    """
-    found = {"sent": 0, "released": 0}
-    if client is not None and has_met:
-        session = client.session
-        begun = max(session.sent, min(session.sent_before, session.next, session.first + inflight))
-        for seq in range(session.first, begun):
-            message = session.messages.get(seq)
-            if message is not None:
-                found["released" if message[0][0] & 6 == RELEASED else "sent"] += 1
-    return found

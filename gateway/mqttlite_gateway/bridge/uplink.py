@@ -16,18 +16,19 @@ from mqttlite.broker.clients.client_session import ClientSession
 from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import enrol, session_of
 from mqttlite.core.errors import ConnectError, MQTTError
-from mqttlite.core.session import EXPIRED, SPAN
+from mqttlite.core.session import SPAN
 from mqttlite.core.shown import shown
 
 from ..lines.saying import Saying
 from ..lines.upstream import Upstream
 from .age import Ages
+from .counts import Counts, first_of
 from .dead import DeadLetters
 from .joined import Joined
 from .kept import Kept, load
 from .opening import READ_BYTES, Opening, SilentError, VersionError
-from .relay import Counts, Full, Means, Message, Relay
-from .session import content_of, give_up, in_doubt, message_of, number_of, options_of
+from .relay import Full, Means, Message, Relay
+from .session import content_of, give_up, message_of, number_of, options_of
 from .settings import UpstreamSettings
 from .terms import Version, versions
 
@@ -89,15 +90,11 @@ class BridgeUplink:
         self._ages = Ages(self._kept.marks, self.settings.max_age_s * 1000)
         client = self._client
         if client is not None:
-            client.session.on_finished = self._finished
+            client.session.on_finished = self._counts.finished
 
     @property
     def _client(self) -> ClientSession | None:
         return session_of(self._broker, self.name)
-
-    def _finished(self, seq: int, outcome: int) -> None:
-        if outcome == EXPIRED:
-            self._counts.expired += 1
 
     # -- from the beginning to the end
 
@@ -249,7 +246,7 @@ class BridgeUplink:
         self._problem = self._said = ""
         client = self._client
         if client is not None:
-            client.session.on_finished = self._finished
+            client.session.on_finished = self._counts.finished
         log.info(
             "upstream %s: connected to %s, MQTT %s, as %s; %d messages wait for it",
             self.name,
@@ -334,7 +331,7 @@ class BridgeUplink:
             return
         session = client.session
         clock = self._broker.engine.router.clock()
-        if self._ages.look(session.first if session.queued else session.next, session.next, clock):
+        if self._ages.look(first_of(client), session.next, clock):
             most_ms = self.settings.max_age_s * 1000
             if most_ms:
                 self._kept.marks = self._ages.marks
@@ -351,38 +348,16 @@ class BridgeUplink:
 
     def describe(self) -> dict[str, Any]:
         """As Uplink.describe."""
-        client = self._client
-        counts = self._counts
-        joined = self._joined
-        session = client.session if client else None
         clock = self._broker.engine.router.clock()
-        first = (session.first if session.queued else session.next) if session else 0
-        dropped = dict(counts.dropped)
-        for cause, number in client.dropped.items() if client else ():
-            dropped[cause] = dropped.get(cause, 0) + number
-        if session:
-            session.settle()
-        return {
-            "name": self.name,
+        state = self._counts.described(self.settings, self._client, self._ages, now_ms(), clock, bool(self._kept.met))
+        return state | {
             "kind": "mqtt",
-            "url": self.settings.shown_url,
             "version": self._version.text,
             "client_id": self._kept.client_id,
-            "connected": joined is not None,
+            "connected": self._joined is not None,
             "since_s": (now_ms() - self._since) // 1000,
             "problem": self._problem,
-            "queued": session.queued if session else 0,
-            "queued_bytes": session.bytes if session else 0,
-            "oldest_s": (self._ages.oldest_ms(first, session.next, clock) if session else 0) / 1000,
-            "in_doubt": in_doubt(client, self.settings.inflight, bool(self._kept.met)),
-            "drained_a_second": counts.drained.a_second(now_ms()),
             "rate": self.settings.rate,
-            "sent": counts.sent,
-            "acknowledged": counts.acknowledged,
-            "refused": counts.refused,
-            "expired": counts.expired,
-            "dropped": dropped,
-            "received": counts.received,
             "set_aside": len(self._dead),
         }
 

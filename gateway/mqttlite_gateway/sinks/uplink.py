@@ -8,12 +8,10 @@ import logging
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from mqttlite.broker import Broker
-from mqttlite.broker.clients.client_session import ClientSession
 from mqttlite.broker.inside import Inside, InsideError, Taken, enrol, session_of
 from mqttlite.core.keys import PROPERTY
 from mqttlite.core.properties import without_user
@@ -21,12 +19,13 @@ from mqttlite.core.shown import shown
 
 from ..bridge import kept
 from ..bridge.age import Ages
+from ..bridge.counts import Counts, first_of
 from ..bridge.dead import DeadLetters
 from ..bridge.mapping import HOPS, Ways, own
-from ..bridge.rate import Bucket, Drained
+from ..bridge.rate import Bucket
 from ..bridge.relay import Full
 from ..bridge.relay import Message as DeadLetter
-from ..bridge.session import in_doubt, number_of, options_of
+from ..bridge.session import number_of, options_of
 from ..bridge.settings import UpstreamSettings
 from ..lines.saying import Saying
 from . import sink_of
@@ -62,7 +61,6 @@ class SinkUplink:
         self._filters = [(route.filter, options_of(route) & ~3 | min(route.qos, 1)) for route in settings.out]
         self._dead = DeadLetters(broker, settings)
         self._ages = Ages(self._kept.marks, settings.max_age_s * 1000)
-        self._drained = Drained()
         self._bucket = Bucket(settings.rate, now_ms())
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -70,8 +68,7 @@ class SinkUplink:
         self.connected = False
         self.problem = "not connected yet"
         self.target = ""  # what there is at the sink
-        self.sent = self.acknowledged = self.refused = 0
-        self.dropped: Counter[str] = Counter()  # by cause, besides what the broker drops
+        self.counts = Counts()
         self._settled = 0
         self._say = Saying(log, f"upstream '{settings.name}'")
         self._since = now_ms()
@@ -86,6 +83,9 @@ class SinkUplink:
             self._kept.is_reached = False
             self._kept.marks.clear()
             self._kept.save(self._broker, self.name)
+        client = session_of(self._broker, self.name)
+        if client is not None:
+            client.session.on_finished = self.counts.finished
 
     async def start(self) -> None:
         self._tasks = [
@@ -109,7 +109,7 @@ class SinkUplink:
         await self._pause(random.uniform(0, settings.start_jitter_s))
         delay_s = settings.reconnect_min_s
         while not self._stopping.is_set():
-            began = self.acknowledged
+            began = self.counts.acknowledged
             try:
                 await self._connect()
                 await self._drain()
@@ -120,7 +120,7 @@ class SinkUplink:
                 self._lost(f"an unexpected error, see the log: {error!r:.200}")
             finally:
                 await self.sink.close()
-            if self.acknowledged > began:
+            if self.counts.acknowledged > began:
                 delay_s = settings.reconnect_min_s
             await self._pause(random.uniform(0, delay_s))
             delay_s = min(2 * delay_s, settings.reconnect_max_s)
@@ -213,10 +213,10 @@ class SinkUplink:
             number = number_of(client, taken.packet_id)
             name = f"{self._kept.met}/{number}"
             if number < too_old:
-                self.dropped["max_age_s"] += 1
+                self.counts.dropped["max_age_s"] += 1
                 return None
         if found is None:
-            self.dropped["no_route"] += 1
+            self.counts.dropped["no_route"] += 1
             return None
         topic, route = found
         key, payload = key_of(taken.properties, taken.payload)
@@ -232,11 +232,11 @@ class SinkUplink:
             if refusal:
                 refused.append((message, refusal))
             else:
-                self.acknowledged += 1
-                self._drained.count(now_ms())
+                self.counts.acknowledged += 1
+                self.counts.drained.count(now_ms())
                 inside.acknowledge(message.origin)
 
-        self.sent += len(batch)
+        self.counts.sent += len(batch)
         putting = asyncio.ensure_future(self.sink.put(batch, settle))
         try:
             await self._bounded(putting, self.settings.ack_timeout_s, "connected, and nothing is confirmed")
@@ -251,7 +251,7 @@ class SinkUplink:
         taken: Taken = message.origin
         letter = DeadLetter(False, taken.topic.encode(), taken.payload, taken.qos, taken.retain, own(taken.properties))
         if not taken.qos:
-            self.dropped["refused_qos0"] += 1
+            self.counts.dropped["refused_qos0"] += 1
             return
         while True:
             try:
@@ -260,7 +260,7 @@ class SinkUplink:
                 self.problem = "what the sink has refused is full, and waits for somebody: retry or drop some of it"
                 await asyncio.sleep(FULL_S)
             else:
-                self.refused += 1
+                self.counts.refused += 1
                 self.problem = "" if self.connected else self.problem
                 return
 
@@ -270,7 +270,7 @@ class SinkUplink:
         """Now and then, how old the queue is."""
         while True:
             client = session_of(self._broker, self.name)
-            is_new = client and self._ages.look(_first(client), client.session.next, self._clock())
+            is_new = client and self._ages.look(first_of(client), client.session.next, self._clock())
             if is_new and self.settings.max_age_s:  # else nobody needs it after a restart, and no card is worn
                 self._kept.save(self._broker, self.name)
             await asyncio.sleep(LOOK_S)
@@ -282,29 +282,13 @@ class SinkUplink:
 
     def describe(self) -> dict[str, Any]:
         client = session_of(self._broker, self.name)
-        session = client.session if client else None
-        if session:
-            session.settle()
-        oldest_ms = self._ages.oldest_ms(_first(client), client.session.next, self._clock()) if client else 0
-        return {
-            "name": self.name,
+        state = self.counts.described(self.settings, client, self._ages, now_ms(), self._clock(), self._kept.is_reached)
+        return state | {
             "kind": self.sink.kind,
-            "url": self.settings.shown_url,
             "target": self.target,
             "connected": self.connected,
             "since_s": (now_ms() - self._since) // 1000,
             "problem": self.problem,
-            "queued": session.queued if session else 0,
-            "queued_bytes": session.bytes if session else 0,
-            "oldest_s": oldest_ms // 1000,
-            "in_doubt": in_doubt(client, self.settings.inflight, self._kept.is_reached),
-            "drained_a_second": self._drained.a_second(now_ms()),
-            "sent": self.sent,
-            "acknowledged": self.acknowledged,
-            "refused": self.refused,
-            "expired": client.dropped["expired"] if client else 0,
-            "dropped": dict(self.dropped + client.dropped if client else self.dropped),
-            "received": 0,
             "set_aside": len(self._dead),
         }
 
@@ -316,9 +300,3 @@ class SinkUplink:
 
     def drop(self, id: int) -> None:
         self._dead.drop(id)
-
-
-def _first(client: ClientSession) -> int:
-    """The number of the oldest message that waits; of the next one, where none does: the last may have been dropped."""
-    session = client.session
-    return session.first if session.queued else session.next

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 from ..streams import one_line
 
 if TYPE_CHECKING:
-    from mqttlite_gateway.operating.doctor.finding import Finding as OfMachine
-
-    from ...boards.doctor import Finding as OfBoard
+    from ...boards.finding import Finding
 
 _MARKS = {"wrong": "WRONG"}  # where a state is not shown as it is called
 
 
-def show(finding: "OfBoard | OfMachine", as_json: bool) -> None:
+def show(finding: "Finding", as_json: bool) -> None:
     """Print it."""
     if as_json:
         shown = {"step": finding.step, "state": finding.state, "text": finding.text, "todo": finding.todo}

@@ -10,7 +10,8 @@ from mqttlite.client import Client
 from mqttlite.core.codec import acknowledgement, publish_head
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 from mqttlite.core.properties import parted
-from mqttlite_gateway.bridge.relay import Counts, Means, Relay, _read
+from mqttlite_gateway.bridge.counts import Counts
+from mqttlite_gateway.bridge.relay import Means, Relay, _read
 from mqttlite_gateway.bridge.settings import Route
 from mqttlite_gateway.bridge.terms import Terms, Version, terms_of
 from tests.peers import Mosquitto

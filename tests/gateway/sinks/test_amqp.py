@@ -72,7 +72,7 @@ async def test_messages_are_in_a_quorum_queue_persistent_in_order_and_with_all_t
             await (await client.publish("s/a.b/c", b"21", 2, retain=True, **more))
         async with publisher(inside) as client:
             await publish(client, *(b"%d" % number for number in range(300)))
-        await until(lambda: up.acknowledged == 301)
+        await until(lambda: up.counts.acknowledged == 301)
     async with far(shared_rabbitmq) as rabbit:
         with pytest.raises(aio_pika.exceptions.ChannelPreconditionFailed, match="quorum"):  # it is one, says RabbitMQ
             await (await rabbit.connection.channel()).declare_queue(name, durable=True)
@@ -185,10 +185,10 @@ async def test_a_queue_that_somebody_deletes_is_made_again(tmp_path: Path, share
     async with far(shared_rabbitmq) as rabbit, broker(tmp_path, of) as inside, uplink(inside, of) as up:
         async with publisher(inside) as client:
             await publish(client, b"0")
-            await until(lambda: up.acknowledged == 1)
+            await until(lambda: up.counts.acknowledged == 1)
             await rabbit.channel.queue_delete(name)
             await publish(client, b"1", b"2")
-            await until(lambda: up.acknowledged == 3)
+            await until(lambda: up.counts.acknowledged == 3)
         assert up.dead_letters() == []
         assert await rabbit.count(name) == 2
 

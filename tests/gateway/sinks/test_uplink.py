@@ -8,6 +8,7 @@ import pytest
 from mqttlite.broker.inside import end_session, kept
 from mqttlite.store.sqlite_reserve import Reserve
 from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.sinks.uplink import SinkUplink
 from tests.gateway.sinks.world import Notebook, broker, publish, publisher, settings, until, uplink
 
 URL = "amqp://nowhere"
@@ -67,7 +68,7 @@ async def test_what_was_written_and_not_said_comes_again_under_the_same_name_ove
     of, book = settings(URL), Notebook()
     async with broker(tmp_path, of) as inside, uplink(inside, of, book.make) as up, publisher(inside) as client:
         await publish(client, b"first")
-        await until(lambda: up.acknowledged == 1)
+        await until(lambda: up.counts.acknowledged == 1)
         book.forgets = book.is_away = True  # and then it is gone
         await publish(client, b"second")
         await until(lambda: len(book.written) == 2)
@@ -156,7 +157,7 @@ async def test_messages_go_no_faster_than_the_rate(tmp_path: Path) -> None:
         assert len(book.written) < 20
         await until(lambda: len(book.written) == 20)
         assert book.payloads == [b"%d" % number for number in range(20)]
-        assert up.sent == 20
+        assert up.counts.sent == 20
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5.0"])
@@ -220,3 +221,18 @@ async def test_a_queue_whose_last_messages_were_dropped_has_no_age_and_its_age_i
         assert session.drop_oldest()
         assert (up.describe()["queued"], up.describe()["oldest_s"]) == (0, 0)
         assert kept(inside, "sink").endswith(b'"marks":[],"takes_one":""}')
+
+
+async def test_messages_that_expire_before_the_sink_can_be_had_are_counted(tmp_path: Path) -> None:
+    notebook = Notebook()
+    of = settings("amqp://localhost")
+    async with broker(tmp_path, of) as inside:
+        SinkUplink(of, inside, notebook.make).prepare()
+        async with publisher(inside, version="5.0") as client:
+            await (await client.publish("s/x", b"x", 1, expires_after_s=1))
+            await (await client.publish("s/x", b"y", 1))
+        inside.engine.router.epoch += 2000
+        async with uplink(inside, of, notebook.make) as up:
+            await until(lambda: up.counts.acknowledged == 1)
+            assert notebook.payloads == [b"y"]
+            assert up.describe()["expired"] == 1

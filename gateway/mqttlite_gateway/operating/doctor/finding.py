@@ -1,27 +1,15 @@
 """What a step of the examination says, and what it is told."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mqttlite.boards.finding import DOUBTFUL, LEFT_OUT, OK, WRONG, Finding
 
 if TYPE_CHECKING:
     from ...config import Config
 
-OK = "ok"
-WRONG = "wrong"  # it does not work, or loses something
-DOUBTFUL = "doubtful"  # it works, and may not for long
-LEFT_OUT = "left out"  # it could not be looked at
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`state`: one of the four. `todo`: what helps. `values`: for programs."""
-
-    step: str
-    state: str
-    text: str
-    todo: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
+__all__ = ["DOUBTFUL", "LEFT_OUT", "OK", "WRONG", "Case", "Finding"]
 
 
 @dataclass
