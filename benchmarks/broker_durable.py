@@ -32,8 +32,8 @@ from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.core import records
 from mqttlite.core.codec import publish_head
 from mqttlite.core.wire4 import encode_connect, encode_subscribe
-from mqttlite.store.broker_tables import BEGUN
-from mqttlite.store.sqlite_file import LOG_MAX
+from mqttlite.store.in_sqlite.sqlite_file import LOG_MAX
+from mqttlite.store.tables.broker_tables import BEGUN
 from tests.runtimes import installed
 
 WINDOW = 20

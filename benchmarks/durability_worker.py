@@ -52,7 +52,7 @@ def slow_down(delay_ms: float) -> None:
     """Every commit of a SQLite store in this process takes so much longer: waited for in its thread, as a slow disk
     would make it.
     """
-    from mqttlite.store import sqlite_file
+    from mqttlite.store.in_sqlite import sqlite_file
 
     plain = sqlite_file.SqliteFile.write
 

@@ -16,36 +16,36 @@ FOLDERS = ("mqttlite", "gateway/mqttlite_gateway", "firmware")
 
 # Constants that are another thing than others of their name, with their module; everything else of one name is equal.
 DIFFERENT = {
-    "APPLICATION_ID": {"store/broker_tables", "store/sqlite_tables"},
+    "APPLICATION_ID": {"store/tables/broker_tables", "store/tables/sqlite_tables"},
     "AT_ONCE": {"gateway/lines/console"},
     "BAD_CREDENTIALS": {"core/greeting"},  # a return code of 3.1.1
     "BAR": {"cli/progress"},
     "BLOCK": {"firmware/mqttlite_board/signing"},
     "BURST": {"sim/lines/noise", "sim/small/placing", "gateway/lines/saying"},
     "DATA": {"core/auth"},  # a property
-    "DOUBT": {"store/sqlite_tables"},  # a bit of a state
+    "DOUBT": {"store/tables/sqlite_tables"},  # a bit of a state
     "EPOCHS": {"serial/diagnosis"},
-    "FRAME": {"store/sqlite_wal", "gateway/lines/console"},
+    "FRAME": {"store/in_sqlite/sqlite_wal", "gateway/lines/console"},
     "HEAD": {"serial/diagnosis", "sim/chart/chart", "store/area_file", "firmware/mqttlite_board/settings"},
-    "HEADER": {"store/sqlite_wal", "boards/firmware_image", "firmware/mqttlite_board/improv"},
+    "HEADER": {"store/in_sqlite/sqlite_wal", "boards/firmware_image", "firmware/mqttlite_board/improv"},
     "HELD": {"core/session:HELD"},  # a state, not a record
     "IN_DISCONNECT": {"core/wire5_server"},  # what a client may send, not a server
     "IN_PUBLISH": {"core/wire5_server"},
-    "LEAST": {"store/sqlite_reserve", "gateway/lines/separator"},
+    "LEAST": {"store/in_sqlite/sqlite_reserve", "gateway/lines/separator"},
     "LEFT": {"cli/demo/table"},
     "LONGEST": {"gateway/lines/separator"},
-    "MAGIC": {"core/keys", "store/sqlite_wal"},
+    "MAGIC": {"core/keys", "store/in_sqlite/sqlite_wal"},
     "MARK": {"store/area_host", "store/damage"},
-    "MASK": {"core/keys", "store/sqlite_wal"},
+    "MASK": {"core/keys", "store/in_sqlite/sqlite_wal"},
     "NEVER": {"sim/chart/layout"},
     "NOT_AUTHORISED": {"core/greeting"},
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
-    "PACKET_ID": {"planning/sizes", "store/broker_tables"},  # bytes, and bits
+    "PACKET_ID": {"planning/sizes", "store/tables/broker_tables"},  # bytes, and bits
     "PIECE": {
         "broker/packets/long_requests",
         "client/connector",
         "store/area_file",
-        "store/sqlite_leftovers",
+        "store/in_sqlite/sqlite_leftovers",
         "firmware/mqttlite_board/heap",
         "firmware/mqttlite_board/improv",
     },
@@ -60,9 +60,9 @@ DIFFERENT = {
     },
     "READ": {"boards/littlefs_image", "cli/terminal", "serial/usb_port"},
     "QOS": {"broker/operating/view"},  # bits of a head, not the options of a subscription
-    "RELEASED": {"core/session:RELEASED", "store/sqlite_tables"},  # a state, and a bit of one
+    "RELEASED": {"core/session:RELEASED", "store/tables/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/lines/upstream"},
-    "SHARE": {"planning/saturation", "store/sqlite_reserve"},
+    "SHARE": {"planning/saturation", "store/in_sqlite/sqlite_reserve"},
     "SILENT_S": {"cli/console"},
     "SIZE": {"broker/packets/answers", "firmware/mqttlite_board/improv"},
     "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},

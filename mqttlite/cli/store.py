@@ -11,8 +11,8 @@ from ..core.session import SPAN
 from .streams import say
 
 if TYPE_CHECKING:
-    from ..store.broker_tables import BrokerState
-    from ..store.queue_tables import Collector
+    from ..store.tables.broker_tables import BrokerState
+    from ..store.tables.queue_tables import Collector
 
 _DESCRIPTION = """\
 Looks at stores and copies them: a client's and a broker's (SQLite), and journals.
@@ -119,7 +119,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_show(args: argparse.Namespace) -> int:
     """Show the store. StoreError: there is none, or it cannot be read."""
-    from ..store import kinds, sqlite_reading
+    from ..store.in_sqlite import sqlite_reading
+    from ..store.tending import kinds
 
     kind = kinds.kind_of(args.path)
     problem = ""
@@ -142,7 +143,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_count(args: argparse.Namespace) -> int:
     """Count. StoreError: one of them cannot be read."""
-    from ..store import counting
+    from ..store.tending import counting
 
     there: list[str] = []
     for path in filter(os.path.exists, args.path):
@@ -153,7 +154,7 @@ def run_count(args: argparse.Namespace) -> int:
 
 def run_drop(args: argparse.Namespace) -> int:
     """Forget a message."""
-    from ..store.decide import drop
+    from ..store.tending.decide import drop
 
     drop(args.path, args.seq)
     print(f"{_quoted(args.path)}: message {args.seq} is forgotten")
@@ -162,7 +163,7 @@ def run_drop(args: argparse.Namespace) -> int:
 
 def run_retry(args: argparse.Namespace) -> int:
     """Have a message sent again."""
-    from ..store.decide import retry
+    from ..store.tending.decide import retry
 
     number = retry(args.path, args.seq)
     print(f"{_quoted(args.path)}: message {args.seq} will be sent again, as message {number}")
@@ -171,7 +172,7 @@ def run_retry(args: argparse.Namespace) -> int:
 
 def run_backup(args: argparse.Namespace) -> int:
     """Copy the store."""
-    from ..store.backup import backup
+    from ..store.tending.backup import backup
 
     size = backup(args.path, args.to)
     print(f"{_quoted(args.path)}: {size} bytes copied, and checked")
@@ -180,8 +181,8 @@ def run_backup(args: argparse.Namespace) -> int:
 
 def run_salvage(args: argparse.Namespace) -> int:
     """Take out what is whole."""
-    from ..store import kinds
-    from ..store.salvage import salvage
+    from ..store.tending import kinds
+    from ..store.tending.salvage import salvage
 
     kind = kinds.kind_of(args.path)
     lines = salvage(args.path, args.to)
@@ -192,7 +193,7 @@ def run_salvage(args: argparse.Namespace) -> int:
 
 def run_reset(args: argparse.Namespace) -> int:
     """Move the store aside."""
-    from ..store.backup import reset
+    from ..store.tending.backup import reset
 
     print(f"{_quoted(args.path)} is now {_quoted(reset(args.path))}; the next start begins with an empty store")
     return 0
@@ -200,7 +201,8 @@ def run_reset(args: argparse.Namespace) -> int:
 
 def _counted(path: str, kind: str) -> str:
     """What there is, in a line."""
-    from ..store import kinds, sqlite_reading
+    from ..store.in_sqlite import sqlite_reading
+    from ..store.tending import kinds
 
     if kind == kinds.BROKER:
         broker: BrokerState = sqlite_reading.read(path, kinds.tables_of(kind))

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 
 from ..store.folder import sync_folder
-from ..store.sqlite_leftovers import end_journal, settle_wal
+from ..store.in_sqlite.sqlite_leftovers import end_journal, settle_wal
 from .adapter import ENDED, OPEN, Database, DatabaseError, Row, at_once, driver_error, explain, not_accepted
 
 

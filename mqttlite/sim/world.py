@@ -11,7 +11,7 @@ process's (patches.py).
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..store import sqlite_file
+from ..store.in_sqlite import sqlite_file
 from .clock import Clock
 from .disks.disk import Disk
 from .machine import Machines

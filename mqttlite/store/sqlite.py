@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 from ..core import records as r
 from ..core.records import State
-from . import sqlite_reading, sqlite_reserve
 from .base import Store, StoreError
+from .in_sqlite import sqlite_reading, sqlite_reserve
+from .in_sqlite.sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, connect
 from .pace import Pace
 from .place import shown
-from .sqlite_file import LOG_MAX, PAGE, Full, SqliteFile, connect
-from .sqlite_schema import Tables
-from .sqlite_tables import ClientTables, Connection
+from .tables.sqlite_schema import Tables
+from .tables.sqlite_tables import ClientTables, Connection
 
 SIZE_MAX = 256 << 20  # bytes
 LINGER_S = 0.01

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mqttlite.core import records as r
 from mqttlite.core.records import State
-from mqttlite.store.broker_tables import (
+from mqttlite.store.tables.broker_tables import (
     BEGUN,
     CLOCK,
     ENDED,
@@ -22,7 +22,7 @@ from mqttlite.store.broker_tables import (
     Times,
     Will,
 )
-from mqttlite.store.sqlite_schema import migrate
+from mqttlite.store.tables.sqlite_schema import migrate
 
 # What a BrokerState has
 Sum = tuple[dict[bytes, State], dict[bytes, tuple[bytes, int, bytes]], dict[int, Times], dict[int, Will], int]

@@ -16,8 +16,8 @@ from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.broker.connections import commit_gate
 from mqttlite.broker.limits import QueueRule
 from mqttlite.store.base import StoreError
-from mqttlite.store.broker_tables import BrokerTables
-from mqttlite.store.sqlite_schema import migrate
+from mqttlite.store.tables.broker_tables import BrokerTables
+from mqttlite.store.tables.sqlite_schema import migrate
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.broker.test_command import started
 from tests.broker.test_server import until

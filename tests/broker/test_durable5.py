@@ -14,7 +14,7 @@ from mqttlite.broker.access.guard import ALLOW_ALL, PUBLISH, Guard
 from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
-from mqttlite.store.broker_tables import BrokerTables
+from mqttlite.store.tables.broker_tables import BrokerTables
 from tests.broker.access.guarded import access, allow, deny
 from tests.broker.five import PUBACK, PUBCOMP, PUBREC, Five
 from tests.broker.world import World

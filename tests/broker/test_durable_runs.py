@@ -13,8 +13,9 @@ from mqttlite.broker.limits import Limits
 from mqttlite.core.codec import acknowledgement, publish_head
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.session import SPAN
-from mqttlite.store import batches, broker_blocks, sqlite_reading
-from mqttlite.store.broker_tables import BrokerTables
+from mqttlite.store.in_sqlite import sqlite_reading
+from mqttlite.store.tables import batches, broker_blocks
+from mqttlite.store.tables.broker_tables import BrokerTables
 
 from .test_paging import Life
 from .test_runs import Side, answered, published

@@ -16,7 +16,7 @@ from mqttlite.broker.limits import Limits, QueueRule
 from mqttlite.core import records as r
 from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import StoreError
-from mqttlite.store import broker_blocks
+from mqttlite.store.tables import broker_blocks
 from tests.broker.world import Wire, World
 
 KEEP = 50

@@ -15,7 +15,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.cli import main
 from mqttlite.client import Client
-from mqttlite.store.counting import undelivered
+from mqttlite.store.tending.counting import undelivered
 from mqttlite_gateway.config import load
 from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.operating.moving import archive, arriving, leaving, lives

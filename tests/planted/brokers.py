@@ -13,7 +13,7 @@ from mqttlite.broker.routing.router import Router
 from mqttlite.core import records as r
 from mqttlite.core.session import Session
 from mqttlite.sim import scene
-from mqttlite.store import broker_blocks
+from mqttlite.store.tables import broker_blocks
 
 from .planting import Change, Given, around, text, value
 from .settings import short_queue

@@ -10,7 +10,7 @@ from mqttlite.broker.routing.shares import Share
 from mqttlite.broker.sessions.sessions import Sessions
 from mqttlite.broker.sessions.sweep import Sweep
 from mqttlite.broker.sessions.wills import Wills
-from mqttlite.store.broker_tables import EXPIRY
+from mqttlite.store.tables.broker_tables import EXPIRY
 
 from .planting import Change, Given, all_of, around, text, value
 

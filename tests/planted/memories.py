@@ -4,7 +4,7 @@ from mqttlite.core import earlier_life
 from mqttlite.core import session as core
 from mqttlite.core.reused_identifiers import REUSED
 from mqttlite.core.session import INBOUND, Session
-from mqttlite.store.broker_tables import BrokerTables
+from mqttlite.store.tables.broker_tables import BrokerTables
 
 from .planting import Change, Given, row, text, value
 from .settings import repeats_without_dup

@@ -14,7 +14,7 @@ from mqttlite.sim.check.conduct import Conduct
 from mqttlite.sim.disks import disk
 from mqttlite.sim.programs import make_store
 from mqttlite.sim.small import run as small_worlds
-from mqttlite.store.sqlite_file import SqliteFile
+from mqttlite.store.in_sqlite.sqlite_file import SqliteFile
 
 from .planting import Change, all_of, around, text, value
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 from mqttlite.core.records import State
-from mqttlite.store import area_host, batches, journal, sqlite_file, sqlite_schema
+from mqttlite.store import area_host, journal
+from mqttlite.store.in_sqlite import sqlite_file
+from mqttlite.store.in_sqlite.sqlite_file import SqliteFile
 from mqttlite.store.journal import Journal
 from mqttlite.store.sqlite import SqliteWriter
-from mqttlite.store.sqlite_file import SqliteFile
+from mqttlite.store.tables import batches, sqlite_schema
 
 from .planting import Change, Given, around, text, value
 from .settings import short_log, small_journal, small_sectors

@@ -17,12 +17,13 @@ from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
-from mqttlite.store import damage, sqlite_file, sqlite_wal
+from mqttlite.store import damage
 from mqttlite.store.base import Store, StoreError
+from mqttlite.store.in_sqlite import sqlite_file, sqlite_wal
 from mqttlite.store.journal import Journal
-from mqttlite.store.kinds import Reading
-from mqttlite.store.salvage import salvage
 from mqttlite.store.sqlite import read
+from mqttlite.store.tending.kinds import Reading
+from mqttlite.store.tending.salvage import salvage
 
 COUNT = 14  # commits
 HEAD = b"\x34\x10\0\1a"

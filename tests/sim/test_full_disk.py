@@ -9,7 +9,7 @@ import pytest
 from mqttlite.core import records as r
 from mqttlite.sim.process import Process
 from mqttlite.sim.world import World
-from mqttlite.store.sqlite_file import SqliteFile
+from mqttlite.store.in_sqlite.sqlite_file import SqliteFile
 
 HEAD = b"\x34\x10\0\1a"
 

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.simulate_large import try_out
 from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.sim.disks.disk import Disk
-from mqttlite.store import broker_blocks
-from mqttlite.store.broker_blocks import Blocks
+from mqttlite.store.tables import broker_blocks
+from mqttlite.store.tables.broker_blocks import Blocks
 
 
 @pytest.mark.parametrize("seed", [1, 4])

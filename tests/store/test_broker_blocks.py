@@ -1,4 +1,4 @@
-"""Messages queued in a broker's store lie in blocks (store/broker_blocks.py)."""
+"""Messages queued in a broker's store lie in blocks (store/tables/broker_blocks.py)."""
 
 import contextlib
 import random
@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from mqttlite.core import records as r
-from mqttlite.store import broker_blocks, sqlite_reading
 from mqttlite.store.base import StoreError
-from mqttlite.store.broker_tables import BEGUN, ENDED, STARTED, BrokerState, BrokerTables, Record
-from mqttlite.store.salvage import salvage
-from mqttlite.store.sqlite_schema import Damaged, carry_over, load, migrate
+from mqttlite.store.in_sqlite import sqlite_reading
+from mqttlite.store.tables import broker_blocks
+from mqttlite.store.tables.broker_tables import BEGUN, ENDED, STARTED, BrokerState, BrokerTables, Record
+from mqttlite.store.tables.sqlite_schema import Damaged, carry_over, load, migrate
+from mqttlite.store.tending.salvage import salvage
 
 HEAD = b"\x34\x50\0\3t/1"
 RELEASED_HEAD = b"\x36\x50\0\3t/1"

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mqttlite.core import records as r
-from mqttlite.store import batches, pace
+from mqttlite.store import pace
 from mqttlite.store.pace import Pace
 from mqttlite.store.sqlite import SqliteStore
+from mqttlite.store.tables import batches
 
 Record = tuple[int, int, bytes, bytes, bytes]
 

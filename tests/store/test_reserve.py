@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mqttlite.core import records as r
+from mqttlite.store.in_sqlite.sqlite_reading import reading
 from mqttlite.store.sqlite import SqliteStore
-from mqttlite.store.sqlite_reading import reading
-from mqttlite.store.sqlite_schema import row
+from mqttlite.store.tables.sqlite_schema import row
 
 RESERVE = 1 << 20  # bytes
 MESSAGE = 20_000

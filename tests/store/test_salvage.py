@@ -15,13 +15,14 @@ import pytest
 from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.core import records as r
 from mqttlite.core.records import State
-from mqttlite.store import kinds, sqlite_file, sqlite_wal
 from mqttlite.store.area_raw import RawArea
-from mqttlite.store.backup import backup, reset
 from mqttlite.store.base import Store, StoreError
+from mqttlite.store.in_sqlite import sqlite_file, sqlite_wal
 from mqttlite.store.journal import Journal
-from mqttlite.store.salvage import salvage
 from mqttlite.store.sqlite import SqliteStore, read
+from mqttlite.store.tending import kinds
+from mqttlite.store.tending.backup import backup, reset
+from mqttlite.store.tending.salvage import salvage
 from tests.peers import RUN_TIMEOUT_S
 
 HEAD = b"\x32\x10\x00\x03a/b"

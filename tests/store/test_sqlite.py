@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.store.base import StoreError
+from mqttlite.store.in_sqlite.sqlite_file import connect
 from mqttlite.store.sqlite import SqliteStore, read
-from mqttlite.store.sqlite_file import connect
 from tests.peers import RUN_TIMEOUT_S
 from tests.store.sqlite_records import Record, accepted, head, keep, opened, plain, total
 

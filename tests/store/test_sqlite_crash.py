@@ -19,10 +19,11 @@ import pytest
 from mqttlite.core import records as r
 from mqttlite.core.records import State
 from mqttlite.sim.disks import sqlite_files
-from mqttlite.store import sqlite_file, sqlite_schema, sqlite_wal
 from mqttlite.store.base import StoreError
+from mqttlite.store.in_sqlite import sqlite_file, sqlite_wal
 from mqttlite.store.sqlite import SqliteStore
-from mqttlite.store.sqlite_tables import ClientTables, Connection
+from mqttlite.store.tables import sqlite_schema
+from mqttlite.store.tables.sqlite_tables import ClientTables, Connection
 from tests.peers import RUN_TIMEOUT_S
 
 SECTOR = 512

@@ -17,12 +17,12 @@ from unittest.mock import Mock
 import pytest
 
 from mqttlite.core import records as r
-from mqttlite.store import sqlite_file
 from mqttlite.store.base import StoreError
+from mqttlite.store.in_sqlite import sqlite_file
+from mqttlite.store.in_sqlite.sqlite_file import connect
 from mqttlite.store.sqlite import SqliteStore, read
-from mqttlite.store.sqlite_file import connect
-from mqttlite.store.sqlite_schema import check, migrate
-from mqttlite.store.sqlite_tables import ClientTables
+from mqttlite.store.tables.sqlite_schema import check, migrate
+from mqttlite.store.tables.sqlite_tables import ClientTables
 from tests.peers import RUN_TIMEOUT_S
 from tests.store.sqlite_records import accepted, keep, opened, plain
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from ...core.records import ACCEPTED
 from ...store.base import Store, StoreError
-from ...store.batches import NUMBERS, RUN
-from ...store.broker_blocks import Blocks
-from ...store.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
 from ...store.sqlite import SqliteWriter
-from ...store.sqlite_schema import Tables
+from ...store.tables.batches import NUMBERS, RUN
+from ...store.tables.broker_blocks import Blocks
+from ...store.tables.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
+from ...store.tables.sqlite_schema import Tables
 from ..counting.histogram import Histogram
 from .paging import Messages
 from .queue import Queue
@@ -115,7 +115,7 @@ class BrokerStore(SqliteWriter):
         extra: bytes = b"",
         waits: bool = True,
     ) -> None:
-        """Take a record (store/broker_tables.py). `waits`: whether a packet may tell of it (Session.must_wait)."""
+        """Take a record (broker_tables.py). `waits`: whether a packet may tell of it (Session.must_wait)."""
         if waits:
             self.wanted = True
         self._take((session, kind, number, head, payload, extra), len(head) + len(payload) + len(extra))

@@ -1,9 +1,9 @@
 """Messages of a queue that are on the disk alone: which they are, and how they come back. A queue that is long needs no
 more memory for them than a number for each 64 KiB.
 
-When the store has written messages as a block (store/broker_blocks.py), those that will not be sent soon leave memory;
-when the session comes to them, the block is read. Messages with something besides topic and payload (extras.py) stay:
-they may expire, or belong to a shared subscription. Imports nothing.
+When the store has written messages as a block (store/tables/broker_blocks.py), those that will not be sent soon leave
+memory; when the session comes to them, the block is read. Messages with something besides topic and payload (extras.py)
+stay: they may expire, or belong to a shared subscription. Imports nothing.
 """
 
 from collections import deque

@@ -11,7 +11,7 @@ from ...core.records import DONE, FREED
 from ...core.records import HELD as _HELD
 from ...core.records import RELEASED as RELEASED_RECORD
 from ...core.session import FINISH, FREE, HANDLED, HELD, INBOUND, OUTBOUND, RELEASED, SENT1, SENT2, SPAN, Session
-from ...store.broker_tables import STARTED
+from ...store.tables.broker_tables import STARTED
 from ..counting.ledger import MESSAGE, Ledger
 from ..messages.extras import NEVER, deadline_of
 from ..messages.heads import heads5, released_head
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...core.records import State
-    from ...store.broker_blocks import Waiting
+    from ...store.tables.broker_blocks import Waiting
 
 
 # What goes on where session.OUTBOUND ends: a message that was sent, and may not be sent again

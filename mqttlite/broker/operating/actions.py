@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.codec import topic_of
 from ...core.errors import MQTTError
 from ...core.text import check_topic_filter
-from ...store.backup import backup
+from ...store.tending.backup import backup
 from ..access.identity import HOOK, PASSWORD, Identity
 from ..audit import audit
 from ..connections.turns import now_ms

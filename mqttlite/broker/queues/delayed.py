@@ -5,8 +5,8 @@ goes back and goes on over a restart: so never early, and after a restart at onc
 published then is in the commit in which the store lets go of it. The right to publish it is asked for when it comes,
 and again when it is published.
 
-The record of one (store/queue_tables.py): the extra is the length of its client's identifier (2), that, the length of
-who it is (2), that, and then the message's own.
+The record of one (store/tables/queue_tables.py): the extra is the length of its client's identifier (2), that, the
+length of who it is (2), that, and then the message's own.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...core.codec import publish_head, topic_of
 from ...core.errors import MQTTError
-from ...store.queue_tables import DELAYED, PUBLISHED, TIME_SIZE
+from ...store.tables.queue_tables import DELAYED, PUBLISHED, TIME_SIZE
 from ..access.guard import PUBLISH
 from ..access.identity import Identity, decoded, encoded, source
 from ..clients.peer import Peer

@@ -8,7 +8,7 @@ import logging
 
 from ...core.properties import user_property
 from ...core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED, REFUSED
-from ...store.queue_tables import COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
+from ...store.tables.queue_tables import COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
 from ..clients.broker_store import BrokerStore
 from ..clients.client_session import ClientSession
 from ..counting.stats import Stats, Watch

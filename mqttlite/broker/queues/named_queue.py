@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ...core.codec import publish_head, topic_of
 from ...core.properties import encode_user_properties
-from ...store.queue_tables import COLLECTED, TAKEN, TIME_SIZE, TRIED
+from ...store.tables.queue_tables import COLLECTED, TAKEN, TIME_SIZE, TRIED
 from ..access.guard import Guard
 from ..clients.client_session import ClientSession
 from ..clients.peer import Peer

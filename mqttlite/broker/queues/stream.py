@@ -14,7 +14,7 @@ import logging
 
 from ...core.codec import publish_head, topic_of
 from ...core.properties import encode_user_properties
-from ...store.queue_tables import COLLECTED, READ_TO, TIME_SIZE, TRIMMED
+from ...store.tables.queue_tables import COLLECTED, READ_TO, TIME_SIZE, TRIMMED
 from ..clients.client_session import ClientSession
 from ..clients.peer import Peer
 from ..counting.ledger import MESSAGE

@@ -31,7 +31,7 @@ class Means:
         extra: bytes = b"",
         waits: bool = False,
     ) -> None:
-        """A record for the store (store/queue_tables.py). `waits`: nothing may tell of it before it is durable."""
+        """A record for the store (queue_tables.py). `waits`: nothing may tell of it before it is durable."""
         if self.store:
             self.store.note(owner, kind, number, head, payload, extra, waits)
 

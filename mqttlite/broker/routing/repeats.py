@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from ...core.keys import PROPERTY, from_text, is_seen, see, unwrap
 from ...core.properties import user_property
-from ...store.queue_tables import FORGOTTEN, NUMBER_SEEN, TIME_SIZE
+from ...store.tables.queue_tables import FORGOTTEN, NUMBER_SEEN, TIME_SIZE
 from ..clients.peer import Peer
 from ..messages.extras import properties_of
 from .means import Means

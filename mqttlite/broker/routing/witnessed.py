@@ -22,7 +22,7 @@ from .router import Router
 
 if TYPE_CHECKING:
     from ...core.records import State
-    from ...store.broker_blocks import Waiting
+    from ...store.tables.broker_blocks import Waiting
 
 CAUSES = {EXPIRED: "expired", IN_DOUBT: "in doubt: its receiver has lost the session", ASIDE: "set aside"}
 

@@ -18,7 +18,7 @@ from ...core.reason_codes import (
 )
 from ...core.server import ServerConnection
 from ...core.session import HELD
-from ...store.broker_tables import CLOCK, EXPIRY, BrokerState, Will
+from ...store.tables.broker_tables import CLOCK, EXPIRY, BrokerState, Will
 from ..access.authentication import Authenticate
 from ..access.guard import ALLOW_ALL, PUBLISH, Guard
 from ..access.identity import Identity, claims, decoded, encoded, owns, placed

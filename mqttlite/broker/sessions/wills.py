@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...core.greeting import Connect
 from ...core.properties import WILL_DELAY, without
-from ...store.broker_tables import WILL, Will
+from ...store.tables.broker_tables import WILL, Will
 from ..access.guard import ALLOW_ALL, Guard
 from ..access.identity import NOBODY, Identity, source
 from ..bounds.deadlines import Deadlines

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import apsw
 
-from ...store.sqlite_file import CHECKPOINT
+from ...store.in_sqlite.sqlite_file import CHECKPOINT
 from .disk import SECTOR, name_of
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.broker.inside import end_session, kept
-from mqttlite.store.sqlite_reserve import Reserve
+from mqttlite.store.in_sqlite.sqlite_reserve import Reserve
 from mqttlite_gateway.bridge.settings import Route
 from mqttlite_gateway.sinks.uplink import SinkUplink
 from tests.gateway.sinks.world import Notebook, broker, publish, publisher, settings, until, uplink

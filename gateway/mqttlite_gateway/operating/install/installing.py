@@ -114,7 +114,7 @@ def _all(steps: "Iterator[Step] | list[Step]", say: Say, done: str, is_dry: bool
 
 def _undelivered(system: System) -> str:
     from mqttlite.core.errors import MQTTError
-    from mqttlite.store.counting import is_store, stores_in, undelivered
+    from mqttlite.store.tending.counting import is_store, stores_in, undelivered
 
     home = system.path(HOME)
     try:

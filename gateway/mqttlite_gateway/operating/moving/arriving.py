@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mqttlite.core.errors import MQTTError
-from mqttlite.store.counting import undelivered
 from mqttlite.store.folder import sync_folder
+from mqttlite.store.in_sqlite.sqlite_found import beside, move_aside
 from mqttlite.store.place import Lock
-from mqttlite.store.sqlite_found import beside, move_aside
+from mqttlite.store.tending.counting import undelivered
 
 from ..install.system import System
 from . import archive, lives

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mqttlite import __version__
 from mqttlite.core.errors import MQTTError
-from mqttlite.store.backup import backup as copy_store
-from mqttlite.store.counting import undelivered
 from mqttlite.store.place import Lock
+from mqttlite.store.tending.backup import backup as copy_store
+from mqttlite.store.tending.counting import undelivered
 
 from . import archive, lives
 from .archive import Manifest, Part

@@ -12,15 +12,17 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from . import broker_blocks, damage, sqlite_reading, sqlite_schema, sqlite_wal
-from .area_host import FileArea
-from .base import StoreError
-from .folder import sync_folder
-from .journal import Journal
+from .. import damage
+from ..area_host import FileArea
+from ..base import StoreError
+from ..folder import sync_folder
+from ..in_sqlite import sqlite_reading, sqlite_wal
+from ..in_sqlite.sqlite_found import beside, move_aside
+from ..journal import Journal
+from ..place import Lock, copy, demand_files, shown
+from ..tables import broker_blocks, sqlite_schema
+from ..tables.queue_tables import TABLES as QUEUE_TABLES
 from .kinds import BROKER, JOURNAL, Reading, kind_of, tables_of
-from .place import Lock, copy, demand_files, shown
-from .queue_tables import TABLES as QUEUE_TABLES
-from .sqlite_found import beside, move_aside
 
 SIZE_AT = 28  # in a database: how many pages it has
 _TABLES = {

@@ -28,8 +28,8 @@ that what belongs to a session lies side by side.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ..core import records as r
-from ..core.records import State
+from ...core import records as r
+from ...core.records import State
 from . import batches, broker_blocks, queue_tables
 from .broker_blocks import Blocks, Content, Waiting
 from .queue_tables import EMPTY, QueuesState

@@ -6,10 +6,10 @@ import sqlite3
 from typing import Any
 from urllib.parse import quote
 
+from ..base import StoreError
+from ..place import demand_file, had_store, shown
+from ..tables.sqlite_schema import Damaged, Tables, check, load, migrate, row
 from . import sqlite_wal
-from .base import StoreError
-from .place import demand_file, had_store, shown
-from .sqlite_schema import Damaged, Tables, check, load, migrate, row
 
 # What can be done about a damaged file, for whoever reads the message.
 ADVICE = (

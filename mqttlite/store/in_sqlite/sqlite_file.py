@@ -23,17 +23,17 @@ from binascii import crc32
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..base import StoreError
+from ..folder import sync_folder
+from ..place import Lock, copy, demand_files, identity, shown, tighten_all, why_not
+from ..tables.sqlite_schema import Damaged, Tables, carry_over, check, load, migrate, row
+from ..tables.sqlite_tables import Connection
 from . import sqlite_wal
-from .base import StoreError
-from .folder import sync_folder
-from .place import Lock, copy, demand_files, identity, shown, tighten_all, why_not
 from .sqlite_beside import Beside
 from .sqlite_found import beside, is_new, may_be_ours, move_aside
 from .sqlite_leftovers import settle_wal
 from .sqlite_reading import reading, what_is_wrong
 from .sqlite_reserve import Reserve
-from .sqlite_schema import Damaged, Tables, carry_over, check, load, migrate, row
-from .sqlite_tables import Connection
 
 PAGE = 4096  # bytes
 CHECKPOINT = 1000  # pages in the WAL that are worth being moved to the database, about

@@ -22,7 +22,7 @@ Records as in broker_tables.py. `session` is the number of the queue or stream w
 
 from typing import Any, NamedTuple
 
-from ..core.keys import see
+from ...core.keys import see
 from .sqlite_tables import Connection, ranges
 
 COLLECTOR = 48

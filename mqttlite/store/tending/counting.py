@@ -7,11 +7,12 @@ import os
 import re
 import sqlite3
 
-from . import kinds, sqlite_reading
-from .base import StoreError
-from .broker_blocks import Blocks
-from .place import shown
-from .sqlite_schema import Damaged, row
+from ..base import StoreError
+from ..in_sqlite import sqlite_reading
+from ..place import shown
+from ..tables.broker_blocks import Blocks
+from ..tables.sqlite_schema import Damaged, row
+from . import kinds
 
 _STORE = re.compile(r".+\.db(\.[a-z]+-\d{8}T\d{6}(-\d+)?)?")
 

@@ -19,12 +19,12 @@ from operator import itemgetter
 from struct import Struct, pack, unpack
 from typing import TYPE_CHECKING
 
-from ..core.records import ACCEPTED
+from ...core.records import ACCEPTED
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..core.records import Record
+    from ...core.records import Record
 
     Content = tuple[bytes, bytes, bytes]  # head, payload, key
     SessionRecord = tuple[int, int, int, bytes, Any, bytes]

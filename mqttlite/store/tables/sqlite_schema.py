@@ -9,8 +9,8 @@ meanwhile never gets there.
 from binascii import crc32
 from typing import Any, Protocol
 
-from .base import StoreError
-from .place import shown
+from ..base import StoreError
+from ..place import shown
 from .sqlite_tables import Connection
 
 

@@ -5,12 +5,12 @@ only.
 import asyncio
 import os
 
-from ..core.as_new import as_new
-from ..core.records import ACCEPTED, DONE, State
+from ...core.as_new import as_new
+from ...core.records import ACCEPTED, DONE, State
+from ..base import Store, StoreError
+from ..journal import Journal
+from ..sqlite import SqliteStore
 from . import kinds
-from .base import Store, StoreError
-from .journal import Journal
-from .sqlite import SqliteStore
 
 
 def drop(path: str, seq: int) -> None:

@@ -4,14 +4,14 @@ import os
 from binascii import crc32
 from typing import Any
 
-from ..core.records import State, decode
-from . import damage
-from .area_file import FileArea
-from .base import StoreError
-from .broker_tables import BrokerTables
-from .journal import FORMAT, FRAME, HEADER, Journal
-from .place import demand_file, shown
-from .sqlite_tables import ClientTables
+from ...core.records import State, decode
+from .. import damage
+from ..area_file import FileArea
+from ..base import StoreError
+from ..journal import FORMAT, FRAME, HEADER, Journal
+from ..place import demand_file, shown
+from ..tables.broker_tables import BrokerTables
+from ..tables.sqlite_tables import ClientTables
 
 SQLITE = b"SQLite format 3\0"
 CLIENT = "client"

@@ -4,13 +4,13 @@ import contextlib
 import os
 import sqlite3
 
-from . import sqlite_reading
-from .base import StoreError
-from .folder import sync_folder
+from ..base import StoreError
+from ..folder import sync_folder
+from ..in_sqlite import sqlite_reading
+from ..in_sqlite.sqlite_found import beside, move_aside
+from ..place import Lock, copy, shown, tighten
+from ..tables.sqlite_schema import row
 from .kinds import EMPTY, JOURNAL, kind_of
-from .place import Lock, copy, shown, tighten
-from .sqlite_found import beside, move_aside
-from .sqlite_schema import row
 
 STEP = 1000  # pages that are copied at once: whoever writes does not wait for longer
 

@@ -7,13 +7,13 @@ appends to it and changes nothing that is there.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core import records as r
-from ..core.codec import released
-from ..core.records import State
+from ...core import records as r
+from ...core.codec import released
+from ...core.records import State
 from . import batches
 
 if TYPE_CHECKING:
-    from ..core.records import Record
+    from ...core.records import Record
 
 # States of an outbound message; bits, because a message in doubt was released before.
 _RELEASED = 1

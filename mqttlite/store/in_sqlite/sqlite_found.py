@@ -5,10 +5,10 @@ import logging
 import os
 import time
 
+from ..folder import sync_folder
+from ..place import shown
+from ..tables.sqlite_schema import Damaged
 from . import sqlite_wal
-from .folder import sync_folder
-from .place import shown
-from .sqlite_schema import Damaged
 
 logger = logging.getLogger("mqttlite.store")
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from ..core import records as r
-from ..core.codec import released
+from ...core import records as r
+from ...core.codec import released
 from . import batches
 from .sqlite_schema import Damaged
 from .sqlite_tables import Connection, ranges

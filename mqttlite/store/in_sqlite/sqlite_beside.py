@@ -8,8 +8,8 @@ import contextlib
 import sqlite3
 from typing import Any
 
+from ..tables.sqlite_tables import Connection
 from .sqlite_reading import reading
-from .sqlite_tables import Connection
 
 
 class Beside:
