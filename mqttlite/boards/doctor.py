@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mqttlite_gateway.operating.doctor.finding import LEFT_OUT, OK, WRONG, Finding
+
 from ..serial.ports import PortError
 from . import chip, ports
 from .extras import MissingPartError, have
-from .finding import LEFT_OUT, OK, WRONG, Finding
 
 if TYPE_CHECKING:
     from .asking import Asker

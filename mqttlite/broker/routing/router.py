@@ -70,10 +70,8 @@ class Router(Subscribing):
         each as its own subscription says; not a message of QoS 2 that was sent to it [MQTT-4.8.2-5].
         """
         session = client.session
-        messages = session.messages
         begun = max(session.sent, session.sent_before)
-        for seq in sorted(messages):
-            message = messages[seq]
+        for seq, message in sorted(session.messages.items()):
             if message[2] and (message[0][0] & 6 == 2 or seq >= begun):
                 self.pass_on(message)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..streams import one_line
 
 if TYPE_CHECKING:
-    from ...boards.finding import Finding
+    from mqttlite_gateway.operating.doctor.finding import Finding
 
 _MARKS = {"wrong": "WRONG"}  # where a state is not shown as it is called
 

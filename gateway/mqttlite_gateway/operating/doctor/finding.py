@@ -1,15 +1,29 @@
 """What a step of the examination says, and what it is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from mqttlite.boards.finding import DOUBTFUL, LEFT_OUT, OK, WRONG, Finding
 
 if TYPE_CHECKING:
     from ...config import Config
 
-__all__ = ["DOUBTFUL", "LEFT_OUT", "OK", "WRONG", "Case", "Finding"]
+OK = "ok"
+WRONG = "wrong"  # it does not work, or loses something
+DOUBTFUL = "doubtful"  # it works, and may not for long
+LEFT_OUT = "left out"  # it could not be looked at
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Of a machine, or of a board (mqttlite/boards/doctor.py). `state`: one of the four; of a board none is doubtful.
+    `todo`: what helps. `values`: for programs.
+    """
+
+    step: str
+    state: str
+    text: str
+    todo: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
