@@ -1,6 +1,6 @@
 """The broker's processor time for each delivered message, as source and compiled, beside Mosquitto in the same run.
 
-    python -m benchmarks.broker_cpu [--repeat N] [--seconds S] [--level 5]
+    python -m benchmarks.broker_cpu [--repeat N] [--seconds S] [--level 5] [--only "20 to 1"] [--before FOLDER]
 
 Only the broker's own time counts (user and system, from the kernel), divided by deliveries that the load generator
 (broker_load, a process of its own, the same for all) has verified one by one. Repetitions of the brokers alternate; the
@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each broker (5)")
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of one, in Mosquitto's time (1)")
     parser.add_argument("--level", type=int, default=4, choices=(4, 5), help="4: MQTT 3.1.1 (default); 5: MQTT 5.0")
+    parser.add_argument("--only", default="", metavar="NAME", help="scenarios whose names contain this")
+    parser.add_argument("--before", metavar="FOLDER", help="the project in another version, beside this one")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -151,14 +153,23 @@ def main() -> None:
             return stack.enter_context(running(command(port), port, project)), port
 
         brokers = {"mosquitto": started(lambda port: mosquitto(port, folder)), "source": started(ours)}
+        if args.before:
+            before = Path(args.before).resolve()
+            brokers["before"] = started(ours, before)
+            if (before / "build" / "compiled").exists():
+                brokers["compiled*"] = started(ours, before / "build" / "compiled")
         if COMPILED.exists():
             brokers["compiled"] = started(ours, COMPILED)
         else:
             print("without the compiled build: `make compiled` makes it\n")
+        if "compiled*" in brokers:
+            print("compiled*: the one in", args.before)
         print("Broker processor time for each delivered message, microseconds; medians of", args.repeat)
         print(f"(64 B payload; window {WINDOW}, {WINDOW_QOS0} at QoS 0; every delivery verified; none was missing)\n")
         print(f"{'':24}QoS" + "".join(f"{name:>11}" + " ratio" * (name != "mosquitto") for name in brokers), flush=True)
         for scenario in SCENARIOS:
+            if args.only not in scenario.name:
+                continue
             for qos in (0, 1, 2):
                 count = count_for(*brokers["mosquitto"], qos, scenario, args.seconds)
                 figures: dict[str, list[float]] = {name: [] for name in brokers}

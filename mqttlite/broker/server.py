@@ -23,10 +23,10 @@ from .access.guard import Guard
 from .access.hooks import Authenticating, Hooks
 from .audit import audit
 from .clients.broker_store import BrokerStore
+from .connections.broker_loop import poll_of
 from .connections.commit_gate import CommitGate
 from .connections.connection import Connection
 from .connections.doors import Doors
-from .connections.poll import poll_of
 from .connections.protocol import Protocol
 from .connections.thin import ThinTransport
 from .connections.turns import Turns, now_ms

@@ -12,7 +12,7 @@ from ..broker.config import Settings, load, option, queue_option
 from ..broker.config.ledger import make_ledger
 from ..broker.config.listeners import joined
 from ..broker.config.make_access import doubts, make_access
-from ..broker.connections.poll import new_loop
+from ..broker.connections.broker_loop import new_loop
 from ..broker.limits import NAMES, WHEN_FULL
 from . import broker_access, broker_import, broker_init, broker_operating, log_forms, open_files
 from .arguments import Elsewhere

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..broker.connections.poll import new_loop
+from ..broker.connections.broker_loop import new_loop
 from ..store.base import StoreError
 from . import gateway_check, gateway_operating, log_forms, open_files
 

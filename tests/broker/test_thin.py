@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Broker, Limits
-from mqttlite.broker.connections.poll import new_loop, poll_of
+from mqttlite.broker.connections.broker_loop import new_loop, poll_of
 from mqttlite.broker.connections.thin import Acceptor, ThinTransport
 from tests.broker import test_half_close, test_server
 from tests.broker.raw import RawClient, port_of

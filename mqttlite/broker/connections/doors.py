@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from ..listening import listen as listening
 from ..listening.listen import ListenError
 from ..listening.listener import Door, Listener
+from .broker_loop import poll_of
 from .connection import Connection
-from .poll import poll_of
 from .thin import Acceptor
 
 log = logging.getLogger("mqttlite.broker")

@@ -1,19 +1,19 @@
-"""An event loop whose selector reads the broker's connections by itself: asyncio's own loop, with another selector.
+"""A selector that reads the broker's connections by itself, for asyncio's own loop (broker_loop.py).
 
 asyncio makes a handle for each socket that can be read, runs it in a context, and looks at all sockets once more before
-it writes. Here a callback is called while `select` runs, and what it leaves for the end (`soon`) is done before that
-returns: reading, routing and writing of one turn are one call. All else in the loop is as everywhere.
+it writes. Here a callback is called while `select` runs, and what it leaves for the end (`soon`) is done then, too:
+reading, routing and writing of one turn are one call. While that leaves nothing for asyncio, `select` waits on, and the
+loop does not turn at all. All else in the loop is as everywhere.
 
-Linux alone, whose epoll it uses (`new_loop`); elsewhere, and in a loop that somebody else has made, connections are
-read by asyncio (protocol.py). Imports nothing.
+Linux alone, whose epoll it uses; elsewhere, and in a loop that somebody else has made, connections are read by asyncio
+(protocol.py). Imports nothing.
 """
 
-import asyncio
 import contextlib
 import logging
-import math
 import select
 import selectors
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -54,6 +54,7 @@ class Poll:
         self._callbacks: dict[int, Callback] = {}  # ours
         self._at_end: list[Callable[[], None]] = []
         self.is_reading = False  # callbacks are being called
+        self.is_wanted = False  # the loop has something to do: `select` returns, whatever it would wait for
 
     # -- for the broker
 
@@ -111,16 +112,26 @@ class Poll:
         self._callbacks.clear()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            timeout = -1
-        elif timeout > 0:
-            timeout = math.ceil(timeout * 1e3) * 1e-3  # epoll counts in milliseconds: not too early
-        else:
-            timeout = 0
-        try:
-            events = self._epoll.poll(timeout, EVENTS_MAX)
-        except InterruptedError:
-            return []
+        """What asyncio waits for, as soon as there is any, or once `is_wanted`; [] when the time is over."""
+        wait = -1.0 if timeout is None else max(timeout, 0.0)
+        until = time.monotonic() + wait if wait > 0 else 0.0
+        self.is_wanted = not wait
+        poll = self._epoll.poll
+        while True:
+            try:
+                events = poll(wait, EVENTS_MAX)  # which counts in milliseconds, and rounds them up
+            except InterruptedError:
+                return []
+            ready = self._turn(events)
+            if ready or self.is_wanted or not events:
+                return ready
+            if until:
+                wait = until - time.monotonic()
+                if wait <= 0:
+                    return []
+
+    def _turn(self, events: list[tuple[int, int]]) -> list[tuple[selectors.SelectorKey, int]]:
+        """Call who waits for these events, then what they have left for the end; those of asyncio are returned."""
         ready = []
         callbacks = self._callbacks
         self.is_reading = True
@@ -154,16 +165,3 @@ def _events(event: int) -> int:
     return (selectors.EVENT_WRITE if event & ~select.EPOLLIN else 0) | (
         selectors.EVENT_READ if event & ~select.EPOLLOUT else 0
     )
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """asyncio's loop with such a selector, where there is epoll; else as asyncio makes it."""
-    if not hasattr(select, "epoll"):
-        return asyncio.new_event_loop()
-    return asyncio.SelectorEventLoop(Poll())  # type: ignore[arg-type]
-
-
-def poll_of(loop: asyncio.AbstractEventLoop) -> Poll | None:
-    """The selector of a loop that `new_loop` has made."""
-    found = getattr(loop, "_selector", None)
-    return found if isinstance(found, Poll) else None

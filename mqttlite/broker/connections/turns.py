@@ -11,8 +11,9 @@ from typing import Any
 
 from ..engine import Engine
 from .asking import Asking
+from .broker_loop import poll_of
 from .commit_gate import CommitGate
-from .poll import Poll, poll_of
+from .poll import Poll
 
 READ_BYTES = 64 * 1024  # for one read; the buffer is shared, the engine gets its own copy of what is in it
 FLUSH_MESSAGES = 4096  # messages in output lists after which they are written at once: bounds memory, not a tuning knob
