@@ -23,6 +23,7 @@ from .bounds.deadlines import Deadlines
 from .clients import events
 from .clients.broker_store import BrokerStore
 from .clients.client_session import ClientSession
+from .clients.parking import let_go
 from .clients.peer import Peer
 from .limits import HOLD, LimitError, Limits
 from .listening.handshakes import spoken
@@ -408,7 +409,7 @@ class Engine(Sessions):
         """The connection ends: what has waited came before that."""
         if peer.parked:
             try:
-                peer.let_go()
+                let_go(peer)
             except Exception as error:
                 self._fail(peer, error)
 

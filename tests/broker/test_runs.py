@@ -4,11 +4,12 @@ import random
 from binascii import crc32
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from mqttlite.broker.clients import peer, runs
+from mqttlite.broker.clients import parking, peer, runs
 from mqttlite.broker.packets import answers
 from mqttlite.core import wire5
 from mqttlite.core.codec import acknowledgement, publish_head
@@ -19,6 +20,13 @@ from tests.statements import statement
 from .world import Wire, World
 
 TOPICS = (b"a", b"a/b", b"c")
+# In whose place each packet takes the long way: where they are called, and what they are.
+STEPS: list[tuple[ModuleType, str, Callable[..., int]]] = [
+    (peer, "publish_all", runs.publish_all),
+    (peer, "acknowledge_all", runs.acknowledge_all),
+    (peer, "park_all", parking.park_all),
+    (parking, "unpark_all", parking.unpark_all),
+]
 ROOMY: dict[str, int] = {}
 NARROW = {"hold_bytes": 3000, "queue_bytes": 9000, "inbound": 30}
 TIGHT = {"queues_bytes": 20_000}
@@ -92,8 +100,8 @@ class Side:
         if wire.closed:
             return
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("publish_all", "unpark_all", "acknowledge_all"):
-                patch.setattr(peer, name, partial(self.counted, getattr(runs, name)) if self.is_quick else lambda *_: 0)
+            for home, name, take in STEPS:
+                patch.setattr(home, name, partial(self.counted, take) if self.is_quick else lambda *_: 0)
             wire.raw(b"".join(packets))
 
     def counted(self, take: Callable[..., int], *args: Any) -> int:

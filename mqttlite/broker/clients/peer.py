@@ -10,7 +10,6 @@
 Imports core.server, queue, parsing, farewell, ledger, limits; knows nothing of routing.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,15 +26,15 @@ from ..access.pending import Question
 from ..bounds import progress
 from ..bounds.addresses import key_of
 from ..bounds.properties import excess_of_packet
-from ..counting.ledger import MESSAGE
 from ..limits import Denied, LimitError, Limits
 from ..packets import publish4, publish5
 from ..packets.farewell import return_code, why_refused
 from ..packets.long_requests import PIECE, in_pieces
 from ..packets.parsing import QuickParser
+from .parking import NOTHING_PARKED, let_go, park, park_all, unpark
 from .publishing import HeldBack, Publishing
 from .queue import Queue
-from .runs import acknowledge_all, publish_all, unpark_all
+from .runs import acknowledge_all, publish_all
 
 if TYPE_CHECKING:
     from ..access.authentication import Exchange
@@ -49,9 +48,6 @@ REFUSAL_WORK = 10  # what a line in the log is in the budget of a turn
 FILTER_WORK = 4  # what one is in the budget of a turn: about as many deliveries
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREL, PUBREC, PUBCOMP)  # whole first bytes: the parser has checked the flags
-
-
-_NOTHING_PARKED: deque[tuple[int, bytes]] = deque()  # one for all: most peers never have another
 
 
 def _nothing_unwritten() -> int:
@@ -68,7 +64,6 @@ class Peer(ServerConnection):
     authenticates = True
 
     __slots__ = (  # more attributes than Python keeps well in a dictionary
-        "_parked_max",
         "_request",
         "_router",
         "address",
@@ -93,6 +88,7 @@ class Peer(ServerConnection):
         "packet_had",
         "parked",
         "parked_bytes",
+        "parked_max",
         "paused",
         "question",
         "read",
@@ -139,7 +135,7 @@ class Peer(ServerConnection):
         self.marked_at = now  # ... at this time (ms), while it is not writable
         self.standing = 0  # of what has not left, what the ledger has
         self.waits_for: dict[Any, None] = {}  # clients, or the store: PUBLISH is parked until all have caught up
-        self.parked = _NOTHING_PARKED  # first byte and body of each PUBLISH that waits
+        self.parked = NOTHING_PARKED  # first byte and body of each PUBLISH that waits
         self.parked_bytes = 0
         self.received = 0  # bytes that wait here, parked or in a packet that is not complete, as the ledger has them
         self.more = False  # the turn was over before everything was done
@@ -147,7 +143,7 @@ class Peer(ServerConnection):
         self.closed_because = ""  # why the engine is done with it; the shell writes `out` and closes
         self._request: Iterator[None] | None = None  # a long SUBSCRIBE or UNSUBSCRIBE that is not done yet
         self._router = router
-        self._parked_max = max(1, limits.parked_bytes)
+        self.parked_max = max(1, limits.parked_bytes)
         self.output_max = 2 * limits.write_buffer_bytes
 
     def go_on(self, now: int, size: int) -> None:
@@ -168,7 +164,7 @@ class Peer(ServerConnection):
         before = self.received_at
         self.received_at = now  # a packet counts, not a byte of one [MQTT-3.1.2-24]
         whole = False
-        publish = self._publish5 if self.is5 else self._publish
+        publish = self.publishing()
         left = turn_work
         while left > 0:
             left -= 1
@@ -178,15 +174,14 @@ class Peer(ServerConnection):
                     self.received_at = min(now, before + BYTE_MS * size)
                 return
             whole = True
-            kind = first & 0xF0
             if not self.is_connected:
                 if self.closed_because:
                     return
                 self.control(first, parser.buf, parser.start, parser.end, now)
                 if self.question:
                     return
-                publish = self._publish5 if self.is5 else self._publish  # which may come in the same read as CONNECT
-            elif kind == PUBLISH:
+                publish = self.publishing()  # which may come in the same read as CONNECT
+            elif first & 0xF0 == PUBLISH:
                 if not parks and not self.waits_for:
                     try:
                         # Another one behind it: mostly to the same topic, and both go one way in one step
@@ -200,12 +195,13 @@ class Peer(ServerConnection):
                             continue
                         publish(first, parser.buf, parser.start, parser.end)
                     except HeldBack:
-                        parks = self._park(first, parser.buf[parser.start : parser.end])
+                        parks = park(self, first, parser.buf[parser.start : parser.end])
                     if router.work >= enough:
                         break
                 else:
-                    parks = self._park(first, parser.buf[parser.start : parser.end])
-                    if self.parked_bytes >= self._parked_max:
+                    parks = park(self, first, parser.buf[parser.start : parser.end])
+                    left -= park_all(self, first)
+                    if self.parked_bytes >= self.parked_max:
                         break
             elif first in _ACKNOWLEDGEMENTS:
                 buf = parser.buf
@@ -237,9 +233,13 @@ class Peer(ServerConnection):
         self.received_at = min(now, self.received_at + BYTE_MS * size)
         if self._request and not self._go_on_with_request(enough):
             return False
-        if self.parked and not self.waits_for and not self._unpark(enough):
+        if self.parked and not self.waits_for and not unpark(self, self._router, enough):
             return False
-        return self.parked_bytes < self._parked_max
+        return self.parked_bytes < self.parked_max
+
+    def publishing(self) -> Callable[[int, bytes, int, int], None]:
+        """What takes a PUBLISH: its first byte, where its body is."""
+        return self._publish5 if self.is5 else self._publish
 
     def _publish(self, first: int, buf: bytes, start: int, end: int) -> None:
         """As in the core, in one step for most of it: QoS 0, and others under an identifier that stands for nothing."""
@@ -319,7 +319,7 @@ class Peer(ServerConnection):
             return
         if self.parked and first == DISCONNECT:
             self.will = None  # [MQTT-3.14.4-3]
-            self.let_go()
+            let_go(self)
         self.control(first, buf, start, end, now)
 
     def control(self, first: int, buf: bytes, start: int, end: int, now: int) -> None:
@@ -359,53 +359,6 @@ class Peer(ServerConnection):
     def _exceeds(self, limit: str, what: str) -> None:
         raise self.exceeds(limit, what)
 
-    # -- PUBLISH that waits
-
-    def _park(self, first: int, body: bytes) -> bool:
-        if self.parked is _NOTHING_PARKED:
-            self.parked = deque()
-        self.parked.append((first, body))
-        self.parked_bytes += len(body) + MESSAGE
-        return True
-
-    def _unpark(self, enough: int) -> bool:
-        """Process what was parked; False when there is too much of it for this turn, or it has to wait again."""
-        parked = self.parked
-        router = self._router
-        publish = self._publish5 if self.is5 else self._publish
-        while parked and not self.waits_for:
-            if router.work > enough:
-                self.more = True
-                return False
-            if not self.is_connected:
-                return False
-            if len(parked) > 1 and unpark_all(self, router, enough):
-                continue
-            first, body = parked[0]
-            try:
-                publish(first, body, 0, len(body))
-            except HeldBack:
-                return True
-            parked.popleft()
-            self.parked_bytes -= len(body) + MESSAGE
-            router.work += 1
-        return True
-
-    def let_go(self) -> None:
-        """The client goes: what it has published before that is taken, whoever it should have waited for. What cannot
-        be taken is not acknowledged, so it keeps it.
-        """
-        parked, self.parked = self.parked, _NOTHING_PARKED
-        self.parked_bytes = 0
-        publish = self._publish5 if self.is5 else self._publish
-        for first, body in parked:
-            if not self.is_connected:
-                return
-            try:
-                publish(first, body, 0, len(body))
-            except HeldBack:
-                return
-
     # -- time
 
     def deadline(self) -> int | None:
@@ -436,7 +389,7 @@ class Peer(ServerConnection):
     @property
     def is_full(self) -> bool:
         """Whether nothing more should be read: it has to be processed first, or the client takes no answers."""
-        if self.more or self.parked_bytes >= self._parked_max:
+        if self.more or self.parked_bytes >= self.parked_max:
             return True
         if self.question and self.waiting_bytes > CONNECT_SIZE_MAX:
             return True

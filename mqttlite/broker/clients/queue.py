@@ -13,9 +13,10 @@ from ...core.records import RELEASED as RELEASED_RECORD
 from ...core.session import FINISH, FREE, HANDLED, HELD, INBOUND, OUTBOUND, RELEASED, SENT1, SENT2, SPAN, Session
 from ...store.tables.broker_tables import STARTED
 from ..counting.ledger import MESSAGE, Ledger
+from ..messages.batch import Batch
 from ..messages.extras import NEVER, deadline_of
 from ..messages.heads import heads5, released_head
-from ..packets.answers import run
+from ..packets.answers import identifiers, run
 from .paging import Pages
 
 if TYPE_CHECKING:
@@ -91,22 +92,20 @@ class Queue(Session):
         row = INBOUND[INBOUND[FREE << 8 | first & 0xFE] & 0xFF00 | HANDLED]
         after = row >> 8
         if after:
-            inbound = self.inbound
-            number = packet_id
-            for digest in digests:
-                inbound[number] = digest << 4 | after
-                number += 1
+            numbers = range(packet_id, packet_id + count)
+            self.inbound.update(zip(numbers, [digest << 4 | after for digest in digests], strict=True))
             if self.store:
-                numbers = [digest << 16 | number for number, digest in enumerate(digests, packet_id)]
-                self._record_numbers(_HELD, numbers)
+                self._record_numbers(
+                    _HELD, [digest << 16 | number for number, digest in zip(numbers, digests, strict=True)]
+                )
         self._send_all(row & 0xFF, packet_id, count)
 
     def released_all(self, packet_id: int, count: int) -> bool:
         """As `released`; False, and nothing done, where an identifier does not stand for a message."""
         inbound = self.inbound
         numbers = range(packet_id, packet_id + count)
-        for number in numbers:
-            if inbound.get(number, FREE) & 15 != HELD:
+        for value in map(inbound.get, numbers):
+            if value is None or value & 15 != HELD:
                 return False
         row = INBOUND[HELD << 8 | PUBREL]
         assert row >> 8 == FREE
@@ -125,16 +124,21 @@ class Queue(Session):
         if end > self.sent or self.releasing or self.on_finished:  # who asks is told of each
             return False
         messages = self.messages
-        for seq in range(start, end):
-            message = messages.get(seq)
-            if message is None or message[0][0] & 6 != state:
+        numbers = range(start, end)
+        known = b""
+        for message in map(messages.get, numbers):
+            if message is None:
                 return False
+            if message[0] is not known:
+                known = message[0]
+                if known[0] & 6 != state:
+                    return False
         effect = OUTBOUND[state << 8 | first] & 0xFF
         if effect == FINISH:
-            for seq in range(start, end):
+            for seq in numbers:
                 del messages[seq]
             if self.store:
-                self._record_numbers(DONE, list(range(start, end)))
+                self._record_numbers(DONE, list(numbers))
             self.unfinished -= count
             if start == self.first:
                 sent = self.sent
@@ -144,11 +148,11 @@ class Queue(Session):
             if self.sent < self.next:
                 self._pump()
             return True
-        for seq in range(start, end):
+        for seq in numbers:
             head, payload, extra = messages[seq]
             messages[seq] = (released_head(head), payload, extra)
         if self.store:
-            self._record_numbers(RELEASED_RECORD, list(range(start, end)))
+            self._record_numbers(RELEASED_RECORD, list(numbers))
         self._send_all(effect, packet_id, count)
         return True
 
@@ -159,14 +163,40 @@ class Queue(Session):
     def _record_numbers(self, kind: int, numbers: list[int]) -> None:
         self.store.record_numbers(kind, numbers)  # type: ignore[union-attr]  # it is a SessionStore
 
-    def publish_all(self, messages: list[tuple[bytes, bytes, bytes]], is_even: bool) -> None:
-        """As `publish`, of each. `is_even`: all have one head."""
+    def publish_all(self, batch: Batch) -> None:
+        """As `publish`, of each."""
+        messages = batch.messages
         seq = self.next
         self.next = seq + len(messages)
         self.messages.update(zip(range(seq, self.next), messages, strict=True))
         if self.store:
-            self.store.record_messages(seq, messages, is_even)  # type: ignore[attr-defined]  # the same
-        self._pump()
+            self.store.record_messages(seq, messages, batch.is_even)  # type: ignore[attr-defined]  # the same
+        if seq != self.sent or not self._send_batch(batch):
+            self._pump()
+
+    def _send_batch(self, batch: Batch) -> bool:
+        """Send it, the last that has been queued and the first that is not sent, where all of it is sent as it is."""
+        out = self.out
+        seq = self.sent
+        end = self.next
+        count = end - seq
+        packet_id = seq % SPAN + 1
+        first = self.first if self.unfinished else seq
+        if (
+            out is None
+            or (self.form and not self.is_plain5)
+            or self.unfinished + count > self.window
+            or end - first > self.span
+            or packet_id + count > SPAN
+            or seq < self.sent_before
+            or self.clearing
+        ):
+            return False
+        out += batch.numbered(identifiers(packet_id, count), self.is_plain5)
+        self.first = first
+        self.unfinished += count
+        self.sent = end
+        return True
 
     def _pump(self) -> None:
         """As in the core, with a short way for what is sent for the first time, to a client that needs nothing special.

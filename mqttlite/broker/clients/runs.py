@@ -7,17 +7,17 @@ Imports answers, publishing, queue, core; `peer` is a Peer, which knows this mod
 """
 
 from binascii import crc32
-from collections import deque
-from itertools import islice
+from struct import unpack
 from typing import Any
 
 from ...core.packet_types import PUBREL
 from ...core.parser import Parser
-from ..counting.ledger import MESSAGE
 from ..packets import answers
+from ..packets.answers import count_up
 from .publishing import Publishing
 from .queue import Queue
 
+TOGETHER = 32  # packets that are looked at in one step
 LARGE = 16383  # bytes of a packet, whose length has more than two bytes beyond it
 
 
@@ -48,8 +48,8 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
     buf = parser.buf
     start = parser.start
     end = parser.end
-    header = 2 if end - start < 128 else 3
-    if end - start > LARGE or buf[start - header] != first:  # a length that is longer than it need be
+    begun = start - (2 if end - start < 128 else 3)
+    if end - start > LARGE or buf[begun] != first:  # a length that is longer than it need be
         return False
     at = named_to(first, buf, start, end)
     route = known(peer, router, buf[start + 2 : at]) if at else None
@@ -57,80 +57,103 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
         return False
     most = most_of(peer, router, route, first, enough)
     named = buf[start:at]
-    size_max = parser.size_max
-    begun = start - header
-    payloads: list[bytes] = []
-    ends: list[int] = []
-    packet_id = 0
-    is5 = peer.is5
-    skipped = (2 if first & 6 else 0) + (1 if is5 else 0)
-    inbound: dict[int, int] = peer.session.inbound
-    while len(payloads) < most and at + skipped <= end:
-        if first & 6:
-            number = buf[at] << 8 | buf[at + 1]
-            if not number or number in inbound or (packet_id and number != packet_id + len(payloads)):
-                break
-            packet_id = packet_id or number
-        at += skipped
-        if is5 and buf[at - 1]:  # properties
-            break
-        payloads.append(buf[at:end])
-        ends.append(end)
-        start = end + 2
-        if start > len(buf) or buf[end] != first:
-            break
-        size = buf[end + 1]
-        if size > 127:
-            if start >= len(buf) or not 0 < buf[start] < 128:
-                break
-            size = size & 127 | buf[start] << 7
-            start += 1
-        end = start + size
-        at = start + len(named)
-        if end > len(buf) or size > size_max or not buf.startswith(named, start):
-            break
+    payloads = alike(peer, first, buf, begun, at, end, most)
+    stride = end - begun
+    count = len(payloads)
+    ends = list(range(end, end + stride * count, stride))
+    if count < most:
+        others(peer, first, parser, named, most, payloads, ends)
     if len(payloads) < 2:
         return False
-    whole = buf[begun : ends[-1]] if not first & 6 and not is5 else b""  # as it goes out, too
+    whole = b"" if first & 6 or peer.is5 else buf[begun : ends[-1]]  # as it goes out, too
     count = router.publish_all(peer, first >> 1 & 3, route, payloads, whole)
     if count:
         parser.end = parser._at = ends[count - 1]
+        packet_id = buf[at] << 8 | buf[at + 1] if first & 6 else 0
         take_all(peer, first, named, packet_id, payloads, count)
     return count > 0
 
 
-def unpark_all(peer: Any, router: Publishing, enough: int) -> int:
-    """The same of what is parked in `peer`; how many, or 0."""
-    parked: deque[tuple[int, bytes]] = peer.parked
-    first, body = parked[0]
-    at = named_to(first, body, 0, len(body))
-    route = known(peer, router, body[2:at]) if at else None
-    if route is None:
-        return 0
-    named = body[:at]
-    payloads: list[bytes] = []
-    packet_id = 0
-    is5 = peer.is5
-    start = at + (2 if first & 6 else 0) + (1 if is5 else 0)
-    inbound: dict[int, int] = peer.session.inbound
-    for other, body in islice(parked, most_of(peer, router, route, first, enough)):
-        if other != first or start > len(body) or not body.startswith(named) or (is5 and body[start - 1]):
+def alike(peer: Any, first: int, buf: bytes, begun: int, at: int, end: int, most: int) -> list[bytes]:
+    """The payloads of the PUBLISH from `begun` to `end`, whose topic name ends at `at`, and of those behind it that
+    have the same length and topic name, identifiers that count up, and no properties. None where that is one alone.
+    """
+    stride = end - begun
+    most = min(most, (len(buf) - begun) // stride)
+    head = buf[begun:at]
+    if most < 2 or not buf.startswith(head, end):
+        return []
+    skipped = (2 if first & 6 else 0) + (1 if peer.is5 else 0)
+    size = end - at - skipped
+    if size < 0:
+        return []
+    form = f"{at - begun}s{skipped}x{size}s"
+    found: list[bytes] = []
+    while begun < len(buf):
+        count = min(most - len(found), TOGETHER)
+        pieces = unpack(form * count, buf[begun : begun + stride * count])
+        heads = pieces[0::2]
+        if heads.count(head) < count:
+            count = 0
+            while heads[count] == head:
+                count += 1
+            found += pieces[1 : 2 * count : 2]
             break
+        found += pieces[1::2]
+        if len(found) == most:
+            break
+        begun += stride * count
+    count = len(found)
+    if first & 6:
+        if not count_up(buf, at, stride, count):
+            return []
+        inbound = peer.session.inbound
+        packet_id = buf[at] << 8 | buf[at + 1]
+        if inbound and not inbound.keys().isdisjoint(range(packet_id, packet_id + count)):
+            return []
+    if peer.is5 and any(buf[at + skipped - 1 : at + stride * (count - 1) + skipped : stride]):
+        return []
+    return found
+
+
+def others(
+    peer: Any, first: int, parser: Parser, named: bytes, most: int, payloads: list[bytes], ends: list[int]
+) -> None:
+    """Add those behind these that are of any length; without these, the one that the parser has found, too."""
+    buf = parser.buf
+    size_max = parser.size_max
+    is5 = peer.is5
+    skipped = (2 if first & 6 else 0) + (1 if is5 else 0)
+    inbound: dict[int, int] = peer.session.inbound
+    end = ends[-1] if ends else parser.end
+    at = parser.start + len(named)
+    packet_id = buf[at] << 8 | buf[at + 1] if first & 6 and at + 2 <= len(buf) else 0
+    while len(payloads) < most:
+        if payloads:
+            start = end + 2
+            if start > len(buf) or buf[end] != first:
+                return
+            size = buf[end + 1]
+            if size > 127:
+                if start >= len(buf) or not 0 < buf[start] < 128:
+                    return
+                size = size & 127 | buf[start] << 7
+                start += 1
+            end = start + size
+            at = start + len(named)
+            if end > len(buf) or size > size_max or not buf.startswith(named, start):
+                return
+        if at + skipped > end:
+            return
         if first & 6:
-            number = body[at] << 8 | body[at + 1]
-            if not number or number in inbound or (packet_id and number != packet_id + len(payloads)):
-                break
-            packet_id = packet_id or number
-        payloads.append(body[start:])
-    if len(payloads) < 2:
-        return 0
-    count = router.publish_all(peer, first >> 1 & 3, route, payloads, b"")
-    if count:
-        take_all(peer, first, named, packet_id, payloads, count)
-        for _ in range(count):
-            _, body = parked.popleft()
-            peer.parked_bytes -= len(body) + MESSAGE
-    return count
+            number = buf[at] << 8 | buf[at + 1]
+            if not number or number in inbound or number != packet_id + len(payloads):
+                return
+        at += skipped
+        if is5 and buf[at - 1]:  # properties
+            return
+        payloads.append(buf[at:end])
+        ends.append(end)
 
 
 def named_to(first: int, buf: bytes, start: int, end: int) -> int:

@@ -4,11 +4,14 @@ waiting by itself until there is something for the loop to do. Imports poll.
 
 import asyncio
 import select
+from asyncio import Handle, TimerHandle
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import TypeVarTuple
 
 from .poll import Poll
+
+Args = TypeVarTuple("Args")
 
 
 class BrokerLoop(asyncio.SelectorEventLoop):
@@ -18,15 +21,13 @@ class BrokerLoop(asyncio.SelectorEventLoop):
         self.poll = Poll()
         super().__init__(self.poll)  # type: ignore[arg-type]
 
-    def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None) -> Handle:
         self.poll.is_wanted = True
         return super().call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+        self, when: float, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> TimerHandle:
         self.poll.is_wanted = True
         return super().call_at(when, callback, *args, context=context)
 

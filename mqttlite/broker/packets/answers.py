@@ -1,7 +1,12 @@
 """Acknowledgements in runs: who has been sent twenty messages answers with twenty packets of four bytes, under
 identifiers that count up. Such a run is recognised by comparing it with a piece of the row of all of them, and written
-as such a piece. Imports core.
+as such a piece. Likewise their identifiers alone. Imports core.
 """
+
+import sys
+from array import array
+from functools import cache
+from struct import unpack
 
 from ...core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from ...core.session import SPAN
@@ -52,3 +57,26 @@ def length(buf: bytes, at: int, first: int, packet_id: int) -> int:
         else:
             most = middle - 1
     return least
+
+
+@cache
+def _identifiers() -> bytes:
+    """All packet identifiers as they are sent, from 1 on."""
+    numbers = array("H", range(1, SPAN + 1))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def identifiers(packet_id: int, count: int) -> tuple[bytes, ...]:
+    """As they are sent: `count` of them from `packet_id` on, none of them above the last one."""
+    at = 2 * packet_id - 2
+    return unpack("2s" * count, _identifiers()[at : at + 2 * count])
+
+
+def count_up(buf: bytes, at: int, stride: int, count: int) -> bool:
+    """Whether the identifiers that stand in `buf` at `at`, and every `stride` bytes behind, count up from the first."""
+    start = 2 * (buf[at] << 8 | buf[at + 1]) - 2
+    row = _identifiers()[start : start + 2 * count] if start >= 0 else b""
+    last = at + stride * (count - 1) + 2
+    return buf[at + 1 : last : stride] == row[1::2] and buf[at:last:stride] == row[0::2]

@@ -29,6 +29,9 @@ class QuickParser(Parser):
             buf = self.buf
             at = self._at
             start = at + 2
+            if at == len(buf):
+                self._need = 2
+                return 0
             if start <= len(buf):
                 size = buf[at + 1]
                 end = start + size

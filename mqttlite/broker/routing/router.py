@@ -1,10 +1,8 @@
 """Messages: from a topic name to the clients that subscribe to it, into their sessions and output.
 
-A message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports subscribing, backpressure,
+A message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports run_router, backpressure,
 retained and core.
 """
-
-from typing import Any
 
 from ...core.codec import publish_head, topic_of
 from ...core.reason_codes import NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
@@ -24,15 +22,14 @@ from ..topics.names import DELAYED_PREFIX, undelayed
 from .delivery import QOS
 from .repeats import ENVELOPE
 from .rights import Sources, barred_of
-from .route import Group, Route
-from .subscribing import GAP_TOPICS, Subscribing
+from .route import Route
+from .run_router import SMALL, RunRouter
+from .subscribing import GAP_TOPICS
 
 GAP = b"/dropped"
-HEAD_MAX = 7  # bytes of the start of a PUBLISH, beside its topic name
-SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
 
 
-class Router(Subscribing):
+class Router(RunRouter):
     """Retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
 
     def __init__(
@@ -44,12 +41,10 @@ class Router(Subscribing):
         busy: dict[Peer, None],
         store: BrokerStore | None = None,
     ) -> None:
-        Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
+        RunRouter.__init__(self, limits, stats, watch, dirty, busy, store)
         self.retained = RetainedMessages(limits, self.ledger)
         self._sources = Sources()
         self._inspected = False  # the message in hand
-        # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
-        self.unwritten = 0
 
     def end(self, client: ClientSession) -> None:
         """The session ends, with its subscriptions and everything that was queued for it."""
@@ -175,108 +170,6 @@ class Router(Subscribing):
             else:
                 self._tight = ledger.queued > self._near
         return 0
-
-    def known_route(self, topic: bytes) -> Route | None:
-        """The route of a topic, if there is one already."""
-        return self._routes.get(topic)
-
-    def publish_all(self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
-        """As `publish`, of each, up to the one that might find no room, or have its publisher held back; how many, no
-        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
-        """
-        count = len(payloads)
-        groups = route.groups.get(flags) or route.group(flags)
-        sizes = list(map(len, payloads))
-        is_even = sizes.count(sizes[0]) == count
-        if flags:
-            cost = max(sizes) + len(route.topic) + HEAD_MAX + MESSAGE  # of each, at most
-            if not self._has_room_for_all(route, payloads, cost):
-                return 0
-            fitting = self._fitting(groups, route.fan, count, cost)
-            if fitting < count:
-                if fitting < 2:
-                    return 0
-                count = fitting
-                payloads = payloads[:count]
-        stats = self._stats
-        stats.messages_received += count
-        dirty = self._dirty
-        for qos, clients, number, speech in groups:
-            self.work += number * count
-            if qos:
-                key = len(payloads[0]) << 2 | qos
-                if is_even:
-                    head, cost = route.heads.get(key) or route.head(key)
-                    messages = [(head, payload, b"") for payload in payloads]
-                    costs = [cost] * count
-                else:
-                    heads = [route.heads.get(len(p) << 2 | qos) or route.head(len(p) << 2 | qos) for p in payloads]
-                    messages = [(head, payload, b"") for (head, _), payload in zip(heads, payloads, strict=True)]
-                    costs = [cost for _, cost in heads]
-                size = sum(costs)
-                for client in clients:
-                    session = client.session
-                    session.room -= size
-                    session.sizes.extend(costs)
-                    session.publish_all(messages, is_even)
-                    if client.peer is not None:
-                        dirty[client.peer] = None
-                stats.messages_sent += count * number
-                self.ledger.queued += size * number
-                continue
-            data = whole
-            if speech or not whole:
-                pieces = []
-                for payload in payloads:
-                    key = len(payload) << 2
-                    head, _ = route.heads.get(key) or route.head(key)
-                    if speech == BY_FORM:
-                        for client in clients:
-                            self.send(client, head, payload, b"")
-                    pieces.append(heads5(head) if speech else head)
-                    pieces.append(payload)
-                if speech == BY_FORM:
-                    continue
-                data = b"".join(pieces)
-            if sizes[0] > SMALL or (not is_even and max(sizes) > SMALL):
-                self.unwritten += len(data) * number
-            for client in clients:
-                peer = client.peer
-                if peer is not None and peer.writable:
-                    peer.out.append(data)
-                    dirty[peer] = None
-                    stats.messages_sent += count
-                elif peer is None:
-                    stats.dropped_offline += count
-                else:
-                    for _ in payloads:
-                        self.backpressure.drop(client, "write_buffer_bytes", self.now)
-        return count
-
-    def _has_room_for_all(self, route: Route, payloads: list[bytes], cost: int) -> bool:
-        """Whether the store surely has; False also where one of them may be a repeat."""
-        if self.repeats is not None and ENVELOPE in [payload[:1] for payload in payloads]:
-            return False
-        return not self._store or self._store.fits_all(copied(cost, max(1, route.stored)), len(payloads))
-
-    def _fitting(self, groups: list[Group], fan: int, count: int, cost: int) -> int:
-        """How many of `count` messages, `cost` bytes each, can be queued before anything has to be decided."""
-        if self._tight:
-            return 0
-        count = min(count, (self._near - self.ledger.queued) // (cost * fan))
-        behind = self.backpressure.behind
-        for qos, clients, _, _ in groups:
-            for client in clients if qos else ():
-                session = client.session
-                peer = client.peer
-                if peer is not None and not peer.writable:
-                    return 0
-                # Nobody is held back for who is away, or a second time for who is behind.
-                least = client.hold_room if peer and (client.hold_left > 0 or client not in behind) else 0
-                room = least + count * cost
-                if session.room < room and session.settle() < room:
-                    count = (session.room - least) // cost
-        return count
 
     def publish_with(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, block: bytes = b"") -> int:
         """As `publish`, of a message with these properties, which have been checked (5.0)."""

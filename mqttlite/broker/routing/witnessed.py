@@ -16,6 +16,7 @@ from ..clients.client_session import ClientSession
 from ..clients.peer import Peer
 from ..clients.queue import Queue
 from ..counting.ledger import Ledger as Account
+from ..messages.batch import Batch
 from ..messages.extras import deadline_of, properties_of
 from .route import Route
 from .router import Router
@@ -108,13 +109,16 @@ class WitnessedQueue(Queue):
             self._router.witness.wait_for_commit(STORED, named, self._peer)
         return Queue.publish(self, head, payload, key)
 
-    def publish_all(self, messages: list[tuple[bytes, bytes, bytes]], is_even: bool) -> None:
+    def publish_all(self, batch: Batch) -> None:
         if self.store:
-            for _, payload, extra in messages:
+            for _, payload, extra in batch.messages:
                 named = key_in(payload, extra)
                 if named is not None:
                     self._router.witness.wait_for_commit(STORED, named, self._peer)
-        Queue.publish_all(self, messages, is_even)
+        Queue.publish_all(self, batch)
+
+    def _send_batch(self, batch: Batch) -> bool:
+        return False  # each is told of as it is sent
 
     def _pump(self) -> None:
         before = self.sent
