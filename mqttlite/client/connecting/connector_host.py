@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ..arguments.reconnect import Reconnect
     from ..authentication import Exchange
     from ..life import Life
-    from ..outgoing import Outgoing
     from ..secure.dialer import Dialer
     from ..secure.tls_options import TlsOptions
+    from ..traffic.outgoing_host import HostOutgoing
     from ..url import Url
     from .watchdog import Guard
 
@@ -44,9 +44,9 @@ class HostConnector(Connector):
     _giving_up: asyncio.TimerHandle | None = None
     incoming: HostIncoming
 
-    def __init__(self, life: "Life", outgoing: "Outgoing", incoming: HostIncoming, *options: Any) -> None:
+    def __init__(self, life: "Life", outgoing: "HostOutgoing", incoming: HostIncoming, *options: Any) -> None:
         super().__init__(life, outgoing, incoming, *options)
-        self.flow = life.to_write = Flow(self, incoming)
+        self.flow = life.to_write = Flow(self, outgoing, incoming)
         incoming.flush = self.flow.flush
         self.ended = asyncio.Event()  # pulsed at the end, and when a function that is called has failed (comfort.py)
 

@@ -14,6 +14,8 @@ from ...serial.clock import now_ms
 from ...store.base import Store
 from ..connector import PIECE, Connector
 from ..traffic.incoming_host import HostIncoming
+from ..traffic.outgoing_host import HostOutgoing
+from ..traffic.waiting import Turn
 
 if TYPE_CHECKING:
     from .sockets import SocketTransport
@@ -38,8 +40,9 @@ class Flow(asyncio.Event):
     queue_high = inbox_high = 0  # messages not confirmed, and not given out, at most until now
     bytes_in = bytes_out = 0  # of all packets
 
-    def __init__(self, connector: Connector, incoming: HostIncoming) -> None:
+    def __init__(self, connector: Connector, outgoing: HostOutgoing, incoming: HostIncoming) -> None:
         super().__init__()
+        self._turn = incoming.turn = outgoing.turn = Turn()
         self._connector = connector
         self._life = connector.life
         self._incoming = incoming
@@ -59,14 +62,14 @@ class Flow(asyncio.Event):
 
     async def read(self, transport: "SocketTransport") -> None:
         """See Connector._read."""
-        self._loop = loop = asyncio.get_running_loop()  # here: a peer may have spoken before `write` has begun
+        self._loop = asyncio.get_running_loop()  # here: a peer may have spoken before `write` has begun
         life = self._life
         incoming = self._incoming
+        turn = self._turn
         protocol = life.protocol
         out = protocol.out
         progress = self._progress
         receipts = self._connector.outgoing.receipts
-        inbound = life.session.inbound
         # More is waiting only if what arrives makes us answer, and the answers cannot leave.
         answers_max = 4 * life.out_max + 3 * life.session.window
 
@@ -82,24 +85,24 @@ class Flow(asyncio.Event):
             unconfirmed = len(receipts)
             if unconfirmed > self.queue_high:  # it sinks here alone
                 self.queue_high = unconfirmed
+            turn.is_on = True
             try:
                 protocol.receive(data, now_ms())
             finally:
-                if incoming.has_received:
+                turn.is_on = False
+                if incoming.has_received:  # what is acknowledged at once goes along
                     has_received = True
                     waiting = incoming.waiting()
                     if waiting > self.inbox_high:  # and this rises here alone
                         self.inbox_high = waiting
-                    # Of QoS 0 alone there is nothing to acknowledge.
-                    if (
-                        (out or inbound) and not self._is_due
-                    ):  # behind whoever waits for messages: what it acknowledges at once goes along
-                        self._is_due = True
-                        loop.call_soon(self._due)
                 else:
                     incoming.has_received = has_received
                     if out:
                         self.flush()
+                if turn.woken:
+                    self._go_on()
+                if out or life.error:
+                    self.flush()
             if progress.waiting:
                 life.wake()
             inflow = connector.inflow
@@ -123,6 +126,15 @@ class Flow(asyncio.Event):
                 await incoming.wait_for_room()
             if connector.inflow:
                 await connector.inflow.wait_for_room()
+
+    def _go_on(self) -> None:
+        """Let those go on who have waited for what has arrived; what they say is written by whoever calls this."""
+        was_due = self._is_due
+        self._is_due = True
+        try:
+            self._turn.go_on()
+        finally:
+            self._is_due = was_due
 
     # -- out
 

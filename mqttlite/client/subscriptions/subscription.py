@@ -15,6 +15,7 @@ from ..arguments.checks import check_number, check_subscription
 from ..arguments.checks5 import IDENTIFIER_MAX
 from ..incoming import GATHER_MAX, GATHER_MS
 from ..messages import Message
+from ..traffic.waiting import Waiter
 from .distribution import NAMED, Distribution, is_match, log
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Subscription:
         self._options = options
         self.queue: deque[Message] = deque()
         self._current: Message | None = None  # given out and not handled yet
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: Waiter | None = None
         self._distribution: Distribution | None = None  # in the block
         self._has_warned = False
 
@@ -166,9 +167,9 @@ class Subscription:
                 raise RuntimeError(
                     f"two tasks iterate over one subscription to '{self.topic_filter}'; make another one"
                 )
-            self._waiting = asyncio.get_running_loop().create_future()
+            self._waiting = waiter = Waiter(incoming.turn)
             try:
-                await self._waiting
+                await waiter
             finally:
                 self._waiting = None
             incoming.since = now_ms()
@@ -232,8 +233,8 @@ class Subscription:
 
     def wake(self) -> None:
         """Something has happened that the iterator may wait for."""
-        if self._waiting and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._waiting:
+            self._waiting.wake()
 
     def handled(self) -> None:
         """The message that was given out last has been handled."""

@@ -1,27 +1,30 @@
 """What the broker sends, on CPython: as on a board (incoming.py), with as little as possible for each message."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ClosedError
 from ...serial.clock import now_ms
 from ..incoming import GATHER_MAX, GATHER_MS, Incoming
 from ..messages import Message
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .waiting import Turn
+
 
 class HostIncoming(Incoming):
-    """See Incoming. Who waits for messages waits for a future of its own, which a write does not end, nor a
-    confirmation: an Event would cost more than the message.
+    """See Incoming. Who waits for messages waits for something of its own, which a write does not end, nor a
+    confirmation.
     """
 
-    flush: "Callable[[], None]"  # Flow's
+    flush: "Callable[[], None]"  # Flow's, as `turn`
+    turn: "Turn"
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
-        self._waiter: asyncio.Future[None] | None = None  # ends when there are messages, or none will come
+        self._waiter: Waiter | None = None  # to be woken when there are messages, or none will come
         self.has_waiter = False  # a task waits for the next message
         self.count0 = self.count1 = self.count2 = 0  # messages that have arrived, by QoS
         self.names: dict[bytes, str] = {}  # the protocol's, of topics
@@ -44,8 +47,7 @@ class HostIncoming(Incoming):
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
-            if not waiter.done():  # cancelled
-                waiter.set_result(None)
+            waiter.wake()
 
     def on_message(
         self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b""
@@ -99,9 +101,9 @@ class HostIncoming(Incoming):
                         "iterate, or write 'async with client.subscription(topic_filter) as messages' in each"
                     )
                 self.has_waiter = True
-                self._waiter = asyncio.get_running_loop().create_future()
+                self._waiter = waiter = Waiter(self.turn)
                 try:
-                    await self._waiter
+                    await waiter
                 finally:
                     self.has_waiter = False
                     self._waiter = None

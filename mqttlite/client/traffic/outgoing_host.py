@@ -2,15 +2,16 @@
 for room is woken when there is some for several messages, not for each that is confirmed.
 """
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ...store.base import Store
 from ..messages import SENT, Receipt
 from ..outgoing import Outgoing
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     from ...core.errors import MQTTError
+    from .waiting import Turn
 
 QUEUE_BYTES = 64 << 20
 
@@ -21,13 +22,13 @@ class HostOutgoing(Outgoing):
     (topics and payloads), by QoS.
     """
 
+    turn: "Turn"  # Flow's
     queue_bytes = QUEUE_BYTES
     not_connected = 0  # messages of QoS 0 dropped, because there was no connection
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
-        self._room = asyncio.Event()  # pulsed when there is room, and at the end
-        self._is_waited_for = False
+        self._waiters: list[Waiter] = []  # to be woken when there is room, and at the end
         # Messages fewer than `queue_max` at which there is room: no more than half of what is on its way at once, so
         # that the broker never waits for the application.
         self._step = max(min(self.queue_max // 16, self.life.session.window // 2), 1)
@@ -93,8 +94,13 @@ class HostOutgoing(Outgoing):
         life = self.life
         if qos and type(life.store) is Store:
             while not life.error and self.is_full(qos, size):
-                self._is_waited_for = True
-                await self._room.wait()
+                waiter = Waiter(self.turn)
+                self._waiters.append(waiter)
+                try:
+                    await waiter
+                finally:
+                    if waiter in self._waiters:  # cancelled
+                        self._waiters.remove(waiter)
         else:
             while not life.error and self.is_full(qos, size):
                 if qos and self.is_over(size):
@@ -120,7 +126,7 @@ class HostOutgoing(Outgoing):
         """See Outgoing."""
         has_step = not outcome and seq in self.receipts  # else somebody wants room for one
         super().on_finished(seq, outcome)
-        if self._is_waited_for and len(self.receipts) <= self.queue_max - (self._step if has_step else 1):
+        if self._waiters and len(self.receipts) <= self.queue_max - (self._step if has_step else 1):
             self._wake()
 
     def give_up(self, error: "MQTTError") -> None:
@@ -129,6 +135,6 @@ class HostOutgoing(Outgoing):
         self._wake()
 
     def _wake(self) -> None:
-        self._is_waited_for = False
-        self._room.set()
-        self._room.clear()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.wake()
