@@ -21,7 +21,7 @@ CHANGES: dict[str, Change | Given] = {
         Relay._send, {"topic, packet_id, block, message": "topic, packet_id + (first & 8), block, message"}
     ),
     "the bridge does not give up identifiers of an earlier life": text(
-        Opening.agree, {"not await self._sweep()": "False"}
+        Opening._give_up_all, {"await self._sweep()": "True"}
     ),
     "the bridge begins a session each time": text(Joined.run, {"self.terms.window)": "self.terms.window, True)"}),
     "the bridge believes that it is subscribed": text(Joined._subscribe, {"if had.get(each) != options": "if False"}),
