@@ -23,6 +23,7 @@ from .bounds.deadlines import Deadlines
 from .clients import events
 from .clients.broker_store import BrokerStore
 from .clients.client_session import ClientSession
+from .clients.pace import Pace
 from .clients.parking import let_go
 from .clients.peer import Peer
 from .limits import HOLD, LimitError, Limits
@@ -39,7 +40,6 @@ log = logging.getLogger("mqttlite.broker")
 
 KEPT_BYTES = 4096  # of what was read last, in the parser of a connection that waits for more
 SWEEP_MS = 10  # until the next look, while there is more to be swept
-TURN_MIN = 10  # packets, for one of very many that have more to do than fits in a turn
 TICK_MS = 1000  # between two looks at all deadlines, at most
 SUMS_MS = 500  # between two looks at sums over all sessions, at least, however near the next deadline is
 
@@ -70,8 +70,7 @@ class Engine(Sessions):
         self._unwritable: dict[Peer, None] = {}  # whose write buffer is above its limit
         self._standing: dict[Peer, None] = {}  # of whose output the ledger has something
         self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
-        self._pace = max(1, self.limits.turn_work)  # what is done in a turn in `turn_ms`, at most
-        self._share_turn(0)
+        self.pace = Pace(self.limits, self.router)
         self._suspensions = new_guard.Suspensions(self.router)
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
@@ -120,7 +119,7 @@ class Engine(Sessions):
         self._at(now)
         busy = list(self.busy)
         self.busy.clear()
-        self._share_turn(len(busy))
+        self.pace.share(len(busy))
         for peer in busy:
             if not peer.closed_because:
                 self.dirty[peer] = None
@@ -163,27 +162,13 @@ class Engine(Sessions):
         self._suspensions.begin(clients)
         self._disconnect_overdue()
 
-    def paced(self, took_ms: int) -> None:
-        """A turn in which not everything was done has taken so long, by a clock that the engine has not: the next ones
-        have less to do, or more again.
-        """
-        if took_ms > self.limits.turn_ms:
-            self._pace = max(TURN_MIN, self._pace * self.limits.turn_ms // (took_ms + 1))
-        else:
-            self._pace = min(max(1, self.limits.turn_work), self._pace + self._pace // 4 + 1)
-        self._share_turn(len(self.busy))
-
-    def _share_turn(self, count: int) -> None:
-        """So many have work for more than a turn: all of them together have one."""
-        self.router.turn_work = max(min(TURN_MIN, self._pace), self._pace // max(1, count))
-
     def set_limits(self, limits: Limits, now: int) -> None:
         """Other limits from now on (new_limits.py)."""
         self._at(now)
         new_limits.take(self, limits)
         self._admission.take_limits(self.limits)
-        self._pace = self._sweep.turn_work = max(1, limits.turn_work)
-        self._share_turn(len(self.busy))
+        self._sweep.turn_work = max(1, limits.turn_work)
+        self.pace.take_limits(limits)
 
     def _work(self, peer: Peer, now: int, size: int = 0) -> None:
         """Do what a turn allows of what has come from `peer`, `size` bytes just now, and of what waits for it."""

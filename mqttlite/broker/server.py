@@ -106,7 +106,7 @@ class Broker:
         )
         self._turns = Turns(self.engine, self.commit_gate)
         self.connections: dict[Connection, None] = self._turns.connections
-        self._doors = Doors(lambda: Connection(self._turns), lambda: Protocol(self._turns))
+        self._doors = Doors(lambda: Connection(self._turns), lambda: Protocol(self._turns), self._crowded)
         self._log_rate = LogRate(self.limits.log_lines_a_second, now_ms)
         self._has_authenticate = authenticate is not None
         self._timer: asyncio.Task[None] | None = None
@@ -227,6 +227,11 @@ class Broker:
         self._doors.refuse()
         for connection in self.connections:
             connection.transport.abort()
+
+    def _crowded(self, address: str) -> None:
+        """One connection of very many was closed before it was let in."""
+        text = "closed before it was let in: very many come, and most of them from there"
+        self.engine.watch.hit("half_open", address, text, now_ms())
 
     def _go_on(self) -> None:
         """There is room for more output."""

@@ -136,6 +136,8 @@ def _status(found: dict[str, Any]) -> str:
         "held         " + "".join(f" {name} {size(each)}" for name, each in found["held_bytes"].items()),
         f"loop          at most {lag['most']} ms late, 99 % of the time {lag['99 %']} ms",
     ]
+    if turn := found.get("turn_ms"):
+        lines.append(f"turns         at most {turn['most']} ms long, with {turn['work']} ms of work")
     if sync := found.get("store_sync_ms"):
         lines.append(f"syncs         {sync['count']}, {sync['mean']} ms on average, {sync['most']} ms at most")
     lines.append("limits hit   " + (_list(found["limits"]) or " none"))

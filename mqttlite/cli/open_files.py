@@ -5,6 +5,7 @@ import logging
 log = logging.getLogger("mqttlite.broker")
 
 BESIDE = 500  # connections that are just being let in, or closed and not gone yet; listeners, the store, Python's own
+BETTER = 16_384  # a quarter of which may wait to be let in (broker/acceptor.py): had where the system lets it
 
 
 def allow(connections: int) -> None:
@@ -16,7 +17,8 @@ def allow(connections: int) -> None:
     except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + BESIDE
+    needed = connections + BESIDE
+    wanted = max(needed, BETTER)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -25,7 +27,7 @@ def allow(connections: int) -> None:
     except (OSError, ValueError) as error:
         log.warning("this process may have %d files open, and no more: %s", soft, error)
         return
-    if most < wanted:
+    if most < needed:
         log.warning(
             "this process may have %d files open: too few for %d connections; raise the limit (ulimit -Hn, or "
             "LimitNOFILE= of its systemd unit), or lower the limit 'connections' to %d",

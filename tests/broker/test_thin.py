@@ -3,11 +3,12 @@ of asyncio holds there, too.
 """
 
 import asyncio
+import contextlib
 import errno
 import inspect
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 
 from mqttlite.broker import Broker, Limits
+from mqttlite.broker.connections import acceptor
+from mqttlite.broker.connections.acceptor import Acceptor
 from mqttlite.broker.connections.broker_loop import new_loop, poll_of
-from mqttlite.broker.connections.thin import Acceptor, ThinTransport
+from mqttlite.broker.connections.thin import ThinTransport
 from tests.broker import test_half_close, test_server
 from tests.broker.raw import RawClient, port_of
 
@@ -201,11 +204,11 @@ def test_whoever_finds_no_file_left_is_let_in_a_second_later(caplog: pytest.LogC
         sock.listen()
         sock.setblocking(False)
 
-        def make() -> Any:
+        def let_in(_sock: socket.socket, _name: object) -> None:
             came.set_result(None)
             raise ConnectionError("it has come")
 
-        acceptor = Acceptor(sock, poll, make)
+        acceptor = Acceptor(sock, poll, let_in, lambda address: None)
         with socket.create_connection(sock.getsockname()):
             await asyncio.wait_for(came, 10)
         acceptor.close()
@@ -215,3 +218,67 @@ def test_whoever_finds_no_file_left_is_let_in_a_second_later(caplog: pytest.LogC
         run(test())
     assert "nobody can connect for a second: [Errno 24] Too many open files" in caplog.text
     assert "unexpected error" in caplog.text  # what a callback raises ends nothing but this
+
+
+# -- who is let in
+
+
+@contextlib.asynccontextmanager
+async def letting_in(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> AsyncIterator[tuple[list[str], list[str]]]:
+    """Connections from these addresses have come, one after the other, before anybody was let in. The addresses of
+    those that are let in, one in each turn, and of those that are closed.
+    """
+    monkeypatch.setattr(acceptor, "LET_IN", 1)
+    loop = asyncio.get_running_loop()
+    poll = poll_of(loop)
+    assert poll
+    came: list[str] = []
+    closed: list[str] = []
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        sock.setblocking(False)
+
+        def let_in(found: socket.socket, name: Any) -> None:
+            came.append(name[0])
+            found.close()
+
+        for host in hosts:
+            stack.enter_context(socket.create_connection(sock.getsockname(), source_address=(host, 0)))
+        lets_in = Acceptor(sock, poll, let_in, lambda address: closed.append(address.partition(":")[0]))
+        async with asyncio.timeout(10):
+            while len(came) + len(closed) < len(hosts):  # noqa: ASYNC110 - a turn of the loop is what it waits for
+                await asyncio.sleep(0)
+        yield came, closed
+        lets_in.close()
+
+
+def test_of_each_address_one_is_let_in_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ["127.0.0.2"] * 20
+
+    async def test() -> None:
+        async with letting_in(monkeypatch, *many, "127.0.0.3", "127.0.0.4", "127.0.0.3") as (came, closed):
+            assert came[:5] == ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.2", "127.0.0.3"]
+            assert not closed
+
+    run(test())
+
+
+def test_when_too_many_wait_the_oldest_of_the_address_with_most_of_them_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acceptor, "WAITING_MAX", 4)
+
+    async def test() -> None:
+        async with letting_in(monkeypatch, "127.0.0.3", *["127.0.0.2"] * 9, "127.0.0.4") as (came, closed):
+            assert closed == ["127.0.0.2"] * 7
+            assert sorted(came) == ["127.0.0.2"] * 2 + ["127.0.0.3", "127.0.0.4"]
+
+    run(test())
+
+
+async def test_a_flood_that_waits_is_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    async with Broker(LOCAL) as broker:
+        for _ in range(3):
+            broker._crowded("192.0.2.1:4711")
+        assert broker.stats.limits["half_open"] == 3
+    assert "limit half_open: 192.0.2.1:4711: closed before it was let in" in caplog.text

@@ -5,6 +5,7 @@ thin         plain TCP and Unix sockets, in a loop of poll      poll          a 
 broker_loop  asyncio's event loop with that selector
 protocol     asyncio's transports, for all else                 doors         all that is listened on, and its exchange
 asking       awaits who somebody is                             commit_gate   output waits for the commit it tells of
+acceptor     lets in who comes, of each address one in turn
 
 It decides nothing about MQTT. server.py is built on it.
 """

@@ -105,7 +105,7 @@ class Connection:
         turns = self._turns
         self._engine.receive(self.peer, bytes(turns.read_buffer[:nbytes]), now)
         if self.peer.more:
-            self._engine.paced(now_ms() - now)
+            self._engine.pace.read(now_ms() - now, len(self._engine.busy))
         turns.changed()
 
     def pause_writing(self) -> None:

@@ -10,13 +10,16 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..listening import listen as listening
 from ..listening.listen import ListenError
 from ..listening.listener import Door, Listener
+from .acceptor import Acceptor
 from .broker_loop import poll_of
 from .connection import Connection
-from .thin import Acceptor
+from .poll import Poll
+from .thin import ThinTransport
 
 log = logging.getLogger("mqttlite.broker")
 
@@ -62,11 +65,20 @@ class Exchange:
 
 
 class Doors:
-    """`make`: a connection that comes in through a thin transport; `make_protocol`: through one of asyncio's."""
+    """`make`: a connection that comes in through a thin transport; `make_protocol`: through one of asyncio's.
+    `crowded`: told whose connection was closed before it was let in (acceptor.py).
+    """
 
-    def __init__(self, make: Callable[[], Connection], make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Connection],
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        crowded: Callable[[str], None],
+    ) -> None:
         self._make = make
         self._make_protocol = make_protocol
+        self._crowded = crowded
+        self._letting_in: set[asyncio.Task[object]] = set()
         self._entrances: list[_Entrance] = []
 
     @property
@@ -137,16 +149,43 @@ class Doors:
     async def _serve(self, entrance: _Entrance, sock: socket.socket) -> asyncio.Server | Acceptor:
         loop = asyncio.get_running_loop()
         poll = poll_of(loop)
-        if poll and entrance.door.is_plain:
-            return Acceptor(sock, poll, self._make)
 
         def accept() -> asyncio.BaseProtocol:
             return entrance.door.protocol(self._make_protocol())
 
+        if poll:
+            let_in = self._thinly(loop, poll) if entrance.door.is_plain else self._with(loop, accept)
+            return Acceptor(sock, poll, let_in, self._crowded)
         create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
         server = await create(accept, sock=sock, backlog=listening.LET_IN)
         sock.listen(listening.BACKLOG)
         return server
+
+    def _thinly(self, loop: asyncio.AbstractEventLoop, poll: Poll) -> Callable[[socket.socket, Any], None]:
+        """Lets connections in through thin transports."""
+
+        def let_in(sock: socket.socket, name: object) -> None:
+            ThinTransport(loop, poll, sock, name, self._make())
+
+        return let_in
+
+    def _with(
+        self, loop: asyncio.AbstractEventLoop, accept: Callable[[], asyncio.BaseProtocol]
+    ) -> Callable[[socket.socket, Any], None]:
+        """Lets connections in through asyncio's transports."""
+
+        async def connect(sock: socket.socket) -> None:
+            try:
+                await loop.connect_accepted_socket(accept, sock)
+            except OSError:  # it is gone
+                sock.close()
+
+        def let_in(sock: socket.socket, name: object) -> None:
+            task = loop.create_task(connect(sock))
+            self._letting_in.add(task)
+            task.add_done_callback(self._letting_in.discard)
+
+        return let_in
 
     def reload_certificates(self) -> int:
         """Read the files of all listeners with TLS again; how many have it. ValueError: then nothing has changed."""

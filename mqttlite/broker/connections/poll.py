@@ -20,6 +20,7 @@ from typing import Any
 log = logging.getLogger("mqttlite.broker")
 
 EVENTS_MAX = 512  # in one turn
+LONG_S = 0.0  # a turn after which it is looked at who has worked
 
 Callback = Callable[[int], None]
 
@@ -45,7 +46,12 @@ class _ByFile(Mapping[Any, selectors.SelectorKey]):
 
 
 class Poll:
-    """A selector for asyncio (as selectors.BaseSelector describes them), with `watch` beside it."""
+    """A selector for asyncio (as selectors.BaseSelector describes them), with `watch` beside it.
+
+    `longest_turn_s`: of the loop's turns, from the end of one wait to the next, the longest one. `longest_work_s`: how
+    much of one the processor worked for it, at most; what a turn is longer than that, the machine did something else.
+    They are measured while `watch_turns` says so, which has a price.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -55,6 +61,11 @@ class Poll:
         self._at_end: list[Callable[[], None]] = []
         self.is_reading = False  # callbacks are being called
         self.is_wanted = False  # the loop has something to do: `select` returns, whatever it would wait for
+        self.longest_turn_s = self.longest_work_s = 0.0
+        self._is_watched = True
+        self._turn_at = self._work_at = (
+            0.0  # when this turn began, and what the processor had done until then; 0: unknown
+        )
 
     # -- for the broker
 
@@ -118,10 +129,14 @@ class Poll:
         self.is_wanted = not wait
         poll = self._epoll.poll
         while True:
+            if self._is_watched:
+                self._turn_ends()
             try:
                 events = poll(wait, EVENTS_MAX)  # which counts in milliseconds, and rounds them up
             except InterruptedError:
                 return []
+            if self._is_watched:
+                self._turn_at, self._work_at = time.monotonic(), time.thread_time()
             ready = self._turn(events)
             if ready or self.is_wanted or not events:
                 return ready
@@ -129,6 +144,17 @@ class Poll:
                 wait = until - time.monotonic()
                 if wait <= 0:
                     return []
+
+    def watch_turns(self, is_watched: bool) -> None:
+        """Whether turns are measured."""
+        if not is_watched:
+            self._turn_at = 0.0
+        self._is_watched = is_watched
+
+    def _turn_ends(self) -> None:
+        if self._turn_at:
+            self.longest_turn_s = max(self.longest_turn_s, time.monotonic() - self._turn_at)
+            self.longest_work_s = max(self.longest_work_s, time.thread_time() - self._work_at)
 
     def _turn(self, events: list[tuple[int, int]]) -> list[tuple[selectors.SelectorKey, int]]:
         """Call who waits for these events, then what they have left for the end; those of asyncio are returned."""

@@ -1,26 +1,16 @@
-"""A thin transport for plain TCP and Unix sockets, and who lets them in: one read into the shared buffer, one send, and
-no object for each of them but itself. Imports connection, poll.
+"""A thin transport for plain TCP and Unix sockets: one read into the shared buffer, one send, and no object for each of
+them but itself. Imports connection, poll.
 
 It is used in a loop of poll.py; in any other, and below TLS and WebSocket, connections have asyncio's transports, which
 behave alike.
 """
 
 import asyncio
-import errno
-import logging
-import select
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from .connection import Connection
 from .poll import Poll
-
-log = logging.getLogger("mqttlite.broker")
-
-ACCEPTED = 64  # connections let in at once: a flood of them must not hold those up that are there
-NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-AGAIN_S = 1.0  # until the next try to let somebody in, when there was no room for one more file
 
 IN, OUT = 1, 4  # select.EPOLLIN, select.EPOLLOUT
 _SENT: bytearray = bytearray()  # nothing waits
@@ -196,46 +186,3 @@ class ThinTransport:
         if name == "peername":
             return self._peername
         return default
-
-
-class Acceptor:
-    """Lets in who comes to a listening socket, until it is closed. `make`: a connection for each."""
-
-    def __init__(self, sock: socket.socket, poll: Poll, make: Callable[[], Connection]) -> None:
-        self._sock = sock
-        self._fd = sock.fileno()
-        self._poll = poll
-        self._make = make
-        self._loop = asyncio.get_running_loop()
-        self._again: asyncio.TimerHandle | None = None
-        poll.watch(self._fd, select.EPOLLIN, self._ready)
-
-    def _ready(self, event: int) -> None:
-        for _ in range(ACCEPTED):
-            try:
-                sock, peername = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in NO_FILES:
-                    raise
-                log.error("nobody can connect for a second: %s (raise the limit of open files: ulimit -n)", error)
-                self._poll.watch(self._fd, 0, self._ready)
-                self._again = self._loop.call_later(AGAIN_S, self._go_on)
-                return
-            sock.setblocking(False)
-            try:
-                ThinTransport(self._loop, self._poll, sock, peername, self._make())
-            except BaseException:
-                sock.close()
-                raise
-
-    def _go_on(self) -> None:
-        self._again = None
-        self._poll.watch(self._fd, select.EPOLLIN, self._ready)
-
-    def close(self) -> None:
-        """Let nobody in any more; the socket is somebody else's."""
-        if self._again:
-            self._again.cancel()
-        self._poll.watch(self._fd, 0, self._ready)

@@ -111,7 +111,7 @@ class Turns:
         now = now_ms()
         self.engine.go_on(now)
         if self.engine.busy:
-            self.engine.paced(now_ms() - now)
+            self.engine.pace.took(now_ms() - now, len(self.engine.busy))
         self.flush()
 
     def _end_holds(self) -> None:

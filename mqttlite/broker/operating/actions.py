@@ -17,6 +17,7 @@ from ...core.text import check_topic_filter
 from ...store.tending.backup import backup
 from ..access.identity import HOOK, PASSWORD, Identity
 from ..audit import audit
+from ..connections.broker_loop import poll_of
 from ..connections.turns import now_ms
 from ..counting.ledger import MESSAGE
 from ..messages.extras import share_of
@@ -113,6 +114,10 @@ class Actions:
         found["trouble"] = health.trouble(self._broker) or None
         lag = self._loop_watch.lag
         found["loop_lag_ms"] = {"most": round(lag.longest_s * 1000, 1), "99 %": round(lag.quantile(0.99) * 1000, 1)}
+        poll = poll_of(asyncio.get_running_loop())
+        if poll:
+            turn_s, work_s = poll.longest_turn_s, poll.longest_work_s
+            found["turn_ms"] = {"most": round(turn_s * 1000, 1), "work": round(work_s * 1000, 1)}
         store = self._broker.store
         if store:
             syncs = store.syncs

@@ -1,12 +1,17 @@
-"""How late the event loop is: what somebody waits at least for whom it has something to do. Imports histogram."""
+"""How late the event loop is: what somebody waits at least for whom it has something to do. Imports histogram and
+broker_loop.
+"""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
+from ..connections.broker_loop import poll_of
 from ..counting.histogram import Histogram
 
 EVERY_S = 0.25
+LATE_S = 0.005  # after which turns of the loop are measured, where it can be told whose time they take ...
+MEASURED = 40  # ... for so many times
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -18,6 +23,7 @@ class LoopWatch:
 
     def __init__(self) -> None:
         self.lag = Histogram(BOUNDS_S)
+        self._measured = MEASURED
         self._next: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -37,5 +43,10 @@ class LoopWatch:
         self._next = self._loop.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
-        self.lag.add(max(0.0, self._loop.time() - self._due))
+        lag = max(0.0, self._loop.time() - self._due)
+        self.lag.add(lag)
+        self._measured = MEASURED if lag > LATE_S else max(0, self._measured - 1)
+        poll = poll_of(self._loop)
+        if poll:
+            poll.watch_turns(self._measured > 0)
         self._ask()

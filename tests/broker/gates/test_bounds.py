@@ -123,11 +123,27 @@ def test_a_turn_that_takes_too_long_becomes_shorter_and_one_that_does_not_longer
     world = World()
     engine = world.engine
     assert engine.router.turn_work == 2000
-    engine.paced(50)
+    engine.pace.took(50, 0)
     assert engine.router.turn_work < 250
     for _ in range(20):
-        engine.paced(1)
+        engine.pace.took(1, 0)
     assert engine.router.turn_work == 2000
+
+
+def test_who_is_read_behind_others_that_have_left_something_has_less_and_nothing_once_the_turn_is_over() -> None:
+    world = World()
+    pace, router = world.engine.pace, world.engine.router
+    given = []
+    for left in range(1, 60):
+        given.append(router.turn_work)
+        pace.read(0, left)
+    assert given[:2] == [2000, 2000 * 2 // 6] and sum(given) < 5000
+    pace.share(0)
+    assert router.turn_work == 2000
+    pace.read(6, 1)
+    assert router.turn_work == 10
+    pace.read(0, 2)
+    assert router.turn_work == 10
 
 
 # -- the log
