@@ -46,9 +46,9 @@ SUMS_MS = 500  # between two looks at sums over all sessions, at least, however 
 
 class Engine(Sessions):
     """All clients, sessions and messages of one broker. `new_client_id` makes an identifier for who has none.
-    `store`: where persistent sessions and retained messages are kept; `load` takes what it has kept. `authenticate`:
-    who may connect (authentication.py); otherwise `guard` says so, and what all may do (access/). `server_reference`:
-    another server, for clients for whom there is no room.
+    `store`: where persistent sessions and retained messages are kept; restoring.py takes what it has kept.
+    `authenticate`: who may connect (authentication.py); otherwise `guard` says so, and what all may do (access/).
+    `server_reference`: another server, for clients for whom there is no room.
     """
 
     def __init__(

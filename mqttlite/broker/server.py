@@ -38,6 +38,7 @@ from .listening.listener import Listener, Tls
 from .reloading import differences, differences_of_access, strangers, succeed
 from .routing.router import Router
 from .routing.witnessed import WitnessedRouter
+from .sessions import restoring
 from .sessions.admission import Vouch
 
 log = logging.getLogger("mqttlite.broker")
@@ -151,7 +152,7 @@ class Broker:
         self._turns.start()
         self.failed: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         if self.store:
-            self.engine.load(await self.store.open(), now_ms(), int(time.time() * 1000))
+            restoring.load(self.engine, await self.store.open(), now_ms(), int(time.time() * 1000))
         else:
             self.engine.router.epoch = int(time.time() * 1000) - now_ms()
         log.addFilter(self._log_rate)

@@ -14,6 +14,7 @@ from mqttlite.broker.access.guard import ALLOW_ALL, PUBLISH, Guard
 from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits
+from mqttlite.broker.sessions import restoring
 from mqttlite.store.tables.broker_tables import BrokerTables
 from tests.broker.access.guarded import access, allow, deny
 from tests.broker.five import PUBACK, PUBCOMP, PUBREC, Five
@@ -40,7 +41,7 @@ async def life(
     store = BrokerStore(path)
     world = Life(store, Limits(**limits), guard)
     world.now = now
-    world.engine.load(await store.open(), now, wall)
+    restoring.load(world.engine, await store.open(), now, wall)
     try:
         yield world
     finally:
@@ -424,7 +425,7 @@ async def test_properties_count_where_the_store_is_asked_for_room(path: Path) ->
     """A message for many sessions, whose copies would be more than the store may hold, is not taken."""
     store = BrokerStore(path, size_max=1 << 20)
     world = Life(store, Limits(), ALLOW_ALL)
-    world.engine.load(await store.open(), 1000)
+    restoring.load(world.engine, await store.open(), 1000)
     for number in range(30):
         client = Five(world, f"c{number}", **LONG)
         client.subscribe("t", 1)

@@ -13,6 +13,7 @@ import pytest
 from mqttlite.broker.clients.broker_store import BrokerStore
 from mqttlite.broker.engine import Engine
 from mqttlite.broker.limits import Limits, QueueRule
+from mqttlite.broker.sessions import restoring
 from mqttlite.core import records as r
 from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import StoreError
@@ -44,7 +45,7 @@ async def life(path: Path, kill: bool = False, **limits: object) -> AsyncIterato
     """`kill`: it ends without carrying anything over."""
     store = BrokerStore(path, keep=KEEP, log_max=LOG_MAX)
     world = Life(store, Limits(**({"keep_alive_ms": 0, "queue_bytes": 1 << 24} | limits)))  # type: ignore[arg-type]
-    world.engine.load(await store.open(), world.now)
+    restoring.load(world.engine, await store.open(), world.now)
     world.now += 1  # the broker's clock is 0 no more, which stands for no time
     try:
         yield world

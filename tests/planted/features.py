@@ -7,6 +7,7 @@ from mqttlite.broker.messages.retained import RetainedMessages
 from mqttlite.broker.routing.delivery import Delivery
 from mqttlite.broker.routing.router import Router
 from mqttlite.broker.routing.shares import Share
+from mqttlite.broker.sessions import restoring
 from mqttlite.broker.sessions.sessions import Sessions
 from mqttlite.broker.sessions.sweep import Sweep
 from mqttlite.broker.sessions.wills import Wills
@@ -31,7 +32,7 @@ CHANGES: dict[str, Change | Given] = {
         SessionStore, "record", lambda record: lambda self, kind, *more: kind == EXPIRY or record(self, kind, *more)
     ),
     "the time of a session begins again with the broker": text(
-        Sessions.load, {"now - (clock - offline if offline else 0)": "now"}
+        restoring.load, {"now - (clock - offline if offline else 0)": "now"}
     ),
     "a session ends with its connection": text(
         Engine._expires_at, {"client.expiry_ms or": "client.expiry_ms and 1 or"}

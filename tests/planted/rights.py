@@ -3,8 +3,7 @@
 from mqttlite.broker.clients.broker_store import SessionStore
 from mqttlite.broker.clients.queue import Queue
 from mqttlite.broker.routing.delivery import Delivery
-from mqttlite.broker.sessions import new_guard
-from mqttlite.broker.sessions.sessions import Sessions
+from mqttlite.broker.sessions import new_guard, restoring
 
 from .planting import Change, Given, text, value
 
@@ -13,7 +12,7 @@ CHANGES: dict[str, Change | Given] = {
         new_guard._recognise, {"if session.first < session.next and": "if False and"}
     ),
     "rules that changed while the broker was down are not looked at": text(
-        Sessions.load, {"new_guard.reconsider(self.router, client)": "pass"}
+        restoring.load, {"new_guard.reconsider(engine.router, client)": "pass"}
     ),
     "a new rule leaves routes as they were": text(new_guard.take, {"router.forget_routes()": "pass"}),
     "what was queued is looked at on one connection only": text(

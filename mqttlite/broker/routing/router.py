@@ -1,7 +1,7 @@
 """Messages: from a topic name to the clients that subscribe to it, into their sessions and output.
 
-A message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports run_router, backpressure,
-retained and core.
+A message is encoded once for each QoS, and everybody who gets it shares those bytes. Imports run_router,
+retaining, backpressure and core.
 """
 
 from ...core.codec import publish_head, topic_of
@@ -17,20 +17,15 @@ from ..counting.stats import Stats, Watch
 from ..limits import LimitError, Limits
 from ..messages.extras import deadline_of, extra_of, share_of, source_of, with_source, without_identifiers
 from ..messages.heads import heads5
-from ..messages.retained import RetainedMessages
 from ..topics.names import DELAYED_PREFIX, undelayed
-from .delivery import QOS
 from .repeats import ENVELOPE
-from .rights import Sources, barred_of
+from .rights import barred_of
 from .route import Route
 from .run_router import SMALL, RunRouter
-from .subscribing import GAP_TOPICS
-
-GAP = b"/dropped"
 
 
 class Router(RunRouter):
-    """Retained messages, and the way of a message. `now` (ms) is kept up to date by the engine."""
+    """The way of a message. `now` (ms) is kept up to date by the engine."""
 
     def __init__(
         self,
@@ -42,8 +37,6 @@ class Router(RunRouter):
         store: BrokerStore | None = None,
     ) -> None:
         RunRouter.__init__(self, limits, stats, watch, dirty, busy, store)
-        self.retained = RetainedMessages(limits, self.ledger)
-        self._sources = Sources()
         self._inspected = False  # the message in hand
 
     def end(self, client: ClientSession) -> None:
@@ -261,22 +254,6 @@ class Router(RunRouter):
             self.to_all(route.rich, publisher, flags, topic, payload, extra, route.barred)
         return 0
 
-    def _retain(
-        self, route: Route, publisher: Peer | None, topic: bytes, payload: bytes, published: int, extra: bytes
-    ) -> None:
-        source = publisher.rights.source if publisher is not None and publisher.rights is not None else self.source
-        if source and payload:
-            extra = with_source(extra, source)
-        self.retained.store(topic, payload, published, extra)
-        if self._store and (not route.reserved or (topic.startswith(GAP_TOPICS) and topic.endswith(GAP))):
-            self._store.retain(topic, payload, published, extra)
-
-    def forget_retained(self, topic: bytes) -> None:
-        """The retained message of a topic has expired."""
-        self.retained.store(topic, b"", 0)
-        if self._store:
-            self._store.retain(topic, b"", 0)
-
     def _admit(self, route: Route, publisher: Peer | None, flags: int, payload: bytes, extra: bytes) -> bool:
         """Whether a message is taken: all that can forbid it is asked before anything is done about it, and before it
         is acknowledged. LimitError (QoS 1 and 2), or False and counted: QoS 0 and wills, which nobody repeats.
@@ -320,64 +297,6 @@ class Router(RunRouter):
         self._stats.dropped_refused += 1
         self._watch.hit(limit, publisher or "a will", f"{text}; the message is dropped", self.now)
         return False
-
-    def send_retained(self, client: ClientSession) -> None:
-        """Send the retained messages of new subscriptions [MQTT-3.3.1-6], as many as a turn allows and as the client
-        takes at once; whoever looks at `client.deferred` and `client.search` goes on.
-        """
-        peer = client.peer
-        enough = self.work + self.turn_work
-        room = self._limits.write_buffer_bytes
-        while room > 0 and self.work < enough and self.takes_retained(client):
-            if client.search is None:
-                topic_filter = next(iter(client.deferred))
-                del client.deferred[topic_filter]
-                client.search = (topic_filter, self.retained.matching(topic_filter))
-            topic_filter, found = client.search
-            try:
-                message = next(found)
-            except StopIteration:
-                client.search = None
-                continue
-            self.work += 1
-            if message is not None and peer is not None:
-                topic, payload, qos, extra = message
-                if 0 <= deadline_of(extra) <= self.clock():
-                    self.forget_retained(topic)
-                    continue
-                if not (self.may_receive(client, topic) and self._sources.permits(self.guard, extra, topic)):
-                    continue
-                extra = with_source(extra, b"") if extra else extra
-                cost = len(topic) + len(payload) + len(extra) + MESSAGE
-                room -= cost
-                value = client.subscriptions[topic_filter]
-                if not qos or not value & QOS or self._has_room_for_retained(client, cost):
-                    self.to_one(client, [value], None, qos << 1, topic, payload, extra, True)  # [MQTT-3.3.1-8]
-
-    def waiting_for_retained(self) -> list[ClientSession]:
-        """Those who take retained messages, and have not been sent all of them."""
-        for client in list(self._retaining):
-            if not (client.search or client.deferred):
-                del self._retaining[client]
-        return [client for client in self._retaining if self.takes_retained(client)]
-
-    def takes_retained(self, client: ClientSession) -> bool:
-        """Whether there are retained messages to be sent to `client`, and it takes them at once."""
-        peer = client.peer
-        return (
-            bool(client.search or client.deferred)
-            and peer is not None
-            and peer.writable
-            and not peer.has_request
-            and client.unsent == 0
-            and (client.session.settle() > self._limits.retained_message_bytes or not client.session.queued)
-        )
-
-    def _has_room_for_retained(self, client: ClientSession, cost: int) -> bool:
-        if client.store and self._store and not self._store.fits(cost):
-            self.backpressure.drop(client, "store", self.now)
-            return False
-        return True
 
     def catch_up(self, client: ClientSession) -> None:
         """Something of what is queued for `client` has gone: let those go on who wait for it, then what is deferred."""

@@ -1,4 +1,4 @@
-"""Messages that come together go together: the router's way for a run of them (runs.py). Imports subscribing, batch.
+"""Messages that come together go together: the router's way for a run of them (runs.py). Imports retaining, batch.
 
 A message is encoded once for each QoS, and everybody who gets it shares those bytes.
 """
@@ -14,14 +14,14 @@ from ..limits import Limits
 from ..messages.batch import Batch
 from ..messages.heads import heads5
 from .repeats import ENVELOPE
+from .retaining import Retaining
 from .route import Group, Route
-from .subscribing import Subscribing
 
 HEAD_MAX = 7  # bytes of the start of a PUBLISH, beside its topic name
 SMALL = 1024  # bytes of a payload, above which output lists are also counted in bytes
 
 
-class RunRouter(Subscribing):
+class RunRouter(Retaining):
     """Of runs of messages of which nothing is to be asked."""
 
     def __init__(
@@ -33,7 +33,7 @@ class RunRouter(Subscribing):
         busy: dict[Peer, None],
         store: BrokerStore | None = None,
     ) -> None:
-        Subscribing.__init__(self, limits, stats, watch, dirty, busy, store)
+        Retaining.__init__(self, limits, stats, watch, dirty, busy, store)
         # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
         self.unwritten = 0
 

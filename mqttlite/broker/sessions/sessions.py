@@ -18,14 +18,14 @@ from ...core.reason_codes import (
 )
 from ...core.server import ServerConnection
 from ...core.session import HELD
-from ...store.tables.broker_tables import CLOCK, EXPIRY, BrokerState, Will
+from ...store.tables.broker_tables import CLOCK, EXPIRY, Will
 from ..access.authentication import Authenticate
 from ..access.guard import ALLOW_ALL, PUBLISH, Guard
-from ..access.identity import Identity, claims, decoded, encoded, owns, placed
+from ..access.identity import Identity, claims, encoded, owns, placed
 from ..bounds.addresses import is_local
 from ..bounds.deadlines import Deadlines
 from ..clients import events
-from ..clients.broker_store import BrokerStore, SessionStore
+from ..clients.broker_store import BrokerStore
 from ..clients.client_session import ClientSession
 from ..clients.peer import Peer
 from ..clients.publishable import shown
@@ -122,53 +122,6 @@ class Sessions:
     def _look_at(self, peer: Peer) -> None:
         """The deadline of `peer` may have come nearer."""
         raise NotImplementedError
-
-    def load(self, kept: BrokerState, now: int, wall: int = 0) -> None:
-        """Go on from what the store has kept; before anything else. `wall`: the machine's clock (ms), 0 where it has
-        none: the broker's goes on from what the store has seen of it, so no deadline comes early.
-        """
-        self._at(now)
-        assert self._store
-        lost: list[tuple[ClientSession, Will]] = []
-        clock = max([wall, kept.clock, *(offline for _, offline, _ in kept.times.values())])
-        self.router.epoch = clock - now
-        self._store.note(0, CLOCK, clock, waits=False)
-        for client_id, (number, state) in kept.sessions.items():
-            client = self.router.session_of(client_id, False)
-            client.session.log = self._reuse_log(client)
-            client.store = client.session.store = SessionStore(self._store, client_id, client.session, number)
-            client.expiry_ms, offline, sent = kept.times[number]
-            client.session.load_paged(state, kept.waiting.get(number, []), sent if offline else -1)
-            client.heard = True
-            # One that was connected when the broker was killed is offline from now on.
-            client.offline_since = now - (clock - offline if offline else 0)
-            if not offline:
-                client.store.offline(clock)
-            self.sessions[client_id] = client
-            self._expires(client)
-            if number in kept.owners:
-                client.owner = decoded(kept.owners[number], client_id)
-                client.store.owned(kept.owners[number], True)
-            if any(message[2] for message in state.messages.values()):
-                self.router.form_of(client)
-            for topic_filter, qos in state.subscriptions.items():
-                self.router.restore(client, topic_filter, qos)
-            client.session.begun = kept.started.get(number, set())
-            if client.session.expires_at < NEVER:
-                self.router.expiring.at(client, client.session.expires_at)
-            if number in kept.wills:
-                client.has_will = True
-                lost.append((client, kept.wills[number]))
-        for topic, payload, qos, extra in kept.retained:
-            self.router.retained.store(topic, payload, qos, extra)
-        numbers = {self.sessions[client_id]: number for client_id, (number, _) in kept.sessions.items()}
-        self.depot.load(kept.queues, numbers)
-        for client in self.sessions.values() if self.router.guard is not ALLOW_ALL else ():
-            new_guard.reconsider(self.router, client)
-        self._status.load()
-        self.wills.load({number: will for number, will in kept.wills.items() if number not in kept.times})
-        for client, will in lost:
-            self.wills.connection_ended(client, will, client.offline_since)
 
     def on_connect(self, connection: ServerConnection, connect: Connect) -> None:
         """A valid CONNECT."""

@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from ... import __version__
 from ..counting.load_averages import LoadAverages
-from ..routing.router import GAP, Router
+from ..routing.retaining import GAP
+from ..routing.router import Router
 from ..routing.subscribing import GAP_TOPICS
 
 if TYPE_CHECKING:
