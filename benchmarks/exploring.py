@@ -8,6 +8,7 @@ from typing import TypeVar
 from mqttlite.sim.features.feature import FEATURES
 from mqttlite.sim.small.bridge import BRIDGES
 from mqttlite.sim.small.faults import AT_ONCE, HOWS, PARTED_S, STALLED_S, WHERES, Extent, Fault
+from mqttlite.sim.small.pieces import STREAMING
 from mqttlite.sim.small.schedule import SEED, AnyWorld, Result, Schedule, try_out
 from mqttlite.sim.small.small import Small
 
@@ -56,6 +57,7 @@ WORLDS: tuple[AnyWorld, ...] = (
     Small(2, 1, "memory", changes=True),
     *FEATURES,
     *BRIDGES,
+    *STREAMING,
 )
 LONG = (Small(1, 30, "sqlite"), Small(2, 30, "journal"))  # more than the window
 

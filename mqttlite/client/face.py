@@ -67,7 +67,7 @@ class BaseClient:
     receive_maximum how many QoS 1 and 2 messages the broker may send that are not acknowledged (5.0): 1 to 65535; of
                     one that sends more, all are taken
     stream_max      largest packet of a message that `receive_stream` takes: 5.0 announces it instead of size_max. In
-                    3.1.1 the default is none
+                    3.1.1 the default is none; a session that is kept needs it
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
     on_oversized    called as on_oversized(topic, size) when a message larger than size_max has been read past: it is
                     acknowledged, counted in `oversized`, and gone; of a topic beyond 256 bytes the beginning
@@ -378,6 +378,7 @@ class BaseClient:
         retain: bool = False,
         *,
         timeout_s: float = 0,
+        key: "tuple[str, int] | None" = None,
         **properties: "Unpack[MessageProperties]",
     ) -> None:
         """Publish a large payload that is read piece by piece and never held whole; returns when the broker has
@@ -392,13 +393,13 @@ class BaseClient:
 
         Nothing else can be sent in the middle of it, not even an acknowledgement. A source that fails, ends early or
         takes too long ends the message with StreamError and, unless it was its first piece, the connection with it,
-        which is made again. The message does not outlive the program, whatever store there is, and has no key. Raises
-        what `publish` does, and ValueError for a source that will not do.
+        which is made again. The message does not outlive the program, whatever store there is: published anew, with its
+        `key` (as of `publish`, but never refused), it is recognised. Raises as `publish`; ValueError: a bad source.
         """
         if STREAM:
             from .pieces.sending import publish_stream
 
-            await publish_stream(self, topic, source, size, qos, retain, timeout_s, properties)
+            await publish_stream(self, topic, source, size, qos, retain, timeout_s, properties, key)
 
     # -- receiving
 
@@ -422,7 +423,7 @@ class BaseClient:
         timeout_s  how long `sink` may take nothing while the connection waits for it: then that is made anew. What is
                    behind a payload, also a confirmation, arrives after it: `sink` cannot wait for it
 
-        In 5.0 give Client a `stream_max`. Raises what `subscribe` does.
+        In 5.0, and for a kept session, give Client a `stream_max`. Raises what `subscribe` does.
         """
         if STREAM:
             from .pieces.receiving import receive_stream

@@ -73,6 +73,8 @@ def _of_stream(message: "tuple[bytes, bytes, bytes]", outcome: int) -> MQTTError
 def _payload(message: "tuple[bytes, bytes, bytes]") -> bytes:
     """The application's payload of a message, without what carries its key."""
     _, payload, key = message
+    if STREAM and is_streamed(key):
+        return b""
     if V5 and key and key[0] & 2:
         from ..core.properties import split
 

@@ -70,8 +70,10 @@ class Limits:
         session = client.session
         for seq in sorted(session.messages):
             head, payload, key = session.messages[seq]
+            if head[0] & 6 == 6:
+                continue  # a released one is not sent again, and of an earlier life's stream nothing else is left
             more = payload.size if STREAM and is_streamed(key) else 0  # type: ignore[attr-defined]
-            code = 0 if head[0] & 6 == 6 else self._unfit(head, payload, more)  # a released one is not sent again
+            code = self._unfit(head, payload, more)
             if code:
                 session.give_up(seq, ASIDE | code)
 

@@ -68,6 +68,7 @@ class ClientProtocol(Connection):
     wall_ms: "Callable[[], int] | None" = None  # ms since 1970; its owner's
     streams: "Streams | None" = None  # who takes what is larger than `size_max` as it arrives (flowing.take_by)
     make_large: "Callable[[int, int], Oversized] | None" = None  # as of Parser
+    left_streams = 0  # messages that nobody took, and that the broker keeps (flowing.py)
     reused = 0  # an identifier that stands for a message, and whose next PUBLISH is another one (flowing.py)
 
     def __init__(
@@ -92,6 +93,10 @@ class ClientProtocol(Connection):
             size_max=self.announced_max(size_max) if STREAM else size_max,
         )
         self.clean_session = connect_fields[1]
+        if STREAM and stream_max and not self.clean_session:
+            from .flowing import take_by
+
+            take_by(self, None)  # what the broker has kept comes before anybody has said who takes it
         self.keep_alive_ms = connect_fields[2] * 900  # a tenth early, so that the broker sees it in time
         self.timeout_ms = timeout_ms
         self.sent_at = 0  # ms; when `out` was written last

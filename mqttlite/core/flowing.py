@@ -3,6 +3,9 @@ runtimes; loaded with the first one.
 
 Nothing is remembered of it before its last byte has come: the session hears of it then, as of any other message, and so
 one that is cut off comes again from its beginning, and is a new one. What the session has already is read past.
+
+So is, in a session that is kept, what nobody takes (yet): the session never hears of it, and the broker sends it again
+with the next connection. What it kept for a program that was away comes before that has said who takes it.
 """
 
 from binascii import crc32
@@ -25,6 +28,7 @@ _ASK = const(0)  # its topic and properties are not complete
 _GIVE = const(1)  # somebody takes them
 _COMPARE = const(2)  # the session has the message: whether it is that one
 _PASS = const(3)  # nobody wants them
+_LEAVE = const(4)  # nobody wants them now: they are the broker's to keep
 
 
 class Flowing(Oversized):
@@ -43,6 +47,8 @@ class Flowing(Oversized):
             Oversized.take(self, buf, at, end)
             return
         self.left -= end - at
+        if self._mode == _LEAVE:
+            return
         if self._mode != _ASK:
             self._give(buf[at:end])
             return
@@ -58,7 +64,7 @@ class Flowing(Oversized):
             self.left = self.size
             self.packet_id = 0
             Oversized.take(self, head, 0, len(head))
-        else:
+        elif self._mode != _LEAVE:
             self._give(head[begin:])
 
     def _give(self, piece: bytes) -> None:
@@ -105,6 +111,9 @@ class Flowing(Oversized):
             self._mode = _COMPARE
         elif streams and streams.begin(self.first, topic, self.size - at, properties):
             self._mode = _GIVE
+        elif self.packet_id and client.stream_max and not client.clean_session:
+            self._mode = _LEAVE
+            client.left_streams += 1
         else:
             self._mode = _PASS
             return 0
@@ -125,6 +134,8 @@ class Flowing(Oversized):
             raise broken("1.5.3 topic name")
         if self._mode == _PASS:
             return False
+        if self._mode == _LEAVE:
+            return True
         client = self._client
         session = client.session
         digest = self._digest >> client.digest_shift
@@ -162,8 +173,8 @@ def _end_of_block(head: bytes, at: int) -> int:
     raise broken("1.5.5")
 
 
-def take_by(client: "ClientProtocol", streams: "Streams") -> None:
-    """From now on, `streams` is asked who takes what is larger than `size_max`."""
+def take_by(client: "ClientProtocol", streams: "Streams | None") -> None:
+    """From now on, `streams` is asked who takes what is larger than `size_max`; None: nobody takes it yet."""
 
     def make(size: int, first: int) -> Oversized:
         return Oversized(size) if 0 < client.stream_max < size else Flowing(size, first, client)

@@ -89,7 +89,7 @@ async def test_a_picture_is_published_and_saved_in_pieces(
     url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    async with Client(url, client_id="house", size_max=5000) as client:
+    async with Client(url, client_id="house", size_max=5000, stream_max=1_000_000) as client:
         picture = tmp_path / "picture.jpg"
         picture.write_bytes(bytes(100_000))
         saving = (await run(program(PAGE, "receive_stream"), url, client))["saving"]

@@ -7,7 +7,7 @@ A new bug is a row in docs/mutations.md and a change here. Planting works on Pyt
 
 planting  how a bug is planted and found        page  the register        settings  what several bugs need
 session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories,
-features, rights, named, bridges  the bugs          rooms     those of rooms without a world, and their tests
+features, rights, named, bridges, pieces  the bugs          rooms     those of rooms without a world, and their tests
 """
 
 from . import (
@@ -19,6 +19,7 @@ from . import (
     memories,
     named,
     outgrown,
+    pieces,
     rights,
     session_records,
     session_resend,
@@ -41,6 +42,7 @@ _MODULES = (
     rights,
     named,
     bridges,
+    pieces,
 )
 
 BUGS = read({name: change for module in _MODULES for name, change in module.CHANGES.items()})

@@ -12,6 +12,7 @@ from mqttlite.sim.features.feature import Feature
 from mqttlite.sim.small import schedule as schedules
 from mqttlite.sim.small.bridge import Bridge
 from mqttlite.sim.small.faults import Extent, Fault, parse
+from mqttlite.sim.small.pieces import Streaming
 from mqttlite.sim.small.schedule import AnyWorld, Result, Schedule, named, shrink, try_out
 from mqttlite.sim.small.small import Small
 from tests.planted import BUGS
@@ -20,7 +21,9 @@ from tests.planted import BUGS
 @pytest.mark.parametrize("small", [*exploring.WORLDS, *exploring.LONG], ids=str)
 def test_what_is_promised_holds_under_a_drawn_part_of_the_single_faults(small: AnyWorld) -> None:
     singles = exploring.singles(small)
-    count = 4 if isinstance(small, (Feature, Bridge)) or small.messages >= 10 else 8 if any(small[3:]) else 20
+    count = (
+        4 if isinstance(small, (Feature, Bridge, Streaming)) or small.messages >= 10 else 8 if any(small[3:]) else 20
+    )
     for schedule in exploring.sample(singles, count, 7):
         result = try_out(schedule)
         assert not result.problems, f"{schedule}: {result.problems}"

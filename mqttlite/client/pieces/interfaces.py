@@ -18,7 +18,7 @@ class Outflow(Protocol):
 
 
 class Inflow(Protocol):
-    """What gives them to whoever takes them (receiving.Inflow)."""
+    """What gives them to whoever takes them (inflow.Inflow)."""
 
     def whole(
         self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = ..., /

@@ -1,226 +1,16 @@
-"""Payloads that are taken piece by piece as they arrive (BaseClient.receive_stream). Both runtimes.
-
-A message that is cut off is forgotten, and comes again from its beginning: `sink` gets it anew, and only one that has
-come whole and that `sink` has returned from is acknowledged. So at QoS 2 `sink` returns once from each, and what it did
-with the beginning of one that was cut off is for it to undo. Acknowledgements leave in the order of arrival
-[MQTT-4.6.0-2] [MQTT-4.6.0-3]: a message that has come whole has its place among all others (incoming.py).
-
-What waits to be taken has its bound. When it is reached nothing is read, until there is room, or until whoever takes it
-has taken nothing for too long: then the connection ends, for that is what it may cost the others.
-"""
-
-import asyncio
+"""Payloads that are taken piece by piece as they arrive (BaseClient.receive_stream): see inflow.py. Both runtimes."""
 
 from ...core import const
-from ...core.errors import ClosedError, StreamError
-from ...core.features import HOST, V5
+from ...core.features import HOST, KEYS, V5
 from ...core.flowing import take_by
-from ...core.matching import matches
-from ...serial.clock import now_ms
+from .inflow import Inflow, Taker
 from .message import StreamedMessage
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..connector import Connector
     from ..face import BaseClient
-
-WAITING_MAX = const(2048)  # bytes of payload that wait to be taken, and one read more
-HOST_WAITING_MAX = const(1048576)
-LOOK_S = const(1)  # how often it is looked whether anything is taken
-
-
-class Taker:
-    """One receive_stream. `queue`: messages that have begun, and `sink` has not been called for."""
-
-    def __init__(self, topic_filter: bytes) -> None:
-        self.topic_filter = topic_filter
-        self.queue: "list[StreamedMessage]" = []
-        self.more = asyncio.Event()
-
-
-class Inflow:
-    """Of one client: what arrives and is taken piece by piece. It is core.events.Streams."""
-
-    def __init__(self, connector: "Connector") -> None:
-        self._connector = connector
-        self.takers: "list[Taker]" = []
-        self.timeout_s = 0.0  # how long nothing may be taken
-        self._arriving: "StreamedMessage | None" = None
-        self._waiting = 0  # bytes
-        self._taken_at = 0
-        self._room = asyncio.Event()
-
-    # -- what the protocol tells
-
-    def begin(self, flags: int, topic: bytes, size: int, properties: bytes) -> bool:
-        """See Streams."""
-        taker = self._find(topic)
-        if taker is None or self._connector.life.error:
-            return False
-        self._arriving = self._put(taker, flags, topic, size, properties)
-        return True
-
-    def take(self, piece: bytes) -> None:
-        """See Streams."""
-        message = self._arriving
-        if message and not message._is_ended:
-            if not self._waiting:
-                self._taken_at = now_ms()
-            message._pieces.append(piece)
-            self._waiting += len(piece)
-            message._more.set()
-
-    def complete(self, packet_id: int, generation: int, is_new: bool) -> None:
-        """See Streams."""
-        message = self._arriving
-        self._arriving = None
-        if message is None:
-            return
-        if not is_new:
-            self._fail(message, StreamError("the message came before"))
-            return
-        self._whole(message, packet_id, generation)
-
-    def whole(
-        self, first: int, topic: bytes, payload: bytes, packet_id: int, generation: int, properties: bytes = b""
-    ) -> bool:
-        """A message no larger than `size_max`: whether somebody takes it here."""
-        taker = self._find(topic)
-        if taker is None or self._connector.life.error:
-            return False
-        message = self._put(taker, first, topic, len(payload), properties)
-        if payload:
-            message._pieces.append(payload)
-            self._waiting += len(payload)
-        self._whole(message, packet_id, generation)
-        return True
-
-    def cut(self) -> None:
-        """The connection is gone, or the client closed."""
-        message = self._arriving
-        self._arriving = None
-        if message:
-            self._fail(
-                message,
-                StreamError(
-                    "the connection was lost in the middle of the stream to '%s', which will come again" % message.topic
-                    if message.qos
-                    else "the connection was lost in the middle of the stream to '%s'" % message.topic
-                ),
-            )
-        if self._connector.life.error:
-            for taker in self.takers:
-                taker.more.set()
-        self._room.set()
-
-    def _find(self, topic: bytes) -> "Taker | None":
-        for taker in self.takers:
-            if matches(taker.topic_filter, topic):
-                return taker
-        return None
-
-    def _put(self, taker: Taker, flags: int, topic: bytes, size: int, properties: bytes) -> StreamedMessage:
-        message = StreamedMessage(self, str(topic, "utf-8"), flags, 0, size)
-        if V5 and properties:
-            message.properties = properties
-        taker.queue.append(message)
-        taker.more.set()
-        return message
-
-    def _whole(self, message: StreamedMessage, packet_id: int, generation: int) -> None:
-        message._is_whole = True
-        message._more.set()
-        incoming = self._connector.incoming
-        incoming.has_received = True
-        if HOST:
-            incoming.count(message.qos)  # type: ignore[attr-defined]
-        if packet_id:
-            message._packet_id = packet_id
-            message._generation = generation
-            self._connector.incoming.enter_stream(message)
-            if message._is_done:  # it wanted no more
-                self._handled(message)
-
-    def _fail(self, message: StreamedMessage, error: Exception) -> None:
-        """It does not come to its end."""
-        message._error = error
-        self._let_go(message)
-        message._more.set()
-
-    def _let_go(self, message: StreamedMessage) -> None:
-        """Nobody takes the rest."""
-        message._is_ended = True
-        for piece in message._pieces:
-            self.taken(len(piece))
-        message._pieces = []
-
-    # -- bounds
-
-    def taken(self, size: int) -> None:
-        """So many bytes were."""
-        self._waiting -= size
-        self._taken_at = now_ms()
-        self._room.set()
-
-    def is_full(self) -> bool:
-        """Whether nothing more is to be read."""
-        return self._waiting > (HOST_WAITING_MAX if HOST else WAITING_MAX)
-
-    async def wait_for_room(self) -> None:
-        """Return when there is room. StreamError when nothing is taken for too long."""
-        protocol = self._connector.life.protocol
-        while self.is_full() and not self._connector.life.error:
-            if protocol.waiting_since is not None:
-                protocol.waiting_since = now_ms()  # PINGRESP may be behind what is not read
-            self._room.clear()
-            try:
-                if HOST:  # `wait_for` of Python 3.11 forgets a cancellation that comes together with room
-                    async with asyncio.timeout(LOOK_S):
-                        await self._room.wait()
-                else:
-                    await asyncio.wait_for(self._room.wait(), LOOK_S)
-            except asyncio.TimeoutError:
-                if now_ms() - self._taken_at > self.timeout_s * 1000:
-                    raise StreamError(
-                        "nothing of a stream was taken for %s s, and %d bytes of it wait: it comes again"
-                        % (self.timeout_s, self._waiting)
-                    ) from None
-
-    # -- whoever takes it
-
-    async def run(self, taker: Taker, sink: "Callable[[StreamedMessage], Awaitable[None]]") -> None:
-        """Call `sink` for one message after the other, until the client is closed."""
-        life = self._connector.life
-        while True:
-            while not taker.queue:
-                if life.error:
-                    if isinstance(life.error, ClosedError):
-                        return
-                    raise life.error
-                taker.more.clear()
-                await taker.more.wait()
-            message = taker.queue[0]
-            try:
-                if not message._error:
-                    await sink(message)
-            except StreamError as error:
-                if error is not message._error:
-                    raise
-            finally:
-                taker.queue.pop(0)
-                self._let_go(message)
-            if message._error:
-                continue
-            message._is_done = True
-            if message._is_whole:
-                self._handled(message)
-            # else its rest goes by, and then it is
-
-    def _handled(self, message: StreamedMessage) -> None:
-        if message._packet_id:
-            self._connector.incoming.leave_stream(message)
 
 
 def inflow(client: "BaseClient") -> Inflow:
@@ -228,7 +18,12 @@ def inflow(client: "BaseClient") -> Inflow:
     connector = client._connector
     if connector.inflow is not None:
         return connector.inflow  # type: ignore[return-value]
-    found = connector.inflow = client._incoming.inflow = Inflow(connector)
+    kind = Inflow
+    if KEYS and client._incoming.keys:
+        from .keyed import KeyedInflow
+
+        kind = KeyedInflow
+    found = connector.inflow = client._incoming.inflow = kind(connector)
     life = client._life
     take_by(life.protocol, found)
     if HOST:
@@ -254,6 +49,12 @@ async def receive_stream(
         raise ValueError(
             "in MQTT 5.0 a broker does not send what is larger than the client takes: write Client(..., stream_max=...)"
         )
+    protocol = client._life.protocol
+    if not (protocol.stream_max or protocol.clean_session):
+        raise ValueError(
+            "what the broker has kept for the session comes before receive_stream is called, and would be read past: "
+            "write Client(..., stream_max=...)"
+        )
     name = topic_filter.encode()
     if name.startswith((b"$share/", b"$queue/", b"$stream/")):  # the last two may leave out what is inside
         name = (name.split(b"/", 2)[2:] or [b"#"])[0]
@@ -261,6 +62,7 @@ async def receive_stream(
     flow = inflow(client)
     flow.timeout_s = max(flow.timeout_s, timeout_s)
     flow.takers.append(taker)
+    flow.fetch(taker)
     try:
         await client.subscribe(topic_filter, qos)
         await flow.run(taker, sink)

@@ -12,7 +12,7 @@ import asyncio
 from ...core import const
 from ...core.codec import publish_head
 from ...core.errors import ClosedError, MQTTError, StreamError
-from ...core.features import HOST, JOURNAL, SERIAL, V5
+from ...core.features import HOST, JOURNAL, KEYS, SERIAL, V5
 from ...core.packet_types import PINGREQ
 from ...core.streamed import Streamed, accept, give_up
 from ...serial.clock import now_ms
@@ -40,15 +40,19 @@ class Sending:
         self.source = source
         self.timeout_s = timeout_s
         self.pieces = pieces  # of `out` that belong to it and stand before it: head, packet identifier
-        self.streamed = Streamed(before)
-        self.streamed.size = source.size
-        self.streamed.stream = self
-        self.before = before
+        self.stand_behind(before)
         self.seq = -1
         self.ahead: "Any" = None  # the first piece, when it has been read
         self.is_written = False
         self.error: "MQTTError | None" = None
         self.done = 0  # bytes given until now
+
+    def stand_behind(self, before: bytes) -> None:
+        """These bytes come before those of the source."""
+        self.before = before
+        self.streamed = Streamed(before)
+        self.streamed.size = self.source.size
+        self.streamed.stream = self
 
     def failed(self, what: str, error: "Exception | None" = None) -> StreamError:
         """The error for a source that did `what`."""
@@ -269,9 +273,10 @@ async def publish_stream(
     retain: bool,
     timeout_s: float,
     properties: "Any",
+    key: "tuple[str, int] | None" = None,
 ) -> None:
     """See BaseClient.publish_stream."""
-    client._checked(topic, b"", qos, retain, None)
+    client._checked(topic, b"", qos, retain, key)
     life = client._life
     protocol = life.protocol
     before = b""
@@ -283,17 +288,25 @@ async def publish_stream(
     source = Source(given, size, qos > 0)
     name = topic.encode()
     flags = qos << 1 | (1 if retain else 0)
-    protocol._check(flags, name, len(before))
-    head = publish_head(flags, name, len(before) + source.size)
     stream = Sending(topic, source, timeout_s or client._connector.timeout_s, before, 2 if qos else 1)
+    is_keyed = KEYS and qos and (key or client._outgoing.flags & 1)
+    if is_keyed:
+        from .keyed import in_front
+
+        stream.stand_behind(in_front(client, before, key))
+    protocol._check(flags, name, len(stream.before))
+    head = publish_head(flags, name, len(stream.before) + source.size)
     flow = outflow(client)
     try:
         if V5 and protocol.limits and life.is_connected:
-            protocol.limits.check(head, before, source.size)
+            protocol.limits.check(head, stream.before, source.size)
         await stream.begin(flow.piece)
-        await _room(client, qos, len(name) + len(before))
+        await _room(client, qos, len(name) + len(stream.before))
         if life.error:
             raise life.error
+        if is_keyed and not key:  # others may have been accepted meanwhile: its number is the one that it gets now
+            stream.stand_behind(in_front(client, before, None))
+            head = publish_head(flags, name, len(stream.before) + source.size)
         flow.count += 1
         try:
             if qos:

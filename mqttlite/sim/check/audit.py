@@ -118,6 +118,9 @@ class Audit:
         connection = auditor.connect("/app.db")
         rows = connection.execute("SELECT name FROM ledger ORDER BY entry")
         self._ledger.readings[name].effects = [row[0] for row in rows]
+        if not list(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'mqttlite_inbox'")):
+            connection.close()  # it has none
+            return
         # Rows of an earlier session are of a handler that was committing meanwhile; the next life deletes them.
         kept = "mqttlite_received JOIN mqttlite_inbox USING (inbox, client_id, session)"
         received = connection.execute(f"SELECT count(*) FROM {kept}").fetchone()[0]

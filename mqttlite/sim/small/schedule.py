@@ -8,8 +8,10 @@ from ..features.feature import Feature
 from ..features.run import FeatureRun
 from ..scene import attempt
 from . import bridge as bridges
+from . import pieces
 from .bridge import Bridge, BridgeRun
 from .faults import Extent, Fault
+from .pieces import Streaming, StreamingRun
 from .placing import place
 from .run import Run
 from .small import Small
@@ -17,12 +19,12 @@ from .small import named as small_named
 from .steps import Steps
 
 SEED = 1
-AnyWorld = Small | Feature | Bridge
+AnyWorld = Small | Feature | Bridge | Streaming
 
 
 def named(name: str) -> AnyWorld:
     """The world of a name. ValueError when it is none."""
-    return features.named(name) or bridges.named(name) or small_named(name)
+    return features.named(name) or bridges.named(name) or pieces.named(name) or small_named(name)
 
 
 class Schedule(NamedTuple):
@@ -47,6 +49,8 @@ class Schedule(NamedTuple):
             return FeatureRun(self.small, self.seed, lambda run: place(run, list(self.faults)))
         if isinstance(self.small, Bridge):
             return BridgeRun(self.small, self.seed, lambda run: place(run, list(self.faults)))
+        if isinstance(self.small, Streaming):
+            return StreamingRun(self.small, self.seed, lambda run: place(run, list(self.faults)))
         return Run(self.small, self.seed, lambda run: place(run, list(self.faults)))
 
 

@@ -33,7 +33,7 @@ async def main(url):
         print("taken", message.qos, at, message.size)
         whole.set()
 
-    async with Client(url, client_id="board") as client:
+    async with Client(url, client_id="board", stream_max=200000) as client:
         await client.subscribe("picture")
         asyncio.create_task(client.receive_stream("picture", take))
         await client.subscribe("picture")

@@ -108,7 +108,7 @@ async def test_one_that_the_broker_never_takes_is_given_up_and_all_else_arrives(
     async with (
         Broker(["mqtt://127.0.0.1:0"]) as broker,
         Client(broker.addresses[0]) as other,
-        Client(broker.addresses[0], client_id="camera") as camera,
+        Client(broker.addresses[0], client_id="camera", stream_max=1 << 20) as camera,
         asyncio.timeout(RUN_TIMEOUT_S),
     ):
         await other.subscribe("beat", 2)

@@ -16,7 +16,7 @@ async def test_a_picture_goes_both_ways_over_a_bad_line(mosquitto: Mosquitto) ->
     async with (
         NoisyLine(BAUD, bit_errors=1e-5, seed=1) as line,
         gateway(mosquitto.url, line.a_path),
-        Client(f"serial://{line.b_path}{OPTIONS}", client_id="board", size_max=1000, retry_first=True) as board,
+        Client(f"serial://{line.b_path}{OPTIONS}", size_max=1000, retry_first=True) as board,
     ):
         taking = asyncio.create_task(board.receive_stream("picture", gallery.take))
         await board.subscribe("picture")

@@ -1,0 +1,99 @@
+"""Idempotency keys of messages in pieces, and messages that come before anybody takes them."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mqttlite import Client
+from mqttlite.broker import Broker
+from tests.client.pieces.test_both_ways import Gallery
+from tests.peers import RUN_TIMEOUT_S
+
+DATA = bytes(range(256)) * 40
+VERSIONS = pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+
+
+class KeyedGallery(Gallery):
+    """And with which keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[Any] = []
+
+    async def take(self, message: Any) -> None:
+        self.keys.append(message.key)
+        await super().take(message)
+
+
+def taker_of(broker: Broker, version: str, **options: Any) -> Client:
+    return Client(broker.addresses[0], client_id="taker", version=version, size_max=2000, stream_max=1 << 20, **options)
+
+
+@VERSIONS
+@pytest.mark.parametrize("size", [20, len(DATA)])  # one that is taken whole, one in pieces
+async def test_what_is_published_anew_with_its_key_is_handled_once(version: str, size: int, tmp_path: Path) -> None:
+    gallery = KeyedGallery()
+    options: dict[str, Any] = {"keys": True, "store": tmp_path / "taker.db"}
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker, asyncio.timeout(RUN_TIMEOUT_S):
+        for _ in range(2):  # another life of the taker knows it, too
+            async with taker_of(broker, version, **options) as taker:
+                taking = asyncio.create_task(taker.receive_stream("camera/+", gallery.take))
+                await taker.subscribe("camera/ready")
+                for _ in range(2):  # another life of the giver
+                    async with Client(broker.addresses[0], client_id="giver", version=version) as giver:
+                        await giver.publish_stream("camera/1", DATA[:size], qos=2, key=("camera", 7))
+                        await giver.publish_stream("camera/2", DATA[:size], qos=1)
+                while taker.statistics().received.total < 4 or len(gallery.whole) % 2 == 0:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                taking.cancel()
+    assert gallery.keys == [("camera", 0, 7), None, None, None, None]
+    assert [data for _, _, data in gallery.whole] == [DATA[:size]] * 5
+
+
+@VERSIONS
+async def test_a_client_with_keys_gives_each_stream_one(version: str) -> None:
+    gallery = KeyedGallery()
+    async with (
+        asyncio.timeout(RUN_TIMEOUT_S),
+        Broker(["mqtt://127.0.0.1:0"]) as broker,
+        taker_of(broker, version, keys=True) as taker,
+    ):
+        taking = asyncio.create_task(taker.receive_stream("camera/+", gallery.take))
+        await taker.subscribe("camera/ready")
+        await taker.publish_stream("camera/1", DATA, qos=2)
+        await taker.publish_stream("camera/0", DATA, qos=0)
+        await gallery.wait(2)
+        taking.cancel()
+    numbers = [key[2] for key in gallery.keys if key]
+    assert [key is None for key in gallery.keys] == [False, True]
+    assert numbers == sorted(numbers)
+    with pytest.raises(ValueError, match="idempotency key"):
+        async with Broker(["mqtt://127.0.0.1:0"]) as broker, Client(broker.addresses[0], version=version) as giver:
+            await giver.publish_stream("camera/1", DATA, qos=1, key=("", 1))
+
+
+@VERSIONS
+async def test_what_the_broker_kept_comes_to_whoever_calls_receive_stream_after_the_start(version: str) -> None:
+    gallery = Gallery()
+    async with Broker(["mqtt://127.0.0.1:0"]) as broker, asyncio.timeout(RUN_TIMEOUT_S):
+        async with taker_of(broker, version) as taker:
+            await taker.subscribe("camera/+", 2)
+        async with Client(broker.addresses[0], version=version) as giver:
+            for number, data in enumerate((DATA, b"small", DATA[:-1])):
+                await giver.publish_stream(f"camera/{number}", data, qos=2)
+        async with taker_of(broker, version) as taker:
+            while taker._incoming.waiting() < 1:  # type: ignore[attr-defined]  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            taking = asyncio.create_task(taker.receive_stream("camera/+", gallery.take))
+            await gallery.wait(3)
+            taking.cancel()
+            assert taker.oversized == 0
+    assert sorted(gallery.whole) == [("camera/0", 2, DATA), ("camera/1", 2, b"small"), ("camera/2", 2, DATA[:-1])]
+
+
+async def test_a_session_that_is_kept_has_to_say_how_much_it_takes(broker_url: str) -> None:
+    async with Client(broker_url, client_id="taker") as taker:
+        with pytest.raises(ValueError, match="stream_max"):
+            await taker.receive_stream("camera/+", Gallery().take)
