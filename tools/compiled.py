@@ -33,6 +33,8 @@ COPY = "build/compiled"
 GROUP = "mqttlite"  # all is one program of C: mqttlite__mypyc.*.so, beside a small module for each of Python's
 OPTIMISATION = "3"
 
+# What each message passes. Not in it: access/ (a right is asked for once, and kept with connections and routes), gates/
+# (connections, and rates where somebody has set one), queues/ (named ones alone), config/ and operating/.
 ROOMS = (
     "core",
     "broker",
@@ -65,6 +67,7 @@ INTERPRETED = {
     "broker/bounds/rates.py": "once for each connection, or when somebody has set a rate",
     "broker/bounds/wildcards.py": "once for each subscription",
     "broker/clients/broker_store.py": "derives from the store's writer, which is interpreted",
+    "broker/connections/broker_loop.py": "a class derived from asyncio's",
     "broker/connections/asking.py": "awaits, once for each CONNECT",
     "broker/connections/doors.py": "once for each listener; the simulator gives it other sockets",
     "broker/connections/protocol.py": "a class derived from asyncio's",
