@@ -65,7 +65,7 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
         others(peer, first, parser, named, most, payloads, ends)
     if len(payloads) < 2:
         return False
-    whole = b"" if first & 6 or peer.is5 else buf[begun : ends[-1]]  # as it goes out, too
+    whole = b"" if first & 6 else buf[begun : ends[-1]]  # as it goes out, too
     count = router.publish_all(peer, first >> 1 & 3, route, payloads, whole)
     if count:
         parser.end = parser._at = ends[count - 1]

@@ -6,7 +6,7 @@ A message is encoded once for each QoS, and everybody who gets it shares those b
 from typing import Any
 
 from ..clients.broker_store import BrokerStore, copied
-from ..clients.client_session import BY_FORM
+from ..clients.client_session import BY_FORM, PLAIN4, PLAIN5
 from ..clients.peer import Peer
 from ..counting.ledger import MESSAGE
 from ..counting.stats import Stats, Watch
@@ -43,7 +43,7 @@ class RunRouter(Retaining):
 
     def publish_all(self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
         """As `publish`, of each, up to the one that might find no room, or have its publisher held back; how many, no
-        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as 3.1.1 has them; or empty.
+        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as they came; or empty.
         """
         count = len(payloads)
         groups = route.groups.get(flags) or route.group(flags)
@@ -59,6 +59,7 @@ class RunRouter(Retaining):
                     return 0
                 count = fitting
                 payloads = payloads[:count]
+        form = PLAIN5 if publisher.is5 else PLAIN4
         stats = self._stats
         stats.messages_received += count
         dirty = self._dirty
@@ -86,7 +87,7 @@ class RunRouter(Retaining):
                 self.ledger.queued += size * number
                 continue
             data = whole
-            if speech or not whole:
+            if not whole or speech != form:
                 pieces = []
                 for payload in payloads:
                     key = len(payload) << 2
