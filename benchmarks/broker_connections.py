@@ -37,7 +37,8 @@ def connect_all(port: int, first: int, count: int, at_once: int) -> list[socket.
     begun = 0
     while len(done) < count:
         while begun < count and begun - len(done) < at_once:
-            sock = socket.create_connection(("127.0.0.1", port))
+            sock = socket.socket()
+            sock.connect(("127.0.0.1", port))  # without a look at names: this process has to be the quicker one
             sock.sendall(encode_connect(b"idle-%d" % (first + begun), True, 60))
             selector.register(sock, selectors.EVENT_READ)
             begun += 1

@@ -1,4 +1,4 @@
-"""The loop of `mqttlite broker` waits in its selector until there is something for asyncio: nothing may wait for that."""
+"""The loop of `mqttlite broker` waits in its selector until it is wanted: nothing may have to wait for that."""
 
 import asyncio
 import contextlib

@@ -137,25 +137,30 @@ class Connection:
         """Write, stop or go on reading, close: as the engine wants it."""
         peer = self.peer
         out = peer.out
-        if self._closing_at is not None or self.transport.is_closing():
+        transport = self.transport
+        if self._closing_at is not None or transport.is_closing():
             out.clear()
             if peer.closed_because and self._closing_at is None:  # its client has ended its half, and does not read
                 self._closes()
             return
-        data = b"".join(out)
-        out.clear()
-        peer.written += len(data)
-        self._engine.stats.bytes_sent += len(data)
         close = bool(peer.closed_because)
         gate = self._turns.commit_gate
-        if gate and gate.is_closed and (data or close):
-            self._held += len(data)
-            gate.hold(self._write_held, data, close)
-        else:
-            self._write(data, close)
-        if close:
-            return
-        if peer.standing or self.transport.get_write_buffer_size():
+        if out or close:
+            data = b"".join(out)
+            out.clear()
+            peer.written += len(data)
+            self._engine.stats.bytes_sent += len(data)
+            if gate and gate.is_closed:
+                self._held += len(data)
+                gate.hold(self._write_held, data, close)
+            elif close:
+                self._write(data, True)
+            else:
+                self._written = True
+                transport.write(data)
+            if close:
+                return
+        if peer.standing or transport.get_write_buffer_size():
             self._engine.count_output(peer)
         if peer.more or peer.parked_bytes or peer.question or not peer.writable or self._paused or gate:
             self.pause_or_resume()
