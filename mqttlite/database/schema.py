@@ -5,6 +5,7 @@ VERSION = 2  # 2: mqttlite_received.packet_id has a digest of the content above 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS mqttlite_schema (version bigint NOT NULL)",
     # Who receives. `owner` grows with each process that opens it: one that was superseded commits nothing any more.
+    # Of a stream, `client_id` is its name behind "$stream/" (stream_inbox.py).
     # `session` grows whenever the peer has lost its session: packet identifiers of earlier ones mean nothing.
     """CREATE TABLE IF NOT EXISTS mqttlite_inbox (inbox text NOT NULL, client_id text NOT NULL, owner bigint NOT NULL,
         session bigint NOT NULL, PRIMARY KEY (inbox, client_id))""",

@@ -10,7 +10,8 @@ What must hold:
   whatever the client, its session or the broker has lost.
 - What the broker sends is for this start alone: a subscription identifier of its own tells it from what an earlier life
   was sent, which would be a gap otherwise.
-- Of two processes with one name, one can move the row; the other gets a DatabaseError.
+- Of two processes with one name, the one that was started last goes on; the other gets a DatabaseError. Its row in
+  mqttlite_inbox is also what both wait for, where the row of the place is not there yet.
 - A handler that raises leaves nothing behind; the message is tried again, `tries` times in this process, and goes to
   the table mqttlite_dead then, in the transaction in which the place moves.
 """
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from ..client.messages import Message
 
 log = logging.getLogger("mqttlite.database")
+
+STREAM = "$stream/"  # before its name, where inboxes have a client identifier
 
 
 class StreamInbox:
@@ -76,6 +79,8 @@ class StreamInbox:
         self.pause_s = pause_s
         self.handled = self.repeats = self.dead = 0  # messages, in this process
         self.place: tuple[str, int] | None = None  # id of the log, and the offset that is handled next
+        self._key = (name, STREAM + stream)  # in mqttlite_inbox
+        self._owner = 0
         self._filter = filter_text(stream, topic_filter, None)
         self._from = start_text(from_)
         self._running = False
@@ -115,6 +120,12 @@ class StreamInbox:
     async def _load(self) -> None:
         await self.database.create_tables()
         async with self.database.transaction() as db:
+            [(self._owner,)] = await self.database.execute(
+                db,
+                "INSERT INTO mqttlite_inbox (inbox, client_id, owner, session) VALUES (?, ?, 1, 0) "
+                "ON CONFLICT (inbox, client_id) DO UPDATE SET owner = mqttlite_inbox.owner + 1 RETURNING owner",
+                *self._key,
+            )
             rows = await self.database.execute(
                 db, "SELECT id, next FROM mqttlite_offsets WHERE reader = ? AND stream = ?", self.name, self.stream
             )
@@ -171,13 +182,16 @@ class StreamInbox:
 
     async def _is_committed(self, db: Any, place: Place) -> bool:
         """Whether the place is behind this message already: the connection was lost while that was being committed.
-        DatabaseError when it is elsewhere: somebody else has moved it.
+        DatabaseError when another process reads now, or somebody has moved the place.
         """
+        sql = "SELECT owner FROM mqttlite_inbox WHERE inbox = ? AND client_id = ?" + self.database.for_update
+        if await self.database.execute(db, sql, *self._key) != [(self._owner,)]:
+            raise DatabaseError(
+                f"another process reads stream '{self.stream}' as reader '{self.name}'; run one of them, or give each "
+                "a name of its own"
+            )
         rows = await self.database.execute(
-            db,
-            "SELECT id, next FROM mqttlite_offsets WHERE reader = ? AND stream = ?" + self.database.for_update,
-            self.name,
-            self.stream,
+            db, "SELECT id, next FROM mqttlite_offsets WHERE reader = ? AND stream = ?", self.name, self.stream
         )
         found = (rows[0][0], rows[0][1]) if rows else None
         if found == self.place:
@@ -185,8 +199,8 @@ class StreamInbox:
         if self.database.reconnects and found == (place.id, place.offset + 1):
             return True
         raise DatabaseError(
-            f"another process reads stream '{self.stream}' as reader '{self.name}'; run one of them, or give each a "
-            "name of its own"
+            f"somebody has moved the place of reader '{self.name}' in stream '{self.stream}' (mqttlite_offsets); start "
+            "it again to go on from there"
         )
 
     async def _move(self, db: Any, place: Place) -> None:
