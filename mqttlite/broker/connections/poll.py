@@ -62,7 +62,7 @@ class Poll:
         self.is_reading = False  # callbacks are being called
         self.is_wanted = False  # the loop has something to do: `select` returns, whatever it would wait for
         self.longest_turn_s = self.longest_work_s = 0.0
-        self._is_watched = True
+        self._is_watched = False
         self._turn_at = 0.0  # when this turn began; 0: not known ...
         self._work_at = 0.0  # ... and what the processor had done for this thread until then
 

@@ -28,6 +28,7 @@ class LoopWatch:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._watch_turns()
         self._ask()
         return self
 
@@ -37,6 +38,8 @@ class LoopWatch:
         if self._next:
             self._next.cancel()
             self._next = None
+            self._measured = 0
+            self._watch_turns()
 
     def _ask(self) -> None:
         self._due = self._loop.time() + EVERY_S
@@ -46,7 +49,10 @@ class LoopWatch:
         lag = max(0.0, self._loop.time() - self._due)
         self.lag.add(lag)
         self._measured = MEASURED if lag > LATE_S else max(0, self._measured - 1)
+        self._watch_turns()
+        self._ask()
+
+    def _watch_turns(self) -> None:
         poll = poll_of(self._loop)
         if poll:
             poll.watch_turns(self._measured > 0)
-        self._ask()
