@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from mqttlite.broker.audit import audit
 from mqttlite.broker.operating.rereading import Rereading
 
 from . import status
@@ -149,8 +150,9 @@ class Gateway:
             if control:
                 from .operating.answer import answer
                 from .operating.aside import AsideActions
+                from .operating.health import reasons
 
-                asked = Control(broker, control, self.reload)
+                asked = Control(broker, control, self.reload, lambda: "; ".join(reasons(self)))
                 asked.also("gateway", lambda: answer(self))
                 AsideActions(self).add_to(asked)
                 await stack.enter_async_context(asked)
@@ -215,7 +217,13 @@ class Gateway:
             self._add(uplink)
             await uplink.start()
         leave(broker, [uplink.name for uplink in self.uplinks])
-        return count + len({uplink.name for uplink in (*gone, *new)})
+        names = dict.fromkeys(uplink.name for uplink in (*gone, *new))
+        for name in names:
+            is_old = any(each.name == name for each in gone)
+            is_new = any(each.name == name for each in new)
+            what = "has other settings" if is_old and is_new else "is added" if is_new else "is removed"
+            audit(by, f"upstream {name} {what}")
+        return count + len(names)
 
     # -- lines
 

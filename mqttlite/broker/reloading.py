@@ -38,6 +38,7 @@ def differences(before: Limits, after: Limits) -> "Iterator[str]":
 
 
 def _of_rules(name: str, old: "tuple[object, ...]", new: "tuple[object, ...]") -> str:
+    name = "named queues and streams" if name == "named" else name
     gone = sum(each not in new for each in old)
     come = sum(each not in old for each in new)
     if gone or come:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def check(read: "Callable[[], Config]", name: str) -> int:
     """Say all that is wrong, a line for each; the exit code. `name`: of the file, for what is said."""
     from mqttlite_gateway.config import ConfigError
-    from mqttlite_gateway.inside.embedded import store_of
+    from mqttlite_gateway.inside.embedded import LISTEN, store_of
 
     trial = Trial()
     try:
@@ -52,6 +52,8 @@ def check(read: "Callable[[], Config]", name: str) -> int:
         for doubt in doubts(config.broker, access):
             say(f"doubtful: {doubt}")
         inside = summary(replace(config.broker, store=str(store_of(config.broker) or "")), access, len(listeners))
+        if not listeners:
+            inside = f"for this machine at {LISTEN}, if that is free, {inside.partition(', ')[2]}"
         parts += [count(len(config.upstreams), "upstream"), inside]
     print(f"{name} is in order: {config.mode} mode, {', '.join(parts)}")
     return 0

@@ -112,10 +112,12 @@ def _with_line_in_front(error: str, path: Path) -> str:
     lines = path.read_bytes().rstrip().split(b"\n")
     line = int(found[2] or len(lines))
     shown = ""
+    text = lines[line - 1].decode("utf-8", "replace") if line <= len(lines) else ""
+    if found[1] == "Invalid value" and (bare := re.fullmatch(r"\s*([\w-]+)\s*=\s*([A-Za-z/][^\"'#]*)", text)):
+        # Whatever it is, it is not shown: it may be a secret
+        shown = f': a text stands in quotes, as in {bare[1]} = "..."'
     if "overwrite" in found[1] and line <= len(lines):  # tomllib does not say what is there twice
-        shown = (
-            f": {ascii(lines[line - 1].decode('utf-8', 'replace').strip())[1:-1]:.60} is there twice, or in two ways"
-        )
+        shown = f": {ascii(text.strip())[1:-1]:.60} is there twice, or in two ways"
     return f"{path}: line {line}: {found[1]}{shown}"
 
 

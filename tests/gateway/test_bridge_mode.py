@@ -150,6 +150,8 @@ async def test_upstreams_come_and_go_at_sighup_and_what_is_queued_for_one_that_w
         mosquitto.stop()
         await box.program.says("nothing listens")
         await (await client.publish("t/1", "2", qos=2)).completed()
+        found = await run(*COMMAND, "ctl", "--socket", str(box.control), "status")
+        assert "trouble       upstream cloud: nothing listens at" in found.stdout
         box.write()
         await box.hang_up()
         assert "stays (1)" in await box.program.says("cloud is not in the settings any more")
@@ -162,6 +164,11 @@ async def test_upstreams_come_and_go_at_sighup_and_what_is_queued_for_one_that_w
         await box.hang_up()
         found = await run(*COMMAND, "ctl", "--socket", str(box.control), "--json", "sessions")
         assert [session["client"] for session in json.loads(found.stdout)] == ["p"]
+        told = [
+            line.partition("audit: SIGHUP: upstream ")[2] for line in box.program.lines if "SIGHUP: upstream" in line
+        ]
+        assert told == [f"cloud is {what}" for what in ("added", "removed", "added", "removed")]
+        assert not [line for line in box.program.lines if "at inside" in line or "dead-cloud" in line]
 
 
 async def test_a_device_on_a_wire_is_who_it_says_that_it_is_but_no_user_with_a_password(tmp_path: Path) -> None:
@@ -313,7 +320,7 @@ async def test_ports_are_served_as_they_come(tmp_path: Path) -> None:
             async with on_line(two, "two") as client:
                 await (await client.publish("t", "1", qos=1)).completed()
                 two.unplug("a")
-                await box.program.says(f"{paths[1]}: {paths[1]} is gone")
+                await box.program.says(f"{paths[1]}: is gone")
                 two.replug("a")
                 await box.program.says(f"{paths[1]}: open at", 2)
                 await (await client.publish("t", "1", qos=1)).completed()
@@ -365,6 +372,9 @@ def test_a_file_is_looked_at_without_being_run(tmp_path: Path, capsys: pytest.Ca
         "in order: bridge mode, 0 serial ports, 2 rules for ports as they are plugged in, 1 upstream, 1 listener, a"
         in said
     )
+    box.file.write_text(box.file.read_text().replace("listen = ", "#"))
+    assert main(["gateway", "--config", str(box.file), "--test-config"]) == 0
+    assert "for this machine at mqtt://127.0.0.1:1883, if that is free, a store" in capsys.readouterr().out
     box.write("usb = 'x'\n", "/dev/a", tables=upstream("http://localhost") + "[limits]\nfilter = 1\n")
     assert main(["gateway", "--config", str(box.file), "--test-config"]) == 1
     lines = [line.partition(": line ")[2] for line in capsys.readouterr().err.splitlines()]

@@ -83,6 +83,10 @@ def test_the_example_is_valid_and_shows_the_defaults() -> None:
 PORT = '\n[[serial]]\npath = "/dev/a"'
 BAD_FILES = {
     "nonsense": ("upstream = \nx", r"gateway.toml: line 1: Invalid value"),
+    "a path without quotes": (
+        "[[serial]]\npath = /dev/ttyUSB0",
+        r'gateway.toml: line 2: Invalid value: a text stands in quotes, as in path = "\.\.\."$',
+    ),
     "binary": ("upstream = ''\n\udc80", r"gateway.toml: line 2 is not UTF-8; save"),
     "unknown key": (
         'upsteam = "x"',

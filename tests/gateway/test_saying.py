@@ -9,7 +9,7 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.cli.log_forms import formatter
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
 from mqttlite.serial.ports import open_port
-from mqttlite_gateway.lines.saying import BURST, EVERY_S, Saying
+from mqttlite_gateway.lines.saying import BURST, EVERY_S, Saying, without
 from tests.gateway.world import beside, gateway
 from tests.peers import Mosquitto
 
@@ -138,3 +138,16 @@ def epoch_in(buffer: bytes) -> int:
             if peer.valid and not peer.device_id:
                 epoch = peer.epoch
     return epoch
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("/dev/ttyUSB0 does not exist; there is /dev/ttyUSB1", "does not exist; there is /dev/ttyUSB1"),
+        ("/dev/ttyUSB0: permission denied", "permission denied"),
+        ("/dev/ttyUSB01 is busy", "/dev/ttyUSB01 is busy"),
+        ("gone", "gone"),
+    ],
+)
+def test_a_port_is_named_once_in_a_line_of_the_log(text: str, left: str) -> None:
+    assert without("/dev/ttyUSB0", OSError(text)) == left

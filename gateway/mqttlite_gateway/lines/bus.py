@@ -19,7 +19,7 @@ from ..config import SerialPort
 from ..config.bus_port import RTS, BusPort
 from .bus_line import BusLine
 from .line import BYE_S, RECEIVE_WINDOW, REFUSED_S, REOPEN_S, SEND_BUFFER, TIME_LOOK_S
-from .saying import Saying
+from .saying import Saying, without
 
 log = logging.getLogger("mqttlite.gateway")
 
@@ -134,7 +134,7 @@ class Bus:
     def _not_open(self, error: OSError) -> float:
         again_s = REOPEN_S if error.errno == errno.ENOENT else REFUSED_S
         if str(error) != self.trouble:  # say it once, not at every attempt
-            self.say.warning("%s; looking again every %g s", error, again_s)
+            self.say.warning("%s; looking again every %g s", without(self.config.path, error), again_s)
         self.trouble = str(error)
         return again_s
 

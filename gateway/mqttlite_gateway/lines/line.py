@@ -24,7 +24,7 @@ from .console import PROMPT, Console
 from .forward import Broker, Forwarder
 from .names import Names, topic_level
 from .pace import Paced
-from .saying import Saying
+from .saying import Saying, without
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class GatewayLine:
         except OSError as error:
             again_s = REOPEN_S if error.errno == errno.ENOENT else REFUSED_S
             if str(error) != self._said_last:  # say it once, not at every attempt
-                self.say.warning("%s; looking again every %g s", error, again_s)
+                self.say.warning("%s; looking again every %g s", without(self.config.path, error), again_s)
             self._said_last = str(error)
             return again_s
         self._said_last = ""
@@ -228,7 +228,7 @@ class GatewayLine:
             if self._set_up and self.watch.wants_settings.is_set():
                 await self._give_settings(self._set_up)
         except OSError as error:
-            self.say.warning("%s", error)
+            self.say.warning("%s", without(config.path, error))
         except Exception:  # a fault of ours: the other lines go on
             self.say.warning("internal error", trace=True)
         finally:

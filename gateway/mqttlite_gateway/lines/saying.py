@@ -85,3 +85,9 @@ class Saying:
         level, line = kind.latest
         more = f"; {held - 1} more of these were left out" if held > 1 else ""
         self._logger.log(level, "%s: %s%s", self._name, line, more, extra=self._fields)
+
+
+def without(path: str, error: Exception) -> str:
+    """What an error of a port says, behind the port's path, with which a line of the log begins already."""
+    text = str(error)
+    return text.removeprefix(path).lstrip(": ") if text.startswith((f"{path} ", f"{path}:")) else text

@@ -1,5 +1,5 @@
 """Lines of the log about connections: a sentence for people, with the same in fields for programs (cli/log_forms.py).
-Imports the core; peer for the type checker alone.
+Imports addresses; peer for the type checker alone.
 
     connected   client, address, user, version, session (new, resumed, clean), keep_alive_s
     refused     address, user, version, why: CONNECT was answered with another code than 0
@@ -12,6 +12,8 @@ A record of logging has `event` and `fields`; what is not known is left out.
 import logging
 from typing import TYPE_CHECKING
 
+from ..bounds.addresses import INSIDE
+
 if TYPE_CHECKING:
     from .peer import Peer
 
@@ -22,15 +24,17 @@ VERSIONS = {3: "3.1", 4: "3.1.1", 5: "5.0"}  # by protocol level
 
 def connected(peer: "Peer", kind: str, keep_alive_s: int) -> None:
     """CONNECT is accepted. `kind`: of its session, in words."""
-    if log.isEnabledFor(logging.INFO):
+    level = _level(peer, logging.INFO)
+    if log.isEnabledFor(level):
         fields = about(peer)
         fields["session"] = "resumed" if "resumed" in kind else "clean" if "clean" in kind else "new"
         fields["keep_alive_s"] = keep_alive_s
-        _say(logging.INFO, "connected", "%s connected (%s, keep alive %d s)", (peer, kind, keep_alive_s), fields)
+        _say(level, "connected", "%s connected (%s, keep alive %d s)", (peer, kind, keep_alive_s), fields)
 
 
 def closed(peer: "Peer", why: str, level: int, now: int) -> None:
     """The network connection has ended, or ends now."""
+    level = _level(peer, level)
     if log.isEnabledFor(level):
         fields = about(peer)
         fields["why"] = why
@@ -40,6 +44,11 @@ def closed(peer: "Peer", why: str, level: int, now: int) -> None:
             fields["sent_bytes"] = peer.written
         event = "refused" if peer.refused_because else "closed"
         _say(level, event, "%s closed: %s", (peer, why), fields)
+
+
+def _level(peer: "Peer", level: int) -> int:
+    """What programs in this process do is told by them."""
+    return logging.DEBUG if peer.address == INSIDE and level == logging.INFO else level
 
 
 def about(peer: "Peer") -> dict[str, object]:

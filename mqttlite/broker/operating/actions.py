@@ -45,12 +45,21 @@ Action = Callable[[_Arguments, str], Awaitable[Any]]  # of its arguments, and of
 
 
 class Actions:
-    """`loop_watch`: of the control socket's owner. `reload`: what the request of this name does."""
+    """`loop_watch`: of the control socket's owner. `reload`: what the request of this name does. `trouble`: what is
+    wrong with the program around the broker, in words, "": nothing; None: there is none.
+    """
 
-    def __init__(self, broker: "Broker", loop_watch: LoopWatch, reload: Reload | None = None) -> None:
+    def __init__(
+        self,
+        broker: "Broker",
+        loop_watch: LoopWatch,
+        reload: Reload | None = None,
+        trouble: Callable[[], str] | None = None,
+    ) -> None:
         self._broker = broker
         self._loop_watch = loop_watch
         self._reload = reload
+        self._trouble = trouble or (lambda: health.trouble(broker))
         self._began_at = time.time()
         self._changes = set(_CHANGES)
         self._actions: dict[str, tuple[Action, dict[str, type]]] = {
@@ -111,7 +120,7 @@ class Actions:
 
     async def _status(self, arguments: _Arguments, by: str) -> dict[str, Any]:
         found = view.status(self._broker, self._began_at, time.time())
-        found["trouble"] = health.trouble(self._broker) or None
+        found["trouble"] = self._trouble() or None
         lag = self._loop_watch.lag
         found["loop_lag_ms"] = {"most": round(lag.longest_s * 1000, 1), "99 %": round(lag.quantile(0.99) * 1000, 1)}
         poll = poll_of(asyncio.get_running_loop())

@@ -42,14 +42,20 @@ _CREDENTIALS = struct.Struct("3i")
 
 class Control:
     """`async with Broker(...) as broker, Control(broker, path): ...`; `path`: of the socket, made with mode 0600 and
-    removed at the end. `reload`: what the request `reload` does. Entering the block raises OSError where the socket
-    cannot be had.
+    removed at the end. `reload`, `trouble`: as of Actions. Entering the block raises OSError where the socket cannot be
+    had.
     """
 
-    def __init__(self, broker: "Broker", path: str | os.PathLike[str], reload: Reload | None = None) -> None:
+    def __init__(
+        self,
+        broker: "Broker",
+        path: str | os.PathLike[str],
+        reload: Reload | None = None,
+        trouble: Callable[[], str] | None = None,
+    ) -> None:
         self.path = os.fspath(path)
         self._loop_watch = LoopWatch()
-        self._actions = Actions(broker, self._loop_watch, reload)
+        self._actions = Actions(broker, self._loop_watch, reload, trouble)
         self._callers = Callers(self._serve, CLIENTS_MAX)
         self._inode = 0
 

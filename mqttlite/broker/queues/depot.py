@@ -312,7 +312,8 @@ class Depot:
         self._router.add_taker(made.filter, made)
         if is_new:
             self._used(made)
-            log.info("%s collects %s", made, ascii(made.filter.decode()))
+            level = logging.DEBUG if made.filter.startswith(BRIDGE_PREFIX) else logging.INFO
+            log.log(level, "%s collects %s", made, ascii(made.filter.decode()))
 
     def _used(self, used: NamedQueue | Stream) -> None:
         """It is in use, or was until now."""

@@ -144,7 +144,10 @@ def _list(args: argparse.Namespace) -> int:
     elif found:
         print(text_of_keys(found))
     else:
-        say(f"mqttlite verify: no message with an idempotency key in {', '.join(args.ends)}")
+        say(
+            f"mqttlite verify: no message with an idempotency key in {', '.join(args.ends)}; a program gives them with "
+            "Client(..., keys=True), and one without is in no ledger"
+        )
         return 1
     return 0
 
