@@ -7,12 +7,15 @@ A new bug is a row in docs/mutations.md and a change here. Planting works on Pyt
 
 planting  how a bug is planted and found        page  the register        settings  what several bugs need
 session_records, session_tables, session_resend, connections, inboxes, brokers, stores, outgrown, memories,
-features, rights, named, bridges, pieces  the bugs          rooms     those of rooms without a world, and their tests
+features, rights, named, bridges, budgets, pieces  the bugs
+
+rooms     those of rooms without a world, and their tests
 """
 
 from . import (
     bridges,
     brokers,
+    budgets,
     connections,
     features,
     inboxes,
@@ -35,6 +38,7 @@ _MODULES = (
     connections,
     inboxes,
     brokers,
+    budgets,
     stores,
     outgrown,
     memories,

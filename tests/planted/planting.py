@@ -84,6 +84,10 @@ CHECKERS = {
         "what must hold in a session after each step of its process does not (`core/invariants.py`)",
         r"the session of \w+ does not hold: ",
     ),
+    "budget": (
+        "more is in a queue than its budget has room for, or less was taken than fits",
+        r"budget: ",
+    ),
     "early": ("a message for later was published before its time", r"early: "),
     "error": (
         "a program got an exception, or logged a fault, that is nobody's doing but ours",

@@ -189,17 +189,19 @@ class Backpressure:
 
     # -- room in a queue
 
-    def lacks_room(self, client: ClientSession, cost: int) -> str:
-        """The name of the limit that forbids `cost` more bytes in the queue of `client`, or ""."""
+    def lacks_room(self, client: ClientSession, cost: int, fan: int = 1) -> str:
+        """The name of the limit that forbids `cost` more bytes in the queue of `client`, or "". `fan`: in how many
+        queues they are to be.
+        """
         session = client.session
         if session.room < cost and session.settle() < cost:
             return "queue_bytes"
         limits = self._limits
-        if self._ledger.queued + cost <= limits.queues_bytes:
+        if self._ledger.queued + cost * fan <= limits.queues_bytes:
             return ""
         if self._ledger.queued >= self._settle_at:
             self.settle()
-            if self._ledger.queued + cost <= limits.queues_bytes:
+            if self._ledger.queued + cost * fan <= limits.queues_bytes:
                 return ""
         session.settle()
         share = limits.queues_bytes // max(1, len(self.sessions))
@@ -211,11 +213,11 @@ class Backpressure:
             client.session.settle()
         self._settle_at = self._ledger.queued + self._limits.queues_bytes // 64
 
-    def admit(self, client: ClientSession, cost: int, publisher: Peer, now: int) -> None:
+    def admit(self, client: ClientSession, cost: int, publisher: Peer, now: int, fan: int) -> None:
         """Before anything is done about a message: LimitError or HeldBack where the rule of `client` is `refuse` or
-        `hold` and there is no room.
+        `hold` and there is no room. `fan`: as of `lacks_room`.
         """
-        limit = self.lacks_room(client, cost)
+        limit = self.lacks_room(client, cost, fan)
         if not limit:
             return
         if client.when_full == HOLD:

@@ -18,10 +18,13 @@ from ..limits import LimitError, Limits
 from ..messages.extras import deadline_of, extra_of, share_of, source_of, with_source, without_identifiers
 from ..messages.heads import heads5
 from ..topics.names import DELAYED_PREFIX, undelayed
+from .delivery import IDENTIFIER
 from .repeats import ENVELOPE
 from .rights import barred_of
 from .route import Route
 from .run_router import SMALL, RunRouter
+
+IDENTIFIER_MAX = 6  # bytes that an identifier of a subscription adds to a message
 
 
 class Router(RunRouter):
@@ -283,12 +286,21 @@ class Router(RunRouter):
                         raise HeldBack
                 except StoreError as error:  # it never fits
                     return self._refuse("store", publisher, published, f"{error}: a {_words(topic, size)}")
-        if published and publisher is not None:
-            for client in route.strict:
-                self.backpressure.admit(client, size + MESSAGE, publisher, self.now)
-            for taker in route.takers:
-                taker.admit(publisher, size + MESSAGE)
+        if published and publisher is not None and (route.strict or route.takers):
+            self._ask_the_strict(route, publisher, len(publish_head(2, topic, len(payload))) + size - len(topic))
         return True
+
+    def _ask_the_strict(self, route: Route, publisher: Peer, size: int) -> None:
+        """LimitError or HeldBack from who decides before anything is done: about what the message will count there,
+        with its head, the identifiers of subscriptions, and what it counts for all others. What is let in here and
+        finds no room later is dropped though it is acknowledged.
+        """
+        cost = size + MESSAGE
+        for client in route.strict:
+            identifiers = sum(IDENTIFIER_MAX for value in route.rich.get(client, ()) if value >> IDENTIFIER)
+            self.backpressure.admit(client, cost + identifiers, publisher, self.now, len(route.rich) + route.fan)
+        for taker in route.takers:
+            taker.admit(publisher, cost)
 
     def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:
         if published and publisher is not None:

@@ -61,6 +61,10 @@ class Links:
             links.append(Link(ways, client, life, now, bool(packet.data[2] & 1)))
         elif packet.kind == "DISCONNECT" and packet.is_up and self.of.get(client):
             self.of[client][-1].has_left = True
+        elif packet.kind == "DISCONNECT":  # the broker has closed it [MQTT-4.13.1-1], though nobody may hear of that
+            for link in self.of.get(client, []):
+                if link.ways is packet.way.connection:
+                    link.broken = min(link.broken, self._world.now)
 
     def last(self, client: str) -> Link | None:
         """The connection that a client had last."""

@@ -48,7 +48,8 @@ class Feature(NamedTuple):
     """A world. `end_s`: when the script is over. `still`: the broker's wall clock begins again when it has lost its
     power. `qos`: of all messages but wills. `banned`: from when until when the consumer may not receive what is said
     of SECRET; the broker has users and rules then. `keys`: the producer's messages have keys, its session ends with
-    each of its connections, and the broker is the one to recognise repeats.
+    each of its connections, and the broker is the one to recognise repeats. `budget`: bytes that the consumer's queue
+    may have (0: enough); who publishes what is beyond that waits.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Feature(NamedTuple):
     qos: int = 2
     banned: tuple[float, float] | None = None
     keys: bool = False
+    budget: int = 0
 
     def __str__(self) -> str:
         return self.name
@@ -117,6 +119,9 @@ _LATER = (
     Said(0.4, "plain", {}),
     Said(0.5, "last", _rich(2), delay_s=6),
 )
+_EQUAL = tuple(Said(1.4 + number / 5, f"{number}", {}) for number in range(8))
+EQUAL_COST = 80  # of each of them in a queue: head of 7 bytes, payload of 9, and 64
+FITTING = 4  # of them
 _KEYED = tuple(Said(0.2 + number / 3, f"{number}", {}) for number in range(6))
 # Away for long enough to lose its session.
 _FORGOTTEN = Actor(((0.0, 1.3), (5.0, FOREVER_S)), _QUEUE, expiry_s=1)
@@ -153,6 +158,8 @@ FEATURES = (
     Feature("delayed", Actor(ALWAYS), _LATER, 9.0),
     Feature("delayed-still", Actor(ALWAYS), _LATER, 14.0, still=True),
     Feature("repeats", Actor(ALWAYS), _KEYED, 4.0, keys=True),
+    Feature("budget-1", _AWAY, _EQUAL, 9.0, qos=1, budget=FITTING * EQUAL_COST),
+    Feature("budget-2", _AWAY, _EQUAL, 9.0, budget=(FITTING + 1) * EQUAL_COST - 1),
     Feature("retained", Actor(((6.0, FOREVER_S),), retain_handling=1), _RETAINED, 10.0),
 )
 

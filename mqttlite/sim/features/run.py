@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from ...broker import Access, Broker
+from ...broker.limits import HOLD, Limits, QueueRule
 from ..check.ledger import FOREVER, LONG_ENOUGH_S, Missing
 from ..check.links import Links
 from ..check.times import TICK, Times
@@ -16,6 +17,7 @@ from ..small.steps import REVIVE_S
 from ..timeline import SECOND
 from .actors import Producer, lamp, lamp_of, reader_of, will_of
 from .base import FeatureScene
+from .budget import Budget
 from .feature import Actor, Feature
 from .rules import TOPIC, ChangingRules
 
@@ -47,7 +49,9 @@ class FeatureRun(FeatureScene):
         self._was_powered = True
         self.others: list[Process] = []
         clock = Clock(wall=YEAR_1970, kept=False) if feature.still else Clock(wall=WALL)
-        self.broker = world.process("broker", self.broker_of(deduplicate=feature.keys), clock=clock)
+        self.budget = Budget(feature, self.conduct) if feature.budget else None
+        limits = Limits(queues=(QueueRule("consumer", HOLD, feature.budget),)) if feature.budget else None
+        self.broker = world.process("broker", self.broker_of(limits, deduplicate=feature.keys), clock=clock)
         self.consumer = self._actor("consumer", feature.consumer)
         if feature.other:
             self.others.append(self._actor("member" if feature.other.topic_filter else "lamp", feature.other))
@@ -106,9 +110,10 @@ class FeatureRun(FeatureScene):
                 if process.name == client == "lamp":
                     self.ledger.try_(lamp(client), will_of(process), now)
         self.links.see(packet, client)
-        problem = self.rules.problem(packet, client) if self.rules else ""
-        if problem:
-            self.ledger.noticed.append(f"{problem} (packet {packet.serial})")
+        for watch in (self.rules, self.budget):
+            problem = watch.problem(packet, client) if watch else ""
+            if problem:
+                self.ledger.noticed.append(f"{problem} (packet {packet.serial})")
 
     @property
     def _body(self) -> bytes:
@@ -170,6 +175,8 @@ class FeatureRun(FeatureScene):
                 entry.void = "the consumer may not have been allowed to receive it"
         found = [*self.ledger.problems(), *self._expired(), *self._retained(), *self._passed_over(), *self._early()]
         found += self.errors()
+        if self.budget and not self.happened:
+            found += self.budget.unused()
         return [problem for problem in found if not (self.rules and self._is_let_go(problem))]
 
     def _is_let_go(self, problem: str) -> bool:
