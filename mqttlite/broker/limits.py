@@ -148,9 +148,11 @@ class Limits:
 
     # Named queues and streams (docs/queues.md); each has bounds of its own
     named_queues: int = _limit(
-        100, "named queues and streams that subscriptions have made; 0: only the configured ones"
+        100, "named queues and streams that subscriptions have made, half of them of one user; 0: the configured ones"
     )
-    named_bytes: int = _limit(64 * MIB, "messages in all of them; 64 bytes more count for each")
+    named_bytes: int = _limit(
+        64 * MIB, "messages in all of them, 64 bytes more for each; what is below its fair share may go on growing"
+    )
     delay_ms: int = _limit(4_294_967_000, "longest delay of a message that is published to $delayed/SECONDS/TOPIC")
     delayed: int = _limit(1000, "such messages of one client that wait")
     delayed_bytes: int = _limit(16 * MIB, "all of them; 64 bytes more count for each")

@@ -71,8 +71,9 @@ class Depot:
         except NamedError as error:
             self._means.watch.hit("named", client, f"{topic_filter.decode()!a}: {error}", self._router.now)
             return BAD_FILTER
-        if self._found(named) is None and self._made >= self._means.limits.named_queues:
-            words = f"{topic_filter.decode()!a}: no room for one more {WORDS[named.kind]}"
+        is_new = self._found(named) is None
+        if is_new and (why := self._lacks_room(client)):
+            words = f"{topic_filter.decode()!a}: no room for one more {WORDS[named.kind]}: {why}"
             self._means.watch.hit("named_queues", client, words, self._router.now)
             return QUOTA_EXCEEDED
         code = self._router.subscribe(client, topic_filter, value, self.filter_of(topic_filter))
@@ -81,7 +82,21 @@ class Depot:
                 self._consume(client, topic_filter, named, value)
             else:
                 self._read(client, topic_filter, named, value, start, of_id)
+            if is_new and (made := self._found(named)):
+                made.maker = _user_of(client)
         return code
+
+    def _lacks_room(self, client: ClientSession) -> str:
+        """Why no more queue or stream can be made for `client`; "": one can. No user makes more than half of them (in
+        one life of the broker), so that others can make some, too.
+        """
+        made = [each for each in self._all if not each.is_configured]
+        most = self._means.limits.named_queues
+        if len(made) >= most:
+            return f"there are {len(made)}"
+        user = _user_of(client)
+        own = sum(each.maker == user for each in made)
+        return f"user {user!a} has made {own} of {most}" if user and 2 * own >= most else ""
 
     def _found(self, named: Named) -> NamedQueue | Stream | None:
         return self.queues.get(named.name) if named.kind == QUEUE else self.streams.get(named.name)
@@ -102,11 +117,6 @@ class Depot:
             stream = self.streams.get(named.name) or Stream(b"", b"", DEFAULTS[named.kind], 0, 0, False, self._means)
             for text in (named.start, start):
                 stream.start(text)
-
-    @property
-    def _made(self) -> int:
-        """How many there are because of subscriptions."""
-        return sum(not each.is_configured for each in self._all)
 
     @property
     def _all(self) -> list[NamedQueue | Stream]:
@@ -310,6 +320,7 @@ class Depot:
 
     def _made_anew(self, made: NamedQueue | Stream, is_new: bool) -> None:
         self._router.add_taker(made.filter, made)
+        self._means.count += 1
         if is_new:
             self._used(made)
             level = logging.DEBUG if made.filter.startswith(BRIDGE_PREFIX) else logging.INFO
@@ -327,6 +338,7 @@ class Depot:
         else:
             del self.streams[each.name]
         self._router.remove_taker(each.filter, each)
+        self._means.count -= 1
         each.end()
         self._means.note(each.number, DELETED, 0)
 
@@ -466,3 +478,8 @@ class Depot:
             for stream in self.streams.values()
         ]
         return queues + streams
+
+
+def _user_of(client: ClientSession) -> str:
+    """ "": there are no users."""
+    return (client.owner.user if client.owner else None) or ""

@@ -95,8 +95,7 @@ class NamedQueue(Lender):
             return "max_bytes"
         if rule.max_messages and len(self.items) >= rule.max_messages:
             return "max_messages"
-        means = self.means
-        return "named_bytes" if means.router.ledger.named + size > means.limits.named_bytes else ""
+        return "named_bytes" if self.means.is_full(self.bytes, size) else ""
 
     def admit(self, publisher: Peer, size: int) -> None:
         """As Taker.admit."""

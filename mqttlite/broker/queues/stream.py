@@ -109,10 +109,10 @@ class Stream(Taker):
         while self.entries and (
             self.bytes + cost > rule.max_bytes
             or (rule.max_messages and len(self.entries) >= rule.max_messages)
-            or means.router.ledger.named + cost > means.limits.named_bytes
+            or means.is_full(self.bytes, cost)
         ):
             self._let_go()
-        if cost > rule.max_bytes or means.router.ledger.named + cost > means.limits.named_bytes:
+        if cost > rule.max_bytes or means.is_full(self.bytes, cost):
             means.stats.dropped_queue_full += 1
             means.watch.hit(
                 "named_queue_full", self, "has no room for a message of that size: dropped", means.router.now

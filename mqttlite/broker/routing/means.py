@@ -19,6 +19,7 @@ class Means:
         self.stats = stats
         self.watch = watch
         self.store = store
+        self.count = 0  # of named queues and streams
         self.awake: dict[ClientSession | Lender, None] = {}
 
     def note(
@@ -34,6 +35,13 @@ class Means:
         """A record for the store (queue_tables.py). `waits`: nothing may tell of it before it is durable."""
         if self.store:
             self.store.note(owner, kind, number, head, payload, extra, waits)
+
+    def is_full(self, held: int, cost: int) -> bool:
+        """Whether named queues and streams have no room for `cost` bytes more in one that holds `held`: what is below
+        its fair share may go on growing, lest one of them takes it all.
+        """
+        bound = self.limits.named_bytes
+        return self.router.ledger.named + cost > bound and held + cost > bound // max(1, self.count)
 
     def is_free(self, client: ClientSession, cost: int) -> bool:
         """Whether a message of `cost` bytes could be sent to `client` at once: so nothing waits for it in memory."""

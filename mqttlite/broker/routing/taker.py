@@ -6,7 +6,11 @@ from ..clients.peer import Peer
 
 
 class Taker:
-    """Base of named queues, streams and what is delayed."""
+    """Base of named queues, streams and what is delayed. `maker`: the user whose subscription has made it, in this life
+    of the broker; "": none.
+    """
+
+    maker = ""
 
     def admit(self, publisher: Peer, size: int) -> None:
         """Before anything is done about a message of QoS 1 or 2: LimitError or HeldBack where there is no room for its

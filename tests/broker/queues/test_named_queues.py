@@ -8,6 +8,7 @@ from mqttlite.broker.limits import Limits
 from mqttlite.broker.named_rules import NamedRule
 from mqttlite.broker.topics.names import NamedError, delayed, inner, parted
 from mqttlite.core.codec import acknowledgement
+from tests.broker.access.guarded import Guarded, allow
 from tests.broker.five import PUBACK, PUBREC, Five
 from tests.broker.world import Wire, World
 
@@ -395,6 +396,32 @@ def test_there_are_so_many_queues_and_no_more() -> None:
     here = World(named_queues=2)
     client = Five(here, "c")
     assert [client.subscribe(f"$queue/q{number}/t", 1) for number in range(3)] == [1, 1, 0x97]
+
+
+def test_no_user_makes_more_than_half_of_all_queues() -> None:
+    here = Guarded(allow("#"), limits={"named_queues": 4})
+    anna, bert = here.five("anna"), here.five("bert")
+    assert [anna.subscribe(f"$queue/a{number}/t", 1) for number in range(3)] == [1, 1, 0x97]
+    assert anna.subscribe("$stream/a/t", 1) == 0x97
+    assert [bert.subscribe(f"$queue/b{number}/t", 1) for number in range(3)] == [1, 1, 0x97]
+    assert bert.subscribe("$queue/a0", 1) == 1, "one that is there is open to all"
+
+
+@pytest.mark.parametrize("kind", ["queue", "stream"])
+def test_a_queue_that_has_all_the_room_that_there_is_costs_others_no_message(kind: str) -> None:
+    here = World(named_bytes=10_000)
+    for name in ("small", "large"):
+        here.connect(name).subscribe(f"${kind}/{name}/{name}/#", qos=1)
+        here.engine.sessions[name.encode()].peer.handle.cut()  # type: ignore[union-attr]
+    publisher = here.connect("p")
+    publisher.publish("small/a", b"first", qos=1)
+    for _ in range(100):
+        publisher.publish("large/a", bytes(1000), qos=1)
+    for _ in range(5):
+        publisher.publish("small/a", bytes(500), qos=1)
+    found = {each["name"]: each["messages"] for each in here.engine.depot.describe()}
+    assert found == {"small": 6, "large": 9}
+    assert here.engine.ledger.named < 15_000
 
 
 # -- how it ends
