@@ -99,7 +99,7 @@ class Actions:
     async def do(self, request: _Arguments, by: str) -> Any:
         """Do what is asked. `by`: who asks, for the audit."""
         name = request.get("do")
-        if name not in self._actions:
+        if not isinstance(name, str) or name not in self._actions:
             raise ValueError(f"there is no request {name!r:.60}; there are {', '.join(self._actions)}")
         action, known = self._actions[name]
         arguments = {key: value for key, value in request.items() if key != "do"}
@@ -339,6 +339,8 @@ class Actions:
         to = arguments.get("to", "")
         if not os.path.isabs(to):
             raise ValueError(f"backup: {to!r:.200} has to be a whole path, such as /media/backup/broker.db")
+        if await asyncio.to_thread(os.path.isdir, to):
+            to = os.path.join(to, os.path.basename(store.path))
         try:
             await store.commit()
             size = await asyncio.to_thread(backup, store.path, to)

@@ -116,11 +116,13 @@ class Control:
         by = _who(writer.get_extra_info("socket"))
         try:
             while True:
+                self._callers.waits(True)
                 try:
                     line = await reader.readline()
                 except ValueError:
                     writer.write(_line({"ok": False, "error": f"a request has {REQUEST_MAX} bytes at most"}))
                     break
+                self._callers.waits(False)
                 if not line.endswith(b"\n"):
                     break
                 writer.write(await self._answer(line, by))
@@ -130,7 +132,10 @@ class Control:
 
     async def _answer(self, line: bytes, by: str) -> bytes:
         try:
-            request = json.loads(line)
+            try:
+                request = json.loads(line)
+            except RecursionError:
+                raise ValueError("a request has no lists or objects in it") from None
             if not isinstance(request, dict):
                 raise ValueError('a request is an object in one line, as {"do": "status"}')
             began = now_ms()

@@ -24,6 +24,7 @@ from ..access.guard import ALLOW_ALL, PUBLISH, Guard
 from ..access.identity import Identity, claims, encoded, owns, placed
 from ..bounds.addresses import is_local
 from ..bounds.deadlines import Deadlines
+from ..bounds.properties import excess
 from ..clients import events
 from ..clients.broker_store import BrokerStore
 from ..clients.client_session import ClientSession
@@ -218,6 +219,11 @@ class Sessions:
             text = f"{peer.identity.text} may not have a will for {shown(topic)}: CONNECT refused"
             self.watch.hit("will_denied", peer, text, now)
             peer.refuse(NOT_AUTHORISED)
+            return False
+        limit = excess(connect.will_properties, self.limits)
+        if limit:
+            self.watch.hit(limit, peer, f"its will for {shown(topic)} has too many properties: CONNECT refused", now)
+            peer.refuse(QUOTA_EXCEEDED)
             return False
         if guard.inspects:
             found = guard.inspect(peer.identity, qos << 1 | retain, topic, payload)

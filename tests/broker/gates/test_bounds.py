@@ -12,6 +12,7 @@ from mqttlite.broker.gates.log_rate import LogRate
 from mqttlite.broker.limits import Limits
 from mqttlite.core.codec import packet, prefixed
 from mqttlite.core.properties import with_properties
+from mqttlite.core.reason_codes import QUOTA_EXCEEDED
 from tests.broker.five import PUBACK, Five
 from tests.broker.gates.comers import come
 from tests.broker.world import World
@@ -73,6 +74,15 @@ def test_a_message_with_too_many_properties_is_refused_and_the_connection_goes_o
     assert [got.body[2:3] for got in client.take() if got.kind == PUBACK] == [b"\x97", b""]
     assert reader.payloads() == [b"y"]
     assert world.stats.limits == {limit: 1}
+
+
+def test_a_will_with_too_many_properties_is_refused_as_a_message_would_be() -> None:
+    world = World()
+    pairs = {"UserProperty": [("n", "v")] * 17}
+    Five(world, "c", code=QUOTA_EXCEEDED, will=("w", b"", 1, False), will_properties=pairs)
+    assert world.stats.limits["user_properties"] == 1
+    pairs["UserProperty"].pop()
+    Five(world, "c", will=("w", b"", 1, False), will_properties=pairs)
 
 
 def test_properties_that_are_too_large_end_the_connection_where_there_is_no_answer_for_them() -> None:
