@@ -26,6 +26,7 @@ from .clients.client_session import ClientSession
 from .clients.pace import Pace
 from .clients.parking import let_go
 from .clients.peer import Peer
+from .gates.buffers import Buffers
 from .limits import HOLD, LimitError, Limits
 from .listening.handshakes import spoken
 from .packets.farewell import reason_of
@@ -63,12 +64,12 @@ class Engine(Sessions):
     ) -> None:
         limits = limits or Limits()
         Sessions.__init__(self, limits, new_client_id, store, authenticate, server_reference, guard, make_router)
-        self.cut_off: list[Peer] = []  # closed, and what was written to them is to be thrown away at once
         self.peers: dict[Peer, None] = {}  # all network connections
         self.deadlines: Deadlines[Peer] = Deadlines()  # of these, as they say themselves (`Peer.deadline`)
         self._summed_at = -SUMS_MS
-        self._unwritable: dict[Peer, None] = {}  # whose write buffer is above its limit
-        self._standing: dict[Peer, None] = {}  # of whose output the ledger has something
+        self._buffers = Buffers(limits, self.watch, self.router, self.peers, self._close, self._look_at)
+        self._count_received, self.count_output = self._buffers.count_received, self._buffers.count_output
+        self.cut_off = self._buffers.cut_off
         self._sweep = Sweep(self.router, self.stats, self.limits.turn_work)
         self.pace = Pace(self.limits, self.router)
         self._suspensions = new_guard.Suspensions(self.router)
@@ -201,62 +202,17 @@ class Engine(Sessions):
         elif read > KEPT_BYTES:
             parser.feed(b"")  # lets go of what it has read last
 
-    def _count_received(self, peer: Peer, now: int) -> None:
-        """Something waits in `peer`, or did when it was looked at last."""
-        waiting = peer.waiting_bytes
-        self.ledger.received += waiting - peer.received
-        peer.received = waiting
-        had = peer.packet_had
-        if not had or peer.received_at >= now:  # another packet than the one that was not complete before
-            peer.packet_at, peer.packet_had = now, peer.incomplete
-            if not had and peer.packet_had:
-                self._look_at(peer)
-        if self.ledger.received > self.limits.received_bytes:
-            most = max(self.peers, key=lambda each: each.received)
-            self.watch.hit("received_bytes", most, "sends more than there is room for: closed", now)
-            self._close(most, "half received or held back packets of all clients take too much, and it has most")
-
     def set_writable(self, peer: Peer, writable: bool, now: int) -> None:
         """The write buffer went above its limit, or below it again."""
         self._at(now)
-        peer.writable = writable
-        if writable:
-            self._unwritable.pop(peer, None)
-            self._count_output(peer, 0)
-            client: ClientSession | None = peer.client
-            if client:
-                self.router.catch_up(client)
-                if self.router.takes_retained(client):
-                    self.busy[peer] = None
-                self.depot.connected(client)
-                self._serve()
-        else:
-            peer.mark = peer.taken()
-            peer.marked_at = now
-            if not peer.closed_because:
-                self._unwritable[peer] = None
-                self.count_output(peer)
-
-    def count_output(self, peer: Peer) -> None:
-        """Something that was written to `peer` has not left."""
-        if peer.closed_because:
-            return
-        self._count_output(peer, peer.unwritten())
-        if self.ledger.output > self.limits.output_bytes:
-            most = max(self.peers, key=lambda each: each.standing, default=peer)
-            if most.standing:
-                # Now, and with its output: the shell may be about to write to a thousand others.
-                self.watch.hit("output_bytes", most, "does not take its output: closed", self.router.now)
-                self.cut_off.append(most)
-                self._close(most, "the output of all clients takes too much, and it has most", logging.WARNING)
-
-    def _count_output(self, peer: Peer, size: int) -> None:
-        self.ledger.output += size - peer.standing
-        peer.standing = size
-        if size:
-            self._standing[peer] = None
-        else:
-            self._standing.pop(peer, None)
+        self._buffers.set_writable(peer, writable, now)
+        client: ClientSession | None = peer.client
+        if writable and client:
+            self.router.catch_up(client)
+            if self.router.takes_retained(client):
+                self.busy[peer] = None
+            self.depot.connected(client)
+            self._serve()
 
     def end_holds(self, now: int) -> int | None:
         """Whoever has been held back for long enough goes on; in how many milliseconds to call again."""
@@ -273,7 +229,7 @@ class Engine(Sessions):
             self._serve()
             self._disconnect_overdue()
         peer.out.clear()
-        self._count_output(peer, 0)
+        self._buffers.stand(peer, 0)
         self.dirty.pop(peer, None)
 
     def tick(self, now: int) -> int:
@@ -281,10 +237,8 @@ class Engine(Sessions):
         stands, not with how many clients there are.
         """
         self._at(now)
-        for peer in list(self._standing):
-            if peer.writable:
-                self._count_output(peer, peer.unwritten())
-        for peer in list(self._unwritable):
+        self._buffers.look()
+        for peer in list(self._buffers.unwritable):
             if self.backpressure.stands(peer, now):
                 self.watch.hit("min_rate", peer, "takes too little of its output", now)
                 self._close(peer, "stalled: its output stands")
@@ -431,15 +385,12 @@ class Engine(Sessions):
         self.dirty[peer] = None
         self.peers.pop(peer, None)
         self.deadlines.forget(peer)
-        self._unwritable.pop(peer, None)
         self._entrance.left(peer)
         self.busy.pop(peer, None)
         self.backpressure.overdue.pop(peer, None)
         self.backpressure.gone(peer)
         peer.parked.clear()
-        self.ledger.received -= peer.received
-        peer.received = 0
-        self._count_output(peer, 0)
+        self._buffers.forget(peer)
         peer.end()
         client: ClientSession | None = peer.client
         if client is None:

@@ -3,8 +3,8 @@
 entrance       who may come in now, and who goes for it        takeovers      of a session, again and again
 logins         failed ones, by address                         publish_rate   messages a second
 budgets        bytes of an address, a user and all             hoards         persistent sessions, and whose ends
-log_rate       lines of the log
+buffers        bytes that stand: not done, not gone            log_rate       lines of the log
 
-Gates are asked where something begins or once a second, never for each message. They keep no more than the limits
-allow, and know nothing of sockets or clocks.
+Gates are asked where something begins, where bytes stand, or once a second, never for each message. They keep no more
+than the limits allow, and know nothing of sockets or clocks.
 """
