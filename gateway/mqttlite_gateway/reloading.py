@@ -4,6 +4,8 @@ What cannot change while the gateway runs is told apart before anything does: `R
 the broker inside that are as they were are left alone.
 """
 
+from mqttlite.broker.config.make_access import check_rules_stay
+
 from .config import Config, ConfigError
 
 RESTART = ("mode", "console", "provision", "page")
@@ -19,6 +21,10 @@ def check_same(before: Config, after: Config) -> None:
     for name in OF_BROKER:
         if getattr(before.broker, name) != getattr(after.broker, name):
             raise ConfigError(f"{after.where(name)}{name} is another one, which needs a restart of the gateway")
+    try:
+        check_rules_stay(before.broker, after.broker)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if before.broker.limits.get("store_bytes") != after.broker.limits.get("store_bytes"):
         where = after.where("limits", "store_bytes")
         raise ConfigError(f"{where}store_bytes is another one, which needs a restart of the gateway")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..broker import Broker
 from ..broker.config import Settings
-from ..broker.config.make_access import doubts, make_access
+from ..broker.config.make_access import check_rules_stay, doubts, make_access
 from ..broker.operating.rereading import Rereading
 
 log = logging.getLogger("mqttlite.broker")
@@ -42,6 +42,7 @@ class Reloader:
         if settings.limits.get("store_bytes") != self._settings.limits.get("store_bytes"):
             where = settings.where("limits", "store_bytes")
             raise ValueError(f"{where}store_bytes is another one, which needs a restart of the broker")
+        check_rules_stay(self._settings, settings)
         access = await asyncio.to_thread(make_access, settings)
         count = await self._broker.reload(settings.make_listeners(), settings.make_limits(), access, by=by)
         self._settings = settings

@@ -353,3 +353,16 @@ async def test_files_and_clients_of_mosquitto_find_here_what_they_had_there(tmp_
         finally:
             subscriber.kill()
             await subscriber.wait()
+
+
+async def test_a_file_that_is_cut_off_before_its_rules_lets_nobody_do_more(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"ann:{hashed(b'saffron')}\n")
+    users.chmod(0o600)
+    start = f'listen = ["mqtt://127.0.0.1:0"]\n[access]\npassword_file = "{users}"\n'
+    async with broker(tmp_path / "b.toml", start + '[[rule]]\nuser = "ann"\nall = ["mine/#"]\n') as running:
+        (line,) = await running.reload(start)
+        assert "ERROR SIGHUP: nothing is changed" in line and "there is no rule any more" in line
+        users.write_text(users.read_text()[:70])
+        (line,) = await running.reload(start + '[[rule]]\nuser = "ann"\nall = ["mine/#"]\n')
+        assert "ERROR SIGHUP: nothing is changed" in line and "is the line cut off?" in line

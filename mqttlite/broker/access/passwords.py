@@ -27,6 +27,8 @@ _ITERATIONS_MAX = 10_000_000
 Check = Callable[[bytes], bool]
 """Whether a password is the one that was kept."""
 
+SALT_MIN, HASH_MIN = 8, 16  # bytes, of argon2id
+
 _ARGON2 = re.compile(
     r"\$argon2(id|i|d)\$v=(\d+)\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
 )
@@ -81,6 +83,8 @@ def _argon2(kept: str) -> Check:
         from argon2.low_level import Type, verify_secret
     except ImportError:
         raise MissingArgon2 from None
+    if len(_unpadded(found[6])) < SALT_MIN or len(_unpadded(found[7])) < HASH_MIN:
+        raise ValueError("salt or hash is too short: is the line cut off?")
     encoded = kept.encode()
 
     def check(password: bytes) -> bool:
@@ -90,6 +94,10 @@ def _argon2(kept: str) -> Check:
             return False
 
     return check
+
+
+def _unpadded(text: str) -> bytes:
+    return _decoded(text + "=" * (-len(text) % 4))
 
 
 def _pbkdf2(kept: str) -> tuple[Check, bool]:

@@ -68,6 +68,21 @@ def make_access(settings: Settings) -> Access | None:
     )
 
 
+def check_rules_stay(before: Settings, after: Settings) -> None:
+    """ValueError where a reload would let everybody do everything who could not before: a file that is cut off before
+    its rules is in order otherwise.
+    """
+    if _has_rules(before) and not _has_rules(after):
+        raise ValueError(
+            f"{after.where('access')}there is no rule any more ([[rule]], rule_file, acl_file), so everybody who is "
+            "let in could do everything: is the file cut off? If it is meant so, restart"
+        )
+
+
+def _has_rules(settings: Settings) -> bool:
+    return settings.rules is not None or "rule_file" in settings.access or "acl_file" in settings.access
+
+
 @contextmanager
 def _kept(wrong: list[str]) -> Iterator[None]:
     """What is wrong in the block goes to `wrong`."""
