@@ -52,7 +52,7 @@ class Delay(Taker):
         self._seconds = seconds
         self._topic = topic
 
-    def admit(self, publisher: Peer, size: int) -> None:
+    def admit(self, publisher: Peer, size: int, fan: int) -> None:
         """As Taker.admit."""
         self._later.admit(publisher, size)
 
@@ -99,7 +99,7 @@ class Delayed:
         return "delayed_bytes" if self._bytes + size > limits.delayed_bytes else ""
 
     def admit(self, publisher: Peer, size: int) -> None:
-        """As Taker.admit."""
+        """See Delay.admit."""
         limit = self.lacks_room(publisher.identity, size)
         if limit:
             self._means.watch.counted(limit)

@@ -88,21 +88,21 @@ class NamedQueue(Lender):
 
     # -- what comes
 
-    def lacks_room(self, size: int) -> str:
-        """The bound that forbids one more message of `size` bytes, or ""."""
+    def lacks_room(self, size: int, fan: int = 1) -> str:
+        """The bound that forbids one more message of `size` bytes, or "". `fan`: in how many queues it is to be."""
         rule = self.rule
         if self.bytes + size > rule.max_bytes:
             return "max_bytes"
         if rule.max_messages and len(self.items) >= rule.max_messages:
             return "max_messages"
-        return "named_bytes" if self.means.is_full(self.bytes, size) else ""
+        return "named_bytes" if self.means.is_full(self.bytes, size, fan) else ""
 
-    def admit(self, publisher: Peer, size: int) -> None:
+    def admit(self, publisher: Peer, size: int, fan: int) -> None:
         """As Taker.admit."""
         when_full = self.rule.when_full
         if when_full not in STRICT:
             return
-        bound = self.lacks_room(size)
+        bound = self.lacks_room(size, fan)
         if not bound:
             return
         means = self.means

@@ -36,12 +36,12 @@ class Means:
         if self.store:
             self.store.note(owner, kind, number, head, payload, extra, waits)
 
-    def is_full(self, held: int, cost: int) -> bool:
+    def is_full(self, held: int, cost: int, fan: int = 1) -> bool:
         """Whether named queues and streams have no room for `cost` bytes more in one that holds `held`: what is below
-        its fair share may go on growing, lest one of them takes it all.
+        its fair share may go on growing, lest one of them takes it all. `fan`: in how many they are to be.
         """
         bound = self.limits.named_bytes
-        return self.router.ledger.named + cost > bound and held + cost > bound // max(1, self.count)
+        return self.router.ledger.named + cost * fan > bound and held + cost > bound // max(1, self.count)
 
     def is_free(self, client: ClientSession, cost: int) -> bool:
         """Whether a message of `cost` bytes could be sent to `client` at once: so nothing waits for it in memory."""

@@ -300,7 +300,7 @@ class Router(RunRouter):
             identifiers = sum(IDENTIFIER_MAX for value in route.rich.get(client, ()) if value >> IDENTIFIER)
             self.backpressure.admit(client, cost + identifiers, publisher, self.now, len(route.rich) + route.fan)
         for taker in route.takers:
-            taker.admit(publisher, cost)
+            taker.admit(publisher, cost, len(route.takers))
 
     def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:
         if published and publisher is not None:

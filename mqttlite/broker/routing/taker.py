@@ -12,9 +12,9 @@ class Taker:
 
     maker = ""
 
-    def admit(self, publisher: Peer, size: int) -> None:
+    def admit(self, publisher: Peer, size: int, fan: int) -> None:
         """Before anything is done about a message of QoS 1 or 2: LimitError or HeldBack where there is no room for its
-        `size` bytes, and the rule says so.
+        `size` bytes, and the rule says so. `fan`: how many takers it has, which share a budget.
         """
 
     def take(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes) -> None:

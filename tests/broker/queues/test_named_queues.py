@@ -354,6 +354,25 @@ def test_a_queue_that_refuses_says_so_in_the_acknowledgement() -> None:
     assert reader.finish() == numbers(2)  # a message is one: taken, or not
 
 
+@pytest.mark.parametrize("missing", [0, 1, 70])
+def test_what_is_acknowledged_is_in_all_queues_however_little_room_they_have_together(missing: int) -> None:
+    cost = 2 + 2 + len("in/a") + 1 + 64
+    rules = tuple(NamedRule(name, when_full="refuse") for name in ("jobs", "copies"))
+    here = World(named=rules, named_bytes=4 * cost - missing)
+    for name in ("jobs", "copies"):
+        client = here.connect(name)
+        client.subscribe(f"$queue/{name}/in/#", qos=1)
+        client.disconnect()
+    publisher = Five(here, "p")
+    for number in range(3):
+        publisher.publish("in/a", b"%d" % number, qos=1)
+    reasons = [got.reason for got in publisher.take()]
+    assert reasons == ([0, 0, 0x97] if not missing else [0, 0x97, 0x97])
+    kept = [len(queue.items) for queue in here.engine.depot.queues.values()]
+    assert kept == [reasons.count(0)] * 2
+    assert here.engine.stats.dropped_queue_full == 0
+
+
 def test_a_queue_that_holds_makes_its_publishers_wait_until_half_of_it_is_taken() -> None:
     here = World(**rule(max_bytes=300, when_full="hold"))
     made(here)
