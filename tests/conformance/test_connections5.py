@@ -107,7 +107,7 @@ def test_a_subscribe_whose_answer_the_client_would_not_take_is_a_packet_too_larg
 
 @statement("5.0", "MQTT-3.15.2-2", "MQTT-3.15.2-3", "MQTT-3.1.2-24")
 def test_auth_says_nothing_but_its_method_and_data_and_is_not_too_large() -> None:
-    from tests.broker.test_auth5 import Asking, Client
+    from tests.broker.access.test_auth5 import Asking, Client
 
     def long(_: object) -> object:
         yield bytes(200)

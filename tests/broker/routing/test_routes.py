@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from mqttlite.broker.topics.topic_tree import TopicTree
 from mqttlite.core.matching import matches
 
-from .test_subscriptions import filters, names
-from .world import World
+from ..topics.test_subscriptions import filters, names
+from ..world import World
 
 TOPICS = ("a", "a/b", "a/c", "b/b", "$SYS/b")
 

@@ -18,7 +18,7 @@ from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 from mqttlite.core.session import SPAN
 from tests.statements import statement
 
-from .world import Wire, World
+from ..world import Wire, World
 
 TOPICS = (b"a", b"a/b", b"c")
 # In whose place each packet takes the long way: where they are called, and what they are.

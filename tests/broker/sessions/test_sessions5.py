@@ -3,7 +3,7 @@
 import pytest
 
 from tests.broker.five import DISCONNECT, PUBACK, PUBREC, Five
-from tests.broker.test_version5 import RICH
+from tests.broker.sessions.test_version5 import RICH
 from tests.broker.world import World
 from tests.statements import statement
 

@@ -10,7 +10,7 @@ from mqttlite.broker.bounds.deadlines import Deadlines
 from mqttlite.broker.clients.peer import Peer
 from mqttlite.core.server import CONNECT_TIMEOUT_MS
 
-from .world import World
+from ..world import World
 
 steps = st.lists(
     st.one_of(

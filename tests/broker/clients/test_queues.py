@@ -13,7 +13,7 @@ from mqttlite.broker.limits import QueueRule
 from mqttlite.broker.sessions.status import gap_topic
 from mqttlite.core.records import State
 from mqttlite.core.session import SPAN
-from tests.broker.test_backpressure import SIZE, acknowledged, assert_tidy, fill
+from tests.broker.routing.test_backpressure import SIZE, acknowledged, assert_tidy, fill
 from tests.broker.world import World
 
 

@@ -10,7 +10,7 @@ from mqttlite.broker.counting.ledger import Ledger
 from mqttlite.broker.limits import Limits
 from mqttlite.broker.messages.retained import RetainedMessages
 from mqttlite.core.matching import matches
-from tests.broker.test_subscriptions import filters, names
+from tests.broker.topics.test_subscriptions import filters, names
 from tests.broker.world import World
 from tests.statements import statement
 

@@ -20,7 +20,8 @@ from mqttlite.broker.connections import acceptor
 from mqttlite.broker.connections.acceptor import Acceptor
 from mqttlite.broker.connections.broker_loop import new_loop, poll_of
 from mqttlite.broker.connections.thin import ThinTransport
-from tests.broker import test_half_close, test_server
+from tests.broker import test_server
+from tests.broker.connections import test_half_close
 from tests.broker.raw import RawClient, port_of
 
 LOCAL = ["mqtt://127.0.0.1:0"]
