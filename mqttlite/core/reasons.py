@@ -9,7 +9,7 @@ _REASONS = {
     0x84: "the broker does not speak MQTT 5.0; use MQTT 3.1.1",
     0x85: "the broker does not accept this client identifier; choose another",
     0x86: "bad user name or password",
-    0x87: "not authorised; ask for the right to do this with this client identifier and user name",
+    0x87: "not authorised; check the password, and the rights of this user and client identifier",
     0x88: "the broker is not available now; try again later",
     0x89: "the broker is busy; try again later",
     0x8A: "banned by the broker's administrator",

@@ -6,7 +6,7 @@ _REFUSALS = (
     "the broker does not accept this client identifier; choose another",
     "the broker is not available now; try again later",
     "bad user name or password",
-    "not authorised; ask for the right to connect with this client identifier and user name",
+    "not authorised; check the password, and the rights of this user and client identifier",
 )
 
 

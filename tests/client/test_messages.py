@@ -143,7 +143,7 @@ async def test_wrong_credentials_are_a_refusal_in_words(tmp_path: Path) -> None:
         async with Client(f"mqtt://ann:secret@127.0.0.1:{broker.port}"):
             pass
         for credentials in ({}, {"username": "ann", "password": "wrong"}, {"username": "bob", "password": b"secret"}):
-            with pytest.raises(RefusedError, match="not authorised; ask for the right to connect") as refusal:
+            with pytest.raises(RefusedError, match="not authorised; check the password") as refusal:
                 await Client(broker.url, **credentials).start()
             assert refusal.value.code == 5
 
