@@ -356,6 +356,9 @@ class Engine(Sessions):
         """`error` ends the connection [MQTT-4.8.0-1]."""
         if isinstance(error, ProtocolError):
             self.stats.protocol_errors += 1
+            limit = progress.limit_behind(peer, error) if peer.client else ""
+            if limit:
+                self.watch.hit(limit, peer, f"{error}: closed", self.router.now)
             words = "" if peer.client else spoken(bytes(peer.parser.buf[:8]))
             self._close(peer, words or f"protocol error: {error}", logging.WARNING, reason_of(error))
         elif isinstance(error, Refusal):  # [MQTT-4.12.1-2]

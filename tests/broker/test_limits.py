@@ -18,6 +18,7 @@ def test_a_packet_above_the_limit_ends_the_connection_when_its_length_is_known()
     assert not wire.closed
     wire.raw(b"\x30\x65")
     assert wire.closed
+    assert world.stats.limits["packet_bytes"] == 1
 
 
 def test_filters_with_too_many_levels_or_bytes_are_refused() -> None:
@@ -109,6 +110,7 @@ def test_messages_of_qos_2_that_are_never_released_are_limited() -> None:
     client.publish("t", qos=2, packet_id=4)
     assert client.closed
     assert client.kinds() == ["pubrec"] * 3
+    assert world.stats.limits["inbound"] == 1
 
 
 def test_a_publisher_that_loses_its_memory_again_and_again_is_never_locked_out() -> None:

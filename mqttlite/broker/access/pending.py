@@ -47,6 +47,10 @@ class Question:
             cancel()
 
 
+class Crowded(Refusal):
+    """Too many wait."""
+
+
 class Pending:
     """All questions. `at_once`: so many are asked at the same time; `waiting_max`: so many wait for that, for all
     addresses, and a quarter of it for one.
@@ -72,11 +76,11 @@ class Pending:
         return self._count
 
     def add(self, question: Question) -> None:
-        """Refusal where too many wait."""
+        """Crowded where too many wait."""
         origin = question.peer.origin
         queue = self._waiting.get(origin)
         if self._count >= self._waiting_max or (queue and len(queue) >= max(1, self._waiting_max // 4)):
-            raise Refusal(UNAVAILABLE, "too many wait for their authentication")
+            raise Crowded(UNAVAILABLE, "too many wait for their authentication")
         if queue is None:
             queue = self._waiting[origin] = deque()
         queue.append(question)

@@ -8,7 +8,9 @@ client's keep alive is.
 from typing import Protocol
 
 from ...core.errors import ProtocolError
+from ...core.greeting import Connect
 from ..limits import LimitError, Limits
+from .addresses import is_local
 
 
 class Coming(Protocol):
@@ -26,6 +28,14 @@ class Coming(Protocol):
     def incomplete(self) -> int: ...
     @property
     def has_begun(self) -> bool: ...
+
+
+class Kept(Protocol):
+    """One that has said CONNECT."""
+
+    connect: Connect | None
+    keep_alive_ms: int
+    origin: str
 
 
 def limit_of(peer: Coming) -> str:
@@ -57,3 +67,13 @@ def check(peer: Coming, now: int) -> None:
         if have and not peer.more and (have - peer.packet_had) * 1000 < limits.min_rate * limits.packet_ms:
             raise LimitError(f"a packet that does not end: {have} bytes, too few in the last {limits.packet_ms} ms")
         peer.packet_at, peer.packet_had = now, have
+
+
+def limit_behind(peer: Kept, error: ProtocolError) -> str:
+    """The name of the limit that a client has exceeded, where the standard has a rule for that; ""."""
+    if error.rule != "MQTT-3.1.2-24":
+        return {"4.8": "packet_bytes", "4.3.3": "inbound"}.get(error.rule, "")
+    connect = peer.connect
+    if connect is None or peer.keep_alive_ms == connect.keep_alive_s * 1500:
+        return ""  # its own
+    return "keep_alive_local_ms" if is_local(peer.origin) else "keep_alive_ms"

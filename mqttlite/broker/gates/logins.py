@@ -18,7 +18,7 @@ class Logins:
 
     def __init__(self, limits: Limits, watch: Watch) -> None:
         self._limits = limits
-        self._watch = watch
+        self.watch = watch
         self._now = 0
         self.take_limits()
 
@@ -32,7 +32,7 @@ class Logins:
         if self._rate.left(_key(address, username), now) > 0:
             return True
         most = self._limits.failed_logins_a_minute
-        self._watch.hit("failed_logins_a_minute", address, f"not asked for its password, above {most} a minute", now)
+        self.watch.hit("failed_logins_a_minute", address, f"not asked for its password, above {most} a minute", now)
         return False
 
     def failed(self, address: str, username: str | None) -> None:

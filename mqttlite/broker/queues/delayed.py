@@ -83,6 +83,7 @@ class Delayed:
             raise LimitError(str(error)) from None
         limit = self._means.limits.delay_ms
         if seconds * 1000 > limit:
+            self._means.watch.counted("delay_ms")
             raise LimitError(f"a delay of {seconds} s: delay_ms is {limit}, so {limit // 1000} s at most")
         if name.startswith((*RESERVED, b"$SYS/")):
             raise LimitError("nobody publishes to topics of the broker itself, later neither")

@@ -282,5 +282,6 @@ class Subscribing(Delivery):
             route.asks = True
         if self.ledger.routes + route.cost > self._limits.routes_bytes:
             self._routes.forget_all()
+            self._watch.counted("routes_bytes")
         self._routes.keep(route)
         return route

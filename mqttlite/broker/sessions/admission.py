@@ -15,7 +15,7 @@ from ...core.reason_codes import BAD_CREDENTIALS, BAD_METHOD, NOT_AUTHORISED, PA
 from ..access.authentication import Arriving, Authenticate, Exchange, Refusal
 from ..access.guard import ALLOW_ALL, Guard
 from ..access.identity import HOOK, INSIDE, Identity
-from ..access.pending import Pending, Question
+from ..access.pending import Crowded, Pending, Question
 from ..bounds.addresses import INSIDE as INSIDE_ADDRESS
 from ..clients.client_session import INSIDE_IDS
 from ..clients.events import VERSIONS
@@ -109,6 +109,8 @@ class Admission:
                 self._asked(peer)
                 return
         except Refusal as refusal:
+            if isinstance(refusal, Crowded):
+                self._logins.watch.hit("authentications_waiting", peer, "CONNECT refused", now)
             self._refuse(peer, refusal)
             return
         self._enter(peer, connect, b"")

@@ -117,6 +117,7 @@ def test_when_too_many_of_an_address_wait_others_of_it_are_refused_and_those_of_
     refused = [asking(world, f"c{number}", f"10.0.0.1:{number}") for number in range(3)][2]
     assert [fields["code"] for _, fields in refused.packets()] == [3]
     assert not asking(world, "other", "10.0.0.2:1").closed
+    assert world.stats.limits["authentications_waiting"] == 1
 
 
 def test_the_question_ends_with_its_connection() -> None:

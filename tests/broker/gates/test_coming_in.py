@@ -251,6 +251,7 @@ def test_whoever_comes_from_another_machine_has_a_keep_alive_of_ten_minutes_at_m
     world.wait(1)
     assert far.closed
     assert near.closed == (asked_s == 60), "this machine: as asked for"
+    assert world.stats.limits["keep_alive_ms"] == (asked_s != 60), "not where it was its own"
 
 
 # -- take-overs
