@@ -7,12 +7,14 @@ set to must not be set otherwise, either.
 
 import ast
 
+from .folding import is_none
 from .merging import Merged
 from .program import defined
 from .reaching import is_self
+from .walking import Transformer, walk
 
 
-class Alias(ast.NodeTransformer):
+class Alias(Transformer):
     def __init__(self, names: dict[str, str], methods: set[str]) -> None:
         self.names = names
         self.methods = methods
@@ -40,12 +42,12 @@ def run(merged: Merged, whole: str) -> bool:
     methods = {node.name for node in cls.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
     set_to: dict[str, list[str | None]] = {}
     for tree in merged.trees():
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Assign):
                 value = node.value
                 is_own = isinstance(value, ast.Attribute) and is_self(value.value)
                 for target in node.targets:
-                    if isinstance(target, ast.Attribute) and ast.unparse(value) == "None" and is_self(target.value):
+                    if isinstance(target, ast.Attribute) and is_none(value) and is_self(target.value):
                         continue  # a default, like one of the class
                     if isinstance(target, ast.Attribute):
                         found = value.attr if is_own and is_self(target.value) and len(node.targets) == 1 else None  # type: ignore[union-attr]
@@ -62,10 +64,10 @@ def run(merged: Merged, whole: str) -> bool:
     }
     in_constructor = {
         target.attr
-        for node in ast.walk(cls)
+        for node in walk(cls)
         if isinstance(node, ast.Assign) and id(node) in inside
         for target in node.targets
-        if isinstance(target, ast.Attribute) and ast.unparse(node.value) != "None"
+        if isinstance(target, ast.Attribute) and not is_none(node.value)
     }
 
     def is_fixed(name: str) -> bool:

@@ -19,9 +19,10 @@ from .merging import Merged
 from .program import defined
 from .reaching import is_special, public_attributes
 from .scopes import parameters
+from .walking import Transformer, walk
 
 
-class Silence(ast.NodeTransformer):
+class Silence(Transformer):
     """Takes out calls, by name, of functions that do nothing."""
 
     def __init__(self, empty: set[str]) -> None:
@@ -38,7 +39,7 @@ class Silence(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-class Substitute(ast.NodeTransformer):
+class Substitute(Transformer):
     """Puts constants in the place of variables."""
 
     def __init__(self, values: dict[str, ast.expr]) -> None:
@@ -79,8 +80,7 @@ def remove(function: Function, name: str) -> None:
 def is_stored(function: Function, name: str) -> bool:
     """Whether a function sets a variable besides its parameter."""
     return any(
-        isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
-        for node in ast.walk(function)
+        isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load) for node in walk(function)
     )
 
 
@@ -120,7 +120,7 @@ def run(merged: Merged, foreign: set[str]) -> bool:
     found: dict[str, list[tuple[Function, bool]]] = {}
     strings: set[str] = set()
     for tree in merged.trees():
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Name):
                 named[node.id] += isinstance(node.ctx, ast.Load)
             elif isinstance(node, ast.Attribute):
@@ -176,7 +176,7 @@ def _fix(function: Function, calls: list[ast.Call], is_method: bool) -> bool:
         if None in values:
             continue
         texts = {ast.unparse(value) for value in values if value}
-        is_used = any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
+        is_used = any(isinstance(node, ast.Name) and node.id == name for node in walk(function))
         first = values[0]
         if is_used and not (isinstance(first, ast.Constant) and len(texts) == 1):
             continue

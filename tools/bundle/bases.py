@@ -11,6 +11,7 @@ from collections import Counter
 
 from .merging import Merged
 from .program import defined
+from .walking import Transformer, walk
 
 
 def _spell_out(derived: ast.ClassDef, base: ast.ClassDef) -> None:
@@ -23,12 +24,10 @@ def _spell_out(derived: ast.ClassDef, base: ast.ClassDef) -> None:
     options = outer.args.kwarg
     calls = [
         node
-        for node in ast.walk(outer)
+        for node in walk(outer)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{base.name}.__init__" and node.keywords
     ]
-    uses = sum(
-        isinstance(node, ast.Name) and options is not None and node.id == options.arg for node in ast.walk(outer)
-    )
+    uses = sum(isinstance(node, ast.Name) and options is not None and node.id == options.arg for node in walk(outer))
     if options is None or len(calls) != 1 or uses != 1:
         return
     [call] = calls
@@ -45,7 +44,7 @@ def _spell_out(derived: ast.ClassDef, base: ast.ClassDef) -> None:
     outer.args.kwarg = None
 
 
-class Calls(ast.NodeTransformer):
+class Calls(Transformer):
     """`Base.method(self, ...)` and `super().method(...)` become `self.method__Base(...)`."""
 
     def __init__(self, base: str, names: set[str]) -> None:
@@ -89,7 +88,7 @@ def run(merged: Merged) -> int:
 def _merge_one(merged: Merged) -> bool:
     named: Counter[str] = Counter()
     for tree in merged.trees():
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Name):
                 named[node.id] += 1
             elif isinstance(node, ast.alias):
@@ -109,7 +108,7 @@ def _merge_one(merged: Merged) -> bool:
                 and isinstance(node.func, ast.Attribute)
                 and isinstance(node.func.value, ast.Name)
                 and node.func.value.id == base.name
-                for node in ast.walk(derived)
+                for node in walk(derived)
             )
             if named[base.name] == 1 + explicit:
                 _merge(derived, base)
@@ -126,7 +125,7 @@ def _merge(derived: ast.ClassDef, base: ast.ClassDef) -> None:
     derived.body = [calls.visit(member) for member in derived.body]
     explicit = Calls(base.name, methods - own)  # of what it does not extend: a plain call
     for member in derived.body:
-        for node in ast.walk(member):
+        for node in walk(member):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in explicit.names:
                 value = node.func.value
                 if isinstance(value, ast.Name) and value.id == base.name:

@@ -9,9 +9,10 @@ import ast
 
 from .merging import Merged
 from .numbers import number, value_of
+from .walking import Transformer, walk
 
 
-class Inliner(ast.NodeTransformer):
+class Inliner(Transformer):
     def __init__(self, values: dict[str, int]) -> None:
         self.values = values
 
@@ -37,7 +38,7 @@ def run(merged: Merged) -> None:
     """Inline all constants of the program."""
     bound: dict[str, int] = {}
     for node in merged.trees():
-        for found in ast.walk(node):
+        for found in walk(node):
             if isinstance(found, ast.Name) and not isinstance(found.ctx, ast.Load):
                 bound[found.id] = bound.get(found.id, 0) + 1
             elif isinstance(found, ast.Global):

@@ -13,11 +13,12 @@ from .inlining import Function
 from .merging import Merged
 from .parts import functions
 from .scopes import parameters
+from .walking import Transformer, walk
 
 NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-class Put(ast.NodeTransformer):
+class Put(Transformer):
     def __init__(self, name: str, value: ast.expr) -> None:
         self.name = name
         self.value = value
@@ -39,8 +40,8 @@ def is_quiet(node: ast.stmt, value: ast.expr) -> bool:
     """Whether a statement is a plain assignment that cannot change `value`."""
     if not isinstance(node, ast.Assign):
         return False
-    inside = {part.attr for part in ast.walk(value) if isinstance(part, ast.Attribute)}
-    for part in ast.walk(node):
+    inside = {part.attr for part in walk(value) if isinstance(part, ast.Attribute)}
+    for part in walk(node):
         if isinstance(part, (ast.Call, ast.Await, ast.Subscript, *NESTED)):
             return False
         if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store) and part.attr in inside:
@@ -50,11 +51,11 @@ def is_quiet(node: ast.stmt, value: ast.expr) -> bool:
 
 def first_use(node: ast.stmt, name: str, value: ast.expr) -> bool:
     """Whether `value` may stand in this statement, where `name` is used once: evaluated before anything is called."""
-    for part in ast.walk(node):
+    for part in walk(node):
         if isinstance(part, (*NESTED, ast.For, ast.While, ast.AsyncFor, ast.Try, ast.With, ast.AsyncWith)):
             return False
     if isinstance(node, (ast.Assign, ast.Expr, ast.Return)):
-        return not any(isinstance(part, (ast.Call, ast.Await)) for part in ast.walk(node.value or node))
+        return not any(isinstance(part, (ast.Call, ast.Await)) for part in walk(node.value or node))
     return False
 
 
@@ -70,7 +71,7 @@ def run(merged: Merged) -> bool:
 def _one(function: Function) -> bool:
     stores: Counter[str] = Counter()
     uses: Counter[str] = Counter()
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Name):
             (uses if isinstance(node.ctx, ast.Load) else stores)[node.id] += 1
         elif isinstance(node, ast.ExceptHandler) and node.name:
@@ -100,7 +101,7 @@ def _one(function: Function) -> bool:
                 return True
             if uses[name] == 1 and is_chain(value) and isinstance(value, ast.Attribute):
                 for later in range(at + 1, len(body)):
-                    if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(body[later])):
+                    if any(isinstance(n, ast.Name) and n.id == name for n in walk(body[later])):
                         if first_use(body[later], name, value):
                             body[later] = Put(name, value).visit(body[later])
                             del body[at]
@@ -114,7 +115,7 @@ def _one(function: Function) -> bool:
 def bodies(function: Function) -> list[list[ast.stmt]]:
     """All lists of statements in a function."""
     found = []
-    for node in ast.walk(function):
+    for node in walk(function):
         for name in ("body", "orelse", "finalbody"):
             body = getattr(node, name, None)
             if isinstance(body, list) and body:

@@ -6,6 +6,7 @@ Only what is decided by constants goes, and no expression that could do somethin
 import ast
 
 from .numbers import number, value_of
+from .walking import Transformer, bodies_of, walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def truth(node: ast.expr) -> "bool | None":
     return None
 
 
+def is_none(node: ast.expr) -> bool:
+    """Whether this is None, written out."""
+    return isinstance(node, ast.Constant) and node.value is None
+
+
 def is_pure(node: ast.expr) -> bool:
     """Whether it does not matter if this is evaluated: names, attributes, and what is computed of them by operators."""
     return all(
@@ -36,11 +42,11 @@ def is_pure(node: ast.expr) -> bool:
             (*PURE, ast.expr_context, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.boolop, ast.unaryop, ast.cmpop,
              ast.BinOp, ast.operator, ast.Subscript, ast.Tuple),
         )
-        for part in ast.walk(node)
+        for part in walk(node)
     )  # fmt: skip
 
 
-class Folder(ast.NodeTransformer):
+class Folder(Transformer):
     def __init__(self) -> None:
         self.changed = False
 
@@ -106,7 +112,7 @@ class Folder(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if ast.unparse(node.func) == "isinstance" and ast.unparse(node.args[0]) == "None":
+        if isinstance(node.func, ast.Name) and node.func.id == "isinstance" and is_none(node.args[0]):
             self.changed = True
             return ast.copy_location(ast.Constant(False), node)
         return node
@@ -136,14 +142,14 @@ class Folder(ast.NodeTransformer):
         if all(isinstance(statement, ast.Pass) for statement in node.body):  # nothing can be raised
             self.changed = True
             return [*node.orelse, *node.finalbody] or ast.copy_location(ast.Pass(), node)
-        if len(node.handlers) == 1 and ast.unparse(node.handlers[0].body[0]) == "raise" and not node.finalbody:
+        if len(node.handlers) == 1 and _raises_again(node.handlers[0].body[0]) and not node.finalbody:
             self.changed = True
             return [*node.body, *node.orelse]
         return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         self.generic_visit(node)
-        if all(is_pure(part) or ast.unparse(part).startswith("len(") for part in _operands(node.value)):
+        if all(is_pure(part) or _is_length(part) for part in _operands(node.value)):
             self.changed = True
             return ast.copy_location(ast.Pass(), node)
         return node
@@ -158,11 +164,19 @@ class Folder(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        for name in ("body", "orelse", "finalbody"):
-            body = getattr(node, name, None)
+        for name in bodies_of[type(node)]:
+            body = getattr(node, name)
             if isinstance(body, list):
                 setattr(node, name, tidy(body, needed=name == "body" and not isinstance(node, ast.Module)))
         return node
+
+
+def _raises_again(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Raise) and node.exc is None
+
+
+def _is_length(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
 
 
 def _operands(node: ast.expr) -> list[ast.expr]:

@@ -15,6 +15,7 @@ from .merging import Merged
 from .program import defined
 from .reaching import is_special, public_attributes
 from .scopes import parameters
+from .walking import Transformer, walk
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -38,7 +39,7 @@ def candidates(merged: Merged, foreign: set[str]) -> dict[str, Candidate]:
     called: Counter[str] = Counter()
     defined_as: Counter[str] = Counter()
     for tree in merged.trees():
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 named[node.id] += 1
             elif isinstance(node, ast.Attribute):
@@ -108,7 +109,7 @@ def bindings(call: ast.Call, function: Function, is_method: bool) -> list[tuple[
     return found
 
 
-class Rename(ast.NodeTransformer):
+class Rename(Transformer):
     """Puts values in the place of a function's names, and renames the others."""
 
     def __init__(self, values: dict[str, ast.expr], suffix: str) -> None:
@@ -132,7 +133,7 @@ class Rename(ast.NodeTransformer):
 def prepared(candidate: Candidate, call: ast.Call) -> list[ast.stmt]:
     """The body of a function for the place of this call: parameters set first where they have to be."""
     function = copy.deepcopy(candidate.node)
-    inner = [node for statement in function.body for node in ast.walk(statement)]
+    inner = [node for statement in function.body for node in walk(statement)]
     if any(
         isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Yield, ast.YieldFrom, ast.Global))
         for node in inner
@@ -157,7 +158,7 @@ def prepared(candidate: Candidate, call: ast.Call) -> list[ast.stmt]:
 
 def returns(body: list[ast.stmt]) -> int:
     """How many `return` there are."""
-    return sum(isinstance(node, ast.Return) for statement in body for node in ast.walk(statement))
+    return sum(isinstance(node, ast.Return) for statement in body for node in walk(statement))
 
 
 def ends(body: list[ast.stmt]) -> bool:
@@ -218,7 +219,7 @@ def expression(candidate: Candidate, call: ast.Call) -> ast.expr:
     return body[0].value
 
 
-class Inliner(ast.NodeTransformer):
+class Inliner(Transformer):
     """Inlines the calls in one part."""
 
     def __init__(self, found: dict[str, Candidate], part: str, public: set[str]) -> None:

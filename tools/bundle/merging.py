@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from .program import PACKAGE, Module, Program, defined, statements
 from .scopes import bind
+from .walking import Transformer, walk
 
 MAIN = "__init__"
 
@@ -115,7 +116,7 @@ def _closure(roots: Iterable[str], edges: dict[str, list[str]]) -> list[str]:
     return found
 
 
-class Linker(ast.NodeTransformer):
+class Linker(Transformer):
     """Puts the modules of one part together."""
 
     def __init__(self, program: Program, part: Part, where: dict[str, str], only: dict[str, str]) -> None:
@@ -158,7 +159,7 @@ class Linker(ast.NodeTransformer):
             f"    {inner} = {self._outer(*found)}\n" for inner, found in sorted(self.globals.items()) if found[0]
         )
         [found] = ast.parse(f"class {name}:\n{lines or '    pass'}").body
-        for node in ast.walk(found):
+        for node in walk(found):
             if isinstance(node, ast.Name):
                 node.kind = "class" if isinstance(node.ctx, ast.Store) else "global"  # type: ignore[attr-defined]
         self.names.append(name)
@@ -259,8 +260,8 @@ class Linker(ast.NodeTransformer):
         names: dict[str, str] = {}
         if not self.in_function:
             self.used_of_modules: dict[str, set[tuple[str, str]]] = {}
-        imports = [n for n in ast.walk(node) if isinstance(n, ast.ImportFrom)]
-        self.assigned = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        imports = [n for n in walk(node) if isinstance(n, ast.ImportFrom)]
+        self.assigned = {n.id for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         for found in imports:
             source = self.module.absolute(found)
             if self.program.is_module(source):
@@ -329,7 +330,7 @@ def import_from(part: str, names: list[str], like: "ast.AST | None" = None) -> a
 
 def replace_statement(tree: ast.AST, old: ast.stmt, new: list[ast.stmt]) -> None:
     """Put `new` in the place of the statement `old` somewhere in `tree`."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         for _, body in ast.iter_fields(node):
             if isinstance(body, list) and any(item is old for item in body):
                 at = next(index for index, item in enumerate(body) if item is old)

@@ -18,6 +18,7 @@ from pathlib import Path
 from .merging import Merged
 from .reaching import classes, is_special, lineage, public_attributes
 from .scopes import parameters
+from .walking import Transformer, walk
 
 # Looked up by the interpreter on objects of any class: by `await`, by streams, on exceptions.
 LOOKED_UP = {"send", "throw", "close", "args", "value", "errno", "ioctl", "write", "read", "readinto", "__call__"}
@@ -74,7 +75,7 @@ class Names:
         attributes: Counter[str] = Counter()
         own: set[str] = set()  # attributes that our objects have
         for tree in self.merged.trees():
-            for node in ast.walk(tree):
+            for node in walk(tree):
                 if isinstance(node, ast.Name):
                     if node.id in self.merged.home:
                         uses[node.id] += 1
@@ -118,7 +119,7 @@ class Names:
         """Names of parameters that stay: of public functions and methods, or passed by name."""
         kept = set(self.keywords)
         for tree in self.merged.trees():
-            for node in ast.walk(tree):
+            for node in walk(tree):
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
                     kept |= {arg.arg for arg in parameters(node) if self.keeps_parameter(node, arg, None)}
         return kept
@@ -170,7 +171,7 @@ def read_first(body: list[ast.stmt]) -> list[ast.stmt]:
     return ordered
 
 
-class Renamer(ast.NodeTransformer):
+class Renamer(Transformer):
     def __init__(self, names: Names, short: bool) -> None:
         self.names = names
         self.short = short
@@ -240,7 +241,7 @@ class Renamer(ast.NodeTransformer):
         used: set[str] = set()  # names that a parameter may not be called
         kept: set[str] = set()
         inner: Counter[str] = Counter()  # how many functions bind a name: only in one may it be chosen freely
-        for part in ast.walk(node):
+        for part in walk(node):
             if isinstance(part, ast.Name):
                 if part.kind == "local" and part.id not in self.names.globals:  # type: ignore[attr-defined]
                     found.add(part.id)

@@ -9,6 +9,7 @@ from collections import Counter
 
 from .merging import Merged
 from .scopes import parameters
+from .walking import walk
 
 ONE_BYTE = 126  # numbers of one byte, but for the file's name and that of `print`
 USES_MIN = 5  # from how many on it pays: to be named here costs two bytes of the file
@@ -18,7 +19,7 @@ def frequent(body: list[ast.stmt]) -> list[str]:
     """The names that are used often in the bytecode of these statements, the most frequent first."""
     uses: Counter[str] = Counter()
     for tree in body:
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Attribute):
                 uses[node.attr] += 1
             elif isinstance(node, ast.Name) and node.kind != "local":  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from .merging import Merged
 from .program import BundleError, defined
 from .reaching import is_self, is_special
 from .scopes import parameters
+from .walking import Transformer, walk
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 OTHER = "other"  # the type of what is known to be no part
@@ -57,7 +58,7 @@ class Parts:
         """The classes that are parts, each after the one that makes it."""
         named: Counter[str] = Counter()
         for tree in self.merged.trees():
-            for node in ast.walk(tree):
+            for node in walk(tree):
                 if isinstance(node, ast.Name):
                     named[node.id] += 1
                 elif isinstance(node, ast.alias):
@@ -82,7 +83,7 @@ class Parts:
 
     def _members(self, cls: ast.ClassDef) -> set[str]:
         names = {name for member in cls.body for name in defined(member)} | set(getattr(cls, "notes", {}))
-        for node in ast.walk(cls):
+        for node in walk(cls):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
                 names.add(node.attr)
         return names
@@ -132,7 +133,7 @@ class Parts:
             before = len(self.attributes)
             for function, cls in functions(self.merged):
                 types = self.variables(function, cls)
-                for node in ast.walk(function):
+                for node in walk(function):
                     if isinstance(node, ast.Assign):
                         value = self.type_of(node.value, types)
                         for target in node.targets:
@@ -151,19 +152,19 @@ class Parts:
         fixed = set(types)
         for _ in range(3):  # a variable may be set from another one
             found: dict[str, set[str | None]] = {}
-            for node in ast.walk(function):
+            for node in walk(function):
                 if isinstance(node, ast.Assign):
                     note = getattr(node, "note", None)
                     value = self.of_note(note) if note else self.type_of(node.value, types)
                     for target in node.targets:
-                        for name in ast.walk(target):
+                        for name in walk(target):
                             if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
                                 found.setdefault(name.id, set()).add(value if name is target else OTHER)
                 elif isinstance(node, ast.ExceptHandler) and node.name:
                     found.setdefault(node.name, set()).add(OTHER)
                 elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension, ast.NamedExpr, ast.withitem)):
                     target = node.optional_vars if isinstance(node, ast.withitem) else node.target
-                    for name in ast.walk(target) if target else ():
+                    for name in walk(target) if target else ():
                         if isinstance(name, ast.Name):
                             found.setdefault(name.id, set()).add(OTHER)
             for name, kinds in found.items():
@@ -179,7 +180,7 @@ class Parts:
         wrong: set[str] = set()
         for function, cls in functions(self.merged):
             types = self.variables(function, cls)
-            for node in ast.walk(function):
+            for node in walk(function):
                 if isinstance(node, ast.Assign):
                     value = self.type_of(node.value, types)
                     held = {self.type_of(target, types) for target in node.targets if isinstance(target, ast.Attribute)}
@@ -194,7 +195,7 @@ class Parts:
         doubts = set()
         for function, cls in functions(self.merged):
             types = self.variables(function, cls)
-            for node in ast.walk(function):
+            for node in walk(function):
                 if isinstance(node, ast.Attribute):
                     try:
                         self.renamed(self.type_of(node.value, types), node.attr)
@@ -263,7 +264,7 @@ def functions(merged: Merged) -> list[tuple[Function, "str | None"]]:
     return found
 
 
-class Rewriter(ast.NodeTransformer):
+class Rewriter(Transformer):
     """Rewrites one function."""
 
     def __init__(self, parts: Parts, function: Function, cls: "str | None") -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .folding import Folder
+from .walking import Transformer, walk
 
 PACKAGE = "mqttlite"
 
@@ -72,10 +73,10 @@ class Program:
         is_package = path.is_dir()
         path = path / "__init__.py" if is_package else path.with_suffix(".py")
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        for node in ast.walk(tree):
+        for node in walk(tree):
             node.origin = path.relative_to(self.source).as_posix()  # type: ignore[attr-defined]
         module = Module(name, path, tree, is_package)
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.If) and _names_type_checking(node.test):
                 for statement in node.body:
                     if isinstance(statement, ast.ImportFrom):
@@ -111,7 +112,7 @@ class Program:
 
     def _imported(self, module: Module) -> Iterator[tuple[str, bool]]:
         at_top = set(map(id, statements(module.tree.body)))
-        for node in ast.walk(module.tree):
+        for node in walk(module.tree):
             if isinstance(node, ast.ImportFrom):
                 name = module.absolute(node)
                 if not self.is_module(name):
@@ -158,7 +159,7 @@ def defined(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
     if isinstance(node, ast.Assign):
-        return [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+        return [name.id for target in node.targets for name in walk(target) if isinstance(name, ast.Name)]
     if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
         return [node.target.id]
     return []
@@ -168,7 +169,7 @@ def _names_type_checking(test: ast.expr) -> bool:
     return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
-class Stripper(ast.NodeTransformer):
+class Stripper(Transformer):
     """Takes out what no board runs, and sets the flags of core/features.py."""
 
     def __init__(self, flags: dict[str, int]) -> None:

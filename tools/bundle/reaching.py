@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from .folding import is_pure, tidy
 from .merging import Merged
 from .program import defined
+from .walking import Transformer, bodies_of, walk
 
 
 def classes(merged: Merged) -> dict[str, ast.ClassDef]:
@@ -36,7 +37,7 @@ def public_attributes(merged: Merged) -> set[str]:
     names = set(merged.exposed)
     for public in merged.public.values():
         for cls in lineage(public, known):
-            for node in ast.walk(cls):
+            for node in walk(cls):
                 if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
                     names.add(node.attr)
             for statement in cls.body:
@@ -77,7 +78,7 @@ class Reach:
         for name in merged.public.values():
             self.name(name)
         for node in loose:
-            for inner in ast.walk(node):  # definitions under `if` or `try` stay
+            for inner in walk(node):  # definitions under `if` or `try` stay
                 if isinstance(inner, ast.stmt):
                     self.kept.add(id(inner))
             self.scan(node)
@@ -120,7 +121,7 @@ class Reach:
                     self.scan(member)
 
     def scan(self, tree: ast.AST) -> None:
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 self.name(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -129,7 +130,7 @@ class Reach:
                 self.attribute(node.value)
 
 
-class Unread(ast.NodeTransformer):
+class Unread(Transformer):
     """Takes out what sets attributes that nothing reads, and `pass` where it is not needed."""
 
     def __init__(self, read: set[str]) -> None:
@@ -161,8 +162,8 @@ class Unread(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        for name in ("body", "orelse", "finalbody"):
-            body = getattr(node, name, None)
+        for name in bodies_of[type(node)]:
+            body = getattr(node, name)
             if isinstance(body, list):
                 setattr(node, name, tidy(body, needed=name == "body"))
         return node
@@ -182,14 +183,11 @@ def _filter(body: Iterable[ast.stmt], kept: set[int]) -> list[ast.stmt]:
 def used_names(body: Iterable[ast.AST]) -> set[str]:
     """Names that are loaded somewhere."""
     return {
-        node.id
-        for tree in body
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        node.id for tree in body for node in walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
 
 
-class Imports(ast.NodeTransformer):
+class Imports(Transformer):
     """Leaves out imports of what a part does not use, or what is not defined any more."""
 
     def __init__(self, used: set[str], known: set[str]) -> None:
@@ -240,4 +238,4 @@ def has_content(body: list[ast.stmt]) -> bool:
 
 def size(merged: Merged) -> int:
     """How many nodes the program has."""
-    return sum(1 for tree in merged.trees() for _ in ast.walk(tree))
+    return sum(1 for tree in merged.trees() for _ in walk(tree))

@@ -5,6 +5,8 @@ whose body it stands in ("class"), or "global": of the module or built in.
 import ast
 from collections.abc import Iterator
 
+from .walking import walk
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -50,7 +52,7 @@ def bound(node: ast.AST) -> set[str]:
         names |= {arg.arg for arg in parameters(node)}
         body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
     elif isinstance(node, COMPREHENSIONS):
-        return {n.id for part in node.generators for n in ast.walk(part.target) if isinstance(n, ast.Name)}
+        return {n.id for part in node.generators for n in walk(part.target) if isinstance(n, ast.Name)}
     else:
         body = list(node.body)  # type: ignore[attr-defined]
     for found in in_scope(body):
@@ -65,7 +67,7 @@ def bound(node: ast.AST) -> set[str]:
         elif isinstance(found, (ast.Global, ast.Nonlocal)):
             outside |= set(found.names)
         elif isinstance(found, COMPREHENSIONS):
-            names |= {n.target.id for n in ast.walk(found) if isinstance(n, ast.NamedExpr)}
+            names |= {n.target.id for n in walk(found) if isinstance(n, ast.NamedExpr)}
     return names - outside
 
 

@@ -11,6 +11,7 @@ from .merging import MAIN, Merged, Part, import_from
 from .program import defined
 from .reaching import public_attributes, used_names
 from .scopes import bind
+from .walking import walk
 
 PART = "setup"
 FUNCTION = "set_up__setup"
@@ -28,17 +29,17 @@ def _outlined(merged: Merged, cls: ast.ClassDef, moved: list[ast.stmt]) -> "ast.
     """The constructor of a class as a function that makes one, where that is done once and here alone; the class stays,
     for its objects do.
     """
-    calls = [n for tree in moved for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == cls.name]
-    named = sum(isinstance(n, ast.Name) and n.id == cls.name for tree in merged.trees() for n in ast.walk(tree))
-    named += sum(isinstance(n, ast.Name) and n.id == cls.name for n in ast.walk(moved[-1]))
+    calls = [n for tree in moved for n in walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == cls.name]
+    named = sum(isinstance(n, ast.Name) and n.id == cls.name for tree in merged.trees() for n in walk(tree))
+    named += sum(isinstance(n, ast.Name) and n.id == cls.name for n in walk(moved[-1]))
     init = next((node for node in cls.body if getattr(node, "name", "") == "__init__"), None)
     has_methods = sum(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in cls.body) > 1
     by_type = any(
-        isinstance(n, ast.Call) and ast.unparse(n.func) == "type" for tree in merged.trees() for n in ast.walk(tree)
+        isinstance(n, ast.Call) and ast.unparse(n.func) == "type" for tree in merged.trees() for n in walk(tree)
     )
     if len(calls) != 1 or named != 1 or cls.bases or not isinstance(init, ast.FunctionDef) or cls.name in merged.public:
         return None
-    if any(isinstance(node, ast.Return) for node in ast.walk(init)) or (by_type and has_methods):
+    if any(isinstance(node, ast.Return) for node in walk(init)) or (by_type and has_methods):
         return None
     cls.body.remove(init)
     if not cls.body:
@@ -47,7 +48,7 @@ def _outlined(merged: Merged, cls: ast.ClassDef, moved: list[ast.stmt]) -> "ast.
     self_name = init.args.args.pop(0).arg
     text = f"{self_name} = {cls.name}()\nreturn {self_name}"
     first, last = ast.parse(text).body
-    for node in (*ast.walk(first), *ast.walk(last)):
+    for node in (*walk(first), *walk(last)):
         if isinstance(node, ast.Name):
             node.kind = "local" if node.id == self_name else "global"  # type: ignore[attr-defined]
     init.body = [first, *init.body, last]
@@ -94,7 +95,7 @@ def run(merged: Merged, whole: str) -> None:
         for part in merged.parts.values()
         if part is not main
         for tree in part.body
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.ImportFrom) and node.level
         for alias in node.names
     }

@@ -10,6 +10,7 @@ import copy
 
 from .merging import Merged
 from .reaching import is_self
+from .walking import Transformer, walk
 
 
 def _constant(node: ast.expr, classes: set[str]) -> "tuple[bool, object]":
@@ -22,7 +23,7 @@ def _constant(node: ast.expr, classes: set[str]) -> "tuple[bool, object]":
     return False, None
 
 
-class Settle(ast.NodeTransformer):
+class Settle(Transformer):
     def __init__(self, values: dict[str, object]) -> None:
         self.values = values
 
@@ -45,7 +46,7 @@ def overwritten(merged: Merged) -> set[int]:
         init = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
         if not init:
             continue
-        read = {n.attr for n in ast.walk(init) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+        read = {n.attr for n in walk(init) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
         last: dict[str, ast.Assign] = {}
         for statement in [*tree.body, *init.body]:
             if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -75,7 +76,7 @@ def run(merged: Merged, foreign: set[str]) -> bool:
     repeated = overwritten(merged)
     for tree in merged.trees():
         handled: set[int] = set()
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if id(node) in repeated:
                 handled.update(map(id, node.targets))  # type: ignore[attr-defined]
             elif isinstance(node, ast.Assign):
@@ -99,10 +100,7 @@ def run(merged: Merged, foreign: set[str]) -> bool:
         if name not in several and name not in foreign and name.startswith("_")
     }
     read = {
-        n.attr
-        for t in merged.trees()
-        for n in ast.walk(t)
-        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)
+        n.attr for t in merged.trees() for n in walk(t) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)
     }
     chosen = {name: value for name, value in chosen.items() if name in read}
     for part in merged.parts.values():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .merging import Merged
 from .program import PACKAGE, BundleError
+from .walking import Transformer
 
 TABLE = Path("mqttlite/client/board_errors.json")
 VALUES = {"in doubt"}  # what `pending` says
@@ -53,7 +54,7 @@ def pieces(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
-class Numberer(ast.NodeTransformer):
+class Numberer(Transformer):
     """`rules`: what is said about a broken rule (core/broken_rules.py); the first argument of `broken` names it."""
 
     def __init__(self, table: Table, rules: dict[str, str]) -> None:

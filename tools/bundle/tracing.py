@@ -7,10 +7,11 @@ import ast
 from .merging import MAIN, Merged
 from .naming import Names
 from .program import PACKAGE
+from .walking import walk
 
 
 def _statements(tree: ast.AST) -> list[ast.stmt]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    return [node for node in walk(tree) if isinstance(node, ast.stmt)]
 
 
 def written(merged: Merged, names: Names) -> tuple[dict[str, str], dict[str, object]]:
