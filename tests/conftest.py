@@ -3,10 +3,12 @@
 It stands here and in no folder below: profiles count for what is imported later, and this is imported first.
 """
 
+import gc
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 for _name in ("BROKER", "COLUMNS", "DEMO_SECONDS", "LINES", "MQTTLITE_PASSWORD", "NO_COLOR", "PYTHONWARNINGS"):
     os.environ.pop(_name, None)
 os.environ["TERM"] = "xterm"
+
+# What is compiled once is kept, here and by every program that a test starts: there are a thousand of them, and six
+# workers that collect all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 _runtime = tempfile.TemporaryDirectory(prefix="run-")  # sockets of gateways; removed when the tests end
 os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
@@ -47,6 +54,17 @@ def pytest_xdist_auto_num_workers() -> int:
     115,200 baud, for a board to start.
     """
     return 3 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 3 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes stays to the end: the garbage collector need not look through it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
