@@ -2,11 +2,20 @@
 whoever was killed meanwhile and counts anew.
 """
 
+from ...broker.limits import HOLD, Limits, QueueRule
+from ...broker.named_rules import NamedRule
 from ..check.conduct import Conduct
 from ..net.packets import Packet
 from .feature import EQUAL_COST, Feature
 
 TAKEN = ("PUBACK", "PUBREC")
+
+
+def limits_of(feature: Feature) -> Limits:
+    """The broker's: of the consumer's own queue, or of the named one that it takes from."""
+    if feature.consumer.topic_filter.startswith("$queue/"):
+        return Limits(named=(NamedRule("q", when_full=HOLD, max_bytes=feature.budget),))
+    return Limits(queues=(QueueRule("consumer", HOLD, feature.budget),))
 
 
 class Budget:

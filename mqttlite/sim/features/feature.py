@@ -159,6 +159,7 @@ FEATURES = (
     Feature("delayed-still", Actor(ALWAYS), _LATER, 14.0, still=True),
     Feature("repeats", Actor(ALWAYS), _KEYED, 4.0, keys=True),
     Feature("budget-1", _AWAY, _EQUAL, 9.0, qos=1, budget=FITTING * EQUAL_COST),
+    Feature("budget-queue", _AWAY._replace(topic_filter=_QUEUE), _EQUAL, 9.0, budget=(FITTING + 1) * EQUAL_COST - 1),
     Feature("budget-2", _AWAY, _EQUAL, 9.0, budget=(FITTING + 1) * EQUAL_COST - 1),
     Feature("retained", Actor(((6.0, FOREVER_S),), retain_handling=1), _RETAINED, 10.0),
 )

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 from ...broker import Access, Broker
-from ...broker.limits import HOLD, Limits, QueueRule
 from ..check.ledger import FOREVER, LONG_ENOUGH_S, Missing
 from ..check.links import Links
 from ..check.times import TICK, Times
@@ -17,7 +16,7 @@ from ..small.steps import REVIVE_S
 from ..timeline import SECOND
 from .actors import Producer, lamp, lamp_of, reader_of, will_of
 from .base import FeatureScene
-from .budget import Budget
+from .budget import Budget, limits_of
 from .feature import Actor, Feature
 from .rules import TOPIC, ChangingRules
 
@@ -50,7 +49,7 @@ class FeatureRun(FeatureScene):
         self.others: list[Process] = []
         clock = Clock(wall=YEAR_1970, kept=False) if feature.still else Clock(wall=WALL)
         self.budget = Budget(feature, self.conduct) if feature.budget else None
-        limits = Limits(queues=(QueueRule("consumer", HOLD, feature.budget),)) if feature.budget else None
+        limits = limits_of(feature) if feature.budget else None
         self.broker = world.process("broker", self.broker_of(limits, deduplicate=feature.keys), clock=clock)
         self.consumer = self._actor("consumer", feature.consumer)
         if feature.other:
