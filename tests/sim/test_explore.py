@@ -1,6 +1,7 @@
 """Small worlds under faults: a drawn slice of what `make simulate` goes through, and the machinery itself."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ import pytest
 from benchmarks import exploring
 from benchmarks.fault_points import POINTS, hit
 from mqttlite.cli import main as mqttlite
+from mqttlite.core import session
 from mqttlite.sim.features.feature import Feature
 from mqttlite.sim.small import schedule as schedules
 from mqttlite.sim.small.bridge import Bridge
 from mqttlite.sim.small.faults import Extent, Fault, parse
 from mqttlite.sim.small.pieces import Streaming
+from mqttlite.sim.small.run import COUNTING
 from mqttlite.sim.small.schedule import AnyWorld, Result, Schedule, named, shrink, try_out
 from mqttlite.sim.small.small import Small
 from tests.planted import BUGS
@@ -68,6 +71,18 @@ def test_a_world_comes_from_its_name() -> None:
         named("qos3-1-sqlite")
     with pytest.raises(ValueError, match="is no small world"):
         named("qos2-1-sqlite-fast")
+
+
+def test_whoever_counts_identifiers_counts_few_where_there_are_few() -> None:
+    counting = {module.__name__ for module in COUNTING}
+    # These have tables for all of them, or show one.
+    others = {"mqttlite.broker.packets.answers", "mqttlite.broker.operating.view"}
+    found = {
+        name
+        for name, module in list(sys.modules.items())
+        if name.startswith("mqttlite.") and vars(module).get("SPAN") == session.SPAN
+    }
+    assert found - others == counting
 
 
 def test_points_have_names() -> None:

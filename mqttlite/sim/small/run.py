@@ -8,10 +8,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...broker.clients import forms
+from ...broker.clients import forms, queue
 from ...broker.limits import Limits
+from ...broker.routing import witnessed
 from ...client import Client
-from ...core import earlier_life, invariants, outbound5
+from ...core import earlier_life, invariants, outbound5, streamed
 from ...core import session as core
 from ...store.base import Store
 from ..check.ledger import Publisher, ToPublish
@@ -36,13 +37,23 @@ PACE_S = 1.5  # of a slow producer, between two messages: longer than a reconnec
 FEW = 4  # packet identifiers
 TIGHT = 200  # bytes of a journal that is rewritten again and again
 OUTGROWN = 2000  # bytes of a message that is never taken
+COUNTING: tuple[Any, ...] = (
+    core,
+    earlier_life,
+    invariants,
+    outbound5,
+    streamed,
+    forms,
+    queue,
+    witnessed,
+)  # identifiers
 POISON = "poison"  # its topic, when it is the broker that does not take it; it is in TOPIC when it is the consumer
 
 
 @contextlib.contextmanager
 def few_identifiers(few: bool) -> Iterator[None]:
     """While this lasts, sessions have few packet identifiers."""
-    owners: tuple[Any, ...] = (core, earlier_life, invariants, outbound5, forms) if few else ()
+    owners = COUNTING if few else ()
     before = [owner.SPAN for owner in owners]
     for owner in owners:
         owner.SPAN = FEW
