@@ -8,17 +8,26 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from mqttlite.broker.clients.queue import Queue
+from mqttlite.broker.operating.actions import Actions
+from mqttlite.broker.queues.depot import Depot
+from mqttlite.broker.routing.means import Means
+from mqttlite.broker.sessions.wills import Wills
 from mqttlite.link.bus.addressed import AddressedLink
 from mqttlite.link.bus.device import BusDevice
 from mqttlite.link.bus.station import Station
 from mqttlite.serial import ports as serial_ports
 from mqttlite_gateway.lines.ports import Ports
 from mqttlite_gateway.operating.install import installing, step
+from mqttlite_gateway.page.crowd import Crowd
 from mqttlite_gateway.page.door import Door
 from mqttlite_gateway.page.topics import InsideTopics
 from mqttlite_gateway.sinks.uplink import SinkUplink
+from tests.broker.access import test_new_rules
+from tests.broker.operating import test_control
+from tests.broker.queues import test_named_queues
 from tests.gateway import test_install, test_ports
-from tests.gateway.page import test_door
+from tests.gateway.page import test_door, test_streams
 from tests.gateway.sinks import test_uplink
 from tests.link import test_bus
 
@@ -90,5 +99,29 @@ ROOMS = {
     "a dry run is none": Planted(
         text(installing._all, {"if not is_dry:": "if True:"}),
         test_install.test_a_dry_run_says_all_of_it_and_changes_nothing,
+    ),
+    "one address keeps all others out of the page": Planted(
+        text(Crowd.has_room, {"min(most, key=self._worth).abort()": "return False"}),
+        test_streams.test_an_address_with_very_many_connections_keeps_nobody_else_out,
+    ),
+    "what is taken away from a consumer ends with its PUBCOMP": Planted(
+        text(Queue.withdraw, {"if self.on_finished:": "if False:"}),
+        test_new_rules.test_who_gets_what_another_consumer_may_have_handled_at_qos_2_is_told_so,
+    ),
+    "a will from before there were rules is not checked": Planted(
+        text(Wills._publish, {"if not (self._guard().is_open or source_of(will.extra)):": "if False:"}),
+        test_new_rules.test_a_will_of_before_there_were_rules_is_its_sessions_and_goes_out_if_that_may_publish_it,
+    ),
+    "what cannot be queued again is dropped": Planted(
+        text(Actions._retry, {"self._cannot_be_last(client, seq)": "''"}),
+        test_control.test_retry_leaves_a_message_where_it_is_when_there_is_no_room_behind_the_others,
+    ),
+    "a queue takes the room of all others": Planted(
+        text(Means.is_full, {"held + cost > bound // max(1, self.count)": "True"}),
+        partial(test_named_queues.test_a_queue_that_has_all_the_room_that_there_is_costs_others_no_message, "queue"),
+    ),
+    "a user makes all queues that there may be": Planted(
+        text(Depot._lacks_room, {"if user and 2 * own >= most else": "if False else"}),
+        test_named_queues.test_no_user_makes_more_than_half_of_all_queues,
     ),
 }

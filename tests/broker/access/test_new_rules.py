@@ -417,8 +417,9 @@ def test_who_gets_what_another_consumer_may_have_handled_at_qos_2_is_told_so() -
     (pubrel,) = bert.packets()  # it may know the identifier
     anna = world.five("anna", "other")
     anna.subscribe("$queue/jobs", 2)
-    (message,) = anna.messages()
-    assert (message.payload, message.properties["UserProperty"]) == (b"1", [("queue-tries", "1")])
+    found = anna.messages()
+    assert [(each.payload, each.properties["UserProperty"]) for each in found] == [(b"1", [("queue-tries", "1")])]
+    message = found[0]
     bert.send("pubcomp", packet_id=pubrel.fields["packet_id"])
     queue = world.engine.depot.queues[b"jobs"]
     assert list(queue.items) == [0], "it is the other one's now"

@@ -178,13 +178,15 @@ async def calling(page: Page, *hosts: str) -> AsyncIterator[list[Caller]]:
     """Connections, each from one of these addresses, one after the other, each with a request."""
     port = int(page.url.rpartition(":")[2])
     callers = []
-    async with asyncio.timeout(20):
-        for host in hosts:
-            callers.append(Caller(*await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))))
-            await callers[-1].ask()
-        yield callers
-    for caller in callers:
-        await leave(caller.writer)
+    try:
+        async with asyncio.timeout(20):
+            for host in hosts:
+                callers.append(Caller(*await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))))
+                await callers[-1].ask()
+            yield callers
+    finally:
+        for caller in callers:
+            await leave(caller.writer)
 
 
 async def test_an_address_with_very_many_connections_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
