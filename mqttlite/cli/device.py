@@ -44,7 +44,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         added = inner.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         added.add_argument("--config", type=Path, metavar="FILE", help="broker.toml or gateway.toml (see above)")
         added.add_argument(
-            "--socket", metavar="PATH", help="the broker's control socket (the one broker that runs here)"
+            "--socket",
+            metavar="PATH",
+            help="the broker's control socket (the one that its file names, or that of the one broker that runs here)",
         )
         added.set_defaults(run=run)
         return added
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(settings, args.json)
     if args.subcommand == "remove":
         say(devices.remove(settings, args.name))
-        _tell_broker(args, remove=args.name)
+        _tell_broker(args, settings, remove=args.name)
         return 0
     if args.output and args.output.exists():
         raise ValueError(f"{args.output} is there already: choose another name, or remove it")
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         say(line)
     if found.settings:
         _hand_over(args, found)  # first: what stands nowhere else must not be lost
-    _tell_broker(args)
+    _tell_broker(args, settings)
     return 0
 
 
@@ -151,12 +153,17 @@ def _keep_key(args: argparse.Namespace, record: dict[str, Any]) -> None:
     keyed(Devices(args.devices), record)
 
 
-def _tell_broker(args: argparse.Namespace, remove: str = "") -> None:
-    """Have a broker that runs read its files again, and end the session of a device that is none any more."""
+def _tell_broker(args: argparse.Namespace, settings: "Settings", remove: str = "") -> None:
+    """Have the broker of these settings, if it runs, read its files again, and end the session of a device that is none
+    any more.
+    """
     from .control_client import reach
 
+    if settings.control is None and not args.socket:
+        say("no broker has been told, for its file has [control] socket = false: it reads this at SIGHUP, or a restart")
+        return
     try:
-        with reach(args.socket) as broker:
+        with reach(args.socket or settings.control or None) as broker:
             broker.ask("reload")
             if remove and any(each["client"] == remove for each in broker.ask("sessions")):
                 broker.ask("remove", client=remove)

@@ -78,7 +78,7 @@ async def running(path: Path) -> AsyncIterator[Broker]:
 async def device(path: Path, *words: str) -> int:
     return await asyncio.to_thread(
         main,
-        ["device", words[0], "--config", str(path), *(["--socket", str(path.with_name("s"))]), *words[1:]],
+        ["device", words[0], "--config", str(path), *words[1:]],  # whose broker is found by what the file says
     )
 
 
