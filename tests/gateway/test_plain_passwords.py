@@ -51,3 +51,19 @@ def test_the_check_and_the_doctor_tell_of_it(tmp_path: Path, capsys: pytest.Capt
     assert "doubtful: upstream cloud: its password crosses the network" in capsys.readouterr().err
     (finding,) = settings.look(Case(path))
     assert finding.state == DOUBTFUL and "its password crosses" in finding.text
+
+
+def test_the_doctor_tells_of_what_is_doubtful_about_the_broker_inside_too(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    assert main(["passwd", "-b", str(users), "ann", "secret"]) == 0
+    text = (
+        f'listen = ["mqtt://0.0.0.0:1883"]\n{UPSTREAM}url = "mqtt://localhost"\n[access]\npassword_file = "{users}"\n'
+    )
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'mode = "bridge"\n{text}')
+    path.chmod(0o600)
+    (finding,) = settings.look(Case(path))
+    assert finding.state == DOUBTFUL and finding.text.startswith("mqtt://0.0.0.0:1883: passwords cross the network")
+    users.unlink()
+    (finding,) = settings.look(Case(path))
+    assert finding.state != DOUBTFUL and str(users) in finding.text

@@ -35,8 +35,8 @@ def look(case: Case) -> Iterator[Finding]:
 
 def _port(path: str, case: Case) -> Finding:
     if not os.path.exists(path):
-        names = ", ".join(ports_there()) or "none"
-        return Finding(STEP, WRONG, f"{path} is not there", f"plug it in, or name another: {names}")
+        names = ", ".join(ports_there()) or "no serial port"
+        return Finding(STEP, WRONG, f"{path} is not there", f"plug it in, or name another; there is {names}")
     name = _name(path)
     text = path if name == path else f"{path} ({name})"
     users = users_of(path, but=case.pid or 0)

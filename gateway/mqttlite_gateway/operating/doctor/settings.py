@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 
+from mqttlite.broker.config.make_access import doubts, make_access
+
 from ...config import ConfigError, exposed, load
 from ...config.plain import plain_passwords
 from .finding import DOUBTFUL, LEFT_OUT, OK, WRONG, Case, Finding
@@ -29,10 +31,21 @@ def look(case: Case) -> Iterator[Finding]:
             yield Finding(STEP, WRONG, line, f"mend it, then: sudo mqttlite gateway --config {path} --test-config")
         return
     case.config = config
-    plain = list(plain_passwords(config))
+    found = list(plain_passwords(config))
+    if config.is_bridge:
+        try:
+            found += doubts(config.broker, make_access(config.broker))
+        except ValueError as error:  # of a file that it names
+            check = f"sudo mqttlite gateway --config {path} --test-config"
+            for line in getattr(error, "lines", [str(error)]):
+                if os.geteuid():  # it may be none of this user's affair
+                    yield Finding(STEP, LEFT_OUT, line, check)
+                else:
+                    yield Finding(STEP, WRONG, line, f"mend it, then: {check}")
+            return
     if warning:
         yield Finding(STEP, DOUBTFUL, warning, f"sudo chmod 600 {path}")
-    for each in plain:
-        yield Finding(STEP, DOUBTFUL, each, "docs/tls.md says how")
-    if not warning and not plain:
+    for each in found:
+        yield Finding(STEP, DOUBTFUL, each)
+    if not warning and not found:
         yield Finding(STEP, OK, f"{path} is in order: {config.mode} mode", values={"mode": config.mode})
