@@ -14,7 +14,7 @@ from ..broker.config.listeners import joined
 from ..broker.config.make_access import doubts, make_access
 from ..broker.connections.broker_loop import new_loop
 from ..broker.limits import NAMES, WHEN_FULL
-from . import broker_access, broker_import, broker_init, broker_operating, log_forms, open_files
+from . import broker_access, broker_import, broker_init, broker_operating, collector, log_forms, open_files
 from .arguments import Elsewhere
 from .broker_check import check
 from .broker_listeners import add_options, options_of
@@ -209,5 +209,6 @@ async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
         async with broker_operating.operated(broker, settings, reloader.reload):
             reloader.start(early.is_set())
             broker.failed.add_done_callback(lambda _: stop.set())
-            await stop.wait()
+            with collector.looks_seldom():
+                await stop.wait()
             return 1 if broker.failed.done() else 0

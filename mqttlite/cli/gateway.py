@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..broker.connections.broker_loop import new_loop
 from ..store.base import StoreError
-from . import gateway_check, gateway_operating, log_forms, open_files
+from . import collector, gateway_check, gateway_operating, log_forms, open_files
 
 if TYPE_CHECKING:
     from mqttlite_gateway.config import Config
@@ -182,7 +182,8 @@ async def _until_stopped(config: "Config", args: argparse.Namespace) -> int:
         loop.add_signal_handler(number, running.cancel)
     loop.add_signal_handler(signal.SIGHUP, gateway.hang_up)
     try:
-        await running
+        with collector.looks_seldom():
+            await running
     except asyncio.CancelledError:
         return 0
     except StoreError:

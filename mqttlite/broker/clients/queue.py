@@ -104,8 +104,8 @@ class Queue(Session):
         """As `released`; False, and nothing done, where an identifier does not stand for a message."""
         inbound = self.inbound
         numbers = range(packet_id, packet_id + count)
-        for value in map(inbound.get, numbers):
-            if value is None or value & 15 != HELD:
+        for number in numbers:
+            if inbound.get(number, FREE) & 15 != HELD:
                 return False
         row = INBOUND[HELD << 8 | PUBREL]
         assert row >> 8 == FREE
@@ -125,14 +125,10 @@ class Queue(Session):
             return False
         messages = self.messages
         numbers = range(start, end)
-        known = b""
-        for message in map(messages.get, numbers):
-            if message is None:
+        for seq in numbers:
+            message = messages.get(seq)
+            if message is None or message[0][0] & 6 != state:
                 return False
-            if message[0] is not known:
-                known = message[0]
-                if known[0] & 6 != state:
-                    return False
         effect = OUTBOUND[state << 8 | first] & 0xFF
         if effect == FINISH:
             for seq in numbers:
