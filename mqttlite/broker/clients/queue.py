@@ -13,7 +13,7 @@ from ...core.records import RELEASED as RELEASED_RECORD
 from ...core.session import FINISH, FREE, HANDLED, HELD, INBOUND, OUTBOUND, RELEASED, SENT1, SENT2, SPAN, Session
 from ...store.tables.broker_tables import STARTED
 from ..counting.ledger import MESSAGE, Ledger
-from ..messages.batch import Batch
+from ..messages.batch import NO_PROPERTIES, Batch
 from ..messages.extras import NEVER, deadline_of
 from ..messages.heads import heads5, released_head
 from ..packets.answers import identifiers, run
@@ -215,14 +215,16 @@ class Queue(Session):
         messages = self.messages
         is5 = self.is_plain5
         begun = seq
-        while seq < end:
+        packet_id = seq % SPAN + 1
+        numbers = identifiers(packet_id, min(end - seq, SPAN + 1 - packet_id))
+        for number in numbers:
             message = messages.get(seq)
             if message is None or message[2]:  # given up, or there is more to say of it: the core knows how
                 break
             if is5:
-                out += (heads5(message[0]), (seq % SPAN + 1 << 8).to_bytes(3, "big"), message[1])
+                out += (heads5(message[0]), number, NO_PROPERTIES, message[1])
             else:
-                out += (message[0], (seq % SPAN + 1).to_bytes(2, "big"), message[1])
+                out += (message[0], number, message[1])
             seq += 1
         if seq > begun:
             self.first = first

@@ -70,6 +70,8 @@ def _identifiers() -> bytes:
 
 def identifiers(packet_id: int, count: int) -> tuple[bytes, ...]:
     """As they are sent: `count` of them from `packet_id` on, none of them above the last one."""
+    if count == 1:
+        return (packet_id.to_bytes(2, "big"),)
     at = 2 * packet_id - 2
     return unpack("2s" * count, _identifiers()[at : at + 2 * count])
 
