@@ -162,21 +162,24 @@ class SqliteWriter:
         """Return when every record taken until now is durable. StoreError: it is not, and the store is of no use."""
         if self._failure:
             raise StoreError(self._failure)
+        future = self._loop.create_future()  # each waiter has its own: one that is cancelled must not cancel others
         if self._records or self._wanted:
-            waiting = self._waiting
+            self._waiting.append(future)
             if not self._busy:
                 self._busy = True
-                if self._batch > FEW and not self._pace.is_quick:
-                    self._loop.call_later(GATHER_S, self._start)
-                else:
-                    self._loop.call_soon(self._start)  # after all tasks that are ready to run, so that they join in
+                self._start_soon()
         elif self._busy:
-            waiting = self._written
+            self._written.append(future)
         else:
             return
-        future = self._loop.create_future()  # each waiter has its own: one that is cancelled must not cancel others
-        waiting.append(future)
         await future
+
+    def _start_soon(self) -> None:
+        """Have a batch started, once others have had a chance to join in."""
+        if self._batch > FEW and not self._pace.is_quick:
+            self._loop.call_later(GATHER_S, self._start)
+        else:
+            self._loop.call_soon(self._start)  # after all tasks that are ready to run
 
     def commit_now(self) -> bool:
         """Make every record taken until now durable before this returns; False: that has to be waited for (`commit`),

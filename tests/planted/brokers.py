@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from mqttlite.broker.clients.broker_store import BrokerStore
+from mqttlite.broker.clients.client_session import ClientSession
 from mqttlite.broker.clients.queue import Queue
 from mqttlite.broker.connections.commit_gate import CommitGate
 from mqttlite.broker.engine import Engine
@@ -16,7 +17,7 @@ from mqttlite.sim import scene
 from mqttlite.store.tables import broker_blocks
 
 from .planting import Change, Given, around, text, value
-from .settings import short_queue
+from .settings import few_identifiers, short_queue
 
 
 def _with_a_commit_of_its_own(note: Any) -> Any:
@@ -48,6 +49,9 @@ CHANGES: dict[str, Change | Given] = {
     "acknowledge before commit": value(CommitGate, "is_closed", False),
     "the gate forgets what it waits for": text(
         CommitGate._pass, {"store.commit()": "store.commit(); waiting += self._waiting; self._waiting.clear()"}
+    ),
+    "PUBCOMP passes the gate": Given(
+        few_identifiers, text(ClientSession.tells_nothing, {"self.store is None and ": ""})
     ),
     "SUBACK before commit": text(BrokerStore.note, {"if waits": f"if waits and kind not in ({r.SUBSCRIBED}, BEGUN)"}),
     "sessions are not resumed": text(Engine._resume, {"clean or client.clean": "True or client.clean"}),

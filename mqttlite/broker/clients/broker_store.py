@@ -61,6 +61,10 @@ class BrokerStore(SqliteWriter):
     def _tables(self) -> Tables:
         return BrokerTables(self._blocks, self.keep)
 
+    def _start_soon(self) -> None:
+        """At once: the commit gate has waited for others."""
+        self._start()
+
     def _batch_of(self, records: list[Any]) -> list[Any]:
         """Of several values of one topic, the last one."""
         if self.witness is not None:

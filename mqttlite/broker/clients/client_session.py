@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ...core.packet_types import PUBCOMP
 from ..access.identity import Identity
 from ..counting.ledger import Ledger
 from ..limits import Limits
+from ..packets.answers import are_all
 from .broker_store import SessionStore
 from .queue import Queue
 
@@ -154,6 +156,12 @@ class ClientSession:
     def is_empty(self) -> bool:
         """Whether nothing is in it, nor will be."""
         return not (self.subscriptions or self.session.queued or self.session.inbound or self.has_will)
+
+    def tells_nothing(self, packets: bytes) -> bool:
+        """Whether these tell of nothing that is stored: PUBCOMP alone, to a session that is not. (Its message was
+        durable before PUBREC left.)
+        """
+        return self.store is None and are_all(PUBCOMP, packets)
 
     @property
     def unsent(self) -> int:

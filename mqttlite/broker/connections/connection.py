@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from ..bounds.addresses import INSIDE
+from ..clients.client_session import ClientSession
 from ..clients.peer import Peer
 from ..listening import handshakes
 from .turns import Turns, now_ms
@@ -150,7 +151,7 @@ class Connection:
             out.clear()
             peer.written += len(data)
             self._engine.stats.bytes_sent += len(data)
-            if gate and gate.is_closed:
+            if gate and gate.is_closed and (close or not self._tells_nothing(data)):
                 self._held += len(data)
                 gate.hold(self._write_held, data, close)
             elif close:
@@ -164,6 +165,11 @@ class Connection:
             self._engine.count_output(peer)
         if peer.more or peer.parked_bytes or peer.question or not peer.writable or self._paused or gate:
             self.pause_or_resume()
+
+    def _tells_nothing(self, data: bytes) -> bool:
+        """Whether it may leave before a commit; not before what came earlier."""
+        client: ClientSession | None = self.peer.client
+        return not self._held and client is not None and client.tells_nothing(data)
 
     def _write_held(self, data: bytes, close: bool) -> None:
         self._held -= len(data)

@@ -39,6 +39,12 @@ def run(first: int, packet_id: int, count: int) -> bytes:
     return _row(first)[at : at + SIZE * count]
 
 
+def are_all(first: int, data: bytes) -> bool:
+    """Whether `data` is acknowledgements with this first byte, and nothing else."""
+    count = len(data) // SIZE
+    return data[0::SIZE] == bytes((first,)) * count and data[1::SIZE] == b"\2" * count
+
+
 def length(buf: bytes, at: int, first: int, packet_id: int) -> int:
     """How many packets stand in `buf` from `at` on that acknowledge `packet_id`, `packet_id + 1` and so on; the one at
     `at` is known to.

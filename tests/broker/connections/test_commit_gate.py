@@ -1,5 +1,6 @@
-"""The gate on a quick disk: what waits is written in the same turn, after the commit and never before."""
+"""The gate: what waits is written after the commit and never before; on a quick disk, in the same turn."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -71,3 +72,71 @@ def test_nothing_leaves_when_the_commit_fails(gate: CommitGate, store: Any, even
     store.fails = True
     gate.begin()
     assert events == ["broken"]
+
+
+class Slow(Quick):
+    """A store whose commits have to be waited for: each takes until `done`."""
+
+    def __init__(self, events: list[str]) -> None:
+        Quick.__init__(self, events)
+        self.commits: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+
+    def commit_now(self) -> bool:
+        return False
+
+    async def commit(self) -> None:
+        self.events.append("commit")
+        future = asyncio.get_running_loop().create_future()
+        self.commits.put_nowait(future)
+        await future
+
+    async def done(self) -> None:
+        (await self.commits.get()).set_result(None)
+
+
+class Client:
+    """Somebody whose answers wait."""
+
+    def __init__(self, name: str, gate: CommitGate, store: Slow) -> None:
+        self.name, self.gate, self.store = name, gate, store
+
+    def publish(self) -> None:
+        self.store.wanted = True
+        self.gate.hold(self.write, b".", False)
+        self.gate.begin()
+
+    def write(self, data: bytes, close: bool) -> None:
+        self.store.events.append(self.name)
+
+
+async def some_turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_slow_commit_waits_for_those_who_have_just_been_answered_but_not_for_ever(
+    events: list[str], monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    monkeypatch.setattr(commit_gate, "SLOW_S", 0.0)
+    monkeypatch.setattr(commit_gate, "SHARE", 1e9 if patient else 0.0)
+    store = Slow(events)
+    gate = CommitGate(store, lambda error: None, lambda: None)  # type: ignore[arg-type]
+    a, b, c = (Client(name, gate, store) for name in "abc")
+    a.publish()
+    await some_turns()
+    b.publish()
+    c.publish()  # while the first is made: all three are expected from now on
+    await store.done()
+    await some_turns()
+    assert events == (["commit", "a"] if patient else ["commit", "a", "commit"])
+    a.publish()
+    await store.done()
+    await gate.passed() if patient else await some_turns()
+    if patient:
+        assert events == ["commit", "a", "commit", "b", "c", "a"]
+    else:
+        assert events == ["commit", "a", "commit", "b", "c", "commit"]
+        await store.done()
+        await gate.passed()
+        assert events[-1] == "a"

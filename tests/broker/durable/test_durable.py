@@ -259,6 +259,32 @@ async def test_no_acknowledgement_and_no_message_leaves_before_the_commit(path: 
         store.gate.set()
 
 
+@pytest.mark.parametrize("clean", [True, False])
+async def test_pubcomp_waits_for_a_commit_of_others_only_where_its_session_is_stored(path: Path, clean: bool) -> None:
+    store = Held(path)
+    async with running(store) as port, client(port, "s") as subscriber, client(port, "p", clean=clean) as publisher:
+        await subscriber.subscribe("t", 2)
+        async with client(port, "q") as other:
+            publisher.publish("t", b"x", 2)
+            pubrec = await publisher.packet()
+            store.gate.clear()
+            store.waiting.clear()
+            other.publish("t", b"y", 1)
+            await store.waiting.wait()
+            publisher.send("pubrel", packet_id=pubrec.fields["packet_id"])
+            waiting = asyncio.ensure_future(publisher.packet())
+            if clean:
+                assert (await waiting).kind == "pubcomp"
+                publisher.publish("t", b"z", 2)  # what comes behind it waits, and so does PUBCOMP behind that
+                publisher.send("pubrel", packet_id=9)
+                waiting = asyncio.ensure_future(publisher.packet())
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            store.gate.set()
+            assert (await waiting).kind == ("pubrec" if clean else "pubcomp")
+            assert (await other.packet()).kind == "puback"
+
+
 async def test_a_subscription_is_durable_before_suback_and_its_session_before_connack_says_that_it_is_there(
     path: Path,
 ) -> None:
