@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mqttlite.gateway")
 
 KEY_MAX = 255  # bytes of a routing key, of a short string
+ALONE = 100  # messages that go one at a time after one that RabbitMQ has not taken
 CLOSE_S = 2.0  # for RabbitMQ to say that it has heard of it
 OURS = "mqtt-"  # begins the names of headers that say what MQTT knows of a message
 _KEY = PROPERTY.decode()
@@ -115,7 +116,7 @@ class AmqpSink:
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
-        self._is_careful = False  # one message at a time, since RabbitMQ has not taken one for now
+        self._alone = 0  # so many more messages go one at a time, since RabbitMQ has not taken one
         try:
             import aio_pika
         except ImportError:
@@ -195,12 +196,12 @@ class AmqpSink:
 
     async def put(self, batch: Sequence[Message], settle: Settle) -> None:
         """What is under way behind a message that RabbitMQ does not take now (a nack) may overtake it. So then each
-        goes when the one before it is confirmed, until all of a batch are.
+        goes when the one before it is confirmed, until ALONE of them were in a row.
         """
-        if self._is_careful:
+        if self._alone:
             for message in batch:
                 await self._publish_alone(message, settle)
-            self._is_careful = False
+                self._alone = max(0, self._alone - 1)
             return
         left = dict.fromkeys(map(id, batch))
 
@@ -270,7 +271,7 @@ class AmqpSink:
                 raise ConnectionError(f"queue '{self._queue}' is gone") from None
             return f"no queue of exchange '{options.exchange}' is bound for routing key '{shown(key, 100)}'"
         except self._pika.exceptions.DeliveryError:
-            self._is_careful = True
+            self._alone = ALONE
             raise ConnectionError(
                 "RabbitMQ does not take a message now: is the queue full, or without a leader?"
             ) from None
