@@ -33,6 +33,7 @@ from .taker import Taker
 
 GAP_TOPICS = b"$SYS/broker/clients/"  # what is said there of the gaps of sessions is kept as they are
 RIGHTS_WORK = 2  # what the question whether a client may receive a topic is in the budget of a turn
+LEVEL_WORK = 4  # what a level of a new topic filter is in the budget of a turn: a node of the tree is made for it
 STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
 
 
@@ -83,7 +84,8 @@ class Subscribing(Delivery):
         if not limits.control_characters and unwanted(topic_filter.decode()):  # 1.5.3: it MAY be refused
             self._watch.hit("control_characters", client, f"topic filter refused: {shown(topic_filter)}", self.now)
             return BAD_FILTER
-        if matched.count(b"/") >= limits.topic_levels:
+        levels = matched.count(b"/") + 1
+        if levels > limits.topic_levels:
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
             return BAD_FILTER
         if not self.guard.is_open and not self.guard.may(client.owner or NOBODY, SUBSCRIBE, matched):
@@ -95,6 +97,7 @@ class Subscribing(Delivery):
             if limit:
                 self._watch.hit(limit, client, "topic filter refused", self.now)
                 return QUOTA_EXCEEDED
+            self.work += LEVEL_WORK * levels
         kept = value & ~RETAIN_HANDLING
         self.restore(client, topic_filter, kept)
         if client.store:

@@ -129,6 +129,20 @@ def test_many_that_send_without_end_share_a_turn() -> None:
     assert world.stats.messages_received == 200_000
 
 
+def test_a_new_filter_is_so_much_work_as_it_has_levels() -> None:
+    world = World()
+    router = world.engine.router
+    client = world.connect("c")
+
+    def work(topic_filter: str) -> int:
+        before = router.work
+        assert client.subscribe(topic_filter) == [0]
+        return router.work - before
+
+    assert work("/".join("abcdefghijklmn")) > 5 * work("a") > 0
+    assert work("a") < 4, "it is there already"
+
+
 def test_a_turn_that_takes_too_long_becomes_shorter_and_one_that_does_not_longer_again() -> None:
     world = World()
     engine = world.engine
