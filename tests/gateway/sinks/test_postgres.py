@@ -82,7 +82,7 @@ async def test_each_message_is_a_row_with_all_that_mqtt_knows_of_it(tmp_path: Pa
             await (await client.publish("s/a", b"\x00\xff", 2, retain=True, **more))
         async with publisher(inside) as client:
             await publish(client, *(b"%d" % number for number in range(300)))
-        await until(lambda: up.acknowledged == 301)
+        await until(lambda: up.counts.acknowledged == 301)
     rows = await place.sql("SELECT * FROM mqttlite_messages ORDER BY id")
     _, received, *first, key, kind, response, correlation, user, expires = rows[0]
     assert first == ["site-7", "site/a", b"\x00\xff", 1, True]
@@ -101,10 +101,10 @@ async def test_what_was_committed_and_not_acknowledged_is_not_written_again(
     async with broker(tmp_path, of) as inside, publisher(inside, keys=keys) as client:
         async with uplink(inside, of, Forgetful.make) as up:
             await publish(client, *(b"%d" % number for number in range(50)), qos=2)
-            await until(lambda: up.acknowledged == 50)
+            await until(lambda: up.counts.acknowledged == 50)
         async with uplink(inside, of, Forgetful.make) as up:  # another life, which has to ask the database
             await publish(client, b"50", b"50", b"51")
-            await until(lambda: up.acknowledged == 3)
+            await until(lambda: up.counts.acknowledged == 3)
     assert await place.payloads() == [*(b"%d" % number for number in range(50)), b"50", b"50", b"51"]
 
 
@@ -151,7 +151,7 @@ async def test_a_message_that_the_table_refuses_is_set_aside_and_the_others_are_
         assert 'violates check constraint "short"' in letter["cause"]
         await place.sql("ALTER TABLE mqttlite_messages DROP CONSTRAINT short")
         up.retry(letter["id"])
-        await until(lambda: up.acknowledged == 4)
+        await until(lambda: up.counts.acknowledged == 4)
         assert (await place.payloads())[-1] == b"much too long"
 
 
@@ -161,7 +161,7 @@ async def test_messages_are_there_once_and_in_order_when_the_server_is_restarted
     of = settings(place.dsn, inflight=20)
     async with broker(tmp_path, of) as inside, uplink(inside, of) as up, publisher(inside) as client:
         await publish(client, *(b"%d" % number for number in range(100)))
-        await until(lambda: up.acknowledged)
+        await until(lambda: up.counts.acknowledged)
         restarting = asyncio.create_task(asyncio.to_thread(postgres.crash))
         await publish(client, *(b"%d" % number for number in range(100, 300)))
         await restarting
@@ -194,7 +194,7 @@ async def test_a_server_that_says_nothing_any_more_is_given_up_and_tried_again(t
         await until(lambda: "nothing is confirmed" in up.problem)
         await place.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
         await place.sql("DROP TRIGGER t ON mqttlite_messages")
-        await until(lambda: up.acknowledged == 1)
+        await until(lambda: up.counts.acknowledged == 1)
         assert await place.payloads() == [b"0"]
 
 
@@ -223,7 +223,7 @@ async def test_a_table_of_ones_own_in_a_schema_of_ones_own_is_used(tmp_path: Pat
     of = settings(place.dsn, options={"table": f"{schema}.From the field"})
     async with broker(tmp_path, of) as inside, uplink(inside, of) as up, publisher(inside) as client:
         await publish(client, b"0")
-        await until(lambda: up.acknowledged == 1)
+        await until(lambda: up.counts.acknowledged == 1)
     assert await place.sql(f'SELECT payload FROM {schema}."From the field"') == [(b"0",)]
 
 
