@@ -11,9 +11,12 @@ from mqttlite.database.adapter import DatabaseError
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim.disks.app_database import app_database
 from mqttlite.sim.disks.disk import Operation
+from mqttlite.sim.large.large import Large
+from mqttlite.sim.large.selection import Selection, parse
 from mqttlite.sim.lines.serial import SerialLine
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import Program, broker, gateway
+from mqttlite.sim.scene import attempt
 from mqttlite.sim.world import World
 from mqttlite.store.base import StoreError
 from mqttlite.store.journal import Journal
@@ -256,3 +259,10 @@ def test_a_line_that_is_busy_for_longer_than_keep_alive_and_time_out_is_not_give
 
     assert received_over_a_slow_line(world, device) == list(range(20))
     assert connections == [True]
+
+
+def test_a_device_without_keys_keeps_in_doubt_what_a_broker_had_taken_that_lost_its_disk() -> None:
+    """Neither lost nor doubled in silence: its application is told, and may ask for it."""
+    run = Large(300_225, 0, Selection(frozenset({"device2"}), 10, parse("2,6")))
+    assert not attempt(run)
+    assert run.ledger.in_doubt == {"device2 9"}

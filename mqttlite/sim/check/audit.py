@@ -22,15 +22,16 @@ class Audit:
     """Of one world. What is wrong goes into the ledger, `noticed`.
 
     `stores`: how publishers open their own. `forgetful`: clients whose packet identifiers a broker may keep for ever
-    (docs/guarantees.md). `may_doubt`: clients may keep messages in doubt, for their application to ask for.
-    `never_taken`: topics of messages that may be set aside, and have to be if they are `owed`. `disk_faults`: how often
-    a disk has failed. `ended`: readers who are not there any more, and whose session is over.
+    (docs/guarantees.md). `may_doubt`: clients may keep messages in doubt, for their application to ask for; `doubtful`:
+    these may. `never_taken`: topics of messages that may be set aside, and have to be if they are `owed`.
+    `disk_faults`: how often a disk has failed. `ended`: readers who are not there any more, and whose session is over.
     """
 
     def __init__(self, world: World, ledger: Ledger, clients: dict[str, Client], brokers: dict[str, Broker]) -> None:
         self.stores: dict[str, Callable[[Process], Store | None]] = {}
         self.forgetful: set[str] = set()
         self.may_doubt = False
+        self.doubtful: set[str] = set()
         self.never_taken: set[str] = set()
         self.owed = False
         self.ended: set[str] = set()
@@ -136,7 +137,7 @@ class Audit:
         found += [f"set aside: a message to '{topic}'" for topic in topics - self.never_taken]
         if self.owed:
             found += [f"not set aside: a message to '{topic}'" for topic in self.never_taken - topics]
-        if len(topics) < len(state.doubts) and not self.may_doubt:
+        if len(topics) < len(state.doubts) and not (self.may_doubt or name in self.doubtful):
             found.append(f"the store of {name} keeps {len(state.doubts)} messages in doubt")
 
     # -- ends of processes

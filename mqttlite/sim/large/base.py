@@ -75,6 +75,10 @@ class LargeScene(Scene):
         process.lose_disk()
         if process.name in self.parts.brokers:
             self.broker_lost(process.name)
+            # What it had taken, and had not confirmed: without a key it is the application that decides.
+            self.audit.doubtful |= {
+                one.name for one in self.publishers.values() if one.broker == process.name and one.keys == "none"
+            }
         elif process.name in self.publishers:
             self.publisher_lost(self.publishers[process.name])
 
