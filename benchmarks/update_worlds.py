@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import mqttlite_board
 from mqttlite import Client, Message
-from mqttlite.boards.devices import Device
-from mqttlite.boards.manifest import Release, Update
-from mqttlite.boards.rollout import DONE, Rollout, Stages
+from mqttlite.boards.updating.devices import Device
+from mqttlite.boards.updating.manifest import Release, Update
+from mqttlite.boards.updating.rollout import DONE, Rollout, Stages
 from mqttlite.core.errors import StoreError
 from mqttlite.sim.disks.disk import Operation
 from mqttlite.sim.disks.files import FakeOs

@@ -27,7 +27,7 @@ DIFFERENT = {
     "EPOCHS": {"serial/diagnosis"},
     "FRAME": {"store/in_sqlite/sqlite_wal", "gateway/lines/console"},
     "HEAD": {"serial/diagnosis", "sim/chart/chart", "store/area_file", "firmware/mqttlite_board/settings"},
-    "HEADER": {"store/in_sqlite/sqlite_wal", "boards/firmware_image", "firmware/mqttlite_board/improv"},
+    "HEADER": {"store/in_sqlite/sqlite_wal", "boards/images/firmware_image", "firmware/mqttlite_board/improv"},
     "HELD": {"core/session:HELD"},  # a state, not a record
     "IN_DISCONNECT": {"core/wire5_server"},  # what a client may send, not a server
     "IN_PUBLISH": {"core/wire5_server"},
@@ -58,7 +58,7 @@ DIFFERENT = {
         "firmware/mqttlite_board/sleeping",
         "firmware/mqttlite_board/start/window",
     },
-    "READ": {"boards/littlefs_image", "cli/terminal", "serial/usb_port"},
+    "READ": {"boards/images/littlefs_image", "cli/terminal", "serial/usb_port"},
     "QOS": {"broker/operating/view"},  # bits of a head, not the options of a subscription
     "RELEASED": {"core/session:RELEASED", "store/tables/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/lines/upstream"},

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mqttlite.boards import data, partitions
-from mqttlite.boards.data import BoardData
+from mqttlite.boards.known import data, partitions
+from mqttlite.boards.known.data import BoardData
 from tools.places import ROOT
 
 PAGES = ("hardware/README.md", "docs/board.md", "docs/hardware-measurements.md")

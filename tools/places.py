@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from mqttlite.boards.compiling import mpy_cross as mpy_cross
+from mqttlite.boards.images.compiling import mpy_cross as mpy_cross
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,4 +1,4 @@
-"""`mqttlite bench`: measures a broker or a serial line (measure/), or a board (boards/bench.py)."""
+"""`mqttlite bench`: measures a broker or a serial line (measure/), or a board (boards/examining/bench.py)."""
 
 import argparse
 import json
@@ -214,8 +214,8 @@ def _check(args: argparse.Namespace, is_serial: bool) -> None:
 
 
 def _board(args: argparse.Namespace) -> int:
-    from ..boards import data
-    from ..boards.bench import Bench, BenchError, measure, wakings
+    from ..boards.examining.bench import Bench, BenchError, measure, wakings
+    from ..boards.known import data
     from ..boards.report import Report
 
     if args.board is None:

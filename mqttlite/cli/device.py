@@ -139,16 +139,16 @@ def _list(settings: "Settings", as_json: bool) -> int:
 
 def _key(args: argparse.Namespace) -> str:
     """The key that the device has, or a new one."""
-    from ..boards.devices import Devices
-    from ..boards.settings_file import new_key
+    from ..boards.settings.settings_file import new_key
+    from ..boards.updating.devices import Devices
 
     known = Devices(args.devices).find(args.name)
     return known.key if known and known.key else new_key()
 
 
 def _keep_key(args: argparse.Namespace, record: dict[str, Any]) -> None:
-    from ..boards.devices import Devices
-    from ..boards.gateway_setup import keyed
+    from ..boards.flashing.gateway_setup import keyed
+    from ..boards.updating.devices import Devices
 
     keyed(Devices(args.devices), record)
 

@@ -10,9 +10,9 @@ from . import TIMED_OUT
 from .streams import say, why
 
 if TYPE_CHECKING:
-    from ..boards.asking import Asker
-    from ..boards.first_message import First
+    from ..boards.reaching.first_message import First
     from ..boards.report import Report
+    from ..boards.settings.asking import Asker
 
 
 _DESCRIPTION = """\
@@ -107,9 +107,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit code."""
-    from ..boards.chip import FlashError
     from ..boards.extras import MissingPartError
-    from ..boards.first_message import NotStartedError
+    from ..boards.reaching.chip import FlashError
+    from ..boards.reaching.first_message import NotStartedError
     from ..boards.report import Report
 
     if args.verbose:
@@ -136,9 +136,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, report: "Report") -> int:
-    from ..boards import ports
-    from ..boards.asking import Asker
     from ..boards.extras import need
+    from ..boards.reaching import ports
+    from ..boards.settings.asking import Asker
 
     _check(args)
     need("esptool")
@@ -149,7 +149,7 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     known = _known(args)
     _look(args)
     if args.app_only:
-        from ..boards import app_only
+        from ..boards.flashing import app_only
 
         return app_only.run(ports.choose(args.port), _application(args), report)
     path = args.port or "" if _is_uf2(args) else ports.choose(args.port)
@@ -159,7 +159,9 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
 
 def _look(args: argparse.Namespace) -> None:
     """At what is given, before a port is looked for: some mistakes are mistakes for any board. ValueError, OSError."""
-    from ..boards import board_files, data, firmware_image, supplies, uf2
+    from ..boards import supplies
+    from ..boards.images import board_files, firmware_image, uf2
+    from ..boards.known import data
 
     if args.image and uf2.is_uf2(args.image):
         uf2.read(args.image)
@@ -197,7 +199,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _known(args: argparse.Namespace) -> dict[str, Any]:
-    from ..boards.settings_file import exposed, read_settings
+    from ..boards.settings.settings_file import exposed, read_settings
 
     known: dict[str, Any] = {}
     beside = args.app / "board.toml" if args.app else None
@@ -212,7 +214,7 @@ def _known(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _is_uf2(args: argparse.Namespace) -> bool:
-    from ..boards.uf2 import is_uf2
+    from ..boards.images.uf2 import is_uf2
 
     return args.image is not None and is_uf2(args.image)
 
@@ -231,11 +233,11 @@ def _flash(
     report: "Report",
     check_mac: "Callable[[str], None] | None" = None,
 ) -> "First | None":
-    from ..boards.devices import default_path
-    from ..boards.flashing import Wishes, flash
+    from ..boards.flashing.flashing import Wishes, flash
+    from ..boards.updating.devices import default_path
 
     if _is_uf2(args):
-        from ..boards.drive_board import flash
+        from ..boards.flashing.drive_board import flash
     wishes = Wishes(
         path=path,
         image=args.image,
@@ -259,8 +261,8 @@ def _flash(
 
 
 def _fleet(args: argparse.Namespace, asker: "Asker", report: "Report") -> int:
-    from ..boards import fleet
-    from ..boards.settings_file import read_fleet, read_settings
+    from ..boards.flashing import fleet
+    from ..boards.settings.settings_file import read_fleet, read_settings
 
     common = read_settings(args.common, partly=True) if args.common else None
     rows = read_fleet(args.settings, common)

@@ -170,7 +170,7 @@ async def _until_stopped(config: "Config", args: argparse.Namespace) -> int:
 
     set_up = None
     if config.provision is not None:
-        from ..boards.gateway_setup import setter_up
+        from ..boards.flashing.gateway_setup import setter_up
 
         set_up = setter_up(config.provision)
     gateway = Gateway(config, path=args.config, read=lambda: configuration(args), check=True, set_up=set_up)

@@ -11,8 +11,8 @@ from . import TIMED_OUT
 from .streams import say
 
 if TYPE_CHECKING:
-    from ..boards.devices import Device, Devices
-    from ..boards.manifest import Release
+    from ..boards.updating.devices import Device, Devices
+    from ..boards.updating.manifest import Release
 
 _DESCRIPTION = """\
 Replaces what boards run, over MQTT: the application and mqttlite, or the whole image where the board has OTA slots.
@@ -155,7 +155,7 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
 
 def run_key(args: argparse.Namespace) -> int:
     """`update key`."""
-    from ..boards.release import make_key
+    from ..boards.updating.release import make_key
 
     public = make_key(args.file)
     print(f"{args.file}: private, for `mqttlite update sign`; keep it, and keep it secret")
@@ -165,7 +165,7 @@ def run_key(args: argparse.Namespace) -> int:
 
 def run_sign(args: argparse.Namespace) -> int:
     """`update sign`."""
-    from ..boards.release import pack
+    from ..boards.updating.release import pack
 
     release = _made(args)
     data = pack(release, args.key)
@@ -181,8 +181,8 @@ def run_sign(args: argparse.Namespace) -> int:
 
 def run_push(args: argparse.Namespace) -> int:
     """`update push`."""
-    from ..boards import release as releases
-    from ..boards.devices import Devices
+    from ..boards.updating import release as releases
+    from ..boards.updating.devices import Devices
 
     if args.first < 0 or not 0 < args.percent <= 100 or args.failures < 0 or args.wait <= 0:
         raise ValueError("--first and --failures must be 0 or more, --percent above 0 up to 100, --wait above 0")
@@ -198,9 +198,9 @@ def run_push(args: argparse.Namespace) -> int:
 
 
 async def _push(args: argparse.Namespace, devices: "Devices", wanted: "list[Device]", release: "Release") -> int:
-    from ..boards.manifest import Update
-    from ..boards.rollout import DONE, Rollout, Stages
-    from ..boards.rollout_report import RolloutReport
+    from ..boards.updating.manifest import Update
+    from ..boards.updating.rollout import DONE, Rollout, Stages
+    from ..boards.updating.rollout_report import RolloutReport
 
     report = RolloutReport(as_json=args.json)
 
@@ -243,7 +243,7 @@ def _remember(devices: "Devices", name: str, release: str) -> None:
 
 def run_status(args: argparse.Namespace) -> int:
     """`update status`."""
-    from ..boards.devices import Devices
+    from ..boards.updating.devices import Devices
 
     return asyncio.run(_status(args, _chosen(args, Devices(args.devices))))
 
@@ -251,7 +251,7 @@ def run_status(args: argparse.Namespace) -> int:
 async def _status(args: argparse.Namespace, wanted: "list[Device]") -> int:
     import json
 
-    from ..boards.rollout import states
+    from ..boards.updating.rollout import states
     from ..core.shown import shown
 
     async with _client(args) as client:
@@ -276,8 +276,8 @@ async def _status(args: argparse.Namespace, wanted: "list[Device]") -> int:
 
 def _made(args: argparse.Namespace) -> "Release":
     """A release of a folder, or of an image."""
-    from ..boards import release as releases
-    from ..boards.settings_file import read_settings
+    from ..boards.settings.settings_file import read_settings
+    from ..boards.updating import release as releases
 
     path: Path = args.release
     name = args.name or f"{path.resolve().stem}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -294,7 +294,7 @@ def _made(args: argparse.Namespace) -> "Release":
 
 def _chosen(args: argparse.Namespace, devices: "Devices") -> "list[Device]":
     """The devices that are meant. ValueError: none, or one that is not known."""
-    from ..boards.settings_file import read_fleet
+    from ..boards.settings.settings_file import read_fleet
 
     names = list(args.device)
     if args.fleet:

@@ -9,7 +9,7 @@ import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mqttlite.boards import littlefs_image
+from mqttlite.boards.images import littlefs_image
 from tests import runtimes
 from tests.boards.rom_loader import RomLoader
 from tests.peers import end, unavailable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import board_files
+from mqttlite.boards.images import board_files
 from mqttlite.cli import main
 from tests.firmware.console_board import ConsoleBoard
 from tests.peers import run

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards.application_folder import SETTINGS, filled, make
-from mqttlite.boards.settings_file import new_key, read_settings
+from mqttlite.boards.settings.application_folder import SETTINGS, filled, make
+from mqttlite.boards.settings.settings_file import new_key, read_settings
 from mqttlite.boards.supplies import application_template
 from mqttlite.cli import main
 from mqttlite_board.settings_rules import KINDS, WIFI_KINDS

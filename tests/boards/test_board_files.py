@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import board_files
-from mqttlite.boards.board_files import ApplicationError
-from mqttlite.boards.compiling import CompileError
+from mqttlite.boards.images import board_files
+from mqttlite.boards.images.board_files import ApplicationError
+from mqttlite.boards.images.compiling import CompileError
 
 
 def folder(tmp_path: Path, source: str) -> Path:
@@ -48,7 +48,7 @@ def test_tests_and_papers_of_an_application_stay_at_home(tmp_path: Path) -> None
 
 
 def test_without_mpy_cross_sources_go_to_the_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mqttlite.boards.compiling.mpy_cross", lambda: None)
+    monkeypatch.setattr("mqttlite.boards.images.compiling.mpy_cross", lambda: None)
     assert board_files.application(folder(tmp_path, "x = 1\n")) == {"app.py": b"x = 1\n"}
     with pytest.raises(CompileError, match=r"app\.py:1: "):
         board_files.application(folder(tmp_path, "x = = 1\n"))

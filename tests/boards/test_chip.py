@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import chip
-from mqttlite.boards.chip import FlashError, Part
+from mqttlite.boards.reaching import chip
+from mqttlite.boards.reaching.chip import FlashError, Part
 from mqttlite.boards.report import Report
 from tests.boards.rom_loader import Faults, RomLoader
 

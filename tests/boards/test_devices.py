@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards.devices import Device, Devices, DevicesError, default_path
+from mqttlite.boards.updating.devices import Device, Devices, DevicesError, default_path
 
 KEY = "5e" * 32
 

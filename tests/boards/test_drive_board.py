@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import board_files, uf2
-from mqttlite.boards.firmware_image import ImageError
+from mqttlite.boards.images import board_files, uf2
+from mqttlite.boards.images.firmware_image import ImageError
 from mqttlite_board import settings
 from tests.firmware.boards import fill
 from tests.firmware.console_board import ConsoleBoard

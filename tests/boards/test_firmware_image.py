@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import firmware_image
-from mqttlite.boards.firmware_image import ImageError
+from mqttlite.boards.images import firmware_image
+from mqttlite.boards.images.firmware_image import ImageError
 from tests.boards import images
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from mqttlite.boards.devices import Devices
+from mqttlite.boards.updating.devices import Devices
 from mqttlite_board import settings as board_settings
 from tests.boards import images
 from tests.boards.booted import FlashedBoard

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import littlefs_image
-from mqttlite.boards.devices import Devices
+from mqttlite.boards.images import littlefs_image
+from mqttlite.boards.updating.devices import Devices
 from mqttlite.cli import main
 from mqttlite_board import settings
 from tests.boards import images
@@ -119,7 +119,7 @@ def test_the_same_board_flashed_again_keeps_its_key(world: World) -> None:
 def test_what_is_not_known_is_asked_and_passwords_do_not_show(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mqttlite.boards import asking
+    from mqttlite.boards.settings import asking
 
     answers = iter(["", "2", "home", "mqtt://10.0.0.9", "g7"])
     hidden = iter(["noch geheimer", "sehr geheim"])
@@ -163,7 +163,7 @@ def test_a_flash_that_never_holds_what_is_written_is_named(world: World, capsys:
 def test_after_a_power_cut_at_any_write_the_same_command_repairs_the_board(
     world: World, stub: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mqttlite.boards import chip
+    from mqttlite.boards.reaching import chip
 
     if stub:
         connected = chip.connected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import littlefs_image
+from mqttlite.boards.images import littlefs_image
 from mqttlite.cli import main
 from mqttlite_board import settings
 from tests.boards.rom_loader import RomLoader

@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards.improv_client import (
-    BoardError,
-    ImprovClient,
-    Network,
-    NotDetectedError,
-    RefusedError,
-)
+from mqttlite.boards.reaching.improv_client import BoardError, ImprovClient, Network, NotDetectedError, RefusedError
 from mqttlite.serial.ports import PortError, open_port
 from mqttlite_board import improv
 from mqttlite_board.settings import SettingError, decode, encode
@@ -166,8 +160,8 @@ async def test_what_is_there_instead_of_a_board_is_said(said: bytes, kind: str, 
 
 
 async def test_a_board_that_does_not_answer_is_reset_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mqttlite.boards.improv_client.ASK_AGAIN_S", 0.02)
-    monkeypatch.setattr("mqttlite.boards.improv_client.RESET_S", 0.05)
+    monkeypatch.setattr("mqttlite.boards.reaching.improv_client.ASK_AGAIN_S", 0.02)
+    monkeypatch.setattr("mqttlite.boards.reaching.improv_client.RESET_S", 0.05)
     async with line() as (master, path):
         resets: list[int] = []
 
@@ -201,7 +195,7 @@ async def test_a_damaged_piece_is_sent_again(tmp_path: Path) -> None:
             await write(data[:30] + b"?" + data[31:] if len(sent) == 2 else data)
 
         port.write = noisy  # type: ignore[method-assign]
-        board_answer = "mqttlite.boards.improv_client.ANSWER_S"
+        board_answer = "mqttlite.boards.reaching.improv_client.ANSWER_S"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(board_answer, 0.7)
             await board.put(RECORD)

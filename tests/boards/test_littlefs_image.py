@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import littlefs_image
+from mqttlite.boards.images import littlefs_image
 from tests.boards.booted import FLASH
 from tests.peers import MicroPython
 

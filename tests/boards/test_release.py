@@ -10,11 +10,11 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from mqttlite.boards import release as releases
-from mqttlite.boards.devices import Device
-from mqttlite.boards.manifest import Release, Update, Want
-from mqttlite.boards.release import ReleaseError, make_key, pack, unpack
-from mqttlite.boards.rollout import Progress, Rollout, Stages
+from mqttlite.boards.updating import release as releases
+from mqttlite.boards.updating.devices import Device
+from mqttlite.boards.updating.manifest import Release, Update, Want
+from mqttlite.boards.updating.release import ReleaseError, make_key, pack, unpack
+from mqttlite.boards.updating.rollout import Progress, Rollout, Stages
 from mqttlite.cli import main
 
 FILES = {"app.mpy": b"application" * 50, "lib/x.mpy": b"\0" * 500}

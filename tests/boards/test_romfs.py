@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import board_files, firmware_image, romfs
-from mqttlite.boards.romfs import NoRomError
+from mqttlite.boards.images import board_files, firmware_image, romfs
+from mqttlite.boards.images.romfs import NoRomError
 from tests.boards import images
 from tests.firmware.boards import fill
 from tests.peers import MicroPython

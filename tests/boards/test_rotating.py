@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from mqttlite import Client
-from mqttlite.boards.broker_passwords import PasswordError, reload, run_command, set_in_file
-from mqttlite.boards.devices import Device, Devices
-from mqttlite.boards.rotating import RotationError, command, new_password, rotate
+from mqttlite.boards.updating.broker_passwords import PasswordError, reload, run_command, set_in_file
+from mqttlite.boards.updating.devices import Device, Devices
+from mqttlite.boards.updating.rotating import RotationError, command, new_password, rotate
 from mqttlite.cli import main
 from mqttlite_board.settings import read
 from tests.firmware.boards import Board
@@ -235,7 +235,7 @@ async def test_a_command_gets_the_password_on_its_input_and_what_it_says_is_not_
 
 
 async def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mqttlite.boards.broker_passwords.COMMAND_S", 0.2)
+    monkeypatch.setattr("mqttlite.boards.updating.broker_passwords.COMMAND_S", 0.2)
     with pytest.raises(PasswordError, match="takes longer than"):
         await run_command("exec sleep 60", "one", "the-secret")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards.devices import Device, Devices
-from mqttlite.boards.settings_file import write_toml
+from mqttlite.boards.settings.settings_file import write_toml
+from mqttlite.boards.updating.devices import Device, Devices
 from mqttlite.cli import main
 from mqttlite_board.settings import encode
 from tests.firmware.boards import Board

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards.settings_file import (
+from mqttlite.boards.settings.settings_file import (
     SettingsFileError,
     exposed,
     new_key,

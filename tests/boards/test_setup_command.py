@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards.devices import Devices
-from mqttlite.boards.ports import Candidate
+from mqttlite.boards.reaching.ports import Candidate
+from mqttlite.boards.updating.devices import Devices
 from mqttlite.cli import main
 from mqttlite.cli.board import setup
 from mqttlite_board.settings import decode, encode
@@ -110,7 +110,8 @@ async def test_where_nobody_can_be_asked_what_is_missing_is_named(
 def test_which_port_is_asked_for_where_there_is_not_one(
     there: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mqttlite.boards.ports.candidates", lambda: [Candidate(path, "CP2102") for path in there])
+    found = [Candidate(path, "CP2102") for path in there]
+    monkeypatch.setattr("mqttlite.boards.reaching.ports.candidates", lambda: found)
     assert main(["board", "setup"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert {line[: len("mqttlite board setup: ")] for line in said} == {"mqttlite board setup: "}
@@ -133,7 +134,7 @@ async def test_a_board_that_does_not_reach_its_broker_is_said(
 
 
 def test_a_network_can_be_chosen_by_number_by_name_and_unseen() -> None:
-    from mqttlite.boards.improv_client import Network
+    from mqttlite.boards.reaching.improv_client import Network
 
     networks = [Network("home", -50, True), Network("2", -60, False)]
     assert setup._chosen(networks, "1").name == "home"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import release as releases
-from mqttlite.boards.firmware_image import ImageError
-from mqttlite.boards.ports import Candidate
+from mqttlite.boards.images.firmware_image import ImageError
+from mqttlite.boards.reaching.ports import Candidate
+from mqttlite.boards.updating import release as releases
 from mqttlite.cli import main
 from tests.boards import images
 
@@ -25,7 +25,7 @@ APPLICATION = micropython("1.27.0")
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to be in, on a machine without a serial port."""
-    monkeypatch.setattr("mqttlite.boards.ports.candidates", list)
+    monkeypatch.setattr("mqttlite.boards.reaching.ports.candidates", list)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-sensor").mkdir()
@@ -156,7 +156,7 @@ def test_of_several_ports_each_is_shown_on_a_line_of_its_own(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     ports = [Candidate("/dev/ttyUSB0", "Silicon Labs CP2102"), Candidate("/dev/ttyACM0", "")]
-    monkeypatch.setattr("mqttlite.boards.ports.candidates", lambda: ports)
+    monkeypatch.setattr("mqttlite.boards.reaching.ports.candidates", lambda: ports)
     assert main(command.split()) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("there are 2 serial ports; say which one the board is at:")

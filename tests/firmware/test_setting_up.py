@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards.devices import Devices
-from mqttlite.boards.improv_client import ImprovClient
+from mqttlite.boards.reaching.improv_client import ImprovClient
+from mqttlite.boards.updating.devices import Devices
 from mqttlite.serial.ports import open_port
 from mqttlite_board import improv
 from mqttlite_board.settings import decode, encode

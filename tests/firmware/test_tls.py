@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite import Client
-from mqttlite.boards.settings_file import read_settings
+from mqttlite.boards.settings.settings_file import read_settings
 from mqttlite.broker import Broker, Listener, Tls
 from tests.certificates import Certificates
 from tests.firmware.boards import TOPIC, Board

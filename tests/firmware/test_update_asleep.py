@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from mqttlite.boards.devices import Device, Devices
+from mqttlite.boards.updating.devices import Device, Devices
 from tests.firmware.test_sleeping import APP, MEMORY, Sleeper
 from tests.firmware.updatable import KEY, blob, update
 from tests.peers import MicroPython, Mosquitto

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards.manifest import IMAGE, Release, Update, Want
+from mqttlite.boards.updating.manifest import IMAGE, Release, Update, Want
 from mqttlite_board import blocks
 from tests.firmware.boards import START
 from tests.firmware.test_update_paper import KEY, Paper

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards.manifest import Release, Update, Want
+from mqttlite.boards.updating.manifest import Release, Update, Want
 from mqttlite_board import blocks
 from mqttlite_board.update import Update as BoardUpdate
 from tests.firmware.boards import START, fill

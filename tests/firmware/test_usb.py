@@ -11,7 +11,7 @@ import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mqttlite.boards.settings_file import to_json
+from mqttlite.boards.settings.settings_file import to_json
 from mqttlite.boards.supplies import file_system
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.serial.ports import open_port

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mqttlite.boards import supplies
-from mqttlite.boards.devices import Device, Devices
+from mqttlite.boards.updating.devices import Device, Devices
 from mqttlite_board.settings import encode
 from tests import peers, runtimes
 from tests.firmware.boards import fill

@@ -6,9 +6,10 @@ import ast
 import json
 from pathlib import Path
 
-from mqttlite.boards import rotating, supplies
-from mqttlite.boards.devices import Device
-from mqttlite.boards.manifest import Release, Update
+from mqttlite.boards import supplies
+from mqttlite.boards.updating import rotating
+from mqttlite.boards.updating.devices import Device
+from mqttlite.boards.updating.manifest import Release, Update
 from mqttlite_board import improv, settings
 from tests import peers, runtimes
 from tests.firmware.boards import fill

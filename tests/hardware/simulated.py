@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mqttlite.boards import data, supplies
-from mqttlite.boards.asking import Asker
-from mqttlite.boards.doctor import Case, Finding, Wishes, examine
+from mqttlite.boards import supplies
+from mqttlite.boards.examining.doctor import Case, Finding, Wishes, examine
+from mqttlite.boards.known import data
 from mqttlite.boards.report import Report
+from mqttlite.boards.settings.asking import Asker
 from mqttlite_board.settings import encode
 from tests.firmware.boards import fill
 from tests.firmware.console_board import ConsoleBoard

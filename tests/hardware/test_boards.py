@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import data
-from mqttlite.boards.data import BoardData, BoardDataError
+from mqttlite.boards.known import data
+from mqttlite.boards.known.data import BoardData, BoardDataError
+from mqttlite.boards.settings.toml_lines import line_of
 from mqttlite.boards.supplies import board_data
-from mqttlite.boards.toml_lines import line_of
 
 BOARDS = data.boards()
 ESP32 = [board for board in BOARDS.values() if board.port == "esp32"]
@@ -79,7 +79,7 @@ def test_levels_are_said(board: BoardData) -> None:
 
 
 def test_the_url_of_the_link_is_one_that_the_settings_take(board: BoardData) -> None:
-    from mqttlite.boards.settings_file import check_on_host
+    from mqttlite.boards.settings.settings_file import check_on_host
 
     check_on_host({"name": "one", "url": board.link.url})
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import data
-from mqttlite.boards.data import BoardData
+from mqttlite.boards.known import data
+from mqttlite.boards.known.data import BoardData
 from tests.peers import unavailable
 from tools import diagrams
 

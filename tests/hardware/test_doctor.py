@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards import data, doctor
-from mqttlite.boards.asking import Asker
-from mqttlite.boards.doctor import LEFT_OUT, OK, WRONG, Case, Finding, Wishes, examine
+from mqttlite.boards.examining import doctor
+from mqttlite.boards.examining.doctor import LEFT_OUT, OK, WRONG, Case, Finding, Wishes, examine
+from mqttlite.boards.known import data
 from mqttlite.boards.report import Report
+from mqttlite.boards.settings.asking import Asker
 from mqttlite.cli import main
 from tests.hardware.simulated import KIND, Hands, SimulatedBoard
 from tests.peers import Mosquitto, free_port, run
@@ -134,7 +135,7 @@ def case_of(*lines: str, stem: str = KIND.stem, **wishes: Any) -> Case:
     ],
 )
 def test_a_runtime_that_is_old_or_for_another_chip_is_wrong(line: str, words: str) -> None:
-    from mqttlite.boards.doctor_prompt import version
+    from mqttlite.boards.examining.doctor_prompt import version
 
     with pytest.raises(doctor.Trouble) as caught:
         version(case_of(line))
@@ -143,7 +144,7 @@ def test_a_runtime_that_is_old_or_for_another_chip_is_wrong(line: str, words: st
 
 
 def test_a_heap_that_is_too_small_is_wrong() -> None:
-    from mqttlite.boards.doctor_prompt import heap
+    from mqttlite.boards.examining.doctor_prompt import heap
 
     assert heap(case_of("90000 3000")).startswith("90,000 bytes free")
     with pytest.raises(doctor.Trouble, match="40,000 bytes are free, and the program needs 61,440"):
@@ -151,7 +152,7 @@ def test_a_heap_that_is_too_small_is_wrong() -> None:
 
 
 def test_a_pico_has_a_file_system_of_the_size_in_its_board_file() -> None:
-    from mqttlite.boards.doctor_prompt import flash
+    from mqttlite.boards.examining.doctor_prompt import flash
 
     assert flash(case_of("868352", stem="rpi-pico-w")) == "a file system of 848 KiB"
     with pytest.raises(doctor.Trouble, match="1408 KiB, and the board file says 848 KiB"):
@@ -159,8 +160,9 @@ def test_a_pico_has_a_file_system_of_the_size_in_its_board_file() -> None:
 
 
 def test_a_table_of_ours_is_known_too() -> None:
-    from mqttlite.boards import partitions, supplies
-    from mqttlite.boards.doctor_prompt import flash
+    from mqttlite.boards import supplies
+    from mqttlite.boards.examining.doctor_prompt import flash
+    from mqttlite.boards.known import partitions
 
     layout = partitions.read(supplies.partition_tables() / "4MiB.csv")
     lines = [f"{int(part.type == 'data')}|0|{part.offset}|{part.bytes}|{part.name}" for part in layout.parts]
@@ -168,7 +170,7 @@ def test_a_table_of_ours_is_known_too() -> None:
 
 
 def test_the_loop_is_left_out_where_nobody_can_join_the_pins() -> None:
-    from mqttlite.boards.doctor_prompt import loop
+    from mqttlite.boards.examining.doctor_prompt import loop
 
     with pytest.raises(doctor.LeftOut, match="--joined"):
         loop(case_of())
@@ -191,7 +193,7 @@ async def test_a_port_in_use_and_a_board_without_a_prompt_are_told_apart(
 
     import serial
 
-    from mqttlite.boards import copying
+    from mqttlite.boards.reaching import copying
 
     master, slave = pty.openpty()
     path = os.ttyname(slave)
@@ -264,7 +266,7 @@ def test_the_chip_is_asked_in_download_mode_and_compared_with_the_board_file() -
 def test_a_part_that_is_not_installed_is_an_error_of_one_line(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mqttlite.boards.bench._reach", no_broker)
+    monkeypatch.setattr("mqttlite.boards.examining.bench._reach", no_broker)
     for module in ("serial", "serial.tools.list_ports", "mpremote.transport_serial"):
         monkeypatch.setitem(sys.modules, module, None)
     assert main(command) == 1

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.boards import data, partitions
-from mqttlite.boards.partitions import LayoutError
+from mqttlite.boards.known import data, partitions
+from mqttlite.boards.known.partitions import LayoutError
 from tests.runtimes import ROOT
 
 espressif = pytest.importorskip("esp_idf_defs.partitions")  # gen_esp32part.py as a module
@@ -64,7 +64,7 @@ def test_esp_idf_refuses_a_table_with_a_bit_flipped() -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_our_reader_of_images_finds_them_behind_a_bootloader(name: str) -> None:
-    from mqttlite.boards.firmware_image import _table
+    from mqttlite.boards.images.firmware_image import _table
 
     layout = LAYOUTS[name]
     found = [(part.name, part.offset, part.size) for part in _table(layout.binary() + b"\xff" * 0x1000, 0, name)]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import mqttlite
-from mqttlite.boards import littlefs_image, supplies
+from mqttlite.boards import supplies
+from mqttlite.boards.images import littlefs_image
 from tests import runtimes
 from tests.boards.booted import FLASH
 from tests.firmware.console_board import ConsoleBoard

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...boards.data import BoardData
+    from ...boards.known.data import BoardData
 
 _DESCRIPTION = """\
 Show the kinds of boards that are known: name, chip, the UART and the pins of the link, the pin of the LED and the
@@ -29,7 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code. ValueError: there is no such board."""
-    from ...boards import data
+    from ...boards.known import data
 
     known = {args.board: data.get(args.board)} if args.board else data.boards()
     width = max(map(len, known))

@@ -43,7 +43,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code. SettingError, ValueError: what cannot be; OSError."""
-    from ...boards.application_folder import make
+    from ...boards.settings.application_folder import make
 
     folder = args.folder or Path(args.name)
     values = _settings(args)
@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    from ...boards import data
-    from ...boards.settings_file import new_key
-    from ...boards.trusted_certificate import as_setting
+    from ...boards.known import data
+    from ...boards.settings.settings_file import new_key
+    from ...boards.settings.trusted_certificate import as_setting
 
     if (args.ca is not None) != (args.broker or "").startswith("mqtts://"):
         raise ValueError("--ca and --broker mqtts://HOST go together: a board is told whom it may trust")

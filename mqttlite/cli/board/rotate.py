@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _rotate(args: argparse.Namespace) -> int:
-    from ...boards.devices import Devices
-    from ...boards.rotating import rotate
+    from ...boards.updating.devices import Devices
+    from ...boards.updating.rotating import rotate
     from ...client import Client
 
     devices = Devices(args.devices)
@@ -80,8 +80,8 @@ async def _rotate(args: argparse.Namespace) -> int:
 
 def _new(args: argparse.Namespace) -> dict[str, Any]:
     """What the board gets."""
-    from ...boards.rotating import new_password
-    from ...boards.settings_file import new_key
+    from ...boards.settings.settings_file import new_key
+    from ...boards.updating.rotating import new_password
 
     new: dict[str, Any] = {}
     ways = [args.password_file, args.password_command, args.new_password_file]
@@ -126,7 +126,7 @@ def _wifi_password(network: str) -> str:
 
 def _at_broker(args: argparse.Namespace, new: dict[str, Any], username: str) -> "Callable[[], Awaitable[None]]":
     """What makes the broker know the new password."""
-    from ...boards import broker_passwords
+    from ...boards.updating import broker_passwords
 
     if (args.password_file or args.password_command) and not username:
         raise ValueError(f"the user name of '{args.name}' at the broker is not known: give --username")

@@ -33,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    from ...boards.settings_file import exposed, read_fleet, read_settings, to_json
+    from ...boards.settings.settings_file import exposed, read_fleet, read_settings, to_json
     from ...broker.access.secret_files import write_secret
 
     if args.file is None and args.fleet is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..streams import say
 
 if TYPE_CHECKING:
-    from ...boards.improv_client import ImprovClient, Network
+    from ...boards.reaching.improv_client import ImprovClient, Network
 
 _DESCRIPTION = """\
 Set up a board on a serial port (its USB socket): asks what it does not know, shows the networks that the board sees,
@@ -47,8 +47,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    from ...boards.ports import NoPortError, choose
-    from ...boards.settings_file import exposed, read_settings
+    from ...boards.reaching.ports import NoPortError, choose
+    from ...boards.settings.settings_file import exposed, read_settings
 
     values = read_settings(args.settings, partly=True) if args.settings else {}
     if args.settings and (warning := exposed(args.settings, values)):
@@ -65,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
 async def _set_up(args: argparse.Namespace, port: str, values: dict[str, Any]) -> int:
     from mqttlite_board import improv
 
-    from ...boards.devices import Devices
-    from ...boards.gateway_setup import keyed
-    from ...boards.improv_client import ImprovClient
-    from ...boards.settings_file import urls_of
+    from ...boards.flashing.gateway_setup import keyed
+    from ...boards.reaching.improv_client import ImprovClient
+    from ...boards.settings.settings_file import urls_of
+    from ...boards.updating.devices import Devices
     from ...serial.ports import open_port
 
     lines: asyncio.Queue[str] = asyncio.Queue()
@@ -121,7 +121,7 @@ async def _wifi_alone(board: "ImprovClient", values: dict[str, Any]) -> int:
 
 async def _ask_rest(values: dict[str, Any], board: "ImprovClient", name: str) -> None:
     """What a record needs and nobody has said. Raises ValueError where nobody can be asked."""
-    from ...boards.settings_file import urls_of
+    from ...boards.settings.settings_file import urls_of
 
     if "name" not in values:
         values["name"] = _asked("name of the board", name)
@@ -148,7 +148,7 @@ async def _ask_wifi(values: dict[str, Any], board: "ImprovClient") -> None:
 
 
 def _chosen(networks: "list[Network]", answer: str) -> "Network":
-    from ...boards.improv_client import Network
+    from ...boards.reaching.improv_client import Network
 
     by_name = {network.name: network for network in networks}
     if answer in by_name:
@@ -159,7 +159,7 @@ def _chosen(networks: "list[Network]", answer: str) -> "Network":
 
 
 def _asked(question: str, default: str) -> str:
-    from ...boards.asking import Asker
+    from ...boards.settings.asking import Asker
 
     asker = Asker()
     if not asker.may_ask:

@@ -8,7 +8,7 @@ from ..streams import say
 from .showing import show
 
 if TYPE_CHECKING:
-    from ...boards.data import BoardData
+    from ...boards.known.data import BoardData
 
 # Options of a board; any of them says that one is meant.
 _OPTIONS = ("port", "board", "broker", "link", "joined", "reset", "chip")
@@ -35,16 +35,19 @@ def is_asked_for(args: argparse.Namespace) -> bool:
         return False
     from mqttlite_gateway.operating.doctor.examining import STEPS
 
-    from ...boards.doctor import steps
+    from ...boards.examining.doctor import steps
 
     return any(name in {step.name for step in steps()} - {*STEPS} for name in args.only)
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine; the exit code. ValueError, OSError: what cannot be asked for."""
-    from ...boards import data, doctor, ports, supplies
-    from ...boards.asking import Asker
+    from ...boards import supplies
+    from ...boards.examining import doctor
+    from ...boards.known import data
+    from ...boards.reaching import ports
     from ...boards.report import Report
+    from ...boards.settings.asking import Asker
 
     known = [step.name for step in doctor.steps()]
     for name in args.only:
@@ -83,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _kind(path: str) -> "BoardData":
     """Which kind of board is at a port. ValueError: it has to be said."""
-    from ...boards import data
-    from ...boards.ports import usb_ids
+    from ...boards.known import data
+    from ...boards.reaching.ports import usb_ids
 
     usb = usb_ids(path)
     found = [board for board in data.boards().values() if usb in board.usb_ids]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite.boards import littlefs_image
+from mqttlite.boards.images import littlefs_image
 from mqttlite.cli import main
 from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client

@@ -15,7 +15,7 @@ LEFT_OUT = "left out"  # it could not be looked at
 
 @dataclass(frozen=True)
 class Finding:
-    """Of a machine, or of a board (mqttlite/boards/doctor.py). `state`: one of the four; of a board none is doubtful.
+    """Of a machine, or of a board (boards/examining/doctor.py). `state`: one of the four; of a board none is doubtful.
     `todo`: what helps. `values`: for programs.
     """
 

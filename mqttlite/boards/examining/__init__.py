@@ -1,0 +1,5 @@
+"""What a board is like: `mqttlite doctor` and `mqttlite bench`.
+
+doctor   step by step, from its port to a message that survives a power cut: doctor_prompt, doctor_service
+bench    how quick it is; what runs on it meanwhile: bench_program
+"""
