@@ -64,8 +64,7 @@ class BaseClient:
     retry_first     True: keep trying when the first connection fails; default: raise
     session_expiry_s  how long the broker keeps the session after the connection is lost (5.0): up to 4294967295, which
                     is for ever. Default: for ever, and at a clean session not at all
-    receive_maximum how many QoS 1 and 2 messages the broker may send that are not acknowledged (5.0): 1 to 65535; of
-                    one that sends more, all are taken
+    receive_maximum messages of QoS 1 and 2 that may come unacknowledged (5.0): 1 to 65535; if more come, all are taken
     stream_max      largest packet of a message that `receive_stream` takes: 5.0 announces it instead of size_max. In
                     3.1.1 the default is none; a session that is kept needs it
     on_connection   called as on_connection(connected, reason) when the connection comes (reason "") or goes
@@ -83,6 +82,8 @@ class BaseClient:
     _outgoing_type: "Callable[..., Outgoing]" = Outgoing
     _incoming_type: "Callable[..., Incoming]" = Incoming
     _protocol_type = ClientProtocol
+    if HOST:
+        _session_type = Session
     _size_max = 4096  # where nothing else is said; a host has more room
     _clear_step = 8192  # packet identifiers of an earlier life that are cleared at once, in a network (core/session.py)
 
@@ -133,7 +134,7 @@ class BaseClient:
             password.encode() if isinstance(password, str) else password,
             self._will(will) if will else None,
         )
-        session = Session(window, start=int.from_bytes(os.urandom(2), "big"))
+        session = (self._session_type if HOST else Session)(window, start=int.from_bytes(os.urandom(2), "big"))
         if DOUBTS:
             session.doubts = {}
         session.log = self._log
@@ -343,9 +344,8 @@ class BaseClient:
         return len(self._outgoing.receipts)
 
     def pending(self) -> "list[PendingMessage]":
-        """What is not finished, each as PendingMessage(seq, state, topic, qos, payload), which is a tuple: sequence
-        number; "accepted", "released", "in doubt", or "refused", when it was set aside (SetAsideError); what was
-        published.
+        """What is not finished, each as a tuple, PendingMessage(seq, state, topic, qos, payload): sequence number;
+        "accepted", "released", "in doubt", or "refused", when it was set aside (SetAsideError); what was published.
         """
         from .unconfirmed import pending
 

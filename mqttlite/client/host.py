@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.client_host import HostProtocol
 from ..core.errors import MQTTError
+from ..core.session_host import HostSession
 from ..core.shown import shown
 from ..core.sizes import PACKET_MAX
 from ..core.text import to_utf8
@@ -90,6 +91,7 @@ class Client(ComfortableClient):
     _outgoing_type = HostOutgoing
     _incoming_type = HostIncoming
     _protocol_type = HostProtocol
+    _session_type = HostSession
     _size_max = PACKET_MAX
     _loop: asyncio.AbstractEventLoop | None = None  # in which it was started
     _ledger: "Ledger | None" = None
@@ -186,7 +188,7 @@ class Client(ComfortableClient):
             if reconnect:
                 self._connector.set_delays(reconnect)
             self._is_manual = self._incoming.manual_ack
-            self._incoming.names = self._life.protocol.names
+            self._incoming.take_from(self._life.protocol)
             self._first = self._life.session.next
             if tls is not None:
                 tls.check_scheme(self.url)

@@ -5,15 +5,21 @@ from .client import ClientProtocol
 from .codec import publish_head
 from .errors import ProtocolError
 from .packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
+from .session_host import TAKEN
 
 TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from .events import ClientEvents, ConnectFields
     from .session import Session
     from .wire import ClientWire
 
 NAMES_MAX = const(256)  # topic names that are remembered
 NAME_MAX = const(256)  # bytes of the longest of them
+TRIES = const(5)  # messages of one read for which the short way is tried in vain
+NO_PROPERTIES = b"\0"  # of 5.0, as a block behind its length
 
 
 class HostProtocol(ClientProtocol):
@@ -33,8 +39,16 @@ class HostProtocol(ClientProtocol):
     ) -> None:
         ClientProtocol.__init__(self, events, connect_fields, session, size_max, timeout_ms, wire, stream_max)
         self.names: "dict[bytes, str]" = {}
+        self._named = b""  # the last of them, behind its length, and as text
+        self._name = ""
+        # Of whoever takes many messages at once, each made by `make_message`; `plain` is what it is told of one by
+        self.plain: "Callable[..., None] | None" = None
+        self.make_message: "Callable[[str, bytes, int, int, int], Any]"
+        self.take_messages: "Callable[[list[Any]], None]"
         self._head_of = -1, -1, b""  # flags, size of the payload, topic name
         self._last_head = b""
+        self._good = -1, -1, b""  # the same of a message that was accepted: one that is alike is, too
+        self._is5 = wire.with_properties is not None
 
     def check_topic(self, topic: bytes) -> None:
         """See Connection."""
@@ -53,6 +67,29 @@ class HostProtocol(ClientProtocol):
             self._last_head = publish_head(flags, topic, size)
             self._head_of = of
         return self._last_head
+
+    def publish(self, flags: int, topic: bytes, payload: bytes, key: bytes = b"", properties: bytes = b"") -> int:
+        """See ClientProtocol."""
+        of = flags, len(payload), topic
+        if properties or of != self._good:
+            self._good = -1, -1, b""
+            seq = ClientProtocol.publish(self, flags, topic, payload, key, properties)
+            if not properties and self.is_connected:
+                self._good = of
+            return seq
+        if self._is5:
+            payload = NO_PROPERTIES + payload
+        if flags & 6:
+            return self.session.publish(self._last_head, payload, key)
+        if not self.is_connected:
+            return -2
+        outbound = self.outbound
+        self.out += outbound.aliased(self._last_head, payload) if outbound else (self._last_head, payload)
+        return -1
+
+    def _connack(self, buf: bytes, start: int, end: int) -> None:
+        self._good = -1, -1, b""  # this broker may have other limits
+        ClientProtocol._connack(self, buf, start, end)
 
     def receive(self, data: bytes, now: int) -> None:
         """See Connection. What nearly all packets are is found without the parser."""
@@ -78,11 +115,18 @@ class HostProtocol(ClientProtocol):
         have = len(data)
         session = self.session
         size_max = self.parser.size_max
+        tries = TRIES if self.is_plain() else 0
         try:
             while have - at > 3:
                 first = data[at]
-                size = data[at + 1]
                 if first & 0xF0 == PUBLISH:
+                    if tries:
+                        after = self._known(data, at)
+                        if after > at:
+                            at = after
+                            continue
+                        tries -= 1
+                    size = data[at + 1]
                     start = at + 2
                     if size > 127:
                         more = data[start]
@@ -97,7 +141,7 @@ class HostProtocol(ClientProtocol):
                     at = end
                     continue
                 packet_id = data[at + 2] << 8 | data[at + 3]
-                if size != 2 or not packet_id:
+                if data[at + 1] != 2 or not packet_id:
                     break
                 if first == PUBACK or first == PUBREC or first == PUBCOMP:
                     session.acknowledged(first, packet_id)
@@ -109,4 +153,70 @@ class HostProtocol(ClientProtocol):
         except ProtocolError as error:
             self.part(error)
             raise
+        return at
+
+    def is_plain(self) -> bool:
+        """Whether messages may be told of many at once: to whom they are told has not changed."""
+        return self.plain is not None and self.events.on_message is self.plain
+
+    def _known(self, data: bytes, at: int) -> int:
+        """Process the PUBLISH at `at` and those behind it whose topics have come before, which are no repeats and have
+        no properties: they are told of together. Where the first one begins that is not so.
+        """
+        have = len(data)
+        names = self.names
+        named = self._named
+        name = self._name
+        session = self.session
+        inbound = session.inbound
+        size_max = self.parser.size_max
+        is5 = self._is5
+        skip = 1 if is5 else 0
+        generation = session.generation
+        make = self.make_message
+        made: "list[Any]" = []
+        while have - at > 3:
+            first = data[at]
+            taken = TAKEN.get(first, -1)
+            size = data[at + 1]
+            start = at + 2
+            if size > 127:
+                if data[start] > 127:
+                    break
+                size = size & 127 | data[start] << 7
+                start += 1
+            end = start + size
+            if taken < 0 or end > have or size > size_max or size < 3:
+                break
+            if not named or not data.startswith(named, start):
+                stop = start + 2 + (data[start] << 8 | data[start + 1])
+                found = names.get(data[start + 2 : stop])
+                if found is None:
+                    break
+                name = self._name = found
+                named = self._named = data[start:stop]
+            start += len(named)
+            if start + skip + (2 if taken else 0) > end:
+                break
+            packet_id = 0
+            if taken:
+                packet_id = data[start] << 8 | data[start + 1]
+                start += 2
+                if not packet_id or packet_id in inbound or len(inbound) >= session.inbound_max:
+                    break
+            if is5:
+                if data[start]:
+                    break
+                start += 1
+            payload = data[start:end]
+            if taken:
+                digest = 0
+                if first & 4:
+                    digest = self.wire.digest(named[2:], packet_id, b"", payload) >> self.digest_shift
+                inbound[packet_id] = digest << 4 | taken
+                packet_id |= digest << 16
+            made.append(make(name, payload, first, packet_id, generation))
+            at = end
+        if made:
+            self.take_messages(made)
         return at

@@ -12,6 +12,7 @@ from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.session import Session
+from mqttlite.core.session_host import HostSession
 
 SIZE_MAX = 300
 CONNACKS = {wire4: b"\x20\2\0\0", wire5: b"\x20\3\0\0\0"}
@@ -22,6 +23,17 @@ class Events:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
+        self.many = 0  # messages that were told of together
+
+    def take_many_from(self, client: HostProtocol) -> None:
+        self.on_message = client.plain = lambda *what: self.told.append(("on_message", *what))
+        client.make_message = lambda *what: what
+        client.take_messages = self._take
+
+    def _take(self, messages: list[Any]) -> None:
+        for name, payload, first, packet_id, generation in messages:
+            self.told.append(("on_message", first, name.encode(), payload, packet_id, generation, b""))
+        self.many += len(messages)
 
     def __getattr__(self, name: str) -> Any:
         return lambda *what: self.told.append((name, *what))
@@ -31,7 +43,10 @@ def connected(kind: type[ClientProtocol], wire: Any = wire4) -> tuple[ClientProt
     """A client that has published twelve messages, of which eight are under way."""
     events = Events()
     fields = (b"c", True, 60, None, None, None)
-    client = kind(events, fields, Session(8, start=0), SIZE_MAX, 1000, wire)  # type: ignore[arg-type]
+    session = HostSession(8, start=0) if kind is HostProtocol else Session(8, start=0)
+    client = kind(events, fields, session, SIZE_MAX, 1000, wire)
+    if isinstance(client, HostProtocol):
+        events.take_many_from(client)
     client.connect(0)
     client.receive(CONNACKS[wire], 0)
     for number in range(12):
@@ -60,33 +75,63 @@ def packets(dice: random.Random, wire: Any) -> bytes:
     return stream
 
 
+def in_full_flow(dice: random.Random, wire: Any) -> bytes:
+    """Many messages to few topics, and what interrupts them."""
+    stream = b""
+    for number in range(1, dice.randint(2, 60)):
+        flags = dice.choice((0, 0, 2, 4, 1, 3, 10))
+        topic = dice.choice([b"a", b"room/1/state", b"room/2/state"] + [b"new/%d" % number] * (dice.random() < 0.1))
+        payload = bytes(dice.randint(0, dice.choice((3, 130))))
+        if wire is wire5:
+            payload = (b"\2\1\1" if dice.random() < 0.1 else b"\0") + payload
+        packet_id = number if dice.random() < 0.97 else dice.randint(1, number)
+        stream += publish_head(flags, topic, len(payload)) + (packet_id.to_bytes(2, "big") if flags & 6 else b"")
+        stream += payload
+        if dice.random() < 0.1:
+            stream += dice.choice((b"\x62\2" + packet_id.to_bytes(2, "big"), b"\xd0\0", b"\x40\2\0\1"))
+    return stream
+
+
+def in_both_ways(seed: int, dice: random.Random, wire: Any, stream: bytes) -> tuple[str, int]:
+    """The error with which it ends, if any, and how many messages were told of together."""
+    cuts = sorted(dice.randint(0, len(stream)) for _ in range(dice.choice((0, 1, 5, 40))))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if a < b]
+    ends = [connected(HostProtocol, wire), connected(ClientProtocol, wire)]
+    errors = []
+    for client, _ in ends:
+        error = ""
+        try:
+            for now, piece in enumerate(pieces, 1):
+                client.receive(piece, now)
+        except MQTTError as found:
+            error = repr(found)
+        errors.append(error)
+    (host, host_events), (other, other_events) = ends
+    assert errors[0] == errors[1], seed
+    assert host_events.told == other_events.told, seed
+    assert host.out == other.out, seed
+    assert host.received_at == other.received_at or errors[0], seed
+    assert host.session.inbound == other.session.inbound, seed
+    assert host.session.messages == other.session.messages, seed
+    return errors[0], host_events.many
+
+
 @pytest.mark.parametrize("wire", [wire4, wire5], ids=["3.1.1", "5.0"])
 def test_what_arrives_in_any_pieces_has_the_same_effects_as_through_the_parser_alone(wire: Any) -> None:
     complete = 0
     for seed in range(1500):
         dice = random.Random(seed)
-        stream = packets(dice, wire)
-        cuts = sorted(dice.randint(0, len(stream)) for _ in range(dice.choice((0, 1, 5, 40))))
-        pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if a < b]
-        ends = [connected(HostProtocol, wire), connected(ClientProtocol, wire)]
-        errors = []
-        for client, _ in ends:
-            error = ""
-            try:
-                for now, piece in enumerate(pieces, 1):
-                    client.receive(piece, now)
-            except MQTTError as found:
-                error = repr(found)
-            errors.append(error)
-        (host, host_events), (other, other_events) = ends
-        assert errors[0] == errors[1], seed
-        assert host_events.told == other_events.told, seed
-        assert host.out == other.out, seed
-        assert host.received_at == other.received_at or errors[0], seed
-        assert host.session.inbound == other.session.inbound, seed
-        assert host.session.messages == other.session.messages, seed
-        complete += not errors[0]
+        complete += not in_both_ways(seed, dice, wire, packets(dice, wire))[0]
     assert 100 < complete < 1400, "both kinds have been tried"
+
+
+@pytest.mark.parametrize("wire", [wire4, wire5], ids=["3.1.1", "5.0"])
+def test_messages_that_are_told_of_together_are_those_that_would_be_told_of_one_by_one(wire: Any) -> None:
+    many = 0
+    for seed in range(300):
+        dice = random.Random(seed)
+        many += in_both_ways(seed, dice, wire, in_full_flow(dice, wire))[1]
+    assert many > 1000
 
 
 def test_a_broker_that_sends_ever_new_topics_costs_no_more_memory_than_some() -> None:

@@ -8,9 +8,10 @@ from mqttlite.client.face import BaseClient
 from mqttlite.core import records as r
 from mqttlite.core import session as core
 from mqttlite.core.session import Session
+from mqttlite.core.session_host import HostSession
 from mqttlite.store.sqlite import SqliteStore
 
-from .planting import Change, Given, around, text, value
+from .planting import Change, Given, all_of, around, text, value
 from .settings import few_identifiers
 
 
@@ -34,12 +35,17 @@ CHANGES: dict[str, Change | Given] = {
     "PUBREL before RELEASED is durable": text(
         Session.must_wait, {"return kind": "return False if kind == RELEASED_RECORD else kind"}
     ),
-    "RELEASED is not stored": text(Session.acknowledged, {"self._record(RELEASED_RECORD, seq)": "pass"}),
+    "RELEASED is not stored": all_of(
+        text(Session.acknowledged, {"self._record(RELEASED_RECORD, seq)": "pass"}),
+        text(HostSession.acknowledged, {"self._record(RELEASED_RECORD, seq)": "pass"}),
+    ),
     "PUBCOMP before FREED is durable": Given(
         few_identifiers, text(Session.must_wait, {"return kind": "return False if kind == FREED else kind"})
     ),
     "FREED is not stored": text(BrokerStore.note, {"self._take(": f"kind == {r.FREED} or self._take("}),
     "DONE is never stored by the broker": text(BrokerStore.note, {"self._take(": f"kind == {r.DONE} or self._take("}),
     "DONE is never stored by the client": text(SqliteStore.record, {"self._take(": f"kind == {r.DONE} or self._take("}),
-    "a message is finished when it is sent": around(Session, "_pump", _finish_when_sent),
+    "a message is finished when it is sent": all_of(
+        around(Session, "_pump", _finish_when_sent), around(HostSession, "_pump", _finish_when_sent)
+    ),
 }

@@ -4,8 +4,10 @@ from typing import Any
 
 from mqttlite.broker.clients import queue
 from mqttlite.core import session as core
+from mqttlite.core import session_host
 from mqttlite.core.client import ClientProtocol
 from mqttlite.core.session import Session
+from mqttlite.core.session_host import HostSession
 
 from .planting import Change, Given, all_of, around, text, value
 from .settings import window_at_broker
@@ -49,6 +51,7 @@ CHANGES: dict[str, Change | Given] = {
     "new identifier on resend": around(Session, "connected", _under_new_identifiers),
     "identifiers are reused": all_of(
         value(core, "SPAN", 4),
+        value(session_host, "SPAN", 4),
         value(queue, "SPAN", 4),
         value(Session, "span", property(lambda self: 65535, lambda self, value: None)),
     ),
@@ -68,8 +71,9 @@ CHANGES: dict[str, Change | Given] = {
         Session.connected,
         {"self._pump()": "for _ in 1, 2: self.sent = self.first; self.unfinished = 0; self._pump()"},
     ),
-    "a new message repeats those before it": text(
-        Session._pump, {"seq = self.sent\n": "seq = self.sent = self.first; self.unfinished = 0\n"}
+    "a new message repeats those before it": all_of(
+        text(Session._pump, {"seq = self.sent\n": "seq = self.sent = self.first; self.unfinished = 0\n"}),
+        text(HostSession._pump, {"seq = self.sent\n": "seq = self.sent = self.first; self.unfinished = 0\n"}),
     ),
     "the client ignores the window": around(ClientProtocol, "__init__", _with_a_large_window),
     "the broker ignores the window": window_at_broker(1000),

@@ -33,6 +33,10 @@ CHANGES: dict[str, Change | Given] = {
             {"self.session.released(": "self.deliver(*self.late); self.session.released("},
         ),
         text(HostProtocol._usual, {"session.released(": "self.deliver(*self.late); session.released("}),
+        text(
+            HostProtocol._known,
+            {"made.append(": "self.late = first, named[2:], payload, packet_id, b''; made.append("},
+        ),
     ),
     "the loss of a connection is not foreseen: broker": _no_row_for_what_is_held,
     "the loss of a connection is not foreseen: consumer": _no_row_for_what_is_held,

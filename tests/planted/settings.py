@@ -8,6 +8,7 @@ from mqttlite.broker.clients import queue
 from mqttlite.broker.limits import Limits
 from mqttlite.core import server as core_server
 from mqttlite.core import session as core
+from mqttlite.core import session_host
 from mqttlite.database.inbox import Inbox
 from mqttlite.sim import scene
 from mqttlite.sim.check.conduct import Conduct
@@ -46,7 +47,7 @@ def _looks_away(find: Any) -> Any:
 
 
 # Packet identifiers are used again soon.
-few_identifiers = all_of(value(core, "SPAN", 5), value(queue, "SPAN", 5))
+few_identifiers = all_of(value(core, "SPAN", 5), value(session_host, "SPAN", 5), value(queue, "SPAN", 5))
 
 # Nobody sets DUP, and the checker of that looks away.
 repeats_without_dup = all_of(value(core, "repeated", lambda head: head), around(Conduct, "_find", _looks_away))

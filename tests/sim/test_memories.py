@@ -13,7 +13,7 @@ from mqttlite.client import Client
 from mqttlite.core import lost_session
 from mqttlite.core import session as core
 from mqttlite.core.reused_identifiers import REUSED
-from mqttlite.core.session import Session
+from mqttlite.core.session_host import HostSession
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker
@@ -153,7 +153,7 @@ lost_is_another_record = value(lost_session, "LOST", 6)
 content_is_swallowed = row(REUSED, core.HELD << 8 | core.PUBLISH2 | core.OTHER, core.HELD << 8 | 0x50)
 
 # What is acknowledged is the identifier, whatever it stands for by now.
-whichever_was_handled = text(Session.handled, {"value >> 4 == delivery >> 16": "True"})
+whichever_was_handled = text(HostSession.handled, {"value >> 4 == delivery >> 16": "True"})
 
 
 def test_a_session_that_was_lost_leaves_no_identifiers_to_the_consumers_next_life() -> None:

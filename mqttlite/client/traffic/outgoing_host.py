@@ -40,7 +40,10 @@ class HostOutgoing(Outgoing):
         """See Outgoing."""
         if not qos:
             return len(self.life.protocol.out) > self.life.out_max
-        if len(self.receipts) >= self.queue_max or self.is_over(size):
+        if len(self.receipts) >= self.queue_max:
+            return True
+        sizes = self.sizes
+        if sizes[1] + sizes[2] + size > self._most and self.is_over(size):
             return True
         return not self.life.store.fits(size)
 
@@ -124,9 +127,16 @@ class HostOutgoing(Outgoing):
 
     def on_finished(self, seq: int, outcome: int) -> None:
         """See Outgoing."""
-        has_step = not outcome and seq in self.receipts  # else somebody wants room for one
-        super().on_finished(seq, outcome)
-        if self._waiters and len(self.receipts) <= self.queue_max - (self._step if has_step else 1):
+        receipts = self.receipts
+        step = 1  # somebody wants room for one
+        if outcome or seq not in receipts:
+            super().on_finished(seq, outcome)
+        else:
+            self.has_confirmed = True
+            self.life.finished += 1
+            receipts.pop(seq)._finish(None)
+            step = self._step
+        if self._waiters and len(receipts) <= self.queue_max - step:
             self._wake()
 
     def give_up(self, error: "MQTTError") -> None:

@@ -12,7 +12,7 @@ from ...broker.clients import forms, queue
 from ...broker.limits import Limits
 from ...broker.routing import witnessed
 from ...client import Client
-from ...core import earlier_life, invariants, outbound5, streamed
+from ...core import earlier_life, invariants, outbound5, session_host, streamed
 from ...core import session as core
 from ...store.base import Store
 from ..check.ledger import Publisher, ToPublish
@@ -39,6 +39,7 @@ TIGHT = 200  # bytes of a journal that is rewritten again and again
 OUTGROWN = 2000  # bytes of a message that is never taken
 COUNTING: tuple[Any, ...] = (
     core,
+    session_host,
     earlier_life,
     invariants,
     outbound5,
