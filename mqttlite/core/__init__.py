@@ -4,6 +4,7 @@ session     QoS 1 and 2, both directions, both roles, any version: the tables. L
             lost_session, early_ends, earlier_life. invariants: what always holds
 records     what a session tells a store                 keys         how a message is known again, whatever brings it
 connection -> client, server   one network connection, seen from either end. oversize: what a client reads past
+session_host, client_host      both at a client on CPython, with short ways for what nearly all packets are
 wire        what a version of MQTT is: wire4 and wire5 at the client's end, wire4_server and wire5_server at the
             server's; versions, greeting: which one a CONNECT is in, and what all have in common
 properties, announced, reason_codes   what only 5.0 has
