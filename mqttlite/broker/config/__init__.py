@@ -9,7 +9,8 @@ listener_tables  [tls], origins, [[listener]]         queues   [[queue]], --queu
 operating        [metrics], [control], [log]          named    [[named_queue]], [[stream]]
 access           [access], [groups], [[rule]]         devices  [devices]
 ledger           [ledger]
-settings         what all of them fill                found    what a file holds, and in which line
+settings         what all of them fill                listeners       listeners, of what was read
+make_access      users and rules, of what was read     (what a file holds, and in which line: settings/found.py)
 """
 
 from pathlib import Path

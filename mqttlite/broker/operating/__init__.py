@@ -7,7 +7,7 @@ loop_watch     how late the event loop is                                     he
 metrics_page   HTTP: /metrics and /healthz
 actions        what an operator can do; named_actions: with named queues     audit     a line in the log for each
 control        the Unix socket for that                                       control_path   where it is
-rereading      files are read again, at SIGHUP or when an operator asks
+callers        connections to socket and page                                rereading   files, at SIGHUP or when asked
 systemd        READY, WATCHDOG, STATUS to the service manager
 
 Nothing of it is called for a message. Imports the broker.
