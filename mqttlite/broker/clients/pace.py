@@ -20,11 +20,13 @@ class Pace:
         self._limits = limits
         self._most = self._work = max(1, limits.turn_work)  # in a turn, by all who have more
         self._read_ms = 0  # in this turn
+        self._is_late = False  # in this turn, before all who have more had theirs
         self.share(0)
 
     def share(self, count: int) -> None:
         """So many have work for more than a turn: all of them together have one, which begins."""
         self._read_ms = 0
+        self._is_late = False
         self._set(self._work // max(1, count))
 
     def _set(self, work: int) -> None:
@@ -43,6 +45,15 @@ class Pace:
         """Who was read now has more than fits in its turn; so many there are."""
         self._read_ms += ms
         self._set_for_reads(left)
+
+    def late(self) -> None:
+        """Reads of this turn have taken long, although each of them may have been little: the rest has next to nothing,
+        and all of them together less when they go on.
+        """
+        if not self._is_late:
+            self._is_late = True
+            self._work = max(TURN_MIN, self._work // 4)
+        self._set(0)
 
     def _set_for_reads(self, left: int) -> None:
         """Who is read next in this turn has the less, the more have left something: all of them two turns, about; and

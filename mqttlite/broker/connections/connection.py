@@ -14,6 +14,7 @@ from ..clients.peer import Peer
 from ..listening import handshakes
 from .turns import Turns, now_ms
 
+READS_MS = 20  # in one turn, after which who is read has next to nothing done: many that send little are much, too
 LINGERING_MAX = 100  # closed connections whose clients have not closed yet; beyond it the oldest is not waited for
 
 
@@ -104,6 +105,10 @@ class Connection:
             return
         now = now_ms()
         turns = self._turns
+        if not turns.reads_since:
+            turns.reads_since = now
+        elif now - turns.reads_since > READS_MS:
+            self._engine.pace.late()
         self._engine.receive(self.peer, bytes(turns.read_buffer[:nbytes]), now)
         if self.peer.more:
             self._engine.pace.read(now_ms() - now, len(self._engine.busy))

@@ -35,6 +35,7 @@ class Turns:
         self.lingering: dict[Any, None] = {}  # of these, the closed ones whose clients have yet to close
         self.closing: dict[Any, None] = {}  # closed by the engine, and not gone yet
         self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self.reads_since = 0  # ms; when the first connection was read in this turn
         self.asking = Asking(engine, now_ms, self.changed)
         self.stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,6 +71,7 @@ class Turns:
 
     def _flush_soon(self) -> None:
         self._flushing = False
+        self.reads_since = 0
         self.flush()
 
     def flush(self) -> None:

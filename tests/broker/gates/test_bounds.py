@@ -154,6 +154,18 @@ def test_a_turn_that_takes_too_long_becomes_shorter_and_one_that_does_not_longer
     assert engine.router.turn_work == 2000
 
 
+def test_many_that_send_little_are_cut_short_when_their_turn_has_taken_long() -> None:
+    world = World()
+    pace, router = world.engine.pace, world.engine.router
+    for _ in range(3):
+        pace.late()
+        assert router.turn_work == 10
+    pace.share(1)
+    assert router.turn_work == 500
+    pace.took(1, 0)
+    assert router.turn_work > 600, "and longer again"
+
+
 def test_who_is_read_behind_others_that_have_left_something_has_less_and_nothing_once_the_turn_is_over() -> None:
     world = World()
     pace, router = world.engine.pace, world.engine.router
