@@ -7,7 +7,8 @@ Rooms are the folders of mqttlite/, gateway/, and, as `board`, firmware/mqttlite
 tolerated stands in TOLERATED; what stands there and is not found any more is an error, too, so that the list can only
 shrink.
 
-Within a room, folders and the modules beside them stand above each other, too: none needs what needs it.
+Within a room, folders and the modules beside them stand above each other, too: none needs what needs it. The docstring
+of a folder's `__init__` is a map: it names each module (MAPPED).
 
 An import inside a function loads a part when it is needed: it must not run upwards either, but the part may well know
 what it is a part of, so it closes no circle, nor does the declaration for the type checker of what is loaded so. Any
@@ -15,6 +16,7 @@ other import for the type checker does.
 """
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -44,6 +46,7 @@ PACKAGES = {  # folder of each
     "mqttlite_board": "firmware/mqttlite_board",
 }
 OTHERS = ("tests", "benchmarks", "examples", "fuzz", "hardware", "tools")  # whose files have sizes, too
+MAPPED = ("broker", "store", "boards")  # rooms whose folders have maps that name each module
 LINES_MAX = 500
 FUNCTION_MAX = 79
 
@@ -193,6 +196,16 @@ def folders(graph: dict[str, set[str]], known: dict[str, Module]) -> Iterator[Fi
             yield Finding(f"circle of folders in {room[circle[0]]}", ", ".join(circle))
 
 
+def unnamed(known: dict[str, Module]) -> Iterator[Finding]:
+    """Modules that the map of their folder, the docstring of its `__init__`, does not name."""
+    for module in known.values():
+        folder = known.get(".".join(module.parts))
+        if module.room in MAPPED and folder and folder is not module:
+            name = module.name.rpartition(".")[2]
+            if not re.search(rf"\b{name}\b", ast.get_docstring(folder.tree) or ""):
+                yield Finding(f"unnamed {module.path}", f"{folder.path} is a map, and does not name it")
+
+
 def copies(known: dict[str, Module]) -> Iterator[Finding]:
     """Constants, `NAME = const(value)`, that stand in two modules; _NAME is NAME."""
     homes: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -222,6 +235,7 @@ def findings(root: Path) -> Iterator[Finding]:
     for circle in circles(graph):
         yield Finding(f"circle in {known[circle[0]].room}", ", ".join(circle))
     yield from folders(graph, known)
+    yield from unnamed(known)
     yield from sizes(root)
     yield from copies(known)
 

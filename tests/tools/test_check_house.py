@@ -76,6 +76,13 @@ def test_folders_of_a_room_that_need_each_other_are_found_though_no_files_do(tmp
     assert not found(tmp_path, broker__low__b="from .a import A\n")
 
 
+def test_a_module_that_the_map_of_its_folder_does_not_name_is_found(tmp_path: Path) -> None:
+    files = {"broker__low__peer": "", "broker__low__que": ""}
+    assert not found(tmp_path, **files)  # there is no map
+    (tmp_path / "mqttlite/broker/low/__init__.py").write_text('"""Low: peer and queue."""\n')
+    assert found(tmp_path, **files) == ["unnamed mqttlite/broker/low/que.py"]
+
+
 def test_what_is_loaded_when_needed_may_know_what_it_is_a_part_of(tmp_path: Path) -> None:
     assert not found(
         tmp_path, client__base="def f():\n    from .rare import g\n", client__rare="from .base import Base\n"
