@@ -32,6 +32,7 @@ DIFFERENT = {
     "IN_DISCONNECT": {"core/wire5_server"},  # what a client may send, not a server
     "IN_PUBLISH": {"core/wire5_server"},
     "LEAST": {"store/in_sqlite/sqlite_reserve", "gateway/lines/separator"},
+    "LEAVE": {"cli/terminal"},  # a key
     "LEFT": {"cli/demo/table"},
     "LONGEST": {"gateway/lines/separator"},
     "MAGIC": {"core/keys", "store/in_sqlite/sqlite_wal"},
@@ -42,6 +43,7 @@ DIFFERENT = {
     "OPEN": {"link/stream:OPEN", "link/stream:_OPEN"},
     "PACKET_ID": {"planning/sizes", "store/tables/broker_tables"},  # bytes, and bits
     "PIECE": {
+        "sim/small/pieces",
         "broker/packets/long_requests",
         "client/connector",
         "store/area_file",
@@ -62,14 +64,16 @@ DIFFERENT = {
     "QOS": {"broker/operating/view"},  # bits of a head, not the options of a subscription
     "RELEASED": {"core/session:RELEASED", "store/tables/sqlite_tables"},  # a state, and a bit of one
     "SAID": {"cli/simulate", "serial/diagnosis", "gateway/lines/upstream"},
-    "SHARE": {"planning/saturation", "store/in_sqlite/sqlite_reserve"},
+    "SHARE": {"broker/connections/commit_gate", "planning/saturation", "store/in_sqlite/sqlite_reserve"},
     "SILENT_S": {"cli/console"},
     "SIZE": {"broker/packets/answers", "firmware/mqttlite_board/improv"},
-    "SIZE_MAX": {"core/properties", "store/sqlite", "sim/net/packets"},
+    "SIZE_MAX": {"sim/small/pieces", "core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
     "TAIL": {"gateway/lines/separator"},
+    "TRIES": {"store/pace"},
     "VERSION": {"database/schema"},
     "WAIT_S": {"gateway/lines/console", "cli/board/setup"},
+    "WEIGHT": {"store/pace"},
     "WINDOW": {"cli/bench", "store/damage"},
 }
 
