@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAMES_MAX = const(256)  # topic names that are remembered
 NAME_MAX = const(256)  # bytes of the longest of them
-TRIES = const(5)  # messages of one read for which the short way is tried in vain
+IN_VAIN_MAX = const(5)  # messages of one read for which the short way is tried in vain
 NO_PROPERTIES = b"\0"  # of 5.0, as a block behind its length
 
 
@@ -115,7 +115,7 @@ class HostProtocol(ClientProtocol):
         have = len(data)
         session = self.session
         size_max = self.parser.size_max
-        tries = TRIES if self.is_plain() else 0
+        tries = IN_VAIN_MAX if self.is_plain() else 0
         try:
             while have - at > 3:
                 first = data[at]
