@@ -129,10 +129,17 @@ class SinkUplink:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
+    def _have_session(self) -> None:
+        """An operator may have removed it; what is published while the sink is away is queued in a new one."""
+        if session_of(self._broker, self.name) is None:
+            self.prepare()
+
     async def _connect(self) -> None:
+        self._have_session()
         opening = asyncio.ensure_future(self.sink.open())
         await self._bounded(opening, self.settings.timeout_s, f"{self.settings.shown_url} does not answer")
         self.target = opening.result()
+        self._have_session()
         self._kept.is_reached = True
         self._kept.save(self._broker, self.name)
         self.connected, self.problem, self._since = True, "", now_ms()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.broker.inside import end_session, kept
+from mqttlite.broker.inside import end_session, kept, session_of
 from mqttlite.store.in_sqlite.sqlite_reserve import Reserve
 from mqttlite_gateway.bridge.settings import Route
 from mqttlite_gateway.sinks.uplink import SinkUplink
@@ -94,6 +94,25 @@ async def test_names_never_come_again_when_the_store_was_lost(tmp_path: Path) ->
             await publish(client, b"same")
             await until(lambda: len(book.written) == 3)
     assert len({message.name for message in book.written}) == 3
+
+
+async def test_a_queue_that_was_removed_begins_anew_with_other_names_and_no_age(tmp_path: Path) -> None:
+    of, book = settings(URL, queue_qos0=True, max_age_s=1), Notebook()
+    async with broker(tmp_path, of) as inside, uplink(inside, of, book.make) as up, publisher(inside) as client:
+        await publish(client, *(b"%d" % number for number in range(20)))
+        await until(lambda: len(book.written) == 20)
+        await until(lambda: up._ages.below(1000, up._clock()) > 5)  # so many were there a second ago
+        book.is_away = True
+        end_session(inside, of.name)
+        await until(lambda: session_of(inside, of.name) and not up.connected)
+        await client.publish("s/x", b"of QoS 0", qos=0)
+        await publish(client, b"of QoS 1")
+        await until(lambda: up.describe()["queued"] == 2)
+        book.is_away = False
+        await until(lambda: len(book.written) == 22)
+        assert book.payloads[20:] == [b"of QoS 0", b"of QoS 1"]
+        assert len({message.name for message in book.written}) == 22
+        assert not up.counts.dropped
 
 
 async def test_a_refused_message_is_set_aside_durably_and_holds_up_no_other(tmp_path: Path) -> None:
