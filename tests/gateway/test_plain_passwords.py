@@ -33,6 +33,8 @@ def told(folder: Path, text: str) -> Path:
         (UPSTREAM + 'url = "mqtt://u:secret@localhost"', ""),
         (UPSTREAM + 'url = "mqtt://u:secret@127.0.0.2"', ""),
         (UPSTREAM + 'url = "mqtt://broker.example"', ""),
+        (UPSTREAM + 'url = "postgresql://u:secret@one.example:5432,two.example:5432/plant"', ""),
+        (UPSTREAM + 'url = "amqp://u:50%secret@rabbit.example"', ""),
         ('upstream = "ws://u:secret@broker.example"', "wss:// hides it"),
         ('upstream = "unix:///run/broker.sock"', ""),
         ('[page]\nlisten = "http://0.0.0.0:8080"', "the page at http://0.0.0.0:8080: passwords of its users"),

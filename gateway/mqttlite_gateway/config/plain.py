@@ -39,8 +39,13 @@ def plain_passwords(config: Config) -> Iterator[str]:
 
 
 def _given(text: str, has_password: bool, what: str) -> Iterator[str]:
-    url = Url(text)
-    if url.scheme in PLAIN and (has_password or url.password) and not is_here(url.host or ""):
+    if text.partition("://")[0] not in PLAIN:
+        return  # of a database: it may name several hosts, which no Url does
+    try:
+        url = Url(text)
+    except ValueError:  # what is wrong with it is said by whoever connects there
+        return
+    if (has_password or url.password) and not is_here(url.host or ""):
         yield (
             f"{what}: its password crosses the network to {url.host} as anybody there can read it; "
             f"{PLAIN[url.scheme]}:// hides it, where {url.host} has that"
