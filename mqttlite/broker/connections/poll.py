@@ -50,7 +50,7 @@ class Poll:
 
     `longest_turn_s`: of the loop's turns, from the end of one wait to the next, the longest one. `longest_work_s`: how
     much of one the processor worked for it, at most; what a turn is longer than that, the machine did something else.
-    They are measured while `watch_turns` says so, which has a price.
+    They are measured while anybody wants it (`watch_turns`), which has a price.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Poll:
         self.is_reading = False  # callbacks are being called
         self.is_wanted = False  # the loop has something to do: `select` returns, whatever it would wait for
         self.longest_turn_s = self.longest_work_s = 0.0
-        self._is_watched = False
+        self._watchers: set[object] = set()  # who want turns to be measured
         self._turn_at = 0.0  # when this turn began; 0: not known ...
         self._work_at = 0.0  # ... and what the processor had done for this thread until then
 
@@ -128,13 +128,13 @@ class Poll:
         self.is_wanted = not wait
         poll = self._epoll.poll
         while True:
-            if self._is_watched:
+            if self._watchers:
                 self._turn_ends()
             try:
                 events = poll(wait, EVENTS_MAX)  # which counts in milliseconds, and rounds them up
             except InterruptedError:
                 return []
-            if self._is_watched:
+            if self._watchers:
                 self._turn_at, self._work_at = time.monotonic(), time.thread_time()
             ready = self._turn(events)
             if ready or self.is_wanted or not events:
@@ -144,11 +144,14 @@ class Poll:
                 if wait <= 0:
                     return []
 
-    def watch_turns(self, is_watched: bool) -> None:
-        """Whether turns are measured."""
-        if not is_watched:
+    def watch_turns(self, who: object, is_wanted: bool) -> None:
+        """Whether `who` wants turns to be measured; others may want it, too."""
+        if is_wanted:
+            self._watchers.add(who)
+        else:
+            self._watchers.discard(who)
+        if not self._watchers:
             self._turn_at = 0.0
-        self._is_watched = is_watched
 
     def _turn_ends(self) -> None:
         if self._turn_at:

@@ -56,4 +56,4 @@ class LoopWatch:
     def _watch_turns(self) -> None:
         poll = poll_of(self._loop)
         if poll:
-            poll.watch_turns(self._measured > 0)
+            poll.watch_turns(self, self._measured > 0)
