@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from . import tables
 from .steps import STEPS, Key, key_from, key_text
-from .way import Entry, done, way
+from .way import Entry, summary, way
 
 SEARCHED = 5_000  # newest rows in which `recent` looks for a filter: the loop of a gateway waits for that
 _ENTRY = ("producer", "epoch", "sequence", "peer", "topic", "bytes", "traceparent", *STEPS, "cause")
@@ -91,11 +91,12 @@ class Reader:
 
     def recent(self, limit: int, filter: str = "") -> list[dict[str, Any]]:
         """The messages that came last, the newest first: those whose key or topic has `filter` in it."""
-        return self.newest(limit, lambda key, topic: filter in topic or filter in key_text(key), SEARCHED)
+        found = self.newest(limit, lambda key, topic: filter in topic or filter in key_text(key), SEARCHED)
+        return [summary(self.of(key)) for key in found]
 
-    def newest(self, limit: int, takes: Callable[[Key, str], bool], searched: int = -1) -> list[dict[str, Any]]:
-        """The same, those that `takes` does, by key and topic ("": not known); among the newest `searched` entries, -1:
-        all of them.
+    def newest(self, limit: int, takes: Callable[[Key, str], bool], searched: int = -1) -> list[Key]:
+        """The keys of those that came last and that `takes` does, by key and topic ("": not known), the newest first;
+        among the newest `searched` entries, -1: all of them.
         """
         sql = "SELECT producer, epoch, sequence, topic FROM ledger_steps ORDER BY id DESC LIMIT ?"
         found: dict[Key, None] = {}
@@ -105,17 +106,7 @@ class Reader:
             key = (producer.encode(), epoch, sequence)
             if takes(key, topic or ""):
                 found[key] = None
-        return [self._summary(key) for key in found]
-
-    def _summary(self, key: Key) -> dict[str, Any]:
-        entries = self.of(key)
-        return {
-            "key": key_text(key),
-            "topic": max(entry.topic for entry in entries),
-            "bytes": max(entry.bytes for entry in entries),
-            "at_ms": max(entry.last_ms for entry in entries),
-            "done": done(entries),
-        }
+        return list(found)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         producer, epoch, sequence, peer, topic, size, trace = row[:7]

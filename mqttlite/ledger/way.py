@@ -88,3 +88,14 @@ def _rank(step: "dict[str, Any]", hops: dict[str, int]) -> int:
 def done(entries: list[Entry]) -> list[str]:
     """Which steps have happened, in the order in which they do."""
     return [name for step, name in enumerate(STEPS) if any(entry.at[step] for entry in entries)]
+
+
+def summary(entries: list[Entry]) -> dict[str, Any]:
+    """What is known of one message, in short; all entries are of it."""
+    return {
+        "key": entries[0].key,
+        "topic": max(entry.topic for entry in entries),
+        "bytes": max(entry.bytes for entry in entries),
+        "at_ms": max(entry.last_ms for entry in entries),
+        "done": done(entries),
+    }

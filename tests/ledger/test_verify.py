@@ -243,6 +243,15 @@ def test_the_newest_keys_of_ledgers_are_listed_for_whoever_wants_a_chart(
     assert code == 1 and "no message with an idempotency key" in err
 
 
+def test_a_key_that_is_listed_has_come_as_far_as_any_ledger_says_however_much_that_one_has_noted_since(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ledger(tmp_path / "a.db", "gateway", (ACCEPTED, 7, "board"))
+    end = ledger(tmp_path / "b.db", "far", (HANDLED, 7, ""), *((HANDLED, number, "") for number in range(100, 200)))
+    (found,) = as_data(capsys, "--keys", start, end, "--named", "1")["keys"]
+    assert (found["key"], found["done"]) == ("board/1/7", ["accepted", "handled"])
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
