@@ -5,7 +5,7 @@ import logging
 log = logging.getLogger("mqttlite.broker")
 
 BESIDE = 500  # connections that are just being let in, or closed and not gone yet; listeners, the store, Python's own
-BETTER = 16_384  # a quarter of which may wait to be let in (broker/acceptor.py): had where the system lets it
+BETTER = 16_384  # where the system lets it: a quarter may wait to be let in (broker/connections/acceptor.py)
 
 
 def allow(connections: int) -> None:
