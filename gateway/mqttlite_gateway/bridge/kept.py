@@ -22,13 +22,13 @@ class Kept:
     begun; "": with none, so if that has one, it is of an earlier life of ours. `filters`: what is subscribed to there,
     with the options. `marks`: numbers of messages, and when they were the next (ms, the broker's clock). `takes_one`:
     as `met`, of an upstream that takes QoS 2 as QoS 1, against the standard. `is_reached`: a sink was connected since
-    the session began. `deaf`: connections in a row on which the upstream has not answered PUBREL.
+    the session began. `deaf`: as `met`, of an upstream that has not answered PUBREL on its last connection.
     """
 
     client_id: str = ""
     met: str = ""
     is_reached: bool = False
-    deaf: int = 0
+    deaf: str = ""
     filters: dict[str, int] = field(default_factory=dict)
     marks: list[list[int]] = field(default_factory=list)
     takes_one: str = ""

@@ -30,7 +30,6 @@ log = logging.getLogger("mqttlite.gateway")
 
 READ_BYTES = 64 * 1024
 SWEEP = 1000  # identifiers that are given up at once
-DEAF = 2  # connections on which PUBREL had no answer
 
 
 class VersionError(RefusedError):
@@ -134,21 +133,22 @@ class Opening:
                 doubtful,
             )
         kept.met = met
+        kept.deaf = ""
         kept.save(self._broker, name)
         return terms.anew()
 
     async def _give_up_all(self, terms: Terms, kept: Kept, met: str) -> None:
-        """`_sweep`. ConnectError: it has not answered; in 3.1.1, and DEAF times in a row, it has no QoS 2: one moment
-        in which it was mute says nothing.
+        """`_sweep`. ConnectError: it has not answered; in 3.1.1, and twice in a row, it has no QoS 2: one moment in
+        which it was mute says nothing.
         """
         has_answered = await self._sweep()
-        kept.deaf = 0 if has_answered else kept.deaf + 1
-        is_without = kept.deaf >= DEAF and not terms.is5
+        is_without = not has_answered and kept.deaf == met and not terms.is5
+        kept.deaf = "" if has_answered or is_without else met
         if is_without:
-            kept.takes_one, kept.deaf = met, 0
+            kept.takes_one = met
         kept.save(self._broker, self._settings.name)
         if not has_answered:
-            so = f", {DEAF} times in a row, so it has no QoS 2" if is_without else ": it is tried again"
+            so = ", twice in a row, so it has no QoS 2" if is_without else ": it is tried again"
             raise ConnectError(f"{self._upstream.name} does not answer PUBREL{so}")
 
     async def _sweep(self) -> bool:

@@ -182,36 +182,56 @@ async def test_another_upstream_is_another_session_whatever_it_says(
         assert [each["payload"] for each in uplink.dead_letters()] == ["one"]
 
 
+async def falls_mute(peer: Peer) -> None:
+    await peer.accept(RESUMED)
+    assert (await peer.packet())[0] == PINGREQ
+    peer.send(bytes((PINGRESP, 0)))
+    await peer.closed()
+
+
+async def has_qos_2(peer: Peer) -> None:
+    await peer.accept(RESUMED)
+    assert (await peer.packet())[0] == PINGREQ
+    peer.send(bytes((PINGRESP, 0)))
+    for _ in range(FEW):
+        _, body = await peer.packet()
+        peer.send(acknowledgement(PUBCOMP, body[0] << 8 | body[1]))
+    first, body = await peer.packet()
+    assert first == 0x34
+    peer.send(acknowledgement(PUBREC, identifier(body)))
+    await peer.closed()
+
+
 async def test_an_upstream_that_was_mute_for_a_moment_is_still_one_with_qos_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for owner in (session, forms):
         monkeypatch.setattr(owner, "SPAN", FEW)
-
-    async def falls_mute(peer: Peer) -> None:
-        await peer.accept(RESUMED)
-        assert (await peer.packet())[0] == PINGREQ
-        peer.send(bytes((PINGRESP, 0)))
-        await peer.closed()
-
-    async def takes(peer: Peer) -> None:
-        await peer.accept(RESUMED)
-        assert (await peer.packet())[0] == PINGREQ
-        peer.send(bytes((PINGRESP, 0)))
-        for _ in range(FEW):
-            _, body = await peer.packet()
-            peer.send(acknowledgement(PUBCOMP, body[0] << 8 | body[1]))
-        first, body = await peer.packet()
-        assert first == 0x34
-        peer.send(acknowledgement(PUBREC, identifier(body)))
-        await peer.closed()
-
     async with (
-        Scripted(falls_mute, takes) as far,
+        Scripted(falls_mute, has_qos_2) as far,
         gateway(tmp_path / "gateway.db", settings(far.url, version="3.1.1", timeout_s=0.3)) as (broker, uplink),
     ):
         await publish(broker.addresses[0], b"two")
         await until(lambda: uplink.describe()["acknowledged"] == 1)
+
+
+async def test_that_another_upstream_was_mute_before_says_nothing_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner in (session, forms):
+        monkeypatch.setattr(owner, "SPAN", FEW)
+    async with (
+        Scripted(falls_mute) as one,
+        gateway(tmp_path / "gateway.db", settings(one.url, version="3.1.1", timeout_s=0.3)) as (broker, uplink),
+    ):
+        await until(lambda: uplink._kept.deaf)
+    async with (
+        Scripted(falls_mute, has_qos_2) as two,
+        gateway(tmp_path / "gateway.db", settings(two.url, version="3.1.1", timeout_s=0.3)) as (broker, uplink),
+    ):
+        await publish(broker.addresses[0], b"two")
+        await until(lambda: uplink.describe()["acknowledged"] == 1)
+        assert uplink._kept.takes_one == uplink._kept.deaf == ""
 
 
 async def test_a_session_that_an_operator_has_removed_begins_anew_and_collects_what_it_should(
