@@ -12,6 +12,8 @@ from typing import Any
 
 Key = str | int
 
+_SWITCHES = ("true", "false", "yes", "no", "on", "off")  # as people may write them
+
 
 class Mistakes(ValueError):
     """What is wrong with a file. `lines`: all of it, a line for each mistake, in the order of the file."""
@@ -116,6 +118,8 @@ def _with_line_in_front(error: str, path: Path) -> str:
     if found[1] == "Invalid value" and (bare := re.fullmatch(r"\s*([\w-]+)\s*=\s*([A-Za-z/][^\"'#]*)", text)):
         # Whatever it is, it is not shown: it may be a secret
         shown = f': a text stands in quotes, as in {bare[1]} = "..."'
+        if bare[2].strip().lower() in _SWITCHES:
+            shown = f": it is true or false, in small letters, or a text in quotes, as in {bare[1]} = true"
     if "overwrite" in found[1] and line <= len(lines):  # tomllib does not say what is there twice
         shown = f": {ascii(text.strip())[1:-1]:.60} is there twice, or in two ways"
     return f"{path}: line {line}: {found[1]}{shown}"

@@ -87,6 +87,11 @@ BAD_FILES = {
         "[[serial]]\npath = /dev/ttyUSB0",
         r'gateway.toml: line 2: Invalid value: a text stands in quotes, as in path = "\.\.\."$',
     ),
+    "a switch as another language writes it": (
+        "console = True",
+        r"gateway.toml: line 1: Invalid value: it is true or false, in small letters, or a text in quotes, as in "
+        r"console = true$",
+    ),
     "binary": ("upstream = ''\n\udc80", r"gateway.toml: line 2 is not UTF-8; save"),
     "unknown key": (
         'upsteam = "x"',
