@@ -190,7 +190,7 @@ class HostProtocol(ClientProtocol):
                 break
             if not named or not data.startswith(named, start):
                 stop = start + 2 + (data[start] << 8 | data[start + 1])
-                found = names.get(data[start + 2 : stop])
+                found = names.get(data[start + 2 : stop]) if stop <= end else None
                 if found is None:
                     break
                 name = self._name = found

@@ -151,3 +151,22 @@ def test_heads_of_messages_that_are_alike_and_of_those_that_are_not_are_right() 
     for flags, topic, size in [(0, b"a", 3), (0, b"a", 3), (1, b"a", 3), (1, b"b", 3), (1, b"b", 4), (0, b"a", 3)]:
         client.publish(flags, topic, bytes(size))
         assert client.out[-2:] == [publish_head(flags, topic, size), bytes(size)]
+
+
+@pytest.mark.parametrize("wire", [wire4, wire5], ids=["3.1.1", "5.0"])
+def test_a_topic_that_is_cut_off_by_the_end_of_its_packet_is_malformed_though_its_beginning_is_known(wire: Any) -> None:
+    empty = b"\0" if wire is wire5 else b""
+    for size in (9, 4, 65535):  # of the topic that the packet claims
+        for behind in (b"", b"\xd0\0"):
+            client, events = connected(HostProtocol, wire)
+            client.receive(publish_head(0, b"abc", len(empty)) + empty, 1)
+            count = len(events.told)
+            with pytest.raises(MQTTError, match="topic name"):
+                client.receive(b"\x30\5" + size.to_bytes(2, "big") + b"abc" + behind, 2)
+            assert len(events.told) == count
+            client.closed()
+            client.connect(3)
+            client.receive(CONNACKS[wire], 3)
+            client.receive(publish_head(0, b"abcdefghi", len(empty) + 1) + empty + b"x", 4)
+            told = events.told[-1]
+            assert told[0] == "on_message" and told[2:4] == (b"abcdefghi", b"x"), "it is not the name that was cut off"
