@@ -1,7 +1,9 @@
 """Who may connect to `mqttlite broker`, and what they may do: its file, and those of Mosquitto."""
 
 import re
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,6 +268,24 @@ def test_a_listener_where_anybody_on_the_network_can_read_passwords_is_doubtful(
     assert one.startswith("mqtt://0.0.0.0:1: passwords cross the network there as anybody can read them")
     assert said('["mqtt://127.0.0.1:2"]', known) == []
     assert said('["mqtt://0.0.0.0:1"]', 'anonymous = "anybody-on-the-network"') == []
+
+
+def test_what_is_doubtful_is_said_where_a_listener_has_no_name_now(
+    tmp_path: Path, users: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload asks when all of it has been taken, and a broker listens on although its name is not found any more."""
+    listen = 'listen = ["mqtt://broker.example:1", "mqtt://0.0.0.0:2"]'
+    settings = load(told(tmp_path, f'{listen}\n[access]\npassword_file = "{users}"\n'))
+    found = socket.getaddrinfo
+
+    def forgetful(host: str, *args: Any, **options: Any) -> Any:
+        if host == "broker.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return found(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", forgetful)
+    (one,) = doubts(settings, make_access(settings))
+    assert one.startswith("mqtt://0.0.0.0:2: passwords cross the network")
 
 
 def test_what_is_there_twice_is_shown(tmp_path: Path) -> None:

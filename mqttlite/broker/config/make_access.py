@@ -13,7 +13,7 @@ from ..access.device_file import groups_of, read_devices, rules_of
 from ..access.rule import PLACEHOLDERS, Rule
 from ..access.rules import Rules
 from ..access.users import Users, name_of, read_users
-from ..listening.listen import is_local_url
+from ..listening.listen import ListenError, is_local_url
 from ..listening.listener import TLS_SCHEMES
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
 from .settings import Settings
@@ -121,7 +121,7 @@ def doubts(settings: Settings, access: Access | None) -> list[str]:
             found.append(f"client = {rule.client!r}: [ without ] is the sign itself; is it a pattern as [a-z]*?")
     if users is not None:
         for listener in settings.make_listeners():
-            if listener.scheme not in TLS_SCHEMES and not is_local_url(listener.url):
+            if listener.scheme not in TLS_SCHEMES and _is_for_others(listener.url):
                 found.append(
                     f"{listener.url}: passwords cross the network there as anybody can read them; mqtts:// hides them "
                     "(docs/tls.md), and mqttlite broker --init makes what that needs"
@@ -129,6 +129,16 @@ def doubts(settings: Settings, access: Access | None) -> list[str]:
     if access.certificate_name is not None and not _asks_for_certificates(settings):
         found.append("certificate_users is of no use: no listener has client_ca")
     return found
+
+
+def _is_for_others(url: str) -> bool:
+    """Whether other machines could connect there. What is no address now is said by who listens there; one that has
+    been listened on for long may have no name now.
+    """
+    try:
+        return not is_local_url(url)
+    except ListenError:
+        return False
 
 
 def _asks_for_certificates(settings: Settings) -> bool:
