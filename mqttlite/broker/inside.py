@@ -317,7 +317,8 @@ def subscribe(connection: Connection, filters: Iterable[tuple[str, int]]) -> boo
 def enrol(broker: Broker, name: str, filters: Iterable[tuple[str, int]], has_qos_0: bool = False) -> bool:
     """Have a session called `name` with subscriptions to exactly these filters (as `subscribe`), for which messages are
     queued from now on, and which nobody takes from yet; whether there was one. What is queued in one that is there
-    does not count as sent. `has_qos_0`: messages of QoS 0 are queued, too, as of QoS 1.
+    counts as sent, up to a window of it, where a filter is new: then the session is connected for a moment, so that
+    retained messages are queued, too. `has_qos_0`: messages of QoS 0 are queued, too, as of QoS 1.
     """
     wanted = list(filters)
     client = session_of(broker, name)
