@@ -11,6 +11,8 @@ from mqttlite_gateway.operating.doctor import settings
 from mqttlite_gateway.operating.doctor.finding import DOUBTFUL, Case
 
 UPSTREAM = '[[upstream]]\nname = "cloud"\nout = [{ filter = "#" }]\n'
+PAGE = '[page]\nlisten = "http://0.0.0.0:8080"\n'
+USERS = '[access]\npassword_file = "users"'
 
 
 def told(folder: Path, text: str) -> Path:
@@ -37,7 +39,8 @@ def told(folder: Path, text: str) -> Path:
         (UPSTREAM + 'url = "amqp://u:50%secret@rabbit.example"', ""),
         ('upstream = "ws://u:secret@broker.example"', "wss:// hides it"),
         ('upstream = "unix:///run/broker.sock"', ""),
-        ('[page]\nlisten = "http://0.0.0.0:8080"', "the page at http://0.0.0.0:8080: passwords of its users"),
+        (PAGE + USERS, "the page at http://0.0.0.0:8080: passwords of its users"),
+        (PAGE + '[access]\nanonymous = "anybody-on-the-network"', ""),
         ('[page]\nlisten = "http://127.0.0.1:8080"', ""),
     ],
 )

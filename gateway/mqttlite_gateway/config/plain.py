@@ -31,7 +31,8 @@ def plain_passwords(config: Config) -> Iterator[str]:
     else:
         yield from _given(config.upstream, False, "upstream")
     page = config.page
-    if page is not None and page.scheme == "http" and not page.is_local:
+    has_users = "password_file" in config.broker.access
+    if page is not None and page.scheme == "http" and not page.is_local and has_users:
         yield (
             f"the page at {page.listen}: passwords of its users cross the network as anybody there can read them; "
             "https:// with certificate and key_file in [page] hides them"

@@ -179,8 +179,6 @@ class Page:
             log.warning(
                 "page: everybody who reaches %s may look and change things; nobody is asked for a name", self.url
             )
-        elif self._settings.scheme == "http":
-            log.warning("page: passwords travel readable to it from other machines; https:// and [tls] help, or a VPN")
 
     def _connections(self) -> list[Any]:
         server = self._runner.server
