@@ -219,7 +219,10 @@ class Inflow:
                 found._packet_id, found._generation = message._packet_id, message._generation
                 found._is_handled = -1
                 incoming.has_streams = True
-                inbox.insert(at, found)
+                if not HOST:
+                    inbox.insert(at, found)
+            if HOST:
+                incoming.become_stream(message, found, at)  # type: ignore[attr-defined]
             taker.queue.insert(0, found)
         life = self._connector.life
         if life.protocol.left_streams:

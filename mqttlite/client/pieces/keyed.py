@@ -110,8 +110,7 @@ class KeyedInflow(Inflow):
             return False
         if incoming.keys.is_repeat(message):
             return True
-        waiting = (*incoming.inbox, *incoming.taken)
         return any(
             other is not message and isinstance(other, StreamedMessage) and other._is_done and other.key == message.key
-            for other in waiting
+            for other in incoming.unhandled()  # type: ignore[attr-defined]
         )

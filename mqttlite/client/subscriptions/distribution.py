@@ -108,8 +108,10 @@ class Distribution:
         incoming._acknowledge = self.handled  # type: ignore[method-assign]
         incoming.is_full = self.is_full  # type: ignore[method-assign]
         incoming.waiting = self.count  # type: ignore[method-assign]
-        incoming.enter_stream = self._enter  # type: ignore[method-assign]
+        incoming.enter_stream = self.enter_stream  # type: ignore[method-assign]
+        incoming.become_stream = self.become_stream  # type: ignore[method-assign]
         incoming.leave_stream = self.leave_stream  # type: ignore[method-assign]
+        incoming.unhandled = self.unhandled  # type: ignore[method-assign]
         self._flush()
 
     # -- subscriptions come and go
@@ -251,6 +253,24 @@ class Distribution:
         if arrival:
             arrival.left -= 1
             self._flush()
+
+    def enter_stream(self, message: Message) -> None:
+        """As Incoming.enter_stream: whether it is a repeat, and when it is handled, is not decided here."""
+        message._is_handled = -1
+        self._enter(message)
+
+    def become_stream(self, message: Message, stream: Message, at: int) -> None:
+        """As Incoming.become_stream."""
+        self._left.discard(id(message))
+        arrival = self._arrivals.pop(id(message), None)
+        if arrival:
+            arrival.message = stream
+            arrival.copies = [stream]
+            self._arrivals[id(stream)] = arrival
+
+    def unhandled(self) -> list[Message]:
+        """As Incoming.unhandled."""
+        return [arrival.message for arrival in self._order]
 
     def leave_stream(self, message: Message) -> None:
         """As Incoming.leave_stream."""

@@ -54,6 +54,15 @@ class HostIncoming(Incoming):
         """Messages that are not given out."""
         return len(self.inbox)
 
+    def unhandled(self) -> "list[Message]":
+        """Messages that are not acknowledged, in order of arrival."""
+        return [*self.taken, *self.inbox]
+
+    def become_stream(self, message: Message, stream: Message, at: int) -> None:
+        """A message that was in the inbox at `at` is taken elsewhere: `stream` has its place in the order."""
+        if stream.qos:
+            self.inbox.insert(at, stream)
+
     def wake(self) -> None:
         """There are messages, or there will be none."""
         waiter = self._waiter

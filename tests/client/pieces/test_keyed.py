@@ -8,6 +8,7 @@ import pytest
 
 from mqttlite import Client
 from mqttlite.broker import Broker
+from mqttlite.core.session import HELD
 from tests.client.pieces.test_both_ways import Gallery
 from tests.peers import RUN_TIMEOUT_S
 
@@ -91,6 +92,66 @@ async def test_what_the_broker_kept_comes_to_whoever_calls_receive_stream_after_
             taking.cancel()
             assert taker.oversized == 0
     assert sorted(gallery.whole) == [("camera/0", 2, DATA), ("camera/1", 2, b"small"), ("camera/2", 2, DATA[:-1])]
+
+
+async def all_acknowledged(taker: Client) -> None:
+    async with asyncio.timeout(RUN_TIMEOUT_S):
+        while any(value & 15 != HELD for value in taker._life.session.inbound.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@VERSIONS
+async def test_receive_stream_called_late_holds_no_acknowledgement_of_a_subscription_back(version: str) -> None:
+    gallery = Gallery()
+    async with (
+        asyncio.timeout(RUN_TIMEOUT_S),
+        Broker(["mqtt://127.0.0.1:0"]) as broker,
+        Client(broker.addresses[0], client_id="giver", version=version) as giver,
+        taker_of(broker, version) as taker,
+        taker.subscription("room/+") as messages,
+    ):
+        await taker.subscribe("camera/+", 2)
+        for qos in (1, 2, 0):
+            await giver.publish(f"camera/{qos}", b"small", qos)
+        while taker._incoming.waiting() < 3:  # type: ignore[attr-defined]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        taking = asyncio.create_task(taker.receive_stream("camera/+", gallery.take))
+        await gallery.wait(3)
+        await giver.publish("room/1", b"", 1)
+        assert (await anext(messages)).topic == "room/1"
+        messages.handled()
+        await all_acknowledged(taker)
+        taking.cancel()
+    assert [topic for topic, _, _ in gallery.whole] == ["camera/1", "camera/2", "camera/0"]
+
+
+@VERSIONS
+@pytest.mark.parametrize("size", [20, len(DATA)])
+async def test_a_stream_that_comes_again_is_acknowledged_beside_a_subscription(version: str, size: int) -> None:
+    gallery = KeyedGallery()
+    async with (
+        asyncio.timeout(RUN_TIMEOUT_S),
+        Broker(["mqtt://127.0.0.1:0"]) as broker,
+        Client(broker.addresses[0], client_id="giver", version=version) as giver,
+        taker_of(broker, version, keys=True) as taker,
+        taker.subscription("room/+") as messages,
+    ):
+        taking = asyncio.create_task(taker.receive_stream("camera/+", gallery.take))
+        await taker.subscribe("camera/ready")
+        await giver.publish("room/1", b"", 1)
+        assert (await anext(messages)).topic == "room/1"
+        for number in (7, 7, 7, 8):  # their turn is behind that message
+            await giver.publish_stream("camera/1", DATA[:size], qos=2, key=("camera", number))
+        await gallery.wait(2)
+        assert [key[2] for key in gallery.keys] == [7, 8]
+        messages.handled()
+        await all_acknowledged(taker)
+        for number in (8, 9):  # what was acknowledged is known, too
+            await giver.publish_stream("camera/1", DATA[:size], qos=1, key=("camera", number))
+        await gallery.wait(3)
+        await all_acknowledged(taker)
+        taking.cancel()
+    assert [key[2] for key in gallery.keys] == [7, 8, 9]
 
 
 async def test_a_session_that_is_kept_has_to_say_how_much_it_takes(broker_url: str) -> None:
