@@ -26,7 +26,9 @@ _Output = tuple[Callable[[bytes, bool], None], bytes, bool]  # what writes it, t
 
 
 class CommitGate:
-    """`failed` is called when the store cannot commit: then nothing that waits may ever leave."""
+    """`failed` is called when the store cannot commit: then nothing that waits may ever leave. `opened`: when those may
+    be read again who were told that they are not (`stops_reading`).
+    """
 
     def __init__(self, store: BrokerStore, failed: Callable[[StoreError], None], opened: Callable[[], None]) -> None:
         self._store = store
@@ -38,6 +40,7 @@ class CommitGate:
         self._expected = 0  # how many there were when the last commit was over, answered or waiting
         self._took_s = 0.0  # how long one takes that others have to wait for, usually
         self._gathered: asyncio.Future[None] | None = None  # while a commit waits for them
+        self._stops = False  # somebody is not read, and has to be told when that is over
         self.bytes = 0
         self.times = Histogram()  # of commits, as who waits sees them
         self.began_at = 0.0  # s, monotonic; when the commit began that is being made, 0: none is
@@ -52,6 +55,13 @@ class CommitGate:
         """Whether so much waits, here or in the store, that nothing more should be read."""
         return self.bytes > WAITING_MAX or self._store.pending_bytes > WAITING_MAX
 
+    def stops_reading(self) -> bool:
+        """The same, asked for a connection that is not read then: `begin` has to follow soon, and `opened` will."""
+        if self.is_full:
+            self._stops = self._store.wanted = True
+            return True
+        return False
+
     def hold(self, write: Callable[[bytes, bool], None], data: bytes, close: bool) -> None:
         """Call `write(data, close)` once everything recorded by now is durable; `begin` has to follow soon."""
         self._waiting.append((write, data, close))
@@ -59,21 +69,20 @@ class CommitGate:
         self.bytes += len(data)
 
     def begin(self) -> None:
-        """Have committed what waits, or what the store has if that is much. On a disk that is quick, it is done when
-        this returns.
+        """Have committed what waits, or what the store has if somebody is not read because of that. On a disk that is
+        quick, it is done when this returns.
         """
         if self._gathered is not None:
             if self._is_complete():
                 self._gathers_no_more()
         elif self._task is None and self._is_wanted():
             try:
-                was_full = self.is_full
                 began_at = monotonic()
                 if not self._store.wanted or self._store.commit_now():
                     if self._store.wanted:
                         self._store.wanted = False
                         self.times.add(monotonic() - began_at)
-                    self._write(self._taken(), was_full)
+                    self._write(self._taken())
                     return
             except StoreError as error:
                 self._fail(error)
@@ -81,7 +90,7 @@ class CommitGate:
             self._task = asyncio.get_running_loop().create_task(self._pass(), name="commits of the broker")
 
     def _is_wanted(self) -> bool:
-        return bool(self._waiting) or (self.is_full and self._store.wanted)
+        return bool(self._waiting) or self._stops
 
     def _taken(self) -> list[_Output]:
         """What waits, which the next commit is for."""
@@ -109,12 +118,16 @@ class CommitGate:
         if self._gathered is not None and not self._gathered.done():
             self._gathered.set_result(None)
 
-    def _write(self, waiting: list[_Output], was_full: bool) -> None:
+    def _write(self, waiting: list[_Output]) -> None:
         for write, data, close in waiting:
             self.bytes -= len(data)
             write(data, close)
-        if was_full and not self.is_full:
-            self._opened()
+        if self._stops:
+            if self.is_full:
+                self._store.wanted = True
+            else:
+                self._stops = False
+                self._opened()
 
     async def _pass(self) -> None:
         loop = asyncio.get_running_loop()
@@ -124,7 +137,6 @@ class CommitGate:
                     await self._gather()
                 holders = set(self._holders)
                 waiting = self._taken()
-                was_full = self.is_full
                 if self._store.wanted:
                     self._store.wanted = False
                     self.began_at = monotonic()
@@ -135,7 +147,7 @@ class CommitGate:
                     self.times.add(took_s)
                     self._took_s += (took_s - self._took_s) / WEIGHT
                     self._expected = len(holders | self._holders)
-                self._write(waiting, was_full)
+                self._write(waiting)
         except StoreError as error:
             self._fail(error)
         finally:

@@ -228,7 +228,7 @@ class Connection:
         """
         gate = self._turns.commit_gate
         peer = self.peer
-        pause = peer.is_full or (gate is not None and (self._held >= peer.output_max or gate.is_full))
+        pause = peer.is_full or (gate is not None and (self._held >= peer.output_max or gate.stops_reading()))
         if self._paused != pause and self._closing_at is None and not self.transport.is_closing():
             self._paused = pause
             if pause:

@@ -63,6 +63,19 @@ def test_who_was_not_read_because_too_much_waited_is_read_again(
 ) -> None:
     monkeypatch.setattr(commit_gate, "WAITING_MAX", 100)
     store.pending_bytes = 101
+    assert gate.stops_reading()
+    gate.begin()
+    assert events == ["commit", "opened"]
+    assert not gate.stops_reading()
+
+
+def test_who_is_not_read_for_records_that_nobody_waits_for_is_read_again_too(
+    gate: CommitGate, store: Any, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_gate, "WAITING_MAX", 100)
+    store.wanted = False  # as of QoS 0 in a named queue
+    store.pending_bytes = 101
+    assert gate.stops_reading()
     gate.begin()
     assert events == ["commit", "opened"]
 
@@ -107,6 +120,26 @@ class Client:
 
     def write(self, data: bytes, close: bool) -> None:
         self.store.events.append(self.name)
+
+
+async def test_who_is_not_read_since_too_much_came_while_a_commit_was_made_is_read_again(
+    events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_gate, "WAITING_MAX", 1)
+    store = Slow(events)
+    gate = CommitGate(store, lambda error: None, lambda: events.append("opened"))  # type: ignore[arg-type]
+    a, b = (Client(name, gate, store) for name in "ab")
+    a.publish()
+    await some_turns()
+    assert not gate.stops_reading()
+    b.publish()  # too much with what a waits for; by itself it would not be
+    assert gate.stops_reading()
+    await store.done()
+    await some_turns()
+    assert events == ["commit", "a", "opened", "commit"]
+    await store.done()
+    await gate.passed()
+    assert events == ["commit", "a", "opened", "commit", "b"]
 
 
 async def some_turns() -> None:
