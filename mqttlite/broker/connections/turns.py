@@ -1,6 +1,5 @@
 """What the engine leaves is done once in each turn of the event loop: one write for each connection, however much has
-come for it meanwhile. Imports engine, commit_gate,
-asking.
+come for it meanwhile. Imports engine, commit_gate, asking.
 
 All that the connections of one broker share stands here (connection.py).
 """
@@ -61,7 +60,7 @@ class Turns:
         engine = self.engine
         if engine.stats.messages_sent - self._sent_at_flush >= FLUSH_MESSAGES or engine.router.unwritten >= FLUSH_BYTES:
             self.flush()
-        elif not self._flushing and (engine.dirty or engine.busy):
+        if not self._flushing and (engine.dirty or engine.busy or self.reads_since):  # or the turn has to end
             self._flushing = True
             if self._poll and self._poll.is_reading:
                 self._poll.soon(self._flush_soon)
