@@ -25,7 +25,7 @@ TAKEN = 512  # off the kernel in one turn
 LET_IN = 64  # connections in one turn: a flood of them must not hold those up that are there
 WAITING_MAX = 4096  # beyond it, and beyond a quarter of the files that there may be, one is closed
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-AGAIN_S = 1.0  # until the next try to let somebody in, when there was no room for one more file
+AGAIN_S = 1.0  # until the next try to let somebody in, when there was no room for one more file, or it failed otherwise
 
 Comer = tuple[socket.socket, Any]  # and its peer's name
 
@@ -101,9 +101,7 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError as error:
-            if error.errno not in NO_FILES:
-                raise
-            self._no_files(error)
+            self._failed(error)
         if not self._is_letting_in and comers.count:
             self._go_on_letting_in()
 
@@ -112,11 +110,15 @@ class Acceptor:
         self._crowded(f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "Unix socket")
         sock.close()
 
-    def _no_files(self, error: OSError) -> None:
-        if self._comers.count:  # these are files, too
-            self._close_one()
-            return
-        log.error("nobody can connect for a second: %s (raise the limit of open files: ulimit -n)", error)
+    def _failed(self, error: OSError) -> None:
+        """Nobody could be taken, and the kernel says at once again that somebody comes."""
+        what_to_do = ""
+        if error.errno in NO_FILES:
+            if self._comers.count:  # these are files, too
+                self._close_one()
+                return
+            what_to_do = " (raise the limit of open files: ulimit -n)"
+        log.error("nobody can connect for a second: %s%s", error, what_to_do)
         self._poll.watch(self._fd, 0, self._ready)
         self._again = self._loop.call_later(AGAIN_S, self._go_on)
 

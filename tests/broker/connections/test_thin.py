@@ -221,6 +221,42 @@ def test_whoever_finds_no_file_left_is_let_in_a_second_later(caplog: pytest.LogC
     assert "unexpected error" in caplog.text  # what a callback raises ends nothing but this
 
 
+def test_whoever_was_taken_before_accepting_failed_is_let_in_and_the_next_a_second_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceptor, "AGAIN_S", 0.01)
+
+    class Forbidden(socket.socket):
+        tries = 0
+
+        def accept(self) -> Any:
+            self.tries += 1
+            if self.tries == 2:
+                raise OSError(errno.EPERM, "Operation not permitted")
+            return super().accept()
+
+    async def test() -> None:
+        poll = poll_of(asyncio.get_running_loop())
+        assert poll
+        came: asyncio.Queue[socket.socket] = asyncio.Queue()
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(Forbidden())
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            sock.setblocking(False)
+            lets_in = Acceptor(sock, poll, lambda found, name: came.put_nowait(found), lambda address: None)
+            for _ in range(2):
+                stack.enter_context(socket.create_connection(sock.getsockname()))
+                stack.enter_context(await asyncio.wait_for(came.get(), 10))
+            lets_in.close()
+
+    with caplog.at_level(logging.ERROR):
+        run(test())
+    assert [record.message for record in caplog.records] == [
+        "nobody can connect for a second: [Errno 1] Operation not permitted"
+    ]
+
+
 # -- who is let in
 
 
