@@ -262,7 +262,7 @@ class Connection:
 @dataclass(slots=True)
 class Taken:
     """A message that the broker has given to a program. `properties`: its block of 5.0 (core.properties), with the time
-    that it has left. `is_repeat`: it may have been taken before.
+    that it had left `at_ms` (as now_ms), when the broker gave it. `is_repeat`: it may have been taken before.
     """
 
     topic: str
@@ -272,10 +272,11 @@ class Taken:
     is_repeat: bool
     packet_id: int
     properties: bytes
+    at_ms: int
 
     @property
     def expires_after_s(self) -> int | None:
-        """The time that it has left; None: it does not expire."""
+        """The time that it had left then; None: it does not expire."""
         seconds = parted(self.properties)[0] if self.properties else -1
         return None if seconds < 0 else seconds
 
@@ -294,7 +295,8 @@ def taken_of(first: int, body: bytes) -> Taken:
         packet_id = body[at] << 8 | body[at + 1]
         at += 2
     start, end = wire5.properties_of(body, at, len(body))
-    return Taken(topic, body[end:], first >> 1 & 3, bool(first & 1), bool(first & 8), packet_id, body[start:end])
+    flags = (first >> 1 & 3, bool(first & 1), bool(first & 8))
+    return Taken(topic, body[end:], *flags, packet_id, body[start:end], now_ms())
 
 
 def subscribe(connection: Connection, filters: Iterable[tuple[str, int]]) -> bool:

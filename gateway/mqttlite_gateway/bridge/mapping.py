@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from mqttlite.core.keys import PROPERTY, from_text, unwrap, wrap
 from mqttlite.core.matching import matches
 from mqttlite.core.properties import (
+    MESSAGE_EXPIRY,
     SUBSCRIPTION_IDENTIFIER,
     encode_user_properties,
+    parted,
     user_property,
     without,
     without_user,
@@ -74,6 +76,15 @@ def plain(block: bytes, payload: bytes) -> bytes:
     text = user_property(block, PROPERTY)
     key = from_text(text) if text else None
     return payload if key is None else wrap(key, payload)
+
+
+def aged(block: bytes, seconds: int) -> tuple[bytes, bool]:
+    """The properties of a message that has waited so long [MQTT-3.3.2-6], and whether it has expired."""
+    left, rest = parted(block)
+    if left < 0:
+        return block, False
+    left = max(0, left - seconds)
+    return bytes((MESSAGE_EXPIRY,)) + left.to_bytes(4, "big") + rest, not left
 
 
 def own(block: bytes) -> bytes:

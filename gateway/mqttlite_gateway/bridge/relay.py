@@ -27,12 +27,12 @@ from mqttlite.core.packet_types import (
     SUBACK,
     UNSUBACK,
 )
-from mqttlite.core.properties import MESSAGE_EXPIRY, parted, with_properties
+from mqttlite.core.properties import with_properties
 from mqttlite.core.reason_codes import QUOTA_EXCEEDED, REFUSED
 from mqttlite.core.reasons import words as reason_words
 
 from .counts import Counts
-from .mapping import LoopError, Ways, counted, own, plain
+from .mapping import LoopError, Ways, aged, counted, own, plain
 from .rate import Bucket
 from .settings import UpstreamSettings
 from .terms import Terms
@@ -161,8 +161,9 @@ class Relay:
         message, packet_id = _read(first, body, False)
         qos = message.qos
         if waited_ms >= 1000:
-            message = message._replace(block=_aged(message.block, waited_ms // 1000))
-            if not first & 8 and parted(message.block)[0] == 0:  # one that was sent before has to be sent again
+            block, has_expired = aged(message.block, waited_ms // 1000)
+            message = message._replace(block=block)
+            if has_expired and not first & 8:  # one that was sent before has to be sent again
                 self._counts.expired += 1
                 self._finish(packet_id, qos)
                 return
@@ -445,12 +446,6 @@ def _read(first: int, body: bytes, is_inward: bool, is5: bool = True) -> tuple[M
     if not topic:
         raise ProtocolError("3.3.2.3.4", "PUBLISH without topic name, and no topic alias was allowed")
     return Message(is_inward, topic, body[at:], qos, bool(first & 1), block), packet_id
-
-
-def _aged(block: bytes, seconds: int) -> bytes:
-    """The properties of a message that has waited here [MQTT-3.3.2-6]."""
-    left, rest = parted(block)
-    return block if left < 0 else bytes((MESSAGE_EXPIRY,)) + max(0, left - seconds).to_bytes(4, "big") + rest
 
 
 def _publish(is5: bool, flags: int, topic: bytes, packet_id: int, block: bytes, payload: bytes) -> bytes:

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import os
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
 from mqttlite.broker import Broker
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import Inside, InsideError, Taken, enrol, session_of
 from mqttlite.core.keys import PROPERTY
 from mqttlite.core.properties import without_user
@@ -21,7 +21,7 @@ from ..bridge import kept
 from ..bridge.age import Ages
 from ..bridge.counts import Counts, first_of
 from ..bridge.dead import DeadLetters
-from ..bridge.mapping import HOPS, Ways, own
+from ..bridge.mapping import HOPS, Ways, aged, own
 from ..bridge.rate import Bucket
 from ..bridge.relay import Full
 from ..bridge.relay import Message as DeadLetter
@@ -38,11 +38,6 @@ ABORT_S = 2.0  # for what waits for a connection that was given up
 STOP_S = 1.5  # for a batch that is under way when the gateway ends
 FULL_S = 1.0  # between two attempts to set a message aside
 LOOK_S = 1.0  # between two looks at how old the queue is
-
-
-def now_ms() -> int:
-    """The machine's time."""
-    return int(time.monotonic() * 1000)
 
 
 class SinkUplink:
@@ -209,8 +204,8 @@ class SinkUplink:
             taken = await anext(inside)
 
     def _message(self, taken: Taken, too_old: int) -> Message | None:
-        """As the sink gets it; None: it is below the number of those that are too old, or no route has it, since the
-        settings were others when it was queued.
+        """As the sink gets it; None: it is below the number of those that are too old, has expired while it waited for
+        the sink, or no route has it, since the settings were others when it was queued.
         """
         found = self._ways.find(taken.topic.encode())
         name = ""
@@ -226,8 +221,12 @@ class SinkUplink:
             self.counts.dropped["no_route"] += 1
             return None
         topic, route = found
-        key, payload = key_of(taken.properties, taken.payload)
-        properties = without_user(without_user(own(taken.properties), PROPERTY), HOPS)
+        block, has_expired = aged(taken.properties, (now_ms() - taken.at_ms) // 1000)
+        if has_expired:
+            self.counts.expired += 1
+            return None
+        key, payload = key_of(block, taken.payload)
+        properties = without_user(without_user(own(block), PROPERTY), HOPS)
         retain = taken.retain and route.retain
         return Message(name, topic.decode(), payload, taken.qos, retain, taken.is_repeat, key, properties, origin=taken)
 

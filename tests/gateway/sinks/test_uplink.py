@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import end_session, kept, session_of
 from mqttlite.store.in_sqlite.sqlite_reserve import Reserve
 from mqttlite_gateway.bridge.settings import Route
@@ -255,3 +256,22 @@ async def test_messages_that_expire_before_the_sink_can_be_had_are_counted(tmp_p
             await until(lambda: up.counts.acknowledged == 1)
             assert notebook.payloads == [b"y"]
             assert up.describe()["expired"] == 1
+
+
+async def test_messages_expire_while_they_wait_for_the_sink_that_has_others_in_hand(tmp_path: Path) -> None:
+    of, book = settings(URL, dead_bytes=1024), Notebook()
+    book.refuses = lambda message: "never" if len(message.payload) == 400 else ""
+    async with broker(tmp_path, of) as inside, uplink(inside, of, book.make) as up:
+        async with publisher(inside, version="5.0") as client:
+            await publish(client, bytes(400), bytes(400))
+            await until(lambda: "is full" in up.problem)  # so all that comes behind these waits
+            receipts = [await client.publish("s/x", b"%d" % s, 1, expires_after_s=s) for s in (1, 600)]
+            for receipt in receipts:
+                await receipt
+        begun = now_ms()
+        await until(lambda: now_ms() - begun > 1100)  # the time of the first of them
+        up.drop(up.dead_letters()[0]["id"])
+        await until(lambda: up.describe()["queued"] == 0)
+        (written,) = book.written
+        assert written.payload == b"600" and written.expires_after_s is not None and written.expires_after_s < 600
+        assert up.describe()["expired"] == 1
