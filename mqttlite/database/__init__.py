@@ -9,6 +9,7 @@ adapter   one interface for databases; on_sqlite: sqlite3's; on_postgres: psycop
           on_sqlalchemy, on_django: what these have opened
 schema    the tables, all called mqttlite_*
 inbox     handlers, tries, dead letters                         receipts the store that makes PUBREC and PUBCOMP wait
+ownership which process receives, of those with one name
 stream_inbox    streams of a broker, from the place that the database has
 outbox    rows to messages, in order, once each                 ordering the two helpers
 

@@ -21,6 +21,7 @@ from typing import Any
 from ..core.records import FREED, HELD, LOST, SEEN, State
 from ..store.base import Store, StoreError
 from .adapter import Database, DatabaseError
+from .ownership import is_owner, take_over
 
 
 class ReceiptStore(Store):
@@ -48,14 +49,7 @@ class ReceiptStore(Store):
         database = self._database
         await database.create_tables()
         async with database.transaction() as db:
-            rows = await database.execute(
-                db,
-                "INSERT INTO mqttlite_inbox (inbox, client_id, owner, session) VALUES (?, ?, 1, 0) "
-                "ON CONFLICT (inbox, client_id) DO UPDATE SET owner = mqttlite_inbox.owner + 1 "
-                "RETURNING owner, session",
-                *self._who,
-            )
-            self._owner, session = rows[0]
+            self._owner, session = await take_over(database, db, self._who)
             self.committed = self._generation()
             self._base = session - self.committed
             await self._forget_before(db, session)  # of a handler that was committing when the peer lost the session
@@ -103,12 +97,8 @@ class ReceiptStore(Store):
 
     async def check_owner(self, db: Any) -> None:
         """DatabaseError when another process has opened the inbox; until the transaction ends, none can."""
-        rows = await self._database.execute(
-            db,
-            "SELECT owner FROM mqttlite_inbox WHERE inbox = ? AND client_id = ?" + self._database.for_share,
-            *self._who,
-        )
-        if not rows or rows[0][0] != self._owner:
+        database = self._database
+        if not await is_owner(database, db, self._who, self._owner, database.for_share):
             raise DatabaseError(
                 f"another process has opened inbox '{self._who[0]}' as client '{self._who[1]}'; run one of them, or "
                 "give each a client_id of its own"

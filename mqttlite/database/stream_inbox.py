@@ -31,6 +31,7 @@ from ..store.base import StoreError
 from .adapter import Database, DatabaseError, check_database
 from .inbox import PAUSE_MAX_S, Handler
 from .outbox import bury
+from .ownership import is_owner, take_over
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -120,12 +121,7 @@ class StreamInbox:
     async def _load(self) -> None:
         await self.database.create_tables()
         async with self.database.transaction() as db:
-            [(self._owner,)] = await self.database.execute(
-                db,
-                "INSERT INTO mqttlite_inbox (inbox, client_id, owner, session) VALUES (?, ?, 1, 0) "
-                "ON CONFLICT (inbox, client_id) DO UPDATE SET owner = mqttlite_inbox.owner + 1 RETURNING owner",
-                *self._key,
-            )
+            self._owner, _ = await take_over(self.database, db, self._key)
             rows = await self.database.execute(
                 db, "SELECT id, next FROM mqttlite_offsets WHERE reader = ? AND stream = ?", self.name, self.stream
             )
@@ -184,8 +180,7 @@ class StreamInbox:
         """Whether the place is behind this message already: the connection was lost while that was being committed.
         DatabaseError when another process reads now, or somebody has moved the place.
         """
-        sql = "SELECT owner FROM mqttlite_inbox WHERE inbox = ? AND client_id = ?" + self.database.for_update
-        if await self.database.execute(db, sql, *self._key) != [(self._owner,)]:
+        if not await is_owner(self.database, db, self._key, self._owner, self.database.for_update):
             raise DatabaseError(
                 f"another process reads stream '{self.stream}' as reader '{self.name}'; run one of them, or give each "
                 "a name of its own"
