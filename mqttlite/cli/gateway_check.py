@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def check(read: "Callable[[], Config]", name: str) -> int:
     """Say all that is wrong, a line for each; the exit code. `name`: of the file, for what is said."""
     from mqttlite_gateway.config import ConfigError
-    from mqttlite_gateway.inside.embedded import LISTEN, store_of
+    from mqttlite_gateway.inside.embedded import LISTEN, has_own_place, refuse_own, store_of
 
     trial = Trial()
     try:
@@ -25,8 +25,6 @@ def check(read: "Callable[[], Config]", name: str) -> int:
         return trial.end(name, "gateway")
     access, listeners = trial.broker(config.broker) if config.is_bridge else (None, [])
     if not trial.wrong:
-        from mqttlite_gateway.inside.embedded import refuse_own
-
         try:
             refuse_own(config.upstreams, listeners)
         except ValueError as error:
@@ -52,7 +50,7 @@ def check(read: "Callable[[], Config]", name: str) -> int:
         for doubt in doubts(config.broker, access):
             say(f"doubtful: {doubt}")
         inside = summary(replace(config.broker, store=str(store_of(config.broker) or "")), access, len(listeners))
-        if not listeners:
+        if not listeners and has_own_place(config.upstreams):
             inside = f"for this machine at {LISTEN}, if that is free, {inside.partition(', ')[2]}"
         parts += [count(len(config.upstreams), "upstream"), inside]
     print(f"{name} is in order: {config.mode} mode, {', '.join(parts)}")

@@ -374,6 +374,9 @@ def test_a_file_is_looked_at_without_being_run(tmp_path: Path, capsys: pytest.Ca
     )
     box.file.write_text(box.file.read_text().replace("listen = ", "#"))
     assert main(["gateway", "--config", str(box.file), "--test-config"]) == 0
+    assert "1 upstream, 0 listeners, a store" in capsys.readouterr().out  # the upstream listens where it would
+    box.file.write_text(box.file.read_text().replace("mqtt://localhost", "mqtt://localhost:1884"))
+    assert main(["gateway", "--config", str(box.file), "--test-config"]) == 0
     assert "for this machine at mqtt://127.0.0.1:1883, if that is free, a store" in capsys.readouterr().out
     box.write("usb = 'x'\n", "/dev/a", tables=upstream("http://localhost") + "[limits]\nfilter = 1\n")
     assert main(["gateway", "--config", str(box.file), "--test-config"]) == 1

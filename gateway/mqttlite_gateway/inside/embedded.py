@@ -72,6 +72,15 @@ def refuse_own(upstreams: Iterable[UpstreamSettings], listeners: Iterable[Listen
             )
 
 
+def has_own_place(upstreams: Iterable[UpstreamSettings]) -> bool:
+    """Whether it may have LISTEN where nothing is said: no upstream listens there, now or later."""
+    try:
+        refuse_own(upstreams, [Listener(LISTEN)])
+    except ValueError:
+        return False
+    return True
+
+
 def _place_of(url: str) -> str:
     """Where on this machine a URL leads; "": elsewhere, as far as can be seen, or to any port."""
     try:
@@ -91,10 +100,8 @@ def listeners_of(settings: Settings, broker: Broker, upstreams: Sequence[Upstrea
         listeners = settings.make_listeners()
         refuse_own(upstreams, listeners)
         return listeners
-    try:
-        refuse_own(upstreams, [Listener(LISTEN)])
-    except ValueError:
-        return []  # whoever is upstream listens there, now or later
+    if not has_own_place(upstreams):
+        return []
     if LISTEN in broker.addresses:
         return [Listener(LISTEN)]
     try:
