@@ -93,11 +93,12 @@ class HostProtocol(ClientProtocol):
 
     def receive(self, data: bytes, now: int) -> None:
         """See Connection. What nearly all packets are is found without the parser."""
-        missing = self.parser.missing()
-        if missing and missing < len(data):
+        parser = self.parser
+        missing = parser.missing()
+        if missing and missing < len(data) and parser.large is None:
             ClientProtocol.receive(self, data[:missing], now)
             data = data[missing:]
-            missing = self.parser.missing()
+            missing = parser.missing()
         if not missing and self.is_connected:
             at = self._usual(data)
             if at:

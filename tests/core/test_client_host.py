@@ -10,6 +10,7 @@ from mqttlite.core.client import ClientProtocol
 from mqttlite.core.client_host import NAME_MAX, NAMES_MAX, HostProtocol
 from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import MQTTError
+from mqttlite.core.flowing import take_by
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
 from mqttlite.core.session import Session
 from mqttlite.core.session_host import HostSession
@@ -170,3 +171,26 @@ def test_a_topic_that_is_cut_off_by_the_end_of_its_packet_is_malformed_though_it
             client.receive(publish_head(0, b"abcdefghi", len(empty) + 1) + empty + b"x", 4)
             told = events.told[-1]
             assert told[0] == "on_message" and told[2:4] == (b"abcdefghi", b"x"), "it is not the name that was cut off"
+
+
+def test_what_is_taken_as_it_arrives_is_given_in_the_pieces_in_which_it_came() -> None:
+    client, _ = connected(HostProtocol)
+    given: list[bytes] = []
+
+    class Streams:
+        def begin(self, *_: Any) -> bool:
+            return True
+
+        def take(self, piece: bytes) -> None:
+            given.append(piece)
+
+        def complete(self, *_: Any) -> None: ...
+
+    take_by(client, Streams())
+    client.parser.make_large = client.make_large
+    payload = bytes(range(256)) * 3
+    packet = publish_head(0, b"a", len(payload)) + payload + b"\xd0\0"
+    for at in range(0, len(packet), 200):
+        client.receive(packet[at : at + 200], 1)
+    assert b"".join(given) == payload
+    assert len(given) == -(-len(packet) // 200)
