@@ -65,10 +65,7 @@ class Inflow:
         """See Streams."""
         message = self._arriving
         if message and not message._is_ended:
-            if not self._waiting:
-                self._taken_at = now_ms()
-            message._pieces.append(piece)
-            self._waiting += len(piece)
+            self._wait(message, piece)
             message._more.set()
 
     def complete(self, packet_id: int, generation: int, is_new: bool) -> None:
@@ -92,8 +89,7 @@ class Inflow:
         message = self._made(first, topic, len(payload), properties)
         self._put(taker, message)
         if payload and not message._is_ended:
-            message._pieces.append(payload)
-            self._waiting += len(payload)
+            self._wait(message, payload)
         self._whole(message, packet_id, generation)
         return True
 
@@ -131,6 +127,13 @@ class Inflow:
         """It is for this one to take."""
         taker.queue.append(message)
         taker.more.set()
+
+    def _wait(self, message: StreamedMessage, piece: bytes) -> None:
+        """A piece waits to be taken."""
+        if not self._waiting:
+            self._taken_at = now_ms()
+        message._pieces.append(piece)
+        self._waiting += len(piece)
 
     def _whole(self, message: StreamedMessage, packet_id: int, generation: int) -> None:
         message._is_whole = True
@@ -212,8 +215,8 @@ class Inflow:
             del inbox[at]
             found = self._made(message.qos << 1 | message.retain, b"", len(message.payload), message.properties)
             found.topic, found.key, found.dup = message.topic, message.key, message.dup
-            found._pieces = [message.payload] if message.payload else []
-            self._waiting += found.size
+            if message.payload:
+                self._wait(found, message.payload)
             found._is_whole = True
             if message.qos:
                 found._packet_id, found._generation = message._packet_id, message._generation

@@ -8,6 +8,7 @@ import pytest
 
 from mqttlite import Client
 from mqttlite.broker import Broker
+from mqttlite.client.pieces import inflow
 from mqttlite.core.session import HELD
 from tests.client.pieces.test_both_ways import Gallery
 from tests.peers import RUN_TIMEOUT_S
@@ -158,3 +159,42 @@ async def test_a_session_that_is_kept_has_to_say_how_much_it_takes(broker_url: s
     async with Client(broker_url, client_id="taker") as taker:
         with pytest.raises(ValueError, match="stream_max"):
             await taker.receive_stream("camera/+", Gallery().take)
+
+
+async def test_small_messages_that_come_after_a_quiet_hour_leave_their_sink_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gallery = Gallery()
+    may_take = asyncio.Event()
+    looks = 0
+
+    def clock() -> int:
+        nonlocal looks
+        looks += 1
+        return 3_600_000
+
+    async def take(message: Any) -> None:
+        await may_take.wait()
+        await gallery.take(message)
+
+    monkeypatch.setattr(inflow, "now_ms", clock)
+    monkeypatch.setattr(inflow, "LOOK_S", 0.01)
+    async with (
+        asyncio.timeout(RUN_TIMEOUT_S),
+        Broker(["mqtt://127.0.0.1:0"]) as broker,
+        Client(broker.addresses[0]) as giver,
+        Client(broker.addresses[0]) as taker,
+    ):
+        taking = asyncio.create_task(taker.receive_stream("camera/+", take))
+        await taker.subscribe("camera/+", 2)
+        for number in range(20):
+            await giver.publish(f"camera/{number}", bytes(60_000), 1)
+        while not (taker._connector.inflow and taker._connector.inflow.is_full()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        looks = 0
+        while looks < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        may_take.set()
+        await gallery.wait(20)
+        assert taker._connector.connections == 1
+        taking.cancel()
