@@ -241,6 +241,11 @@ def test_the_newest_keys_of_ledgers_are_listed_for_whoever_wants_a_chart(
     assert all(each["topic"] == "sensors/odd" for each in found)
     code, _, err = verify(capsys, "--keys", start, "--producer", "nobody")
     assert code == 1 and "no message with an idempotency key" in err
+    assert "keys=True" not in err  # there are some
+    code, _, err = verify(capsys, "--keys", ledger(tmp_path / "c.db", "empty"))
+    assert code == 1 and "Client(..., keys=True)" in err
+    code, _, err = verify(capsys, "--keys", start, "--named", "0")
+    assert code == 2 and "N must be 1 or more" in err
 
 
 def test_a_key_that_is_listed_has_come_as_far_as_any_ledger_says_however_much_that_one_has_noted_since(

@@ -103,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
         if args.output:
             raise ValueError("-o belongs to --chart KEY")
         if args.keys:
+            if not args.named:
+                raise ValueError("--keys lists --named N of them: N must be 1 or more")
             return _list(args)
         if len(args.ends) < 2:
             raise ValueError("two ends are compared: mqttlite verify FROM TO")
@@ -144,10 +146,16 @@ def _list(args: argparse.Namespace) -> int:
     elif found:
         print(text_of_keys(found))
     else:
-        say(
-            f"mqttlite verify: no message with an idempotency key in {', '.join(args.ends)}; a program gives them with "
-            "Client(..., keys=True), and one without is in no ledger"
-        )
+        ends = ", ".join([*args.ends, *args.via])
+        if args.topic or args.producer:
+            say(
+                f"mqttlite verify: no message with an idempotency key that --topic and --producer let through in {ends}"
+            )
+        else:
+            say(
+                f"mqttlite verify: no message with an idempotency key in {ends}; a program gives them with "
+                "Client(..., keys=True), and one without is in no ledger"
+            )
         return 1
     return 0
 
