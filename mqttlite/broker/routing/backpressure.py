@@ -1,7 +1,7 @@
 """Clients that do not keep up, and what that costs whom: their publishers a moment, themselves the rest.
 
 - A client is *behind* while its write buffer is full, or its queue above `hold_bytes` and not all of it sent. Whoever
-  publishes QoS 1 or 2 to it is then held back: its PUBLISH packets wait (peer.py), nothing else. It ends when the
+  publishes QoS 1 or 2 to it is then held back: its PUBLISH packets wait (parking.py), nothing else. It ends when the
   client has caught up, and after `hold_ms` in any case; there is no second time before it has caught up. So no two can
   wait for each other for longer, and nobody needs to know who waits for whom.
 - After that, its queue grows up to its budget, as if it were offline. There its rule decides (limits.QueueRule).

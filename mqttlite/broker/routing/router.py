@@ -97,7 +97,7 @@ class Router(RunRouter):
 
         `flags`: QoS << 1 | RETAIN. `publisher`: who is held back when a client cannot keep up; None: the broker.
         `extra`: what it has besides (extras.py). Returns the reason code for its acknowledgement. LimitError where the
-        message is not taken, HeldBack (peer.py) where it has to wait: then nothing has been done.
+        message is not taken, HeldBack (publishing.py) where it has to wait: then nothing has been done.
         """
         route = self._routes[topic]
         stats = self._stats
