@@ -8,7 +8,7 @@ import logging
 
 from ...core.properties import user_property
 from ...core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED, REFUSED
-from ...store.tables.queue_tables import COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
+from ...store.tables.queue_tables import ALWAYS, COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
 from ..clients.broker_store import BrokerStore
 from ..clients.client_session import ClientSession
 from ..counting.stats import Stats, Watch
@@ -327,8 +327,8 @@ class Depot:
             log.log(level, "%s collects %s", made, ascii(made.filter.decode()))
 
     def _used(self, used: NamedQueue | Stream) -> None:
-        """It is in use, or was until now."""
-        used.used_at = clock = self._router.clock()
+        """It is in use, or was until now; one of the configuration always is, in the next life, too."""
+        used.used_at = clock = ALWAYS if used.is_configured else self._router.clock()
         kind = used.made_at << 1 | 1 if isinstance(used, Stream) else QUEUE
         self._means.note(used.number, COLLECTOR, kind, used.name, used.filter, clock.to_bytes(TIME_SIZE, "big"))
 
@@ -343,7 +343,9 @@ class Depot:
         self._means.note(each.number, DELETED, 0)
 
     def configure(self) -> None:
-        """Those of the configuration exist; one whose filter has changed collects from now on what it says."""
+        """Those of the configuration exist; one whose filter has changed collects from now on what it says. What was
+        there for whoever came, and is not in it any more, was in use until now.
+        """
         for rule in self._means.limits.named:
             if not rule.filter:
                 continue
@@ -359,6 +361,11 @@ class Depot:
                 found.filter = topic_filter
                 self._router.add_taker(topic_filter, found)
                 self._used(found)
+            elif found.used_at != ALWAYS:
+                self._used(found)
+        for each in self._all:
+            if each.used_at == ALWAYS and not each.is_configured:
+                self._used(each)
 
     def set_limits(self, limits: Limits) -> None:
         """The rules are others from now on; what is there stays, and what is not in them any more expires as those that
@@ -366,7 +373,6 @@ class Depot:
         """
         self._means.limits = limits
         self._look_for_repeats()
-        configured = [each for each in self._all if each.is_configured]
         for queue in self.queues.values():
             queue.rule = self._rule(queue.name, QUEUE)
             queue.is_configured = False
@@ -374,9 +380,6 @@ class Depot:
             stream.rule = self._rule(stream.name, STREAM)
             stream.is_configured = False
         self.configure()
-        for each in configured:
-            if not each.is_configured:
-                self._used(each)  # it was there for whoever came, until now
 
     # -- from one life to the next
 

@@ -42,6 +42,7 @@ SESSION_ENDED = 33  # broker_tables.ENDED
 
 FIRST = COLLECTOR  # kinds from here on are of these tables
 TIME_SIZE = 6  # bytes
+ALWAYS = (1 << 8 * TIME_SIZE) - 1  # in the place of when a collector was used last: it is of the configuration
 
 MIGRATION = (
     # next: number of the next message

@@ -6,14 +6,19 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mqttlite import Client
-from mqttlite.broker import Broker, Limits
+from mqttlite.broker import Broker, Limits, server
+from mqttlite.broker.connections.turns import now_ms
+from mqttlite.broker.named_rules import NamedRule
+from mqttlite.broker.topics.names import QUEUE, STREAM
 from tests.broker.raw import TIMEOUT_S, RawClient, port_of
 from tests.broker.test_command import started
 from tests.interop.paho_client import PahoClient
@@ -75,6 +80,26 @@ async def test_a_queue_and_what_is_in_it_survive_a_restart(path: Path, qos: int)
         assert not broker.engine.depot.queues[b"jobs"].items
     async with running(path) as (broker, port):
         assert broker.engine.depot.describe()[0]["messages"] == 0
+
+
+@pytest.mark.parametrize("kind", [QUEUE, STREAM])
+async def test_one_that_leaves_the_configuration_between_two_lives_has_its_expiry_from_then_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    """It has had no subscriber for longer than that, and needed none."""
+    days = 0
+    began = time.time()
+    monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda: began + days * 86400))
+    configured = NamedRule("jobs", kind, filter="in/#")
+    async with running(path, named=(configured,)) as (_, port):
+        await publish(port, 1, 3)
+    days = 30
+    async with running(path, named=(configured,)) as (broker, _):
+        broker.engine.tick(now_ms())
+    for days, count in ((60, 3), (66, 3), (68, 0)):
+        async with running(path) as (broker, _):
+            broker.engine.tick(now_ms())
+            assert [each["messages"] for each in broker.engine.depot.describe()] == [3] * (count > 0), days
 
 
 async def test_what_a_kept_session_has_been_lent_stays_its_own_over_a_restart(path: Path) -> None:
