@@ -76,7 +76,8 @@ class Engine(Sessions):
         self._behind = self.backpressure.behind
         self._overdue = self.backpressure.overdue
         self._awake = self.depot.awake
-        self.depot.configure()
+        if store is None:
+            self.depot.configure()  # else once it is known what there is already (restoring.py)
 
     # -- called by the shell
 

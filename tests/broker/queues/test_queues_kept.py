@@ -82,6 +82,20 @@ async def test_a_queue_and_what_is_in_it_survive_a_restart(path: Path, qos: int)
         assert broker.engine.depot.describe()[0]["messages"] == 0
 
 
+async def test_a_queue_of_the_configuration_is_there_once_in_each_life(path: Path) -> None:
+    rule = NamedRule("jobs", filter="in/#")
+    for life in range(3):
+        async with running(path, named=(rule,)) as (broker, port):
+            await publish(port, 1, 2, 2 * life)
+            [queue] = broker.engine.depot.queues.values()
+            assert broker.engine.ledger.named == queue.bytes, "nobody else collects them"
+    async with running(path, named=(rule,)) as (_, port), client(port, "c") as consumer:
+        await consumer.subscribe("$queue/jobs", 1)
+        assert await consumer.messages(6) == numbers(6)
+        consumer.send("pingreq")
+        assert (await consumer.packet()).kind == "pingresp"
+
+
 @pytest.mark.parametrize("kind", [QUEUE, STREAM])
 async def test_one_that_leaves_the_configuration_between_two_lives_has_its_expiry_from_then_on(
     path: Path, monkeypatch: pytest.MonkeyPatch, kind: int
