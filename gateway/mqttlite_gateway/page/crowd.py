@@ -7,7 +7,7 @@ nothing was asked for yet, then one on which nothing is asked for now, then the 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from aiohttp import web
@@ -85,3 +85,22 @@ class Crowd:
             for transport, began in since.items():
                 if transport not in self._served and now - began > FIRST_REQUEST_S:
                     transport.abort()
+
+
+class Arriving(asyncio.Protocol):
+    """A connection for which there has to be room when it is made: over https many may be in their handshakes at once.
+    `serve` makes the protocol of one that stays.
+    """
+
+    def __init__(self, crowd: Crowd, serve: Callable[[], asyncio.Protocol]) -> None:
+        self._crowd = crowd
+        self._serve = serve
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = cast("asyncio.Transport", transport)  # uvloop's is one, and no instance
+        if not self._crowd.has_room():
+            made.abort()
+            return
+        protocol = self._serve()
+        made.set_protocol(protocol)
+        protocol.connection_made(transport)

@@ -32,7 +32,7 @@ from . import malformed
 from .answers import Answers
 from .boards import Boards
 from .collect import KINDS, Collector
-from .crowd import FIRST_REQUEST_S, KEEP_ALIVE_S, Crowd
+from .crowd import FIRST_REQUEST_S, KEEP_ALIVE_S, Arriving, Crowd
 from .door import COOKIE, HEADERS, Door, address_of, own_names, read_json, refused
 from .files import Files
 from .jobs import Jobs
@@ -148,7 +148,7 @@ class Page:
         assert server is not None
 
         def connected() -> asyncio.Protocol:
-            return server() if self._crowd.has_room() else _Full()
+            return Arriving(self._crowd, server)
 
         given = taken_for(settings.host, settings.port)
         more: dict[str, Any] = {"ssl": context, "backlog": 64}
@@ -328,14 +328,6 @@ class Page:
                 await self._check(name, password, address)
                 return True
         return False
-
-
-class _Full(asyncio.Protocol):
-    """There is no room for another connection."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
 
 
 def _topics(gateway: "Gateway") -> Topics:

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mqttlite.broker import Broker
+from mqttlite.broker.listening.listener import Tls
 from mqttlite.client import Client
 from mqttlite_gateway.page import crowd, streams
 from mqttlite_gateway.page.parts import Parts, as_json
@@ -20,6 +23,7 @@ from mqttlite_gateway.page.rates import Rates
 from mqttlite_gateway.page.samples import DAY, HOUR, KEYS_MAX, LINE, STEP_S, Samples, Shape
 from mqttlite_gateway.page.server import Page
 from mqttlite_gateway.page.settings import PageSettings
+from tests.certificates import Certificates
 
 from . import shown
 from .browser import leave
@@ -204,6 +208,26 @@ async def test_where_each_address_has_one_connection_the_last_one_is_closed(monk
     page = Page(shown.gateway(), PageSettings(listen="http://127.0.0.1:0"))
     async with page, calling(page, *(f"127.0.0.{last}" for last in range(2, 6))) as callers:
         assert [await caller.ask() for caller in callers] == [OK, OK, OK, b""]
+
+
+async def test_many_that_shake_hands_at_once_are_no_more_than_there_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 3)
+    made = Certificates(tmp_path)
+    pair = made.server("127.0.0.1")
+    trusting = ssl.create_default_context(cafile=made.ca)
+    settings = PageSettings(listen="https://127.0.0.1:0")
+    async with Page(shown.gateway(), settings, tls=Tls(pair.certificate, pair.key)) as page:
+        port = int(page.url.rpartition(":")[2])
+        callers = [Caller(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(6)]
+        for caller in callers:
+            with contextlib.suppress(OSError):
+                await caller.writer.start_tls(trusting, server_hostname="127.0.0.1")
+        assert len(page._connections()) <= 3
+        assert [await caller.ask() for caller in callers] == [b"", b"", b"", OK, OK, OK]
+        for caller in callers:
+            await leave(caller.writer)
 
 
 async def test_what_asks_for_nothing_goes_before_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
