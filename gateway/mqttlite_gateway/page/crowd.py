@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
-from weakref import WeakKeyDictionary, WeakSet
 
 from aiohttp import web
 
@@ -32,8 +31,8 @@ class Crowd:
 
     def __init__(self, connections: Callable[[], list[Any]]) -> None:
         self._connections = connections
-        self._served: WeakSet[asyncio.BaseTransport] = WeakSet()
-        self._busy: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()  # requests under way
+        # Requests under way, of those on which something was asked for; uvloop's of https take no weak reference
+        self._asked: dict[asyncio.BaseTransport, int] = {}
 
     def has_room(self) -> bool:
         """For one more connection; another one may have been closed for it."""
@@ -50,7 +49,7 @@ class Crowd:
         return True
 
     def _worth(self, transport: asyncio.BaseTransport) -> int:
-        return 2 if self._busy.get(transport) else 1 if transport in self._served else 0
+        return 2 if self._asked.get(transport) else 1 if transport in self._asked else 0
 
     def _open(self) -> list[asyncio.Transport]:
         found = [each.transport for each in self._connections()]
@@ -66,12 +65,11 @@ class Crowd:
             transport = request.transport
             if transport is None or request.match_info.http_exception:  # there is no such thing
                 return await handler(request)
-            self._served.add(transport)
-            self._busy[transport] = self._busy.get(transport, 0) + 1
+            self._asked[transport] = self._asked.get(transport, 0) + 1
             try:
                 return await handler(request)
             finally:
-                self._busy[transport] -= 1
+                self._asked[transport] -= 1
 
         return middleware
 
@@ -82,8 +80,9 @@ class Crowd:
             await asyncio.sleep(LOOK_S)
             now = time.monotonic()
             since = {each: since.get(each, now) for each in self._open()}
+            self._asked = {each: count for each, count in self._asked.items() if count or each in since}
             for transport, began in since.items():
-                if transport not in self._served and now - began > FIRST_REQUEST_S:
+                if transport not in self._asked and now - began > FIRST_REQUEST_S:
                     transport.abort()
 
 
