@@ -102,7 +102,7 @@ path = "/dev/ttyNONE0"
     config.write_text(text)
     config.chmod(0o600)
     async with Program(*COMMAND, "gateway", "-v", "--config", str(config)) as gateway:
-        await gateway.says("/dev/ttyNONE0 does not exist")
+        await gateway.says("/dev/ttyNONE0: does not exist")
         await gateway.says("nothing listens at")
     said = "\n".join(gateway.lines)
     searched(said)
