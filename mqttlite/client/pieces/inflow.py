@@ -145,9 +145,11 @@ class Inflow:
         if packet_id:
             message._packet_id = packet_id
             message._generation = generation
-            self._connector.incoming.enter_stream(message)
+            incoming.enter_stream(message)
             if message._is_done:  # it wanted no more
                 self._handled(message)
+            elif HOST and message._is_ended:  # its taker has
+                self.leave(message)
 
     def _fail(self, message: StreamedMessage, error: Exception) -> None:
         """It does not come to its end."""
@@ -251,15 +253,36 @@ class Inflow:
             except StreamError as error:
                 if error is not message._error:
                     raise
-            finally:
-                taker.queue.pop(0)
-                self._let_go(message)
+            taker.queue.pop(0)
+            self._let_go(message)
             if message._error:
                 continue
             message._is_done = True
             if message._is_whole:
                 self._handled(message)
             # else its rest goes by, and then it is
+
+    if HOST:  # on a board there is no room for it: what is behind such a message waits there
+
+        def leave(self, message: StreamedMessage) -> None:
+            """Its taker has ended, and nobody has handled it: if it has come whole, the broker keeps it, and sends it
+            again with the next connection, as if it had never come. What is behind it does not wait for it.
+            """
+            self._let_go(message)
+            life = self._connector.life
+            session = life.session
+            packet_id = message._packet_id & 0xFFFF
+            if not packet_id or life.error:
+                return
+            if session.inbound.get(packet_id, 0) >> 4 != message._packet_id >> 16:
+                packet_id = 0  # it stands for another message by now
+            if message._generation == session.generation:
+                session.inbound.pop(packet_id, None)
+            life.protocol.left_streams += not life.protocol.clean_session
+            message._packet_id = 0  # when it has its turn, nothing is acknowledged
+            if KEYS:
+                message.key = None
+            self._connector.incoming.leave_stream(message)
 
     def _handled(self, message: StreamedMessage) -> None:
         if message._packet_id:

@@ -101,7 +101,7 @@ class KeyedInflow(Inflow):
         elif taker in self.takers:
             super()._put(taker, message)
         else:
-            message._is_ended = True  # neither taken nor acknowledged
+            message._is_ended = True  # its taker has ended
 
     def is_repeat(self, message: StreamedMessage) -> bool:
         """See Inflow. What its sink has returned from counts, though its acknowledgement waits for its turn."""

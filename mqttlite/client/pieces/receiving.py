@@ -68,5 +68,8 @@ async def receive_stream(
         await flow.run(taker, sink)
     finally:
         flow.takers.remove(taker)
-        for message in taker.queue:  # neither taken nor acknowledged
-            flow._let_go(message)
+        for message in taker.queue:
+            if HOST:
+                flow.leave(message)
+            else:
+                flow._let_go(message)

@@ -264,6 +264,8 @@ class Distribution:
         self._left.discard(id(message))
         arrival = self._arrivals.pop(id(message), None)
         if arrival:
+            if message.key and self._keys.get(message.key) is arrival:
+                del self._keys[message.key]  # as of other streams
             arrival.message = stream
             arrival.copies = [stream]
             self._arrivals[id(stream)] = arrival

@@ -95,7 +95,8 @@ class LedgerIncoming(HostIncoming):
         self._ledger = ledger
 
     def _acknowledge(self, message: Message) -> None:
-        if not self.inbox_tells and not (message.key and self.keys and self.keys.is_repeat(message)):
+        is_left = not message._packet_id  # of a stream (pieces/inflow.py): nobody has handled it
+        if not (is_left or self.inbox_tells) and not (message.key and self.keys and self.keys.is_repeat(message)):
             tell(self._ledger, HANDLED, message)
         super()._acknowledge(message)
 
