@@ -10,8 +10,6 @@ import asyncio
 import errno
 import socket
 
-from mqttlite.client.url import Url
-
 from . import clock, mdns, seldom
 
 TYPE_CHECKING = False
@@ -81,9 +79,16 @@ def found(program: "Any", url: str, options: "dict[str, Any]") -> str:
 
 def parts(url: str) -> "tuple[str, str, str, str]":
     """Scheme, host, port and name of a URL."""
-    found = Url(url)
-    port = str(found.port) if found.port else ""
-    return found.scheme, found.host if found.scheme in _SERVICES else "", port, found.path[1:]
+    scheme, _, rest = cut(url, "://")
+    place, _, name = cut(rest, "/")
+    host, _, port = cut(place, ":")
+    return scheme, host if scheme in _SERVICES else "", port, name
+
+
+def cut(text: str, mark: str) -> "tuple[str, str, str]":
+    """str.partition, which MicroPython's small builds lack."""
+    at = text.find(mark)
+    return (text, "", "") if at < 0 else (text[:at], mark, text[at + len(mark) :])
 
 
 async def look(url: str) -> "list[tuple[str, str]]":

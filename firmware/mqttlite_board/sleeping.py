@@ -15,7 +15,6 @@ import json
 import time
 
 from mqttlite import MQTTError, SettingError
-from mqttlite.client.url import Url
 
 from . import clock, measuring, state
 from .program import crash_file
@@ -283,8 +282,9 @@ def known_address(program: "Any", values: "dict[str, Any]") -> str:
     url = url if isinstance(url, str) else url[0]
     if not url.startswith("mqtt"):
         return str(url)
-    host = Url(url).host
-    at = url.find(host, url.find("://"))
+    scheme = url[: url.find("://") + 3]
+    host = url[len(scheme) :].split("/")[0].split(":")[0]
+    rest = url[len(scheme) + len(host) :]
     address = values.get("address")
     if not address:
         import socket
@@ -295,7 +295,7 @@ def known_address(program: "Any", values: "dict[str, Any]") -> str:
             return str(url)
         address = found[0] if isinstance(found, tuple) else host
     values["looked_up"] = address
-    return str(url[:at] + address + url[at + len(host) :])
+    return scheme + address + rest
 
 
 def sleep(program: "Any", ms: int) -> None:

@@ -7,8 +7,6 @@ NTP before the first connection.
 import sys
 from binascii import a2b_base64
 
-from mqttlite.client.url import Url
-
 from . import clock, timekeeping
 
 TYPE_CHECKING = False
@@ -44,6 +42,11 @@ def name_for(settings: "dict[str, Any]", url: str) -> str:
     (sleeping.py).
     """
     urls = settings["url"] if isinstance(settings["url"], list) else [settings["url"]]
-    names = [Url(each).host for each in urls if each.startswith("mqtts:")]
-    name = Url(url).host
+    names = [_host_of(each) for each in urls if each.startswith("mqtts:")]
+    name = _host_of(url)
     return names[0] if names and name not in names else name
+
+
+def _host_of(url: str) -> str:
+    place = url[url.find("://") + 3 :].split("/")[0]
+    return place[1:].split("]")[0] if place[:1] == "[" else place.split(":")[0]
