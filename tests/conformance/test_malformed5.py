@@ -421,7 +421,7 @@ def rules() -> Iterator[str]:
         "codec connection early_ends greeting parser properties reused_identifiers server session text versions auth"
     )
     files = [ROOT / "mqttlite/core" / f"{name}.py" for name in (*shared.split(), "wire5_server")]
-    for path in (*files, *(ROOT / "mqttlite/broker").glob("*.py")):
+    for path in (*files, *(ROOT / "mqttlite/broker").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 about = node.args[0]
