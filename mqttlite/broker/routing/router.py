@@ -7,14 +7,13 @@ retaining, backpressure and core.
 from ...core.codec import publish_head, topic_of
 from ...core.reason_codes import NO_SUBSCRIBERS, NOT_AUTHORISED, QUOTA_EXCEEDED
 from ...store.base import StoreError
-from ..clients.broker_store import BrokerStore, copied
+from ..clients.broker_store import copied
 from ..clients.client_session import BY_FORM, ClientSession
 from ..clients.peer import Peer
 from ..clients.publishable import shown
 from ..clients.publishing import HeldBack
 from ..counting.ledger import MESSAGE
-from ..counting.stats import Stats, Watch
-from ..limits import LimitError, Limits
+from ..limits import LimitError
 from ..messages.extras import deadline_of, extra_of, share_of, source_of, with_source, without_identifiers
 from ..messages.heads import heads5
 from ..topics.names import DELAYED_PREFIX, undelayed
@@ -30,17 +29,7 @@ IDENTIFIER_MAX = 6  # bytes that an identifier of a subscription adds to a messa
 class Router(RunRouter):
     """The way of a message. `now` (ms) is kept up to date by the engine."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        stats: Stats,
-        watch: Watch,
-        dirty: dict[Peer, None],
-        busy: dict[Peer, None],
-        store: BrokerStore | None = None,
-    ) -> None:
-        RunRouter.__init__(self, limits, stats, watch, dirty, busy, store)
-        self._inspected = False  # the message in hand
+    _inspected = False  # the message in hand
 
     def end(self, client: ClientSession) -> None:
         """The session ends, with its subscriptions and everything that was queued for it."""

@@ -5,12 +5,9 @@ A message is encoded once for each QoS, and everybody who gets it shares those b
 
 from typing import Any
 
-from ..clients.broker_store import BrokerStore, copied
+from ..clients.broker_store import copied
 from ..clients.client_session import BY_FORM, PLAIN4, PLAIN5
-from ..clients.peer import Peer
 from ..counting.ledger import MESSAGE
-from ..counting.stats import Stats, Watch
-from ..limits import Limits
 from ..messages.batch import Batch
 from ..messages.heads import heads5
 from .repeats import ENVELOPE
@@ -24,18 +21,8 @@ SMALL = 1024  # bytes of a payload, above which output lists are also counted in
 class RunRouter(Retaining):
     """Of runs of messages of which nothing is to be asked."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        stats: Stats,
-        watch: Watch,
-        dirty: dict[Peer, None],
-        busy: dict[Peer, None],
-        store: BrokerStore | None = None,
-    ) -> None:
-        Retaining.__init__(self, limits, stats, watch, dirty, busy, store)
-        # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
-        self.unwritten = 0
+    # Bytes of QoS 0, of large messages, since the shell has written: it writes before they are too many.
+    unwritten = 0
 
     def known_route(self, topic: bytes) -> Route | None:
         """The route of a topic, if there is one already."""
