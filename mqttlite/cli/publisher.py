@@ -166,6 +166,7 @@ class Publisher:
     async def _publish(self, payload: bytes) -> None:
         args = self._args
         if args.rate:
+            self._due = self._due or time.monotonic()  # there is no pause before the first one
             if (early_s := self._due - time.monotonic()) > 0:
                 await asyncio.sleep(early_s)
             self._due = max(self._due, time.monotonic() - LATE_S) + 1 / args.rate
