@@ -43,6 +43,8 @@ class Ledger:
         self.fails: set[int] = set()
 
     def handle(self, db: sqlite3.Connection, message: Message) -> None:
+        if self.count >= self.until:
+            raise asyncio.CancelledError  # its life is over, however much is there already
         number = int(message.payload)
         db.execute("INSERT INTO effect VALUES (?)", (number,))
         if number in self.fails:
