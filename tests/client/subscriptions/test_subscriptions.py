@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -31,11 +32,12 @@ async def test_each_subscription_has_its_own_messages_and_the_client_the_rest(br
             assert await rest == ["1", "4"]
 
 
-async def test_where_filters_overlap_each_gets_its_copy_and_one_acknowledgement_leaves_when_all_have_handled_it() -> (
-    None
-):
-    asked = asyncio.Event()
-    acknowledged = asyncio.Event()
+def to_two_subscriptions(
+    messages: bytes, asked: asyncio.Event, acknowledged: asyncio.Event, *acknowledgements: bytes
+) -> Callable[[Peer], Awaitable[None]]:
+    """A broker that sends `messages` to two subscriptions, and says `acknowledged` where none had come when it was
+    `asked`; then all of them come.
+    """
 
     async def script(peer: Peer) -> None:
         await peer.packet()
@@ -43,20 +45,36 @@ async def test_where_filters_overlap_each_gets_its_copy_and_one_acknowledgement_
         for _ in range(2):
             subscribe = await peer.packet()
             await peer.say(b"\x90\x03" + subscribe[2:4] + b"\x01")
-        await peer.say(b"\x32\x06\x00\x01t\x00\x07a" + b"\x32\x06\x00\x01t\x00\x08b")
+        await peer.say(messages)
         await asked.wait()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await peer.reader.readexactly(1)
         acknowledged.set()
-        # [MQTT-4.6.0-2]: in the order of arrival, though b was handled by all before a was
-        assert await peer.packet() == b"\x40\x02\x00\x07"
-        assert await peer.packet() == b"\x40\x02\x00\x08"
+        for acknowledgement in acknowledgements:
+            assert await peer.packet() == acknowledgement
         for _ in range(2):
             unsubscribe = await peer.packet()
             await peer.say(b"\xb0\x02" + unsubscribe[2:4])
         await peer.packet()
 
+    return script
+
+
+async def test_where_filters_overlap_each_gets_its_copy_and_one_acknowledgement_leaves_when_all_have_handled_it() -> (
+    None
+):
+    asked = asyncio.Event()
+    acknowledged = asyncio.Event()
+
+    # [MQTT-4.6.0-2]: in the order of arrival, though b was handled by all before a was
+    script = to_two_subscriptions(
+        b"\x32\x06\x00\x01t\x00\x07a" + b"\x32\x06\x00\x01t\x00\x08b",
+        asked,
+        acknowledged,
+        b"\x40\x02\x00\x07",
+        b"\x40\x02\x00\x08",
+    )
     async with (
         server(script) as url,
         Client(url) as client,
@@ -78,24 +96,9 @@ async def test_what_one_subscription_drops_is_not_acknowledged_before_another_ha
     asked = asyncio.Event()
     acknowledged = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.packet()
-        await peer.say(CONNACK)
-        for _ in range(2):
-            subscribe = await peer.packet()
-            await peer.say(b"\x90\x03" + subscribe[2:4] + b"\x01")
-        await peer.say(b"\x30\x04\x00\x01ta" + b"\x32\x06\x00\x01t\x00\x08b")
-        await asked.wait()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await peer.reader.readexactly(1)
-        acknowledged.set()
-        assert await peer.packet() == b"\x40\x02\x00\x08"
-        for _ in range(2):
-            unsubscribe = await peer.packet()
-            await peer.say(b"\xb0\x02" + unsubscribe[2:4])
-        await peer.packet()
-
+    script = to_two_subscriptions(
+        b"\x30\x04\x00\x01ta" + b"\x32\x06\x00\x01t\x00\x08b", asked, acknowledged, b"\x40\x02\x00\x08"
+    )
     async with (
         server(script) as url,
         Client(url) as client,
