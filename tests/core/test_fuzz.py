@@ -23,6 +23,7 @@ def silent(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "mqttlite.broker")
 
 
+@pytest.mark.source("replaces methods, and looks into objects")
 def test_what_the_codec_of_5_reads_it_writes_again_and_nothing_around_a_packet_counts() -> None:
     seeds = codec5.seeds()
     assert {data[0] for data in seeds} == set(range(len(codec5.DECODERS)))
@@ -35,6 +36,7 @@ def test_what_the_codec_of_5_reads_it_writes_again_and_nothing_around_a_packet_c
         codec5.one(packets.mutated(r, r.choice(seeds)))
 
 
+@pytest.mark.source("replaces methods, and looks into objects")
 def test_no_client_costs_others_anything_and_nothing_of_it_is_left(silent: None) -> None:
     seeds = brokers.seeds()
     r = random.Random(2)
@@ -44,6 +46,7 @@ def test_no_client_costs_others_anything_and_nothing_of_it_is_left(silent: None)
             brokers.one(packets.mutated(r, packets.mutated(r, data)))
 
 
+@pytest.mark.source("replaces methods, and looks into objects")
 @pytest.mark.parametrize("target", [gates, listeners], ids=["gates", "listeners"])
 def test_whatever_comes_is_no_error_of_ours_and_who_comes_after_it_is_served(silent: None, target: Any) -> None:
     seeds = target.seeds()

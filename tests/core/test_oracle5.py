@@ -92,6 +92,7 @@ def without_empty(properties: dict[str, Any]) -> dict[str, Any]:
 # -- a client
 
 
+@pytest.mark.source("replaces a method of Parser")
 @given(
     client_id=TEXT,
     clean=st.booleans(),
@@ -271,6 +272,7 @@ def test_connack(
     assert (server.maximum_qos, server.user_properties) == (qos, pairs)
 
 
+@pytest.mark.source("replaces a method of Parser")
 @given(st.integers(1, 65535), maybe(TEXT), PAIRS, st.data())
 def test_acknowledgements(packet_id: int, words: str | None, pairs: Any, data: st.DataObject) -> None:
     for first, other, codes in (
@@ -295,6 +297,7 @@ def test_acknowledgements(packet_id: int, words: str | None, pairs: Any, data: s
     assert read(wire5_server.encode_unsuback(packet_id, bytes(map(int, ended)))).reason_codes == ended
 
 
+@pytest.mark.source("replaces a method of Parser")
 @given(st.sampled_from(members(mqtt5.DisconnectReasonCode)), maybe(TEXT), maybe(TEXT), PAIRS)
 def test_disconnect(reason: Any, words: str | None, server: str | None, pairs: Any) -> None:
     assert read(wire5.encode_disconnect(int(reason))).reason_code == reason
@@ -308,6 +311,7 @@ def test_disconnect(reason: Any, words: str | None, server: str | None, pairs: A
     assert found.get(props.SERVER_REFERENCE) == (None if server is None else server.encode())
 
 
+@pytest.mark.source("replaces a method of Parser")
 @given(st.sampled_from(members(mqtt5.AuthReasonCode)), TEXT.filter(bool), BINARY.filter(bool))
 def test_auth(reason: Any, method: str, data: bytes) -> None:
     found = read(auth.encode_auth(int(reason), method.encode(), data))
@@ -321,6 +325,7 @@ def test_auth(reason: Any, method: str, data: bytes) -> None:
 # -- a broker
 
 
+@pytest.mark.source("replaces a method of Parser")
 @given(
     st.lists(
         st.tuples(TOPIC, st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 2)), min_size=1, max_size=4

@@ -120,6 +120,7 @@ def step(dice: random.Random, two: Two, given: list[tuple[int, int]]) -> None:
         two.connect(dice.random() < 0.7)
 
 
+@pytest.mark.source("looks into objects")
 @pytest.mark.parametrize("has_store", [False, True], ids=["memory", "store"])
 @pytest.mark.parametrize("has_form", [False, True], ids=["as kept", "form"])
 def test_whatever_happens_the_two_kinds_of_session_do_the_same(has_store: bool, has_form: bool) -> None:

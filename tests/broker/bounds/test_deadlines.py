@@ -71,6 +71,7 @@ def test_a_tick_asks_only_those_whose_time_has_come(monkeypatch: pytest.MonkeyPa
     assert clients[0].closed
 
 
+@pytest.mark.source("replaces a method of Census")
 def test_sums_over_all_sessions_are_not_taken_with_each_look_where_there_are_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

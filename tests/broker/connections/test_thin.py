@@ -152,6 +152,7 @@ async def read_until(done: "asyncio.Future[None]", sock: socket.socket) -> None:
             continue
 
 
+@pytest.mark.source("another class in the place of Connection")
 def test_a_connection_that_is_aborted_as_its_output_leaves_ends_once() -> None:
     async def test() -> None:
         ours, theirs = socket.socketpair()
@@ -167,6 +168,7 @@ def test_a_connection_that_is_aborted_as_its_output_leaves_ends_once() -> None:
     run(test())
 
 
+@pytest.mark.source("another class in the place of Connection")
 def test_a_client_that_is_gone_when_its_output_has_left_is_lost() -> None:
     class Gone(socket.socket):
         def shutdown(self, how: int) -> None:

@@ -59,6 +59,7 @@ async def side(is_quick: bool, path: Path) -> AsyncIterator[DurableSide]:
         await store.close()
 
 
+@pytest.mark.source("replaces methods, to count runs")
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_run_leaves_in_the_file_what_its_packets_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
