@@ -418,8 +418,8 @@ class BaseClient:
         A message counts as handled when it has come whole and `sink` has returned, and is acknowledged then, in its
         turn. When the connection is lost in the middle, the iteration raises StreamError, which `sink` lets pass; the
         message comes again from its beginning. So at QoS 2 `sink` returns once from each. What else `sink` raises is
-        raised here; the message is not acknowledged, and in a kept session the next call is given it. What matches goes
-        to `sink` alone.
+        raised here; the message is not acknowledged, and in a kept session the next call is given it. (A board holds
+        back all acknowledgements behind it for as long as the client lives.) What matches goes to `sink` alone.
 
         timeout_s  how long `sink` may take nothing while the connection waits for it: then that is made anew. What is
                    behind a payload, also a confirmation, arrives after it: `sink` cannot wait for it
