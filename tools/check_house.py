@@ -245,7 +245,7 @@ def main() -> int:
     found = {finding.what: finding for finding in findings(ROOT)}
     wrong = [f"{what}: {why}" if why else what for what, why in found.values() if what not in TOLERATED]
     wrong += [f"{what}: not found any more; take it out of TOLERATED" for what in sorted(TOLERATED - set(found))]
-    print("\n".join(wrong) or "the house is in order" + f", but for {len(TOLERATED)} places" * bool(TOLERATED))
+    print("\n".join(wrong) or "the house is in order" + ", but for: " * bool(TOLERATED) + ", ".join(sorted(TOLERATED)))
     return 1 if wrong else 0
 
 

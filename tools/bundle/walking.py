@@ -12,7 +12,7 @@ _EMPTY = frozenset(
      "ops", "simple", "tag", "type_comment", "type_ignores")
 )  # fmt: skip
 _LEAVES = (ast.Constant, ast.Name, ast.Global, ast.Nonlocal, ast.alias)
-BODIES = ("body", "orelse", "finalbody")  # fields with statements
+_BODIES = ("body", "orelse", "finalbody")  # fields with statements
 
 
 class _Fields(dict[type, tuple[str, ...]]):
@@ -28,7 +28,7 @@ class _Bodies(dict[type, tuple[str, ...]]):
     """Those in which there may be statements."""
 
     def __missing__(self, cls: type) -> tuple[str, ...]:
-        found = () if issubclass(cls, ast.expr) else tuple(name for name in BODIES if name in cls._fields)  # type: ignore[attr-defined]
+        found = () if issubclass(cls, ast.expr) else tuple(name for name in _BODIES if name in cls._fields)  # type: ignore[attr-defined]
         self[cls] = found
         return found
 

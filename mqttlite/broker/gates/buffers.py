@@ -1,5 +1,5 @@
 """Bytes that stand: read from a connection and not done yet, written to it and not gone yet. Where all of them take too
-much, the connection with most ends for the others. Imports router, peer, ledger, limits, stats.
+much, the connection with most ends for the others. Imports router, peer, limits, stats.
 
 Both are counted when somebody looks: what was read, after each turn that leaves something of it; what was written, when
 the shell says that not all of it has left, and once a second after that.
