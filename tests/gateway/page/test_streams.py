@@ -90,9 +90,8 @@ async def test_a_browser_that_takes_nothing_costs_a_known_buffer_and_is_closed(m
         (connection,) = [each for each in page._connections() if each.transport not in (None,)][:1]
         greatest = 0
         async with Client(broker.addresses[0]) as client:
-            for _ in range(20_000):
-                if not len(page._streams):
-                    break
+            began = time.monotonic()
+            while len(page._streams) and time.monotonic() - began < 30:  # however fast the broker takes them
                 await client.publish("flood", b"x" * 1000, qos=1)
                 if connection.transport:
                     greatest = max(greatest, connection.transport.get_write_buffer_size())
