@@ -107,7 +107,7 @@ async def test_the_reader_that_was_started_last_goes_on_and_no_message_is_handle
             leave.set()
             count = 3
             async with Client(url, client_id="p") as client:
-                # The first one may have its row again before the second one that waits for it: then it hears of that at the next.
+                # The first may have its row again before the second, which waits for it: its next message tells it.
                 while True:
                     await until(lambda: task.done() or reader.handled + second.handled == count)  # noqa: B023
                     if task.done() or first.done():

@@ -53,7 +53,6 @@ def test_the_operator_can_have_such_a_client_of_3_1_1_disconnected_instead() -> 
     assert not five.closed
 
 
-@statement("5.0", "MQTT-3.3.5-2")
 def test_a_client_of_5_0_is_told_that_it_may_not_publish() -> None:
     world = Guarded(allow("mine", PUBLISH))
     writer = world.five("bert")
