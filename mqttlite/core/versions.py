@@ -17,7 +17,7 @@ def wire_of(buf: bytes, start: int, end: int, levels: bytes = b"\4") -> "tuple[S
     ProtocolError, and gets no CONNACK [MQTT-3.1.4-1]. Unsupported: the protocol level is none of `levels`.
     """
     name = decode_field(buf, start, end, "protocol name")
-    is_old = name == b"MQIsdp" and MQTT_3_1 in levels and buf[start + 8 : start + 9] == b"\3"
+    is_old = name == b"MQIsdp" and MQTT_3_1 in levels
     if is_old:
         start += 2
     elif name != b"MQTT":

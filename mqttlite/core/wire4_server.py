@@ -7,7 +7,7 @@ The mirror image of wire4; nothing here is loaded on a board that is only a clie
 from .codec import acknowledgement, checksum, decode_packet_id, packet
 from .codec import decode_acknowledgement as decode_acknowledgement
 from .errors import ProtocolError
-from .greeting import Connect, check_flags, decode_field, read_payload
+from .greeting import MQTT_3_1, Connect, check_flags, decode_field, read_payload
 from .packet_types import CONNACK, SUBACK, UNSUBACK
 from .text import check_topic_filter
 
@@ -19,6 +19,8 @@ has_reasons = False  # an acknowledgement cannot refuse
 def decode_connect(buf: bytes, start: int, end: int) -> Connect:
     """CONNECT (3.1), whose protocol name and level have been read."""
     flags = buf[start + 7]
+    if buf[start + 6] == MQTT_3_1:
+        flags &= ~1  # not used there, and so whatever it is
     check_flags(flags)
     if flags & 0xC0 == 0x40:
         raise ProtocolError("MQTT-3.1.2-22", "password without user name")

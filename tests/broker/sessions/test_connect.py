@@ -85,7 +85,7 @@ def test_what_follows_a_refused_connect_is_not_processed() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(connect_packet(name=b"MQIsdp"), id="protocol name"),
+        pytest.param(connect_packet(name=b"MQTTX"), id="protocol name"),
         pytest.param(connect_packet(flags=3), id="reserved flag"),
         pytest.param(connect_packet(first=0x11), id="reserved bits of the fixed header"),
         pytest.param(connect_packet(flags=2 | 8), id="will QoS without will"),

@@ -60,6 +60,20 @@ def test_the_old_protocol_name_is_understood() -> None:
     assert wire.messages() == [("t", b"x", 1, False)]
 
 
+def test_a_flag_that_the_old_version_does_not_use_is_not_looked_at() -> None:
+    wire = World().open()
+    wire.raw(b"\x10\x0f\0\6MQIsdp\3\3\0\0\0\1c")
+    assert wire.packets() == [("connack", {"session_present": False, "code": 0})]
+
+
+@pytest.mark.parametrize("level", [2, 4, 6])
+def test_the_old_protocol_name_with_another_level_is_refused_in_words_of_the_protocol(level: int) -> None:
+    wire = World().open()
+    wire.raw(b"\x10\x0f\0\6MQIsdp" + bytes((level,)) + b"\2\0\0\0\1c")
+    assert wire.packets() == [("connack", {"session_present": False, "code": 1})]
+    assert wire.closed
+
+
 # -- wills
 
 WILL = ("w", b"gone", 1, False)
