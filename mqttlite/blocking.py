@@ -23,7 +23,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .client.arguments.checks import check_seconds
-from .client.arguments.other_names import NO_CALLBACKS, no_attribute, no_attribute_of_receipt, no_callback
+from .client.arguments.other_names import (
+    NO_CALLBACKS,
+    check_one_url,
+    no_attribute,
+    no_attribute_of_receipt,
+    no_callback,
+)
 from .client.host import Client as AsyncClient
 from .client.messages import Message
 from .client.messages import Receipt as AsyncReceipt
@@ -163,11 +169,21 @@ class Subscription(Messages):
 class Client:
     """A client without async; the arguments are those of mqttlite.Client, which `asynchronous` is."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        for name in options:
-            if name in NO_CALLBACKS:
-                raise TypeError(no_callback(name, True))
-        self.asynchronous = AsyncClient(url, **options)
+    if TYPE_CHECKING:
+
+        def __init__(self, url: str, **options: Any) -> None: ...
+
+    else:
+
+        def __init__(self, url=..., *more, **options):
+            check_one_url(url, more, options)
+            for name in options:
+                if name in NO_CALLBACKS:
+                    raise TypeError(no_callback(name, True))
+            self._begin(AsyncClient(url, **options))
+
+    def _begin(self, asynchronous: AsyncClient) -> None:
+        self.asynchronous = asynchronous
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._rest = Messages(self, self.asynchronous.__anext__)

@@ -317,8 +317,11 @@ def _ledger_of(ledger: object) -> Ledger | None:
 
 def _checked(listen: object, limits: object, store: object, tls: object, origins: object) -> list[Listener]:
     """What to listen on; TypeError names an argument of another type."""
-    if isinstance(listen, str) or not isinstance(listen, Iterable):
-        raise TypeError(f"listen must be a list of URLs, not one: write [{listen!r:.60}]")
+    if isinstance(listen, str):
+        url = listen if ":" in listen else f"mqtt://{listen}:{limits if type(limits) is int else 1883}"
+        raise TypeError(f"listen must be a list of URLs, not one: write Broker([{url!r:.60}])")
+    if not isinstance(listen, Iterable):
+        raise TypeError(f"listen must be a list of URLs, as in ['mqtt://127.0.0.1:1883'], not {listen!r:.60}")
     urls: list[str | Listener] = list(listen)
     if not all(isinstance(url, (str, Listener)) for url in urls):
         raise TypeError(f"listen must be a list of URLs, as in ['mqtt://127.0.0.1:1883'], not {urls!r:.60}")

@@ -10,7 +10,7 @@ from ..core import PORT
 from ..core.codec import REMAINING_MAX
 from ..core.sizes import PACKET_MAX
 from .lean import loading, needs_tls
-from .properties import expiry_s
+from .properties import FOUR_BYTES, expiry_s
 
 TLS_PORT = 8883
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def in_options(text: str) -> str:
         "speaks TLS: use mqtts:// for this port (or wss:// for WebSockets)",
         "speaks TLS: give --cafile, --fingerprint or --tls-use-os-certs (with -L: mqtts://, or wss:// for WebSockets)",
     )
-    options = {name: "--" + option.replace("_", "-") for option, name in reversed(_TLS.items())}
+    options = {"username": "--username", "password": "--pw"}
+    options |= {name: "--" + option.replace("_", "-") for option, name in reversed(_TLS.items())}
     return re.sub(rf"\b({'|'.join(options)})=(True\b)?(?=(')?)", lambda m: options[m[1]] + (" " if m[3] else ""), text)
 
 
@@ -241,6 +242,9 @@ def session_options(args: argparse.Namespace, options: Mapping[str, Any]) -> dic
                 "-x needs MQTT 5.0: add -V 5.0; in 3.1.1 -c keeps a session for as long as the broker likes"
             )
         found["session_expiry_s"] = args.session_expiry_interval
+    ever = (found.get("session_expiry_s"), args.properties["disconnect"].get("session_expiry_s"))
+    if FOUR_BYTES in ever and not args.id:
+        raise ValueError("a session that does not expire needs a client identifier, to be found again: add -i")
     if args.properties["disconnect"].get("session_expiry_s") and not found.get(
         "session_expiry_s", not found["clean_session"]
     ):

@@ -42,9 +42,9 @@ class BaseClient:
 
     url             mqtt://[user:password@]host[:1883], unix:///path, serial:///dev/ttyUSB0?baud=115200; on a board also
                     serial://2?tx=17&rx=16 for UART 2
-    version         of MQTT: "3.1.1" or "5.0", on CPython also "3.1"; the numbers of their protocol levels will do
+    version         of MQTT: "3.1.1" or "5.0", on CPython also "3.1" and "5"; the numbers of protocol levels will do
     client_id       identifies the session at the broker; with one, the session is kept over disconnections
-    clean_session   True: no session is kept; default: True only without client_id
+    clean_session   True: no session is kept; default: True only without client_id, which False needs
     keep_alive_s    0 to 65535 seconds; 0: none. A dead connection is noticed within this time plus `timeout_s`
     will            Will(topic, payload, qos, retain): published by the broker when the client is lost; in 5.0 with
                     `delay_s` and the properties that `publish` takes

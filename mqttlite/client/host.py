@@ -27,10 +27,11 @@ from .arguments.checks import (
     check_seconds,
     check_subscription,
     encoded,
+    version_of,
     with_arguments,
     wrong_type,
 )
-from .arguments.other_names import no_attribute, no_callback
+from .arguments.other_names import check_one_url, no_attribute, no_callback
 from .comfort import ComfortableClient
 from .connecting.connector_host import HostConnector
 from .connecting.unreachable import where
@@ -151,7 +152,10 @@ class Client(ComfortableClient):
 
     else:
 
-        def __init__(self, url, **options):
+        def __init__(self, url=..., *more, **options):
+            check_one_url(url, more, options)
+            if "version" in options:
+                options["version"] = version_of(options["version"])
             check_client(url, options)
             tls = None
             if not options.keys().isdisjoint(TLS_ARGUMENTS):
@@ -172,7 +176,7 @@ class Client(ComfortableClient):
                 from .traffic.ledgered import take_ledger  # only who has one loads it
 
                 self._ledger = take_ledger(self, ledger, options.get("client_id") or "")
-            is_3_1 = options.get("version") in ("3.1", 3)
+            is_3_1 = options.get("version") == "3.1"
             if is_3_1:
                 options["version"] = "3.1.1"
             super().__init__(url, **options)
@@ -187,6 +191,7 @@ class Client(ComfortableClient):
             self._outgoing.queue_bytes = queue_bytes
             if reconnect:
                 self._connector.set_delays(reconnect)
+            self._connector.is_anonymous = self._connect_fields[3] is None
             self._is_manual = self._incoming.manual_ack
             self._incoming.take_from(self._life.protocol)
             self._first = self._life.session.next

@@ -161,6 +161,8 @@ class _Refusing:
         ("-V 5 -D publish content-type a -D publish content-type b", "-D publish content-type is given twice"),
         ("-D publish content-type a", "-D needs MQTT 5.0, add -V 5.0"),
         ("-x 5", "-x needs MQTT 5.0"),
+        ("-V 5 -x -1", "a session that does not expire needs a client identifier, to be found again: add -i"),
+        ("-V 5 -x 5 -D disconnect session-expiry-interval 4294967295", "to be found again: add -i"),
         ("-V 5 -x -2", "or -1 for a session that does not expire"),
         ("-V 5 -x 5 -D connect session-expiry-interval 5", "are the same: give one of them"),
         ("-V 5 -i q -D disconnect session-expiry-interval 5", "that is not kept: add -x, or -c and -i"),

@@ -278,6 +278,8 @@ async def test_credentials_come_from_options_the_url_or_the_environment(tmp_path
             if expected:
                 assert result.stderr.startswith("mqttlite pub: connection refused: not authorised")
                 assert result.stderr.count("\n") == 1
+                hint = "mqtt://NAME:PASSWORD@HOST, or in --username and --pw\n"
+                assert result.stderr.endswith(hint) == (args == at(broker))
 
 
 @pytest.mark.parametrize(

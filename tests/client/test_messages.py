@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mqttlite import ReasonCode
 from mqttlite.client import Client
 from mqttlite.core.errors import ClosedError, ConnectError, ProtocolError, RefusedError, SubscribeError
 from tests.client.network import CONNACK, Peer, server
@@ -142,10 +143,35 @@ async def test_wrong_credentials_are_a_refusal_in_words(tmp_path: Path) -> None:
             pass
         async with Client(f"mqtt://ann:secret@127.0.0.1:{broker.port}"):
             pass
-        for credentials in ({}, {"username": "ann", "password": "wrong"}, {"username": "bob", "password": b"secret"}):
+        for credentials in ({"username": "ann", "password": "wrong"}, {"username": "bob", "password": b"secret"}):
             with pytest.raises(RefusedError, match="not authorised; check the password") as refusal:
                 await Client(broker.url, **credentials).start()
             assert refusal.value.code == 5
+            assert "no user name" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("version", "code"), [("3.1.1", 5), ("5.0", 0x87)])
+async def test_who_has_given_no_user_name_hears_how(tmp_path: Path, version: str, code: int) -> None:
+    settings = {"allow_anonymous": "false"}
+    with Mosquitto(tmp_path, settings=settings) as broker, pytest.raises(RefusedError) as refusal:
+        await Client(broker.url, version=version).start()
+    assert refusal.value.code == code
+    assert refusal.value.reason_code is ReasonCode.NOT_AUTHORIZED
+    said = "(reason code 0x87)" if version == "5.0" else ""
+    assert str(refusal.value) == (
+        f"connection refused: not authorised {said}".rstrip() + "; no user name was given: it stands in the URL, as in "
+        "mqtt://NAME:PASSWORD@HOST, or in username= and password="
+    )
+
+
+async def test_what_a_user_name_would_not_help_says_nothing_of_one() -> None:
+    async def refuse(peer: Peer) -> None:
+        await peer.packet()
+        await peer.say(b"\x20\x02\0\x03")
+
+    async with server(refuse) as url:
+        with pytest.raises(RefusedError, match=r"not available now; try again later$"):
+            await Client(url).start()
 
 
 async def test_nobody_listening_and_unknown_hosts_are_named() -> None:

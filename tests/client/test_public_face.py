@@ -133,7 +133,7 @@ def test_on_a_board_such_a_name_does_no_harm() -> None:
     assert [message.topic for message in client._incoming.inbox] == ["t"]
 
 
-@pytest.mark.parametrize(("version", "level"), [("3.1.1", 4), (4, 4), ("5.0", 5), (5, 5)])
+@pytest.mark.parametrize(("version", "level"), [("3.1.1", 4), (4, 4), ("5.0", 5), (5, 5), ("5", 5)])
 def test_a_version_is_said_as_the_standard_does_or_by_its_level(version: "str | int", level: int) -> None:
     client = mqttlite.Client("mqtt://localhost", version=version)
     packet = client._life.protocol.connect_packet

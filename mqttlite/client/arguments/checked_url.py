@@ -30,7 +30,10 @@ def checked_url(text: object, schemes: tuple[str, ...] = SCHEMES) -> Url:
     scheme, found, rest = text.partition("://")
     _check_signs(text, shown, is_address=scheme.lower() in (*NETWORK, *_ELSEWHERE))
     if not found or not scheme:
-        raise ValueError(f"not a URL: '{shown}'; write for example mqtt://localhost:1883")
+        is_host = "mqtt" in schemes and re.fullmatch("[A-Za-z0-9._-]+(:[0-9]{1,5})?", text)
+        raise ValueError(
+            f"not a URL: '{shown}'; write {f'mqtt://{text}' if is_host else 'for example mqtt://localhost:1883'}"
+        )
     if scheme not in schemes:
         if scheme in SCHEMES:
             words = "does not go here"

@@ -16,6 +16,7 @@ from ...store.base import Store
 from .checked_url import checked_url
 from .other_names import NO_CALLBACKS, no_callback
 
+FOR_EVER = 0xFFFFFFFF  # seconds that a session is kept
 _PAYLOAD = "bytes or str (text is sent as UTF-8; for a number write str(number))"
 _WILL = "Will(topic, payload, qos, retain), as in Will('room/state', b'lost', 1, True)"
 
@@ -32,6 +33,29 @@ def check_client(url: object, options: Mapping[str, Any]) -> None:
         else:
             raise TypeError(f"Client() has no argument '{name}'{_hint(name)}")
     check_version([name for name in ("session_expiry_s", "receive_maximum") if options.get(name) is not None], options)
+    if options.get("client_id", "") == "":
+        _check_nameless(options)
+
+
+def _check_nameless(options: Mapping[str, Any]) -> None:
+    """ValueError for a session that is kept under a random name. With client_id=None the broker gives one, which the
+    program may keep; and with session_expiry_s, a session may outlive lost connections of this program alone.
+    """
+    kept = "clean_session=False" if options.get("clean_session") is False else ""
+    if options.get("session_expiry_s") == FOR_EVER:
+        kept = kept or f"session_expiry_s={FOR_EVER}"
+    if kept:
+        raise ValueError(
+            f"{kept} needs a client_id: the session is kept under it, and found again by it; "
+            "write Client(..., client_id='pump')"
+        )
+
+
+def version_of(value: object) -> str:
+    """A version of MQTT under its name, whichever way it was written. ValueError for what is none."""
+    if isinstance(value, (str, int)) and not isinstance(value, bool) and value in _VERSIONS:
+        return _VERSIONS[value]
+    raise ValueError(f'version is "3.1", "3.1.1" or "5.0" (or 3, 4 or 5, its protocol level), not {value!r:.60}')
 
 
 def check_version(what: Sequence[str], options: Mapping[str, Any]) -> None:
@@ -162,11 +186,6 @@ def _number(least: int, most: float = math.inf) -> Any:
     return lambda name, value: check_number(name, value, least, most)
 
 
-def _version(name: str, value: object) -> None:
-    if value not in ("3.1", "3.1.1", "5.0", 3, 4, 5) or isinstance(value, (bool, float)):
-        raise ValueError(f'version is "3.1", "3.1.1" or "5.0", not {value!r:.60}')
-
-
 def _clean(name: str, value: object) -> None:
     if value is not None:
         _flag(name, value)
@@ -208,7 +227,7 @@ def _will(name: str, value: object) -> None:
 
 def _expiry(name: str, value: object) -> None:
     if value is not None:
-        check_number(name, value, 0, 0xFFFFFFFF)  # 3.1.2.11.2
+        check_number(name, value, 0, FOR_EVER)  # 3.1.2.11.2
 
 
 def _store(name: str, value: object) -> None:
@@ -233,6 +252,15 @@ def _reconnect(name: str, value: object) -> None:
             raise wrong_type(name, "Reconnect(least_s, greatest_s, give_up_after_s)", value)
 
 
+_VERSIONS: dict[object, str] = {
+    "3.1": "3.1",
+    3: "3.1",
+    "3.1.1": "3.1.1",
+    4: "3.1.1",
+    "5.0": "5.0",
+    5: "5.0",
+    "5": "5.0",
+}
 _ADDRESS = "it stands in the URL, as in Client('mqtt://localhost:1883')"
 _TLS = "use tls for an ssl.SSLContext, or ca, certificate, key_file, fingerprint"
 _NO_ARGUMENTS = {
@@ -270,7 +298,7 @@ TLS_ARGUMENTS = (
 )  # fmt: skip
 
 _CLIENT: dict[str, Any] = {
-    "version": _version,
+    "version": lambda name, value: None,  # version_of
     "client_id": _username,
     "clean_session": _clean,
     "keep_alive_s": _number(0, 65535),  # 3.1.2.10

@@ -1,5 +1,11 @@
 """What other clients call it, and what to write here instead: for names that Client does not have. CPython only."""
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HOST = r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"  # a name or an address, and no password
+
 NO_CALLBACKS = {
     "on_message": "messages come by 'async for message in client'; or write '@client.on(FILTER)' above a function",
     "on_connect": "write Client(..., on_connection=function), which is called with (connected, reason)",
@@ -67,6 +73,18 @@ BLOCKING = {  # where the client without async has it otherwise
     "publish_batch": "write client.publish_many(messages)",
     "wait_for_publish": "write receipt.wait(timeout_s)",
 }
+
+
+def check_one_url(url: object, more: tuple[object, ...], options: Mapping[str, Any]) -> None:
+    """TypeError for host and port in the place of the URL, as other clients have them, or for none at all (...)."""
+    if url is not ... and not more and not ("port" in options and "://" not in str(url)):
+        return
+    host = url if url is not ... else options.get("host", options.get("hostname"))
+    port = more[0] if more else options.get("port", 1883)
+    write = 'Client("mqtt://localhost:1883", client_id="pump")'
+    if isinstance(host, str) and re.fullmatch(HOST, host) and type(port) is int and 0 < port < 65536:
+        write = f'Client("{"mqtts" if port == 8883 else "mqtt"}://{f"[{host}]" if ":" in host else host}:{port}")'
+    raise TypeError(f"Client takes one URL, and all else by name: write {write}")
 
 
 def no_callback(name: str, is_blocking: bool = False) -> str:

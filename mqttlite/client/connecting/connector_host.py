@@ -12,7 +12,7 @@ from ..transport import Transport
 from .dialing import open_tcp
 from .flow import Flow
 from .sockets import SocketTransport
-from .unreachable import PORTS, port_of, where, why_unreachable
+from .unreachable import PORTS, port_of, where, why_unreachable, without_user
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +38,7 @@ class HostConnector(Connector):
     guard: "Guard | None" = None  # of the connection, when it has a keep alive and a socket
     connections = 0  # that were accepted, until now
     give_up_after_s: float | None = None  # without a connection (reconnect.py)
+    is_anonymous = False  # no user name was given
     follows = False  # to the server that a broker of 5.0 names
     home: "Url | None" = None  # where to go when that has ended
     exchange: "Exchange | None" = None  # authentication in several packets (5.0)
@@ -139,6 +140,8 @@ class HostConnector(Connector):
 
                 watchdog.remove(self.guard)
                 self.guard = None
+        if isinstance(error, RefusedError) and self.is_anonymous and not self.exchange:
+            return without_user(error)
         transport = self.transport
         life = self.life
         if transport is None or life.is_connected or life.error or isinstance(error, (RefusedError, StoreError)):

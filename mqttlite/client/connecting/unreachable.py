@@ -3,8 +3,11 @@
 import errno
 import socket
 
+from ...core.errors import RefusedError
 from ..url import Url
 
+_WANTS_USER = (4, 5, 0x86, 0x87)  # codes of CONNACK in 3.1.1 and 5.0
+_USER = "it stands in the URL, as in mqtt://NAME:PASSWORD@HOST, or in username= and password="
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
@@ -29,3 +32,11 @@ def why_unreachable(url: Url, error: Exception) -> str:
     if error.errno == errno.ENOENT:
         return f"there is no {where(url)}; is the broker running?"
     return f"cannot reach {where(url)}: {error.strerror or error}"
+
+
+def without_user(error: RefusedError) -> RefusedError:
+    """The error of who has given no user name; it says how, where the broker may want one."""
+    if error.code in _WANTS_USER:
+        words = str(error).replace("; check the password, and the rights of this user and client identifier", "")
+        error.args = (f"{words}; no user name was given: {_USER}",)
+    return error

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mqttlite import Will
+from mqttlite import Will, blocking
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client
 from mqttlite.core.errors import ClosedError, ConnectError, ProtocolError, PublishError, SubscribeError
@@ -55,7 +55,7 @@ WRONG_TYPES = [
     ("on_oversized", ("print", _nothing)),
 ]
 WRONG_VALUES = [
-    ("version", (2, 311, "5", 5.0, True, None)),
+    ("version", (2, 311, "v5", "3", 5.0, True, None, b"5", ["5.0"])),
     ("keep_alive_s", (-1, 65536, 10**30)),
     ("password", (b"x" * 65536, "\ud800")),
     ("will", (("a", b""), ("a", b"", 0, False, 1), ())),
@@ -110,6 +110,54 @@ def test_a_will_of_less_than_all_has_the_defaults_that_publishing_it_elsewhere_h
     Client("mqtt://localhost", will=Will("a", b"b"))
     with pytest.raises(TypeError, match=r"^Will\(\) missing .*'topic'"):
         Will()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("make", [Client, blocking.Client])
+@pytest.mark.parametrize(
+    ("arguments", "options", "write"),
+    [
+        (("localhost", 1883), {}, 'Client("mqtt://localhost:1883")'),
+        (("192.168.1.4", 1884, 60), {}, 'Client("mqtt://192.168.1.4:1884")'),
+        (("broker.example", 8883), {}, 'Client("mqtts://broker.example:8883")'),
+        (("::1", 1883), {}, 'Client("mqtt://[::1]:1883")'),
+        (("localhost",), {"port": 1885}, 'Client("mqtt://localhost:1885")'),
+        ((), {"host": "localhost", "port": 1886}, 'Client("mqtt://localhost:1886")'),
+        ((), {"hostname": "localhost"}, 'Client("mqtt://localhost:1883")'),
+        ((), {}, 'Client("mqtt://localhost:1883", client_id="pump")'),
+        (("mqtt://u:secret@localhost", "pump"), {}, 'Client("mqtt://localhost:1883", client_id="pump")'),
+        (("u:secret@localhost", 1883), {}, 'Client("mqtt://localhost:1883", client_id="pump")'),
+    ],
+)
+def test_host_and_port_as_other_clients_take_them_are_said_as_a_url(
+    make: Callable[..., object], arguments: tuple[object, ...], options: dict[str, object], write: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        make(*arguments, **options)
+    assert str(caught.value) == f"Client takes one URL, and all else by name: write {write}"
+
+
+def test_a_host_alone_is_said_as_a_url() -> None:
+    for host in ("localhost", "192.168.1.4:1884"):
+        with pytest.raises(ValueError, match=f"not a URL: '{host}'; write mqtt://{host}$"):
+            Client(host)
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+def test_a_session_that_is_kept_has_a_name_by_which_it_is_found_again(version: str) -> None:
+    """A random name would be another one in each run, and each run's session would stay at the broker."""
+    for make in (Client, blocking.Client):
+        for nameless in ({}, {"client_id": ""}):
+            with pytest.raises(ValueError, match=r"clean_session=False needs a client_id.*Client\(\.\.\., client_id="):
+                make("mqtt://localhost", version=version, clean_session=False, **nameless)  # type: ignore[arg-type]
+    Client("mqtt://localhost", version=version, clean_session=False, client_id="c")
+
+
+def test_a_session_for_ever_has_a_name_and_one_that_outlives_lost_connections_needs_none() -> None:
+    with pytest.raises(ValueError, match="session_expiry_s=4294967295 needs a client_id"):
+        Client("mqtt://localhost", version="5.0", session_expiry_s=0xFFFFFFFF)
+    Client("mqtt://localhost", version="5.0", session_expiry_s=60)
+    for options in ({"clean_session": False}, {"session_expiry_s": 0xFFFFFFFF}):  # the program may keep the name
+        Client("mqtt://localhost", version="5.0", client_id=None, **options)  # type: ignore[arg-type]
 
 
 def test_a_password_is_in_no_error() -> None:
@@ -298,7 +346,9 @@ async def test_what_an_access_rule_refuses_is_named_with_its_topic(caplog: pytes
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("mqtt://127.0.0.1:0",), "listen must be a list of URLs, not one: write"),
+        (("mqtt://127.0.0.1:0",), r"listen must be a list of URLs, not one: write Broker\(\['mqtt://127.0.0.1:0'\]\)"),
+        (("127.0.0.1", 1884), r"listen must be a list of URLs, not one: write Broker\(\['mqtt://127.0.0.1:1884'\]\)"),
+        (("127.0.0.1",), r"write Broker\(\['mqtt://127.0.0.1:1883'\]\)"),
         ((5,), "listen must be a list of URLs"),
         (([5],), "listen must be a list of URLs"),
         (([], {"packet_bytes": 5}), "limits must be Limits"),
