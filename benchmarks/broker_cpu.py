@@ -1,6 +1,7 @@
 """The broker's processor time for each delivered message, as source and compiled, beside Mosquitto in the same run.
 
     python -m benchmarks.broker_cpu [--repeat N] [--seconds S] [--level 5] [--only "20 to 1"] [--before FOLDER]
+                                    [--mosquitto PROGRAM]
 
 Only the broker's own time counts (user and system, from the kernel), divided by deliveries that the load generator
 (broker_load, a process of its own, the same for all) has verified one by one. Repetitions of the brokers alternate; the
@@ -93,17 +94,29 @@ def ours(port: int) -> list[str]:
     return [sys.executable, "-m", "mqttlite", "broker", "--listen", f"mqtt://127.0.0.1:{port}"]
 
 
-def mosquitto(port: int, folder: Path) -> list[str]:
-    program = installed("mosquitto")
-    if program is None:
+def mosquitto(port: int, folder: Path, program: str = "", more: str = "") -> list[str]:
+    """`program`: one that is not the installed one. `more`: lines of its configuration."""
+    found = program or installed("mosquitto")
+    if found is None:
         raise SystemExit("mosquitto is not installed (make setup installs it where it can)")
     config = folder / "mosquitto.conf"
     config.write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\nuser {getpass.getuser()}\nlog_type error\n"
-        "set_tcp_nodelay true\nmax_queued_messages 0\n",
+        f"set_tcp_nodelay true\nmax_queued_messages 0\n{more}",
         encoding="utf-8",
     )
-    return [str(program), "-c", str(config)]
+    return [str(found), "-c", str(config)]
+
+
+def version_of(program: str) -> str:
+    """What a Mosquitto calls itself: "mosquitto version 2.1.2"."""
+    found = program or installed("mosquitto")
+    said = subprocess.run([str(found), "-h"], capture_output=True, text=True, check=False)
+    return (said.stdout + said.stderr).splitlines()[0]
+
+
+def add_mosquitto(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mosquitto", default="", metavar="PROGRAM", help="another Mosquitto than the installed one")
 
 
 def load(port: int, qos: int, scenario: Scenario, count: int, level: int = 4) -> int:
@@ -144,6 +157,7 @@ def main() -> None:
     parser.add_argument("--level", type=int, default=4, choices=(4, 5), help="4: MQTT 3.1.1 (default); 5: MQTT 5.0")
     parser.add_argument("--only", default="", metavar="NAME", help="scenarios whose names contain this")
     parser.add_argument("--before", metavar="FOLDER", help="the project in another version, beside this one")
+    add_mosquitto(parser)
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -152,7 +166,7 @@ def main() -> None:
             port = free_port()
             return stack.enter_context(running(command(port), port, project)), port
 
-        brokers = {"mosquitto": started(lambda port: mosquitto(port, folder)), "source": started(ours)}
+        brokers = {"mosquitto": started(lambda port: mosquitto(port, folder, args.mosquitto)), "source": started(ours)}
         if args.before:
             before = Path(args.before).resolve()
             brokers["before"] = started(ours, before)
@@ -165,7 +179,8 @@ def main() -> None:
         if "compiled*" in brokers:
             print("compiled*: the one in", args.before)
         print("Broker processor time for each delivered message, microseconds; medians of", args.repeat)
-        print(f"(64 B payload; window {WINDOW}, {WINDOW_QOS0} at QoS 0; every delivery verified; none was missing)\n")
+        print(f"({version_of(args.mosquitto)}; 64 B payload; window {WINDOW}, {WINDOW_QOS0} at QoS 0;")
+        print("every delivery verified; none was missing)\n")
         print(f"{'':24}QoS" + "".join(f"{name:>11}" + " ratio" * (name != "mosquitto") for name in brokers), flush=True)
         for scenario in SCENARIOS:
             if args.only not in scenario.name:

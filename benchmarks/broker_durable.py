@@ -1,6 +1,7 @@
 """What it costs a broker to acknowledge after the disk: acknowledgements a second, processor time, syncs and bytes.
 
     python -m benchmarks.broker_durable [--repeat N] [--count N] [--before FOLDER] [--sync MS ...]
+                                        [--mosquitto PROGRAM] [--plugin FILE]
     python -m benchmarks.broker_durable --start 1000000     how long a start takes with so many messages queued
     python -m benchmarks.broker_durable --replay            how long the replay of a full log takes
 
@@ -8,12 +9,15 @@ Publishers with a window of 20 and messages of 64 bytes, and one persistent sess
 Every acknowledgement of ours comes after a sync of what it acknowledges. Mosquitto, beside it in the same run, holds
 all in memory: it acknowledges what a kill loses. The disk is one in memory (benchmarks/disk.py) whose syncs take 0.2,
 1, 5 and 20 ms; processor time is without what is spent in syncs. The best of N is given: the machine is not ours alone.
-`--before`: another checkout of this project, measured in turns with this one.
+`--before`: another checkout of this project, measured in turns with this one. `--plugin`: Mosquitto's
+mosquitto_persist_sqlite.so (2.1, of the same build as `--mosquitto`), set to write at once and to sync (`flush_period
+0`, `sync extra`): beside the one in memory, one that says it persists. It acknowledges before it has written, too.
 """
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import selectors
 import shutil
@@ -25,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.broker_cpu import ROOT, cpu_us, free_port, mosquitto, ours, running
+from benchmarks.broker_cpu import ROOT, add_mosquitto, cpu_us, free_port, mosquitto, ours, running, version_of
 from benchmarks.broker_load import Publisher, expect
 from benchmarks.disk import MEMORY, disk
 from mqttlite.broker.clients.broker_store import BrokerStore
@@ -56,6 +60,12 @@ def durable(port: int, folder: Path) -> list[str]:
     """Our broker with a store in `folder`."""
     limits = [word for limit in LIMITS for word in ("--limit", limit)]
     return [*ours(port), "--store", f"{folder}/broker.db", *limits]
+
+
+def persisting(port: int, folder: Path, program: str, plugin: Path) -> list[str]:
+    """Mosquitto with its plugin for SQLite, which writes and syncs as soon as it can."""
+    lines = f"plugin {plugin}\nplugin_opt_db_file {folder}/mosquitto.sqlite3\nplugin_opt_sync extra\n"
+    return mosquitto(port, folder, program, lines + "plugin_opt_flush_period 0\n")
 
 
 def memory_mib(pid: int) -> float:
@@ -122,8 +132,12 @@ def compare(args: argparse.Namespace) -> None:
     brokers: dict[str, tuple[Callable[[int, Path], list[str]], Path]] = {"mqttlite": (durable, ROOT)}
     if args.before:
         brokers["before"] = (durable, args.before.resolve())
-    if installed("mosquitto"):
-        brokers["mosquitto"] = (mosquitto, ROOT)
+    if args.mosquitto or installed("mosquitto"):
+        brokers["mosquitto"] = (functools.partial(mosquitto, program=args.mosquitto), ROOT)
+        print(version_of(args.mosquitto))
+    if args.plugin:
+        plugin = args.plugin.resolve()
+        brokers["with plugin"] = (functools.partial(persisting, program=args.mosquitto, plugin=plugin), ROOT)
     print(f"{args.count} messages of each publisher, 64 bytes, window {WINDOW}; best of {args.repeat}\n")
     print("sync ms  QoS  publishers  broker        acks/s   CPU us  messages/sync  bytes/message  memory MiB")
     for sync_ms in args.sync or SYNCS_MS:
@@ -139,7 +153,7 @@ def compare(args: argparse.Namespace) -> None:
                     rate, cpu = max(each.rate for each in figures), min(each.cpu_us for each in figures)
                     each = figures[0]
                     print(
-                        f"{sync_ms:7}  {qos:3}  {publishers:10}  {name:10} {rate:9.0f} {cpu:8.1f}"
+                        f"{sync_ms:7}  {qos:3}  {publishers:10}  {name:11}{rate:9.0f} {cpu:8.1f}"
                         f" {each.per_sync:14.1f} {each.bytes:14.0f} {each.memory_mib:11.0f}",
                         flush=True,
                     )
@@ -203,6 +217,8 @@ def main() -> None:
     )
     parser.add_argument("--start", type=int, metavar="N", help="instead: how long a start takes with N messages queued")
     parser.add_argument("--replay", action="store_true", help="instead: how long the replay of a full log takes")
+    add_mosquitto(parser)
+    parser.add_argument("--plugin", type=Path, metavar="FILE", help="beside it, Mosquitto that persists with this one")
     args = parser.parse_args()
     if args.replay:
         asyncio.run(replay(args.repeat))
