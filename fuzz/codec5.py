@@ -139,6 +139,9 @@ class _Receiver:
     def charge(self, size: int) -> None:
         pass
 
+    def explain(self) -> None:
+        raise AssertionError("nothing is refused here")
+
     def exceeds(self, limit: str, what: str) -> LimitError:
         raise AssertionError(f"{limit}: {what}")
 

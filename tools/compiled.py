@@ -77,6 +77,7 @@ INTERPRETED = {
     "broker/listening/listener.py": "dataclasses, once for each listener",
     "broker/listening/origins.py": "once for each WebSocket; its package may be missing",
     "broker/named_rules.py": "a dataclass, once for each of its tables",
+    "broker/packets/reason_strings.py": "words alone",
     "broker/routing/means.py": "for named queues, which are interpreted",
     "broker/routing/repeats.py": "for messages with a key alone",
     "broker/routing/taker.py": "named queues derive from it, and are interpreted",

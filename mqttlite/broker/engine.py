@@ -30,6 +30,7 @@ from .gates.buffers import Buffers
 from .limits import HOLD, LimitError, Limits
 from .listening.handshakes import spoken
 from .packets.farewell import reason_of
+from .packets.reason_strings import explained
 from .routing.router import Router
 from .sessions import new_guard, new_limits
 from .sessions.sessions import Sessions, random_client_id
@@ -160,7 +161,9 @@ class Engine(Sessions):
         self._admission.take_guard(guard)
         clients = list(self.sessions.values())
         for peer in new_guard.take(self.router, clients, guard):
-            self._close(peer, f"{peer.identity.text} may not be here any more", logging.WARNING, NOT_AUTHORISED)
+            why = "may not be here any more"
+            told = f"{peer.identity.subject} {why}"
+            self._close(peer, f"{peer.identity.text} {why}", logging.WARNING, NOT_AUTHORISED, told)
         self._suspensions.begin(clients)
         self._disconnect_overdue()
 
@@ -361,24 +364,28 @@ class Engine(Sessions):
             if limit:
                 self.watch.hit(limit, peer, f"{error}: closed", self.router.now)
             words = "" if peer.client else spoken(bytes(peer.parser.buf[:8]))
-            self._close(peer, words or f"protocol error: {error}", logging.WARNING, reason_of(error))
+            self._close(peer, words or f"protocol error: {error}", logging.WARNING, reason_of(error), str(error))
         elif isinstance(error, Refusal):  # [MQTT-4.12.1-2]
-            self._close(peer, f"not authenticated again: {error}", logging.WARNING, error.last_word)
+            self._close(peer, f"not authenticated again: {error}", logging.WARNING, error.last_word, error.told)
         elif isinstance(error, MQTTError):
             self.stats.limits["closed"] += 1
-            self._close(peer, str(error), logging.WARNING, QUOTA_EXCEEDED)
+            told = error.told if isinstance(error, LimitError) else ""
+            self._close(peer, str(error), logging.WARNING, QUOTA_EXCEEDED, told)
         else:
             self.stats.failures += 1
             log.error("%s: unexpected error", peer, exc_info=error)
             self._close(peer, "unexpected error", logging.ERROR, REFUSED)
 
-    def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0) -> None:
+    def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0, told: str = "") -> None:
         """The connection has ended, for whatever reason. The will is published unless DISCONNECT has removed it.
-        `reason`: what a client of 5.0 is told.
+        `reason`: what a client of 5.0 is told, and `told`: in words.
         """
         events.closed(peer, why, level, self.router.now)
         if reason:
+            before = len(peer.out)
             self._tell(peer, reason)
+            if told and len(peer.out) > before:
+                peer.out[-1] = explained(peer.connect, peer.out[-1], told)
         peer.closed_because = why
         if peer.question:
             self.pending.drop(peer.question)

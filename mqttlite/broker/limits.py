@@ -20,10 +20,15 @@ WHEN_FULL = DROP_NEWEST, DROP_OLDEST, REFUSE, HOLD = POLICIES  # of sessions, as
 
 class LimitError(MQTTError):
     """A limit of this broker, not of the standard; MQTT 3.1.1 has no answer to it but closing [MQTT-4.8.0-2]. What a
-    PUBLISH of 5.0 gets instead is 0x97 (quota exceeded) in its acknowledgement, or `code`.
+    PUBLISH of 5.0 gets instead is 0x97 (quota exceeded) in its acknowledgement, or `code`. `told`: what its client may
+    read of the text, where it is not all of it (packets/reason_strings.py).
     """
 
     code = 0
+
+    def __init__(self, text: str, told: str = "") -> None:
+        super().__init__(text)
+        self.told = told or text
 
 
 class Denied(LimitError):

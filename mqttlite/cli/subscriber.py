@@ -14,6 +14,7 @@ from typing import Any
 from ..client import Client, Message
 from ..core.errors import SubscribeError
 from ..core.matching import matches
+from ..core.reasons import plain
 from . import TIMED_OUT
 from .output_format import compile_format
 from .running import close_with, log_of, run_until_done, timed_out
@@ -83,7 +84,9 @@ class Subscriber:
         refused = 0
         for topic_filter, answer in zip(topics, await asyncio.gather(*asked, return_exceptions=True), strict=True):
             if isinstance(answer, SubscribeError):
-                refused += 1  # the client has logged which
+                refused += 1  # the client has logged which, and with which code
+                if answer.reason_string:
+                    log.warning("'%s': the broker says: %s", topic_filter, plain(answer.reason_string.encode()))
             elif isinstance(answer, BaseException):
                 raise answer
             else:

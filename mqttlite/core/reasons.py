@@ -1,5 +1,7 @@
 """What the reason codes of MQTT 5.0 mean (2.4), and what to do about them. Both runtimes; loaded when needed."""
 
+PLAIN_MAX = 500  # characters of what a broker says
+
 _REASONS = {
     0x00: "ended in good order",
     0x80: "unspecified error; the broker's log may say more",
@@ -44,7 +46,24 @@ def words(code: int, reason_string: bytes = b"", server_reference: bytes = b"") 
     """Words for a reason code, with its number, and with what the broker said besides."""
     text = _REASONS.get(code, "reserved reason code") + " (reason code 0x%02x)" % code
     if reason_string:
-        text += "; the broker says: " + str(reason_string, "utf-8")
+        text += "; the broker says: " + plain(reason_string)
     if server_reference:
-        text += "; other server: " + str(server_reference, "utf-8")
+        text += "; other server: " + plain(server_reference)
+    return text
+
+
+def plain(said: bytes) -> str:
+    """What a broker says (UTF-8), as text for a log and a terminal: what would move in it (control characters, marks of
+    direction, other ends of lines) is escaped, and what is very long is cut.
+    """
+    text = ""
+    for character in str(said, "utf-8"):
+        if len(text) >= PLAIN_MAX:
+            return text + "..."
+        code = ord(character)
+        if code < 0x20 or 0x7F <= code < 0xA0:
+            character = "\\x%02x" % code
+        elif code in (0x61C, 0xFEFF) or 0x200B <= code < 0x2010 or 0x2028 <= code < 0x202F or 0x2060 <= code < 0x2070:
+            character = "\\u%04x" % code
+        text += character
     return text

@@ -154,9 +154,15 @@ class ServerConnection(Connection):
             if reason and reason >= REFUSED and self.wire.has_reasons:
                 from .early_ends import not_taken
 
+                sent = len(self.out)
                 not_taken(self.session, packet_id, reason)
+                if len(self.out) > sent:
+                    self.explain()
             else:
                 self.session.handled(packet_id, self.session.generation)
+
+    def explain(self) -> None:
+        """The packet that stands last in `out` refuses a message: an owner that knows why may say it there."""
 
     def deadline(self) -> "int | None":
         """When `tick` has to be called at the latest; None: not before something else happens."""

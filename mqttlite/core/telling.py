@@ -62,9 +62,11 @@ def explained(error: "E", code: int, body: bytes, at: int) -> "E":
 
         check_properties(body, at, len(body), b"\x1f\x26", found)
     tell(error, code, found)
-    words = error.reason_string  # type: ignore[attr-defined]
-    if words:
-        error.args = (str(error) + "; the broker says: " + words,)  # type: ignore[attr-defined]
+    words = found.get(0x1F)
+    if isinstance(words, bytes) and words:
+        from .reasons import plain
+
+        error.args = (str(error) + "; the broker says: " + plain(words),)  # type: ignore[attr-defined]
     return error
 
 

@@ -60,6 +60,27 @@ class Got(NamedTuple):
         at = 0 if self.kind == DISCONNECT else 2
         return self.body[at] if len(self.body) > at else 0
 
+    @property
+    def _block(self) -> tuple[int, dict[str, Any], int]:
+        """Where the properties stand, what they are, and how long."""
+        at = {DISCONNECT: 1, CONNACK: 2, SUBACK: 2}.get(self.kind, 3)
+        return (at, *unpacked(self.kind, self.body[at:])) if len(self.body) > at else (at, {}, 0)
+
+    @property
+    def said(self) -> str:
+        """Its Reason String."""
+        found: str = self._block[1].get("ReasonString", "")
+        return found
+
+    @property
+    def plain(self) -> "Got":
+        """The same without a Reason String."""
+        at, values, size = self._block
+        if not values.pop("ReasonString", ""):
+            return self
+        block = properties(self.kind, values) if values or self.kind in (CONNACK, SUBACK) else b""
+        return self._replace(body=self.body[:at] + block + self.body[at + size :])
+
 
 def unpacked(kind: int, body: bytes) -> tuple[dict[str, Any], int]:
     """Properties at the beginning of `body`, and how long they are."""

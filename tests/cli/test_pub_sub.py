@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite.broker import Broker
+from mqttlite.broker import Broker, Limits
 from mqttlite.cli import main
 from mqttlite.client import Client
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
@@ -318,3 +318,19 @@ async def test_a_url_may_hold_the_topic_or_name_a_socket(tmp_path: Path) -> None
 
 def test_python_m_mqttlite_and_the_console_script_are_the_same() -> None:
     assert (Path(sys.executable).parent / "mqttlite").exists()
+
+
+async def test_who_is_refused_by_our_broker_reads_why() -> None:
+    """In the words of the broker's Reason String (5.0)."""
+    async with Broker(["mqtt://127.0.0.1:0"], limits=Limits(topic_levels=2)) as broker:
+        at_ours = ("-h", "127.0.0.1", "-p", broker.addresses[0].rpartition(":")[2], "-V", "5.0")
+        for command, words in (
+            (("pub", "-q", "1", "-m", "x"), "topic name with more than 2 levels"),
+            (("pub", "-q", "2", "-m", "x"), "topic name with more than 2 levels"),
+            (("sub",), "a topic filter with 3 levels; at most 2 are accepted here"),
+        ):
+            result = await mqttlite(*command, *at_ours, "-t", "a/b/c")
+            assert result.code, command
+            assert f"the broker says: {words}\n" in result.stderr
+        result = await mqttlite("pub", *at_ours, "-i", "x" * 300, "-t", "a", "-m", "x")
+        assert "the broker says: a client identifier of 300 bytes; at most 256 are accepted here\n" in result.stderr

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqttlite.core import codec, packet_types, reasons, wire5
+from mqttlite.core import codec, packet_types, reasons, telling, wire5
 from mqttlite.core import properties as props
-from mqttlite.core.errors import ProtocolError
+from mqttlite.core.errors import ProtocolError, PublishError
 from tests.core.packets import connects, identifiers, qualities, texts, topic_filters, topics
 from tests.core.test_codec_peers import Paho
 from tests.statements import statement
@@ -387,3 +387,14 @@ def test_every_reason_code_that_a_broker_may_send_has_words() -> None:
     assert reasons.words(0xC3) == "reserved reason code (reason code 0xc3)"
     text = reasons.words(0x9C, "Schluß".encode(), b"other:1883")
     assert text.endswith("(reason code 0x9c); the broker says: Schluß; other server: other:1883")
+
+
+def test_what_a_broker_says_cannot_move_a_terminal_nor_fill_it() -> None:
+    said = "\x1b[2J\r\n\x07\x7f\x9b\u202etxt\u2028\u200b\ufeff ok ß €"
+    plain = reasons.words(0x87, said.encode()).partition("the broker says: ")[2]
+    assert plain == r"\x1b[2J\x0d\x0a\x07\x7f\x9b\u202etxt\u2028\u200b\ufeff ok ß €"
+    assert plain.isprintable()
+    assert len(reasons.words(0x87, b"x" * 65535)) < 700
+    error = telling.explained(PublishError(0x87, "refused"), 0x87, b"\0\1\x87\x09\x1f\0\x06a\r\x1bb\r\n", 3)
+    assert str(error) == r"refused; the broker says: a\x0d\x1bb\x0d\x0a"
+    assert error.reason_string == "a\r\x1bb\r\n", "a program has it as it came"

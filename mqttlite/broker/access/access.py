@@ -107,10 +107,11 @@ class Access(Guard):
         if name is None or self.users is None:  # a name that nobody checks is none
             if self.anonymous is True or (self.anonymous == LOCAL and is_local(key_of(arriving.address))):
                 return self._identity(arriving, None, ANONYMOUS)
-            raise Refusal(NOT_AUTHORISED, "it has shown no user name and password, and has to")
+            why = "it has shown no user name and password, and has to"
+            raise Refusal(NOT_AUTHORISED, why, "the broker wants a user name and password")
         password = arriving.password
         if password is None:
-            raise Refusal(BAD_CREDENTIALS, f"user {name!a} without a password")
+            raise Refusal(BAD_CREDENTIALS, f"user {name!a} without a password", "a user name without a password")
         is_right = self.users.quick(name, password)
         if is_right is None:
             return lambda: self._check(arriving, name, password)

@@ -61,14 +61,16 @@ class Refusal(MQTTError):
     """Raised by an `authenticate`: the client may not connect, or not stay. `code`: a reason code from 0x80 on that
     CONNACK has: 0x86 bad user name or password, 0x87 not authorised, 0x8C bad authentication method, 0x88 not
     available. A client of 3.1.1 gets the nearest return code, and DISCONNECT says 0x87 where it has not this. `why`:
-    for the log. ValueError: CONNACK has no such code.
+    for the log. `told`: for the client, where it speaks 5.0 (Reason String); "": what can be said of any refusal with
+    this code. ValueError: CONNACK has no such code.
     """
 
-    def __init__(self, code: int, why: str) -> None:
+    def __init__(self, code: int, why: str, told: str = "") -> None:
         if code not in _OF_CONNACK:
             raise ValueError(f"Refusal: CONNACK has no reason code 0x{code:02X}; write 0x87 for not authorised")
         super().__init__(why)
         self.code = code
+        self.told = told
 
     @property
     def last_word(self) -> int:

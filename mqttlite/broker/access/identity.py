@@ -45,6 +45,11 @@ class Identity:
         """For log lines."""
         return "without a user name" if self.user is None else f"user {self.user!a}"
 
+    @property
+    def subject(self) -> str:
+        """For a sentence that begins with it."""
+        return f"a client {self.text}" if self.user is None else self.text
+
 
 NOBODY = Identity()
 

@@ -31,6 +31,7 @@ from ..packets import publish4, publish5
 from ..packets.farewell import return_code, why_refused
 from ..packets.long_requests import PIECE, in_pieces
 from ..packets.parsing import QuickParser
+from ..packets.reason_strings import explained, words_of_connack
 from .parking import NOTHING_PARKED, let_go, park, park_all, unpark
 from .publishing import HeldBack, Publishing
 from .queue import Queue
@@ -99,6 +100,7 @@ class Peer(ServerConnection):
         "topic_aliases",
         "unwritten",
         "waits_for",
+        "why",
         "writable",
         "written",
     )
@@ -140,6 +142,7 @@ class Peer(ServerConnection):
         self.received = 0  # bytes that wait here, parked or in a packet that is not complete, as the ledger has them
         self.more = False  # the turn was over before everything was done
         self.refused_because = ""  # if CONNECT was answered with another code than 0
+        self.why = ""  # what was refused last, in words for its client
         self.closed_because = ""  # why the engine is done with it; the shell writes `out` and closes
         self._request: Iterator[None] | None = None  # a long SUBSCRIBE or UNSUBSCRIBE that is not done yet
         self._router = router
@@ -302,6 +305,7 @@ class Peer(ServerConnection):
                 if self.client and self.is_connected:  # else the message led to the end of this connection
                     if reason >= REFUSED:
                         self.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))
+                        self.explain()
                     else:
                         digest = checksum(topic, payload) >> self.digest_shift if first & 4 else 0
                         cast(Queue, session).take(first, packet_id, digest)
@@ -438,16 +442,22 @@ class Peer(ServerConnection):
     def refused(self, error: Exception, reason: int) -> None:
         """A message is not taken, and the connection goes on (5.0)."""
         self._router.work += REFUSAL_WORK
+        self.why = error.told if isinstance(error, LimitError) else ""
         self.events.on_refused(self, error, reason)  # type: ignore[attr-defined]
 
-    def refuse(self, code: int, properties: bytes = b"") -> None:
+    def explain(self) -> None:
+        """The packet that stands last in `out` refuses something: `why` goes with it."""
+        self.out[-1] = explained(self.connect, self.out[-1], self.why)
+
+    def refuse(self, code: int, properties: bytes = b"", why: str = "") -> None:
         """As in the core, which refuses by itself what it does not understand. `code`: also a reason code for a client
-        of 3.1.1.
+        of 3.1.1. `why`: in words for this client.
         """
         self.refused_because = why_refused(code, self.wire.has_reasons)
         if code >= REFUSED and not self.wire.has_reasons:
             code = return_code(code)
         ServerConnection.refuse(self, code, properties)
+        self.out[-1] = explained(self.connect, self.out[-1], why or words_of_connack(code))
 
     def __str__(self) -> str:
         return str(self.client) if self.client else self.address

@@ -39,7 +39,9 @@ class Publishable(dict[bytes, None]):
     def __missing__(self, topic: bytes) -> None:
         self._check(topic)
         if not self._guard.may(self._identity, PUBLISH, undelayed(topic)):
-            raise Denied(f"{self._identity.text} may not publish to {shown(topic)}")
+            text = f"may not publish to {shown(topic)}"
+            told = f"{self._identity.subject} {text}: the broker's rules do not allow it"
+            raise Denied(f"{self._identity.text} {text}", told)
         cost = len(topic) + TOPIC
         ledger = self._ledger
         bytes_max = self._limits.rights_bytes

@@ -3,6 +3,7 @@
 parsing         the core's parser, quicker for servers        publish4, publish5   PUBLISH of either version
 long_requests   SUBSCRIBE and UNSUBSCRIBE of any length       answers              acknowledgements in runs
 farewell        the reason code for each rule that can be broken
+reason_strings  the words with an answer that refuses (5.0)
 
 Imports limits and bounds/. Who calls them is clients/peer.py.
 """

@@ -6,6 +6,7 @@ from ...core.codec import decode_packet_id, remaining_length
 from ...core.errors import ProtocolError
 from ...core.packet_types import SUBSCRIBE
 from ...core.properties import varint
+from ...core.reason_codes import REFUSED
 from ...core.server import ServerConnection
 
 PIECE = 64  # topic filters in a piece
@@ -44,6 +45,8 @@ def in_pieces(peer: ServerConnection, first: int, body: bytes) -> Iterator[None]
         yield
     encode = peer.wire.encode_suback if first == SUBSCRIBE else peer.wire.encode_unsuback
     peer.out.append(encode(number, codes))
+    if first == SUBSCRIBE and max(codes) >= REFUSED:
+        peer.explain()
 
 
 def check_answer(peer: ServerConnection, count: int) -> None:

@@ -31,6 +31,7 @@ class Receiver(Protocol):
     def deliver(self, first: int, topic: bytes, payload: bytes, packet_id: int, properties: bytes) -> None: ...
     def refused(self, error: Exception, reason: int) -> None: ...
     def charge(self, size: int) -> None: ...
+    def explain(self) -> None: ...
     def exceeds(self, limit: str, what: str) -> LimitError: ...
 
 
@@ -73,6 +74,7 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
             peer.refused(error, QUOTA_EXCEEDED)
             if packet_id:
                 peer.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, QUOTA_EXCEEDED))
+                peer.explain()
             return
         peer.charge(size)
         begin, at = check_properties(buf, at, end, IN_CLIENTS_PUBLISH, found)
@@ -114,6 +116,7 @@ def publish(peer: Receiver, first: int, buf: bytes, start: int, end: int) -> Non
         peer.refused(error, reason)
         if packet_id and peer.is_connected:
             peer.out.append(acknowledgement(PUBREC if first & 4 else PUBACK, packet_id, reason))
+            peer.explain()
 
 
 def _named(peer: Receiver, alias: int, topic: bytes) -> bytes:

@@ -11,6 +11,7 @@ from ...core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED, REFUSED
 from ...store.tables.queue_tables import ALWAYS, COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
 from ..clients.broker_store import BrokerStore
 from ..clients.client_session import ClientSession
+from ..clients.publishable import shown
 from ..counting.stats import Stats, Watch
 from ..limits import Limits
 from ..messages.extras import share_of
@@ -18,6 +19,7 @@ from ..named_rules import DEFAULTS, NamedRule
 from ..routing.means import Means
 from ..routing.repeats import Repeats
 from ..routing.router import Router
+from ..routing.subscribing import tell
 from ..topics.names import BRIDGE_PREFIX, QUEUE, STREAM, SUBSCRIBED, Named, NamedError, parted
 from .consumer import Consumer
 from .delayed import Delayed
@@ -70,11 +72,13 @@ class Depot:
             self._check(named, start)
         except NamedError as error:
             self._means.watch.hit("named", client, f"{topic_filter.decode()!a}: {error}", self._router.now)
+            tell(client, f"{shown(topic_filter)}: {error.told}")
             return BAD_FILTER
         is_new = self._found(named) is None
         if is_new and (why := self._lacks_room(client)):
             words = f"{topic_filter.decode()!a}: no room for one more {WORDS[named.kind]}: {why}"
             self._means.watch.hit("named_queues", client, words, self._router.now)
+            tell(client, words)
             return QUOTA_EXCEEDED
         code = self._router.subscribe(client, topic_filter, value, self.filter_of(topic_filter))
         if code < REFUSED:
@@ -112,7 +116,9 @@ class Depot:
             raise NamedError("what begins with $bridge/ is collected by the bridge alone")
         if found and named.filter and named.filter != found.filter:
             kept = ascii(found.filter.decode())
-            raise NamedError(f"{word} {name} collects {kept}: subscribe to ${word}/{name}, or take another name")
+            advice = f"subscribe to ${word}/{name}, or take another name"
+            told = f"{word} {name} collects other topics: {advice}"
+            raise NamedError(f"{word} {name} collects {kept}: {advice}", told)
         if named.kind != QUEUE:
             stream = self.streams.get(named.name) or Stream(b"", b"", DEFAULTS[named.kind], 0, 0, False, self._means)
             for text in (named.start, start):

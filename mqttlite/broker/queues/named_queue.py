@@ -112,7 +112,10 @@ class NamedQueue(Lender):
             means.watch.hit("named_queue_full", self, f"is full ({bound}): {publisher} is held back", now)
             raise HeldBack
         means.watch.hit("named_queue_full", self, f"is full ({bound}): a message of {publisher} is refused", now)
-        raise LimitError(f"{self} is full ({bound}); the message is not taken")
+        raise LimitError(
+            f"{self} is full ({bound}); the message is not taken",
+            f"a queue that collects this topic is full ({bound}); the message is not taken; try again later",
+        )
 
     def take(self, publisher: Peer | None, flags: int, topic: bytes, payload: bytes, extra: bytes) -> None:
         """As Taker.take."""

@@ -232,7 +232,9 @@ class Backpressure:
             if client.clean:
                 return  # the session ends with it
         self._watch.hit(limit, client, f"queue is full: a message from {publisher} is refused", now)
-        raise LimitError(f"the queue of {client} is full ({limit})")
+        raise LimitError(
+            f"the queue of {client} is full ({limit})", f"the queue of a subscriber is full ({limit}); try again later"
+        )
 
     def make_room(self, client: ClientSession, cost: int, now: int) -> bool:
         """Whether a message of `cost` bytes goes into the queue of `client`; if not, it is dropped and counted."""

@@ -170,6 +170,7 @@ class Router(RunRouter):
             self._stats.dropped_denied += 1
             text = f"its message for {shown(topic)} is not taken after inspection"
             self._watch.hit("inspection", publisher, text, self.now)
+            publisher.why = f"the message for {shown(topic)} is not taken after inspection"
             return NOT_AUTHORISED
         self._inspected = True
         try:
@@ -216,6 +217,7 @@ class Router(RunRouter):
             self._watch.hit(
                 "reserved", publisher, f"published to {shown(topic)}; nobody gets it", self.now
             )  # [MQTT-3.3.5-2]
+            publisher.why = f"{shown(topic)} is a topic of the broker itself, to which nobody publishes; choose another"
             return NOT_AUTHORISED
         repeats = self.repeats
         name = b""
@@ -274,7 +276,9 @@ class Router(RunRouter):
                         self.backpressure.wait_for_store(publisher, full, self.now)
                         raise HeldBack
                 except StoreError as error:  # it never fits
-                    return self._refuse("store", publisher, published, f"{error}: a {_words(topic, size)}")
+                    text = f"a {_words(topic, size)}"
+                    told = f"{text} does not fit into the broker's store"
+                    return self._refuse("store", publisher, published, f"{error}: {text}", told)
         if published and publisher is not None and (route.strict or route.takers):
             self._ask_the_strict(route, publisher, len(publish_head(2, topic, len(payload))) + size - len(topic))
         return True
@@ -291,10 +295,10 @@ class Router(RunRouter):
         for taker in route.takers:
             taker.admit(publisher, cost, len(route.takers))
 
-    def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str) -> bool:
+    def _refuse(self, limit: str, publisher: Peer | None, published: int, text: str, told: str = "") -> bool:
         if published and publisher is not None:
             self._watch.counted(limit)
-            raise LimitError(f"{text}; the message is not taken")
+            raise LimitError(f"{text}; the message is not taken", told)
         self._stats.dropped_refused += 1
         self._watch.hit(limit, publisher or "a will", f"{text}; the message is dropped", self.now)
         return False

@@ -37,6 +37,12 @@ LEVEL_WORK = 4  # what a level of a new topic filter is in the budget of a turn:
 STEPS = 8  # of a match of topic filters, which are one in the budget of a turn
 
 
+def tell(client: ClientSession, why: str) -> None:
+    """Why a topic filter is refused, in words for its client; a SUBSCRIBE of 5.0 is answered with them."""
+    if client.peer:
+        client.peer.why = why
+
+
 class Subscribing(Delivery):
     """Who subscribes to what."""
 
@@ -80,22 +86,28 @@ class Subscribing(Delivery):
                 return BAD_FILTER
         if len(topic_filter) > limits.topic_bytes and not topic_filter.startswith(GAP_TOPICS):
             self._watch.hit("topic_bytes", client, "topic filter refused", self.now)
+            tell(client, f"a topic filter of {len(topic_filter)} bytes; at most {limits.topic_bytes} are accepted here")
             return BAD_FILTER
-        if not limits.control_characters and unwanted(topic_filter.decode()):  # 1.5.3: it MAY be refused
+        if not limits.control_characters and (found := unwanted(topic_filter.decode())):  # 1.5.3: it MAY be refused
             self._watch.hit("control_characters", client, f"topic filter refused: {shown(topic_filter)}", self.now)
+            tell(client, f"topic filter {shown(topic_filter)} has {found}, which is not accepted here")
             return BAD_FILTER
         levels = matched.count(b"/") + 1
         if levels > limits.topic_levels:
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
+            tell(client, f"a topic filter with {levels} levels; at most {limits.topic_levels} are accepted here")
             return BAD_FILTER
         if not self.guard.is_open and not self.guard.may(client.owner or NOBODY, SUBSCRIBE, matched):
-            self._watch.hit("subscribe_denied", client, f"may not subscribe to {shown(topic_filter)}", self.now)
+            text = f"may not subscribe to {shown(topic_filter)}"
+            self._watch.hit("subscribe_denied", client, text, self.now)
+            tell(client, f"{(client.owner or NOBODY).subject} {text}: the broker's rules do not allow it")
             return NOT_AUTHORISED
         is_new = topic_filter not in client.subscriptions
         if is_new:
             limit = self._lacks_room(client, topic_filter)
             if limit:
                 self._watch.hit(limit, client, "topic filter refused", self.now)
+                tell(client, f"no room for one more topic filter: {shown(topic_filter)} ({limit})")
                 return QUOTA_EXCEEDED
             self.work += LEVEL_WORK * levels
         kept = value & ~RETAIN_HANDLING

@@ -70,16 +70,18 @@ class Admission:
             return
         if connect.client_id.startswith(INSIDE_IDS):
             log.warning("%s: client identifier %s is for programs inside the broker", peer, shown(connect.client_id))
-            peer.refuse(IDENTIFIER_REJECTED)
+            why = "client identifiers that begin so are for programs inside the broker; choose another"
+            peer.refuse(IDENTIFIER_REJECTED, why=why)
             return
         method = connect.properties.get(METHOD, b"")
         data = connect.properties.get(DATA, b"")
         assert isinstance(method, bytes) and isinstance(data, bytes)
         if self._asks and connect.username is not None and not self._logins.may_try(peer.address, _user(connect), now):
-            peer.refuse(TOO_FAST)
+            peer.refuse(TOO_FAST, why="too many logins have failed of late; wait a minute, and look at the password")
         elif self._hook is None:
             if METHOD in connect.properties:
-                peer.refuse(BAD_METHOD)  # [MQTT-4.12.0-1]
+                why = "the broker has no authentication methods; connect without one"
+                peer.refuse(BAD_METHOD, why=why)  # [MQTT-4.12.0-1]
             elif self.guard is ALLOW_ALL:
                 self._enter(peer, connect, b"")
             else:
@@ -138,7 +140,7 @@ class Admission:
         if refusal.code in (BAD_CREDENTIALS, NOT_AUTHORISED) and peer.connect:
             self._logins.failed(peer.address, _user(peer.connect))
         log.warning("%s: not authenticated: %s", peer, refusal)
-        peer.refuse(refusal.code)
+        peer.refuse(refusal.code, why=refusal.told)
 
     def packet(self, peer: Peer, first: int, buf: bytes, start: int, end: int) -> None:
         """AUTH, or whatever comes while CONNECT has no answer yet. Refusal: a connection has to end for it."""

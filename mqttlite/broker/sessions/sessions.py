@@ -116,7 +116,7 @@ class Sessions:
         """The connection ends: what has waited came before that."""
         raise NotImplementedError
 
-    def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0) -> None:
+    def _close(self, peer: Peer, why: str, level: int = logging.INFO, reason: int = 0, told: str = "") -> None:
         """The connection has ended."""
         raise NotImplementedError
 
@@ -134,7 +134,9 @@ class Sessions:
         now = self.router.now
         if len(connect.client_id) > self.limits.client_id_bytes:
             self.watch.hit("client_id_bytes", peer, "CONNECT refused", self.router.now)
-            peer.refuse(IDENTIFIER_REJECTED)  # [MQTT-3.1.3-9]
+            most = self.limits.client_id_bytes
+            why = f"a client identifier of {len(connect.client_id)} bytes; at most {most} are accepted here"
+            peer.refuse(IDENTIFIER_REJECTED, why=why)  # [MQTT-3.1.3-9]
             return
         client_id = connect.client_id
         while not client_id or (not connect.client_id and client_id in self.sessions):
@@ -146,7 +148,7 @@ class Sessions:
         if before and not owns(before.owner, identity):
             text = f"{before} belongs to another user; refused {identity.text}"
             self.watch.hit("session_owner", peer, text, now)
-            peer.refuse(NOT_AUTHORISED)
+            peer.refuse(NOT_AUTHORISED, why=f"{identity.subject} may not have this client identifier; choose another")
             return
         if before and before.peer and not self._take_over(before, before.peer, peer):
             return
@@ -213,23 +215,24 @@ class Sessions:
         self.check_topic(topic)
         if topic.startswith(b"$") and not is_bridge_state(topic):
             log.warning("%s: its will topic %s is the broker's own: CONNECT refused", peer, shown(topic))
-            peer.refuse(NOT_AUTHORISED)
+            peer.refuse(NOT_AUTHORISED, why=f"the will topic {shown(topic)} is the broker's own; choose another")
             return False
         if not guard.is_open and not guard.may(peer.identity, PUBLISH, topic):
-            text = f"{peer.identity.text} may not have a will for {shown(topic)}: CONNECT refused"
-            self.watch.hit("will_denied", peer, text, now)
-            peer.refuse(NOT_AUTHORISED)
+            text = f"may not have a will for {shown(topic)}"
+            self.watch.hit("will_denied", peer, f"{peer.identity.text} {text}: CONNECT refused", now)
+            peer.refuse(NOT_AUTHORISED, why=f"{peer.identity.subject} {text}: the broker's rules do not allow it")
             return False
         limit = excess(connect.will_properties, self.limits)
         if limit:
             self.watch.hit(limit, peer, f"its will for {shown(topic)} has too many properties: CONNECT refused", now)
-            peer.refuse(QUOTA_EXCEEDED)
+            why = f"the will for {shown(topic)} has too many properties: {limit} is {getattr(self.limits, limit)}"
+            peer.refuse(QUOTA_EXCEEDED, why=why)
             return False
         if guard.inspects:
             found = guard.inspect(peer.identity, qos << 1 | retain, topic, payload)
             if found is None:
                 self.watch.hit("inspection", peer, f"its will for {shown(topic)} is not taken: CONNECT refused", now)
-                peer.refuse(NOT_AUTHORISED)
+                peer.refuse(NOT_AUTHORISED, why=f"the will for {shown(topic)} is not taken after inspection")
                 return False
             connect.will = (topic, found[1], qos, bool(found[0] & 1))
         return True
@@ -250,7 +253,7 @@ class Sessions:
         limits = self.limits
         size = len(peer.wire.encode_connack(False, 0, limits.inbound, limits.packet_bytes, block))
         if size > connect.packet_max:
-            peer.refuse(PACKET_TOO_LARGE)
+            peer.refuse(PACKET_TOO_LARGE, why=f"this client's Maximum Packet Size has to be {size} at least")
             if len(peer.out[-1]) > connect.packet_max:
                 peer.out.pop()
             return False
@@ -262,7 +265,8 @@ class Sessions:
         if self.server_reference and connect and connect.level == MQTT_5_0:
             peer.refuse(ANOTHER_SERVER, reference(self.server_reference, connect.packet_max))
         else:
-            peer.refuse(SERVER_UNAVAILABLE)
+            why = "the broker has no room for one more persistent session; try again later, or ask for none"
+            peer.refuse(SERVER_UNAVAILABLE, why=f"{why} (Session Expiry Interval 0)")
 
     def on_subscribe(
         self, connection: ServerConnection, subscriptions: list[tuple[bytes, int]], block: bytes = b""
@@ -284,7 +288,13 @@ class Sessions:
             if tells:
                 what = "subscription refused" if code >= REFUSED else f"subscribed with QoS {code}"
                 log.debug("%s: %s: %s", client, ascii(topic_filter.decode()), what)
-        return bytes(codes), lambda: self.router.send_retained(client)
+        return bytes(codes), lambda: self._subscribed(client, codes)
+
+    def _subscribed(self, client: ClientSession, codes: bytes | bytearray) -> None:
+        """SUBACK has been sent."""
+        if client.peer and client.speech and max(codes) >= REFUSED:
+            client.peer.explain()
+        self.router.send_retained(client)
 
     def on_unsubscribe(self, connection: ServerConnection, topic_filters: list[bytes]) -> bytes:
         """Each filter as if it had come alone [MQTT-3.10.4-6]; the reason codes."""
@@ -345,12 +355,14 @@ class Sessions:
             self.watch.hit(
                 "takeovers_a_minute", client, f"two clients share its identifier; refused {new.address}", now
             )
-            new.refuse(SERVER_UNAVAILABLE)
+            why = "too many connections take this client identifier from each other; each client needs its own"
+            new.refuse(SERVER_UNAVAILABLE, why=why)
             return False
         self.stats.takeovers += 1
         self._let_go(old)
         old.out.clear()
-        self._close(old, f"taken over by {new.address}", reason=TAKEN_OVER)
+        told = "another connection has come with this client identifier; each client needs its own"
+        self._close(old, f"taken over by {new.address}", reason=TAKEN_OVER, told=told)
         return True
 
     def _publish_will(self, will: Will) -> None:

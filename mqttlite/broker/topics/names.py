@@ -32,7 +32,11 @@ _NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class NamedError(MQTTError):
-    """Not what stands above; the text says why."""
+    """Not what stands above; the text says why, and `told` what of it its client may read."""
+
+    def __init__(self, text: str, told: str = "") -> None:
+        super().__init__(text)
+        self.told = told or text
 
 
 class Named(NamedTuple):
