@@ -1,4 +1,6 @@
-"""What `mqttlite rr` does: it subscribes to the topic of the answers, publishes the request, and prints what comes."""
+"""What `mqttlite rr` does: it subscribes to the topic of the answers, publishes the request, and prints what comes: on
+standard output, but what says that it is an error (client/requests/envelope.py) on standard error.
+"""
 
 import argparse
 import asyncio
@@ -7,6 +9,7 @@ import os
 from typing import Any
 
 from ..client import Client, Message
+from ..client.requests.envelope import decode_answer
 from . import TIMED_OUT
 from .publisher import open_input, payload_of
 from .running import close_with, log_of, run_until_done, timed_out
@@ -34,6 +37,7 @@ class Requester:
         self._printer = Printer(args)
         self._correlation: bytes | None = None  # of this request; None: 3.1.1
         self._answers = 0
+        self._errors = 0  # among them
 
     async def run(self, fd: int) -> int:
         """Ask and print until there is a reason to stop."""
@@ -48,12 +52,16 @@ class Requester:
             if not limit.expired():
                 raise
             if self._answers and not self._args.count:
-                return 0
+                return self._code()
             answers = f"{self._answers or 'no'} answer{'s' if self._answers != 1 else ''}"
             what = f"; {answers} to the request to '{self._args.topic}'"
             say(f"mqttlite rr: {timed_out(self._client, self._is_unanswered, what)}")
             return TIMED_OUT
-        return 0
+        return self._code()
+
+    def _code(self) -> int:
+        """The exit code, when all has been answered."""
+        return 1 if self._errors else 0
 
     async def _ask(self, client: Client, payload: bytes) -> None:
         args = self._args
@@ -73,10 +81,14 @@ class Requester:
         async for message in client:
             if (args.no_retained and message.retain) or not self._is_answer(message):
                 log.debug("not an answer to this request: %s", message)
+            elif error := decode_answer(message)[2]:
+                say(f"mqttlite rr: the answer is an error: {error}")
+                self._errors += 1
+                self._answers += 1
             elif await self._printer.show(message):
                 self._answers += 1
-                if self._answers == args.count:
-                    return
+            if self._answers and self._answers == args.count:
+                return
 
     def _is_answer(self, message: Message) -> bool:
         if self._correlation is None:

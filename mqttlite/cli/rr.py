@@ -23,7 +23,8 @@ _DESCRIPTION = """\
 Publish a request and print the answers. The options are those of mosquitto_rr, and some more.
 
 In MQTT 5.0 the request carries a response topic and correlation data, and an answer with other correlation data is not
-one to this request. In 3.1.1 whatever comes on the topic of the answers (-e) is an answer.
+one to this request. In 3.1.1 whatever comes on the topic of the answers (-e) is an answer. An answer that says it is an
+error, as those of a program that serves with mqttlite do, goes to standard error, and the exit code is 1.
 """
 
 

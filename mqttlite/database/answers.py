@@ -12,7 +12,7 @@ from ..client.arguments.checks import check_function
 from ..client.first_answers import KEEP_S, Answer
 from ..client.requests.asking import AnswerError
 from ..client.requests.envelope import decode_request
-from ..client.requests.serving import FAILED, USED, digest, encoded, send, typed
+from ..client.requests.serving import USED, digest, encoded, refused, send, typed
 
 if TYPE_CHECKING:
     from ..client.messages import Message
@@ -69,7 +69,7 @@ class Answering:
                     result = await result
             return Answer(b"", encoded(result))
         except AnswerError as error:  # is an answer; what was written before it is undone
-            return Answer(b"", b"", str(error) or FAILED)
+            return refused(error)
         finally:
             message.payload = given
 
@@ -100,6 +100,6 @@ class Answering:
             key,
             answer.content,
             answer.payload,
-            answer.error.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            answer.error,
             time.time(),
         )

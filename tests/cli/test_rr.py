@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mqttlite import AnswerError
 from mqttlite.cli import main
 from mqttlite.client import Client, Message
 from tests.cli.commands import mqttlite, running
@@ -105,6 +106,44 @@ async def test_a_program_that_serves_requests_answers_both_tools(mosquitto: Mosq
         words = ("-t", "double", "-e", "answers", "-m", "4", "-W", "30")
         assert (await run(program("mosquitto_rr"), *at(mosquitto), *words)).stdout == "8\n"
         serving.cancel()
+
+
+@pytest.mark.parametrize("version", ["5.0", "3.1.1"])
+async def test_an_answer_that_says_it_is_an_error_goes_to_stderr(mosquitto: Mosquitto, version: str) -> None:
+    """Also with characters for which Mosquitto drops a user property with its connection."""
+
+    def refuse(message: Message) -> None:
+        raise AnswerError("too \x1b[31mmuch\x00")
+
+    async with Client(mosquitto.url, version=version) as client:
+        serving = asyncio.create_task(client.serve("ask", refuse))
+        await mosquitto.logged("Sending SUBACK")
+        asked = "mqttlite-request 1\nanswer: answers\nid: 1\n\n" if version == "3.1.1" else "x"
+        ask = ("rr", *at(mosquitto), "-V", version, "-t", "ask", "-e", "answers", "-m", asked, "-q", "1", "-W", "30")
+        said = "mqttlite rr: the answer is an error: too \\x1b[31mmuch\\x00\n"
+        assert await mqttlite(*ask) == (1, "", said)
+        assert await mqttlite(*ask, "--quiet") == (1, "", "")
+        serving.cancel()
+
+
+async def test_of_several_answers_those_that_are_errors_are_told_apart(mosquitto: Mosquitto) -> None:
+    async with Client(mosquitto.url, version="5.0") as client:
+        await client.subscribe("ask")
+
+        async def answer() -> None:
+            async for message in client:
+                of = {"correlation_data": message.correlation_data}
+                error = {"user_properties": {"mqttlite-error": "full"}}
+                await client.publish(message.response_topic, "", 1, **of, **error)  # type: ignore[arg-type]
+                await client.publish(message.response_topic, "done", 1, **of)
+
+        task = asyncio.create_task(answer())
+        ask = ("rr", *at(mosquitto), "-t", "ask", "-n", "-q", "1")
+        said = "mqttlite rr: the answer is an error: full\n"
+        assert await mqttlite(*ask, "-C", "1") == (1, "", said)
+        assert await mqttlite(*ask, "-C", "2") == (1, "done\n", said)
+        assert await mqttlite(*ask, "-C", "0", "-W", "2") == (1, "done\n", said)
+        task.cancel()
 
 
 async def test_mosquitto_rr_gets_its_answer_from_whoever_answers_ours(mosquitto: Mosquitto) -> None:

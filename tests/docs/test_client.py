@@ -69,6 +69,7 @@ async def feed_nothing(client: Client, other: Client) -> None:
         ("watch_doors", feed_subscriptions, r"room: room/1 b'warm'\n(.*\n)*room: room/2 b'stop'\n"),
         ("client.run()", feed_functions, r"state of room/1/state b'on'\n|log log/1 b'text'\n"),
         ("class Charge", feed_nothing, r"Booked\(number=421\) True\nrefused: too much for one day\n"),
+        ("def halve", feed_nothing, r"^b'21'\n$"),
         ("publish_many", feed_nothing, r"3 confirmed\n"),
         ("give_up_after_s", feed_nothing, r"Receipt\(\d+\): not confirmed\n"),
         ("now.published", feed_nothing, r"1 1 1 0 \{\}\n"),
@@ -108,4 +109,4 @@ async def test_the_script_prints_what_it_has_published(url: str, tmp_path: Path)
 
 
 def test_no_example_is_left_out() -> None:
-    assert len(programs(PAGE)) == 9
+    assert len(programs(PAGE)) == 10

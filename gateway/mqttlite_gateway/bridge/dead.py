@@ -14,7 +14,7 @@ from mqttlite.broker.queues.named_queue import Item, NamedQueue
 from mqttlite.broker.topics.names import ASIDE_CAUSE
 from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.properties import encode_user_properties, user_property, without_user
-from mqttlite.core.shown import shown
+from mqttlite.core.shown import sendable, shown
 
 from .mapping import Ways
 from .relay import Full, Message
@@ -24,6 +24,7 @@ log = logging.getLogger("mqttlite.gateway")
 
 WAY = b"bridge-way"  # out or in, and whether it was a retained one
 SAID_MS = 10_000
+CAUSE_MAX = 1000  # characters of why it was refused, which may be the upstream's own words
 SHOWN_MAX = 4096  # bytes of a payload that are shown
 
 
@@ -51,6 +52,7 @@ class DeadLetters:
     def set_aside(self, message: Message, cause: str) -> None:
         """Keep a message of QoS 1 or 2. Full: there is no room."""
         queue = self._queue
+        cause = sendable(cause)[:CAUSE_MAX]
         way = (b"in" if message.is_inward else b"out") + (b" retained" if message.retain else b"")
         words = encode_user_properties([(ASIDE_CAUSE, cause.encode()), (WAY, way)])
         router = self._broker.engine.router

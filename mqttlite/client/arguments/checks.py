@@ -101,6 +101,10 @@ def check_message(topic: object, payload: object, qos: object, retain: object, k
     _flag("retain", retain)
     if key is not None and not (isinstance(key, tuple) and [type(part) for part in key] == [str, int]):
         raise wrong_type("key", "(producer, number), as in ('pump', 17)", key)
+    if isinstance(key, tuple) and not key[0].isprintable():
+        from .checks5 import check_signs  # it is a user property in 5.0, perhaps that of a gateway on the way
+
+        check_signs("key", key[0])
 
 
 def check_subscription(topic_filter: object, qos: object = 0, options: Mapping[str, Any] | None = None) -> None:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...core.characters import unwanted
 from .checks import check_number, encoded, wrong_type
 
 SECONDS_MAX = 0xFFFFFFFF  # four bytes
@@ -61,7 +62,16 @@ def check_pairs(name: str, value: object) -> None:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise wrong_type(name, wanted, pair)
         for part in pair:
-            encoded(name, part)
+            check_signs(name, part)
+
+
+def check_signs(name: str, text: str) -> None:
+    """No characters for which a broker or a receiver may close the connection, as Mosquitto does (1.5.4)."""
+    encoded(name, text)
+    if not text.isprintable() and (found := unwanted(text.replace("\0", ""))):  # U+0000 is no text at all (core.text)
+        raise ValueError(
+            f"{name} holds {found}, for which brokers and receivers may close the connection: leave it out"
+        )
 
 
 def _flag(name: str, value: object) -> None:
@@ -72,6 +82,8 @@ def _flag(name: str, value: object) -> None:
 def _text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise wrong_type(name, "str", value)
+    if name == "content_type":
+        check_signs(name, value)
     encoded(name, value)
 
 

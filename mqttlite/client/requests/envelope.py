@@ -17,6 +17,8 @@ In 3.1.1, which has neither, by lines of text in front of the payload, which a p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...core.shown import sendable
+
 if TYPE_CHECKING:
     from ..messages import Message
 
@@ -26,6 +28,7 @@ REQUEST = b"mqttlite-request 1\n"
 ANSWER = b"mqttlite-answer 1\n"
 HEAD_MAX = 4096  # bytes of the lines
 KEY_MAX = 255  # characters
+ERROR_MAX = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def decode_request(message: "Message") -> Request:
 
 def encode_answer(request: Request, payload: bytes, error: str) -> tuple[bytes, dict[str, Any]]:
     """Payload and properties of the answer. `error`: words, "" when there is none."""
-    error = " ".join(error.split())[:1000]
+    error = words_of(error)
     if request.has_lines:
         error_line = f"error: {error}\n" if error else ""
         return ANSWER + b"id: " + request.id + f"\n{error_line}\n".encode() + payload, {}
@@ -71,6 +74,13 @@ def encode_answer(request: Request, payload: bytes, error: str) -> tuple[bytes, 
     if error:
         properties["user_properties"] = [(ERROR, error)]
     return payload, properties
+
+
+def words_of(error: str) -> str:
+    """The words of an error as an answer carries them, in both versions: on one line, and nothing for which a broker
+    drops the answer or closes the connection, as Mosquitto does.
+    """
+    return sendable(" ".join(error.split()))[:ERROR_MAX]
 
 
 def decode_answer(message: "Message") -> tuple[bytes, bytes, str]:

@@ -15,7 +15,7 @@ from ..first_answers import Answer, FirstAnswers
 from ..subscriptions.distribution import log
 from ..subscriptions.handlers import Caller, name_of
 from .asking import AnswerError
-from .envelope import Request, decode_request, encode_answer
+from .envelope import Request, decode_request, encode_answer, words_of
 from .typed import from_payload, to_payload
 
 if TYPE_CHECKING:
@@ -103,12 +103,17 @@ def digest(message: "Message", request: Request) -> bytes:
 def failed(client: "ComfortableClient", name: str, message: "Message", error: Exception) -> Answer:
     """The answer where there is none."""
     if isinstance(error, AnswerError):
-        return Answer(b"", b"", str(error) or FAILED)
+        return refused(error)
     if isinstance(error, ClosedError | StoreError):  # of the client: the request is not handled, and comes again
         raise error
     where = f"{name}, at a request to '{shown(message.topic, 200)}'"
     log.error("%s: %s: %r", shown(client.client_id), where, error, exc_info=error)
     return Answer(b"", b"", FAILED)
+
+
+def refused(error: "AnswerError") -> Answer:
+    """The answer of a function that has raised one."""
+    return Answer(b"", b"", words_of(str(error)) or FAILED)
 
 
 async def send(client: "ComfortableClient", message: "Message", request: Request, answer: Answer) -> None:

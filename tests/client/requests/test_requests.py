@@ -101,6 +101,35 @@ async def test_a_function_that_raises_answers_with_an_error_and_goes_on(
         assert await client.request("charge", "2", into=float) == 0.5
 
 
+ODD = "\x1b[31mno\x1b[0m, \0 \x7f \ud800 \ufffe\n\u00e9nd"
+ODD_SAID = r"\x1b[31mno\x1b[0m, \x00 \x7f \ud800 \ufffe \u00e9nd".replace(r"\u00e9", "\u00e9")
+
+
+def refuse(message: Message) -> None:
+    raise AnswerError(message.payload.decode() or ODD)
+
+
+@pytest.mark.parametrize(("version", "key"), [("3.1.1", None), ("5.0", None), ("5.0", "order-1")])
+async def test_what_a_broker_would_not_pass_on_in_the_words_of_an_error_is_escaped(
+    mosquitto: Mosquitto, tmp_path: Path, version: str, key: str | None
+) -> None:
+    """Mosquitto ends the connection for a control character in a user property (5.0: 1.5.4), time and again."""
+    store = str(tmp_path / "server.db")
+    options = {"version": version, "client_id": "server", "store": store}
+    async with serving(mosquitto.url, "ask", refuse, **options), Client(mosquitto.url, version=version) as client:
+        for _ in range(2):
+            with pytest.raises(AnswerError) as refusal:
+                await client.request("ask", key=key)
+            assert str(refusal.value) == ODD_SAID
+    assert "malformed" not in mosquitto.log.lower()
+
+
+async def test_an_error_without_words_is_an_error(url: str) -> None:
+    async with serving(url, "ask", refuse), Client(url) as client:
+        with pytest.raises(AnswerError, match="log says why"):
+            await client.request("ask", " \n ")
+
+
 async def test_a_request_that_is_tried_again_is_still_one(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = MemoryAnswers()
     put = answers.put

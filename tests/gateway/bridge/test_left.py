@@ -82,23 +82,28 @@ async def test_what_an_upstream_refused_stays_when_that_has_left_the_settings(
     async with broker_for(tmp_path, of, empty) as broker:
         message = Message(False, b"up/door", b"open", 1, False, b"")
         DeadLetters(broker, of).set_aside(message, "not authorised")
+        DeadLetters(broker, of).set_aside(message._replace(topic=b"up/window"), "\x1b[31mno" + 70_000 * "!")
         broker.changed()
     assert main(["store", "show", str(tmp_path / "gateway.db")]) == 0
     shown = capsys.readouterr().out
-    assert "queue dead-cloud: 1 messages" in shown and "up/door 'open'  set aside: not authorised" in shown
+    assert r"up/window 'open'  set aside: \x1b[31mno" in shown  # a subscriber may end its connection for the character
+    assert "queue dead-cloud: 2 messages" in shown and "up/door 'open'  set aside: not authorised" in shown
     async with broker_for(tmp_path) as broker:
         with caplog.at_level(logging.WARNING):
             assert leave(broker, []) == ["cloud"]
-        (said,) = [record.getMessage() for record in caplog.records if "has refused stays (1)" in record.getMessage()]
+        (said,) = [record.getMessage() for record in caplog.records if "has refused stays (2)" in record.getMessage()]
         assert "mqttlite ctl delete queue dead-cloud deletes it" in said
         depot = broker.engine.depot
         assert list(depot.queues) == [b"dead-cloud"]
         broker.engine.router.epoch += WEEKS_MS
         depot.look(now_ms(), 1000)
-        assert len(depot.queues[b"dead-cloud"].items) == 1
+        assert len(depot.queues[b"dead-cloud"].items) == 2
         assert "nobody was subscribed" not in caplog.text
     async with broker_for(tmp_path, of) as broker:
-        assert [letter["cause"] for letter in DeadLetters(broker, of).listed()] == ["not authorised"]
+        assert [letter["cause"][:14] for letter in DeadLetters(broker, of).listed()] == [
+            "not authorised",
+            r"\x1b[31mno!!!!",
+        ]
 
 
 async def test_no_client_makes_a_queue_that_never_expires(tmp_path: Path) -> None:
