@@ -109,7 +109,7 @@ class Engine(Sessions):
         if client and not client.heard:
             client.heard = True
             if client.store:
-                client.store.begin()
+                client.store.begin(is_heard=True)
         peer.parser.feed(data)
         self._work(peer, now, len(data))
         if self._awake:

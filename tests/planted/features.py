@@ -11,9 +11,8 @@ from mqttlite.broker.sessions import restoring
 from mqttlite.broker.sessions.sessions import Sessions
 from mqttlite.broker.sessions.sweep import Sweep
 from mqttlite.broker.sessions.wills import Wills
-from mqttlite.store.tables.broker_tables import EXPIRY
 
-from .planting import Change, Given, all_of, around, text, value
+from .planting import Change, Given, all_of, text, value
 
 CHANGES: dict[str, Change | Given] = {
     "the time left is that of the publisher": text(extras.block_of, {"(max(left + 999, 0) // 1000)": "(600)"}),
@@ -28,9 +27,7 @@ CHANGES: dict[str, Change | Given] = {
         Wills.keep, {"had = self.waiting.pop(client, None) is not None": "had = False"}
     ),
     "a will is not stored": text(Wills.keep, {"if self._store and (": "if False and ("}),
-    "the expiry interval of a session is not stored": around(
-        SessionStore, "record", lambda record: lambda self, kind, *more: kind == EXPIRY or record(self, kind, *more)
-    ),
+    "the expiry interval of a session is not stored": value(SessionStore, "outlives", lambda self, expiry_ms: None),
     "the time of a session begins again with the broker": text(
         restoring.load, {"now - (clock - offline if offline else 0)": "now"}
     ),

@@ -15,7 +15,18 @@ from ...store.base import Store, StoreError
 from ...store.sqlite import SqliteWriter
 from ...store.tables.batches import NUMBERS, RUN
 from ...store.tables.broker_blocks import Blocks
-from ...store.tables.broker_tables import BEGUN, ENDED, OFFLINE, OWNER, RETAINED, BrokerState, BrokerTables
+from ...store.tables.broker_tables import (
+    BEGUN,
+    ENDED,
+    EXPIRY,
+    HEARD,
+    OFFLINE,
+    OWNER,
+    RETAINED,
+    BrokerState,
+    BrokerTables,
+    Times,
+)
 from ...store.tables.sqlite_schema import Tables
 from ..counting.histogram import Histogram
 from .paging import Messages
@@ -157,22 +168,47 @@ class SessionStore(Store):
             store.faces[number] = self
         self._number = number  # 0: not stored yet
         self._owner = b""
+        self._expiry_ms = 0
+        self._is_heard = True  # as it is stored
 
-    def begin(self) -> None:
-        """The session is to be remembered, even if it is empty."""
+    def load(self, times: Times, owner: bytes) -> None:
+        """What the store says of the session. `owner`: b"" when that is not known."""
+        self._expiry_ms = times.expiry_ms
+        self._is_heard = times.heard == 1
+        self._owner = owner
+
+    def begin(self, is_heard: bool = False) -> None:
+        """The session is to be remembered, even if it is empty. `is_heard`: its client knows of it; until then it is
+        not announced after a restart either, unless something is in it (docs/decisions/0005).
+        """
         if not self._number:
             self._number = self._store.new_session()
             self._store.faces[self._number] = self
             self._store.note(self._number, BEGUN, self._session.next, self._client_id)
             if self._owner:
                 self._store.note(self._number, OWNER, 0, self._owner)
+            if self._expiry_ms:
+                self._store.note(self._number, EXPIRY, self._expiry_ms)
+            if not is_heard:
+                self._store.note(self._number, HEARD, 0)
+            self._is_heard = is_heard
+        elif is_heard and not self._is_heard:
+            self._is_heard = True
+            self._store.note(self._number, HEARD, 1)
 
-    def owned(self, owner: bytes, is_known: bool = False) -> None:
-        """To whom the session belongs (access/identity.py). `is_known`: the store has said so."""
+    def owned(self, owner: bytes) -> None:
+        """To whom the session belongs (access/identity.py)."""
         if owner != self._owner:
             self._owner = owner
-            if self._number and not is_known:
+            if self._number:
                 self._store.note(self._number, OWNER, 0, owner)
+
+    def outlives(self, expiry_ms: int) -> None:
+        """The session outlives its connection by so much; 0: by what the limits say."""
+        if expiry_ms != self._expiry_ms:
+            self._expiry_ms = expiry_ms
+            if self._number:
+                self._store.note(self._number, EXPIRY, expiry_ms)
 
     def end(self) -> None:
         """The session ends."""

@@ -18,16 +18,17 @@ def load(engine: Sessions, kept: BrokerState, now: int, wall: int = 0) -> None:
     store = engine._store
     assert store
     lost: list[tuple[ClientSession, Will]] = []
-    clock = max([wall, kept.clock, *(offline for _, offline, _ in kept.times.values())])
+    clock = max([wall, kept.clock, *(times.offline for times in kept.times.values())])
     engine.router.epoch = clock - now
     store.note(0, CLOCK, clock, waits=False)
     for client_id, (number, state) in kept.sessions.items():
         client = engine.router.session_of(client_id, False)
         client.session.log = engine._reuse_log(client)
         client.store = client.session.store = SessionStore(store, client_id, client.session, number)
-        client.expiry_ms, offline, sent = kept.times[number]
+        times = kept.times[number]
+        client.store.load(times, kept.owners.get(number, b""))
+        client.expiry_ms, offline, sent, client.heard = times.expiry_ms, times.offline, times.sent, times.heard == 1
         client.session.load_paged(state, kept.waiting.get(number, []), sent if offline else -1)
-        client.heard = True
         # One that was connected when the broker was killed is offline from now on.
         client.offline_since = now - (clock - offline if offline else 0)
         if not offline:
@@ -36,7 +37,6 @@ def load(engine: Sessions, kept: BrokerState, now: int, wall: int = 0) -> None:
         engine._expires(client)
         if number in kept.owners:
             client.owner = decoded(kept.owners[number], client_id)
-            client.store.owned(kept.owners[number], True)
         if any(message[2] for message in state.messages.values()):
             engine.router.form_of(client)
         for topic_filter, qos in state.subscriptions.items():

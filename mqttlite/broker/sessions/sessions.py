@@ -18,7 +18,7 @@ from ...core.reason_codes import (
 )
 from ...core.server import ServerConnection
 from ...core.session import HELD
-from ...store.tables.broker_tables import CLOCK, EXPIRY, Will
+from ...store.tables.broker_tables import CLOCK, Will
 from ..access.authentication import Authenticate
 from ..access.guard import ALLOW_ALL, PUBLISH, Guard
 from ..access.identity import Identity, claims, encoded, owns, placed
@@ -189,8 +189,7 @@ class Sessions:
         if 2 * len(session.inbound) > session.inbound_max:  # lives of a publisher without memory leave them behind
             session.earlier = [packet_id for packet_id, value in session.inbound.items() if value & 15 == HELD]
         if client.store:
-            if expiry_ms != client.expiry_ms or clean:
-                client.store.record(EXPIRY, 1 if clean else expiry_ms)
+            client.store.outlives(1 if clean else expiry_ms)
             if present:
                 client.store.offline(0)
         client.expiry_ms = expiry_ms
@@ -329,7 +328,7 @@ class Sessions:
         if client.speech and connect and not client.clean:
             client.clean, client.expiry_ms = expiry_ms(connect.session_expiry_s, self.limits)
             if client.store:
-                client.store.record(EXPIRY, 1 if client.clean else client.expiry_ms)
+                client.store.outlives(1 if client.clean else client.expiry_ms)
 
     def _resume(self, client_id: bytes, clean: bool) -> ClientSession | None:
         """The session to go on with [MQTT-3.1.2-4]; one that must not go on is discarded [MQTT-3.1.2-6].

@@ -18,6 +18,7 @@ are those of core/records.py (`extra` is its key, of which a broker makes broker
     STARTED   yes       seq                             a message that may expire was sent for the first time
     CLOCK     0         ms                              the broker's clock
     OWNER     yes                owner                  to whom the session belongs (broker/access/identity.py)
+    HEARD     yes       0 or 1                          0: its client may not know of it; 1: it does, as of any other
 
 and runs of them (batches.py).
 
@@ -45,6 +46,7 @@ WILL = 37
 CLOCK = 38
 STARTED = 39
 OWNER = 40
+HEARD = 43  # 41 and 42 are runs (batches.py)
 
 _NUMBERS = frozenset((r.DONE, r.RELEASED, r.HELD, r.FREED, STARTED))  # that are numbers alone
 _CHANGES = _NUMBERS - {r.HELD, r.FREED}  # what becomes of a message
@@ -90,6 +92,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
     # Messages from this one on were never sent; -1: any may have been
     ("ALTER TABLE session ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",),
     (),  # since when there are runs in the log and in blocks
+    ("ALTER TABLE session ADD COLUMN heard INTEGER NOT NULL DEFAULT 1",),
 ]
 
 _SEQ = broker_blocks.SEQ
@@ -108,12 +111,13 @@ class Will(NamedTuple):
 
 class Times(NamedTuple):
     """When a session ends: `expiry_ms` after its connection, which ended at `offline`; 0 as for the records. `sent`:
-    from which message on none was sent before that; -1: any may have been.
+    from which message on none was sent before that; -1: any may have been. `heard`: 0: its client may not know of it.
     """
 
     expiry_ms: int
     offline: int
     sent: int = -1
+    heard: int = 1
 
 
 class BrokerState(NamedTuple):
@@ -165,7 +169,7 @@ class BrokerTables:
         times: dict[int, Times] = {}
         owners: dict[int, bytes] = {}
         for session, client_id, after, owner, *ends in connection.execute(
-            "SELECT session, client_id, next, owner, expiry, offline, sent FROM session"
+            "SELECT session, client_id, next, owner, expiry, offline, sent, heard FROM session"
         ):
             times[session] = Times(*ends)
             if owner is not None:
@@ -244,6 +248,8 @@ class _Sum:
                 retained[head] = (head, payload, number, extra)
             elif kind == EXPIRY:
                 self._times.setdefault(session, {})["expiry"] = number
+            elif kind == HEARD:
+                self._times.setdefault(session, {})["heard"] = number
             elif kind == OFFLINE:
                 sent = int.from_bytes(head, "big") if head else -1
                 self._times.setdefault(session, {}).update(offline=number, sent=sent)
@@ -304,7 +310,7 @@ class _Sum:
         many("DELETE FROM inbound WHERE id BETWEEN ? AND ?", ranges([n for n, digest in held.items() if digest < 0]))
         many("INSERT OR REPLACE INTO inbound VALUES (?, ?)", [pair for pair in held.items() if pair[1] >= 0])
         many("UPDATE session SET next = ? WHERE session = ?", [(value, key) for key, value in self._after.items()])
-        for column in ("expiry", "offline", "sent"):
+        for column in ("expiry", "offline", "sent", "heard"):
             changed = [(found[column], session) for session, found in self._times.items() if column in found]
             many(f"UPDATE session SET {column} = ? WHERE session = ?", changed)
         gathered: tuple[Any, ...] = (self._plain, self._messages, self._owned, self._started, self._done, held)

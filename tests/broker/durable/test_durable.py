@@ -141,7 +141,9 @@ def test_a_store_of_the_schema_before_keeps_its_identifiers_and_cannot_tell_cont
         connection.execute("INSERT INTO session VALUES (3, x'70', 0)")
         connection.execute("INSERT INTO inbound VALUES (?)", (3 << 16 | 7,))
         migrate(connection, str(path), BrokerTables())
-        assert BrokerTables().load(connection).sessions[b"p"][1].held == {7: 0}
+        state = BrokerTables().load(connection)
+        assert state.sessions[b"p"][1].held == {7: 0}
+        assert state.times[3].heard == 1, "its client knows of it, as far as anybody can tell"
 
 
 async def test_a_released_message_goes_on_with_pubrel_and_its_identifier_after_a_restart(path: Path) -> None:
