@@ -4,6 +4,7 @@ gateway   all of it: lines, the broker inside, uplinks     config/   what it is 
 lines/    serial ports and the devices on them             inside/   bridge mode: the broker inside, lines joined to it
 uplink    what is asked of an upstream or sink             uplinks   which module each is
 reloading other settings while it runs                     status    how the lines are, published
+running   what its page, its operator and Home Assistant see of it: page/, operating/, home/, radio/
 
 May import all of `mqttlite` that stands below it: `client`, `broker`, `serial`, `settings`, `link` and `core`; nothing
 of those imports it.

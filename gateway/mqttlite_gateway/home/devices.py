@@ -1,14 +1,12 @@
 """Which devices a gateway has, and how they are: on its lines, added by `mqttlite device`, and itself."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mqttlite.broker.access.device_file import read_devices
 
+from ..running import Running
 from .payloads import Seen
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 _BAD = ("damaged", "resent")
 _ALL = ("sent", "received", "damaged")
@@ -17,7 +15,7 @@ _ALL = ("sent", "received", "damaged")
 class Watched:
     """Looks at one gateway; the quality of a line is that since the look before."""
 
-    def __init__(self, gateway: "Gateway") -> None:
+    def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
         self._before: dict[str, dict[str, int]] = {}  # counters of each port
         self._names: dict[str, str] = {}  # of the device that was last on each port

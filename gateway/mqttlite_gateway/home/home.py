@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.shown import shown
 
+from ..running import Running
 from . import ways
 from .devices import Watched
 from .payloads import ONLINE
 from .plan import Plan
 
 if TYPE_CHECKING:
-    from ..gateway import Gateway
     from .settings import HomeSettings
 
 log = logging.getLogger("mqttlite.gateway")
@@ -25,7 +25,7 @@ AGAIN_S = 5.0  # after a connection that ended
 _chance = random.Random()
 
 
-async def tell_for_ever(gateway: "Gateway") -> None:
+async def tell_for_ever(gateway: Running) -> None:
     """Tell of all devices, as long as the settings want it; a connection that is lost is made anew."""
     said = ""
     while True:
@@ -44,7 +44,7 @@ async def tell_for_ever(gateway: "Gateway") -> None:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _tell(gateway: "Gateway", settings: "HomeSettings") -> None:
+async def _tell(gateway: Running, settings: "HomeSettings") -> None:
     """Until the settings are others, or the connection is lost."""
     loop = asyncio.get_running_loop()
     plan = Plan(settings)

@@ -2,17 +2,15 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mqttlite import __version__
 
+from ..running import Running
 from .health import reasons
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
-
-def answer(gateway: "Gateway") -> dict[str, Any]:
+def answer(gateway: Running) -> dict[str, Any]:
     """Lines, upstreams, and what is wrong, as plain data."""
     return {
         "pid": os.getpid(),

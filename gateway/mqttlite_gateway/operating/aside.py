@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from mqttlite.broker.audit import audit
 
+from ..running import Running
 from ..uplink import Uplink
 
 if TYPE_CHECKING:
     from mqttlite.broker.operating.control import Control
 
-    from ..gateway import Gateway
 
 _Arguments = dict[str, Any]
 
@@ -19,7 +19,7 @@ _Arguments = dict[str, Any]
 class AsideActions:
     """`mqttlite ctl upstreams`, `aside`, `retry-aside`, `drop-aside`."""
 
-    def __init__(self, gateway: "Gateway") -> None:
+    def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
 
     def add_to(self, control: "Control") -> None:

@@ -1,17 +1,16 @@
 """Whether the gateway does what it is there for. A health check that says OK without its adapter helps nobody."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
+from ..running import Running
 
 NO_PORT = "no port"
 
 _States = Sequence[Mapping[str, Any]]
 
 
-def reasons(gateway: "Gateway", lines: _States | None = None, uplinks: _States | None = None) -> list[str]:
+def reasons(gateway: Running, lines: _States | None = None, uplinks: _States | None = None) -> list[str]:
     """What is wrong, a sentence each: an adapter that is gone, an upstream that cannot be reached, a store that has
     failed. Empty: nothing is. A port without a device is no trouble: devices are switched off. `lines`, `uplinks`: what
     they say of themselves, where it was asked already.
@@ -27,9 +26,8 @@ def reasons(gateway: "Gateway", lines: _States | None = None, uplinks: _States |
     for uplink in uplinks:
         if not uplink.get("connected"):
             found.append(f"upstream {uplink.get('name')}: {uplink.get('problem') or 'not connected'}")
-    ports = getattr(gateway, "ports", None)
-    found += [f"no port with {words}: is the adapter plugged in?" for words in (ports.missing if ports else ())]
-    found += getattr(gateway, "bus_troubles", ())
+    found += [f"no port with {words}: is the adapter plugged in?" for words in gateway.ports.missing]
+    found += gateway.bus_troubles
     for line in lines:
         if line.get("looks_like") == NO_PORT:
             port, advice = str(line.get("port")), line.get("advice") or "the adapter is not there"

@@ -5,28 +5,26 @@ number of series is fixed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import Family, families, info, process, written
 from mqttlite.broker.operating.metrics_page import MetricsPage
 
+from ..running import Running
 from .health import reasons
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 PREFIX = "mqttlite_gateway_"
 
 _States = Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]  # labels of each, and what it says of itself
 
 
-def exposition(gateway: "Gateway", loop_watch: LoopWatch | None = None) -> str:
+def exposition(gateway: Running, loop_watch: LoopWatch | None = None) -> str:
     """All of it, as it is now."""
     return written(_families(gateway, loop_watch))
 
 
-def metrics_page(gateway: "Gateway", address: str) -> MetricsPage:
+def metrics_page(gateway: Running, address: str) -> MetricsPage:
     """The page of the broker's [metrics], with all that the gateway tells."""
     return MetricsPage(
         None,
@@ -36,7 +34,7 @@ def metrics_page(gateway: "Gateway", address: str) -> MetricsPage:
     )
 
 
-def _families(gateway: "Gateway", loop_watch: LoopWatch | None) -> Iterator[Family]:
+def _families(gateway: Running, loop_watch: LoopWatch | None) -> Iterator[Family]:
     if gateway.broker is not None:
         yield from families(gateway.broker, loop_watch)
     else:

@@ -8,6 +8,6 @@ streams     server-sent events                      parts      what has changed 
 collect     what there is to see                    samples, rates   what plots are drawn of
 topics      a look at topics, and a trial message   payload    how a payload is shown
 
-Imports the gateway for the type checker alone, the broker's access and operating, and aiohttp, which is loaded only
-where there is a page (`pip install 'mqttlite[page]'`).
+Sees of the gateway what stands in running.py. Imports the broker's access and operating, and aiohttp, which is loaded
+only where there is a page (`pip install 'mqttlite[page]'`).
 """

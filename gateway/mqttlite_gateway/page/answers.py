@@ -15,6 +15,7 @@ from mqttlite.broker.audit import audit
 from mqttlite.broker.operating.named_actions import NamedActions
 from mqttlite.core.errors import MQTTError
 
+from ..running import Running
 from .arguments import text
 from .collect import Collector
 from .door import Door, read_json, refused
@@ -25,7 +26,6 @@ from .streams import Stream, Streams
 from .topics import PAYLOAD_MAX, Show, Topics
 
 if TYPE_CHECKING:
-    from ..gateway import Gateway
     from ..uplink import Uplink
 
 WAYS_MAX = 200  # messages of the ledger in one answer
@@ -40,7 +40,7 @@ Action = Callable[[_Found, Visitor], Awaitable[Any]]
 class Answers:
     """`looks`: by path, for GET; `acts`: for POST. Each is given the request's arguments and who asks."""
 
-    def __init__(self, gateway: "Gateway", collector: Collector, streams: Streams, topics: Topics, door: Door) -> None:
+    def __init__(self, gateway: Running, collector: Collector, streams: Streams, topics: Topics, door: Door) -> None:
         self._gateway = gateway
         self._door = door
         self._collector = collector

@@ -10,15 +10,13 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..lines.ports import plugged
+from ..running import Running
 from .arguments import text, texts
 from .jobs import Jobs
 from .people import LoginError, Visitor
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 IMAGES = (".bin", ".uf2")
 RELEASES = (".release",)
@@ -33,7 +31,7 @@ class Boards:
 
     def __init__(
         self,
-        gateway: "Gateway",
+        gateway: Running,
         jobs: Jobs,
         folder: str,
         check: Callable[[str, str, str], Awaitable[None]],

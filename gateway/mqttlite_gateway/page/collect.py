@@ -6,18 +6,16 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mqttlite import __version__
 from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.operating import view
 
 from ..operating.health import reasons
+from ..running import Running
 from .rates import Rates
 from .samples import LINE, SPANS, UPLINK, Samples
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 CLIENTS_MAX = 200  # of the network that are shown; how many there are beyond it is said
 KINDS = ("gateway", "line", "uplink", "client", "doubt", "drops")
@@ -31,7 +29,7 @@ SPARK = 6  # samples for a point of a small plot
 class Collector:
     """`parts()`: everything, by the name of its part. `sample(at_s)`: for the plots."""
 
-    def __init__(self, gateway: "Gateway") -> None:
+    def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
         self._host = socket.gethostname()
         self.lines = Samples(LINE)

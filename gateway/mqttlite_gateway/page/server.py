@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -28,6 +28,7 @@ from mqttlite.broker.operating.metrics import CONTENT_TYPE
 from ..config.errors import ConfigError
 from ..operating.health import reasons
 from ..operating.metrics import exposition
+from ..running import Running
 from . import malformed
 from .answers import Answers
 from .boards import Boards
@@ -42,9 +43,6 @@ from .samples import STEP_S
 from .settings import NO_CERTIFICATE, PageSettings
 from .streams import Streams, TooManyError
 from .topics import InsideTopics, Topics, UpstreamTopics
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 log = logging.getLogger("mqttlite.gateway")
 
@@ -62,7 +60,7 @@ class Page:
 
     def __init__(
         self,
-        gateway: "Gateway",
+        gateway: Running,
         settings: PageSettings,
         *,
         guard: Callable[[], object] | None = None,
@@ -330,7 +328,7 @@ class Page:
         return False
 
 
-def _topics(gateway: "Gateway") -> Topics:
+def _topics(gateway: Running) -> Topics:
     if gateway.broker is not None:
         return InsideTopics(gateway.broker)
     return UpstreamTopics(gateway.config.upstream, gateway.config.tls)

@@ -8,11 +8,11 @@ from mqttlite.broker.config.make_access import make_access
 from mqttlite.broker.listening.listener import Tls
 
 from ..config.errors import ConfigError
+from ..running import Running
 from .settings import NO_CERTIFICATE, PageSettings
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..gateway import Gateway
     from .server import Page
 
 INSTALL = (
@@ -21,7 +21,7 @@ INSTALL = (
 )
 
 
-def page_of(gateway: "Gateway", settings: PageSettings) -> "Page":
+def page_of(gateway: Running, settings: PageSettings) -> "Page":
     """Not started yet. ConfigError says what is missing."""
     try:
         from .server import Page
@@ -35,7 +35,7 @@ def page_of(gateway: "Gateway", settings: PageSettings) -> "Page":
 class _Guard:
     """In forward mode: the users that the gateway's file names; others when it has been read again."""
 
-    def __init__(self, gateway: "Gateway") -> None:
+    def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
         self._config = gateway.config
         self._access = make_access(self._config.broker)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from mqttlite import __version__
 
+from ..running import Running
 from .settings import check_name
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
-    from ..gateway import Gateway
     from .settings import MdnsSettings
 
 log = logging.getLogger("mqttlite.gateway")
@@ -128,14 +128,14 @@ class Announcer:
         return [each for each in found if not ipaddress.ip_address(each).is_loopback] or found[:1]
 
 
-def services_of_gateway(gateway: "Gateway") -> list[Service]:
+def services_of_gateway(gateway: Running) -> list[Service]:
     """What others reach of a gateway now."""
     urls = list(gateway.broker.addresses) if gateway.broker else []
     page = gateway.config.page
     return services_of([*urls, *([page.listen] if page else [])])
 
 
-async def announce_for_ever(gateway: "Gateway") -> None:
+async def announce_for_ever(gateway: Running) -> None:
     """Announce what there is, and what is there instead after a reload, until cancelled. What hinders is said, and
     tried again; that zeroconf is not installed is said once, and the end of it.
     """
@@ -161,7 +161,7 @@ async def announce_for_ever(gateway: "Gateway") -> None:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _other(gateway: "Gateway", settings: "MdnsSettings", services: list[Service]) -> None:
+async def _other(gateway: Running, settings: "MdnsSettings", services: list[Service]) -> None:
     """Until something else is to be announced, or otherwise."""
     while (settings, services) == (gateway.config.mdns, services_of_gateway(gateway)):  # noqa: ASYNC110 (nobody tells)
         await asyncio.sleep(LOOK_S)

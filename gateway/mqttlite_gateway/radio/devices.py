@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from mqttlite.broker.access import device_file, users_file
@@ -25,8 +25,7 @@ from mqttlite.core.shown import shown
 from mqttlite.settings.toml_file import toml_text
 from mqttlite_board.settings import SettingError, check
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
+from ..running import Running
 
 _Found = TypeVar("_Found")
 
@@ -173,17 +172,17 @@ def _qr(text: str) -> Any:
 # -- for the page, while a gateway runs
 
 
-async def add_device(gateway: "Gateway", name: str, **options: Any) -> dict[str, Any]:
+async def add_device(gateway: Running, name: str, **options: Any) -> dict[str, Any]:
     """As `add`, for the broker inside, which knows the device when this returns."""
     return (await _changed(gateway, lambda settings: add(settings, name, **options))).public()
 
 
-async def renew_device(gateway: "Gateway", name: str, **options: Any) -> dict[str, Any]:
+async def renew_device(gateway: Running, name: str, **options: Any) -> dict[str, Any]:
     """As `renew`."""
     return (await _changed(gateway, lambda settings: renew(settings, name, **options))).public()
 
 
-async def remove_device(gateway: "Gateway", name: str) -> dict[str, Any]:
+async def remove_device(gateway: Running, name: str) -> dict[str, Any]:
     """As `remove`; its session ends, with all that is queued for it."""
     words = await _changed(gateway, lambda settings: remove(settings, name))
     broker = gateway.broker
@@ -197,7 +196,7 @@ async def remove_device(gateway: "Gateway", name: str) -> dict[str, Any]:
     return {"name": name, "words": [words]}
 
 
-async def list_devices(gateway: "Gateway") -> list[dict[str, Any]]:
+async def list_devices(gateway: Running) -> list[dict[str, Any]]:
     """Name, template, day, and whether it is connected."""
     broker = gateway.broker
     found = await asyncio.to_thread(listed, gateway.config.broker)
@@ -209,7 +208,7 @@ async def list_devices(gateway: "Gateway") -> list[dict[str, Any]]:
     ]
 
 
-async def _changed(gateway: "Gateway", change: Callable[[Settings], _Found]) -> _Found:
+async def _changed(gateway: Running, change: Callable[[Settings], _Found]) -> _Found:
     settings = gateway.config.broker
     found = await asyncio.to_thread(change, settings)
     if gateway.broker is not None:

@@ -87,9 +87,10 @@ class Ledger:
 
 
 def gateway(*lines: Said, uplinks: tuple[Uplink, ...] = (), broker: Any = None, ledger: Any = None) -> Any:
-    """What Page takes for a Gateway."""
+    """What Page takes for a gateway that runs."""
     return SimpleNamespace(
         lines=list(lines), uplinks=list(uplinks), broker=broker, ledger=ledger, started_at_s=time.time() - 90_000,
+        ports=SimpleNamespace(missing=[]), bus_troubles=[],
         config=SimpleNamespace(upstream="mqtt://127.0.0.1:1", tls={}, is_bridge=broker is not None,
                                provision=None, broker=Settings()),
     )  # fmt: skip
