@@ -6,10 +6,10 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 from mqttlite.sim.features.feature import FEATURES
+from mqttlite.sim.schedule import SEED, AnyWorld, Result, Schedule, try_out
 from mqttlite.sim.small.bridge import BRIDGES
 from mqttlite.sim.small.faults import AT_ONCE, HOWS, PARTED_S, STALLED_S, WHERES, Extent, Fault
 from mqttlite.sim.small.pieces import STREAMING
-from mqttlite.sim.small.schedule import SEED, AnyWorld, Result, Schedule, try_out
 from mqttlite.sim.small.small import Small
 
 T = TypeVar("T")

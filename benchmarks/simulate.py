@@ -17,7 +17,7 @@ from multiprocessing import get_context
 
 from benchmarks.exploring import LONG, WORLDS, baseline, essentials, explore, pairs, sample, singles
 from benchmarks.fault_points import POINTS, hit
-from mqttlite.sim.small.schedule import Result, Schedule, named, shrink
+from mqttlite.sim.schedule import Result, Schedule, named, shrink
 
 LONG_SHARE = 0.05  # of the long worlds, unless all of them is wanted
 FAILURES_MAX = 5  # that are shrunk and told in full

@@ -26,10 +26,10 @@ from mqttlite.boards.updating.manifest import Release, Update
 from mqttlite.boards.updating.rollout import DONE, Rollout, Stages
 from mqttlite.core.errors import StoreError
 from mqttlite.sim.disks.disk import Operation
-from mqttlite.sim.disks.files import FakeOs
-from mqttlite.sim.disks.flash import FlashOpen, FlashOs
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker
+from mqttlite.sim.system.files import FakeOs
+from mqttlite.sim.system.flash import FlashOpen, FlashOs
 from mqttlite.sim.world import World
 from mqttlite.store.journal import Journal
 from mqttlite_board import blocks

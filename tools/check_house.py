@@ -55,7 +55,6 @@ TOLERATED: frozenset[str] = frozenset(
     {
         "circle of folders in client",
         "circle of folders in gateway",
-        "circle of folders in sim",
     }
 )
 

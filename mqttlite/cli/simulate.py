@@ -119,8 +119,8 @@ def scenario(name: str, faults: list[str], seed: int, output: str | None) -> int
     are not needed for that are left out. ValueError: there is no such world, or no such fault.
     """
     from ..sim.chart import chart
+    from ..sim.schedule import Schedule, named, shrink
     from ..sim.small.faults import parse
-    from ..sim.small.schedule import Schedule, named, shrink
 
     schedule = Schedule(named(name), tuple(parse(fault) for fault in faults), seed)
     world = (run := schedule.run()).world

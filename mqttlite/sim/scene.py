@@ -38,7 +38,7 @@ class Scene:
         self.stats: list[tuple[str, Any]] = []
         self.over = False
         self.audit = Audit(world, self.ledger, self.clients, self.brokers)
-        self.packets = Packets(world, self.at_packet)
+        self.packets = Packets(world.network, self.at_packet)
         self.sessions = Sessions(self._sessions_of, self.ledger.noticed)
         world.on_turn = self.turned
 

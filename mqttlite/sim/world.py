@@ -5,7 +5,7 @@
     world.run_until(lambda: broker.result is not None, limit_s=60)
 
 How time passes and what decides: timeline.py. While the world runs, os.urandom, secrets and time are the current
-process's (patches.py).
+process's (system/).
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,8 +16,8 @@ from .clock import Clock
 from .disks.disk import Disk
 from .machine import Machines
 from .net.network import Network
-from .patches import Patches
 from .process import Process
+from .system.patches import Patches
 
 
 class World(Machines):

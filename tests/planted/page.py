@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from mqttlite.sim.schedule import SEED, named
 from mqttlite.sim.small.faults import parse
-from mqttlite.sim.small.schedule import SEED, named
 
 from .planting import CHECKERS, Bug, Change, Given, checker_of
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from mqttlite.cli.variant import COMPILED
+from mqttlite.sim.schedule import SEED, AnyWorld, Schedule, try_out
 from mqttlite.sim.small.faults import Fault
-from mqttlite.sim.small.schedule import SEED, AnyWorld, Schedule, try_out
 
 APART = 12  # steps from the hint that a single fault is tried at
 APART_PAIR = 3  # the same for each of two

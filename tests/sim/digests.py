@@ -91,7 +91,7 @@ def run(name: str, seed: int, *, keep_trace: bool = False) -> World:
         scene: Scene = Large(seed, keep_trace=keep_trace)
     else:
         from benchmarks.exploring import baseline, every
-        from mqttlite.sim.small.schedule import Schedule, named
+        from mqttlite.sim.schedule import Schedule, named
 
         schedule = Schedule(named(name.removesuffix(FAULTS)), (), seed)
         if name.endswith(FAULTS):
@@ -140,7 +140,7 @@ def _without_sqlite(kind: str, seed: int) -> World:
     def clock() -> Clock:
         return Clock(begin=world.now, offset=world.draw(0, 10**15), ppm=world.draw(-20_000, 20_000))
 
-    Packets(world, at_packet)
+    Packets(world.network, at_packet)
     patience: dict[str, Any] = {"keep_alive_s": 5, "timeout_s": 3}
     every_s = (0.0, 1.0)
     world.process("broker", broker(), clock=clock())

@@ -120,7 +120,7 @@ def consumer(
 def messages(seed: int, qos: int, count: int = 3, store: bool = False) -> tuple[World, list[str]]:
     """A publisher, a broker and a subscriber, until all messages have arrived and both clients have ended."""
     world = World(seed)
-    Packets(world)
+    Packets(world.network)
     got: list[str] = []
     world.process("broker", broker())
     consumer = world.process("consumer", subscriber(got, count, qos))

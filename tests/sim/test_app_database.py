@@ -51,7 +51,7 @@ def _lives(world: World, journal: str, failing: int, cut: int) -> bool:
 
     async def main(process: Process) -> None:
         nonlocal known
-        database = app_database(process, journal)
+        database = app_database(process.mount, journal)
         try:
             await database.create_tables()
             shown = await _read(database)

@@ -97,7 +97,7 @@ class Blocking:
             store=process.sqlite_store(),
             on_connection=self._connected,
         )
-        inbox = Inbox(client, app_database(process)) if self.how == "inbox" else None
+        inbox = Inbox(client, app_database(process.mount)) if self.how == "inbox" else None
         async with client:
             await client.subscribe("a", self.qos)
             self.world.reach("subscribed")

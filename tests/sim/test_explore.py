@@ -10,13 +10,13 @@ from benchmarks import exploring
 from benchmarks.fault_points import POINTS, hit
 from mqttlite.cli import main as mqttlite
 from mqttlite.core import session
+from mqttlite.sim import schedule as schedules
 from mqttlite.sim.features.feature import Feature
-from mqttlite.sim.small import schedule as schedules
+from mqttlite.sim.schedule import AnyWorld, Result, Schedule, named, shrink, try_out
 from mqttlite.sim.small.bridge import Bridge
 from mqttlite.sim.small.faults import Extent, Fault, parse
 from mqttlite.sim.small.pieces import Streaming
 from mqttlite.sim.small.run import COUNTING
-from mqttlite.sim.small.schedule import AnyWorld, Result, Schedule, named, shrink, try_out
 from mqttlite.sim.small.small import Small
 from tests.planted import BUGS
 

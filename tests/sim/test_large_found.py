@@ -61,7 +61,7 @@ def test_what_an_inbox_commits_behind_a_failed_sync_of_an_earlier_life_survives_
     lives: list[list[int]] = []
 
     async def main(process: Process) -> None:
-        database = app_database(process)
+        database = app_database(process.mount)
         await database.create_tables()  # as an inbox and an outbox do
         async with database.transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER)")
@@ -121,7 +121,7 @@ def test_an_applications_own_numbers_are_never_too_old_however_often_its_client_
 
     async def consumer(process: Process) -> None:
         client = Client("mqtt://broker", client_id="consumer", keys=True, retry_first=True)
-        inbox = Inbox(client, app_database(process)) if has_inbox else None
+        inbox = Inbox(client, app_database(process.mount)) if has_inbox else None
         async with client:
             await client.subscribe("t", 2)
             world.reach("subscribed")

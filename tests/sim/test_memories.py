@@ -17,8 +17,8 @@ from mqttlite.core.session_host import HostSession
 from mqttlite.sim.net.packets import Cut, Packet, Packets
 from mqttlite.sim.process import Process
 from mqttlite.sim.programs import broker
+from mqttlite.sim.schedule import Schedule
 from mqttlite.sim.small.faults import parse
-from mqttlite.sim.small.schedule import Schedule
 from mqttlite.sim.small.small import Small
 from mqttlite.sim.world import World
 from tests.planted.planting import Change, row, text, value
@@ -37,7 +37,7 @@ class Memories:
         self.slow = slow
         self.busy = ""  # what the application is busy with
         self.subscribed = 0
-        self.packets = Packets(self.world)
+        self.packets = Packets(self.world.network)
         self.broker = self.world.process("broker", broker(store))
         self.consumer = self.world.process("consumer", self.consume)
         for process in (self.broker, self.consumer):

@@ -256,7 +256,7 @@ def test_a_cut_at_any_packet_is_survived(where: str, how: str) -> None:
                 return Cut(where, how)
             return None
 
-        packets = Packets(world, at_packet)
+        packets = Packets(world.network, at_packet)
         got: list[str] = []
         world.process("broker", broker())
         consumer = world.process("consumer", programs.subscriber(got, 1, keep_alive_s=5, timeout_s=5))

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import exploring
 from mqttlite.client import suspects
 from mqttlite.sim.net.packets import Cut, Packet
+from mqttlite.sim.schedule import try_out
 from mqttlite.sim.small.run import Run
-from mqttlite.sim.small.schedule import try_out
 from mqttlite.sim.small.small import Small
 
 WORLDS = [small for small in exploring.WORLDS if isinstance(small, Small) and (small.poison or small.large)]

@@ -37,7 +37,7 @@ def test_a_publisher_with_a_store_goes_on_after_its_death(world: World, how: str
     world.process("broker", broker())
     consumer = world.process("consumer", programs.subscriber(got, 3))
     producer = world.process("producer", main, start=False)
-    Packets(world, at_packet)
+    Packets(world.network, at_packet)
     assert world.run_until(lambda: world.reached["subscribed"] == 1, 10)
     producer.start()
     assert world.run_until(lambda: not producer.alive, 60)
@@ -64,7 +64,7 @@ def test_finally_blocks_of_the_dead_have_no_effect(world: World) -> None:
             await asyncio.sleep(1)
             reached.append("second")
 
-    packets = Packets(world)
+    packets = Packets(world.network)
     world.process("broker", broker())
     process = world.process("a", main)
     assert world.run_until(lambda: world.reached["up"] == 1, 10)

@@ -164,7 +164,7 @@ def test_a_fault_of_the_scenario_is_not_swallowed_by_the_program(world: World) -
     def wrong(packet: Packet) -> Cut | None:
         raise AssertionError("the checker has found something")
 
-    Packets(world, wrong)
+    Packets(world.network, wrong)
     world.process("broker", broker())
     world.process("producer", programs.publisher(["x"], 1))
     with pytest.raises(ProcessFailed, match=r"the scenario failed: AssertionError: the checker"):
@@ -173,7 +173,7 @@ def test_a_fault_of_the_scenario_is_not_swallowed_by_the_program(world: World) -
 
 @pytest.mark.parametrize("cut", [Cut("beside"), Cut("after", "softly")])
 def test_a_cut_that_does_not_exist_is_refused(world: World, cut: Cut) -> None:
-    Packets(world, lambda packet: cut)
+    Packets(world.network, lambda packet: cut)
     world.process("broker", broker())
     world.process("producer", programs.publisher(["x"], 1))
     with pytest.raises(ProcessFailed, match="ValueError: a cut "):

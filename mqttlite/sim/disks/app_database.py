@@ -1,14 +1,13 @@
-"""The application's database of a simulated process: SQLite through apsw on its disk, as an inbox wants it."""
+"""The application's database on a simulated disk: SQLite through apsw, as an inbox wants it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apsw
 
 from ...database.adapter import Database
 from ...database.on_sqlite import SqliteDatabase
-
-if TYPE_CHECKING:
-    from ..process import Process
+from .disk import Mount
+from .sqlite_files import connect
 
 
 class AppDatabase(SqliteDatabase):
@@ -29,9 +28,9 @@ class AppDatabase(SqliteDatabase):
         return isinstance(error, (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError))
 
 
-def app_database(process: "Process", journal: str = "WAL") -> AppDatabase:
-    """The database of the program in `process`. `journal`: its journal_mode; DELETE is SQLite's own choice."""
-    connection = process.connect("/app.db")
+def app_database(mount: Mount, journal: str = "WAL") -> AppDatabase:
+    """The database of a program on its disk. `journal`: its journal_mode; DELETE is SQLite's own choice."""
+    connection = connect(mount, "/app.db")
     connection.execute("PRAGMA temp_store = MEMORY")  # its files would not be on the simulated disk
     if journal != "WAL":
         connection.execute("PRAGMA locking_mode = NORMAL")  # EXCLUSIVE makes PERSIST of DELETE
@@ -39,9 +38,9 @@ def app_database(process: "Process", journal: str = "WAL") -> AppDatabase:
     return AppDatabase(connection)
 
 
-async def ledger_database(process: "Process", journal: str = "WAL") -> AppDatabase:
+async def ledger_database(mount: Mount, journal: str = "WAL") -> AppDatabase:
     """As app_database, with a table into which an application writes what it has handled: see programs.read."""
-    database = app_database(process, journal)
+    database = app_database(mount, journal)
     async with database.transaction() as db:
         db.execute("CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)")
     return database

@@ -62,7 +62,7 @@ def reader_of(run: FeatureScene, actor: Actor) -> Program:
 
     async def main(process: Process) -> None:
         run.clients.pop(process.name, None)
-        database = await ledger_database(process)
+        database = await ledger_database(process.mount)
         for number, (begin_s, end_s) in enumerate(actor.spans):
             if end_s <= run.script_s:
                 continue

@@ -108,7 +108,7 @@ def device_of(large: LargeScene, device: Device) -> Program:
 
 async def _database(large: LargeScene, process: Process) -> "Database":
     """With a WAL or a rollback journal, as is drawn for each process."""
-    return await ledger_database(process, chance_of(large.seed, process.name, "journal").choice(JOURNALS))
+    return await ledger_database(process.mount, chance_of(large.seed, process.name, "journal").choice(JOURNALS))
 
 
 def reader_of(large: LargeScene, part: Reader) -> Program:

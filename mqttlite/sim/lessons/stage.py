@@ -61,7 +61,7 @@ class Stage:
         self.confirmed: list[str] = []
         self.doubted: list[str] = []
         self.claims: list[Claim] = []
-        self.packets = Packets(self.world, self._at_packet)
+        self.packets = Packets(self.world.network, self._at_packet)
         self.on_confirmed: Callable[[], object] | None = None  # called when the device's application is told
         self._faults: list[_Fault] = []
         self._database: Any = None  # of the consumer's inbox
@@ -163,7 +163,7 @@ class Stage:
                 from ...database import Inbox
                 from ..disks.app_database import app_database
 
-                database = app_database(process)
+                database = app_database(process.mount)
                 self._database = database.connection
                 self._database.execute("CREATE TABLE IF NOT EXISTS charges (payload TEXT)")
                 box = Inbox(client, database)

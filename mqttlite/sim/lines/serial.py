@@ -7,7 +7,7 @@
 
 What a program has written waits in its kernel, leaves byte by byte, and arrives after the latency in the other kernel,
 which keeps as much as its buffer holds until the program reads, and loses the rest. Programs see a port as Linux and
-pyserial show it: serial_os.py. Times are nanoseconds of the world.
+pyserial show it: system/serial_os.py. Times are nanoseconds of the world.
 """
 
 from collections import deque

@@ -1,6 +1,6 @@
 """MQTT packets seen on the simulated network, and faults placed before, inside or after any of them.
 
-packets = Packets(world)
+packets = Packets(world.network)
 packets.on_packet = lambda packet: Cut("after") if packet.kind == "PUBREC" else None
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...core.errors import ProtocolError
 from ...core.parser import Parser
-from ..world import World
+from .network import Network
 from .streams import Way
 
 NAMES = (
@@ -72,18 +72,18 @@ class Cut(NamedTuple):
 
 
 class Packets:
-    """Watches all connections of a world. `count`: packets until now. `on_packet`: called with each Packet when a
+    """Watches all connections of a network. `count`: packets until now. `on_packet`: called with each Packet when a
     program has written all of it, before any of what was written leaves; says whether and where to cut.
 
-    Each packet is an entry in the trace and adds to world.reached: "PUBREC client to broker".
+    Each packet is an entry in the world's trace and adds to its `reached`: "PUBREC client to broker".
     """
 
-    def __init__(self, world: World, on_packet: Callable[[Packet], Cut | None] | None = None) -> None:
+    def __init__(self, network: Network, on_packet: Callable[[Packet], Cut | None] | None = None) -> None:
         self.on_packet = on_packet
         self.count = 0
-        self._world = world
+        self._world = network.world
         self._ways: dict[Way, PacketReader] = {}
-        world.network.observer = self
+        network.observer = self
 
     def written(self, way: Way, data: bytes) -> None:
         """As network.Observer."""

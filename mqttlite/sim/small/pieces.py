@@ -100,7 +100,7 @@ class StreamingRun(Run):
     async def _consumer(self, process: Process) -> None:
         self.clients.pop(process.name, None)
         keys = self.small.keys
-        database = await ledger_database(process)
+        database = await ledger_database(process.mount)
         async with database.transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS handled (number INTEGER PRIMARY KEY)")
         store = process.sqlite_store()

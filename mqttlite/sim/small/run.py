@@ -166,7 +166,7 @@ class Run(Steps):
                 await asyncio.sleep(HANDLER_S)
 
         options: dict[str, Any] = {"size_max": OUTGROWN // 2, "on_oversized": too_large} if self.small.large else {}
-        database = await ledger_database(process, "DELETE" if self.small.rollback else "WAL")
+        database = await ledger_database(process.mount, "DELETE" if self.small.rollback else "WAL")
         client = self.client(process, keys=self.small.keys, store=process.sqlite_store(), **options)
         await read(process, self.ledger, client, subscribe, database=database, work=work)
 

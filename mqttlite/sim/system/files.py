@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from ..disks.disk import Mount, name_of
 from ..machine import Machines
-from .disk import Mount, name_of
 
 FIRST = 1_000_000  # of the numbers of open files: no real one is so great
 

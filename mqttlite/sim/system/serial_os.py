@@ -17,8 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ...serial import ports
+from ..lines.serial import OpenPort, SerialPort, serial_ports
 from ..machine import Machine, Machines
-from .serial import OpenPort, SerialPort, serial_ports
 
 MAJOR = 188  # of ttyUSB
 GROUP = "dialout"

@@ -3,20 +3,20 @@
 import shlex
 from typing import NamedTuple
 
-from ..features import feature as features
-from ..features.feature import Feature
-from ..features.run import FeatureRun
-from ..scene import attempt
-from . import bridge as bridges
-from . import pieces
-from .bridge import Bridge, BridgeRun
-from .faults import Extent, Fault
-from .pieces import Streaming, StreamingRun
-from .placing import place
-from .run import Run
-from .small import Small
-from .small import named as small_named
-from .steps import Steps
+from .features import feature as features
+from .features.feature import Feature
+from .features.run import FeatureRun
+from .scene import attempt
+from .small import bridge as bridges
+from .small import pieces
+from .small.bridge import Bridge, BridgeRun
+from .small.faults import Extent, Fault
+from .small.pieces import Streaming, StreamingRun
+from .small.placing import place
+from .small.run import Run
+from .small.small import Small
+from .small.small import named as small_named
+from .small.steps import Steps
 
 SEED = 1
 AnyWorld = Small | Feature | Bridge | Streaming

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from .disk import Mount, name_of
+from ..disks.disk import Mount, name_of
 from .files import FakeOs, _Raw
 
 FOLDER = os.stat_result((stat.S_IFDIR | 0o700, 0, 1, 1, 0, 0, 0, 0, 0, 0))

@@ -2,7 +2,7 @@
 
 Functions are replaced in the modules os, time and secrets. Where product code would open real sockets or files or start
 threads, the names `socket`, `os`, `fcntl`, `open` and `ThreadPoolExecutor` of that module are replaced: in
-mqttlite.broker.listening.listen, and in every module of mqttlite.store. Serial ports: lines/serial_os.py. What is
+mqttlite.broker.listening.listen, and in every module of mqttlite.store. Serial ports: serial_os.py. What is
 logged goes into the trace.
 """
 
@@ -25,11 +25,11 @@ import mqttlite.store.damage
 import mqttlite.store.journal
 import mqttlite.store.sqlite
 
-from .disks.files import FakeFcntl, FakeOs, fake_open
-from .handles import Killed
-from .lines.serial_os import serial_answers
-from .machine import Machines
-from .net.network import Network, SocketModule
+from ..handles import Killed
+from ..machine import Machines
+from ..net.network import Network, SocketModule
+from .files import FakeFcntl, FakeOs, fake_open
+from .serial_os import serial_answers
 
 _real = {name: getattr(time, name) for name in ("gmtime", "sleep", "strftime")}
 
