@@ -7,73 +7,17 @@ with the board's program running in doctor_service.py.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 from mqttlite_gateway.operating.doctor.finding import LEFT_OUT, OK, WRONG, Finding
 
 from ...serial.ports import PortError
 from ..extras import MissingPartError, have
 from ..reaching import chip, ports
-
-if TYPE_CHECKING:
-    from ..known.data import BoardData
-    from ..reaching.copying import Board
-    from ..report import Report
-    from ..settings.asking import Asker
+from . import doctor_prompt, doctor_service
+from .doctor_case import Case, LeftOut, Trouble, Wishes
 
 __all__ = ["LEFT_OUT", "OK", "WRONG", "Case", "Finding", "LeftOut", "Trouble", "Wishes", "examine", "steps"]
-
-
-class Trouble(Exception):
-    """What is wrong with a board. `todo`: what to do about it."""
-
-    def __init__(self, text: str, todo: str) -> None:
-        super().__init__(text)
-        self.todo = todo
-
-
-class LeftOut(Exception):
-    """A step cannot be taken, or there is nothing to examine; says why."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the command line says. `broker`: as this computer reaches it, None for that of the settings. `link`: the
-    port of the link, where it is not the USB socket. `joined`: TX and RX are. `resets`: a reset in the place of a
-    power cut. `does_chip`: None where the board can be reset afterwards.
-    """
-
-    path: str
-    bundle: str = "all"
-    broker: str | None = None
-    link: str | None = None
-    joined: bool = False
-    resets: bool = False
-    does_chip: bool | None = None
-    only: tuple[str, ...] = ()
-    wait_s: float = 60.0
-
-
-@dataclass
-class Case:
-    """A board under examination: what steps have found that later ones use."""
-
-    data: "BoardData"
-    wishes: Wishes
-    asker: "Asker"
-    report: "Report"
-    board: "Board | None" = None  # at its prompt
-    prompt: ExitStack = field(default_factory=ExitStack)  # what doctor_prompt.leave ends
-    service: Any = None  # doctor_service.Service, while steps are taken
-    settings: dict[str, Any] | None = None
-    values: dict[str, Any] = field(default_factory=dict)  # of the step that is taken
-
-    def run(self, code: str) -> str:
-        """What code prints on the board."""
-        assert self.board is not None
-        return self.board.run(code).strip().replace("\r", "")
 
 
 @dataclass(frozen=True)
@@ -87,8 +31,6 @@ class Step:
 
 def steps() -> list[Step]:
     """All of them, in order."""
-    from . import doctor_prompt, doctor_service
-
     prompt = ("port", "prompt")
     service = ("port", "settings", "broker")
     return [
@@ -111,12 +53,9 @@ def steps() -> list[Step]:
 
 def examine(case: Case) -> Iterator[Finding]:
     """Take the steps, one after the other."""
-    from .doctor_prompt import leave
-    from .doctor_service import Service
-
     states: dict[str, str] = {}
     wanted = case.wishes.only
-    case.service = Service(case)
+    case.service = doctor_service.Service(case)
     try:
         for step in steps():
             missing = [name for name in step.needs if states.get(name) == WRONG]
@@ -131,7 +70,7 @@ def examine(case: Case) -> Iterator[Finding]:
             yield finding
     finally:
         case.service.close()
-        leave(case)
+        doctor_prompt.leave(case)
 
 
 def _needed(names: tuple[str, ...]) -> set[str]:

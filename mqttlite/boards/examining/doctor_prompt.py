@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
 
 from mqttlite_board.settings import SettingError, check, decode, full
 
@@ -12,10 +11,7 @@ from ..images.firmware_image import OLDEST
 from ..known import partitions
 from ..known.data import PORTS
 from ..reaching.copying import BoardError, at_prompt
-from .doctor import LeftOut, Trouble
-
-if TYPE_CHECKING:
-    from .doctor import Case
+from .doctor_case import Case, LeftOut, Trouble
 
 HEAP_LEAST = 60 * 1024  # what the program needs over a serial line with a journal: docs/board.md
 LOOP_BYTES = 64
@@ -23,7 +19,7 @@ MPY_VERSION = 6
 WRITE_AGAIN = "write the board again: mqttlite flash --image …"
 
 
-def prompt(case: "Case") -> str:
+def prompt(case: Case) -> str:
     """Lead it there; it stays for the steps that follow."""
     try:
         case.board = case.prompt.enter_context(at_prompt(case.wishes.path, case.report))
@@ -32,7 +28,7 @@ def prompt(case: "Case") -> str:
     return "its prompt is there"
 
 
-def leave(case: "Case", *, restart: bool = False) -> None:
+def leave(case: Case, *, restart: bool = False) -> None:
     """Give the port back; with `restart`, the board starts again."""
     with case.prompt:
         if restart and case.board:
@@ -48,7 +44,7 @@ print(getattr(i, "_machine", ""))
 """
 
 
-def version(case: "Case") -> str:
+def version(case: Case) -> str:
     """MicroPython's, and whether compiled files of ours can run on it."""
     name, *numbers, mpy, platform, machine = case.run(_VERSION).split("|")
     found = tuple(int(number) for number in numbers)
@@ -85,7 +81,7 @@ print(got.hex() if got else "")
 """
 
 
-def loop(case: "Case") -> str:
+def loop(case: Case) -> str:
     """Bytes out of the link's TX, into its RX."""
     link = case.data.link
     pins = f"TX (GPIO{link.tx}) with RX (GPIO{link.rx})"
@@ -128,7 +124,7 @@ print(f.ioctl(4, 0) * f.ioctl(5, 0))
 """
 
 
-def flash(case: "Case") -> str:
+def flash(case: Case) -> str:
     """The partitions that the board has, beside the board file and our own tables."""
     if case.data.port == "rp2":
         size = int(case.run(_RP2_FLASH))
@@ -160,7 +156,7 @@ def flash(case: "Case") -> str:
 _HEAP = "import gc\ngc.collect()\nprint(gc.mem_free(), gc.mem_alloc())"
 
 
-def heap(case: "Case") -> str:
+def heap(case: Case) -> str:
     """What the program could have, with nothing of it loaded."""
     free, used = map(int, case.run(_HEAP).split())
     case.values.update(free=free, used=used)
@@ -176,7 +172,7 @@ def heap(case: "Case") -> str:
 _FROZEN = "import mqttlite, mqttlite_board\nprint(getattr(mqttlite, '__file__', '') or 'frozen')"
 
 
-def files(case: "Case") -> str:
+def files(case: Case) -> str:
     """Those that the board's program consists of, by their SHA-256."""
     assert case.board is not None
     there = case.board.hashes("", ())
@@ -211,7 +207,7 @@ def files(case: "Case") -> str:
     return f"{len(wanted)} files of the bundle '{case.wishes.bundle}' and the program, with an application"
 
 
-def _is_frozen(case: "Case") -> bool:
+def _is_frozen(case: Case) -> bool:
     try:
         return case.run(_FROZEN) == "frozen"
     except BoardError:
@@ -223,7 +219,7 @@ def _few(places: list[str]) -> str:
     return f"{', '.join(places[:3])}{more} {'is' if len(places) == 1 else 'are'}"
 
 
-def settings(case: "Case") -> str:
+def settings(case: Case) -> str:
     """The record, as the board will read it; its secrets stay where they are."""
     assert case.board is not None
     data = case.board.settings()
@@ -252,7 +248,7 @@ print(json.dumps([[n[0].hex(), n[3]] for n in w.scan()]))
 """
 
 
-def wifi(case: "Case") -> str:
+def wifi(case: Case) -> str:
     """Whether the network of the settings can be heard."""
     assert case.settings is not None
     name = case.settings["wifi"].get("name")

@@ -14,13 +14,12 @@ from ..reaching.first_message import Hearing, Where, listening, why_not
 from ..report import Clock
 from ..settings import trusted_certificate
 from ..settings.settings_file import urls_of
-from .doctor import LeftOut, Trouble
+from .doctor_case import Case, LeftOut, Trouble
 from .doctor_prompt import leave
 
 if TYPE_CHECKING:
     from ...client.host import Client
     from ...client.messages import Message
-    from .doctor import Case
 
 CONNECT_S = 10.0
 BROKER = "mqtt://localhost:1883"
@@ -30,7 +29,7 @@ _T = TypeVar("_T")
 class Service:
     """What lasts from one of these steps to the next: the event loop, the client, the gateway, what was heard."""
 
-    def __init__(self, case: "Case") -> None:
+    def __init__(self, case: Case) -> None:
         self._case = case
         self._runner: asyncio.Runner | None = None
         self._stack = contextlib.ExitStack()
@@ -144,21 +143,21 @@ class Service:
         self._stack.enter_context(listening(self.where, self.hearing))
 
 
-def broker(case: "Case") -> str:
+def broker(case: Case) -> str:
     """A client of its own reaches it."""
     service: Service = case.service
     service.run(service.connect())
     return f"{case.values['broker']} is reached from here"
 
 
-def link(case: "Case") -> str:
+def link(case: Case) -> str:
     """Start the board, and wait until it says that it is there."""
     service: Service = case.service
     leave(case, restart=True)
     return service.run(_link(case, service))
 
 
-async def _link(case: "Case", service: Service) -> str:
+async def _link(case: Case, service: Service) -> str:
     assert service.where is not None
     clock = Clock()
     service.listen()
@@ -187,13 +186,13 @@ def _todo(where: Where) -> str:
     return "does a gateway carry its link (mqttlite gateway), or Wi-Fi reach it? look at what the board prints above"
 
 
-def message(case: "Case") -> str:
+def message(case: Case) -> str:
     """A command to the board and its answer, both at QoS 2."""
     service: Service = case.service
     return service.run(_message(case, service))
 
 
-async def _message(case: "Case", service: Service) -> str:
+async def _message(case: Case, service: Service) -> str:
     clock = Clock()
     begin = len(service.messages)
     name = await service.ask()
@@ -208,7 +207,7 @@ async def _message(case: "Case", service: Service) -> str:
     return f"a command and its answer, each exactly once, in {clock.s * 1000:.0f} ms"
 
 
-def power(case: "Case") -> str:
+def power(case: Case) -> str:
     """A command that waits while the board has no power is obeyed once; readings go on where they were."""
     service: Service = case.service
     if not case.wishes.resets and not case.asker.may_ask:
@@ -216,7 +215,7 @@ def power(case: "Case") -> str:
     return service.run(_power(case, service))
 
 
-async def _power(case: "Case", service: Service) -> str:
+async def _power(case: Case, service: Service) -> str:
     within_s = case.wishes.wait_s
     first = await service.answer(await service.ask(), 0, within_s)
     begin = len(service.messages)
