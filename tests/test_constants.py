@@ -19,7 +19,7 @@ DIFFERENT = {
     "APPLICATION_ID": {"store/tables/broker_tables", "store/tables/sqlite_tables"},
     "AT_ONCE": {"gateway/lines/console"},
     "BAD_CREDENTIALS": {"core/greeting"},  # a return code of 3.1.1
-    "BAR": {"cli/progress"},
+    "BAR": {"cli/showing/progress"},
     "BLOCK": {"firmware/mqttlite_board/signing"},
     "BURST": {"sim/lines/noise", "sim/small/placing", "gateway/lines/saying"},
     "DATA": {"core/auth"},  # a property
@@ -32,7 +32,7 @@ DIFFERENT = {
     "IN_DISCONNECT": {"core/wire5_server"},  # what a client may send, not a server
     "IN_PUBLISH": {"core/wire5_server"},
     "LEAST": {"store/in_sqlite/sqlite_reserve", "gateway/lines/separator"},
-    "LEAVE": {"cli/terminal"},  # a key
+    "LEAVE": {"cli/showing/terminal"},  # a key
     "LEFT": {"cli/demo/table"},
     "LONGEST": {"gateway/lines/separator"},
     "MAGIC": {"core/keys", "store/in_sqlite/sqlite_wal"},
@@ -60,21 +60,21 @@ DIFFERENT = {
         "firmware/mqttlite_board/sleeping",
         "firmware/mqttlite_board/start/window",
     },
-    "READ": {"boards/images/littlefs_image", "cli/terminal", "serial/usb_port"},
+    "READ": {"boards/images/littlefs_image", "cli/showing/terminal", "serial/usb_port"},
     "QOS": {"broker/operating/view"},  # bits of a head, not the options of a subscription
     "RELEASED": {"core/session:RELEASED", "store/tables/sqlite_tables"},  # a state, and a bit of one
-    "SAID": {"cli/simulate", "serial/diagnosis", "gateway/lines/upstream"},
+    "SAID": {"cli/examining/simulate", "serial/diagnosis", "gateway/lines/upstream"},
     "SHARE": {"broker/connections/commit_gate", "planning/saturation", "store/in_sqlite/sqlite_reserve"},
-    "SILENT_S": {"cli/console"},
+    "SILENT_S": {"cli/boards/console"},
     "SIZE": {"broker/packets/answers", "firmware/mqttlite_board/improv"},
     "SIZE_MAX": {"sim/small/pieces", "core/properties", "store/sqlite", "sim/net/packets"},
     "SPAN": {"core/keys", "core/session"},
     "TAIL": {"gateway/lines/separator"},
     "TRIES": {"store/pace"},
     "VERSION": {"database/schema"},
-    "WAIT_S": {"gateway/lines/console", "cli/board/setup"},
+    "WAIT_S": {"gateway/lines/console", "cli/boards/board/setup"},
     "WEIGHT": {"store/pace"},
-    "WINDOW": {"cli/bench", "store/damage"},
+    "WINDOW": {"cli/examining/bench", "store/damage"},
 }
 
 # Copies under another name

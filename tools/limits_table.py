@@ -9,7 +9,7 @@ import re
 import sys
 
 from mqttlite.broker.limits import NAMES
-from mqttlite.cli.broker import _shown as shown
+from mqttlite.cli.broker.broker import _shown as shown
 from tools.places import ROOT
 
 PAGE = ROOT / "docs" / "limits.md"

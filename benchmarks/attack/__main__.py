@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mqttlite.cli.control_client import ControlClient
+from mqttlite.cli.control.client import ControlClient
 
 from .attacks import ATTACKS
 from .honest import Honest

@@ -1,19 +1,22 @@
 """The command `mqttlite`: broker, ctl, top, passwd, device, discover, pub, sub, rr, gateway, console, board, flash,
 update, doctor, bench, store, verify, explain, simulate, demo.
 
-A command is a module of this package with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code) as a
-default of its parser. Only the module of the command that was asked for is imported, and what it does only when it is
-done: `mqttlite pub` must start fast on a small machine and work where the parts that other commands need are not
+A command is a module of a folder here (ROOMS) with `add_parser(subparsers)`, which sets `run` (Namespace -> exit code)
+as a default of its parser. Only the module of the command that was asked for is imported, and what it does only when it
+is done: `mqttlite pub` must start fast on a small machine and work where the parts that other commands need are not
 installed.
 
-arguments  command lines, on top of argparse        connecting  options that say to whom and how to connect
-running    the event loop, SIGTERM, logs            lean      asyncio, without what no command needs
-progress   how far a long input is, on a terminal   variant   which build runs
-properties -D: properties of MQTT 5.0               measure   what `bench URL` does
-streams    standard input, output and error as they are found
-broker, broker_operating, log_forms; ctl, top, top_view, top_numbers, control_client, columns
-pub, publisher; sub, subscriber, output_format; rr, requester; and the other commands, a module
-each
+demo/       boards, noisy lines, a gateway and a broker, to look at
+gateway/    `gateway`                               control/    brokers that run: ctl, top, device, discover
+broker/     `broker`, `passwd`                      boards/     board, flash, update, console, explain
+serving/    what programs have that run for months  examining/  doctor, bench, store, verify, simulate
+messages/   pub, sub, rr                            showing/    tables, progress, the terminal
+variant     which build runs
+running     the event loop, SIGTERM, logs
+arguments   command lines, on top of argparse
+streams     standard input, output and error as they are found
+
+Imports: downwards in this list (tools/check_house.py looks).
 
 Errors are one line on stderr. Exit codes are those of mosquitto_pub and mosquitto_sub: see EXIT_CODES.
 """
@@ -54,6 +57,16 @@ COMMANDS = {
     "simulate": "faults in a simulated world, as charts",
     "demo": "boards, noisy lines, a gateway and a broker, to look at",
 }
+
+ROOMS = {  # commands by the folder in which each is a module; others are folders of this package themselves
+    "broker": ("broker", "passwd"),
+    "control": ("ctl", "top", "device", "discover"),
+    "messages": ("pub", "sub", "rr"),
+    "gateway": ("gateway",),
+    "boards": ("console", "board", "flash", "update", "explain"),
+    "examining": ("doctor", "bench", "store", "verify", "simulate"),
+}
+HOMES = {command: f"{room}.{command}" for room, commands in ROOMS.items() for command in commands}
 
 EXIT_CODES = """\
 exit codes: 0 done; 1 error; 1 to 5 the broker refused the connection with this return code of MQTT 3.1.1 (1 protocol
@@ -100,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MQTTError, OSError, ValueError) as error:
         text = streams.why(error)
         if isinstance(error, ConnectError) and name.split()[-1] in ("pub", "sub", "rr", "bench"):
-            from .connecting import in_options
+            from .messages.connecting import in_options
 
             text = in_options(text)
         streams.say(f"{name}: {text}")
@@ -141,7 +154,7 @@ def _parser() -> CommandLine:
 def parser_of(command: str) -> CommandLine:
     """The parser of one command: argparse would make those of all, which takes longer than everything else."""
     only = _Only()
-    importlib.import_module(f"{__name__}.{command}").add_parser(only)
+    importlib.import_module(f"{__name__}.{HOMES.get(command, command)}").add_parser(only)
     return only.parser
 
 

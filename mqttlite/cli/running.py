@@ -54,7 +54,7 @@ class LogFormatter(logging.Formatter):
 
 def _in_options(record: logging.LogRecord) -> str:
     """The message of a record of the client. Topics and the like, which are arguments of it, stay as they are."""
-    from .connecting import in_options
+    from .messages.connecting import in_options
 
     values = record.args if isinstance(record.args, tuple) else ()
     shown = (in_options(value) if isinstance(value, str) and RETRY in value else value for value in values)

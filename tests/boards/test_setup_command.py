@@ -10,7 +10,7 @@ import pytest
 from mqttlite.boards.reaching.ports import Candidate
 from mqttlite.boards.updating.devices import Devices
 from mqttlite.cli import main
-from mqttlite.cli.board import setup
+from mqttlite.cli.boards.board import setup
 from mqttlite_board.settings import decode, encode
 from tests.firmware.boards import settings as settings_of
 from tests.firmware.consoles import RADIO, waiting

@@ -48,10 +48,10 @@ async def test_help_loads_what_it_takes_to_parse_a_command_line_and_not_asyncio(
     found = await loaded("from mqttlite.cli import main; main(['pub', '--help'])")
     assert [name for name in ours(found) if name.startswith("cli.")] == [
         "cli.arguments",
-        "cli.connecting",
-        "cli.lean",
-        "cli.properties",
-        "cli.pub",
+        "cli.messages",
+        "cli.messages.connecting",
+        "cli.messages.properties",
+        "cli.messages.pub",
         "cli.streams",
     ]
     assert not [name for name in ours(found) if name.startswith(("client", "store", "serial"))]
@@ -66,7 +66,7 @@ async def test_a_run_loads_its_own_module_the_client_and_argparse_and_no_tls(com
     standard = {name for name in found - beside if not name.startswith("mqttlite")}
     assert standard <= {"argparse", "gc", "gettext", "encodings.idna", "stringprep", "unicodedata", "select"}
     assert not heavy(found - beside) and "ssl" not in found
-    assert len([name for name in ours(found) if name.startswith("cli.")]) <= 11
+    assert len([name for name in ours(found) if name.startswith("cli.")]) <= 10
 
 
 @pytest.mark.parametrize("command", ["ctl", "top"])
@@ -80,5 +80,5 @@ async def test_who_looks_at_a_broker_loads_of_it_where_its_socket_is(command: st
 
 
 async def test_what_was_left_out_can_be_had_afterwards() -> None:
-    code = "from mqttlite.cli.lean import loading\nwith loading('mqtt://localhost'):\n    import asyncio\n"
+    code = "from mqttlite.cli.messages import loading\nwith loading('mqtt://localhost'):\n    import asyncio\n"
     assert "ssl" in await loaded(code + "import gc, ssl; assert gc.isenabled()")

@@ -13,7 +13,7 @@ import pytest
 
 from mqttlite.broker import Broker
 from mqttlite.cli import COMMANDS
-from mqttlite.cli.output_format import compile_format
+from mqttlite.cli.messages.output_format import compile_format
 from mqttlite.cli.running import LogFormatter
 from mqttlite.cli.streams import for_terminal, one_line
 from mqttlite.client import Message

@@ -21,7 +21,7 @@ TRACE = {
 @pytest.fixture
 def _numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_errors, "texts", lambda: TEXTS)
-    monkeypatch.setattr("mqttlite.cli.explain.texts", lambda: TEXTS)
+    monkeypatch.setattr("mqttlite.cli.boards.explain.texts", lambda: TEXTS)
 
 
 @pytest.mark.parametrize(

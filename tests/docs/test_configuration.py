@@ -8,7 +8,7 @@ import pytest
 
 from mqttlite.broker.config import TABLES, load
 from mqttlite.broker.config.access import _ACTIONS, _CHOICES, _FILES, _WHO
-from mqttlite.cli.broker_reload import RESTART
+from mqttlite.cli.broker.reload import RESTART
 from tests.cli.commands import inside
 from tests.docs.pages import text_of
 from tests.runtimes import ROOT

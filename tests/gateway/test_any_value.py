@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mqttlite_gateway.config import ConfigError, load
-from tests.cli.test_broker_any_value import VALUES, places, written
+from tests.cli.broker.test_any_value import VALUES, places, written
 from tests.docs.test_gateway_settings import whole_example
 
 

@@ -11,7 +11,7 @@ import pytest
 from mqttlite.broker import Broker
 from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.cli.gateway import configuration
+from mqttlite.cli.gateway.gateway import configuration
 from mqttlite.client import Client
 from mqttlite.client.connecting import unreachable
 from mqttlite.client.url import Url

@@ -12,7 +12,7 @@ import pytest
 from mqttlite.broker.operating import control_path
 from mqttlite.cli import parser_of
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.cli.doctor import board
+from mqttlite.cli.examining.doctor import board
 from mqttlite_gateway.config import load
 from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.operating.doctor import clock, disk, ports, reach, running, settings, versions, wear

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from mqttlite.cli.demo.pty_line import NoisyLine
-from mqttlite.cli.log_forms import formatter
+from mqttlite.cli.serving.log_forms import formatter
 from mqttlite.link.frames import DATA, LOG, SYN, encode, pack_syn
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.lines.saying import BURST, EVERY_S, Saying, without

@@ -76,7 +76,7 @@ def test_a_world_comes_from_its_name() -> None:
 def test_whoever_counts_identifiers_counts_few_where_there_are_few() -> None:
     counting = {module.__name__ for module in COUNTING}
     # These have tables for all of them, or show one.
-    others = {"mqttlite.broker.packets.answers", "mqttlite.broker.operating.view", "mqttlite.cli.store"}
+    others = {"mqttlite.broker.packets.answers", "mqttlite.broker.operating.view", "mqttlite.cli.examining.store"}
     found = {
         name
         for name, module in list(sys.modules.items())

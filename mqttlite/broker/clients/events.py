@@ -1,5 +1,5 @@
-"""Lines of the log about connections: a sentence for people, with the same in fields for programs (cli/log_forms.py).
-Imports addresses; peer for the type checker alone.
+"""Lines of the log about connections: a sentence for people, with the same in fields for programs
+(cli/serving/log_forms.py). Imports addresses; peer for the type checker alone.
 
     connected   client, address, user, version, session (new, resumed, clean), keep_alive_s
     refused     address, user, version, why: CONNECT was answered with another code than 0

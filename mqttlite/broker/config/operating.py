@@ -15,7 +15,7 @@ from ..operating.metrics_page import address_of
 from .settings import Settings
 
 KEYS = ("metrics", "control", "log")
-FORMS = ("text", "keys", "json", "journal")  # of a log (cli/log_forms.py)
+FORMS = ("text", "keys", "json", "journal")  # of a log (cli/serving/log_forms.py)
 
 
 def read(found: Found, settings: Settings) -> None:

@@ -1,6 +1,8 @@
 """`mqttlite demo`: three boards on noisy serial lines, the gateway, a broker; and a table of what arrives.
 
 programs  starts them        tally  counts        table  shows
+pty_line  a noisy line       resample  what a wrong baud rate makes of bytes
+board/    the application of the boards             whole/  `mqttlite demo --whole`
 """
 
 import argparse

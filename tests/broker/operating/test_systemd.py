@@ -15,7 +15,7 @@ from mqttlite.broker import Broker
 from mqttlite.broker.operating import health, systemd
 from mqttlite.broker.operating.systemd import Service
 from tests.broker.raw import TIMEOUT_S, port_of
-from tests.cli.test_ctl import broker, ctl
+from tests.cli.control.test_ctl import broker, ctl
 from tests.peers import unavailable
 from tests.runtimes import ROOT
 

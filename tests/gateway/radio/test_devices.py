@@ -21,7 +21,7 @@ from mqttlite.broker.config import load
 from mqttlite.broker.config.make_access import make_access
 from mqttlite.broker.operating.control import Control
 from mqttlite.cli import main
-from mqttlite.cli.broker_reload import Reloader
+from mqttlite.cli.broker.reload import Reloader
 from mqttlite_gateway.config import load as load_gateway
 from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.radio import devices
