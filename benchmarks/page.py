@@ -10,7 +10,7 @@ from typing import Any
 
 from mqttlite.broker.config.settings import Settings
 from mqttlite_gateway.page.server import Page
-from mqttlite_gateway.page.settings import PageSettings
+from mqttlite_gateway.settings.page import PageSettings
 
 LINES = (1, 20, 100)
 LOOKS = 100

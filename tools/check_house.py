@@ -54,7 +54,6 @@ FUNCTION_MAX = 79
 TOLERATED: frozenset[str] = frozenset(
     {
         "circle of folders in client",
-        "circle of folders in gateway",
     }
 )
 

@@ -14,13 +14,13 @@ from mqttlite.broker.audit import audit
 from mqttlite.broker.operating.rereading import Rereading
 
 from . import status
-from .config import Config
 from .lines.console_socket import ConsoleSocket, default_path
 from .lines.line import GatewayLine, SetUp
 from .lines.names import Names
 from .lines.ports import Ports
 from .lines.upstream import Upstream
 from .reloading import BESIDE, check_same
+from .settings.whole import Config
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from mqttlite.ledger import Ledger
     from mqttlite.link.bus.station import Station
 
-    from .config import SerialPort
     from .lines.bus import Bus, Buses
     from .lines.bus_line import BusLine
     from .lines.forward import Broker as Leading
+    from .settings.port import SerialPort
     from .uplink import Uplink
 
 log = logging.getLogger("mqttlite.gateway")

@@ -6,7 +6,8 @@ the broker inside that are as they were are left alone.
 
 from mqttlite.broker.config.make_access import check_rules_stay
 
-from .config import Config, ConfigError
+from .settings.errors import ConfigError
+from .settings.whole import Config
 
 RESTART = ("mode", "console", "provision", "page")
 BESIDE = ("mdns", "home_assistant")  # whoever is about these looks at the configuration now and then

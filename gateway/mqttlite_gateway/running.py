@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from mqttlite.broker import Broker
     from mqttlite.ledger import Ledger
 
-    from .config import Config
     from .lines.line import GatewayLine
     from .lines.ports import Ports
+    from .settings.whole import Config
     from .uplink import Uplink
 
 

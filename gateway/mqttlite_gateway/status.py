@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from mqttlite.client import Client
 
-from .config import Config
 from .lines.names import ONLINE, UPSTREAM, line_topic
+from .settings.whole import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

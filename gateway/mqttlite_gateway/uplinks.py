@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .config.errors import ConfigError
+from .settings.errors import ConfigError
 from .uplink import Uplink
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
 
-    from .bridge.settings import UpstreamSettings
+    from .settings.upstream import UpstreamSettings
 
 HOMES = {
     "mqtt": ("bridge.uplink", "BridgeUplink"),

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mqttlite_gateway.bridge.settings import UpstreamSettings
 from mqttlite_gateway.config import TABLES, load
-from mqttlite_gateway.config.port import TRUST
 from mqttlite_gateway.reloading import OF_BROKER, RESTART
+from mqttlite_gateway.settings.port import TRUST
+from mqttlite_gateway.settings.upstream import UpstreamSettings
 from tests.docs.pages import text_of
 from tests.runtimes import ROOT
 

@@ -17,9 +17,9 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.core.errors import RefusedError
 from mqttlite.serial.ports import open_port
-from mqttlite_gateway.bridge.settings import Route, UpstreamSettings
 from mqttlite_gateway.config import ConfigError, load
 from mqttlite_gateway.inside.embedded import listeners_of
+from mqttlite_gateway.settings.upstream import Route, UpstreamSettings
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, device, numbers, watching
 from tests.peers import Mosquitto, free_port, run
 

@@ -13,9 +13,9 @@ import pytest
 
 from mqttlite.client import Client
 from mqttlite_gateway.config import Config, ConfigError, load
-from mqttlite_gateway.config.bus_port import BusPort
 from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.operating.health import reasons
+from mqttlite_gateway.settings.bus_port import BusPort
 from tests import runtimes
 from tests.gateway.pty_bus import PtyBus
 from tests.gateway.world import COMMAND, Program, numbers, watching

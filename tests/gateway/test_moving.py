@@ -16,9 +16,10 @@ from mqttlite.broker import Broker
 from mqttlite.cli import main
 from mqttlite.client import Client
 from mqttlite.store.tending.counting import undelivered
+from mqttlite_gateway import lives
 from mqttlite_gateway.config import load
 from mqttlite_gateway.gateway import Gateway
-from mqttlite_gateway.operating.moving import archive, arriving, leaving, lives
+from mqttlite_gateway.operating.moving import archive, arriving, leaving
 
 SECRET = "5ecret-of-the-cloud"
 

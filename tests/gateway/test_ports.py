@@ -18,13 +18,13 @@ from mqttlite.cli.demo.pty_line import NoisyLine
 from mqttlite.client import Client
 from mqttlite.serial import ports as serial_ports
 from mqttlite.serial.ports import PortError, open_port
-from mqttlite_gateway.config.errors import ConfigError
-from mqttlite_gateway.config.port import PortRule, SerialPort, parsed
 from mqttlite_gateway.lines import ports as ports_module
 from mqttlite_gateway.lines.line import GatewayLine
 from mqttlite_gateway.lines.ports import Plugged, Ports
 from mqttlite_gateway.lines.udev import PortEvents
 from mqttlite_gateway.lines.upstream import Upstream
+from mqttlite_gateway.settings.errors import ConfigError
+from mqttlite_gateway.settings.port import PortRule, SerialPort, parsed
 from tests.gateway.world import BAUD, OPTIONS, gateway
 from tests.peers import RUN_TIMEOUT_S, Mosquitto
 

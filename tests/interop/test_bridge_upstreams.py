@@ -9,7 +9,7 @@ import pytest
 
 from mqttlite.client import Client
 from mqttlite.testing.faults import FaultyLink
-from mqttlite_gateway.bridge.settings import Route, UpstreamSettings
+from mqttlite_gateway.settings.upstream import Route, UpstreamSettings
 from tests.aedes import Aedes
 from tests.gateway.bridge.world import TIMEOUT_S, Reader, gateway, settings, until
 from tests.rabbitmq import Shared

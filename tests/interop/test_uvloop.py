@@ -12,7 +12,7 @@ from mqttlite.broker import Broker, Tls
 from mqttlite.client import Client
 from mqttlite_gateway.page import crowd
 from mqttlite_gateway.page.server import Page
-from mqttlite_gateway.page.settings import PageSettings
+from mqttlite_gateway.settings.page import PageSettings
 from tests.certificates import Certificates
 from tests.gateway.page import shown
 from tests.peers import RUN_TIMEOUT_S

@@ -7,7 +7,7 @@ import pytest
 
 from mqttlite import Client
 from mqttlite.ledger import Ledger
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 from tests.gateway.bridge.world import KINDS, TIMEOUT_S, Reader, gateway, settings, until, upstream
 
 TRACE = [

@@ -5,7 +5,6 @@ whose queue is the upstream queue. The relay joins a connection of that session 
 upstream broker: packets pass through with their packet identifiers, so all that both handshakes have to remember is the
 engine's, in the commit of which the device's acknowledgement tells.
 
-settings   what an operator says of an upstream, and what it does to the limits of the broker inside
 mapping    topics and properties on their way, in both directions
 terms      in which version the upstream is spoken to, and what it announces
 rate       how fast it may go, and how fast it goes        age    how old the messages are that wait

@@ -9,9 +9,9 @@ from typing import Any
 from mqttlite.broker.clients.client_session import ClientSession
 from mqttlite.core.session import EXPIRED, RELEASED
 
+from ..settings.upstream import UpstreamSettings
 from .age import Ages
 from .rate import Drained
-from .settings import UpstreamSettings
 
 
 @dataclass

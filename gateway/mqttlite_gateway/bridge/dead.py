@@ -16,9 +16,9 @@ from mqttlite.core.codec import publish_head, topic_of
 from mqttlite.core.properties import encode_user_properties, user_property, without_user
 from mqttlite.core.shown import sendable, shown
 
+from ..settings.upstream import UpstreamSettings
 from .mapping import Ways
 from .relay import Full, Message
-from .settings import UpstreamSettings
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -15,11 +15,11 @@ from mqttlite.core.codec import packet
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.packet_types import CONNACK, DISCONNECT
 
+from ..settings.upstream import UpstreamSettings
 from .kept import Kept
 from .opening import READ_BYTES, Opening
 from .relay import Means, Packets, Relay
 from .session import free_identifier, options_of
-from .settings import UpstreamSettings
 from .terms import Terms
 
 log = logging.getLogger("mqttlite.gateway")

@@ -11,7 +11,7 @@ from pathlib import Path
 from mqttlite.broker import Broker
 from mqttlite.broker.inside import keep, kept
 
-from .settings import UpstreamSettings
+from ..settings.upstream import UpstreamSettings
 
 _MACHINE = Path("/etc/machine-id")
 

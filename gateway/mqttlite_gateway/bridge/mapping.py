@@ -20,7 +20,7 @@ from mqttlite.core.properties import (
     without_user,
 )
 
-from .settings import Route
+from ..settings.upstream import Route
 
 HOPS = b"mqttlite-hops"
 ENVELOPE = b"\xfc"  # the first byte of one, as core.keys has it

@@ -19,11 +19,11 @@ from mqttlite.core.parser import Parser
 from mqttlite.core.reason_codes import UNSUPPORTED_VERSION
 
 from ..lines.upstream import Streams, Upstream
-from ..operating.moving.lives import life_of
+from ..lives import life_of
+from ..settings.upstream import UpstreamSettings
 from .kept import Kept
 from .relay import PINGS, Full, Message, Packets
 from .session import lost_by_upstream
-from .settings import UpstreamSettings
 from .terms import Terms, Version, connect_packet, terms_of
 
 log = logging.getLogger("mqttlite.gateway")

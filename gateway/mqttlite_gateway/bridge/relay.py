@@ -31,10 +31,10 @@ from mqttlite.core.properties import with_properties
 from mqttlite.core.reason_codes import QUOTA_EXCEEDED, REFUSED
 from mqttlite.core.reasons import words as reason_words
 
+from ..settings.upstream import UpstreamSettings
 from .counts import Counts
 from .mapping import LoopError, Ways, aged, counted, own, plain
 from .rate import Bucket
-from .settings import UpstreamSettings
 from .terms import Terms
 
 PINGS = bytes((PINGREQ, 0))

@@ -15,9 +15,9 @@ from mqttlite.core.properties import user_property
 from mqttlite.core.records import LOST
 from mqttlite.core.session import IN_DOUBT, RELEASED
 
+from ..settings.upstream import Route
 from .mapping import ENVELOPE
 from .relay import Full, Message
-from .settings import Route
 
 ONCE = 0x10  # Retain Handling: retained messages are sent when the subscription is new
 DOUBT = "in doubt: the upstream has lost its session between PUBREC and PUBCOMP, so it may or may not have passed it on"

@@ -19,7 +19,7 @@ from mqttlite.core.properties import (
 )
 from mqttlite.core.session import WINDOW
 
-from .settings import UpstreamSettings
+from ..settings.upstream import UpstreamSettings
 
 BRIDGE_BIT = 0x80  # of the protocol level of 3.1.1: Mosquitto then sends no message back, and keeps RETAIN
 INBOUND = 100  # QoS 1 and 2 messages that the upstream may have sent and not got acknowledged

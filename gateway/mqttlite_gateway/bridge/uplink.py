@@ -21,6 +21,7 @@ from mqttlite.core.shown import shown
 
 from ..lines.saying import Saying
 from ..lines.upstream import Upstream
+from ..settings.upstream import UpstreamSettings
 from .age import Ages
 from .counts import Counts, first_of
 from .dead import DeadLetters
@@ -29,7 +30,6 @@ from .kept import Kept, load
 from .opening import READ_BYTES, Opening, SilentError, VersionError
 from .relay import Full, Means, Message, Relay
 from .session import content_of, give_up, message_of, number_of, options_of
-from .settings import UpstreamSettings
 from .terms import Version, versions
 
 log = logging.getLogger("mqttlite.gateway")

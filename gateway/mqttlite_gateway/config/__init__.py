@@ -1,28 +1,28 @@
-"""What the gateway is told: by a TOML file, and by its command line, which counts more. Errors name the file, the line
-and the key, and never show a password.
+"""The file that a gateway is told by: gateway.toml. Errors name the file, the line and the key, and never show a
+password.
 
 A module for each table, or for what belongs together: `KEYS`, the names at the top of the file that it takes, and
 `read(found, config)`, which takes them over and says of every mistake where it is and what is expected. Who adds one
-adds a module, a field of Config, and the module to TABLES.
+adds a module, a field of Config (settings/whole.py, which all of them fill), and the module to TABLES.
 
-general     mode, console                          whole       Config: what all of them fill
-upstream    upstream, [[upstream]]                 serial, port   [[serial]], --serial
-status      status_topic, status_every_s           provision   [provision]
+general     mode, console                          upstream    upstream, [[upstream]]
+status      status_topic, status_every_s           serial      [[serial]]
 tls         [tls] of forward mode                  inside      the tables of broker.toml, in bridge mode
-page, mdns, home_assistant, bus                    the tables of these names; bus_port: what [[bus]] names
+page, mdns, home_assistant, bus, provision         the tables of these names
 values      of which type a value has to be        secrets     whether others can read a password
-together    what has to go together                plain      passwords that anybody on the network can read
+plain       passwords that anybody on the network can read
 """
 
 from pathlib import Path
 
 from mqttlite.settings.found import Found, Mistakes
 
+from ..settings.errors import ConfigError
+from ..settings.general import BRIDGE, FORWARD
+from ..settings.port import SerialPort
+from ..settings.whole import DEFAULT_UPSTREAM, Config
 from . import bus, general, home_assistant, inside, mdns, page, provision, serial, status, tls, upstream
-from .errors import ConfigError
-from .port import SerialPort
 from .secrets import exposed
-from .whole import BRIDGE, DEFAULT_UPSTREAM, FORWARD, Config
 
 __all__ = [
     "BRIDGE",
@@ -30,7 +30,6 @@ __all__ = [
     "FORWARD",
     "Config",
     "ConfigError",
-    "PortRule",
     "SerialPort",
     "exposed",
     "load",

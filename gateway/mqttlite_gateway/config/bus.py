@@ -8,10 +8,10 @@ frames = 4                   # of an answer at most
 
 from mqttlite.settings.found import Found
 
-from .bus_port import BusPort
-from .errors import ConfigError
+from ..settings.bus_port import BusPort
+from ..settings.errors import ConfigError
+from ..settings.whole import Config
 from .values import values_of
-from .whole import Config
 
 KEYS = ("bus",)
 

@@ -1,18 +1,12 @@
 """mode, and console: keys above the first table that belong to no other module."""
 
-import os
-
-from mqttlite.core.shown import shown
 from mqttlite.settings.found import Found
 
-from .errors import ConfigError
+from ..settings.general import BRIDGE, FORWARD, check_console, check_mode
+from ..settings.whole import Config
 from .values import top_value
-from .whole import AUTO, BRIDGE, FORWARD, Config
 
 KEYS = ("mode", "console")
-
-MODES = (FORWARD, BRIDGE)
-SOCKET_MAX = 107  # bytes of the path of a Unix socket
 
 
 def read(found: Found, config: Config) -> None:
@@ -26,15 +20,3 @@ def read(found: Found, config: Config) -> None:
             raise found.mistake(("mode",), "mode is forward, and [[upstream]] is the bridge's: leave one of them out")
     with found.gathering():
         config.console = top_value(found, "console", str, config.console, check_console, '"auto"')
-
-
-def check_mode(mode: str) -> None:
-    """ConfigError for one that there is not."""
-    if mode not in MODES:
-        raise ConfigError(f"mode '{shown(mode)}': there are {' and '.join(MODES)}")
-
-
-def check_console(path: str) -> None:
-    """ConfigError for a path that no socket can have."""
-    if path not in ("", AUTO) and not (path[0] == "/" and len(os.fsencode(path)) <= SOCKET_MAX):
-        raise ConfigError(f"console '{shown(path)}': must be a path of at most {SOCKET_MAX} bytes that begins with /")

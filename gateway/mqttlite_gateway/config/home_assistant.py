@@ -1,12 +1,12 @@
-"""[home_assistant]: telling Home Assistant of the devices (home/settings.py has its keys)."""
+"""[home_assistant]: telling Home Assistant of the devices (settings/home_assistant.py has its keys)."""
 
 from typing import Any
 
 from mqttlite.settings.found import Found
 
-from ..home.settings import HomeSettings, Reading
+from ..settings.home_assistant import HomeSettings, Reading
+from ..settings.whole import Config
 from .values import values_of
-from .whole import Config
 
 KEYS = ("home_assistant",)
 

@@ -3,7 +3,7 @@
 from mqttlite.broker.config import TABLES
 from mqttlite.settings.found import Found
 
-from .whole import Config
+from ..settings.whole import Config
 
 OF_ALL = (
     "log",

@@ -1,10 +1,10 @@
-"""[mdns]: announcing the broker in the local network (radio/settings.py has its keys)."""
+"""[mdns]: announcing the broker in the local network (settings/mdns.py has its keys)."""
 
 from mqttlite.settings.found import Found
 
-from ..radio.settings import MdnsSettings
+from ..settings.mdns import MdnsSettings
+from ..settings.whole import Config
 from .values import values_of
-from .whole import Config
 
 KEYS = ("mdns",)
 

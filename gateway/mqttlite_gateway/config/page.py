@@ -1,9 +1,9 @@
-"""[page]: the web page (page/settings.py has its keys)."""
+"""[page]: the web page (settings/page.py has its keys)."""
 
 from mqttlite.settings.found import Found
 
-from ..page.settings import PageSettings, check
-from .whole import Config
+from ..settings.page import PageSettings, check
+from ..settings.whole import Config
 
 KEYS = ("page",)
 

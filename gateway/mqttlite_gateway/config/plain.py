@@ -1,11 +1,11 @@
-"""Passwords that cross a network as anybody there can read them. Imports whole."""
+"""Passwords that cross a network as anybody there can read them."""
 
 import ipaddress
 from collections.abc import Iterator
 
 from mqttlite.client.url import Url
 
-from .whole import Config
+from ..settings.whole import Config
 
 PLAIN = {"mqtt": "mqtts", "ws": "wss", "amqp": "amqps"}  # and what hides them
 

@@ -2,7 +2,7 @@
 
 from mqttlite.settings.found import Found
 
-from .whole import Config
+from ..settings.whole import Config
 
 KEYS = ("provision",)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from mqttlite.client.url import Url
 
-from .errors import ConfigError
-from .whole import Config
+from ..settings.errors import ConfigError
+from ..settings.whole import Config
 
 
 def exposed(path: Path, config: Config) -> str:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from mqttlite.settings.found import Found
 
-from .errors import ConfigError
-from .port import PortRule, SerialPort, is_pattern
+from ..settings.errors import ConfigError
+from ..settings.port import PortRule, SerialPort, is_pattern
+from ..settings.whole import Config
 from .values import values_of
-from .whole import Config
 
 KEYS = ("serial",)
 

@@ -12,16 +12,14 @@ import re
 from dataclasses import fields
 from typing import Any
 
-from mqttlite.client.arguments.checked_url import NETWORK, checked_url
-from mqttlite.core.shown import shown
 from mqttlite.settings.found import Found, Key
 
-from ..bridge.settings import KINDS, Route, UpstreamSettings
+from ..settings.broker import check_tls, check_url, tls_names
+from ..settings.errors import ConfigError
+from ..settings.upstream import KINDS, Route, UpstreamSettings, name_of
+from ..settings.whole import DEFAULT_UPSTREAM, Config
 from ..sinks import check_options
-from . import tls
-from .errors import ConfigError
 from .values import top_value, values_of
-from .whole import DEFAULT_UPSTREAM, Config
 
 KEYS = ("upstream",)
 
@@ -110,46 +108,9 @@ def _routes(found: Found, at: tuple[Key, ...], value: object) -> list[Route]:
 def _check_tls(found: Found, at: tuple[Key, ...], table: Any, url: str) -> None:
     if not isinstance(table, dict):
         raise found.mistake(at, 'tls must be a table, as in tls = { ca = "/etc/mqttlite/ca.pem" }')
-    found.names(at, tls.names())
+    found.names(at, tls_names())
     if url:
         try:
-            tls.check(table, url)
+            check_tls(table, url)
         except ConfigError as error:
             raise found.mistake(at, str(error).removeprefix("[tls]: ")) from None
-
-
-def lead_to(urls: list[str]) -> list[UpstreamSettings]:
-    """Upstreams for the command line's --upstream, in bridge mode: all messages go there. ConfigError: one is none."""
-    found: list[UpstreamSettings] = []
-    for url in urls:
-        name = name_of(url)
-        if any(each.name == name for each in found):
-            name = f"{name[:50]}-{len(found) + 1}"
-        try:
-            if KINDS.get(url.partition("://")[0], "mqtt") == "mqtt":
-                check_url(url)
-            found.append(UpstreamSettings(name, url, out=(Route("#"),)))
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(f"--upstream: {error}") from None
-    return found
-
-
-def name_of(url: str) -> str:
-    """A name for an upstream that has none: its host."""
-    rest = url.partition("://")[2].rpartition("@")[2]
-    return re.sub("[^A-Za-z0-9_.-]", "-", rest.partition("/")[0].partition(":")[0])[:58] or "upstream"
-
-
-def check_url(text: str, key: str = "upstream") -> None:
-    """ConfigError for a URL that is no broker's."""
-    scheme, _, rest = text.partition("://")
-    if scheme in ("mqtt", "mqtts") and rest.rpartition("@")[2].partition("/")[2].strip("/ "):
-        raise ConfigError(
-            f"{key}: what stands behind host and port means nothing to a broker; write {scheme}://host:port"
-        )
-    try:
-        checked_url(text, (*NETWORK, "unix"))
-    except ValueError as error:
-        raise ConfigError(f"{key}: {shown(str(error), 300)}") from None

@@ -9,7 +9,7 @@ from typing import Any
 from mqttlite.settings.found import Found, Key, check_name
 from mqttlite.settings.numbers import whole
 
-from .errors import ConfigError
+from ..settings.errors import ConfigError
 
 _WANTED = {
     str: "a text in quotes, as in {}",

@@ -16,7 +16,7 @@ from .payloads import ONLINE
 from .plan import Plan
 
 if TYPE_CHECKING:
-    from .settings import HomeSettings
+    from ..settings.home_assistant import HomeSettings
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mqttlite import __version__
 
-from .settings import HomeSettings, Reading
+from ..settings.home_assistant import HomeSettings, Reading
 
 ORIGIN = {"name": "mqttlite", "sw_version": __version__}
 OURS = "mqttlite_"  # how identifiers begin

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ..settings.home_assistant import HomeSettings
 from .payloads import OURS, Seen, at_once, config, config_topic, device_id, object_id, state, state_topic, without
-from .settings import HomeSettings
 
 
 class Publication(NamedTuple):

@@ -12,13 +12,13 @@ from mqttlite.broker.limits import LimitError
 from mqttlite.client import Client, Message
 from mqttlite.core.errors import MQTTError
 
+from ..settings.home_assistant import HomeSettings
 from .payloads import OFFLINE, ONLINE, online_topic
-from .settings import HomeSettings
 
 if TYPE_CHECKING:
     from mqttlite.broker import Broker
 
-    from ..config import Config
+    from ..settings.whole import Config
 
 SESSION = "home assistant"  # a blank: no upstream can be called so
 SUBSCRIBED_S = 10.0

@@ -16,10 +16,10 @@ from mqttlite.broker.listening.listener import Listener
 from mqttlite.client.connecting.unreachable import port_of
 from mqttlite.client.url import Url
 
-from ..bridge.settings import UpstreamSettings, with_upstreams
-from ..config import Config
 from ..config.plain import is_here
-from ..operating.moving.lives import refuse_moved
+from ..lives import refuse_moved
+from ..settings.upstream import UpstreamSettings, with_upstreams
+from ..settings.whole import Config
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -10,7 +10,7 @@ from mqttlite.broker.clients.client_session import INSIDE_IDS
 from mqttlite.broker.inside import end_session, enrol, session_of
 from mqttlite.broker.queues.named_queue import NamedQueue
 
-from ..bridge.settings import DEAD, dead_filter
+from ..settings.upstream import DEAD, dead_filter
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -9,7 +9,7 @@ from mqttlite.broker.access.access import Access
 from mqttlite.broker.access.identity import WIRE
 from mqttlite.core.reason_codes import NOT_AUTHORISED
 
-from ..config.port import PASSWORD, SerialPort
+from ..settings.port import PASSWORD, SerialPort
 
 
 def vouching(broker: Broker, port: SerialPort, name: Callable[[], str]) -> Callable[[Arriving], Identity | None]:

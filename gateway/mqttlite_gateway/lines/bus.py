@@ -15,8 +15,8 @@ from mqttlite.serial.clock import now_ms
 from mqttlite.serial.line import Line
 from mqttlite.serial.ports import HostPort, open_port
 
-from ..config import SerialPort
-from ..config.bus_port import RTS, BusPort
+from ..settings.bus_port import RTS, BusPort
+from ..settings.port import SerialPort
 from .bus_line import BusLine
 from .line import BYE_S, RECEIVE_WINDOW, REFUSED_S, REOPEN_S, SEND_BUFFER, TIME_LOOK_S
 from .saying import Saying, without

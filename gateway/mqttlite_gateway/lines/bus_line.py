@@ -7,7 +7,7 @@ from mqttlite.core.shown import shown
 from mqttlite.link.bus.station import Station
 from mqttlite.link.frames import Greeting
 
-from ..config import SerialPort
+from ..settings.port import SerialPort
 from .forward import Broker
 from .line import GatewayLine
 from .names import Names

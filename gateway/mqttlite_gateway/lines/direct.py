@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from mqttlite.core.errors import ConnectError
 
-from ..config import SerialPort
+from ..settings.port import SerialPort
 from .console import NO_PORT
 from .line import GatewayLine
 from .upstream import Streams

@@ -19,7 +19,7 @@ from mqttlite.serial.clock import now_ms
 from mqttlite.serial.line import Line
 from mqttlite.serial.ports import open_port
 
-from ..config import SerialPort
+from ..settings.port import SerialPort
 from .console import PROMPT, Console
 from .forward import Broker, Forwarder
 from .names import Names, topic_level

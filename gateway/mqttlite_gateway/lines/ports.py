@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from mqttlite.serial.ports import is_serial_device, users_of
 
-from ..config.port import PortRule, SerialPort
+from ..settings.port import PortRule, SerialPort
 from .line import GatewayLine
 from .udev import PortEvents
 

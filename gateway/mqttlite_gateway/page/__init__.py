@@ -1,6 +1,6 @@
 """The gateway's web page: devices, lines and queues as they are, what needs somebody's decision, and a few trials.
 
-settings    [page]: where it is                     server     aiohttp: what is asked for, and who answers it
+server      aiohttp: what is asked for, and who answers it
 malformed   what is no HTTP is not logged              crowd      who goes when very many are connected
 door        what every request passes               people     logins, sessions, rights
 answers     what the page's scripts ask for         files      what browsers load: static/

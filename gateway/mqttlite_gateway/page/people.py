@@ -18,8 +18,8 @@ from mqttlite.broker.counting.stats import Stats, Watch
 from mqttlite.broker.gates.logins import Logins
 from mqttlite.broker.limits import Limits
 
-from ..config.errors import ConfigError
-from .settings import PageSettings
+from ..settings.errors import ConfigError
+from ..settings.page import PageSettings
 
 IDLE_MS = 12 * 3600_000  # of a session that nobody uses
 LIFE_MS = 7 * 24 * 3600_000  # of any session

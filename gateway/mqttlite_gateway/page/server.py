@@ -25,10 +25,11 @@ from mqttlite.broker.listening.listener import Tls
 from mqttlite.broker.operating.loop_watch import LoopWatch
 from mqttlite.broker.operating.metrics import CONTENT_TYPE
 
-from ..config.errors import ConfigError
 from ..operating.health import reasons
 from ..operating.metrics import exposition
 from ..running import Running
+from ..settings.errors import ConfigError
+from ..settings.page import NO_CERTIFICATE, PageSettings
 from . import malformed
 from .answers import Answers
 from .boards import Boards
@@ -40,7 +41,6 @@ from .jobs import Jobs
 from .parts import Parts
 from .people import LIFE_MS, TOO_MANY, LoginError, People, check_people, is_proxied
 from .samples import STEP_S
-from .settings import NO_CERTIFICATE, PageSettings
 from .streams import Streams, TooManyError
 from .topics import InsideTopics, Topics, UpstreamTopics
 

@@ -7,12 +7,12 @@ from mqttlite.broker.access.access import Access
 from mqttlite.broker.config.make_access import make_access
 from mqttlite.broker.listening.listener import Tls
 
-from ..config.errors import ConfigError
 from ..running import Running
-from .settings import NO_CERTIFICATE, PageSettings
+from ..settings.errors import ConfigError
+from ..settings.page import NO_CERTIFICATE, PageSettings
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..settings.whole import Config
     from .server import Page
 
 INSTALL = (

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from mqttlite import __version__
 
 from ..running import Running
-from .settings import check_name
+from ..settings.mdns import check_name
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
-    from .settings import MdnsSettings
+    from ..settings.mdns import MdnsSettings
 
 log = logging.getLogger("mqttlite.gateway")
 

@@ -4,13 +4,13 @@ base      what a sink is: all that somebody needs to know who writes another one
 amqp      RabbitMQ: publisher confirms, quorum queue or exchange      postgres   PostgreSQL: a row each, exactly once
 uplink    what all of them share: queue, order, batches, trying again, dead letters, what is shown
 
-The settings are those of an upstream of the bridge (bridge/settings.py), whose `options` are the sink's own.
+The settings are those of an upstream of the bridge (settings/upstream.py), whose `options` are the sink's own.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..bridge.settings import UpstreamSettings
+    from ..settings.upstream import UpstreamSettings
     from .base import Sink
 
 

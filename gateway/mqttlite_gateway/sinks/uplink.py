@@ -26,8 +26,8 @@ from ..bridge.rate import Bucket
 from ..bridge.relay import Full
 from ..bridge.relay import Message as DeadLetter
 from ..bridge.session import number_of, options_of
-from ..bridge.settings import UpstreamSettings
 from ..lines.saying import Saying
+from ..settings.upstream import UpstreamSettings
 from . import sink_of
 from .base import Message, Sink, SinkError, key_of
 

@@ -116,7 +116,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def configuration(args: argparse.Namespace) -> "Config":
     """The file, overridden by the options. Raises ConfigError."""
     from mqttlite_gateway.config import BRIDGE, Config, ConfigError, SerialPort, exposed, load
-    from mqttlite_gateway.config.port import parsed
+    from mqttlite_gateway.settings.port import parsed
 
     config = load(args.config) if args.config else Config()
     if args.config:
@@ -128,7 +128,7 @@ def configuration(args: argparse.Namespace) -> "Config":
         config.serial = [port for port in given if isinstance(port, SerialPort)]
         config.wanted = [rule for rule in given if not isinstance(rule, SerialPort)]
     if args.bus:
-        from mqttlite_gateway.config.bus_port import BusPort
+        from mqttlite_gateway.settings.bus_port import BusPort
 
         config.buses = [BusPort.parse(text) for text in args.bus]
     if args.upstream:

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import mqttlite_gateway.inside.joined  # noqa: F401 (so that the world answers for its sockets)
-from mqttlite_gateway.bridge.settings import Route, UpstreamSettings
 from mqttlite_gateway.config import BRIDGE, Config, SerialPort
 from mqttlite_gateway.gateway import Gateway
-from mqttlite_gateway.radio.settings import MdnsSettings
+from mqttlite_gateway.settings.mdns import MdnsSettings
+from mqttlite_gateway.settings.upstream import Route, UpstreamSettings
 
 from ...broker.inside import session_of
 from ..check.ledger import Reading

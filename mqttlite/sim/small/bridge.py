@@ -66,8 +66,8 @@ class BridgeRun(Run):
             start(self)
 
     async def _gateway(self, process: Process) -> None:
-        from mqttlite_gateway.bridge.settings import Route, UpstreamSettings, with_upstreams
         from mqttlite_gateway.bridge.uplink import BridgeUplink
+        from mqttlite_gateway.settings.upstream import Route, UpstreamSettings, with_upstreams
 
         route = (Route(TOPIC, qos=self.small.qos),)
         settings = UpstreamSettings(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.client import Client
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 
 from .world import KINDS, TIMEOUT_S, VERSIONS, Reader, gateway, settings, until, upstream
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.client import Client
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 from tests.broker.raw import Cutter, port_of
 from tests.statements import statement
 

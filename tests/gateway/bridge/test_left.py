@@ -13,9 +13,9 @@ from mqttlite.client import Client
 from mqttlite.core.errors import SubscribeError
 from mqttlite_gateway.bridge.dead import DeadLetters
 from mqttlite_gateway.bridge.relay import Message
-from mqttlite_gateway.bridge.settings import UpstreamSettings, with_upstreams
 from mqttlite_gateway.bridge.uplink import BridgeUplink
 from mqttlite_gateway.inside.left import leave
+from mqttlite_gateway.settings.upstream import UpstreamSettings, with_upstreams
 from mqttlite_gateway.sinks.uplink import SinkUplink
 from tests.gateway.bridge.world import LOCAL, settings, until
 from tests.gateway.sinks.world import Notebook

@@ -8,8 +8,8 @@ import pytest
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client
-from mqttlite_gateway.bridge.settings import Route, with_upstreams
 from mqttlite_gateway.bridge.uplink import BridgeUplink
+from mqttlite_gateway.settings.upstream import Route, with_upstreams
 
 from .world import KINDS, LOCAL, TIMEOUT_S, VERSIONS, Reader, gateway, settings, until, upstream
 

@@ -12,7 +12,7 @@ from mqttlite.client import Client
 from mqttlite.core import session
 from mqttlite.core.codec import acknowledgement, decode_packet_id
 from mqttlite.core.packet_types import PINGREQ, PINGRESP, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 from tests.broker.raw import Cutter, RawClient, port_of
 from tests.peers import Mosquitto
 

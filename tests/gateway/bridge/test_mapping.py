@@ -9,7 +9,7 @@ from mqttlite.core.properties import encode_user_properties, user_properties
 from mqttlite_gateway.bridge.age import Ages
 from mqttlite_gateway.bridge.mapping import HOPS, LoopError, Ways, counted, own, plain
 from mqttlite_gateway.bridge.rate import Bucket, Drained
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from mqttlite.client import Client
 from mqttlite.core.packet_types import DISCONNECT
 from mqttlite.core.reason_codes import QUOTA_EXCEEDED
 from mqttlite_gateway.bridge import uplink as uplink_module
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 from tests.peers import Mosquitto
 
 from .scripted import ACCEPTED5, Peer, Scripted

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mqttlite.store.tending.backup import backup
-from mqttlite_gateway.operating.moving import lives
+from mqttlite_gateway import lives
 from tests.gateway.bridge.test_lost_sessions import publish
 from tests.peers import Mosquitto
 

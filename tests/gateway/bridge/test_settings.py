@@ -6,7 +6,7 @@ import pytest
 
 from mqttlite.broker import Limits
 from mqttlite.broker.limits import QueueRule
-from mqttlite_gateway.bridge.settings import MIB, Route, UpstreamSettings, with_upstreams
+from mqttlite_gateway.settings.upstream import MIB, Route, UpstreamSettings, with_upstreams
 
 OUT = (Route("sensors/#", "site-7/"),)
 

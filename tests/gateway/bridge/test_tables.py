@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mqttlite_gateway.bridge.settings import Route
 from mqttlite_gateway.config import load
+from mqttlite_gateway.settings.upstream import Route
 
 
 def test_an_upstream_of_the_file_is_there_with_what_passes_in_both_directions(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 from mqttlite.core.properties import parted
 from mqttlite_gateway.bridge.counts import Counts
 from mqttlite_gateway.bridge.relay import Means, Relay, _read
-from mqttlite_gateway.bridge.settings import Route
 from mqttlite_gateway.bridge.terms import Terms, Version, terms_of
+from mqttlite_gateway.settings.upstream import Route
 from tests.peers import Mosquitto
 
 from .scripted import ACCEPTED, ACCEPTED5, Peer, Scripted

@@ -9,8 +9,8 @@ from typing import Any
 from mqttlite.broker import Broker, Limits
 from mqttlite.client import Client, Message
 from mqttlite.ledger import Ledger
-from mqttlite_gateway.bridge.settings import Route, UpstreamSettings, with_upstreams
 from mqttlite_gateway.bridge.uplink import BridgeUplink
+from mqttlite_gateway.settings.upstream import Route, UpstreamSettings, with_upstreams
 from tests.peers import Mosquitto
 
 TIMEOUT_S = 30.0

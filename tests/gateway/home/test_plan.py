@@ -10,7 +10,7 @@ from ha_mqtt_discoverable.sensors import BinarySensorInfo, NumberInfo, SensorInf
 
 from mqttlite_gateway.home.payloads import Seen, config, config_topic, device_id, object_id, state, without
 from mqttlite_gateway.home.plan import Plan, Publication
-from mqttlite_gateway.home.settings import HomeSettings, Reading
+from mqttlite_gateway.settings.home_assistant import HomeSettings, Reading
 
 READINGS = (
     Reading(

@@ -16,11 +16,11 @@ from mqttlite.broker import READ, Access, Broker, Rule
 from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.rules import Rules
 from mqttlite.broker.access.users import Users
-from mqttlite_gateway.config.errors import ConfigError
 from mqttlite_gateway.page.door import Door
 from mqttlite_gateway.page.people import IDLE_MS, LIFE_MS, SESSIONS_MAX, LoginError, People
 from mqttlite_gateway.page.server import Page
-from mqttlite_gateway.page.settings import PageSettings
+from mqttlite_gateway.settings.errors import ConfigError
+from mqttlite_gateway.settings.page import PageSettings
 
 from . import shown
 from .browser import Tab

@@ -16,7 +16,7 @@ from mqttlite.broker import Broker
 from mqttlite.client import Client
 from mqttlite_gateway.page.collect import _counters
 from mqttlite_gateway.page.server import Page
-from mqttlite_gateway.page.settings import PageSettings
+from mqttlite_gateway.settings.page import PageSettings
 from tests.runtimes import ROOT
 
 from .browser import Tab

@@ -22,7 +22,7 @@ from mqttlite_gateway.page.people import Visitor
 from mqttlite_gateway.page.rates import Rates
 from mqttlite_gateway.page.samples import DAY, HOUR, KEYS_MAX, LINE, STEP_S, Samples, Shape
 from mqttlite_gateway.page.server import Page
-from mqttlite_gateway.page.settings import PageSettings
+from mqttlite_gateway.settings.page import PageSettings
 from tests.certificates import Certificates
 
 from . import shown

@@ -13,7 +13,7 @@ from mqttlite.broker import Broker, Limits
 from mqttlite.broker.named_rules import NamedRule
 from mqttlite.client import Client
 from mqttlite_gateway.page.server import Page
-from mqttlite_gateway.page.settings import PageSettings
+from mqttlite_gateway.settings.page import PageSettings
 
 from . import shown
 from .browser import Tab, leave

@@ -25,7 +25,7 @@ from mqttlite_gateway.gateway import Gateway
 from mqttlite_gateway.radio import announce
 from mqttlite_gateway.radio.announce import Announcer, services_of
 from mqttlite_gateway.radio.discover import FoundBroker, discover
-from mqttlite_gateway.radio.settings import MdnsSettings, check_name
+from mqttlite_gateway.settings.mdns import MdnsSettings, check_name
 from tests.certificates import Certificates
 from tests.firmware.boards import Board
 from tests.peers import free_port

@@ -10,7 +10,7 @@ import aio_pika
 import pytest
 
 from mqttlite.testing.faults import FaultyLink
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 from mqttlite_gateway.sinks.amqp import AmqpOptions, amqp_options, routing_key_of
 from tests.gateway.sinks.world import broker, publish, publisher, settings, until, uplink
 from tests.rabbitmq import Shared

@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from mqttlite_gateway.bridge.settings import UpstreamSettings
+from mqttlite_gateway.settings.upstream import UpstreamSettings
 from mqttlite_gateway.sinks.base import Message, Settle, SinkError
 from mqttlite_gateway.sinks.postgres import PostgresOptions, PostgresSink, postgres_options
 from tests.database.postgres import Postgres

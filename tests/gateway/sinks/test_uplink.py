@@ -8,7 +8,7 @@ import pytest
 from mqttlite.broker.connections.turns import now_ms
 from mqttlite.broker.inside import end_session, kept, session_of
 from mqttlite.store.in_sqlite.sqlite_reserve import Reserve
-from mqttlite_gateway.bridge.settings import Route
+from mqttlite_gateway.settings.upstream import Route
 from mqttlite_gateway.sinks.uplink import SinkUplink
 from tests.gateway.sinks.world import Notebook, broker, publish, publisher, settings, until, uplink
 

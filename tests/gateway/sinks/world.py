@@ -10,7 +10,7 @@ from typing import Any
 
 from mqttlite import Client
 from mqttlite.broker import Broker, Limits
-from mqttlite_gateway.bridge.settings import Route, UpstreamSettings, with_upstreams
+from mqttlite_gateway.settings.upstream import Route, UpstreamSettings, with_upstreams
 from mqttlite_gateway.sinks import sink_of
 from mqttlite_gateway.sinks.base import Message, Settle, Sink, SinkError
 from mqttlite_gateway.sinks.uplink import SinkUplink

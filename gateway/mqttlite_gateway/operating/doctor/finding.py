@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ...settings.whole import Config
 
 OK = "ok"
 WRONG = "wrong"  # it does not work, or loses something

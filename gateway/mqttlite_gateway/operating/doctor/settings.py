@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from mqttlite.broker.config.make_access import doubts, make_access
 
-from ...config import ConfigError, exposed, load
+from ...config import exposed, load
 from ...config.plain import plain_passwords
+from ...settings.errors import ConfigError
 from .finding import DOUBTFUL, LEFT_OUT, OK, WRONG, Case, Finding
 
 STEP = "settings"

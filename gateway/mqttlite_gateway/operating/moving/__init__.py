@@ -2,7 +2,6 @@
 
 parts     what belongs to a gateway               archive   all of it in one file, each part with its checksum
 leaving   makes the archive, while it runs        arriving  puts it in its place, here or on another machine
-lives     which life of a store this is, and whether it has moved away
 
 Two gateways with one store would both send what is queued, under one name. `--move` marks the store that is left, so
 that it does not start any more; a copy of one that may still live is restored only if somebody says that it does not.

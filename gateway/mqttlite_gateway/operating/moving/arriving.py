@@ -13,8 +13,9 @@ from mqttlite.store.in_sqlite.sqlite_found import beside, move_aside
 from mqttlite.store.place import Lock
 from mqttlite.store.tending.counting import undelivered
 
+from ... import lives
 from ..install.system import System
-from . import archive, lives
+from . import archive
 from .archive import Manifest, Part
 from .leaving import machine
 from .parts import LEDGER, STORE

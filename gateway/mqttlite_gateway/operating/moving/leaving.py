@@ -16,7 +16,8 @@ from mqttlite.store.place import Lock
 from mqttlite.store.tending.backup import backup as copy_store
 from mqttlite.store.tending.counting import undelivered
 
-from . import archive, lives
+from ... import lives
+from . import archive
 from .archive import Manifest, Part
 from .parts import LEDGER, STORE, parts_of
 

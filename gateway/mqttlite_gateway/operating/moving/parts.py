@@ -7,7 +7,9 @@ from typing import Any
 
 from mqttlite.broker.config.ledger import ledger_path
 
-from ...config import Config, ConfigError, load
+from ...config import load
+from ...settings.errors import ConfigError
+from ...settings.whole import Config
 
 FOLDER = Path("/etc/mqttlite")
 KEY_FILE_MAX = 1 << 20  # bytes of a file that settings name: keys and lists of users are small

@@ -4,8 +4,6 @@
 name = "Hall 3"                    # the instance; this machine's name, if nothing is said
 announce = true                    # false: nothing is announced
 interfaces = ["192.168.1.10"]      # addresses of this machine; all, if nothing is said
-
-Imports nothing of zeroconf: whoever only reads the file needs none.
 """
 
 import ipaddress

@@ -1,23 +1,26 @@
-"""Everything that a gateway is told, and what has to go together."""
+"""Everything that a gateway is told, and what has to go together, whoever has said it: the file, the command line, a
+program.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mqttlite.broker.config.settings import Settings
+from mqttlite.serial.ports import ports_there
 from mqttlite.settings.found import Found, Key, label
 
-from ..bridge.settings import UpstreamSettings
-from ..home.settings import HomeSettings
-from ..page.settings import PageSettings
-from ..radio.settings import MdnsSettings
+from .broker import check_tls, check_url
 from .bus_port import BusPort
 from .errors import ConfigError
-from .port import PortRule, SerialPort
+from .general import AUTO, BRIDGE, FORWARD, check_console
+from .home_assistant import HomeSettings
+from .mdns import MdnsSettings
+from .page import PageSettings
+from .port import PortRule, SerialPort, check_ports
+from .status import check_every, check_topic
+from .upstream import UpstreamSettings, lead_to
 
-FORWARD = "forward"  # each device has a connection of its own to a broker elsewhere
-BRIDGE = "bridge"  # the broker is inside, and passes on what it holds
 DEFAULT_UPSTREAM = "mqtt://localhost:1883"
-AUTO = "auto"
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Config:
     $XDG_RUNTIME_DIR/mqttlite, or /run/mqttlite.
     `tls`: in forward mode what mqttlite.Client takes about TLS, by the same names: ca, certificate, key_file,
     key_password, alpn, server_name, fingerprint, insecure.
-    `provision`: settings for boards that wait for some (provision.py), None for none.
+    `provision`: settings for boards that wait for some (lines/provision.py), None for none.
     `mode`: FORWARD or BRIDGE; `upstreams`: where the bridge leads to. `broker`: what the broker inside is told, its
     store among it; the tables of broker.toml.
     `page`, `home_assistant`: the tables of these names, None where there is none; `mdns`: [mdns]; `buses`: [[bus]].
@@ -43,7 +46,7 @@ class Config:
     upstream: str = DEFAULT_UPSTREAM
     status_topic: str = ""
     status_every_s: float = 5.0
-    console: str = "auto"
+    console: str = AUTO
     tls: dict[str, Any] = field(default_factory=dict)
     provision: dict[str, Any] | None = None
     mode: str = FORWARD
@@ -65,8 +68,6 @@ class Config:
     def lead_to(self, urls: list[str]) -> None:
         """The command line's --upstream, instead of what the file says. ConfigError: forward mode has one."""
         if self.is_bridge:
-            from .upstream import lead_to
-
             self.upstreams = lead_to(urls)
         elif len(urls) > 1:
             raise ConfigError("--upstream is there twice: more than one needs --bridge")
@@ -87,6 +88,16 @@ class Config:
 
     def check(self) -> None:
         """Raise ConfigError for what cannot work."""
-        from .together import check
-
-        check(self)
+        if not self.serial and not self.wanted and not self.buses and not self.is_bridge:
+            there = ports_there()
+            example = there[0] if there else "/dev/ttyUSB0"
+            has = f"; there is {', '.join(there)}" if there else "; and none is plugged in now"
+            raise ConfigError(f"no serial port; give at least one with --serial {example}, or in the file{has}")
+        check_ports([port.path for port in self.serial] + [bus.path for bus in self.buses])
+        if not self.is_bridge:
+            check_url(self.upstream)
+            if self.tls:
+                check_tls(self.tls, self.upstream)
+        check_console(self.console)
+        check_topic(self.status_topic)
+        check_every(self.status_every_s)

@@ -1,5 +1,4 @@
-"""What an operator says of an upstream, and what it does to the limits of the broker inside. Imports nothing of the
-bridge.
+"""[[upstream]]: what an operator says of an upstream, and what it does to the limits of the broker inside.
 
 The same settings are those of a sink (`kind` amqp or postgres): what its table has besides is in `options`, for the
 sink to read.
@@ -16,6 +15,9 @@ from mqttlite.broker.named_rules import NamedRule
 from mqttlite.client.url import Url
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.text import check_topic_filter, check_topic_name, to_utf8
+
+from .broker import check_url
+from .errors import ConfigError
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -198,6 +200,30 @@ class UpstreamSettings:
     def dead_queue(self) -> str:
         """The name of the broker's queue of what the upstream refuses."""
         return DEAD + self.name
+
+
+def lead_to(urls: list[str]) -> list[UpstreamSettings]:
+    """Upstreams for the command line's --upstream, in bridge mode: all messages go there. ConfigError: one is none."""
+    found: list[UpstreamSettings] = []
+    for url in urls:
+        name = name_of(url)
+        if any(each.name == name for each in found):
+            name = f"{name[:50]}-{len(found) + 1}"
+        try:
+            if KINDS.get(url.partition("://")[0], "mqtt") == "mqtt":
+                check_url(url)
+            found.append(UpstreamSettings(name, url, out=(Route("#"),)))
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"--upstream: {error}") from None
+    return found
+
+
+def name_of(url: str) -> str:
+    """A name for an upstream that has none: its host."""
+    rest = url.partition("://")[2].rpartition("@")[2]
+    return re.sub("[^A-Za-z0-9_.-]", "-", rest.partition("/")[0].partition(":")[0])[:58] or "upstream"
 
 
 def dead_filter(name: str) -> str:

@@ -8,8 +8,6 @@ boards = "/var/lib/mqttlite/boards"  # images, applications and releases that th
 names = ["pi.example.net"]         # names that browsers reach it by, beside this machine's own and its addresses
 admin_group = "admin"              # of [groups]: may look at everything, and change it
 reader_group = "reader"            # of [groups]: may look at everything
-
-Imports nothing of the page: whoever only reads the file needs no aiohttp.
 """
 
 import ipaddress
