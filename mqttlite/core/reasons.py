@@ -1,6 +1,9 @@
 """What the reason codes of MQTT 5.0 mean (2.4), and what to do about them. Both runtimes; loaded when needed."""
 
-PLAIN_MAX = 500  # characters of what a broker says
+from . import const
+from .features import HOST
+
+PLAIN_MAX = const(500)  # characters of what a broker says
 
 _REASONS = {
     0x00: "ended in good order",
@@ -46,15 +49,15 @@ def words(code: int, reason_string: bytes = b"", server_reference: bytes = b"") 
     """Words for a reason code, with its number, and with what the broker said besides."""
     text = _REASONS.get(code, "reserved reason code") + " (reason code 0x%02x)" % code
     if reason_string:
-        text += "; the broker says: " + plain(reason_string)
+        text += "; the broker says: " + (plain(reason_string) if HOST else str(reason_string, "utf-8"))
     if server_reference:
-        text += "; other server: " + plain(server_reference)
+        text += "; other server: " + (plain(server_reference) if HOST else str(server_reference, "utf-8"))
     return text
 
 
 def plain(said: bytes) -> str:
     """What a broker says (UTF-8), as text for a log and a terminal: what would move in it (control characters, marks of
-    direction, other ends of lines) is escaped, and what is very long is cut.
+    direction, other ends of lines) is escaped, and what is very long is cut. A host's.
     """
     text = ""
     for character in str(said, "utf-8"):

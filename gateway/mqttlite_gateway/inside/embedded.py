@@ -8,8 +8,9 @@ from pathlib import Path
 from mqttlite.broker import Broker, Limits
 from mqttlite.broker.access.access import Access
 from mqttlite.broker.clients.broker_store import BrokerStore
+from mqttlite.broker.config.doubts import doubts
 from mqttlite.broker.config.ledger import make_ledger
-from mqttlite.broker.config.make_access import doubts, make_access
+from mqttlite.broker.config.make_access import make_access
 from mqttlite.broker.config.settings import Settings
 from mqttlite.broker.listening.listen import ListenError, open_sockets
 from mqttlite.broker.listening.listener import Listener

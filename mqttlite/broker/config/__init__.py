@@ -10,7 +10,8 @@ operating        [metrics], [control], [log]          named    [[named_queue]], 
 access           [access], [groups], [[rule]]         devices  [devices]
 ledger           [ledger]
 settings         what all of them fill                listeners       listeners, of what was read
-make_access      users and rules, of what was read     (what a file holds, and in which line: settings/found.py)
+make_access      users and rules, of what was read     doubts          what is more likely a mistake
+(what a file holds, and in which line: settings/found.py)
 """
 
 from pathlib import Path

@@ -1,20 +1,17 @@
 """Who may connect and what they may do, from what [access], [groups] and [[rule]] say and the files that they name."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from ...settings.found import Mistakes, check_name
+from ...settings.found import Mistakes
 from ..access.access import LOCAL, Access
 from ..access.acl_file import read_rules as read_acl_file
 from ..access.device_file import groups_of, read_devices, rules_of
-from ..access.rule import PLACEHOLDERS, Rule
+from ..access.rule import Rule
 from ..access.rules import Rules
-from ..access.users import Users, name_of, read_users
-from ..listening.listen import ListenError, is_local_url
-from ..listening.listener import TLS_SCHEMES
+from ..access.users import name_of, read_users
 from .access import ANYBODY, CLOSE, LOOPBACK, NOBODY, read_rule_file
 from .settings import Settings
 
@@ -92,54 +89,3 @@ def _kept(wrong: list[str]) -> Iterator[None]:
         wrong += mistakes.lines
     except ValueError as error:
         wrong.append(str(error))
-
-
-def doubts(settings: Settings, access: Access | None) -> list[str]:
-    """What may be meant, and is more likely a mistake: for the log."""
-    if access is None:
-        return []
-    found = []
-    users = access.users
-    rules: list[Rule] = list(access.rules or ())
-    if access.rules is not None and not rules:
-        found.append("there is no rule, so nobody may publish or subscribe to anything")
-    if isinstance(users, Users):
-        if not len(users):
-            found.append(f"{settings.access['password_file']} has no user: mqttlite passwd adds one")
-        names = [("[[rule]]", rule.user) for rule in rules if rule.user]
-        names += [(f"group {group}", name) for group, members in settings.groups.items() for name in sorted(members)]
-        for place, name in dict.fromkeys(names):
-            if name not in users and access.certificate_name is None:
-                try:
-                    check_name(name, users, "user")
-                except ValueError as error:
-                    found.append(f"{place}: {error}")
-    for rule in dict.fromkeys(rules):
-        if unknown := re.search("%(?![ucg])[a-z]", rule.filter):
-            found.append(f"'{rule.filter}': {unknown[0]} stands for nothing; there are {', '.join(PLACEHOLDERS)}")
-        if rule.client is not None and "[" in rule.client and "]" not in rule.client:
-            found.append(f"client = {rule.client!r}: [ without ] is the sign itself; is it a pattern as [a-z]*?")
-    if users is not None:
-        for listener in settings.make_listeners():
-            if listener.scheme not in TLS_SCHEMES and _is_for_others(listener.url):
-                found.append(
-                    f"{listener.url}: passwords cross the network there as anybody can read them; mqtts:// hides them "
-                    "(docs/tls.md), and mqttlite broker --init makes what that needs"
-                )
-    if access.certificate_name is not None and not _asks_for_certificates(settings):
-        found.append("certificate_users is of no use: no listener has client_ca")
-    return found
-
-
-def _is_for_others(url: str) -> bool:
-    """Whether other machines could connect there. What is no address now is said by who listens there; one that has
-    been listened on for long may have no name now.
-    """
-    try:
-        return not is_local_url(url)
-    except ListenError:
-        return False
-
-
-def _asks_for_certificates(settings: Settings) -> bool:
-    return "client_ca" in settings.tls or any("client_ca" in table for table in settings.listeners)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ...broker import Broker, Limits
 from ...broker.config import Settings, load, option, queue_option
+from ...broker.config.doubts import doubts
 from ...broker.config.ledger import make_ledger
 from ...broker.config.listeners import joined
-from ...broker.config.make_access import doubts, make_access
+from ...broker.config.make_access import make_access
 from ...broker.connections.broker_loop import new_loop
 from ...broker.limits import NAMES, WHEN_FULL
 from ..arguments import Elsewhere

@@ -9,8 +9,9 @@ from typing import TypeVar
 from ...broker.access.access import Access
 from ...broker.access.users import Users
 from ...broker.config import Mistakes, Settings
+from ...broker.config.doubts import doubts
 from ...broker.config.ledger import make_ledger
-from ...broker.config.make_access import doubts, make_access
+from ...broker.config.make_access import make_access
 from ...broker.connections.doors import check_listener
 from ...broker.listening.listener import Listener
 from ...broker.reloading import strangers

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from ...broker import Broker
 from ...broker.config import Settings
-from ...broker.config.make_access import check_rules_stay, doubts, make_access
+from ...broker.config.doubts import doubts
+from ...broker.config.make_access import check_rules_stay, make_access
 from ...broker.operating.rereading import Rereading
 
 log = logging.getLogger("mqttlite.broker")

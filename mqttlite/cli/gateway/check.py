@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...broker.config.make_access import doubts
+from ...broker.config.doubts import doubts
 from ..broker.check import Trial, count, summary
 from ..streams import say
 

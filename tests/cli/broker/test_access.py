@@ -14,7 +14,8 @@ from mqttlite.broker.access.passwords import hashed
 from mqttlite.broker.access.rules import Rules
 from mqttlite.broker.access.users import ALTERNATIVE_NAME, COMMON_NAME, name_of
 from mqttlite.broker.config import Mistakes, load
-from mqttlite.broker.config.make_access import doubts, make_access
+from mqttlite.broker.config.doubts import doubts
+from mqttlite.broker.config.make_access import make_access
 from tests.certificates import Certificates
 from tests.cli.commands import inside
 from tests.peers import Mosquitto, program, run

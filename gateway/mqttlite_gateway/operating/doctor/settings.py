@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from mqttlite.broker.config.make_access import doubts, make_access
+from mqttlite.broker.config.doubts import doubts
+from mqttlite.broker.config.make_access import make_access
 
 from ...config import exposed, load
 from ...config.plain import plain_passwords
