@@ -86,6 +86,7 @@ examples:
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 TIMED_OUT = 27  # as mosquitto_sub's
+CHOICE = 2  # several are meant, and they are listed
 OUTPUT_GONE = 141  # 128 + SIGPIPE
 
 
@@ -117,6 +118,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             text = in_options(text)
         streams.say(f"{name}: {text}")
+        if isinstance(error, streams.Choice):
+            for line in error.lines:
+                streams.say(f"  {line}")
+            return CHOICE
         if isinstance(error, OSError):
             streams.give_up_output()  # a full disk, perhaps
         return error.code if isinstance(error, RefusedError) else 1

@@ -9,6 +9,15 @@ import os
 import re
 import sys
 
+
+class Choice(ValueError):
+    """It is not said which of several is meant. `lines`: those there are; the exit code is 2."""
+
+    def __init__(self, text: str, lines: list[str]) -> None:
+        super().__init__(text)
+        self.lines = lines
+
+
 _NAMES = ("standard input", "standard output", "standard error")
 
 # C0 and C1 controls and DEL, which terminals obey; line separators and overrides of direction, which mislead readers.

@@ -29,12 +29,14 @@ def default_path() -> Path | None:
 
 
 def running() -> list[Path]:
-    """The sockets of brokers that run: of this user, else of the services."""
+    """The sockets of brokers that run, of this user and of the services; those that this user may not use only where
+    there are no others.
+    """
+    found = []
     for folder in dict.fromkeys(_folders()):
-        found = [path for each in ((SERVICE, GATEWAY) if folder == SERVICE else (folder,)) for path in _answered(each)]
-        if found:
-            return found
-    return []
+        for each in (SERVICE, GATEWAY) if folder == SERVICE else (folder,):
+            found += _answered(each)
+    return [path for path in found if os.access(path, os.W_OK)] or found
 
 
 def _answered(folder: Path) -> list[Path]:

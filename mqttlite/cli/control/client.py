@@ -1,14 +1,18 @@
 """The other end of a broker's control socket, for `mqttlite ctl` and `mqttlite top`. Blocks."""
 
+import argparse
 import json
 import os
 import socket
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ...broker.operating.control_path import running
+from ..streams import Choice, one_line
 
 TIMEOUT_S = 60.0  # a backup of a large store takes its time
+LOOK_S = 2.0  # for a broker that is asked who it is
 
 
 class ControlClient:
@@ -16,10 +20,11 @@ class ControlClient:
     against it; OSError: it cannot be reached.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], timeout_s: float = TIMEOUT_S) -> None:
         self.path = os.fspath(path)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(TIMEOUT_S)
+        self._timeout_s = timeout_s
+        self._socket.settimeout(timeout_s)
         try:
             self._socket.connect(self.path)
         except OSError as error:
@@ -34,7 +39,7 @@ class ControlClient:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             line = self._reader.readline()
         except TimeoutError:
-            raise OSError(f"the broker has not answered within {TIMEOUT_S:.0f} s") from None
+            raise OSError(f"the broker has not answered within {self._timeout_s:.0f} s") from None
         if not line.endswith(b"\n"):
             raise OSError("the broker has closed its control socket")
         answer = json.loads(line)
@@ -56,20 +61,56 @@ class ControlClient:
         self.close()
 
 
+def add_options(parser: argparse.ArgumentParser, **more: Any) -> None:
+    """Add the options that say which broker is meant."""
+    text = "the broker's control socket (the one broker that runs here)"
+    parser.add_argument("--socket", metavar="PATH", help=text, **more)
+    text = "the broker's or gateway's file, where that names its control socket ([control] socket)"
+    parser.add_argument("--config", metavar="FILE", help=text, **more)
+
+
+def path_of(args: argparse.Namespace) -> str | None:
+    """The control socket that the options name; None: they name none."""
+    if not args.config:
+        path: str | None = args.socket
+        return path
+    if args.socket:
+        raise ValueError("--socket says which broker already: leave out --config")
+    from .device import settings_of
+
+    control = settings_of(Path(args.config)).control
+    if control is None:
+        raise ValueError(f"{args.config} says that its broker has no control socket ([control] socket = false)")
+    return control or None
+
+
 def reach(path: str | None) -> ControlClient:
-    """The broker with this control socket; None: the one that runs here."""
+    """The broker with this control socket; None: the one that runs here. Choice: there are several."""
     if path:
         return ControlClient(path)
     found = running()
     if len(found) > 1:
-        names = ", ".join(map(str, found))
-        raise ValueError(f"more than one broker runs here: say which with --socket: {names}")
+        raise Choice(
+            f"{len(found)} brokers run here: say which with --socket PATH, or with --config FILE if its file names the "
+            "socket ([control] socket)",
+            [f"--socket {each}  {_who(each)}" for each in found],
+        )
     if not found:
         raise OSError(
             "no broker of this user or of the service runs here; one that does and has another control socket is "
             "reached with --socket PATH (its log says where it is), that of another user as that user or with sudo"
         )
     return ControlClient(found[0])
+
+
+def _who(path: Path) -> str:
+    """Where a broker listens, for whoever has to choose one."""
+    try:
+        with ControlClient(path, LOOK_S) as broker:
+            addresses = broker.ask("status")["addresses"]
+    except (OSError, ValueError, KeyError) as error:
+        return f"({one_line(str(error))})"
+    return one_line(f"listens on {', '.join(addresses) or 'nothing'}")
 
 
 def _why(path: str, error: OSError) -> str:

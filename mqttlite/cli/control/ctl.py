@@ -8,10 +8,11 @@ from typing import Any
 
 from ..showing.columns import size, span, table
 from ..streams import one_line
-from .client import reach
+from .client import add_options, path_of, reach
 
 _DESCRIPTION = """\
-Looks at a broker that runs, and after it, over its control socket: that of the one broker that runs here, or --socket.
+Looks at a broker that runs, and after it, over its control socket: that of the one broker that runs here. Where several
+run, they are listed (exit code 2), and --socket or --config says which.
 
   mqttlite ctl status                      numbers, what is held, which limits have bitten
   mqttlite ctl clients                     who is connected
@@ -46,13 +47,13 @@ _WORDS = {None: "-", True: "yes", False: "no"}
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
     parser = subparsers.add_parser("ctl", help="look after a broker that runs", description=_DESCRIPTION)
-    parser.add_argument("--socket", metavar="PATH", help="the broker's control socket (the one broker that runs here)")
+    add_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     actions = parser.add_subparsers(title="actions", dest="subcommand", metavar="ACTION", required=True)
 
     def action(name: str, text: str, *arguments: str) -> argparse.ArgumentParser:
         added = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        added.add_argument("--socket", metavar="PATH", default=argparse.SUPPRESS, help="the broker's control socket")
+        add_options(added, default=argparse.SUPPRESS)
         added.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
         for argument in arguments:
             added.add_argument(argument, metavar=argument.upper())
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("say which message, by the number that `mqttlite ctl queue` gives, or --all")
     if "to" in arguments:
         arguments["to"] = os.path.abspath(arguments["to"])
-    with reach(args.socket) as broker:
+    with reach(path_of(args)) as broker:
         found = broker.ask(args.subcommand, **arguments)
     if args.json:
         print(json.dumps(found, indent=2))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..showing.columns import table
-from ..streams import say
+from ..streams import Choice, say
 
 if TYPE_CHECKING:
     from mqttlite_gateway.radio.devices import NewDevice
@@ -172,9 +172,10 @@ def _tell_broker(args: argparse.Namespace, settings: "Settings", remove: str = "
             raise
         say(f"no broker has been told, it reads this when it starts: {error}")
     except ValueError as error:
+        there = f" ({'; '.join(error.lines)})" if isinstance(error, Choice) else ""
         raise ValueError(
-            f"the files are written, and no broker has been told: {error}; `mqttlite ctl --socket … reload` does it, "
-            "or a restart"
+            f"the files are written, and no broker has been told: {error}{there}; `mqttlite ctl --socket … "
+            "reload` does it, or a restart"
         ) from None
 
 

@@ -6,7 +6,7 @@ import time
 
 from ..showing.columns import table
 from ..streams import one_line
-from .client import ControlClient, reach
+from .client import ControlClient, add_options, path_of, reach
 from .top_numbers import BY_NAME, COLUMNS, KEYS, Look
 
 _DESCRIPTION = """\
@@ -25,7 +25,7 @@ The live view needs rich (pip install 'mqttlite[top]'); plain text does not."""
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the program's parser."""
     parser = subparsers.add_parser("top", help="a broker that runs, live", description=_DESCRIPTION)
-    parser.add_argument("--socket", metavar="PATH", help="the broker's control socket (the one broker that runs here)")
+    add_options(parser)
     parser.add_argument("-i", "--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks (2)")
     parser.add_argument(
         "--sort",
@@ -51,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
         from .top_view import View
     except ImportError:
         raise ValueError("the live view needs rich: pip install 'mqttlite[top]' (--plain does without)") from None
-    reach(args.socket).close()  # what is wrong is said before the screen is taken
-    return View(lambda: reach(args.socket), args.interval, args.sort, args.reverse, args.count).run()
+    path = path_of(args)
+    reach(path).close()  # what is wrong is said before the screen is taken
+    return View(lambda: reach(path), args.interval, args.sort, args.reverse, args.count).run()
 
 
 def look(broker: ControlClient, before: Look | None = None) -> Look:
@@ -62,7 +63,7 @@ def look(broker: ControlClient, before: Look | None = None) -> Look:
 
 def _plain(args: argparse.Namespace) -> int:
     found: Look | None = None
-    with reach(args.socket) as broker:
+    with reach(path_of(args)) as broker:
         for number in range(args.count or 1):
             if number:
                 time.sleep(args.interval)

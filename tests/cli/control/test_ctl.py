@@ -1,16 +1,21 @@
 """`mqttlite ctl` as an operator uses it, with `mqttlite broker` as its peer."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mqttlite.broker.operating import control_path
 from tests.broker.raw import TIMEOUT_S, RawClient
 from tests.peers import end, run
 from tests.runtimes import ROOT
@@ -49,7 +54,11 @@ async def broker(folder: Path, *args: str) -> AsyncIterator[tuple[asyncio.subpro
 
 
 async def ctl(folder: Path, *words: str, code: int = 0) -> str:
-    result = await run(*MQTTLITE, "ctl", *words, env={**os.environ, "RUNTIME_DIRECTORY": str(folder)}, check=False)
+    return await told(folder, "ctl", *words, code=code)
+
+
+async def told(folder: Path, *words: str, code: int = 0) -> str:
+    result = await run(*MQTTLITE, *words, env={**os.environ, "RUNTIME_DIRECTORY": str(folder)}, check=False)
     assert result.code == code, result
     return result.stdout if code == 0 else result.stderr
 
@@ -113,12 +122,55 @@ async def test_two_brokers_of_one_user_are_told_apart(tmp_path: Path) -> None:
         assert str(port) in await ctl(tmp_path, "--socket", str(tmp_path / "own"), "status")
         assert str(port) not in await ctl(tmp_path, "status")
         async with broker(tmp_path):
-            text = await ctl(tmp_path, "status", code=1)
-            assert "say which with --socket" in text
-            assert f"broker-{one.pid}.sock" in text
+            for command in ("ctl", "top"):
+                words = ["status"] if command == "ctl" else []
+                text = await told(tmp_path, command, *words, code=2)
+                head, *lines = text.splitlines()
+                assert head == (
+                    f"mqttlite {' '.join((command, *words))}: 2 brokers run here: say which with --socket PATH, or "
+                    "with --config FILE if its file names the socket ([control] socket)"
+                )
+                found = [re.fullmatch(r"  --socket (\S+)  listens on mqtt://127\.0\.0\.1:\d+", line) for line in lines]
+                paths = [each[1] for each in found if each]
+                assert len(paths) == len(lines) == 2
+                assert str(tmp_path / f"broker-{one.pid}.sock") in paths
+            assert str(port) not in await ctl(tmp_path, "--socket", paths[0], "status")
         one.kill()
         await one.wait()
         assert "no broker of this user" in await ctl(tmp_path, "status", code=1)
+
+
+async def test_the_file_of_a_broker_says_which_one_is_meant(tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text(f'[control]\nsocket = "{tmp_path}/own.sock"\n')
+    async with broker(tmp_path), broker(tmp_path, "--config", str(config)) as (_, port, _), broker(tmp_path):
+        for words in (("--config", str(config), "status"), ("status", "--config", str(config))):
+            assert str(port) in await ctl(tmp_path, *words)
+        assert str(port) in await told(tmp_path, "top", "--config", str(config))
+        config.write_text("")
+        assert "2 brokers run here" in await ctl(tmp_path, "--config", str(config), "status", code=2)
+    config.write_text("[control]\nsocket = false\n")
+    text = await ctl(tmp_path, "--config", str(config), "status", code=1)
+    assert f"{config} says that its broker has no control socket ([control] socket = false)" in text
+    text = await ctl(tmp_path, "--config", str(config), "--socket", "x", "status", code=1)
+    assert "--socket says which broker already: leave out --config" in text
+    assert "/nowhere.toml" in await ctl(tmp_path, "--config", "/nowhere.toml", "status", code=1)
+
+
+async def test_a_broker_of_this_user_and_one_of_the_service_are_both_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, service = tmp_path / "mqttlite", tmp_path / "service"
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(control_path, "SERVICE", service)
+    with contextlib.ExitStack() as stack:
+        for folder in (own, service):
+            folder.mkdir(mode=0o700)
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.bind(str(folder / "broker-1.sock"))
+            sock.listen()
+        assert control_path.running()[:2] == [own / "broker-1.sock", service / "broker-1.sock"]
 
 
 async def test_without_a_broker_it_says_what_to_do(tmp_path: Path) -> None:
