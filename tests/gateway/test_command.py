@@ -19,7 +19,7 @@ from mqttlite.link import Link
 from mqttlite.serial.dialer import SerialDialer
 from mqttlite.serial.ports import open_port
 from mqttlite_gateway.config import DEFAULT_UPSTREAM, Config, ConfigError, SerialPort, exposed, load
-from mqttlite_gateway.lines.state import _COUNTERS
+from mqttlite_gateway.lines.line import COUNTERS
 from mqttlite_gateway.lines.upstream import ANSWER_MAX, READ_SIZE
 from tests.gateway.world import BAUD, COMMAND, OPTIONS, Program, gateway, watching
 from tests.peers import RUN_TIMEOUT_S, Mosquitto, mosquitto_pub, run
@@ -339,7 +339,7 @@ def test_what_client_and_gateway_assume_of_a_line_is_the_same() -> None:
     assert port.frame_size == link["frame_size"].default == dialer.link._frame_size
     assert port.window == link["window"].default == dialer.link._sender._window
     assert Config().upstream == DEFAULT_UPSTREAM == f"mqtt://localhost:{unreachable.PORTS['mqtt']}"
-    assert set(_COUNTERS) <= set(vars(Link(1).stats))
+    assert set(COUNTERS) <= set(vars(Link(1).stats))
     assert ANSWER_MAX <= READ_SIZE
 
 

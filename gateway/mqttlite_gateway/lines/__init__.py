@@ -6,6 +6,5 @@ bus, bus_line   a port that many devices share, and one of these
 ports     which ports are served, as they are plugged in   udev   what the system says of that
 console, console_socket, direct, separator            what a board prints, and its prompt
 pace      a port is read no faster than its line can be
-names, saying, state, provision   what devices are called, how often the log says so, how a
-line is as plain data, boards that wait for their settings
+names, saying, provision   what devices are called, how often the log says so, boards that wait for their settings
 """

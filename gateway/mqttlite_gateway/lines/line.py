@@ -46,6 +46,18 @@ TIME_LOOK_S = 0.5  # or when the line is free for it again
 AT_PROMPT = "the board is at its prompt: Ctrl-D in mqttlite console starts its program again, and so does a reset"
 RECEIVE_WINDOW = 4096  # bytes from the device that may wait for a slow broker
 SEND_BUFFER = 2048  # bytes for the device that may wait for the line: a sixth of a second at 115,200 baud
+COUNTERS = (  # of its link's frames, that `describe` shows
+    "sent",
+    "resent",
+    "received",
+    "repaired",
+    "damaged",
+    "foreign",
+    "timeouts",
+    "duplicates",
+    "log_drops",
+    "resets",
+)
 
 
 def _nothing() -> None:
@@ -128,10 +140,25 @@ class GatewayLine:
         return self.watch.finding or ("", "")
 
     def describe(self) -> dict[str, Any]:
-        """Its state, as plain data."""
-        from .state import state_of
-
-        return state_of(self)
+        """How it is, as plain data: for the status topics, the page, metrics."""
+        stats = self.link.stats
+        looks_like, advice = self.problem()
+        return {
+            "port": self.config.path,
+            "device": self.device_id,
+            "link": self.link.up,
+            "looks_like": looks_like,
+            "advice": advice,
+            "broker": self.forwarder.connected,
+            "broker_problem": self.forwarder.problem,
+            "connections": self.forwarder.connections,
+            "refused": self.forwarder.refused,
+            "up_bytes": self.forwarder.up_bytes,
+            "down_bytes": self.forwarder.down_bytes,
+            "rtt_ms": stats.srtt_ms,
+            "log_lines_left_out": self.say.left_out,
+            "frames": {name: getattr(stats, name) for name in COUNTERS},
+        }
 
     def _take_name(self, device_id: bytes) -> None:
         """Its topic level; whatever is unusual about it is said."""
