@@ -6,6 +6,7 @@ settings   the file, its mistakes and its secrets    ports      which there are,
 clock      whether it is right, and stays right      disk       room, and how long a sync takes
 wear       what is written, and how long a card lasts reach      brokers, here and upstream
 versions   what is installed, and which build runs   running    the gateway that runs
+asking     one question to its control socket
 
 A step takes a Case and yields findings; each says what to do where something is wrong.
 """
