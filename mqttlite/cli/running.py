@@ -61,18 +61,52 @@ def _in_options(record: logging.LogRecord) -> str:
     return in_options(str(record.msg)) % tuple(shown) if values else record.getMessage()
 
 
-def log_to_stderr(form: str, level: int) -> None:
-    """Log to standard error, a line for each record in the format `form`."""
+class Retries(logging.Filter):
+    """Of the log on standard error: that a client tries to connect again is said once for each cause, whichever client
+    it is, until one is connected; and that it is, when something was said.
+    """
+
+    def __init__(self, command: str) -> None:
+        super().__init__()
+        self._log = logging.getLogger(f"mqttlite.{command}")
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is written."""
+        if record.name != "mqttlite.client" or not isinstance(record.args, tuple) or len(record.args) != 2:
+            return True
+        cause, is_retry, _ = str(record.args[1]).rpartition(RETRY)  # behind the client identifier
+        if not is_retry:
+            return True
+        is_new = cause not in self._said
+        self._said.add(cause)
+        return is_new
+
+    def on_connection(self, connected: bool, reason: str) -> None:
+        """As Client calls it."""
+        if connected and self._said:
+            self._said.clear()
+            self._log.warning("connected again")
+
+
+def log_to_stderr(form: str, level: int, retries: Retries | None = None) -> None:
+    """Log to standard error, a line for each record in the format `form`, of which `retries` may leave out some."""
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter(form))
+    if retries:
+        handler.addFilter(retries)
     logging.basicConfig(handlers=[handler], level=level)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-def log_of(args: Namespace, command: str) -> None:
-    """The log of `pub`, `sub` and `rr` on standard error: with `-d` all, with `--quiet` nothing."""
+def log_of(args: Namespace, command: str) -> Retries:
+    """The log of `pub`, `sub` and `rr` on standard error: with `-d` all, with `--quiet` nothing. The client shall tell
+    `on_connection` of what is returned.
+    """
     level = logging.DEBUG if args.debug else logging.CRITICAL + 1 if args.quiet else logging.WARNING
-    log_to_stderr(f"mqttlite {command}: %(message)s", level)
+    retries = Retries(command)
+    log_to_stderr(f"mqttlite {command}: %(message)s", level, None if args.debug else retries)
+    return retries
 
 
 def timed_out(client: "Client", is_unanswered: bool, what: str = "") -> str:

@@ -1,10 +1,12 @@
 """A broker for a test: on a free port of 127.0.0.1, in an event loop of its own thread, in milliseconds."""
 
+import inspect
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -18,6 +20,27 @@ CLOSE_MS = 200  # for clients that do not close when the broker stops: a test do
 WAIT_S = 5.0
 LOOK_S = 0.005
 ANY = "mqtt://127.0.0.1:0"
+
+
+def check_names(options: Iterable[str], limits: Iterable[str]) -> None:
+    """TypeError for an option or a limit that there is not, with those that are written in a similar way."""
+    known = [*inspect.signature(Broker).parameters]
+    all_limits = [each.name for each in fields(Limits)]
+    for name in options:
+        if name in all_limits:
+            raise TypeError(f"{name!r} is a limit: write limits={{{name!r}: ...}}")
+        if name not in known:
+            raise TypeError(
+                f"the broker has no option {name!r}: {_near(name, known) or 'there are ' + ', '.join(known)}"
+            )
+    for name in limits:
+        if name not in all_limits:
+            raise TypeError(f"the broker has no limit {name!r}: {_near(name, all_limits) or 'see docs/server.md'}")
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = get_close_matches(str(name), known, 3, 0.5)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 class TestBroker(InLoopThread):
@@ -42,6 +65,7 @@ class TestBroker(InLoopThread):
         **options: Any,
     ) -> None:
         super().__init__(loop)
+        check_names(options, () if limits is None or isinstance(limits, Limits) else limits)
         given = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
         self._limits = given if given.close_ms != Limits().close_ms else replace(given, close_ms=CLOSE_MS)
         self._store = store

@@ -83,6 +83,16 @@ def _made(
     return TestBroker(loop, store=store or None, **options)
 
 
+def _options(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
+    """Those of the marker with this name. TypeError for some without names."""
+    marker = request.node.get_closest_marker(name)
+    if marker is None:
+        return {}
+    if marker.args:
+        raise TypeError(f"the marker {name} takes its options by name, not {marker.args!r:.60}")
+    return dict(marker.kwargs)
+
+
 @pytest.fixture(scope=_scope)
 def mqtt_broker(
     request: pytest.FixtureRequest, _mqtt_loop: "LoopThread", tmp_path_factory: pytest.TempPathFactory
@@ -90,8 +100,7 @@ def mqtt_broker(
     """A broker on a free port: `mqtt_broker.host`, `mqtt_broker.port`, `mqtt_broker.url`. A new one for each test,
     unless the setting mqtt_broker_scope says otherwise; the marker mqtt_broker has its options.
     """
-    marker = request.node.get_closest_marker("mqtt_broker")
-    with _made(_mqtt_loop, tmp_path_factory, **(marker.kwargs if marker else {})) as broker:
+    with _made(_mqtt_loop, tmp_path_factory, **_options(request, "mqtt_broker")) as broker:
         yield broker
 
 
@@ -104,8 +113,7 @@ def mqtt_client(
     """
     from .probe import Probe
 
-    marker = request.node.get_closest_marker("mqtt_client")
-    with Probe(mqtt_broker.url, _mqtt_loop, **(marker.kwargs if marker else {})) as probe:
+    with Probe(mqtt_broker.url, _mqtt_loop, **_options(request, "mqtt_client")) as probe:
         yield probe
 
 

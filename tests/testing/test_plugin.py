@@ -64,6 +64,44 @@ def test_a_scope_that_is_none_is_said(pytester: pytest.Pytester) -> None:
     assert "mqtt_broker_scope has to be one of session, package" in result.stdout.str() + result.stderr.str()
 
 
+MISTAKES = {
+    'mqtt_broker(limits={"retained_message_byte": 5})': "'retained_message_byte': did you mean retained_message_bytes",
+    'mqtt_broker(limits={"filterz": 5})': "no limit 'filterz': did you mean filters",
+    "mqtt_broker(stroe=True)": "no option 'stroe': did you mean store",
+    "mqtt_broker(zzz=True)": "no option 'zzz': there are listen, limits, store,",
+    "mqtt_broker(filters=5)": "'filters' is a limit: write limits={'filters': ...}",
+    'mqtt_broker({"filters": 5})': "the marker mqtt_broker takes its options by name, not ({'filters': 5},)",
+    'mqtt_client("room/#")': "the marker mqtt_client takes its options by name, not ('room/#',)",
+}
+
+
+def test_an_option_or_a_limit_that_there_is_not_is_said_with_what_it_may_be(pytester: pytest.Pytester) -> None:
+    for number, marker in enumerate(MISTAKES):
+        pytester.makepyfile(
+            **{
+                f"test_{number}": f"""
+                import pytest
+
+                @pytest.mark.{marker}
+                def test_one(mqtt_broker, mqtt_client): pass
+                """
+            }
+        )
+    pytester.makepyfile(
+        test_factory="""
+        def test_one(mqtt_broker_factory):
+            mqtt_broker_factory(limits={"filterz": 5})
+        """
+    )
+    pytester.makeini(SETTINGS)
+    result = pytester.runpytest_subprocess("-q")
+    result.assert_outcomes(errors=len(MISTAKES), failed=1)
+    said = result.stdout.str()
+    for words in MISTAKES.values():
+        assert words in said
+    assert said.count("no limit 'filterz': did you mean filters") >= 2
+
+
 def test_who_does_not_use_it_imports_nothing_of_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

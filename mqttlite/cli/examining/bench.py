@@ -128,12 +128,14 @@ def _broker(args: argparse.Namespace) -> int:
 
         from ...client import Client
         from ...client.arguments.checked_url import without_password
-        from ..running import log_to_stderr
+        from ..running import Retries, log_to_stderr
         from .measure import report
         from .measure.load import Load
         from .measure.measuring import Measuring
 
-    log_to_stderr("mqttlite bench: %(message)s", logging.WARNING)
+    retries = Retries("bench")
+    log_to_stderr("mqttlite bench: %(message)s", logging.WARNING, retries)
+    options["on_connection"] = retries.on_connection
     kinds: list[tuple[int | None, float | None]]
     kinds = [(None, args.rate)] if args.rate else [(w, None) for w in ((args.window,) if args.window else (1, WINDOW))]
     loads = [

@@ -20,7 +20,7 @@ from ...core.codec import REMAINING_MAX
 from ...core.errors import ClosedError, MQTTError, SetAsideError, StreamError
 from ...core.sizes import PACKET_MAX
 from .. import TIMED_OUT
-from ..running import close_with, log_of, run_until_done, timed_out
+from ..running import Retries, close_with, log_of, run_until_done, timed_out
 from ..streams import say
 
 READ_SIZE = 65536  # bytes of standard input read at once
@@ -33,8 +33,7 @@ log = logging.getLogger("mqttlite.pub")
 
 def publish(args: argparse.Namespace, options: dict[str, Any]) -> int:
     """Publish what `args` says with a client of these `options`; the exit code."""
-    log_of(args, "pub")
-    publisher = Publisher(args, options)
+    publisher = Publisher(args, options, log_of(args, "pub"))
     fd = open_input(args)
     return run_until_done(lambda: publisher.run(fd))
 
@@ -54,8 +53,9 @@ def open_input(args: argparse.Namespace) -> int:
 class Publisher:
     """One run of `pub`."""
 
-    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any], retries: Retries) -> None:
         self._args = args
+        self._retries = retries
         self._client = Client(**options, on_connection=self._on_connection)
         self._connected = asyncio.Event()
         self._is_unanswered = False  # it has asked for its first connection
@@ -68,6 +68,7 @@ class Publisher:
         self._due = 0.0  # when the next message may leave, with --rate
 
     def _on_connection(self, connected: bool, reason: str) -> None:
+        self._retries.on_connection(connected, reason)
         if connected:
             self._is_unanswered = False
             self._connected.set()

@@ -11,7 +11,7 @@ from typing import Any
 from ...client import Client, Message
 from ...client.requests.envelope import decode_answer
 from .. import TIMED_OUT
-from ..running import close_with, log_of, run_until_done, timed_out
+from ..running import Retries, close_with, log_of, run_until_done, timed_out
 from ..streams import say
 from .publisher import open_input, payload_of
 from .subscriber import Printer
@@ -21,8 +21,7 @@ log = logging.getLogger("mqttlite.rr")
 
 def request(args: argparse.Namespace, options: dict[str, Any]) -> int:
     """Ask what `args` says with a client of these `options`; the exit code."""
-    log_of(args, "rr")
-    requester = Requester(args, options)
+    requester = Requester(args, options, log_of(args, "rr"))
     fd = open_input(args)
     return run_until_done(lambda: requester.run(fd))
 
@@ -30,9 +29,9 @@ def request(args: argparse.Namespace, options: dict[str, Any]) -> int:
 class Requester:
     """One run of `rr`."""
 
-    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any], retries: Retries) -> None:
         self._args = args
-        self._client = Client(**options)
+        self._client = Client(**options, on_connection=retries.on_connection)
         self._is_unanswered = True
         self._printer = Printer(args)
         self._correlation: bytes | None = None  # of this request; None: 3.1.1

@@ -16,7 +16,7 @@ from ...core.errors import SubscribeError
 from ...core.matching import matches
 from ...core.reasons import plain
 from .. import TIMED_OUT
-from ..running import close_with, log_of, run_until_done, timed_out
+from ..running import Retries, close_with, log_of, run_until_done, timed_out
 from ..streams import say
 from .output_format import compile_format
 
@@ -27,16 +27,15 @@ log = logging.getLogger("mqttlite.sub")
 
 def subscribe(args: argparse.Namespace, options: dict[str, Any]) -> int:
     """Subscribe to what `args` says with a client of these `options`, and print; the exit code."""
-    log_of(args, "sub")
-    return run_until_done(Subscriber(args, options).run, terminated=0)
+    return run_until_done(Subscriber(args, options, log_of(args, "sub")).run, terminated=0)
 
 
 class Subscriber:
     """One run of `sub`."""
 
-    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any], retries: Retries) -> None:
         self._args = args
-        self._client = Client(**options)
+        self._client = Client(**options, on_connection=retries.on_connection)
         self._is_unanswered = True
         self._hidden = [topic_filter.encode() for topic_filter in args.filter_out]
         self._printer = Printer(args)

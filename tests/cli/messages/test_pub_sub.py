@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -11,8 +12,10 @@ import pytest
 
 from mqttlite.broker import Broker, Limits
 from mqttlite.cli import main
+from mqttlite.cli.running import Retries
 from mqttlite.client import Client
 from tests.cli.commands import MQTTLITE, Sub, mqttlite, running
+from tests.client.network import Peer, server
 from tests.peers import RUN_TIMEOUT_S, Message, Mosquitto, MosquittoSub, mosquitto_pub, program, run
 
 BINARY = bytes(range(256)).replace(b"\n", b"")
@@ -111,6 +114,53 @@ async def test_pub_goes_on_when_the_broker_is_killed_and_comes_back(mosquitto: M
         assert ("may be lost" in said) == (qos == 0)
     async with MosquittoSub(mosquitto.port, "-t", "#") as sub:
         assert (await sub.get()).payload == b"meanwhile"
+
+
+@pytest.mark.parametrize("command", ["pub", "sub", "rr"])
+async def test_why_it_tries_again_is_said_once_and_that_it_is_connected(command: str) -> None:
+    connections = 0
+
+    async def serve(peer: Peer) -> None:
+        nonlocal connections
+        connections += 1
+        await peer.packet()
+        if connections in (1, 5):
+            await peer.say(b"\x20\x02\0\0")
+        if connections == 5:
+            while await peer.packet():
+                pass
+
+    words = {"pub": ("-l", "-q", "1"), "sub": (), "rr": ("-e", "b", "-m", "x")}[command]
+    async with server(serve) as url, running(command, "-L", url, "-V", "3.1.1", "-t", "a", *words) as process:
+        assert process.stderr
+        said = [(await process.stderr.readline()).decode() for _ in range(3)]
+    begin = f"mqttlite {command}: "
+    assert said[0].startswith(begin) and "closed the connection; trying again in " in said[0]
+    assert said[1].startswith(begin) and "; trying again in " in said[1]
+    assert said[2] == f"{begin}connected again\n"
+    assert connections == 5
+
+
+def test_what_was_said_is_said_again_when_it_has_been_connected_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+    def is_said(client: str, text: str, name: str = "mqttlite.client") -> bool:
+        return retries.filter(logging.LogRecord(name, logging.WARNING, "", 0, "%s: %s", (client, text), None))
+
+    retries = Retries("bench")
+    retries.on_connection(True, "")
+    assert is_said("a", "gone; trying again in 5 ms")
+    assert not is_said("b", "gone; trying again in 10 ms")
+    assert is_said("a", "away; trying again in 10 ms")
+    for _ in range(2):
+        assert not is_said("a", "gone; trying again in 20 ms")
+        assert is_said("a", "refused")
+        assert is_said("a", "gone; trying again in 5 ms", "mqttlite.gateway")
+    retries.on_connection(False, "gone")
+    assert not is_said("a", "gone; trying again in 20 ms")
+    assert not caplog.messages
+    for _ in range(2):
+        retries.on_connection(True, "")
+    assert caplog.messages == ["connected again"]
+    assert is_said("a", "gone; trying again in 5 ms")
 
 
 async def test_the_count_ends_sub(mosquitto: Mosquitto) -> None:

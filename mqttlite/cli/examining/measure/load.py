@@ -165,10 +165,15 @@ class Run:
         return self.figures
 
     def _client(self) -> contextlib.AbstractAsyncContextManager[Client]:
-        return _closed_at_once(Client(**self._connect(), on_connection=self._on_connection))
+        options = self._connect()
+        told: Callable[[bool, str], None] | None = options.get("on_connection")
 
-    def _on_connection(self, connected: bool, reason: str) -> None:
-        self._connections += connected
+        def on_connection(connected: bool, reason: str) -> None:
+            self._connections += connected
+            if told:
+                told(connected, reason)
+
+        return _closed_at_once(Client(**{**options, "on_connection": on_connection}))
 
     @contextlib.asynccontextmanager
     async def _beside(self) -> AsyncIterator[Callable[[Any], None]]:
