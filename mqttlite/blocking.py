@@ -182,6 +182,8 @@ class Client:
                     raise TypeError(no_callback(name, True))
             self._begin(AsyncClient(url, **options))
 
+        __init__.__signature__ = AsyncClient.__init__.__signature__  # help() shows the arguments
+
     def _begin(self, asynchronous: AsyncClient) -> None:
         self.asynchronous = asynchronous
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -318,7 +318,8 @@ def _ledger_of(ledger: object) -> Ledger | None:
 def _checked(listen: object, limits: object, store: object, tls: object, origins: object) -> list[Listener]:
     """What to listen on; TypeError names an argument of another type."""
     if isinstance(listen, str):
-        url = listen if ":" in listen else f"mqtt://{listen}:{limits if type(limits) is int else 1883}"
+        host = listen if ":" in listen else f"{listen}:{limits if type(limits) is int else 1883}"
+        url = listen if "://" in listen else f"mqtt://{host}"
         raise TypeError(f"listen must be a list of URLs, not one: write Broker([{url!r:.60}])")
     if not isinstance(listen, Iterable):
         raise TypeError(f"listen must be a list of URLs, as in ['mqtt://127.0.0.1:1883'], not {listen!r:.60}")

@@ -63,11 +63,12 @@ def _in_options(record: logging.LogRecord) -> str:
 
 class Retries(logging.Filter):
     """Of the log on standard error: that a client tries to connect again is said once for each cause, whichever client
-    it is, until one is connected; and that it is, when something was said.
+    it is, until one is connected; and that it is, when something was said. `tells_all`: each attempt is said.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, tells_all: bool = False) -> None:
         super().__init__()
+        self._tells_all = tells_all
         self._log = logging.getLogger(f"mqttlite.{command}")
         self._said: set[str] = set()
 
@@ -80,7 +81,7 @@ class Retries(logging.Filter):
             return True
         is_new = cause not in self._said
         self._said.add(cause)
-        return is_new
+        return is_new or self._tells_all
 
     def on_connection(self, connected: bool, reason: str) -> None:
         """As Client calls it."""
@@ -104,8 +105,8 @@ def log_of(args: Namespace, command: str) -> Retries:
     `on_connection` of what is returned.
     """
     level = logging.DEBUG if args.debug else logging.CRITICAL + 1 if args.quiet else logging.WARNING
-    retries = Retries(command)
-    log_to_stderr(f"mqttlite {command}: %(message)s", level, None if args.debug else retries)
+    retries = Retries(command, tells_all=args.debug)
+    log_to_stderr(f"mqttlite {command}: %(message)s", level, retries)
     return retries
 
 

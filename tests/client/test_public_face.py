@@ -1,6 +1,7 @@
 """What a program gets from `import mqttlite`, and what the client says to who expects another one."""
 
 import asyncio
+import inspect
 import pydoc
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mqttlite
+import mqttlite.blocking
 from mqttlite.client import board
 from mqttlite.core import errors, rare_errors
 from tests.peers import RUN_TIMEOUT_S, MicroPython, Mosquitto
@@ -131,6 +133,12 @@ def test_on_a_board_such_a_name_does_no_harm() -> None:
     client.on_message = client.on_connected = None  # type: ignore[attr-defined]
     client._life.on_message(0x31, b"t", b"x", 0, 0)
     assert [message.topic for message in client._incoming.inbox] == ["t"]
+
+
+def test_both_clients_show_the_same_arguments() -> None:
+    shown = inspect.signature(mqttlite.blocking.Client)
+    assert shown == inspect.signature(mqttlite.Client)
+    assert list(shown.parameters)[:2] == ["url", "version"]
 
 
 @pytest.mark.parametrize(("version", "level"), [("3.1.1", 4), (4, 4), ("5.0", 5), (5, 5), ("5", 5)])

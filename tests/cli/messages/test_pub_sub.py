@@ -160,6 +160,12 @@ def test_what_was_said_is_said_again_when_it_has_been_connected_meanwhile(caplog
     for _ in range(2):
         retries.on_connection(True, "")
     assert caplog.messages == ["connected again"]
+    all_of_them = Retries("pub", tells_all=True)
+    of = ("a", "gone; trying again in 5 ms")
+    record = logging.LogRecord("mqttlite.client", logging.WARNING, "", 0, "%s: %s", of, None)
+    assert all_of_them.filter(record) and all_of_them.filter(record)
+    all_of_them.on_connection(True, "")
+    assert caplog.messages == ["connected again"] * 2
     assert is_said("a", "gone; trying again in 5 ms")
 
 

@@ -348,6 +348,7 @@ async def test_what_an_access_rule_refuses_is_named_with_its_topic(caplog: pytes
     [
         (("mqtt://127.0.0.1:0",), r"listen must be a list of URLs, not one: write Broker\(\['mqtt://127.0.0.1:0'\]\)"),
         (("127.0.0.1", 1884), r"listen must be a list of URLs, not one: write Broker\(\['mqtt://127.0.0.1:1884'\]\)"),
+        (("127.0.0.1:1885",), r"write Broker\(\['mqtt://127.0.0.1:1885'\]\)"),
         (("127.0.0.1",), r"write Broker\(\['mqtt://127.0.0.1:1883'\]\)"),
         ((5,), "listen must be a list of URLs"),
         (([5],), "listen must be a list of URLs"),
