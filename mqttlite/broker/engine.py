@@ -31,6 +31,7 @@ from .limits import HOLD, LimitError, Limits
 from .listening.handshakes import spoken
 from .packets.farewell import reason_of
 from .packets.reason_strings import explained
+from .packets.unsent import first_new
 from .routing.router import Router
 from .sessions import new_guard, new_limits
 from .sessions.sessions import Sessions, random_client_id
@@ -223,12 +224,16 @@ class Engine(Sessions):
         self._at(now)
         return self.backpressure.end_holds(now)
 
-    def lost(self, peer: Peer, why: str, now: int) -> None:
-        """The network connection is gone."""
+    def lost(self, peer: Peer, why: str, now: int, unsent: bytes = b"") -> None:
+        """The network connection is gone. `unsent`: packets of it that never left."""
         self._at(now)
         if not peer.closed_because:
             self._let_go(peer)
             if not peer.closed_because:
+                client: ClientSession | None = peer.client
+                packet_id = first_new(unsent + b"".join(peer.out)) if client else 0
+                if client and packet_id:
+                    client.session.never_sent(packet_id)
                 self._close(peer, why)
             self._serve()
             self._disconnect_overdue()

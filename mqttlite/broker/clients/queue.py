@@ -248,6 +248,19 @@ class Queue(Session):
         self._record(RELEASED_RECORD, seq)
         return (acknowledgement(row & 0xFF, seq % SPAN + 1),)
 
+    def never_sent(self, packet_id: int) -> None:
+        """The connection is gone, and the message with this identifier and those behind it never left. So they are
+        nobody's repeats, and another member of a share may have them.
+        """
+        sent = self.sent
+        seq = sent - 1 - (sent - packet_id) % SPAN
+        messages = self.messages
+        left = [number for number in range(max(seq, self.first), sent) if number in messages]
+        if seq < max(self.first, self.sent_before) or any(messages[number][0][0] & 6 == 6 for number in left):
+            return  # its client has told of more than was sent to it
+        self.sent = seq
+        self.unfinished -= len(left)
+
     def begin(self, seq: int) -> None:
         """A message that may expire is sent for the first time."""
         if len(self.begun) > BEGUN_MAX:

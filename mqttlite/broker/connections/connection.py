@@ -30,6 +30,7 @@ class Connection:
         "_paused",
         "_place",
         "_turns",
+        "_unsent",
         "_written",
         "peer",
         "transport",
@@ -42,6 +43,7 @@ class Connection:
         self._engine = turns.engine
         self._paused = False
         self._held = 0  # bytes that wait for a commit
+        self._unsent: list[bytes] = []  # these, and what is left of them when the connection is gone
         self._closing_at: int | None = None  # when the peer was closed (ms)
         self._written = False  # something has been sent
         self._discarded = 0  # bytes that came after that
@@ -131,9 +133,9 @@ class Connection:
         self._turns.closing.pop(self, None)
         layer = exc and self.transport.get_extra_info("layer")
         why = handshakes.words(exc, layer) if exc and layer else exc
-        self._engine.lost(
-            self.peer, f"connection lost ({why})" if why else "connection closed without DISCONNECT", now_ms()
-        )
+        why = f"connection lost ({why})" if why else "connection closed without DISCONNECT"
+        self._engine.lost(self.peer, why, now_ms(), b"".join(self._unsent))
+        self._unsent.clear()
         self.peer.handle = None
         if self._end is not None:
             self._end.set_result(None)
@@ -145,6 +147,8 @@ class Connection:
         out = peer.out
         transport = self.transport
         if self._closing_at is not None or transport.is_closing():
+            if self._closing_at is None:
+                self._unsent += out
             out.clear()
             if peer.closed_because and self._closing_at is None:  # its client has ended its half, and does not read
                 self._closes()
@@ -158,6 +162,7 @@ class Connection:
             self._engine.stats.bytes_sent += len(data)
             if gate and gate.is_closed and (close or not self._tells_nothing(data)):
                 self._held += len(data)
+                self._unsent.append(data)
                 gate.hold(self._write_held, data, close)
             elif close:
                 self._write(data, True)
@@ -178,6 +183,8 @@ class Connection:
 
     def _write_held(self, data: bytes, close: bool) -> None:
         self._held -= len(data)
+        if not self.transport.is_closing():
+            del self._unsent[0]
         self._write(data, close)
         if not self._paused:
             return

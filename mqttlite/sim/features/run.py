@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ...broker import Access, Broker
 from ..check.ledger import FOREVER, LONG_ENOUGH_S, Missing
 from ..check.links import Links
-from ..check.times import TICK, Times
+from ..check.times import TICK, Sent, Times
 from ..clock import WALL, Clock
 from ..net.packets import Packet
 from ..process import Process
@@ -46,6 +46,8 @@ class FeatureRun(FeatureScene):
         self.finished = False  # the producer has ended in good order
         self._power_cuts = 0  # of the broker
         self._was_powered = True
+        self._was_alive = False
+        self._deaths: list[int] = []  # of the broker, when (ns)
         self.others: list[Process] = []
         clock = Clock(wall=YEAR_1970, kept=False) if feature.still else Clock(wall=WALL)
         self.budget = Budget(feature, self.conduct) if feature.budget else None
@@ -84,6 +86,9 @@ class FeatureRun(FeatureScene):
         powered = self.broker.powered
         self._power_cuts += self._was_powered and not powered
         self._was_powered = powered
+        if self._was_alive and not self.broker.alive:
+            self._deaths.append(self.world.now)
+        self._was_alive = self.broker.alive
         return False
 
     def _late(self) -> int:
@@ -203,8 +208,18 @@ class FeatureRun(FeatureScene):
                 self.audit.ended.add(name)
             if reading.ends and reading.share.startswith("$share/") and reading.qos == 2:  # [MQTT-4.8.2-5]
                 for message, sent in self.times.sent.items():
-                    if name in sent.to:
+                    if name in sent.to or self._nobody_knows(name, sent):
                         self.ledger.entries[message].void = f"it was on its way to {name}"
+
+    def _nobody_knows(self, client: str, sent: Sent) -> bool:
+        """Whether the broker died when a client was connected that it may have had a message for, which went to nobody:
+        its next life cannot know that.
+        """
+        return sent.went_on_at == FOREVER and any(
+            sent.first_at <= death and link.begun <= death <= link.noticed
+            for link in self.links.of.get(client, [])
+            for death in self._deaths
+        )
 
     def _early(self) -> list[str]:
         """What was for later was handled before its time."""
