@@ -194,6 +194,7 @@ class Client(ComfortableClient):
             self._connector.is_anonymous = self._connect_fields[3] is None
             self._is_manual = self._incoming.manual_ack
             self._incoming.take_from(self._life.protocol)
+            self._outgoing.take_from(self._life.session)
             self._first = self._life.session.next
             if tls is not None:
                 tls.check_scheme(self.url)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .events import ClientEvents, ConnectFields
     from .session import Session
+    from .session_host import HostSession
     from .wire import ClientWire
 
 NAMES_MAX = const(256)  # topic names that are remembered
@@ -48,6 +49,7 @@ class HostProtocol(ClientProtocol):
         self._head_of = -1, -1, b""  # flags, size of the payload, topic name
         self._last_head = b""
         self._good = -1, -1, b""  # the same of a message that was accepted: one that is alike is, too
+        self._session: "HostSession" = session  # type: ignore[assignment]
         self._is5 = wire.with_properties is not None
 
     def check_topic(self, topic: bytes) -> None:
@@ -114,7 +116,7 @@ class HostProtocol(ClientProtocol):
         """
         at = 0
         have = len(data)
-        session = self.session
+        session = self._session
         size_max = self.parser.size_max
         tries = IN_VAIN_MAX if self.is_plain() else 0
         try:
@@ -141,16 +143,22 @@ class HostProtocol(ClientProtocol):
                     self._publish(first, data, start, end)
                     at = end
                     continue
-                packet_id = data[at + 2] << 8 | data[at + 3]
-                if data[at + 1] != 2 or not packet_id:
-                    break
                 if first == PUBACK or first == PUBREC or first == PUBCOMP:
-                    session.acknowledged(first, packet_id)
+                    after = session.acknowledged_run(data, at)
                 elif first == PUBREL:
-                    session.released(packet_id)
+                    after = session.released_run(data, at)
                 else:
                     break
-                at += 4
+                if after == at:
+                    packet_id = data[at + 2] << 8 | data[at + 3]
+                    if data[at + 1] != 2 or not packet_id:
+                        break
+                    if first == PUBREL:
+                        session.released(packet_id)
+                    else:
+                        session.acknowledged(first, packet_id)
+                    after += 4
+                at = after
         except ProtocolError as error:
             self.part(error)
             raise
@@ -162,13 +170,14 @@ class HostProtocol(ClientProtocol):
 
     def _known(self, data: bytes, at: int) -> int:
         """Process the PUBLISH at `at` and those behind it whose topics have come before, which are no repeats and have
-        no properties: they are told of together. Where the first one begins that is not so.
+        no properties: they are told of together. PUBRELs may be between them. Where the first packet begins that is
+        otherwise.
         """
         have = len(data)
         names = self.names
         named = self._named
         name = self._name
-        session = self.session
+        session = self._session
         inbound = session.inbound
         size_max = self.parser.size_max
         is5 = self._is5
@@ -179,6 +188,12 @@ class HostProtocol(ClientProtocol):
         while have - at > 3:
             first = data[at]
             taken = TAKEN.get(first, -1)
+            if taken < 0:
+                after = session.released_run(data, at) if first == PUBREL else at
+                if after == at:
+                    break
+                at = after
+                continue
             size = data[at + 1]
             start = at + 2
             if size > 127:
@@ -187,7 +202,7 @@ class HostProtocol(ClientProtocol):
                 size = size & 127 | data[start] << 7
                 start += 1
             end = start + size
-            if taken < 0 or end > have or size > size_max or size < 3:
+            if end > have or size > size_max or size < 3:
                 break
             if not named or not data.startswith(named, start):
                 stop = start + 2 + (data[start] << 8 | data[start + 1])

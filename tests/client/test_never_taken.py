@@ -182,6 +182,7 @@ async def test_a_reset_that_takes_answers_along_costs_no_connection_for_each_mes
     async with server(broker) as url, Client(url, client_id="c", clean_session=False) as client:
         on_finished = client._life.session.on_finished or (lambda *_: None)
         client._life.session.on_finished = finished
+        client._life.session.on_confirmed = None  # type: ignore[attr-defined]  # told of many at once
         receipts = [await client.enqueue(topic, "x") for topic in ["t01"] * 15 + ["bad"]]
         errors = [await outcome(receipt) for receipt in receipts]
         assert [type(error) for error in errors] == [type(None)] * 15 + [SetAsideError]

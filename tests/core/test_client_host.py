@@ -12,6 +12,7 @@ from mqttlite.core.codec import publish_head
 from mqttlite.core.errors import MQTTError
 from mqttlite.core.flowing import take_by
 from mqttlite.core.packet_types import PUBACK, PUBCOMP, PUBREC, PUBREL
+from mqttlite.core.parser import Parser
 from mqttlite.core.session import Session
 from mqttlite.core.session_host import HostSession
 
@@ -93,6 +94,18 @@ def in_full_flow(dice: random.Random, wire: Any) -> bytes:
     return stream
 
 
+def by_kind(out: list[bytes]) -> dict[int, list[bytes]]:
+    """The packets that leave, those of each kind in their order [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-4]: what is
+    answered at once may leave before messages that have got room.
+    """
+    parser = Parser(1 << 20)
+    parser.feed(b"".join(out))
+    found: dict[int, list[bytes]] = {}
+    while first := parser.next():
+        found.setdefault(first & 0xF0, []).append(parser.buf[parser.start : parser.end])
+    return found
+
+
 def in_both_ways(seed: int, dice: random.Random, wire: Any, stream: bytes) -> tuple[str, int]:
     """The error with which it ends, if any, and how many messages were told of together."""
     cuts = sorted(dice.randint(0, len(stream)) for _ in range(dice.choice((0, 1, 5, 40))))
@@ -110,7 +123,7 @@ def in_both_ways(seed: int, dice: random.Random, wire: Any, stream: bytes) -> tu
     (host, host_events), (other, other_events) = ends
     assert errors[0] == errors[1], seed
     assert host_events.told == other_events.told, seed
-    assert host.out == other.out, seed
+    assert by_kind(host.out) == by_kind(other.out), seed
     assert host.received_at == other.received_at or errors[0], seed
     assert host.session.inbound == other.session.inbound, seed
     assert host.session.messages == other.session.messages, seed

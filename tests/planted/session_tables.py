@@ -32,10 +32,13 @@ CHANGES: dict[str, Change | Given] = {
             Connection._acknowledgement,
             {"self.session.released(": "self.deliver(*self.late); self.session.released("},
         ),
-        text(HostProtocol._usual, {"session.released(": "self.deliver(*self.late); session.released("}),
+        text(HostProtocol._usual, {"session.released_run(": "self.deliver(*self.late) or session.released_run("}),
         text(
             HostProtocol._known,
-            {"made.append(": "self.late = first, named[2:], payload, packet_id, b''; made.append("},
+            {
+                "made.append(": "self.late = first, named[2:], payload, packet_id, b''; made.append(",
+                "session.released_run(": "self.deliver(*self.late) or session.released_run(",
+            },
         ),
     ),
     "the loss of a connection is not foreseen: broker": _no_row_for_what_is_held,

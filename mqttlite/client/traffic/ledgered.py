@@ -70,6 +70,11 @@ class LedgerOutgoing(HostOutgoing):
     def _producer(self) -> bytes:
         return self.life.client_id.encode()
 
+    def on_confirmed(self, seqs: list[int]) -> None:
+        """See HostOutgoing."""
+        for seq in seqs:
+            self.on_finished(seq, 0)
+
     def on_finished(self, seq: int, outcome: int) -> None:
         """See Outgoing."""
         super().on_finished(seq, outcome)

@@ -11,6 +11,7 @@ from .waiting import Waiter
 
 if TYPE_CHECKING:
     from ...core.errors import MQTTError
+    from ...core.session_host import HostSession
     from .waiting import Turn
 
 QUEUE_BYTES = 64 << 20
@@ -124,6 +125,27 @@ class HostOutgoing(Outgoing):
                 forget_oldest(life, life.session.doubts, "the store has no room")
                 return
         await life.progress.wait()
+
+    def take_from(self, session: "HostSession") -> None:
+        """What is confirmed is told of there, many at once."""
+        session.on_confirmed = self.on_confirmed
+
+    def on_confirmed(self, seqs: list[int]) -> None:
+        """As `on_finished`, of many that are confirmed."""
+        receipts = self.receipts
+        step = self._step
+        for seq in seqs:
+            receipt = receipts.pop(seq, None)
+            if receipt is None:  # of an earlier life of the store
+                step = 1
+                continue
+            receipt.done = True
+            if receipt._event:
+                receipt._event.set()
+        self.has_confirmed = True
+        self.life.finished += len(seqs)
+        if self._waiters and len(receipts) <= self.queue_max - step:
+            self._wake()
 
     def on_finished(self, seq: int, outcome: int) -> None:
         """See Outgoing."""
