@@ -153,7 +153,7 @@ lost_is_another_record = value(lost_session, "LOST", 6)
 content_is_swallowed = row(REUSED, core.HELD << 8 | core.PUBLISH2 | core.OTHER, core.HELD << 8 | 0x50)
 
 # What is acknowledged is the identifier, whatever it stands for by now.
-whichever_was_handled = text(HostSession.handled, {"value >> 4 == delivery >> 16": "True"})
+whichever_was_handled = text(HostSession.handled, {"value >> 4 != delivery >> 16": "False"})
 
 
 def test_a_session_that_was_lost_leaves_no_identifiers_to_the_consumers_next_life() -> None:

@@ -26,6 +26,10 @@ class HostOutgoing(Outgoing):
     turn: "Turn"  # Flow's
     queue_bytes = QUEUE_BYTES
     not_connected = 0  # messages of QoS 0 dropped, because there was no connection
+    # Of the plain message that was accepted last, as it was given: the next one is often alike, but for its payload
+    topic: str | None = None
+    qos = 0
+    retain = False
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
@@ -35,6 +39,7 @@ class HostOutgoing(Outgoing):
         self._step = max(min(self.queue_max // 16, self.life.session.window // 2), 1)
         self.counts = [0, 0, 0]
         self.sizes = [0, 0, 0]
+        self._encoded = 0, b"", 0  # flags, topic, and its size of that message
         self._most = 0  # what the sizes of QoS 1 and 2 may come to before it is looked what is confirmed meanwhile
 
     def is_full(self, qos: int, size: int) -> bool:
@@ -80,7 +85,9 @@ class HostOutgoing(Outgoing):
         else:
             if life.error:
                 raise life.error
-            seq = life.protocol.publish(qos << 1 | 1 if retain else qos << 1, topic.encode(), payload, self.note)
+            flags = qos << 1 | 1 if retain else qos << 1
+            name = topic.encode()
+            seq = life.protocol.publish(flags, name, payload, self.note)
             if seq == -2:
                 self.not_connected += 1
                 life.qos0_dropped += 1
@@ -89,8 +96,44 @@ class HostOutgoing(Outgoing):
             if seq >= 0:
                 receipt = self.receipts[seq] = Receipt(seq)
             life.to_write.set()
+            self.topic = topic
+            self.qos = qos
+            self.retain = retain
+            self._encoded = flags, name, len(topic)
         self.counts[qos] += 1
         self.sizes[qos] += len(topic) + len(payload)
+        return receipt
+
+    def accept_alike(self, payload: bytes) -> Receipt | None:
+        """As `is_full` and `accept`, of a message with the topic, QoS and RETAIN of the last one, which are good; None:
+        there is no room, or something is to be looked at.
+        """
+        life = self.life
+        protocol = life.protocol
+        qos = self.qos
+        sizes = self.sizes
+        flags, topic, size = self._encoded
+        size += len(payload)
+        if life.error:
+            return None
+        if not qos:
+            if len(protocol.out) > life.out_max or protocol.publish(flags, topic, payload, self.note) != -1:
+                return None
+            receipt = SENT
+        else:
+            receipts = self.receipts
+            if (
+                len(receipts) >= self.queue_max
+                or sizes[1] + sizes[2] + size > self._most
+                or type(life.store) is not Store
+            ):
+                return None
+            seq = protocol.publish(flags, topic, payload, self.note)
+            receipt = receipts[seq] = Receipt(seq)
+        if protocol.out:
+            life.to_write.set()
+        self.counts[qos] += 1
+        sizes[qos] += size
         return receipt
 
     async def wait_for_room(self, qos: int, size: int) -> None:
