@@ -1,5 +1,7 @@
 """The client's end on CPython: the same protocol, with memory spent on time."""
 
+from binascii import crc32
+
 from . import const, wire4
 from .client import ClientProtocol
 from .codec import publish_head
@@ -40,8 +42,9 @@ class HostProtocol(ClientProtocol):
     ) -> None:
         ClientProtocol.__init__(self, events, connect_fields, session, size_max, timeout_ms, wire, stream_max)
         self.names: "dict[bytes, str]" = {}
-        self._named = b""  # the last of them, behind its length, and as text
+        self._named = b""  # the last of them, behind its length, as text, and the checksum that begins with it
         self._name = ""
+        self._sum = 0
         # Of whoever takes many messages at once, each made by `make_message`; `plain` is what it is told of one by
         self.plain: "Callable[..., None] | None" = None
         self.make_message: "Callable[[str, bytes, int, int, int], Any]"
@@ -211,6 +214,8 @@ class HostProtocol(ClientProtocol):
                     break
                 name = self._name = found
                 named = self._named = data[start:stop]
+                self._sum = crc32(named[2:], len(named) - 2)
+            begun = start
             start += len(named)
             if start + skip + (2 if taken else 0) > end:
                 break
@@ -227,8 +232,8 @@ class HostProtocol(ClientProtocol):
             payload = data[start:end]
             if taken:
                 digest = 0
-                if first & 4:
-                    digest = self.wire.digest(named[2:], packet_id, b"", payload) >> self.digest_shift
+                if first & 4:  # as the wires' `digest`
+                    digest = (crc32(data[begun:end]) if is5 else crc32(payload, self._sum)) >> self.digest_shift
                 inbound[packet_id] = digest << 4 | taken
                 packet_id |= digest << 16
             made.append(make(name, payload, first, packet_id, generation))
