@@ -74,31 +74,36 @@ def unpark(peer: Any, router: Publishing, enough: int) -> bool:
 
 def unpark_all(peer: Any, router: Publishing, enough: int) -> int:
     """As runs.publish_all, of those that are parked first; how many are done, or 0."""
-    parked = peer.parked
+    parked: deque[tuple[int, bytes]] = peer.parked
     first, body = parked[0]
     at = named_to(first, body, 0, len(body))
     route = known(peer, router, body[2:at]) if at else None
     if route is None:
         return 0
     most = most_of(peer, router, route, first, enough)
-    payloads = _alike(peer, first, at, most) or _of_any_length(peer, first, at, most)
+    payloads = _alike(peer, first, at, most)
+    is_even = bool(payloads)
+    if not is_even:
+        payloads = _of_any_length(peer, first, at, most)
     if len(payloads) < 2:
         return 0
-    count = router.publish_all(peer, first >> 1 & 3, route, payloads, b"")
+    count = router.publish_all(peer, first >> 1 & 3, route, payloads, b"", is_even)
     if count:
         packet_id = body[at] << 8 | body[at + 1] if first & 6 else 0
         take_all(peer, first, body[:at], packet_id, payloads, count)
+        size = MESSAGE * count
         for _ in range(count):
-            _, body = parked.popleft()
-            peer.parked_bytes -= len(body) + MESSAGE
+            size += len(parked.popleft()[1])
+        peer.parked_bytes -= size
     return count
 
 
 def _alike(peer: Any, first: int, at: int, most: int) -> list[bytes]:
     """Payloads of those that are parked first and have the same length, and a topic name that ends at `at`."""
     bodies: list[bytes] = []
-    size = len(peer.parked[0][1])
-    for other, body in islice(peer.parked, most):
+    parked: deque[tuple[int, bytes]] = peer.parked
+    size = len(parked[0][1])
+    for other, body in islice(parked, most):
         if other != first or len(body) != size:
             break
         bodies.append(body)

@@ -35,6 +35,8 @@ class Publishing:
         """As Router's."""
         raise NotImplementedError
 
-    def publish_all(self, publisher: Any, flags: int, route: Any, payloads: list[bytes], whole: bytes) -> int:
+    def publish_all(
+        self, publisher: Any, flags: int, route: Any, payloads: list[bytes], whole: bytes, is_even: bool
+    ) -> int:
         """As Router's."""
         raise NotImplementedError

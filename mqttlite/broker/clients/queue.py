@@ -103,16 +103,15 @@ class Queue(Session):
     def released_all(self, packet_id: int, count: int) -> bool:
         """As `released`; False, and nothing done, where an identifier does not stand for a message."""
         inbound = self.inbound
-        numbers = range(packet_id, packet_id + count)
-        for number in numbers:
+        for number in range(packet_id, packet_id + count):
             if inbound.get(number, FREE) & 15 != HELD:
                 return False
         row = INBOUND[HELD << 8 | PUBREL]
         assert row >> 8 == FREE
-        for number in numbers:
+        for number in range(packet_id, packet_id + count):
             del inbound[number]
         if self.store:
-            self._record_numbers(FREED, list(numbers))
+            self._record_numbers(FREED, list(range(packet_id, packet_id + count)))
         self._send_all(row & 0xFF, packet_id, count)
         return True
 
@@ -124,17 +123,22 @@ class Queue(Session):
         if end > self.sent or self.releasing or self.on_finished:  # who asks is told of each
             return False
         messages = self.messages
-        numbers = range(start, end)
-        for seq in numbers:
+        known = b""
+        for seq in range(start, end):
             message = messages.get(seq)
-            if message is None or message[0][0] & 6 != state:
+            if message is None:
                 return False
+            head = message[0]
+            if head is not known:  # mostly all have one
+                if head[0] & 6 != state:
+                    return False
+                known = head
         effect = OUTBOUND[state << 8 | first] & 0xFF
         if effect == FINISH:
-            for seq in numbers:
+            for seq in range(start, end):
                 del messages[seq]
             if self.store:
-                self._record_numbers(DONE, list(numbers))
+                self._record_numbers(DONE, list(range(start, end)))
             self.unfinished -= count
             if start == self.first:
                 sent = self.sent
@@ -144,11 +148,15 @@ class Queue(Session):
             if self.sent < self.next:
                 self._pump()
             return True
-        for seq in numbers:
+        after = released_head(known)
+        for seq in range(start, end):
             head, payload, extra = messages[seq]
-            messages[seq] = (released_head(head), payload, extra)
+            if head is not known:
+                known = head
+                after = released_head(head)
+            messages[seq] = (after, payload, extra)
         if self.store:
-            self._record_numbers(RELEASED_RECORD, list(numbers))
+            self._record_numbers(RELEASED_RECORD, list(range(start, end)))
         self._send_all(effect, packet_id, count)
         return True
 
@@ -219,12 +227,16 @@ class Queue(Session):
         numbers = identifiers(packet_id, min(end - seq, SPAN + 1 - packet_id))
         for number in numbers:
             message = messages.get(seq)
-            if message is None or message[2]:  # given up, or there is more to say of it: the core knows how
+            if message is None:  # given up
                 break
+            head, payload, extra = message
+            if extra:  # there is more to say of it: the core knows how
+                break
+            out.append(heads5(head) if is5 else head)
+            out.append(number)
             if is5:
-                out += (heads5(message[0]), number, NO_PROPERTIES, message[1])
-            else:
-                out += (message[0], number, message[1])
+                out.append(NO_PROPERTIES)
+            out.append(payload)
             seq += 1
         if seq > begun:
             self.first = first

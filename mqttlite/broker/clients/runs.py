@@ -65,8 +65,9 @@ def publish_all(peer: Any, router: Publishing, first: int, enough: int) -> bool:
         others(peer, first, parser, named, most, payloads, ends)
     if len(payloads) < 2:
         return False
+    is_even = len(payloads) == count
     whole = b"" if first & 6 else buf[begun : ends[-1]]  # as it goes out, too
-    count = router.publish_all(peer, first >> 1 & 3, route, payloads, whole)
+    count = router.publish_all(peer, first >> 1 & 3, route, payloads, whole, is_even)
     if count:
         parser.end = parser._at = ends[count - 1]
         packet_id = buf[at] << 8 | buf[at + 1] if first & 6 else 0
@@ -170,10 +171,11 @@ def known(peer: Any, router: Publishing, topic: bytes) -> Any:
 
 def most_of(peer: Any, router: Publishing, route: Any, first: int, enough: int) -> int:
     """How many messages the turn and the session allow."""
-    most: int = (enough - router.work) // route.fan
+    fan: int = route.fan
+    most = (enough - router.work) // fan
     if first & 6:
         queue: Queue = peer.session
-        most = min(most, queue.inbound_max - len(queue.inbound), answers.LONGEST)
+        most = min(min(most, answers.LONGEST), queue.inbound_max - len(queue.inbound))
     return most
 
 
@@ -182,7 +184,7 @@ def take_all(peer: Any, first: int, named: bytes, packet_id: int, payloads: list
     queue: Queue = peer.session
     if first & 4:
         seed = crc32(named[2:], len(named) - 2)
-        shift = peer.digest_shift
+        shift: int = peer.digest_shift
         queue.take_all(first, packet_id, [crc32(payload, seed) >> shift for payload in payloads[:count]], count)
     elif first & 2:
         queue.take_all(first, packet_id, [], count)

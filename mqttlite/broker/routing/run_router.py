@@ -28,16 +28,22 @@ class RunRouter(Retaining):
         """The route of a topic, if there is one already."""
         return self._routes.get(topic)
 
-    def publish_all(self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
+    def publish_all(
+        self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes, is_even: bool
+    ) -> int:
         """As `publish`, of each, up to the one that might find no room, or have its publisher held back; how many, no
-        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as they came; or empty.
+        less than two. `flags`: QoS, no RETAIN. `whole`: at QoS 0, the packets as they came; or empty. `is_even`: all
+        are known to have one length.
         """
         count = len(payloads)
         groups = route.groups.get(flags) or route.group(flags)
-        sizes = list(map(len, payloads))
-        is_even = sizes.count(sizes[0]) == count
+        longest = len(payloads[0])
+        if not is_even:
+            sizes = list(map(len, payloads))
+            is_even = sizes.count(longest) == count
+            longest = max(sizes)
         if flags:
-            cost = max(sizes) + len(route.topic) + HEAD_MAX + MESSAGE  # of each, at most
+            cost = longest + len(route.topic) + HEAD_MAX + MESSAGE  # of each, at most
             if not self._has_room_for_all(route, payloads, cost):
                 return 0
             fitting = self._fitting(groups, route.fan, count, cost)
@@ -87,7 +93,7 @@ class RunRouter(Retaining):
                 if speech == BY_FORM:
                     continue
                 data = b"".join(pieces)
-            if sizes[0] > SMALL or (not is_even and max(sizes) > SMALL):
+            if longest > SMALL:
                 self.unwritten += len(data) * number
             for client in clients:
                 peer = client.peer

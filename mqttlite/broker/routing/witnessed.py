@@ -71,8 +71,10 @@ class WitnessedRouter(Router):
                 self._tell(publisher, key, topic, payload, extra)
         return reason
 
-    def publish_all(self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes) -> int:
-        count = Router.publish_all(self, publisher, flags, route, payloads, whole)
+    def publish_all(
+        self, publisher: Any, flags: int, route: Route, payloads: list[bytes], whole: bytes, is_even: bool
+    ) -> int:
+        count = Router.publish_all(self, publisher, flags, route, payloads, whole, is_even)
         if flags:
             for payload in payloads[:count]:
                 key = key_in(payload, b"")
