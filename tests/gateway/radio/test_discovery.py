@@ -36,8 +36,8 @@ ASKS_HERE = f"import mqttlite_board.discovery as d; d.INTERFACE = {socket.inet_a
 
 
 @contextlib.asynccontextmanager
-async def announced(name: str, *urls: str, host: str = "") -> AsyncIterator[Announcer]:
-    async with Announcer(name, services_of(urls), host=host or name, interfaces=[HERE]) as announcer:
+async def announced(name: str, *urls: str, host: str = "", at: str = HERE) -> AsyncIterator[Announcer]:
+    async with Announcer(name, services_of(urls), host=host or name, interfaces=[at]) as announcer:
         yield announcer
 
 
@@ -78,7 +78,11 @@ async def test_an_announced_broker_is_found_by_zeroconf_and_by_us_and_is_gone_at
 
 
 async def test_of_two_brokers_of_one_name_the_second_is_called_otherwise() -> None:
-    async with announced("twice", "mqtt://0.0.0.0:1883"), announced("twice", "mqtt://0.0.0.0:1884") as second:
+    """Each with an address of its own, as on two machines: the answer to who asks for its name goes to an address, and
+    of two programs that listen there the kernel draws one.
+    """
+    urls = ("mqtt://0.0.0.0:1883",)
+    async with announced("twice", *urls), announced("twice", *urls, at="127.0.0.2") as second:
         assert second.announced == ["twice-2._mqtt._tcp.local."]
 
 
