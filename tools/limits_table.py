@@ -13,14 +13,40 @@ from mqttlite.cli.broker.broker import _shown as shown
 from tools.places import ROOT
 
 PAGE = ROOT / "docs" / "limits.md"
+NOT_COUNTED = "not counted"
+_HITS = 'mqttlite_limit_hits_total{limit="%s"}'
+# Where it shows that a limit bites, if it is not counted under its own name
+ELSEWHERE = {
+    "half_open_ms": (_HITS % "half_open", _HITS % "half_open_per_address"),
+    "parked_bytes": ("mqttlite_held_back_connections", 'mqttlite_held_bytes{account="received"}'),
+    "close_ms": (),
+    "authentications": (),
+    "turn_work": ("mqttlite_loop_lag_seconds",),
+    "turn_ms": ("mqttlite_loop_lag_seconds",),
+    "stall_ms": (_HITS % "min_rate",),
+    "store_bytes": (_HITS % "store", 'mqttlite_store_size_bytes{file="tables"}'),
+    "rights_bytes": ('mqttlite_held_bytes{account="rights"}',),
+    "named_bytes": (_HITS % "named_queue_full", 'mqttlite_held_bytes{account="named"}'),
+    "queue_return_ms": (),
+    "deduplicate": ("mqttlite_repeats_total",),
+    "deduplicate_in_memory": ("mqttlite_repeats_total",),
+    "deduplicate_ms": (),
+    "log_lines_a_second": (),
+}
 _MARKS = re.compile(r"(<!-- made by tools/limits_table\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table() -> str:
     """In Markdown, in the order of the class."""
-    lines = ["| limit | default | what it bounds |", "|---|---|---|"]
-    lines += [f"| `{name}` | {shown(name)} | {text} |" for name, text in NAMES.items()]
+    lines = ["| limit | default | what it bounds | where it is counted |", "|---|---|---|---|"]
+    lines += [f"| `{name}` | {shown(name)} | {text} | {counted(name)} |" for name, text in NAMES.items()]
     return "\n".join(lines) + "\n"
+
+
+def counted(name: str) -> str:
+    """The metrics in which it shows that a limit has bitten."""
+    metrics = ELSEWHERE.get(name, (_HITS % name,))
+    return ", ".join(f"`{each}`" for each in metrics) or NOT_COUNTED
 
 
 def made(text: str) -> str:

@@ -40,6 +40,7 @@ _COUNTERS = {
     "failures": ("failures", "Unexpected exceptions; each closed one connection and is a fault of this program"),
     "wills": ("wills", "Wills that were published"),
 }
+_BESIDE = ("store", "named_queue_full")  # what bites for store_bytes, named_bytes and the bounds of a queue
 _GAUGES = ("connected",)  # which are here under other names
 
 
@@ -104,7 +105,7 @@ def _counters(stats: Stats) -> Iterator[Family]:
         "Deliveries that did not take place, by cause",
         [("", {"cause": cause}, count) for cause, count in view.drops(stats).items()],
     )
-    hits = {**dict.fromkeys(NAMES, 0), **stats.limits}
+    hits = {**dict.fromkeys((*NAMES, *_BESIDE), 0), **stats.limits}
     yield Family(
         PREFIX + "limit_hits_total",
         "counter",

@@ -266,6 +266,7 @@ class Subscribing(Delivery):
         check_topic_name(topic)
         limits = self._limits
         if len(topic) > limits.topic_bytes:
+            self._watch.counted("topic_bytes")
             raise LimitError(f"topic name of {len(topic)} bytes; at most {limits.topic_bytes} are accepted here")
         if not limits.control_characters and (found := unwanted(topic.decode())):  # 1.5.3: MAY close
             self._watch.counted("control_characters")
@@ -274,6 +275,7 @@ class Subscribing(Delivery):
                 "the limit control_characters lets it pass"
             )
         if topic.count(b"/") >= limits.topic_levels:
+            self._watch.counted("topic_levels")
             raise LimitError(f"topic name with more than {limits.topic_levels} levels")
         return self._find(topic)
 
