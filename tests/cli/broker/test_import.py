@@ -1,6 +1,7 @@
 """`mqttlite broker import mosquitto.conf`, beside what Mosquitto makes of the same file."""
 
 import asyncio
+import gzip
 import re
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from mqttlite import Client, RefusedError
 from mqttlite.broker.config import load
 from mqttlite.broker.config.make_access import make_access
+from mqttlite.cli.broker.importing import bridges
 from tests.certificates import Certificates
 from tests.cli.commands import inside, running
 from tests.peers import free_port, program, run
+from tests.runtimes import ROOT
 
 
 def told(stderr: str) -> dict[str, str]:
@@ -124,7 +127,7 @@ async def test_each_line_is_taken_changed_or_not_and_said_so(tmp_path: Path) -> 
         "autosave_interval": "taken",
         "max_queued_messages": "NOT",
         "max_keepalive": "taken",
-        "retain_available": "NOT",
+        "retain_available": "taken",
         "listener": "taken",
         "protocol": "changed",
         "max_connections": "changed",
@@ -135,7 +138,7 @@ async def test_each_line_is_taken_changed_or_not_and_said_so(tmp_path: Path) -> 
         "cleansession": "NOT",
         "nonsense": "NOT",
     }
-    assert "bridges: not yet" in said and said.splitlines()[-2] == "taken over: 3, changed: 2, not: 9"
+    assert said.splitlines()[-2] == "taken over: 4, changed: 2, not: 8"
     settings = load(new)
     assert settings.limits == {"connections": 50, "keep_alive_ms": 600_000}
     assert settings.listen == ["ws://0.0.0.0:1884", "ws://[::]:1884"]
@@ -203,7 +206,7 @@ async def test_what_stands_behind_a_bridge_and_is_not_of_it_counts_as_mosquitto_
     settings = load(new)
     assert settings.store == f"{tmp_path}/mqttlite.db"
     assert settings.limits == {"packet_bytes": 2000, "session_expiry_ms": 86_400_000, "keep_alive_ms": 600_000}
-    assert len(re.findall(r"^NOT .*: bridges: not yet$", said, re.MULTILINE)) == 5
+    assert len(re.findall(r"^NOT .*: bridges are a gateway's, .*$", said, re.MULTILINE)) == 5
     assert said.splitlines()[-2].endswith("not: 5")
 
 
@@ -238,3 +241,209 @@ async def test_the_configuration_that_debian_ships_is_imported_as_it_is() -> Non
         pytest.skip("Debian's Mosquitto is not installed")
     result = await inside("broker", "import", str(conf), check=True)
     assert 'store = "/var/lib/mosquitto/mqttlite.db"' in result.stdout
+
+
+# Every word of Mosquitto's manual page, and some of later releases
+ALL = """\
+per_listener_settings false
+acl_file AAA/acl
+allow_anonymous false
+allow_duplicate_messages false
+allow_zero_length_clientid true
+auto_id_prefix auto-
+autosave_interval 1800
+autosave_on_changes false
+check_retain_source true
+clientid_prefixes secure-
+connection_messages true
+include_dir AAA/conf.d
+log_dest stderr
+log_facility 5
+log_timestamp true
+log_timestamp_format %Y-%m-%dT%H:%M:%S
+log_type all
+websockets_log_level 0
+max_inflight_bytes 0
+max_inflight_messages 20
+max_keepalive 3600
+max_packet_size 100000
+max_queued_bytes 0
+max_queued_messages 1000
+memory_limit 0
+message_size_limit 0
+password_file AAA/passwd
+persistence true
+persistence_file mosquitto.db
+persistence_location AAA/
+persistent_client_expiration 14d
+pid_file /run/mosquitto.pid
+queue_qos0_messages false
+retain_available true
+retain_expiry_interval 60
+set_tcp_nodelay false
+sys_interval 10
+upgrade_outgoing_qos false
+user mosquitto
+plugin /usr/lib/x.so
+plugin_opt_a b
+global_plugin /usr/lib/y.so
+plugin_load dyn /usr/lib/z.so
+plugin_use dyn
+auth_plugin /usr/lib/x.so
+auth_plugin_deny_special_chars true
+auth_opt_a b
+accept_protocol_versions 4,5
+allow_duplicate_messages true
+enable_control_api true
+global_max_clients 100
+global_max_connections 100
+packet_buffer_size 4096
+bind_address 127.0.0.1
+port PORT1
+max_connections -1
+max_qos 2
+max_topic_alias 10
+mount_point m/
+socket_domain ipv4
+use_username_as_clientid true
+disable_client_cert_date_checks true
+listener PORT2 127.0.0.1
+protocol websockets
+capath AAA/conf.d
+http_dir /srv/www
+websockets_headers_size 4096
+websockets_origin https://a.example
+listener_allow_anonymous true
+listener_auto_id_prefix x
+max_packet_size 1000
+allow_zero_length_clientid true
+bind_interface lo
+listener PORT3 127.0.0.1
+cafile CA
+certfile CERT
+keyfile KEY
+ciphers DEFAULT
+ciphers_tls1.3 TLS_AES_128_GCM_SHA256
+crlfile AAA/crl
+dhparamfile AAA/dh
+tls_engine x
+tls_engine_kpass_sha1 aa
+tls_keyform pem
+tls_version tlsv1.2
+require_certificate true
+use_identity_as_username true
+use_subject_as_username false
+psk_file AAA/psk
+psk_hint hint
+listener 0 AAA/sock
+connection up
+address example.org:1883
+addresses example.org:1883 b.example:1883
+bridge_attempt_unsubscribe true
+bridge_bind_address 127.0.0.1
+bridge_max_packet_size 0
+bridge_max_topic_alias 10
+bridge_outgoing_retain true
+bridge_protocol_version mqttv50
+bridge_receive_maximum 20
+bridge_reload_type lazy
+bridge_session_expiry_interval 10
+bridge_tcp_keepalive 1 2 3
+bridge_tcp_user_timeout 1
+bridge_alpn x
+bridge_cafile AAA/ca
+bridge_capath AAA/ca
+bridge_certfile AAA/c
+bridge_ciphers x
+bridge_identity i
+bridge_insecure false
+bridge_keyfile AAA/k
+bridge_psk 00
+bridge_require_ocsp true
+bridge_tls_use_os_certs true
+bridge_tls_version tlsv1.2
+bridge_clean_start true
+cleansession true
+local_cleansession true
+local_clientid l
+local_password p
+local_username u
+keepalive_interval 60
+idle_timeout 60
+notifications true
+notifications_local_only true
+notification_topic n
+remote_clientid r
+remote_password p
+remote_username r
+username r
+password p
+clientid c
+restart_timeout 10
+round_robin false
+start_type automatic
+threshold 10
+topic # both 2 a/ b/
+try_private true
+"""
+
+
+async def test_a_file_with_all_that_mosquitto_has_is_told_line_by_line_and_what_comes_of_it_is_in_order(
+    tmp_path: Path,
+) -> None:
+    made = Certificates(tmp_path / "ca-of-tests")
+    server = made.server()
+    (tmp_path / "conf.d").mkdir()
+    for name in ("acl", "passwd"):
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o600)
+    text = ALL.replace("AAA", str(tmp_path)).replace("cafile CA\n", f"cafile {made.ca}\n")
+    text = text.replace("CERT", str(server.certificate)).replace("KEY", str(server.key))
+    for number in (1, 2, 3):
+        text = text.replace(f"PORT{number}", str(free_port()))
+    new, said = await imported(tmp_path, text)
+    numbers = [int(number) for number in re.findall(r"^(?:taken  |changed|NOT    ) \S+?:(\d+): ", said, re.MULTILINE)]
+    assert numbers == list(range(1, text.count("\n") + 1)), "no line is passed over"
+    assert "known here" not in said
+    assert not [line for line in said.splitlines() if line.endswith((":", ": "))], "each has its reason"
+    result = await inside("broker", "--config", str(new), "--test-config")
+    assert result.code == 0, result.stderr
+
+
+def test_that_file_has_each_word_of_the_manual_page_that_is_installed() -> None:
+    page = Path("/usr/share/man/man5/mosquitto.conf.5.gz")
+    if not page.exists():
+        pytest.skip("Mosquitto's manual page is not installed")
+    text = gzip.decompress(page.read_bytes()).decode()
+    words = {word for word in re.findall(r"^\\fB([a-z_0-9.]+)\\fR", text, re.MULTILINE) if "_" in word}
+    assert len(words) > 80
+    assert words - {line.split()[0] for line in ALL.splitlines()} <= {"mosquitto_passwd"}
+
+
+async def test_a_word_that_is_none_is_told_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    _, said = await imported(tmp_path, "max_inflight_mesages 5\nmax_keepalives 1\nxyz 1\n")
+    unknown = "no word of Mosquitto's that is known here"
+    assert f"max_inflight_mesages 5: {unknown}; did you mean max_inflight_messages?\n" in said
+    assert f"max_keepalives 1: {unknown}; did you mean max_keepalive?\n" in said
+    assert f"xyz 1: {unknown}\n" in said
+
+
+async def test_the_smallest_number_of_connections_counts_and_of_two_names_for_a_ca_one(tmp_path: Path) -> None:
+    for number, least in ((100, 40), (30, 30)):
+        text = f"global_max_connections {number}\nlistener 1884 127.0.0.1\nmax_connections 40\n"
+        new, _ = await imported(tmp_path, text)
+        assert load(new).limits == {"connections": least}
+        new.unlink()
+    tls = "certfile /c\nkeyfile /k\ncafile /a\ncapath /b\nrequire_certificate true\n"
+    new, said = await imported(tmp_path, f"listener 1884 127.0.0.1\n{tls}")
+    assert 'client_ca = "/b"' in new.read_text()
+    assert "cafile /a: client_ca is one file or folder: capath counts" in said
+
+
+def test_the_key_that_a_line_of_a_bridge_is_told_is_one_of_a_gateway() -> None:
+    page = (ROOT / "docs" / "bridge.md").read_text(encoding="utf-8").partition("## What comes along")[0]
+    keys = {"name", *re.findall(r"(\w+)", "".join(re.findall(r"`[^`]*`", page)))}
+    for word, text in bridges._KEYS.items():
+        if not text.startswith("no key"):
+            named = set(re.findall(r"\w+", text)) - {"and", "in", "with", "of", "one", "address"}
+            assert named <= keys, (word, named - keys)

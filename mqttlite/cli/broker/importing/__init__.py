@@ -2,6 +2,7 @@
 over, what becomes something else, and what is not there.
 
 lines   mosquitto.conf, read      listeners   its listeners      words   what holds for all      access   its users
+bridges its bridges
 """
 
 import argparse
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...streams import one_line
-from . import access, listeners, words
+from . import access, bridges, listeners, words
 from .lines import CHANGED, NOT, TAKEN, Conf, read
 
 _DESCRIPTION = """\
@@ -74,7 +75,7 @@ def toml(conf: Conf, name: str) -> str:
     allowed = access.table(conf, [str(table["url"]) for table in tables])
     for bridge in conf.bridges:
         for line in (*([bridge.head] if bridge.head else []), *bridge.lines.values()):
-            line.say(NOT, "bridges: not yet")
+            bridges.say(line)
     said = {id(line) for line in conf.all if line.kind}
     for line in conf.all:
         if id(line) not in said:

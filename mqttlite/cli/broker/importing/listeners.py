@@ -25,6 +25,14 @@ _NOT = {
     "websockets_headers_size": "a request for a WebSocket has a fixed limit",
 }
 
+# What is so here, where it has this value
+_AS_HERE = {
+    "max_qos": "2",
+    "use_subject_as_username": "false",
+    "use_username_as_clientid": "false",
+    "tls_keyform": "pem",
+}
+
 _PATHS = ("certfile", "keyfile", "cafile", "capath")
 
 
@@ -83,7 +91,9 @@ def _line(
         own["key_file"] = line.value
         line.say(TAKEN, "key_file")
     elif word in ("cafile", "capath"):
-        if section.is_true("require_certificate"):
+        if word == "cafile" and section.value("capath"):
+            line.say(NOT, "client_ca is one file or folder: capath counts; put this file into it")
+        elif section.is_true("require_certificate"):
             own["client_ca"] = line.value
             line.say(TAKEN, "client_ca")
         else:
@@ -105,5 +115,7 @@ def _line(
         if number:
             connections.append(number)
         line.say(CHANGED, "connections, of all listeners together" if number else "no limit is none here: connections")
+    elif _AS_HERE.get(word) == line.value.lower():
+        line.say(TAKEN, "is so here, always")
     elif word in _NOT:
         line.say(NOT, _NOT[word])

@@ -1,15 +1,17 @@
 """What becomes of those words of mosquitto.conf that stand for one thing here, or for nothing."""
 
 import re
+from difflib import get_close_matches
 from typing import Any
 
-from .lines import CHANGED, NOT, TAKEN, Line
+from .lines import CHANGED, NOT, OF_BRIDGE, OF_LISTENER, TAKEN, Line
 
 _SPANS = {"h": 3600, "d": 86_400, "w": 7 * 86_400, "m": 30 * 86_400, "y": 365 * 86_400}  # seconds
 
 _ALWAYS = "is so here, always"
 _JOURNAL = "the log goes to standard error, with systemd to its journal"
-_UNKNOWN = "no such word is known here"
+_UNKNOWN = "no word of Mosquitto's that is known here"
+_PLUGINS = "no plugins of Mosquitto; hooks in Python (docs/access.md)"
 
 # A word of the whole broker that has no key here, and why.
 _NOTHING = {
@@ -33,8 +35,31 @@ _NOTHING = {
     "user": "whoever starts it; with systemd, User=",
     "psk_file": "no TLS with shared keys (PSK): make users and a certificate, mqttlite broker init",
     "global_plugin": "no plugins of Mosquitto; hooks in Python (docs/access.md)",
-    "bridge": "bridges: not yet",
+    "plugin_load": _PLUGINS,
+    "plugin_use": _PLUGINS,
+    "auth_plugin_deny_special_chars": "rules compare names level by level, and no name is a pattern",
+    "accept_protocol_versions": "MQTT 3.1, 3.1.1 and 5.0 are spoken at every listener",
+    "global_max_clients": "connections and persistent_sessions bound each of them",
+    "enable_control_api": "no topics to control the broker with; mqttlite ctl does it, over a Unix socket",
+    "packet_buffer_size": "memory for what comes and goes is bounded: received_bytes, output_bytes",
+    "disable_client_cert_date_checks": "a client's certificate that is over is refused",
+    "listener_allow_anonymous": "who may connect is the same at all listeners: anonymous in [access]",
+    "listener_auto_id_prefix": "the broker chooses the whole identifier",
 }
+# What is so here, where it has this value
+_AS_HERE = {
+    "allow_duplicate_messages": "false",
+    "allow_zero_length_clientid": "true",
+    "check_retain_source": "true",
+    "queue_qos0_messages": "false",
+    "retain_available": "true",
+    "upgrade_outgoing_qos": "false",
+}
+_BY_VALUE = (
+    "include_dir", "max_keepalive", "max_packet_size", "max_queued_bytes", "per_listener_settings", "persistence",
+    "persistence_file", "persistence_location", "persistent_client_expiration", "log_dest", "log_type",
+    "log_timestamp", "log_timestamp_format", "global_max_clients", "global_max_connections",
+)  # fmt: skip
 _SAME = {
     "autosave_interval": "needs none: what was acknowledged is on the disk",
     "autosave_on_changes": "needs none: what was acknowledged is on the disk",
@@ -70,12 +95,24 @@ def general(line: Line, limits: dict[str, Any]) -> None:
         line.say(CHANGED if line.is_true else TAKEN, "users and rules are the same at all listeners here")
     elif word.startswith(("log_", "websockets_log_level")):
         line.say(CHANGED, _JOURNAL)
+    elif word == "global_max_connections":
+        number = _number(value)
+        least = number and min(number, limits.get("connections", number))
+        _limit(line, limits, "connections", least, "no limit is none here: connections")
+    elif _AS_HERE.get(word) == value.lower():
+        line.say(TAKEN, _ALWAYS)
     elif word in _SAME:
         line.say(TAKEN, _SAME[word])
     elif word.startswith(("plugin_opt_", "auth_opt_")):
         line.say(NOT, "no plugins of Mosquitto; hooks in Python (docs/access.md)")
     else:
-        line.say(NOT, _NOTHING.get(word, _UNKNOWN))
+        line.say(NOT, _NOTHING.get(word) or _UNKNOWN + _meant(word))
+
+
+def _meant(word: str) -> str:
+    known = [*OF_LISTENER, *OF_BRIDGE, *_NOTHING, *_SAME, *_BY_VALUE]
+    near = get_close_matches(word, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _limit(line: Line, limits: dict[str, Any], name: str, number: int | None, at_zero: str) -> None:
