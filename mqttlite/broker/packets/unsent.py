@@ -4,7 +4,7 @@ from ...core.packet_types import PUBLISH
 from ...core.properties import varint
 
 DUP = 8
-QOS = 6
+QOS_BITS = 6
 
 
 def first_new(data: bytes) -> int:
@@ -13,7 +13,7 @@ def first_new(data: bytes) -> int:
     while at < end:
         first = data[at]
         size, body = varint(data, at + 1, end)
-        if first & 0xF0 == PUBLISH and first & QOS and not first & DUP:
+        if first & 0xF0 == PUBLISH and first & QOS_BITS and not first & DUP:
             start = body + 2 + int.from_bytes(data[body : body + 2], "big")
             return int.from_bytes(data[start : start + 2], "big")
         at = body + size
