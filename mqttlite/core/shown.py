@@ -25,7 +25,7 @@ def sendable(text: str) -> str:
 
 
 def _is_unwanted(sign: str) -> bool:
-    return "\ud800" <= sign <= "\udfff" or bool(unwanted(sign))
+    return 0xD800 <= ord(sign) <= 0xDFFF or bool(unwanted(sign))
 
 
 def amount(size: int) -> str:

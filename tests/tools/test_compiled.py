@@ -22,6 +22,14 @@ def test_lines_keep_their_numbers_so_that_a_traceback_shows_the_source(path: str
     assert places[0] == places[1]
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_no_text_has_what_mypyc_cannot_write_into_c(path: str) -> None:
+    """A surrogate."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value.encode()
+
+
 def test_a_constant_is_final_unless_somebody_replaces_it() -> None:
     made = compiled.prepared('"""Doc."""\n\nfrom . import const\n\nA = const(1 << 4)  # it\nSPAN = const(9)\n')
     assert made.splitlines()[4:] == ["A: _Final = 1 << 4  # it", "SPAN = const(9)"]
