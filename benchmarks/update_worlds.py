@@ -234,6 +234,7 @@ class _Board:
         self.settings = {"name": process.name, "key": KEY.hex()}
         self.handlers: dict[str, Any] = {}
         self.over = asyncio.Event()
+        self.connected = asyncio.Event()  # first
         self.updates = BoardUpdate(self)
         self.proof: Any = None
 
@@ -242,14 +243,23 @@ class _Board:
         self.handlers["update"] = self.updates.take
         async with self.client:
             jobs = [self._listen(), self._measure(), self.updates.follow(), self._feed()]
-            tasks = [asyncio.create_task(job) for job in jobs]
+            tasks = [asyncio.create_task(self._noticed(job)) for job in jobs]
             await self.over.wait()
             for task in tasks:
                 task.cancel()
             await self.client.drain(5)
 
+    async def _noticed(self, job: Any) -> None:
+        try:
+            await job
+        except Exception as error:
+            self.fleet.problems.append(f"{self.process.name}: {error!r}")
+            raise
+
     def _connected(self, is_connected: bool, reason: str) -> None:
         self.is_connected = is_connected
+        if is_connected:
+            self.connected.set()
 
     async def publish(self, name: str, payload: Any, qos: int, key: Any = None, retain: bool = False) -> Any:
         return await self.client.publish(f"{self.topic}/{name}", payload, qos, retain, key)

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.exploring import sample
 from benchmarks.update_worlds import Schedule, every_cut, fleets, try_out
 from mqttlite_board import blocks
+from mqttlite_board.update import Update as BoardUpdate
 
 
 @pytest.mark.parametrize("bad", [False, True], ids=["good", "bad"])
@@ -24,6 +25,20 @@ def test_a_fleet_comes_through_its_update_however_often_the_power_fails() -> Non
         assert not result.problems, f"{schedule.command}: {result.problems}"
         cuts += result.cuts
     assert cuts > 20
+
+
+def test_a_board_whose_power_fails_when_its_trial_is_written_and_its_mark_not_gone_goes_on_with_its_update() -> None:
+    for cut in (124, 125, 126):
+        result = try_out(Schedule(cut=cut, after=True, bad=True))
+        assert not result.problems, f"{result.schedule.command}: {result.problems}"
+
+
+def test_a_part_of_a_board_that_ends_with_an_error_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def follow(self: Any) -> None:
+        raise AttributeError("connected")
+
+    monkeypatch.setattr(BoardUpdate, "follow", follow)
+    assert any("AttributeError" in problem for problem in try_out(Schedule()).problems)
 
 
 def test_the_same_schedule_takes_the_same_course() -> None:
