@@ -77,9 +77,9 @@ async def publish(
     is_kept: bool,
 ) -> "Receipt":
     """As BaseClient.publish, or, without `is_kept`, as `enqueue`."""
-    needs_5(client, " and ".join(properties))
-    if HOST:
+    if HOST:  # in front: what no version has does not need 5.0
         client._check_properties(properties, payload)
+    needs_5(client, " and ".join(properties))
     life = client._life
     outgoing = client._outgoing
     block = encode(properties)

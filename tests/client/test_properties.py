@@ -82,6 +82,13 @@ async def test_what_only_5_0_has_is_refused_in_3_1_1_before_it_is_sent(url: str)
             await client.publish("a", content_type="b", response_topic="c")
         with pytest.raises(ValueError, match=r"needs MQTT 5\.0"):
             await client.unsubscribe("a", user_properties={"a": "b"})
+        for call in (  # and what no version has is not said to need another one
+            client.publish("a", b"x", timeout=1),
+            client.publish_many([{"topic": "a", "payload": b"x", "timeout": 1}]),
+            client.publish_stream("a", b"x", timeout=1),
+        ):
+            with pytest.raises(TypeError, match=r"publish\(\) has no argument 'timeout'"):
+                await call
         assert client.unconfirmed() == 0 and not client.pending()
     with pytest.raises(ValueError, match=r"will need MQTT 5\.0"):
         Client(url, will=Will("a", b"", 0, False, delay_s=1))

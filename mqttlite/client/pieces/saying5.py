@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def block(client: "BaseClient", properties: "Any") -> bytes:
     """The properties of a message as they stand in its packet, behind their length."""
     if properties:
+        if HOST:  # in front: what no version has does not need 5.0
+            client._check_properties(properties, b"")
         needs_5(client, " and ".join(properties))
         if properties.get("expires_after_s"):
             raise ValueError("a stream cannot expire: leave out expires_after_s")
-        if HOST:
-            client._check_properties(properties, b"")
     return with_properties(encode(properties) if properties else b"", b"")

@@ -83,8 +83,8 @@ def _check_arguments(
         from ...core.message_properties import encode
         from ..saying5 import needs_5
 
-        needs_5(client, " and ".join(properties))
         client._check_properties(properties, payload)  # type: ignore[arg-type]
+        needs_5(client, " and ".join(properties))
         block = encode(properties)
     protocol = client._life.protocol
     if protocol.wire.with_properties:
