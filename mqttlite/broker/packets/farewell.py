@@ -9,7 +9,7 @@ error (0x82); some have a code of their own.
 
 from ...core.errors import ProtocolError
 from ...core.greeting import BAD_CREDENTIALS as BAD_CREDENTIALS_4
-from ...core.greeting import IDENTIFIER_REJECTED, SERVER_UNAVAILABLE
+from ...core.greeting import BAD_PROTOCOL_LEVEL, IDENTIFIER_REJECTED, SERVER_UNAVAILABLE
 from ...core.greeting import NOT_AUTHORISED as NOT_AUTHORISED_4
 from ...core.reason_codes import (
     BAD_ALIAS,
@@ -23,6 +23,8 @@ from ...core.reason_codes import (
     PROTOCOL_ERROR,
     RECEIVE_MAXIMUM_EXCEEDED,
     REFUSED,
+    UNAVAILABLE,
+    UNSUPPORTED_VERSION,
 )
 from ...core.reasons import words
 
@@ -121,6 +123,14 @@ _RETURN_CODES = {
     BAD_METHOD: NOT_AUTHORISED_4,
 }
 
+_REASON_CODES = {  # of return codes, in a CONNACK of 5.0
+    BAD_PROTOCOL_LEVEL: UNSUPPORTED_VERSION,
+    IDENTIFIER_REJECTED: BAD_IDENTIFIER,
+    SERVER_UNAVAILABLE: UNAVAILABLE,
+    BAD_CREDENTIALS_4: BAD_CREDENTIALS,
+    NOT_AUTHORISED_4: NOT_AUTHORISED,
+}
+
 
 def return_code(reason: int) -> int:
     """What a reason code is in a CONNACK of 3.1.1."""
@@ -131,5 +141,8 @@ def why_refused(code: int, has_reasons: bool) -> str:
     """Words for a CONNACK. `code`: a return code of 3.1.1, or a reason code, also where CONNACK has none and says less
     than it.
     """
-    said = code if has_reasons or code < REFUSED else return_code(code)
+    if has_reasons:
+        said = _REASON_CODES.get(code, code)
+    else:
+        said = code if code < REFUSED else return_code(code)
     return f"CONNACK {said}, {_REFUSALS.get(code) or words(code)}"

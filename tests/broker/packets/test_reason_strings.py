@@ -1,6 +1,7 @@
 """Reason Strings (5.0): what a client is told in words when it is refused something, and what it is not told."""
 
 import logging
+import re
 from collections.abc import Generator
 from typing import Any
 
@@ -113,6 +114,15 @@ def test_connack_says_why_as_far_as_a_stranger_may_know() -> None:
         Five(world, "shared")
     words = connack(world, 0x88, "shared")
     assert words == "too many connections take this client identifier from each other; each client needs its own"
+
+
+def test_the_log_has_the_code_that_the_client_has_got(caplog: pytest.LogCaptureFixture) -> None:
+    world = Guarded(allow("a"), limits={"client_id_bytes": 8, "persistent_sessions": 0})
+    connack(world, 0x85, "much too long")
+    connack(world, 0x87, will=("b", b"", 0, False))
+    connack(world, 0x88, **KEPT)
+    world.connect("c", code=5, will=("b", b"", 0, False))
+    assert re.findall(r"refused: CONNACK (\d+), ", caplog.text) == ["133", "135", "136", "5"]
 
 
 def test_nobody_learns_from_the_words_who_else_there_is() -> None:
