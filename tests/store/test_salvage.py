@@ -240,6 +240,8 @@ async def test_a_backup_is_whole_while_the_store_is_written(tmp_path: Path) -> N
     assert not list(tmp_path.glob("copy.db.incomplete*"))
     with pytest.raises(StoreError, match="there already"):
         backup(str(tmp_path / "state.db"), str(tmp_path / "copy.db"))
+    with pytest.raises(StoreError, match=r"there is no folder .*media: make it, or give another name$"):
+        backup(str(tmp_path / "state.db"), str(tmp_path / "media" / "copy.db"))
 
 
 async def test_a_brokers_store_is_salvaged_with_its_sessions(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def backup(path: str, to: str) -> int:
         to = os.path.join(to, os.path.basename(path))
     if os.path.lexists(to):
         raise StoreError(f"{shown(to)} is there already: give another name")
+    if not os.path.isdir(folder := os.path.dirname(to) or "."):
+        raise StoreError(f"there is no folder {shown(folder)}: make it, or give another name")
     part = beside(to, "part")
     try:
         if kind == JOURNAL:
