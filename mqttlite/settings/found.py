@@ -122,6 +122,8 @@ def _with_line_in_front(error: str, path: Path) -> str:
             shown = f": it is true or false, in small letters, or a text in quotes, as in {bare[1]} = true"
     if "overwrite" in found[1] and line <= len(lines):  # tomllib does not say what is there twice
         shown = f": {ascii(text.strip())[1:-1]:.60} is there twice, or in two ways"
+    if path.suffix == ".conf" and found[1].startswith("Expected '='"):
+        shown = "; if it is Mosquitto's, mqttlite broker import makes ours of it"
     return f"{path}: line {line}: {found[1]}{shown}"
 
 

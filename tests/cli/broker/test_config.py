@@ -125,6 +125,13 @@ def test_a_mistake_in_the_file_is_named_with_file_key_and_what_is_expected(
     assert str(raised.value).startswith(path)
 
 
+def test_the_file_of_mosquitto_is_told_how_it_becomes_ours(tmp_path: Path) -> None:
+    path = tmp_path / "mosquitto.conf"
+    path.write_text("# on the Pi\nlistener 1883\n")
+    with pytest.raises(ValueError, match=r"line 2: .*; if it is Mosquitto's, mqttlite broker import makes ours of it$"):
+        given("--config", str(path))
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
