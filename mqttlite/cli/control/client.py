@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...broker.operating.control_path import running
+from ..arguments import Elsewhere
 from ..streams import Choice, one_line
 
 TIMEOUT_S = 60.0  # a backup of a large store takes its time
@@ -65,6 +66,7 @@ def add_options(parser: argparse.ArgumentParser, **more: Any) -> None:
     """Add the options that say which broker is meant."""
     text = "the broker's control socket (the one broker that runs here)"
     parser.add_argument("--socket", metavar="PATH", help=text, **more)
+    parser.add_argument("-s", "--control", action=Elsewhere, const="--socket PATH says which broker")
     text = "the broker's or gateway's file, where that names its control socket ([control] socket)"
     parser.add_argument("--config", metavar="FILE", help=text, **more)
 

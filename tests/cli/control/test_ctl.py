@@ -177,6 +177,8 @@ async def test_without_a_broker_it_says_what_to_do(tmp_path: Path) -> None:
     assert "no broker of this user or of the service runs here" in await ctl(tmp_path, "status", code=1)
     text = await ctl(tmp_path, "--socket", str(tmp_path / "x"), "status", code=1)
     assert f"there is no control socket {tmp_path / 'x'}: does the broker run" in text
+    for words in (["ctl", "--control", "x", "status"], ["ctl", "status", "-s", "x"], ["top", "--control", "x"]):
+        assert "here: --socket PATH says which broker" in await told(tmp_path, *words, code=1)
 
 
 async def test_there_is_no_socket_where_none_is_wanted(tmp_path: Path) -> None:
