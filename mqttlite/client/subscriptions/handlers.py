@@ -62,6 +62,18 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
+def _check_takes_message(function: Function) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of a function in C, which says nothing of its arguments
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        said = f"handler {name_of(function)}{signature}"
+        raise TypeError(f"{said:.200} cannot be called with the message alone: write def function(message)") from None
+
+
 class Handler:
     """A function and the subscription whose messages it gets. `is_ready`: the broker has granted it, or has not, or it
     has ended.
@@ -80,6 +92,7 @@ class Handler:
         pause_s: float,
     ) -> None:
         check_function("handler", function)
+        _check_takes_message(function)
         if on_error not in ("raise", "log"):
             raise ValueError(f'on_error is "raise" or "log", not {on_error!r:.60}')
         check_number("tries", tries, 1)

@@ -198,6 +198,9 @@ async def test_one_that_is_added_later_is_called_too_and_wrong_arguments_are_tol
         ):
             with pytest.raises(ValueError, match=words):
                 client.on("t", **wrong)(print)
+        for strange in (lambda client, userdata, message: None, lambda: None, lambda *, message: None):
+            with pytest.raises(TypeError, match=r"handler .*<lambda>\(.*\) cannot be called with the message alone"):
+                client.on("a")(strange)
         with pytest.raises(TypeError, match="handler must be a function"):
             client.on("t")(7)  # type: ignore[type-var]
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
