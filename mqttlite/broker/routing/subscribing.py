@@ -99,8 +99,9 @@ class Subscribing(Delivery):
             return BAD_FILTER
         if not self.guard.is_open and not self.guard.may(client.owner or NOBODY, SUBSCRIBE, matched):
             text = f"may not subscribe to {shown(topic_filter)}"
-            self._watch.hit("subscribe_denied", client, text, self.now)
-            tell(client, f"{(client.owner or NOBODY).subject} {text}: the broker's rules do not allow it")
+            owner = client.owner or NOBODY
+            self._watch.hit("subscribe_denied", client, f"{owner.text} {text}", self.now)
+            tell(client, f"{owner.subject} {text}: the broker's rules do not allow it")
             return NOT_AUTHORISED
         is_new = topic_filter not in client.subscriptions
         if is_new:

@@ -116,6 +116,12 @@ def test_connack_says_why_as_far_as_a_stranger_may_know() -> None:
     assert words == "too many connections take this client identifier from each other; each client needs its own"
 
 
+def test_the_log_says_which_user_may_not_subscribe(caplog: pytest.LogCaptureFixture) -> None:
+    world = Guarded(allow("a", user="anna"))
+    assert world.enter("anna").subscribe("b") == [0x80]
+    assert ": user 'anna' may not subscribe to 'b'" in caplog.text
+
+
 def test_the_log_has_the_code_that_the_client_has_got(caplog: pytest.LogCaptureFixture) -> None:
     world = Guarded(allow("a"), limits={"client_id_bytes": 8, "persistent_sessions": 0})
     connack(world, 0x85, "much too long")
