@@ -205,6 +205,7 @@ async def test_what_stands_behind_a_bridge_and_is_not_of_it_counts_as_mosquitto_
     said = (await inside("broker", "import", str(tmp_path / "mosquitto.conf"), "-o", str(new), check=True)).stderr
     settings = load(new)
     assert settings.store == f"{tmp_path}/mqttlite.db"
+    assert "before each acknowledgement, not at intervals" in said  # whichever autosave_interval says
     assert settings.limits == {"packet_bytes": 2000, "session_expiry_ms": 86_400_000, "keep_alive_ms": 600_000}
     assert len(re.findall(r"^NOT .*: bridges are a gateway's, .*$", said, re.MULTILINE)) == 5
     assert said.splitlines()[-2].endswith("not: 5")

@@ -97,7 +97,7 @@ def _store(conf: Conf) -> str:
         elif word == "persistence_file":
             line.say(CHANGED, f"store = {store}: another format; what is in the old file is not taken over")
         else:
-            line.say(CHANGED, f"store = {store}: on the disk before each acknowledgement, not each half an hour")
+            line.say(CHANGED, f"store = {store}: on the disk before each acknowledgement, not at intervals")
     return store
 
 
