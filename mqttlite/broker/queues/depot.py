@@ -7,7 +7,7 @@ The engine tells who subscribes, comes and goes; calls `pump` after it has serve
 import logging
 
 from ...core.properties import user_property
-from ...core.reason_codes import BAD_FILTER, QUOTA_EXCEEDED, REFUSED
+from ...core.reason_codes import BAD_FILTER, NOT_AUTHORISED, QUOTA_EXCEEDED, REFUSED
 from ...store.tables.queue_tables import ALWAYS, COLLECTOR, DELETED, READ_TO, TIME_SIZE, UNREAD, QueuesState
 from ..clients.broker_store import BrokerStore
 from ..clients.client_session import ClientSession
@@ -69,14 +69,17 @@ class Depot:
             of_id = user_property(block, ID_PROPERTY) or b""
         try:
             named = parted(topic_filter)
+            # First of all, so that nobody hears of a queue whose topics are none of his
+            if named.filter and self._router.is_denied(client, topic_filter, named.filter):
+                return NOT_AUTHORISED
             self._check(named, start)
         except NamedError as error:
-            self._means.watch.hit("named", client, f"{topic_filter.decode()!a}: {error}", self._router.now)
+            self._means.watch.hit("named", client, f"{shown(topic_filter)}: {error}", self._router.now)
             tell(client, f"{shown(topic_filter)}: {error.told}")
             return BAD_FILTER
         is_new = self._found(named) is None
         if is_new and (why := self._lacks_room(client)):
-            words = f"{topic_filter.decode()!a}: no room for one more {WORDS[named.kind]}: {why}"
+            words = f"{shown(topic_filter)}: no room for one more {WORDS[named.kind]}: {why}"
             self._means.watch.hit("named_queues", client, words, self._router.now)
             tell(client, words)
             return QUOTA_EXCEEDED

@@ -71,6 +71,16 @@ class Subscribing(Delivery):
         self._wildcards = 0  # topic filters that count as such (bounds.wildcards)
         self._retaining: dict[ClientSession, None] = {}  # who has not been sent all retained messages
 
+    def is_denied(self, client: ClientSession, topic_filter: bytes, matched: bytes) -> bool:
+        """Whether the rules do not let `client` subscribe to what `matched` matches; it is told so, and the log."""
+        owner = client.owner or NOBODY
+        if self.guard.is_open or self.guard.may(owner, SUBSCRIBE, matched):
+            return False
+        text = f"may not subscribe to {shown(topic_filter)}"
+        self._watch.hit("subscribe_denied", client, f"{owner.text} {text}", self.now)
+        tell(client, f"{owner.subject} {text}: the broker's rules do not allow it")
+        return True
+
     def subscribe(self, client: ClientSession, topic_filter: bytes, value: int, matched: bytes = b"") -> int:
         """The reason code for SUBACK: the granted QoS, or from 0x80 on [MQTT-3.8.4-5]. `value`: as in subscriptions.py.
         `matched`: what it matches, where that is another. Retained messages: `send_retained`.
@@ -97,11 +107,7 @@ class Subscribing(Delivery):
             self._watch.hit("topic_levels", client, "topic filter refused", self.now)
             tell(client, f"a topic filter with {levels} levels; at most {limits.topic_levels} are accepted here")
             return BAD_FILTER
-        if not self.guard.is_open and not self.guard.may(client.owner or NOBODY, SUBSCRIBE, matched):
-            text = f"may not subscribe to {shown(topic_filter)}"
-            owner = client.owner or NOBODY
-            self._watch.hit("subscribe_denied", client, f"{owner.text} {text}", self.now)
-            tell(client, f"{owner.subject} {text}: the broker's rules do not allow it")
+        if self.is_denied(client, topic_filter, matched):
             return NOT_AUTHORISED
         is_new = topic_filter not in client.subscriptions
         if is_new:

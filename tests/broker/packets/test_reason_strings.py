@@ -154,6 +154,12 @@ def test_neither_who_is_behind_nor_what_is_collected_is_told() -> None:
     assert subscribed(client, b"$queue/q/a").said == f"'$queue/q/a': {words}"
 
 
+def test_a_long_filter_leaves_room_for_the_cause() -> None:
+    client = Five(World(named_queues=0), "c")
+    words = subscribed(client, b"$queue/q/" + b"x" * 250).said
+    assert "...': no room for one more queue" in words
+
+
 def test_a_program_that_says_who_may_connect_says_what_the_client_reads() -> None:
     def authenticate(who: Arriving) -> Generator[bytes, bytes, bytes]:
         raise Refusal(0x87, "the log's words", "pay your bill") if who.username else Refusal(0x83, "the log's words")

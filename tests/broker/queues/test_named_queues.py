@@ -428,6 +428,17 @@ def test_no_user_makes_more_than_half_of_all_queues() -> None:
 
 
 @pytest.mark.parametrize("kind", ["queue", "stream"])
+def test_who_may_not_have_the_topics_does_not_hear_of_the_queue(kind: str) -> None:
+    here = Guarded(allow("#", user="anna"), allow("mine/#", user="bert"), limits={"named_queues": 2})
+    assert here.five("anna").subscribe(f"${kind}/q/in/#", 1) == 1, "now one more would be above half of them"
+    bert = here.five("bert")
+    for name in ("q", "r"):
+        assert bert.subscribe(f"${kind}/{name}/out/#", 1) == 0x87
+    assert bert.subscribe(f"${kind}/q/mine/#", 1) == 0x8F
+    assert bert.subscribe(f"${kind}/r/mine/#", 1) == 1
+
+
+@pytest.mark.parametrize("kind", ["queue", "stream"])
 def test_a_queue_that_has_all_the_room_that_there_is_costs_others_no_message(kind: str) -> None:
     here = World(named_bytes=10_000)
     for name in ("small", "large"):
