@@ -448,3 +448,22 @@ def test_the_key_that_a_line_of_a_bridge_is_told_is_one_of_a_gateway() -> None:
         if not text.startswith("no key"):
             named = set(re.findall(r"\w+", text)) - {"and", "in", "with", "of", "one", "address"}
             assert named <= keys, (word, named - keys)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("require_certificate maybe", "true or false is expected"),
+        ("persistence yes", "true or false is expected"),
+        ("autosave_interval x", "a number is expected"),
+        ("max_packet_size 1k", "a number is expected"),
+    ],
+)
+async def test_a_value_that_mosquitto_would_refuse_makes_no_file(tmp_path: Path, setting: str, expected: str) -> None:
+    """Not even one without certificates: what was meant is not known."""
+    conf, new = tmp_path / "mosquitto.conf", tmp_path / "broker.toml"
+    conf.write_text(f"listener 1883\n{setting}\n")
+    result = await inside("broker", "import", str(conf), "-o", str(new))
+    assert f"{conf}:2: {setting}: {expected}" in result.stderr
+    assert f"mend the value at {conf}:2" in result.stderr
+    assert result.code and not new.exists()

@@ -36,13 +36,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit code. ValueError: the file cannot be read, or the new one is there."""
+    """Do it; the exit code. ValueError: the file cannot be read, a value of it is wrong, or the new one is there."""
     output = Path(args.output) if args.output else None
     if output and output.exists():
         raise ValueError(f"{output} is there already: choose another file for -o")
     conf = read(Path(args.file))
     text = toml(conf, args.file)
+    mistakes = [line for line in conf.all if line.mistake]
+    for line in mistakes:
+        line.say(NOT, line.mistake)
     report(conf)
+    if mistakes:
+        places = ", ".join(f"{line.file}:{line.number}" for line in mistakes)
+        raise ValueError(f"no file is written: mend the value at {places}")
     if output:
         output.write_text(text, encoding="utf-8")
         print(f"{output} is written; mqttlite broker --config {output} --test-config looks at it", file=sys.stderr)

@@ -1,5 +1,6 @@
 """mosquitto.conf as its lines: what is set, where, and for which listener."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,22 @@ OF_BRIDGE = frozenset(
     )
 )  # fmt: skip
 
+# Words with true or false, and those with a number.
+_BOOLEANS = frozenset(
+    (
+        "allow_anonymous", "allow_duplicate_messages", "allow_zero_length_clientid", "autosave_on_changes",
+        "check_retain_source", "connection_messages", "log_timestamp", "per_listener_settings", "persistence",
+        "queue_qos0_messages", "require_certificate", "retain_available", "set_tcp_nodelay", "upgrade_outgoing_qos",
+        "use_identity_as_username", "use_subject_as_username", "use_username_as_clientid",
+    )
+)  # fmt: skip
+_NUMBERS = frozenset(
+    (
+        "autosave_interval", "max_connections", "max_inflight_bytes", "max_inflight_messages", "max_packet_size",
+        "max_qos", "max_queued_messages", "max_topic_alias", "memory_limit", "message_size_limit", "sys_interval",
+    )
+)  # fmt: skip
+
 
 @dataclass
 class Line:
@@ -49,6 +66,15 @@ class Line:
     def is_true(self) -> bool:
         """As Mosquitto reads it."""
         return self.value.lower() in ("true", "1")
+
+    @property
+    def mistake(self) -> str:
+        """What is expected instead of its value; "": it is fine."""
+        if self.word in _BOOLEANS and self.value.lower() not in ("true", "false", "1", "0"):
+            return "true or false is expected"
+        if self.word in _NUMBERS and not re.fullmatch("-?[0-9]{1,18}", self.value):
+            return "a number is expected"
+        return ""
 
 
 TAKEN, CHANGED, NOT = "taken", "changed", "NOT"
