@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from mqttlite.cli import collector
+from mqttlite.cli.serving import collector
 
 
 class Node:
