@@ -30,7 +30,6 @@ class HostIncoming(Incoming):
         super().__init__(*options)
         self.inbox = deque()
         self._waiter: Waiter | None = None  # to be woken when there are messages, or none will come
-        self._own_waiter: Waiter | None = None  # the same one each time
         self.has_waiter = False  # a task waits for the next message
         self.count0 = self.count1 = self.count2 = 0  # messages that have arrived, by QoS
         self.names: dict[bytes, str] = {}  # the protocol's, of topics
@@ -63,10 +62,6 @@ class HostIncoming(Incoming):
         """A message that was in the inbox at `at` is taken elsewhere: `stream` has its place in the order."""
         if stream.qos:
             self.inbox.insert(at, stream)
-
-    def _make_waiter(self) -> Waiter:
-        self._own_waiter = waiter = Waiter(self.turn)
-        return waiter
 
     def wake(self) -> None:
         """There are messages, or there will be none."""
@@ -147,7 +142,7 @@ class HostIncoming(Incoming):
                         "iterate, or write 'async with client.subscription(topic_filter) as messages' in each"
                     )
                 self.has_waiter = True
-                self._waiter = waiter = self._own_waiter or self._make_waiter()
+                self._waiter = waiter = Waiter(self.turn)
                 try:
                     await waiter
                 finally:
