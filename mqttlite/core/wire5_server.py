@@ -39,7 +39,7 @@ IN_DISCONNECT = b"\x11\x1f\x26"
 _OF_DISCONNECT = b"\x00\x04\x80\x81\x82\x83\x90\x93\x94\x95\x96\x97\x98\x99"
 
 # What 3.1.1's return codes of CONNACK (greeting.py) are here
-_REASONS = bytes((0, UNSUPPORTED_VERSION, BAD_IDENTIFIER, UNAVAILABLE, BAD_CREDENTIALS, NOT_AUTHORISED))
+RETURN_CODES = bytes((0, UNSUPPORTED_VERSION, BAD_IDENTIFIER, UNAVAILABLE, BAD_CREDENTIALS, NOT_AUTHORISED))
 
 has_reasons = True  # an acknowledgement can refuse
 
@@ -135,8 +135,8 @@ def encode_connack(
     [MQTT-3.2.2-6]. `properties`: a block, behind what is announced here: how many QoS 1 and 2 messages are taken at
     once, and the largest Remaining Length, in bytes.
     """
-    if code < len(_REASONS):
-        code = _REASONS[code]
+    if code < len(RETURN_CODES):
+        code = RETURN_CODES[code]
     if not code:
         properties = limits(receive_maximum, size_max) + properties
     flags = bytes((1 if session_present and not code else 0, code))

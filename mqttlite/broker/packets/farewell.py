@@ -9,7 +9,7 @@ error (0x82); some have a code of their own.
 
 from ...core.errors import ProtocolError
 from ...core.greeting import BAD_CREDENTIALS as BAD_CREDENTIALS_4
-from ...core.greeting import BAD_PROTOCOL_LEVEL, IDENTIFIER_REJECTED, SERVER_UNAVAILABLE
+from ...core.greeting import IDENTIFIER_REJECTED, SERVER_UNAVAILABLE
 from ...core.greeting import NOT_AUTHORISED as NOT_AUTHORISED_4
 from ...core.reason_codes import (
     BAD_ALIAS,
@@ -23,8 +23,6 @@ from ...core.reason_codes import (
     PROTOCOL_ERROR,
     RECEIVE_MAXIMUM_EXCEEDED,
     REFUSED,
-    UNAVAILABLE,
-    UNSUPPORTED_VERSION,
 )
 from ...core.reasons import words
 
@@ -123,14 +121,6 @@ _RETURN_CODES = {
     BAD_METHOD: NOT_AUTHORISED_4,
 }
 
-_REASON_CODES = {  # of return codes, in a CONNACK of 5.0
-    BAD_PROTOCOL_LEVEL: UNSUPPORTED_VERSION,
-    IDENTIFIER_REJECTED: BAD_IDENTIFIER,
-    SERVER_UNAVAILABLE: UNAVAILABLE,
-    BAD_CREDENTIALS_4: BAD_CREDENTIALS,
-    NOT_AUTHORISED_4: NOT_AUTHORISED,
-}
-
 
 def return_code(reason: int) -> int:
     """What a reason code is in a CONNACK of 3.1.1."""
@@ -142,7 +132,9 @@ def why_refused(code: int, has_reasons: bool) -> str:
     than it.
     """
     if has_reasons:
-        said = _REASON_CODES.get(code, code)
+        from ...core.wire5_server import RETURN_CODES  # loaded by then, with the first client of 5.0
+
+        said = RETURN_CODES[code] if code < len(RETURN_CODES) else code
     else:
         said = code if code < REFUSED else return_code(code)
     return f"CONNACK {said}, {_REFUSALS.get(code) or words(code)}"
