@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from mqttlite.core.properties import varint
 from tests.broker.world import World
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = range(1, 12)
@@ -136,14 +137,7 @@ class Five:
         data, self.wire._bytes = bytes(self.wire._bytes), bytearray()
         found = []
         while data:
-            size = shift = 0
-            at = 1
-            while True:
-                size |= (data[at] & 127) << shift
-                shift += 7
-                at += 1
-                if data[at - 1] < 128:
-                    break
+            size, at = varint(data, 1, len(data))
             found.append(Got(data[0] >> 4, data[0] & 15, data[at : at + size]))
             data = data[at + size :]
         return found

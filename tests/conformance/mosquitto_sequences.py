@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mqttlite.broker import Broker, Limits
-from mqttlite.core.codec import prefixed
+from mqttlite.core.codec import body_at, prefixed
 from mqttlite.core.packet_types import CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBREL
+from mqttlite.core.properties import varint
 
 TIMEOUT_S = 5.0
 CONTROL_CHARACTERS = (b"\x01", b"\x1f", b"\x7f", b"\xc2\x9f")  # those that the sequences have
@@ -95,20 +96,10 @@ def parsed(text: str) -> bytes:
 def packets(data: bytes) -> list[bytes]:
     found = []
     while data:
-        size = shift = 0
-        at = 1
-        while True:
-            size |= (data[at] & 127) << shift
-            at, shift = at + 1, shift + 7
-            if data[at - 1] < 128:
-                break
+        size, at = varint(data, 1, len(data))
         found.append(data[: at + size])
         data = data[at + size :]
     return found
-
-
-def body(packet: bytes) -> bytes:
-    return packet[1 + next(n for n in range(1, 5) if packet[n] < 128) :]
 
 
 def connect(client_id: str, level: int) -> bytes:
@@ -128,8 +119,7 @@ class Peer:
                 found = await self.reader.readexactly(2)
                 while found[-1] > 127:
                     found += await self.reader.readexactly(1)
-                size = sum((digit & 127) << 7 * n for n, digit in enumerate(found[1:]))
-                return found + await self.reader.readexactly(size)
+                return found + await self.reader.readexactly(varint(found, 1, len(found))[0])
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
         except TimeoutError:
@@ -145,7 +135,7 @@ class Peer:
             taken = "taken: " + taken_in(sent)
             raise OtherError(taken if kind == DISCONNECT else f"{got.hex(' ')} for {wanted.hex(' ')}")
         at, end = (1, 2) if kind == CONNACK else (0, 1) if kind == DISCONNECT else (2, 3)
-        mine, theirs = body(got), body(wanted)
+        mine, theirs = got[body_at(got) :], wanted[body_at(wanted) :]
         if kind >> 4 not in (2, 4, 5, 6, 7, 14):
             if mine != theirs:
                 raise OtherError(f"{got.hex(' ')} for {wanted.hex(' ')}")
@@ -164,7 +154,8 @@ class Peer:
         got = await self.packet(sent)
         if not got:
             return
-        code = body(got)[1:2] if got[0] == CONNACK else body(got)[:1]
+        at = body_at(got) + (got[0] == CONNACK)
+        code = got[at : at + 1]
         if got[0] in (CONNACK, DISCONNECT) and code >= b"\x80" and not await self.packet():
             raise OtherError("says why, and ends")
         raise OtherError("taken: " + taken_in(sent))
