@@ -18,7 +18,7 @@ _NOTHING = {
     "allow_duplicate_messages": "a client gets a message once, whatever overlaps",
     "allow_zero_length_clientid": "a client without an identifier gets one, at a clean session",
     "auto_id_prefix": "the broker chooses the whole identifier",
-    "auth_plugin": "no plugins of Mosquitto; hooks in Python (docs/access.md)",
+    "auth_plugin": _PLUGINS,
     "check_retain_source": "the right to publish a retained message is asked for again when it is delivered",
     "clientid_prefixes": 'a [[rule]] with client = "PREFIX*" has rights by client identifier',
     "max_inflight_bytes": "20 messages are under way for a client, or as many as it says (Receive Maximum)",
@@ -26,7 +26,7 @@ _NOTHING = {
     "max_queued_messages": "bytes count here, not messages: queue_bytes (8 MiB)",
     "memory_limit": "each kind of memory has a limit of its own: mqttlite broker --help",
     "pid_file": "systemd knows the process",
-    "plugin": "no plugins of Mosquitto; hooks in Python (docs/access.md)",
+    "plugin": _PLUGINS,
     "queue_qos0_messages": "QoS 0 is not queued for who is away",
     "retain_available": "retained messages cannot be switched off; retained_bytes limits them",
     "retain_expiry_interval": "a publisher says how long a message is of use (MQTT 5.0)",
@@ -34,7 +34,7 @@ _NOTHING = {
     "upgrade_outgoing_qos": "a message keeps its QoS",
     "user": "whoever starts it; with systemd, User=",
     "psk_file": "no TLS with shared keys (PSK): make users and a certificate, mqttlite broker init",
-    "global_plugin": "no plugins of Mosquitto; hooks in Python (docs/access.md)",
+    "global_plugin": _PLUGINS,
     "plugin_load": _PLUGINS,
     "plugin_use": _PLUGINS,
     "auth_plugin_deny_special_chars": "rules compare names level by level, and no name is a pattern",
@@ -104,7 +104,7 @@ def general(line: Line, limits: dict[str, Any]) -> None:
     elif word in _SAME:
         line.say(TAKEN, _SAME[word])
     elif word.startswith(("plugin_opt_", "auth_opt_")):
-        line.say(NOT, "no plugins of Mosquitto; hooks in Python (docs/access.md)")
+        line.say(NOT, _PLUGINS)
     else:
         line.say(NOT, _NOTHING.get(word) or _UNKNOWN + _meant(word))
 
