@@ -1,6 +1,5 @@
 """The other end of a broker's control socket, for `mqttlite ctl` and `mqttlite top`. Blocks."""
 
-import argparse
 import json
 import os
 import socket
@@ -9,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...broker.operating.control_path import running
-from ..arguments import Elsewhere
 from ..streams import Choice, one_line
 
 TIMEOUT_S = 60.0  # a backup of a large store takes its time
@@ -60,30 +58,6 @@ class ControlClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def add_options(parser: argparse.ArgumentParser, **more: Any) -> None:
-    """Add the options that say which broker is meant."""
-    text = "the broker's control socket (the one broker that runs here)"
-    parser.add_argument("--socket", metavar="PATH", help=text, **more)
-    parser.add_argument("-s", "--control", action=Elsewhere, const="--socket PATH says which broker")
-    text = "the broker's or gateway's file, where that names its control socket ([control] socket)"
-    parser.add_argument("--config", metavar="FILE", help=text, **more)
-
-
-def path_of(args: argparse.Namespace) -> str | None:
-    """The control socket that the options name; None: they name none."""
-    if not args.config:
-        path: str | None = args.socket
-        return path
-    if args.socket:
-        raise ValueError("--socket says which broker already: leave out --config")
-    from .device import settings_of
-
-    control = settings_of(Path(args.config)).control
-    if control is None:
-        raise ValueError(f"{args.config} says that its broker has no control socket ([control] socket = false)")
-    return control or None
 
 
 def reach(path: str | None) -> ControlClient:

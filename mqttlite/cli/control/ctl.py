@@ -8,7 +8,8 @@ from typing import Any
 
 from ..showing.columns import size, span, table
 from ..streams import one_line
-from .client import add_options, path_of, reach
+from .chosen import add_options, path_of
+from .client import reach
 
 _DESCRIPTION = """\
 Looks at a broker that runs, and after it, over its control socket: that of the one broker that runs here. Where several

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..showing.columns import table
 from ..streams import Choice, say
+from .chosen import settings_of
 
 if TYPE_CHECKING:
     from mqttlite_gateway.radio.devices import NewDevice
@@ -31,8 +32,6 @@ that the board needs, which are printed once, with a QR code. A broker that runs
 The file of the broker or gateway is --config, or what is there of /etc/mqttlite/gateway.toml, /etc/mqttlite/broker.toml
 and ./mqttlite-broker/broker.toml. It needs [access] password_file; mqttlite broker init makes all of it. A device that
 is there stays as it is. A board gets its settings with mqttlite board setup --settings board.toml."""
-
-FILES = ("/etc/mqttlite/gateway.toml", "/etc/mqttlite/broker.toml", "mqttlite-broker/broker.toml")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,29 +95,6 @@ def run(args: argparse.Namespace) -> int:
         _hand_over(args, found)  # first: what stands nowhere else must not be lost
     _tell_broker(args, settings)
     return 0
-
-
-def settings_of(path: Path | None) -> "Settings":
-    """What a broker's or gateway's file says of the broker. ValueError: there is no file, or it is broken."""
-    if path is None:
-        there = [Path(each) for each in FILES if Path(each).exists()]
-        if not there:
-            raise ValueError(f"say which broker, with --config FILE: there is none of {', '.join(FILES)}")
-        path = there[0]
-    import tomllib
-
-    from ...broker.config import TABLES, load
-
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        data = {}  # whoever reads it properly says what is wrong
-    known = {key for each in TABLES for key in each.KEYS}
-    if set(data) <= known:
-        return load(path)
-    from mqttlite_gateway.config import load as load_gateway
-
-    return load_gateway(path).broker
 
 
 def _list(settings: "Settings", as_json: bool) -> int:

@@ -6,7 +6,8 @@ import time
 
 from ..showing.columns import table
 from ..streams import one_line
-from .client import ControlClient, add_options, path_of, reach
+from .chosen import add_options, path_of
+from .client import ControlClient, reach
 from .top_numbers import BY_NAME, COLUMNS, KEYS, Look
 
 _DESCRIPTION = """\
