@@ -17,6 +17,7 @@ what was about to be returned is returned by the next call. CPython only.
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
@@ -93,6 +94,7 @@ class Messages:
         self._client = client
         self._source = source
         self._coming: concurrent.futures.Future[Message | None] | None = None
+        self._asked: asyncio.Task[Message | None] | None = None  # in the loop, what has been asked for
         self._limit: asyncio.Timeout | None = None  # of what is coming
 
     def get(self, timeout_s: float | None = None) -> Message | None:
@@ -111,10 +113,16 @@ class Messages:
             self._client._wait(_call(self._set_limit, timeout_s))
         assert self._coming
         message = self._coming.result()  # interrupted, it is still to come
+        self._asked = None
         self._coming = None
         return message
 
     async def _next(self, timeout_s: float | None) -> Message | None:
+        if self._asked:  # a call was interrupted when it had asked, and before it had what it was to wait for
+            self._set_limit(timeout_s)
+            if (message := await self._asked) is not None:
+                return message
+        self._asked = asyncio.current_task()
         try:
             async with asyncio.timeout(timeout_s) as self._limit:
                 return await self._source()
@@ -249,16 +257,21 @@ class Client:
             self._thread.join(JOIN_S)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
-        if self._loop is None or threading.current_thread() is self._thread:
+        loop = self._loop
+        if loop is None or threading.current_thread() is self._thread:
             work.close()
-            if self._loop is None and self.asynchronous.error:  # it has been started, and is closed
+            if loop is None and self.asynchronous.error:  # it has been started, and is closed
                 raise self.asynchronous.error
             raise RuntimeError(
                 "the client is not started: write 'with mqttlite.blocking.Client(...) as client:'"
-                if self._loop is None
+                if loop is None
                 else "this is the client's own thread, which must not wait for itself: use client.asynchronous here"
             )
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, loop)
+        except BaseException:  # interrupted: what has not begun when it would have, nobody will await
+            loop.call_soon_threadsafe(loop.call_soon, _drop, work)
+            raise
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises. Interrupted, it is cancelled."""
@@ -378,6 +391,11 @@ class Client:
 
     def __repr__(self) -> str:
         return repr(self.asynchronous).replace("<Client", "<blocking Client", 1)
+
+
+def _drop(work: Coroutine[Any, Any, Any]) -> None:
+    if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+        work.close()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

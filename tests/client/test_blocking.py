@@ -192,6 +192,30 @@ def test_after_an_interruption_the_time_of_the_next_call_counts(
     assert next(client.messages(timeout_s=RUN_TIMEOUT_S)).payload == b"x"
 
 
+def test_a_call_that_is_interrupted_when_it_has_just_asked_loses_no_message(
+    client: blocking.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it has what it is to wait for: nobody has that, and the next message comes to it."""
+    client.subscribe("a")
+    submit = blocking.Client._submit
+
+    def interrupted(timeout_s: float | None) -> None:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(blocking.Client, "_submit", lambda *args: _interrupt(submit(*args)))
+            next(client.messages(timeout_s))
+
+    interrupted(None)
+    client.publish("a", "x")
+    assert next(client.messages(timeout_s=RUN_TIMEOUT_S)).payload == b"x"
+    client.publish("a", "y")
+    assert next(client.messages(timeout_s=RUN_TIMEOUT_S)).payload == b"y"
+    interrupted(None)
+    assert list(client.messages(timeout_s=0.01)) == []
+    interrupted(0.01)
+    client.publish("a", "z")
+    assert next(client.messages(timeout_s=RUN_TIMEOUT_S)).payload == b"z"
+
+
 def _interrupt(*args: object) -> None:
     raise KeyboardInterrupt
 
